@@ -1,0 +1,1 @@
+"""What we touch: each room one outside thing, behind a port."""

@@ -1,0 +1,1 @@
+"""Durable records before they are sequenced: a zero-filled file, or PostgreSQL."""

@@ -1,0 +1,1 @@
+"""The Merkle logs in the same database: bundles, tiles, checkpoints."""

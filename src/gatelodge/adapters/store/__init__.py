@@ -1,0 +1,1 @@
+"""Governance state in SQLite or PostgreSQL, by SQLAlchemy Core."""

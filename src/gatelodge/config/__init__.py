@@ -1,0 +1,1 @@
+"""What can be set: one page, loaded once, each value with where it came from."""

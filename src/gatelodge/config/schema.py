@@ -1,0 +1,126 @@
+"""Everything that can be set. The docstring of a field is its reference; each default is good.
+
+Order: defaults, the file, the environment (`GATELODGE_AUDIT__DURABILITY`), `--set`. Secrets are
+references (`file:`, `env:`), never values. Sizes are bytes, times are seconds unless the name says
+otherwise.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Bytes = Annotated[int, Meta(ge=1024, le=1 << 31)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the gate listens."""
+
+    host: str = "127.0.0.1"
+    """Address of the public port. Anything but loopback needs TLS in front."""
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8720
+    """Port of the MCP endpoint; 0 takes a free one."""
+    public_url: str = ""
+    """The origin that clients use (`https://gate.example.com`); empty = the address itself."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host header values accepted besides the address and public_url (DNS rebinding)."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origin header values accepted besides public_url; a request with another one gets 403."""
+    admin_port: Annotated[int, Meta(ge=-1, le=65_535)] = -1
+    """A port of its own for the admin API; -1 serves it on the public port."""
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where governance state and logs live."""
+
+    url: str = ""
+    """`postgresql://...` or a secret reference to it; empty = SQLite in the data directory."""
+    poll_ms: Annotated[int, Meta(ge=20, le=1_000)] = 250
+    """How often a node asks for changes."""
+    lease_ms: Annotated[int, Meta(ge=200, le=60_000)] = 1_000
+    """A node that could not ask for this long refuses to serve."""
+    notify: bool = True
+    """PostgreSQL: use NOTIFY besides polling."""
+
+
+class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How records become durable."""
+
+    durability: Literal["strict", "overlap", "async"] = "strict"
+    """strict: intent durable before forward, outcome before the answer. overlap: reviewed
+    read-only tools are forwarded while their intent is being written; no answer leaves before it is
+    durable. async: nothing waits (a crash may lose the last records); the gov log says so."""
+    origin: str = ""
+    """First part of each log's origin, such as `gate.example.com`; empty = `localhost`. Never
+    change it later: it names the logs."""
+    segment_bytes: Bytes = 8 * 1024 * 1024
+    """Size of one zero-filled journal file."""
+    sequence_ms: Annotated[int, Meta(ge=20, le=5_000)] = 500
+    """How often the journal is moved into the Merkle logs."""
+    checkpoint_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
+    """How often a growing log's head is signed."""
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one request may cost."""
+
+    body_bytes: Bytes = 4 * 1024 * 1024
+    """Largest request body; more gets 413."""
+    result_bytes: Bytes = 16 * 1024 * 1024
+    """Largest result taken from an upstream; more is not handed on."""
+    header_bytes: Bytes = 32 * 1024
+    """Largest request head; more gets 431."""
+    json_depth: Annotated[int, Meta(ge=8, le=512)] = 128
+    """Deepest nesting of a request's JSON."""
+    call_seconds: Seconds = 60.0
+    """How long an upstream may take for one call."""
+    list_seconds: Seconds = 5.0
+    """How long one upstream may take to list its tools."""
+    page_size: Count = 200
+    """Tools on one page of a list."""
+    connections: Count = 10_000
+    """Open client connections."""
+    streams_per_principal: Count = 32
+    """Open listen streams of one principal."""
+    calls_per_principal: Count = 256
+    """Calls of one principal in flight."""
+    keepalive_seconds: Seconds = 75.0
+    """An idle client connection is closed after this."""
+    shutdown_seconds: Seconds = 10.0
+    """How long running calls may go on after a stop was asked for."""
+
+
+class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How stdio servers run until a sandbox is configured: child processes, not isolated."""
+
+    first_uid: Annotated[int, Meta(ge=1_000, le=2_000_000_000)] = 210_000
+    """Where the gate is root, each stdio server gets a uid of its own from here on."""
+    start_seconds: Seconds = 20.0
+    """How long a server may take to start and shake hands."""
+    backoff_seconds: Seconds = 1.0
+    """First pause before a dead server is started again; doubles up to a minute."""
+    stop_seconds: Seconds = 3.0
+    """How long a server may take to go after its input closed, and again after TERM."""
+
+
+class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the process says of itself."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe line that is written to standard error."""
+    log_format: Literal["text", "json"] = "text"
+    """One line of text, or one JSON object, for each event."""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All sections."""
+
+    data_dir: str = "gatelodge-data"
+    """Directory of the database, journal, keys and the local socket."""
+    listen: Listen = Listen()
+    store: StoreSettings = StoreSettings()
+    audit: Audit = Audit()
+    limits: Limits = Limits()
+    hosting: Hosting = Hosting()
+    telemetry: Telemetry = Telemetry()

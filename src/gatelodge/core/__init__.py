@@ -1,0 +1,1 @@
+"""Values, rules and plans: nothing here waits, reads a clock or touches the outside."""

@@ -1,0 +1,1 @@
+"""Who could use what: now, and why."""

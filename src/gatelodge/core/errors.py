@@ -1,0 +1,156 @@
+"""The one error tree: what went wrong, whose fault it is, and what to do next.
+
+Each class carries a `code` that extends its parent's, so that a caller may match a whole branch
+by prefix. `detail` and `remedy` are safe to show to whoever made the request: they never hold a
+payload, a secret or another workspace's names. Errors are rendered in two places only, the web
+face and the command line. A denied call is not an error here but a value (`core.policy.decision`).
+"""
+
+from typing import ClassVar
+
+
+class HouseError(Exception):
+    """Something this house knows how to name; `code` says what, `remedy` what to do next."""
+
+    code: ClassVar[str] = "error"
+    default_remedy: ClassVar[str] = ""
+
+    def __init__(self, detail: str, *, remedy: str = "", retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.remedy = remedy or self.default_remedy
+        self.retry_after = retry_after
+
+
+class Refused(HouseError):
+    """The caller must change something before it can work."""
+
+    code = "error.refused"
+
+
+class Unauthenticated(Refused):
+    """No credential, or one that is unknown, expired or revoked."""
+
+    code = "error.refused.unauthenticated"
+    default_remedy = "Send a valid token as 'Authorization: Bearer ...'."
+
+
+class Forbidden(Refused):
+    """The caller is known but may not do this."""
+
+    code = "error.refused.forbidden"
+    default_remedy = "Ask an owner of the workspace."
+
+
+class NotFound(Refused):
+    """No such thing, or none that the caller may see."""
+
+    code = "error.refused.not_found"
+
+
+class Invalid(Refused):
+    """The input is malformed; `detail` names the place."""
+
+    code = "error.refused.invalid"
+
+
+class Conflict(Refused):
+    """It clashes with what is already there."""
+
+    code = "error.refused.conflict"
+
+
+class LimitReached(Refused):
+    """A size, count or rate limit was reached."""
+
+    code = "error.refused.limit"
+
+
+class UpstreamError(HouseError):
+    """A server behind the gate failed: neither our fault nor the caller's."""
+
+    code = "error.upstream"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """The upstream server could not be reached or started."""
+
+    code = "error.upstream.unreachable"
+    default_remedy = "Try again later; an admin sees the reason with `gatelodge server show`."
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream server did not answer in time."""
+
+    code = "error.upstream.timeout"
+    default_remedy = "Try again; an admin can raise limits.call_seconds."
+
+
+class UpstreamBrokeProtocol(UpstreamError):
+    """The upstream server answered something that is not MCP, or closed in the middle."""
+
+    code = "error.upstream.protocol"
+    default_remedy = "Tell the server's author; the call may have had an effect."
+
+
+class Unavailable(HouseError):
+    """We cannot do it now; calls fail closed."""
+
+    code = "error.unavailable"
+
+
+class StoreDown(Unavailable):
+    """The governance store cannot be reached."""
+
+    code = "error.unavailable.store"
+    default_remedy = "Check the database; the gate refuses calls until it is back."
+
+
+class LedgerDown(Unavailable):
+    """A record could not be made durable, so nothing was forwarded."""
+
+    code = "error.unavailable.ledger"
+    default_remedy = "Check free disk space and the health page, then restart."
+
+
+class Stale(Unavailable):
+    """This node cannot prove that its view is fresh."""
+
+    code = "error.unavailable.stale"
+    default_remedy = "Try again in a second."
+
+
+class KeyUnreachable(Unavailable):
+    """A key or secret reference could not be read."""
+
+    code = "error.unavailable.key"
+
+
+class Broken(HouseError):
+    """An invariant is gone; the process stops and an operator decides."""
+
+    code = "error.broken"
+
+
+class LogForked(Broken):
+    """The log disagrees with a checkpoint that this house signed."""
+
+    code = "error.broken.log_forked"
+    default_remedy = "Repair nothing by hand: run `gatelodge audit fsck`, read docs/operations.md."
+
+
+class KeyMismatch(Broken):
+    """A key on disk is not the key that the state was made with."""
+
+    code = "error.broken.key_mismatch"
+    default_remedy = "Restore the keys directory that belongs to this database."
+
+
+class SettingsError(HouseError):
+    """The settings are wrong; all faults were gathered before this was raised."""
+
+    code = "error.settings"
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("; ".join(faults), remedy="See docs/reference/settings.md.")
+        self.faults = faults

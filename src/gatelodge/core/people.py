@@ -1,0 +1,90 @@
+"""Who may come in: workspaces, members, agents, groups and the credentials they hold."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from gatelodge.core.ids import (
+    AgentId,
+    CredentialId,
+    GroupId,
+    Instant,
+    MemberId,
+    PrincipalId,
+    WorkspaceId,
+)
+
+Role = Literal["owner", "security", "admin", "auditor", "member"]
+Status = Literal["active", "suspended", "left"]
+CredentialKind = Literal["personal", "agent"]
+
+
+class Workspace(Struct, frozen=True, kw_only=True):
+    """A team's border: its URL, members, servers, policy and log."""
+
+    id: WorkspaceId
+    slug: str
+    name: str
+    created_at: Instant
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A person in one workspace. `generation` rises when all their credentials end at once."""
+
+    id: MemberId
+    workspace: WorkspaceId
+    email: str
+    display: str = ""
+    role: Role = "member"
+    status: Status = "active"
+    generation: int = 0
+    created_at: Instant
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """A principal that is no person; a member answers for it."""
+
+    id: AgentId
+    workspace: WorkspaceId
+    name: str
+    owner: MemberId
+    status: Status = "active"
+    generation: int = 0
+    created_at: Instant
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """A named set of principals."""
+
+    id: GroupId
+    workspace: WorkspaceId
+    name: str
+    created_at: Instant
+
+
+class GroupMember(Struct, frozen=True, kw_only=True):
+    """One principal's place in one group."""
+
+    workspace: WorkspaceId
+    group: GroupId
+    principal: PrincipalId
+
+
+class Credential(Struct, frozen=True, kw_only=True):
+    """A token that was issued: never the token itself, only its keyed digest.
+
+    `digest` is hex HMAC-SHA256(pepper, token); `generation` must equal the principal's.
+    """
+
+    id: CredentialId
+    workspace: WorkspaceId
+    principal: PrincipalId
+    kind: CredentialKind
+    label: str
+    digest: str
+    pepper: str
+    last4: str
+    generation: int
+    created_at: Instant
+    expires_at: Instant
+    revoked_at: Instant | None = None

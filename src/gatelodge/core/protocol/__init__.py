@@ -1,0 +1,1 @@
+"""The wire without the wires: envelopes, eras, names, handshakes."""

@@ -1,0 +1,76 @@
+"""The leaves of the `gov` log: each change of who may do what, by pseudonymous ids only.
+
+Names and e-mail addresses never stand in a leaf; they live in the directory rows. `by` is a
+member id, or "system" (first start) or "local" (an operator on the gate's own machine). The
+fields of `subject` are what an access history is folded from; see `docs/reference/records.md`.
+"""
+
+from typing import Literal
+
+import rfc8785
+from msgspec import Struct
+
+GovKind = Literal[
+    "log.opened",
+    "workspace.created",
+    "member.added",
+    "member.role",
+    "member.suspended",
+    "member.resumed",
+    "member.left",
+    "agent.added",
+    "agent.suspended",
+    "agent.resumed",
+    "agent.left",
+    "group.created",
+    "group.removed",
+    "group.joined",
+    "group.parted",
+    "cred.issued",
+    "cred.revoked",
+    "server.registered",
+    "server.approved",
+    "server.disabled",
+    "server.removed",
+    "catalog.observed",
+    "tool.approved",
+    "tool.blocked",
+    "tool.reviewed",
+    "grant.created",
+    "grant.revoked",
+    "guardrail.published",
+    "guardrail.retired",
+    "key.enrolled",
+    "settings.durability",
+    "revocation.receipt",
+    "audit.read",
+]
+
+Value = str | int | bool | None | list[str] | dict[str, str] | dict[str, int]
+
+
+class GovFact(Struct, frozen=True, kw_only=True):
+    """One change, before it has a place in the log. `workspace` is empty for the organization."""
+
+    t: GovKind
+    by: str
+    workspace: str = ""
+    why: str = ""
+    subject: dict[str, Value]
+
+
+def gov_leaf(fact: GovFact, at: str, node: str) -> bytes:
+    """The canonical bytes (RFC 8785) of a change made at `at` (RFC 3339, six digits) by `node`."""
+    body: dict[str, object] = {
+        "v": 1,
+        "t": fact.t,
+        "at": at,
+        "by": fact.by,
+        "node": node,
+        "subject": fact.subject,
+    }
+    if fact.workspace:
+        body["workspace"] = fact.workspace
+    if fact.why:
+        body["why"] = fact.why
+    return rfc8785.dumps(body)  # type: ignore[arg-type]

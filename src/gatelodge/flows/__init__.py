@@ -1,0 +1,1 @@
+"""What we do: each flow waits for ports, never for the outside itself."""

@@ -1,0 +1,1 @@
+"""Changes of governance state, one file a noun."""

@@ -1,0 +1,1 @@
+"""Records into the journal, the journal into the logs, the logs proven."""

@@ -1,0 +1,1 @@
+"""The call path and everything round it: lists, streams, sessions, cutting."""

@@ -1,0 +1,1 @@
+"""Who is calling, the tokens they hold, and how access ends."""

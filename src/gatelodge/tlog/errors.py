@@ -1,0 +1,12 @@
+"""The two ways in which this room says no.
+
+Their texts name the rule that was broken and never repeat what was read, so they may be shown.
+"""
+
+
+class Malformed(Exception):  # noqa: N818 - named for what the reader was given
+    """The value is not in its strict form, whoever made it."""
+
+
+class ProofFailed(Exception):  # noqa: N818 - named for what happened
+    """The value is well formed, and what it claims does not follow."""

@@ -1,0 +1,1 @@
+"""The faces: the MCP endpoint and the admin API."""
