@@ -4,9 +4,9 @@ Their texts name the rule that was broken and never repeat what was read, so the
 """
 
 
-class Malformed(Exception):  # noqa: N818 - named for what the reader was given
+class Malformed(Exception):
     """The value is not in its strict form, whoever made it."""
 
 
-class ProofFailed(Exception):  # noqa: N818 - named for what happened
+class ProofFailed(Exception):
     """The value is well formed, and what it claims does not follow."""

@@ -74,12 +74,12 @@ class VerifierKey:
         parts = vkey.split("+", _VKEY_PARTS - 1)
         if len(parts) != _VKEY_PARTS:
             raise Malformed("a verifier key has three parts joined by plus signs")
-        name, hex_id, material = parts
+        name, _, material = parts
         octets = parse_base64(material)
         if not octets:
             raise Malformed("a verifier key lacks its type")
         key = cls(checked_name(name), octets[0], octets[1:])
-        if key.format() != vkey or key.key_id.hex() != hex_id:
+        if key.format() != vkey:
             raise Malformed("a verifier key's id does not belong to its name and key")
         return key
 
@@ -88,8 +88,8 @@ class VerifierKey:
         checked_name(self.name)
         if not self.public or len(self.public) != _PUBLIC_BYTES.get(self.kind, len(self.public)):
             raise Malformed("a public key is not as long as its type asks")
-        material = format_base64(bytes([self.kind]) + self.public)
-        return f"{self.name}+{self.key_id.hex()}+{material}"
+        hex_id = self.key_id.hex()
+        return f"{self.name}+{hex_id}+{format_base64(bytes([self.kind]) + self.public)}"
 
 
 def key_id(name: str, type_byte: int, public: bytes) -> bytes:
