@@ -1,0 +1,86 @@
+"""What a node has to do when new leaves appear in the gov log.
+
+Ends of access are acted on at once, before anything is compiled; everything else says which nouns
+of the state have to be read again. A leaf type that is not in the table means: read everything.
+Source: decision 0007.
+"""
+
+import msgspec
+from msgspec import Struct
+
+_CREDENTIALS = frozenset(("credentials",))
+_PEOPLE = frozenset(("members", "agents", "group_members", "credentials"))
+_NOTHING: frozenset[str] = frozenset()
+
+_READ_AGAIN: dict[str, frozenset[str]] = {
+    "workspace.": frozenset(("workspaces",)),
+    "member.": _PEOPLE,
+    "agent.": _PEOPLE,
+    "group.": frozenset(("groups", "group_members", "grants")),
+    "cred.": _CREDENTIALS,
+    "server.": frozenset(("servers", "tools", "grants")),
+    "catalog.": frozenset(("tools",)),
+    "tool.": frozenset(("tools",)),
+    "grant.": frozenset(("grants",)),
+    "guardrail.": frozenset(("guardrails",)),
+    "log.": _NOTHING,
+    "key.": _NOTHING,
+    "settings.": _NOTHING,
+    "revocation.": _NOTHING,
+    "audit.": _NOTHING,
+}
+
+_ENDS: dict[str, tuple[str, str]] = {
+    "member.suspended": ("principals", "member"),
+    "member.left": ("principals", "member"),
+    "agent.suspended": ("principals", "agent"),
+    "agent.left": ("principals", "agent"),
+    "cred.revoked": ("credentials", "cred"),
+    "server.disabled": ("servers", "server"),
+    "server.removed": ("servers", "server"),
+}
+
+
+class Effects(Struct, frozen=True, kw_only=True):
+    """Whose access ended, and which nouns changed (None = all of them)."""
+
+    principals: frozenset[str] = frozenset()
+    credentials: frozenset[str] = frozenset()
+    servers: frozenset[str] = frozenset()
+    nouns: frozenset[str] | None = frozenset()
+
+    @property
+    def ends_access(self) -> bool:
+        """True when something has to be cut."""
+        return bool(self.principals or self.credentials or self.servers)
+
+
+class _Leaf(Struct):
+    t: str
+    subject: dict[str, object] = {}
+
+
+_leaf = msgspec.json.Decoder(_Leaf).decode
+
+
+def effects(leaves: tuple[bytes, ...]) -> Effects:
+    """Fold the new leaves of the gov log into what has to be done."""
+    ended: dict[str, set[str]] = {"principals": set(), "credentials": set(), "servers": set()}
+    nouns: set[str] = set()
+    everything = False
+    for body in leaves:
+        leaf = _leaf(body)
+        again = _READ_AGAIN.get(leaf.t[: leaf.t.find(".") + 1])
+        if again is None:
+            everything = True
+        else:
+            nouns |= again
+        if leaf.t in _ENDS:
+            kind, member = _ENDS[leaf.t]
+            ended[kind].add(str(leaf.subject.get(member, "")))
+    return Effects(
+        principals=frozenset(ended["principals"]),
+        credentials=frozenset(ended["credentials"]),
+        servers=frozenset(ended["servers"]),
+        nouns=None if everything else frozenset(nouns),
+    )

@@ -1,0 +1,230 @@
+"""One JSON-RPC message, read without touching what is not ours.
+
+Only the three levels that this gate owns are decoded: the envelope, `params` and `params._meta`.
+Everything else stays raw JSON, so that integers beyond 64 bits, spellings of numbers and unknown
+members survive byte for byte (guarantee protocol:lossless). Because what is forwarded is written
+anew from the decoded levels, a repeated key there is refused instead of being read in two ways.
+Source: JSON-RPC 2.0; MCP 2026-07-28 basic/index.
+"""
+
+import json
+import re
+from itertools import accumulate
+from typing import Literal, NoReturn
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gatelodge.core.records.leaves import RefusedReason
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+HEADER_MISMATCH = -32020
+UNSUPPORTED_VERSION = -32022
+UNAVAILABLE = -32000
+
+Members = dict[str, Raw]
+
+_members = msgspec.json.Decoder(Members).decode
+_text = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[^\[\]{}"]++', re.DOTALL)
+_STEP = {0x5B: 1, 0x7B: 1, 0x5D: -1, 0x7D: -1, 0x22: 0}
+
+
+class Fault(Struct, frozen=True):
+    """Why a message is turned away: the HTTP status, the JSON-RPC error, the record's reason.
+
+    `data` is raw JSON for the error's `data` member, empty when there is none.
+    """
+
+    http: int
+    code: int
+    message: str
+    reason: RefusedReason
+    id: bytes = b"null"
+    data: bytes = b""
+
+
+class Message(Struct, frozen=True):
+    """A request or a notification. `id` is raw JSON, empty for a notification."""
+
+    method: str
+    id: bytes
+    params: Members
+    meta: Members
+
+    @property
+    def is_request(self) -> bool:
+        """True when an answer is expected."""
+        return bool(self.id)
+
+
+class Response(Struct, frozen=True):
+    """A client's answer to a question of ours (legacy revisions)."""
+
+    id: bytes
+
+
+class MessageFault(Exception):
+    """Carries a Fault out of the reading functions."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+def _refuse(
+    code: int, message: str, reason: RefusedReason, *, raw_id: bytes = b"null", http: int = 400
+) -> NoReturn:
+    raise MessageFault(Fault(http, code, message, reason, raw_id))
+
+
+def too_deep(body: bytes, limit: int) -> bool:
+    """Say whether the JSON nests deeper than `limit`. Brackets inside strings do not count."""
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    brackets = _NOT_BRACKETS.sub(b"", body)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > limit
+
+
+def repeats_a_key(raw: bytes, members: Members) -> bool:
+    """Say whether the object `raw`, decoded as `members`, held a key twice on its top level.
+
+    Compact JSON with plain keys is settled by its length; anything else is read once more.
+    """
+    size = 1
+    for key, value in members.items():
+        size += len(key) + 4 + len(bytes(value))
+    if size == len(raw) and members:
+        return False
+    outermost: list[list[tuple[str, object]]] = [[]]
+
+    def keep(pairs: list[tuple[str, object]]) -> None:
+        # Objects close from the inside out, so the last call is the outermost object.
+        outermost[0] = pairs
+
+    try:
+        json.loads(raw, object_pairs_hook=keep)
+    except (ValueError, RecursionError):
+        return True
+    return len(outermost[0]) != len(members)
+
+
+def read_members(raw: bytes | Raw, what: str, raw_id: bytes) -> Members:
+    """Decode one object level. Raises MessageFault when it is no object or repeats a key."""
+    try:
+        members = _members(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        _refuse(INVALID_PARAMS, f"{what} must be an object", "invalid_params", raw_id=raw_id)
+    if repeats_a_key(bytes(raw), members):
+        _refuse(INVALID_REQUEST, f"{what} repeats a key", "duplicate_key", raw_id=raw_id)
+    return members
+
+
+def read_text(raw: Raw | None) -> str | None:
+    """The string in `raw`, or None when it is absent or something else."""
+    if raw is None:
+        return None
+    try:
+        return _text(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _read_id(raw: Raw | None) -> bytes:
+    if raw is None:
+        return b""
+    text = bytes(raw)
+    first = text[:1]
+    if first == b'"':
+        return text
+    digits = text[1:] if first == b"-" else text
+    if digits.isdigit() and len(text) <= 64:
+        return text
+    _refuse(INVALID_REQUEST, "id must be a string or an integer", "invalid_request")
+
+
+def _envelope(body: bytes) -> Members:
+    try:
+        envelope = _members(body)
+    except RecursionError:
+        _refuse(PARSE_ERROR, "the JSON nests too deep", "malformed_json")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        _refuse_body(body)
+    if repeats_a_key(body, envelope):
+        _refuse(INVALID_REQUEST, "the message repeats a key", "duplicate_key")
+    return envelope
+
+
+def _refuse_body(body: bytes) -> NoReturn:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        _refuse(PARSE_ERROR, "the body is not JSON", "malformed_json")
+    if body.lstrip()[:1] == b"[":
+        _refuse(INVALID_REQUEST, "batches are not accepted", "invalid_request")
+    _refuse(INVALID_REQUEST, "the body is not a JSON-RPC object", "invalid_request")
+
+
+def read_message(body: bytes, depth: int) -> Message | Response:
+    """Read the body of a POST. Raises MessageFault with the exact refusal."""
+    if too_deep(body, depth):
+        _refuse(PARSE_ERROR, f"the JSON nests deeper than {depth}", "malformed_json")
+    envelope = _envelope(body)
+    if bytes(envelope.get("jsonrpc", b"")) != b'"2.0"':
+        _refuse(INVALID_REQUEST, 'jsonrpc must be "2.0"', "invalid_request")
+    raw_id = _read_id(envelope.get("id"))
+    raw_method = envelope.get("method")
+    if raw_method is None:
+        if raw_id and ("result" in envelope or "error" in envelope):
+            return Response(raw_id)
+        _refuse(INVALID_REQUEST, "method is missing", "invalid_request", raw_id=raw_id or b"null")
+    method = read_text(raw_method)
+    if method is None:
+        text = "method must be a string"
+        _refuse(INVALID_REQUEST, text, "invalid_request", raw_id=raw_id or b"null")
+    raw_params = envelope.get("params")
+    if raw_params is None:
+        return Message(method, raw_id, {}, {})
+    params = read_members(raw_params, "params", raw_id or b"null")
+    raw_meta = params.get("_meta")
+    meta = {} if raw_meta is None else read_members(raw_meta, "params._meta", raw_id or b"null")
+    return Message(method, raw_id, params, meta)
+
+
+def result_body(raw_id: bytes, result: bytes) -> bytes:
+    """A JSON-RPC response with a raw result."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (raw_id, result)
+
+
+def error_body(raw_id: bytes, code: int, message: str, data: bytes = b"") -> bytes:
+    """A JSON-RPC error; `data` is raw JSON."""
+    text = _encode(message)
+    if data:
+        error = b'{"code":%d,"message":%b,"data":%b}' % (code, text, data)
+    else:
+        error = b'{"code":%d,"message":%b}' % (code, text)
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (raw_id, error)
+
+
+def raw_error_body(raw_id: bytes, error: bytes) -> bytes:
+    """A JSON-RPC error with an upstream's raw error object."""
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (raw_id, error)
+
+
+def notification_body(method: str, params: bytes) -> bytes:
+    """A JSON-RPC notification with raw params."""
+    return b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (_encode(method), params)
+
+
+def join_members(members: Members) -> bytes:
+    """The object with these members, each value as it was."""
+    return _encode(members)
+
+
+Era = Literal["modern", "legacy"]
+"""modern: version and capabilities on every request (2026-07-28); legacy: an `initialize` first."""

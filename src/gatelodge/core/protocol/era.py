@@ -1,0 +1,109 @@
+"""Which era a client speaks, and whether its headers say what its body says.
+
+The era follows from the version header or the `_meta` key, never from the method's name: a client
+may send `initialize` in modern shape and must then hear that there is no such method.
+Source: MCP 2026-07-28 basic/versioning and basic/transports/streamable-http (Server Validation).
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+import msgspec
+
+from gatelodge.core.protocol.envelope import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    UNSUPPORTED_VERSION,
+    Era,
+    Fault,
+    Message,
+    MessageFault,
+    read_text,
+)
+from gatelodge.core.protocol.version import (
+    LEGACY,
+    META_CLIENT_CAPABILITIES,
+    META_CLIENT_INFO,
+    META_PROTOCOL_VERSION,
+    MODERN,
+)
+
+_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_SENTINEL = b"=?base64?"
+
+
+def client_era(version_header: str | None, message: Message) -> Era:
+    """Modern when the header names no legacy version, or the body carries the modern `_meta`."""
+    if META_PROTOCOL_VERSION in message.meta:
+        return "modern"
+    if version_header is not None and version_header not in LEGACY:
+        return "modern"
+    return "legacy"
+
+
+def header_text(value: bytes) -> str | None:
+    """A mirrored header's text; undoes the Base64 sentinel. None when it cannot be read."""
+    if value.startswith(_SENTINEL) and value.endswith(b"?="):
+        try:
+            value = base64.b64decode(value[len(_SENTINEL) : -2], validate=True)
+        except (binascii.Error, ValueError):
+            return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _fault(code: int, text: str, message: Message, data: bytes = b"") -> MessageFault:
+    reason = "invalid_params" if code == INVALID_PARAMS else "header_mismatch"
+    if code == UNSUPPORTED_VERSION:
+        reason = "unsupported_version"
+    return MessageFault(Fault(400, code, text, reason, message.id or b"null", data))  # type: ignore[arg-type]
+
+
+def _check_version(message: Message, header: str | None) -> None:
+    version = read_text(message.meta.get(META_PROTOCOL_VERSION))
+    if version is None:
+        raise _fault(INVALID_PARAMS, f"params._meta must hold {META_PROTOCOL_VERSION}", message)
+    if header is None or header != version:
+        text = "header MCP-Protocol-Version must equal the version in params._meta"
+        raise _fault(HEADER_MISMATCH, text, message)
+    if version != MODERN:
+        data = msgspec.json.encode({"supported": [MODERN], "requested": version})
+        raise _fault(UNSUPPORTED_VERSION, "unsupported protocol version", message, data)
+
+
+def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
+    """Check what a modern request must carry. Raises MessageFault.
+
+    `headers` are lower-case names to values; a repeated one was refused before.
+    """
+    raw_version = headers.get(b"mcp-protocol-version")
+    _check_version(message, None if raw_version is None else raw_version.decode("latin-1"))
+    if not message.is_request:
+        return
+    if META_CLIENT_CAPABILITIES not in message.meta:
+        raise _fault(INVALID_PARAMS, f"params._meta must hold {META_CLIENT_CAPABILITIES}", message)
+    if headers.get(b"mcp-method", b"").decode("latin-1") != message.method:
+        raise _fault(HEADER_MISMATCH, "header Mcp-Method must equal the method", message)
+    member = _NAMED.get(message.method)
+    if member is None:
+        return
+    name = read_text(message.params.get(member))
+    given = headers.get(b"mcp-name")
+    if name is not None and (given is None or header_text(given) != name):
+        text = f"header Mcp-Name must equal params.{member}"
+        raise _fault(HEADER_MISMATCH, text, message)
+
+
+def client_text(message: Message) -> str:
+    """`name/version` as the client says it of itself; unverified, at most 64 characters."""
+    raw = message.meta.get(META_CLIENT_INFO) or message.params.get("clientInfo")
+    if raw is None:
+        return ""
+    try:
+        given = msgspec.json.decode(raw, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return f"{given.get('name', '')}/{given.get('version', '')}"[:64]

@@ -1,0 +1,56 @@
+"""A legacy session as a sealed id: any node can read it, nobody can make one.
+
+The id is no authentication: every request still carries its own token, and a session that another
+principal opened is unknown to this one (MCP 2025-11-25 transports, Session Management).
+"""
+
+import msgspec
+from msgspec import Struct
+
+CONTEXT = b"mcp-session"
+
+
+class Session(Struct, frozen=True, array_like=True):
+    """What initialize settled. `ends_at` is microseconds UTC; `nonce` tells sessions apart."""
+
+    principal: str
+    workspace: str
+    alias: str
+    version: str
+    client: str
+    ends_at: int
+    nonce: bytes
+
+
+class Cursor(Struct, frozen=True, array_like=True):
+    """The last tool of a page; the next page begins after it."""
+
+    principal: str
+    alias: str
+    position: int
+    name: str
+
+
+_session = msgspec.msgpack.Decoder(Session).decode
+_cursor = msgspec.msgpack.Decoder(Cursor).decode
+pack = msgspec.msgpack.Encoder().encode
+
+
+def read_session(plain: bytes | None) -> Session | None:
+    """The session in opened bytes, None when there is none."""
+    if plain is None:
+        return None
+    try:
+        return _session(plain)
+    except msgspec.DecodeError:
+        return None
+
+
+def read_cursor(plain: bytes | None) -> Cursor | None:
+    """The cursor in opened bytes, None when there is none."""
+    if plain is None:
+        return None
+    try:
+        return _cursor(plain)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,149 @@
+"""A node follows the gov log: its view is as new as the last poll, or it refuses to serve.
+
+The lease counts from *before* the query was sent, on a clock that never steps: if a read did not
+see a commit, the commit came after the sending, so this node admits nobody later than commit +
+lease. Nothing here depends on notifications, on other nodes or on synchronized clocks. Source:
+decision 0007 (guarantee revoke:under-a-second).
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from gatelodge.core.access.effects import effects
+from gatelodge.core.errors import StoreDown, Unavailable
+from gatelodge.core.state import State
+from gatelodge.core.view import View, compile_view
+from gatelodge.flows.gateway.inflight import InFlight
+from gatelodge.ports.store import Nodes, NodeSeen, Progress, Store
+from gatelodge.ports.world import Clock
+
+REAP_SECONDS = 0.05
+"""How often the lease and the streams are looked at."""
+BEAT_SECONDS = 1.0
+"""How often a node says that it is there."""
+
+
+class Follower:
+    """The view of this node and the lease under which it may be used.
+
+    `view`, `fresh_until` and `_state` belong to the one task that runs `run`; readers on the same
+    event loop take `view` once and use that object to the end of their decision.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        nodes: Nodes,
+        clock: Clock,
+        inflight: InFlight,
+        seen: NodeSeen,
+        poll_seconds: float,
+    ) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._clock = clock
+        self._inflight = inflight
+        self._seen = seen
+        self._poll_seconds = poll_seconds
+        self._lease = seen.lease_ms / 1000
+        self._state: State | None = None
+        self._listeners: list[Callable[[View], None]] = []
+        self._stale = False
+        self._beat_at = 0.0
+        self._cut = (0, 0)
+        self.view = View.empty()
+        self.fresh_until = 0.0
+        self.diverged = ""
+        """Why this node will never serve again without an operator; empty when all is well."""
+
+    def fresh(self) -> bool:
+        """Say whether this node may admit a request now."""
+        return self._clock.boottime() < self.fresh_until
+
+    def on_view(self, listener: Callable[[View], None]) -> None:
+        """Call `listener(view)` on the event loop after each swap."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Load everything once; afterwards the node may serve. Raises StoreDown."""
+        sent = self._clock.boottime()
+        self._state = await self._store.load(None, None)
+        self._swap(await asyncio.to_thread(compile_view, self._state, None))
+        self.fresh_until = sent + self._lease
+        await self._beat(sent)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            await self._store.wait(self._poll_seconds)
+            try:
+                await self.step()
+            except Unavailable:
+                # The lease runs out by itself; the next poll tries again.
+                await asyncio.sleep(self._poll_seconds)
+
+    async def step(self) -> None:
+        """Poll once: cut, read again, compile, swap, extend the lease. Raises StoreDown."""
+        sent = self._clock.boottime()
+        assert self._state is not None
+        progress = await self._store.poll(self._state.gov)
+        if progress.epoch != self._state.epoch or progress.gov < self._state.gov:
+            self.diverged = "the gov log went back in time or changed its epoch"
+            raise StoreDown(self.diverged, remedy="See docs/operations.md, 'Restored database'.")
+        if progress.leaves:
+            await self._apply(progress)
+        if self._state.gov >= progress.gov:
+            self.fresh_until = sent + self._lease
+        if progress.leaves or sent - self._beat_at >= BEAT_SECONDS:
+            await self._beat(sent)
+
+    async def reap(self) -> None:
+        """Cut everything while the lease is out, until cancelled."""
+        while True:
+            await asyncio.sleep(REAP_SECONDS)
+            if self.fresh():
+                self._stale = False
+            elif not self._stale or len(self._inflight):
+                self._stale = True
+                self._inflight.cut_all("stale")
+
+    async def _apply(self, progress: Progress) -> None:
+        assert self._state is not None
+        found = effects(progress.leaves)
+        if found.ends_access:
+            # Deny first, then cut: whoever registers after this line sees the new view.
+            self.view = self.view.without(
+                principals=found.principals,
+                credentials=found.credentials,
+                servers=found.servers,
+            )
+            calls, streams = self._inflight.cut(
+                "server_disabled" if found.servers else "revoked",
+                principals=found.principals,
+                credentials=found.credentials,
+                servers=found.servers,
+            )
+            self._cut = (self._cut[0] + calls, self._cut[1] + streams)
+        self._state = await self._store.load(found.nouns, self._state)
+        self._swap(await asyncio.to_thread(compile_view, self._state, self.view))
+
+    def _swap(self, view: View) -> None:
+        self.view = view
+        for listener in self._listeners:
+            listener(view)
+
+    async def _beat(self, sent: float) -> None:
+        assert self._state is not None
+        self._beat_at = sent
+        calls, streams = self._cut
+        await self._nodes.acknowledge(
+            NodeSeen(
+                node=self._seen.node,
+                boot=self._seen.boot,
+                applied=self._state.gov,
+                seen_at=self._clock.now(),
+                lease_ms=self._seen.lease_ms,
+                cut_streams=streams,
+                cut_calls=calls,
+            )
+        )

@@ -1,0 +1,121 @@
+"""Everything that is running for somebody, so that it can be cut the moment their access ends.
+
+One instance, owned by the event loop; nothing here waits. The rule for callers is: register, then
+check the view again, then forward. What was registered before a cut is cut by it; what comes after
+is refused by the new view (guarantee revoke:under-a-second).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+CutReason = Literal["revoked", "suspended", "server_disabled", "stale", "shutdown", "timeout"]
+
+
+class Running:
+    """One call or stream that is running. `cut` ends it; it must not raise and must not wait."""
+
+    __slots__ = ("credential", "cut", "kind", "principal", "request", "server", "workspace")
+
+    def __init__(
+        self,
+        kind: Literal["call", "stream"],
+        principal: str,
+        credential: str,
+        workspace: str,
+        cut: Callable[[CutReason], None],
+    ) -> None:
+        self.kind = kind
+        self.principal = principal
+        self.credential = credential
+        self.workspace = workspace
+        self.cut = cut
+        self.server = ""
+        self.request: tuple[bytes, bytes] | None = None
+        """Session nonce and raw request id, for a legacy client's cancellation."""
+
+
+class InFlight:
+    """The registry: by principal, with the few questions that a cut asks."""
+
+    def __init__(self) -> None:
+        self._by_principal: defaultdict[str, set[Running]] = defaultdict(set)
+        self._calls: defaultdict[str, int] = defaultdict(int)
+        self._streams: defaultdict[str, int] = defaultdict(int)
+        self._requests: dict[tuple[bytes, bytes], Running] = {}
+        self._total = 0
+
+    def __len__(self) -> int:
+        """How many calls and streams are running."""
+        return self._total
+
+    def counts(self, principal: str) -> tuple[int, int]:
+        """Running calls and open streams of a principal."""
+        return self._calls.get(principal, 0), self._streams.get(principal, 0)
+
+    def add(self, running: Running) -> None:
+        """Register; from now on a cut reaches it."""
+        self._by_principal[running.principal].add(running)
+        self._counter(running)[running.principal] += 1
+        self._total += 1
+        if running.request is not None:
+            self._requests[running.request] = running
+
+    def remove(self, running: Running) -> None:
+        """Forget one that ended. Idempotent."""
+        group = self._by_principal.get(running.principal)
+        if group is None or running not in group:
+            return
+        group.remove(running)
+        self._total -= 1
+        counter = self._counter(running)
+        counter[running.principal] -= 1
+        if not counter[running.principal]:
+            del counter[running.principal]
+        if not group:
+            del self._by_principal[running.principal]
+        if running.request is not None:
+            self._requests.pop(running.request, None)
+
+    def of_request(self, nonce: bytes, raw_id: bytes) -> Running | None:
+        """The call that a legacy session made under this request id."""
+        return self._requests.get((nonce, raw_id))
+
+    def streams(self) -> list[Running]:
+        """The open streams."""
+        return [r for r in self._all() if r.kind == "stream"]
+
+    def cut(
+        self,
+        reason: CutReason,
+        *,
+        principals: Iterable[str] = (),
+        credentials: Iterable[str] = (),
+        servers: Iterable[str] = (),
+    ) -> tuple[int, int]:
+        """Cut what belongs to any of these; returns how many calls and streams."""
+        chosen: set[Running] = set()
+        for principal in principals:
+            chosen |= self._by_principal.get(principal, set())
+        lost_credentials, lost_servers = frozenset(credentials), frozenset(servers)
+        if lost_credentials or lost_servers:
+            for running in self._all():
+                if running.credential in lost_credentials or running.server in lost_servers:
+                    chosen.add(running)
+        return self._cut(chosen, reason)
+
+    def cut_all(self, reason: CutReason) -> tuple[int, int]:
+        """Cut everything: this node may no longer serve, or is going."""
+        return self._cut(set(self._all()), reason)
+
+    def _cut(self, chosen: set[Running], reason: CutReason) -> tuple[int, int]:
+        calls = sum(1 for r in chosen if r.kind == "call")
+        for running in chosen:
+            running.cut(reason)
+        return calls, len(chosen) - calls
+
+    def _all(self) -> list[Running]:
+        return [r for group in self._by_principal.values() for r in group]
+
+    def _counter(self, running: Running) -> defaultdict[str, int]:
+        return self._calls if running.kind == "call" else self._streams

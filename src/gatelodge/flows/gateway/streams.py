@@ -1,0 +1,74 @@
+"""Open listen streams, told exactly when what their member may call has changed.
+
+After each swap of the view the tools of every stream are compared with what the stream last knew;
+only those that differ hear `tools/list_changed`. Owned by the event loop.
+"""
+
+from collections.abc import Callable
+
+from gatelodge.core.ids import Instant
+from gatelodge.core.view import PrincipalEntry, View
+from gatelodge.flows.gateway.listing import tools_of
+from gatelodge.ports.world import Clock
+
+Shown = tuple[tuple[str, str], ...]
+"""Shown name and definition digest of each tool, in order."""
+
+
+class Stream:
+    """One open stream. `changed` tells the client; it must not raise and must not wait."""
+
+    __slots__ = ("alias", "changed", "knows", "principal", "slug")
+
+    def __init__(self, principal: str, slug: str, alias: str, changed: Callable[[], None]) -> None:
+        self.principal = principal
+        self.slug = slug
+        self.alias = alias
+        self.changed = changed
+        self.knows: Shown = ()
+
+
+class Streams:
+    """Every open stream of this node."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._open: set[Stream] = set()
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    def add(self, stream: Stream, view: View) -> None:
+        """Begin to watch for this stream."""
+        stream.knows = self._shown(stream, view, {})
+        self._open.add(stream)
+
+    def remove(self, stream: Stream) -> None:
+        """Forget a stream that ended. Idempotent."""
+        self._open.discard(stream)
+
+    def on_view(self, view: View) -> None:
+        """Compare, and tell those for whom something changed."""
+        memo: dict[tuple[str, str, str], Shown] = {}
+        for stream in tuple(self._open):
+            now = self._shown(stream, view, memo)
+            if now != stream.knows:
+                stream.knows = now
+                stream.changed()
+
+    def _shown(self, stream: Stream, view: View, memo: dict[tuple[str, str, str], Shown]) -> Shown:
+        key = (stream.principal, stream.slug, stream.alias)
+        known = memo.get(key)
+        if known is None:
+            who = view.principals.get(stream.principal)
+            known = memo[key] = self._tools(view, who, stream) if who is not None else ()
+        return known
+
+    def _tools(self, view: View, who: PrincipalEntry, stream: Stream) -> Shown:
+        workspace = view.workspaces.get(stream.slug)
+        if workspace is None:
+            return ()
+        at = Instant(self._clock.now())
+        tools = tools_of(view, who, workspace, stream.alias, at)
+        return tuple((tool.shown, tool.tool_def) for tool in tools)

@@ -1,0 +1,98 @@
+"""One answer on its way out: a JSON body, or a stream of events that ends with it.
+
+An answer becomes a stream only when something has to be said before its end (progress), or for a
+listen. Event streams are private to their request and never buffered by proxies. Source: MCP
+2026-07-28 basic/transports/streamable-http; HTML Living Standard, server-sent events.
+"""
+
+from http import HTTPStatus
+
+from gatelodge.core.protocol.envelope import notification_body
+from gatelodge.web.endpoint.http1 import HttpConnection
+
+_PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}
+_OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
+_STREAM = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n"
+    b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
+)
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def event(message: bytes) -> bytes:
+    """One server-sent event that carries a JSON-RPC message (which holds no line break)."""
+    if b"\n" in message or b"\r" in message:
+        # Raw JSON from an upstream may be laid out over lines; between tokens they mean nothing.
+        message = message.replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"event: message\ndata: " + message + b"\n\n"
+
+
+class Answer:
+    """The answer to one request; written once, from the event loop."""
+
+    __slots__ = ("_connection", "_extra", "bytes_out", "ended", "may_stream", "streaming")
+
+    def __init__(self, connection: HttpConnection) -> None:
+        self._connection = connection
+        self._extra = b""
+        self.may_stream = False
+        """The client said that it takes an event stream."""
+        self.streaming = False
+        self.ended = False
+        self.bytes_out = 0
+
+    def header(self, line: bytes) -> None:
+        """Add a header line (`b"name: value"`) before anything was written."""
+        self._extra += line + b"\r\n"
+
+    def notify(self, method: str, params: bytes) -> None:
+        """Send a notification before the answer; silently dropped when the client takes none."""
+        if self.may_stream and not self.ended and self._connection.writable:
+            self.say(notification_body(method, params))
+
+    def say(self, message: bytes) -> None:
+        """Send a JSON-RPC message as an event."""
+        self.open_stream()
+        self._connection.write(_chunk(event(message)))
+
+    def open_stream(self) -> None:
+        """Begin the event stream when it has not begun."""
+        if not self.streaming:
+            self.streaming = True
+            self._connection.write(_STREAM + self._closing() + self._extra + b"\r\n")
+
+    def breathe(self) -> None:
+        """Keep an idle stream open through proxies: a comment line."""
+        if self.streaming and not self.ended:
+            self._connection.write(_chunk(b": \n\n"))
+
+    def end(self, status: int, body: bytes) -> None:
+        """Send the final message: the body, or the last event of a stream."""
+        if self.ended:
+            return
+        self.ended = True
+        self.bytes_out = len(body)
+        if self.streaming:
+            last = _chunk(event(body)) if body else b""
+            self._connection.write(last + b"0\r\n\r\n")
+        elif status == 200 and not self._extra and not self._connection.closing:
+            self._connection.write(_OK_JSON + b"%d\r\n\r\n%b" % (len(body), body))
+        else:
+            self._connection.write(self._head(status, len(body)) + body)
+
+    def _head(self, status: int, size: int) -> bytes:
+        kind = b"content-type: application/json\r\n" if size else b""
+        return b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\n%b%b\r\n" % (
+            status,
+            _PHRASE.get(status, b"Unknown"),
+            kind,
+            size,
+            self._closing(),
+            self._extra,
+        )
+
+    def _closing(self) -> bytes:
+        return b"connection: close\r\n" if self._connection.closing else b""

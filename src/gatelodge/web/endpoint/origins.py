@@ -1,0 +1,45 @@
+"""Host and Origin checks: a page in somebody's browser must not reach a gate on their machine.
+
+A request whose Host is not ours was led here by DNS rebinding; one whose Origin is not allowed comes
+from a foreign page. Source: MCP basic/transports/streamable-http, Security; decision 0002.
+"""
+
+from msgspec import Struct
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Origins(Struct, frozen=True):
+    """The Host and Origin values that are taken; Host values are lower case, without a port."""
+
+    hosts: frozenset[bytes]
+    origins: frozenset[bytes]
+
+    def host_allowed(self, host: bytes | None) -> bool:
+        """Say whether a Host field names this gate (its port is not compared)."""
+        if host is None:
+            return False
+        name = host.lower()
+        bare = name.rpartition(b":")[0] if not name.endswith(b"]") and b":" in name else name
+        return bare in self.hosts
+
+    def origin_allowed(self, origin: bytes | None) -> bool:
+        """Say whether a request with this Origin (None = no browser) may go on."""
+        return origin is None or origin.lower() in self.origins
+
+
+def origins(
+    host: str, public_url: str, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
+) -> Origins:
+    """Build the two sets from the settings of `listen`."""
+    hosts = {*_LOOPBACK, host, *allowed_hosts}
+    given = {*allowed_origins}
+    if public_url:
+        authority = public_url.split("://", 1)[-1].split("/", 1)[0]
+        hosts.add(authority.rpartition(":")[0] or authority)
+        hosts.add(authority)
+        given.add(public_url.rstrip("/"))
+    return Origins(
+        frozenset(h.lower().encode() for h in hosts if h),
+        frozenset(o.lower().encode() for o in given),
+    )
