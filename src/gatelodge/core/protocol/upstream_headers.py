@@ -1,0 +1,127 @@
+"""Headers that repeat what a modern request's body says (2026-07-28, streamable HTTP 2.2).
+
+`Mcp-Name` and `Mcp-Param-*` let intermediaries route without reading bodies. A value that an HTTP
+field cannot carry travels as `=?base64?...?=`.
+"""
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gatelodge.core.errors import Invalid
+from gatelodge.core.protocol.version import PARAM_HEADER
+
+_PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LARGEST: Final = (1 << 53) - 1
+
+
+def header_value(text: str) -> str:
+    """The text as a field value: itself where that is safe, else the Base64 form."""
+    lookalike = text.startswith("=?base64?") and text.endswith("?=")
+    if not text or (_PLAIN.fullmatch(text) and not lookalike):
+        return text
+    return f"=?base64?{base64.b64encode(text.encode()).decode()}?="
+
+
+class Mirror(Struct, frozen=True):
+    """One argument that a header repeats: where it stands in the arguments, and the header."""
+
+    path: tuple[str, ...]
+    header: str
+
+
+_ONE: Final = frozenset((
+    "items", "contains", "unevaluatedItems", "additionalProperties", "propertyNames", "not", "if",
+    "then", "else", "unevaluatedProperties", "contentSchema",
+))  # fmt: skip
+_SOME: Final = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
+_NAMED: Final = frozenset(("patternProperties", "dependentSchemas", "$defs", "definitions"))
+
+
+def mirrors(schema: Raw) -> tuple[Mirror, ...]:
+    """The mirrored arguments of a tool's `inputSchema`, in document order.
+
+    Raises Invalid when an annotation breaks a rule: only on a string, integer or boolean that is
+    reached through `properties` alone, a header token, and unique when case is ignored.
+    """
+    if b"x-mcp-header" not in bytes(schema):
+        return ()
+    try:
+        root = msgspec.json.decode(schema)
+    except (msgspec.MsgspecError, RecursionError) as broken:
+        raise Invalid("inputSchema is not JSON") from broken
+    found: list[Mirror] = []
+    seen: set[str] = set()
+    for path, part in _parts(root):
+        if "x-mcp-header" not in part:
+            continue
+        name = part["x-mcp-header"]
+        if not path:
+            raise Invalid("x-mcp-header stands where no chain of properties leads")
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise Invalid("x-mcp-header is not a header token")
+        if part.get("type") not in ("string", "integer", "boolean"):
+            raise Invalid("x-mcp-header is only for strings, integers and booleans")
+        if name.lower() in seen:
+            raise Invalid("x-mcp-header names one header twice")
+        seen.add(name.lower())
+        found.append(Mirror(path, PARAM_HEADER + name))
+    return tuple(found)
+
+
+def _parts(root: Any) -> Iterator[tuple[tuple[str, ...] | None, dict[str, Any]]]:
+    """Each schema in the schema, with the chain of `properties` that leads to it (None = none)."""
+    todo: list[tuple[tuple[str, ...] | None, Any]] = [((), root)]
+    while todo:
+        path, part = todo.pop()
+        if not isinstance(part, dict):
+            continue
+        yield path, part
+        below: list[tuple[tuple[str, ...] | None, Any]] = []
+        for key, value in part.items():
+            if key == "properties" and isinstance(value, dict):
+                chain = [(None if path is None else (*path, name), s) for name, s in value.items()]
+                below.extend(chain)
+            elif key in _ONE:
+                below.append((None, value))
+            elif key in _SOME and isinstance(value, list):
+                below.extend((None, each) for each in value)
+            elif key in _NAMED and isinstance(value, dict):
+                below.extend((None, each) for each in value.values())
+        todo.extend(reversed(below))
+
+
+def mirror_headers(wanted: tuple[Mirror, ...], arguments: Raw) -> tuple[tuple[str, str], ...]:
+    """The `Mcp-Param-*` headers for these arguments; an absent or null argument gives none."""
+    try:
+        given = msgspec.json.decode(arguments)
+    except (msgspec.MsgspecError, RecursionError):
+        return ()
+    made: list[tuple[str, str]] = []
+    for mirror in wanted:
+        value: Any = given
+        for key in mirror.path:
+            value = value.get(key) if isinstance(value, dict) else None
+        text = _text(value)
+        if text is not None:
+            made.append((mirror.header, header_value(text)))
+    return tuple(made)
+
+
+def _text(value: Any) -> str | None:
+    """A scalar as a header says it; None for what no header can say."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case int() if abs(value) <= _LARGEST:
+            return str(value)
+        case float() if value.is_integer() and abs(value) <= _LARGEST:
+            return str(int(value))
+    return None

@@ -1,0 +1,63 @@
+"""Server-sent events, read piece by piece (WHATWG HTML 9.2).
+
+The parser keeps no more than one unfinished event; whoever feeds it caps what it may hold.
+"""
+
+
+class EventParser:
+    """Bytes in, `data` of finished `message` events out; other event types are passed over."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._searched = 0
+        self._data: list[bytes] = []
+        self._held = 0
+        self._kind = b""
+        self._after_cr = False
+        self._fresh = True
+
+    @property
+    def held(self) -> int:
+        """Bytes kept of an event that is not finished."""
+        return len(self._rest) + self._held
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The data of each event that these bytes finish, in order."""
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        if chunk:
+            self._after_cr = chunk.endswith(b"\r")
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        rest = self._rest
+        rest += chunk
+        done: list[bytes] = []
+        start = 0
+        end = rest.find(b"\n", self._searched)
+        while end >= 0:
+            self._line(bytes(rest[start:end]), done)
+            start = end + 1
+            end = rest.find(b"\n", start)
+        if start:
+            del rest[:start]
+        self._searched = len(rest)
+        return done
+
+    def _line(self, line: bytes, done: list[bytes]) -> None:
+        if self._fresh:
+            self._fresh = False
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if not line:
+            if self._data and self._kind in (b"", b"message"):
+                done.append(b"\n".join(self._data))
+            self._data.clear()
+            self._held = 0
+            self._kind = b""
+            return
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            value = value.removeprefix(b" ")
+            self._data.append(value)
+            self._held += len(value) + 1
+        elif field == b"event":
+            self._kind = value.removeprefix(b" ")
