@@ -166,3 +166,33 @@ def test_a_reader_loads_each_tile_of_one_proof_once():
 
     inclusion(5, 8, tile_reader(load, 8))
     assert asked == [(0, 0)]
+
+
+def test_a_node_is_never_shown_as_a_leaf_by_a_shorter_path():
+    verify_inclusion(HASHES[0], 0, 8, as_bytes([L1, N23, N4567]), ROOT)
+    for node, path in [(ROOT, []), (bytes.fromhex(N0123), as_bytes([N4567]))]:
+        with pytest.raises(ProofFailed):
+            verify_inclusion(node, 0, 8, path, ROOT)
+
+
+def test_a_smaller_tree_is_never_shown_as_a_larger_one_by_a_shorter_path():
+    first, pair = TREE.root(0, 1), TREE.root(0, 2)
+    verify_consistency(1, first, 2, pair, as_bytes([L1]))
+    with pytest.raises(ProofFailed):
+        verify_consistency(1, first, 8, pair, as_bytes([L1]))
+
+
+def test_each_root_of_a_consistency_proof_is_compared():
+    path = as_bytes([N45, N67, N0123])
+    for old_root, new_root in [(ROOT, ROOT), (TREE.root(0, 6), TREE.root(0, 7))]:
+        with pytest.raises(ProofFailed):
+            verify_consistency(6, old_root, 8, new_root, path)
+
+
+def test_a_byte_moved_over_the_border_of_two_hashes_fails_the_proof():
+    left, right = bytes.fromhex(L0 + L1)[:33], bytes.fromhex(L1)[1:]
+    pair = bytes.fromhex(N01)
+    with pytest.raises(ProofFailed):
+        verify_inclusion(left, 0, 2, [right], pair)
+    with pytest.raises(ProofFailed):
+        verify_consistency(1, left, 2, pair, [right])
