@@ -1,0 +1,146 @@
+"""One function reaches an upstream, one room starts processes, three files catch everything."""
+
+import ast
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.house.source import Module, dotted, house, imports, told
+
+CALL = "flows/gateway/call.py"
+"""The only path to an upstream."""
+
+OBSERVERS = ("flows/catalog/",)
+"""Who may ask an upstream what tools it has: nothing a member sends leads there."""
+
+TRANSACTIONS = ("adapters/store/", "adapters/ledger/")
+"""Where `.begin(` opens a database transaction."""
+
+STARTS_PROCESSES = ("adapters/upstream/",)
+
+CATCHES_ALL = {
+    "web/endpoint/face.py": "the web face: an unknown fault becomes an incident id",
+    "app/tasks.py": "the task supervisor: a dead task is told, restarted or stops the house",
+    "cli/main.py": "the command line: an unknown fault becomes an exit code",
+}
+
+_PROCESS_CALLS = {
+    "create_subprocess_exec", "create_subprocess_shell", "subprocess_exec", "subprocess_shell",
+    "open_process", "run_process", "Popen", "system", "popen", "fork", "forkpty", "posix_spawn",
+    "posix_spawnp", "execv", "execve", "execvp", "execvpe", "spawnv", "spawnve",
+}  # fmt: skip
+
+
+def test_only_the_call_flow_reaches_an_upstream():
+    faults = [
+        f"{m.path}:{node.lineno} touches .begin"
+        for m in house()
+        if m.room != CALL and not m.room.startswith((*TRANSACTIONS, "adapters/upstream/", "ports/"))
+        for node in ast.walk(m.tree)
+        if _names(node, "begin")
+    ]
+    assert not faults, told(
+        f"Only {CALL} may send a request to an upstream: decision and recorder stand there "
+        "(isolation:no-second-path).",
+        faults,
+        "go through the call flow.",
+    )
+
+
+def test_only_the_catalog_asks_an_upstream_for_its_tools():
+    allowed = (*OBSERVERS, "adapters/upstream/", "ports/")
+    faults = [
+        f"{m.path}:{node.lineno} touches .observe"
+        for m in house()
+        if not m.room.startswith(allowed)
+        for node in ast.walk(m.tree)
+        if _names(node, "observe")
+    ]
+    assert not faults, told(
+        "Reading a server's tools may start its process, so only an admin's catalog flow does it "
+        "(isolation:no-second-path).",
+        faults,
+        "let the catalog flow observe and read its result from the view.",
+    )
+
+
+def test_only_the_upstream_room_starts_processes():
+    faults = []
+    for m in house():
+        if m.room.startswith(STARTS_PROCESSES):
+            continue
+        faults += [
+            f"{m.path}:{line} imports {name}"
+            for line, name in imports(m.tree)
+            if name.split(".")[0] in {"subprocess", "multiprocessing", "pty"}
+        ]
+        faults += [
+            f"{m.path}:{node.lineno} {dotted(node.func)}"
+            for node in ast.walk(m.tree)
+            if isinstance(node, ast.Call) and _last(node.func) in _PROCESS_CALLS
+        ]
+    assert not faults, told(
+        "Processes are started from approved definitions in one room (isolation:no-second-path).",
+        faults,
+        "describe the server in the catalog; adapters/upstream starts it.",
+    )
+
+
+def test_everything_is_caught_in_three_named_files_only():
+    faults = [
+        f"{m.path}:{line}" for m in house() if m.room not in CATCHES_ALL for line in _greedy(m)
+    ]
+    assert not faults, told(
+        "A narrow except says which fault was thought of; a wide one hides the others. Allowed: "
+        + "; ".join(f"{path} ({why})" for path, why in CATCHES_ALL.items()),
+        faults,
+        "name the exceptions, or catch, clean up and raise again.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "finds"),
+    [
+        ("u.begin(x)", lambda m: [n for n in ast.walk(m.tree) if _names(n, "begin")]),
+        ("f = getattr(u, 'begin')", lambda m: [n for n in ast.walk(m.tree) if _names(n, "begin")]),
+        ("try: f()\nexcept Exception: pass", lambda m: list(_greedy(m))),
+        ("try: f()\nexcept (OSError, BaseException): pass", lambda m: list(_greedy(m))),
+        ("try: f()\nexcept: pass", lambda m: list(_greedy(m))),
+        ("with suppress(Exception): f()", lambda m: list(_greedy(m))),
+    ],
+)
+def test_a_breach_is_seen(text: str, finds: Callable[[Module], list[object]]):
+    assert finds(Module("src/gatelodge/x.py", text, ast.parse(text)))
+
+
+def test_cleaning_up_and_raising_again_is_no_breach():
+    text = "try: f()\nexcept BaseException:\n    g()\n    raise"
+    assert not list(_greedy(Module("src/gatelodge/x.py", text, ast.parse(text))))
+
+
+def _names(node: ast.AST, word: str) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr == word
+    if isinstance(node, ast.Call) and _last(node.func) in {"getattr", "attrgetter", "methodcaller"}:
+        return any(isinstance(a, ast.Constant) and a.value == word for a in node.args)
+    return False
+
+
+def _last(func: ast.expr) -> str:
+    return dotted(func).split(".")[-1]
+
+
+def _greedy(m: Module) -> Iterator[int]:
+    everything = {"Exception", "BaseException"}
+    for node in ast.walk(m.tree):
+        if isinstance(node, ast.ExceptHandler):
+            caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+            wide = any(c is None or _last(c) in everything for c in caught)
+            last = node.body[-1]
+            if wide and not (isinstance(last, ast.Raise) and last.exc is None):
+                yield node.lineno
+        elif (
+            isinstance(node, ast.Call)
+            and _last(node.func) == "suppress"
+            and any(_last(a) in everything for a in node.args)
+        ):
+            yield node.lineno
