@@ -1,0 +1,60 @@
+"""Brings a database to the shape that this version of the code expects; never back.
+
+Alembic costs half a second to import, so the version row is read by plain SQL first and Alembic
+is met only when there is something to do.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from gatelodge.adapters.store.database import Database
+from gatelodge.core.errors import Conflict
+
+HEAD = "0001"
+VERSION_TABLE = "schema_version"
+SCRIPTS = Path(__file__).parent / "migrations"
+
+_LOCK = text("SELECT pg_advisory_xact_lock(7462119843)")  # one node migrates, the others wait
+
+
+def migrate(database: Database) -> bool:
+    """Bring the schema to `HEAD` in one transaction; true when the database was empty before.
+
+    Raises Conflict when a newer version of gatelodge has already changed it.
+    """
+    with database.read() as connection:
+        found = version(connection)
+    if found == HEAD:
+        return False
+    with database.write() as connection:
+        if database.dialect == "postgresql":
+            connection.execute(_LOCK)
+        found = version(connection)
+        if found != HEAD:
+            _upgrade(connection, found)
+    return found is None
+
+
+def version(connection: Connection) -> str | None:
+    """The schema's version, None when there is no schema yet."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    row = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).first()  # noqa: S608
+    return None if row is None else str(row[0])
+
+
+def _upgrade(connection: Connection, found: str | None) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    settings = Config(attributes={"connection": connection, "version_table": VERSION_TABLE})
+    settings.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    known = {each.revision for each in ScriptDirectory.from_config(settings).walk_revisions()}
+    if found is not None and found not in known:
+        raise Conflict(
+            f"the database has schema {found}, which this version does not know",
+            remedy="Start the newer gatelodge that made it, or restore a backup.",
+        )
+    command.upgrade(settings, HEAD)

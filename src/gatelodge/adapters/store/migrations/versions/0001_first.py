@@ -1,0 +1,148 @@
+"""The first schema: governance state."""
+
+import secrets
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Create every table, and name this history of the log."""
+    _people()
+    _catalog()
+    _rules()
+    _followers()
+
+
+def _text(name: str, *, null: bool = False) -> "sa.Column[str]":
+    return sa.Column(name, sa.Text, nullable=null)
+
+
+def _number(name: str, *, null: bool = False) -> "sa.Column[int]":
+    return sa.Column(name, sa.BigInteger, nullable=null)
+
+
+def _truth(name: str) -> "sa.Column[bool]":
+    return sa.Column(name, sa.Boolean, nullable=False)
+
+
+def _workspace() -> "sa.Column[str]":
+    return sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.id"), nullable=False)
+
+
+def _of_workspace(column: str, table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(["workspace", column], [f"{table}.workspace", f"{table}.id"])
+
+
+def _people() -> None:
+    op.create_table(
+        "workspaces",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("slug", sa.Text, nullable=False, unique=True),
+        _text("name"),
+        _number("created_at"),
+    )
+    op.create_table(
+        "members",
+        _text("id"),
+        _workspace(),
+        *map(_text, ("email", "display", "role", "status")),
+        *map(_number, ("generation", "created_at")),
+        sa.PrimaryKeyConstraint("workspace", "id"),
+    )
+    op.create_index("members_email", "members", ["workspace", "email"])
+    op.create_table(
+        "agents",
+        _text("id"),
+        _workspace(),
+        *map(_text, ("name", "owner", "status")),
+        *map(_number, ("generation", "created_at")),
+        sa.PrimaryKeyConstraint("workspace", "id"),
+        _of_workspace("owner", "members"),
+    )
+    op.create_table(
+        "groups",
+        _text("id"),
+        _workspace(),
+        _text("name"),
+        _number("created_at"),
+        sa.PrimaryKeyConstraint("workspace", "id"),
+    )
+    op.create_index("groups_name", "groups", ["workspace", "name"], unique=True)
+    op.create_table(
+        "group_members",
+        *map(_text, ("workspace", "group", "principal")),
+        sa.PrimaryKeyConstraint("workspace", "group", "principal"),
+        _of_workspace("group", "groups"),
+    )
+    op.create_table(
+        "credentials",
+        _text("id"),
+        _workspace(),
+        *map(_text, ("principal", "kind", "label")),
+        sa.Column("digest", sa.Text, nullable=False, unique=True),
+        *map(_text, ("pepper", "last4")),
+        *map(_number, ("generation", "created_at", "expires_at")),
+        _number("revoked_at", null=True),
+        sa.PrimaryKeyConstraint("workspace", "id"),
+    )
+    op.create_index("credentials_principal", "credentials", ["workspace", "principal"])
+
+
+def _catalog() -> None:
+    op.create_table(
+        "servers",
+        _text("id"),
+        _workspace(),
+        *map(_text, ("alias", "transport", "status", "era", "tags")),
+        _number("created_at"),
+        sa.PrimaryKeyConstraint("workspace", "id"),
+    )
+    op.create_index("servers_alias", "servers", ["workspace", "alias"], unique=True)
+    op.create_table(
+        "tools",
+        *map(_text, ("workspace", "server", "name", "definition", "observed", "approved")),
+        _number("position"),
+        *map(_truth, ("read_only", "destructive", "open_world", "present", "reviewed")),
+        sa.PrimaryKeyConstraint("workspace", "server", "name"),
+        _of_workspace("server", "servers"),
+    )
+
+
+def _rules() -> None:
+    op.create_table(
+        "grants",
+        _text("id"),
+        _workspace(),
+        *map(_text, ("grantee_kind", "grantee", "server", "tool", "level")),
+        _number("expires_at", null=True),
+        *map(_text, ("ticket", "created_by")),
+        _number("created_at"),
+        sa.PrimaryKeyConstraint("workspace", "id"),
+        _of_workspace("server", "servers"),
+    )
+    op.create_table(
+        "guardrails",
+        *map(_text, ("id", "workspace", "name", "text", "digest", "mode", "created_by")),
+        _number("created_at"),
+        sa.PrimaryKeyConstraint("workspace", "id"),
+    )
+
+
+def _followers() -> None:
+    epoch = op.create_table(
+        "epoch",
+        sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+        _text("value"),
+        sa.CheckConstraint("id = 1", name="epoch_is_one_row"),
+    )
+    op.bulk_insert(epoch, [{"id": 1, "value": secrets.token_hex(16)}])
+    op.create_table(
+        "nodes",
+        sa.Column("node", sa.Text, primary_key=True),
+        _text("boot"),
+        *map(_number, ("applied", "seen_at", "lease_ms", "cut_streams", "cut_calls")),
+    )

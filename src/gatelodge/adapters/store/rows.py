@@ -1,0 +1,91 @@
+"""Rows and structs: the same fields, two forms."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Select, Table, select
+
+from gatelodge.adapters.store import tables
+from gatelodge.core.errors import StoreDown
+from gatelodge.core.state import NOUNS, Row, State
+
+R = TypeVar("R", bound=Row)
+
+_JSON = frozenset({"transport", "tags"})
+_decode = msgspec.json.Decoder().decode
+
+
+class Noun(Struct, frozen=True):
+    """How one kind of row is kept: its table, its columns its key and its query.
+
+    Columns stand in the order of the struct's fields; the query gives all rows, oldest first.
+    """
+
+    field: str
+    table: Table
+    names: tuple[str, ...]
+    key: tuple[str, ...]
+    select: Select[Any]
+
+    @property
+    def of_workspace(self) -> bool:
+        """True when each row belongs to a workspace, so that a query has to name it."""
+        return "workspace" in self.names
+
+
+def _noun(noun: type[Row], field: str) -> Noun:
+    table = tables.metadata.tables[field]
+    names = noun.__struct_fields__
+    key = tuple(column.name for column in table.primary_key.columns)
+    wish = ("created_at", "id") if "created_at" in names else ("server", "position", *key)
+    order = tuple(table.c[name] for name in wish if name in names)
+    columns = select(*(table.c[name] for name in names))
+    return Noun(field, table, names, key, columns.order_by(*order))
+
+
+_FIELDS = tuple(field for field in State.__struct_fields__ if field not in ("gov", "epoch"))
+KEPT: dict[type[Any], Noun] = {
+    noun: _noun(noun, field) for noun, field in zip(NOUNS, _FIELDS, strict=True)
+}
+BY_FIELD: dict[str, type[Row]] = {kept.field: noun for noun, kept in KEPT.items()}
+
+
+def columns_of(row: Row) -> dict[str, object]:
+    """The row as the values of its columns."""
+    return {name: _to_column(name, getattr(row, name)) for name in row.__struct_fields__}
+
+
+def equal_to(equals: dict[str, object]) -> dict[str, object]:
+    """The wanted values of fields as values of columns."""
+    return {name: _to_column(name, value) for name, value in equals.items()}
+
+
+def structs_of(noun: type[R], rows: Iterable[Sequence[object]]) -> list[R]:
+    """The structs behind rows of all columns, in the struct's order.
+
+    Raises StoreDown when a row holds what this version does not know, such as a later status.
+    """
+    names = KEPT[noun].names
+    if _JSON.isdisjoint(names):
+        plain = [dict(zip(names, row, strict=True)) for row in rows]
+    else:
+        plain = [
+            {
+                name: _decode(value) if name in _JSON else value  # type: ignore[arg-type]
+                for name, value in zip(names, row, strict=True)
+            }
+            for row in rows
+        ]
+    try:
+        return msgspec.convert(plain, list[noun])  # type: ignore[valid-type]
+    except msgspec.ValidationError as fault:
+        raise StoreDown(
+            f"a row of {KEPT[noun].field} is not what this version knows",
+            remedy="Start the version of gatelodge that last wrote this database.",
+        ) from fault
+
+
+def _to_column(name: str, value: object) -> object:
+    return msgspec.json.encode(value).decode() if name in _JSON else value

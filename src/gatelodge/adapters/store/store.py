@@ -1,0 +1,228 @@
+"""The governance store: rows and gov leaves in one transaction, and what followers need of it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+from anyio import CapacityLimiter
+from msgspec import Struct
+from sqlalchemy import Connection, select, text
+
+from gatelodge.adapters.store import tables
+from gatelodge.adapters.store.database import Database
+from gatelodge.adapters.store.rows import BY_FIELD, KEPT, structs_of
+from gatelodge.adapters.store.tx import SqlTx
+from gatelodge.adapters.store.watch import CHANNEL, PostgresWatch, SqliteWatch, Watch
+from gatelodge.core.errors import StoreDown
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.records.governance import gov_leaf
+from gatelodge.core.state import State
+from gatelodge.ports.store import Committed, Progress, Tx
+from gatelodge.ports.world import Clock
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.6
+_READ_SECONDS = 10.0
+_CHANGE_SECONDS = 45.0
+
+_LOCK_HEAD = text("SELECT size FROM log WHERE id = 'gov' FOR UPDATE")
+_ANNOUNCE = text("SELECT pg_notify(:channel, :size)")
+_EPOCH = select(tables.epoch.c.value)
+
+
+class GovLog(Struct, frozen=True):
+    """The gov log as the ledger offers it inside a transaction that somebody else opened.
+
+    `append(connection, bodies)` returns the size after it; `read(connection, start, stop)` the
+    leaves with start <= index < stop; `head(connection)` the size.
+    """
+
+    append: Callable[[Connection, Sequence[bytes]], int]
+    read: Callable[[Connection, int, int], list[bytes]]
+    head: Callable[[Connection], int]
+
+
+class SqlStore:
+    """The port `Store` on SQLite or PostgreSQL.
+
+    Shared and mutable: `_announced`, `_polled` and `_event`, owned by the event loop.
+    """
+
+    def __init__(
+        self, database: Database, gov: GovLog, clock: Clock, node: str, *, notify: bool = True
+    ) -> None:
+        self._database = database
+        self._gov = gov
+        self._clock = clock
+        self._node = node
+        self._postgres = database.dialect == "postgresql"
+        self._notify = notify and self._postgres
+        self._watch: Watch = (
+            PostgresWatch(database, notify=notify) if self._postgres else SqliteWatch(database)
+        )
+        self._announced = 0
+        self._polled = 0
+        self._event: anyio.Event | None = None
+        self._listening = False
+        self._polls = CapacityLimiter(1)  # its own thread: never queued behind other work
+        self._reads = CapacityLimiter(4)
+        self._changes = CapacityLimiter(4)
+
+    async def change(self, work: Callable[[Tx], T]) -> tuple[T, Committed]:
+        """Run `work` in one transaction; its rows and leaves commit together or not at all.
+
+        A caller that is cancelled meanwhile does not undo it. Raises StoreDown, Conflict, or
+        whatever `work` raises (then nothing is kept); StoreDown after a lost connection may also
+        mean that the commit was made, which a second look at the state tells.
+        """
+        with anyio.CancelScope(shield=True):
+            given, committed = await _within(
+                _CHANGE_SECONDS, lambda: self._commit(work), self._changes
+            )
+            self._announce(committed.gov)
+        return given, committed
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` on a consistent snapshot; writing raises TypeError."""
+
+        def look() -> T:
+            with self._database.read() as connection:
+                return work(SqlTx(connection, writable=False))
+
+        return await _within(_READ_SECONDS, look, self._reads)
+
+    async def load(self, nouns: frozenset[str] | None, previous: State | None) -> State:
+        """The state at the present head; with `nouns` (State field names) only those are read.
+
+        Everything is read when there is no `previous`, or when the epoch is another one.
+        """
+        return await _within(_READ_SECONDS, lambda: self._load(nouns, previous), self._reads)
+
+    async def poll(self, applied: int) -> Progress:
+        """The head, the epoch and the leaves after `applied`. Bounded by 600 ms, else StoreDown.
+
+        No leaves when the head is below `applied`: the caller sees that the log went back.
+        """
+
+        def question(connection: Connection) -> Progress:
+            head = self._gov.head(connection)
+            epoch = connection.execute(_EPOCH).scalar_one()
+            new = self._gov.read(connection, applied, head) if head > applied else []
+            return Progress(gov=head, epoch=epoch, leaves=tuple(new))
+
+        try:
+            seen = await _within(_POLL_SECONDS, lambda: self._watch.ask(question), self._polls)
+        except StoreDown:
+            self._watch.abort()
+            raise
+        self._polled = seen.gov
+        if self._watch.announced() > self._announced:
+            self._announce(self._watch.announced())
+        return seen
+
+    async def wait(self, seconds: float) -> None:
+        """Return when a change was announced that no poll has seen, or after that time."""
+        if self._announced > self._polled:
+            return
+        if self._event is None:
+            self._event = anyio.Event()
+        event, line = self._event, self._watch.socket()
+        with anyio.move_on_after(seconds):
+            if line is None or self._listening:
+                await event.wait()
+                return
+            self._listening = True
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(_readable, line, group.cancel_scope)
+                    await event.wait()
+                    group.cancel_scope.cancel()
+            finally:
+                self._listening = False
+
+    async def close(self) -> None:
+        """Let go of the watching connection; the database is closed by whoever opened it."""
+        self._watch.abort()
+        async with self._polls:
+            self._watch.close()
+
+    def _commit(self, work: Callable[[Tx], T]) -> tuple[T, Committed]:
+        with self._database.write() as connection:
+            if self._postgres:
+                # The lock on the head row is held to the end: commits happen in the order of the
+                # log, and a poller never sees a gap. SQLite's BEGIN IMMEDIATE does the same.
+                connection.execute(_LOCK_HEAD)
+            tx = SqlTx(connection, writable=True)
+            given = work(tx)
+            tx.check()
+            size = self._append(connection, tx)
+        # A crash here leaves a committed change that nobody was told of: polls find it.
+        return given, Committed(gov=size, at=self._clock.boottime())
+
+    def _append(self, connection: Connection, tx: SqlTx) -> int:
+        head = self._gov.head(connection)
+        if not tx.facts:
+            return head
+        at = rfc3339(self._clock.now())
+        if head:
+            # Times of a log never go back, whatever the clocks of the nodes do.
+            at = max(at, _time_of(self._gov.read(connection, head - 1, head)[0]))
+        bodies = [gov_leaf(fact, at, self._node) for fact in tx.facts]
+        size = self._gov.append(connection, bodies)
+        if self._notify:
+            connection.execute(_ANNOUNCE, {"channel": CHANNEL, "size": str(size)})
+        return size
+
+    def _load(self, nouns: frozenset[str] | None, previous: State | None) -> State:
+        with self._database.read() as connection:
+            gov = self._gov.head(connection)
+            epoch = connection.execute(_EPOCH).scalar_one()
+            if nouns is None or previous is None or previous.epoch != epoch:
+                previous, nouns = State(gov=gov, epoch=epoch), frozenset(BY_FIELD)
+            rows = _rows(connection, nouns)
+        return msgspec.structs.replace(previous, gov=gov, epoch=epoch, **rows)
+
+    def _announce(self, gov: int) -> None:
+        self._announced = max(self._announced, gov)
+        event, self._event = self._event, None
+        if event is not None:
+            event.set()
+
+
+class _Time(Struct):
+    at: str
+
+
+_time_decoder = msgspec.json.Decoder(_Time)
+
+
+def _time_of(leaf: bytes) -> str:
+    return _time_decoder.decode(leaf).at
+
+
+def _rows(connection: Connection, fields: frozenset[str]) -> dict[str, tuple[Any, ...]]:
+    rows: dict[str, tuple[Any, ...]] = {}
+    for field in fields:
+        noun = BY_FIELD[field]
+        rows[field] = tuple(structs_of(noun, connection.execute(KEPT[noun].select).all()))
+    return rows
+
+
+async def _within(seconds: float, work: Callable[[], T], limiter: CapacityLimiter) -> T:
+    """Run blocking work in a thread; StoreDown when it takes longer.
+
+    The thread then ends alone, and holds its place in the limiter until it does.
+    """
+    try:
+        with anyio.fail_after(seconds):
+            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+    except TimeoutError:
+        raise StoreDown(f"the store gave no answer in {seconds:g} s", retry_after=1.0) from None
+
+
+async def _readable(line: int, scope: anyio.CancelScope) -> None:
+    await anyio.wait_readable(line)
+    scope.cancel()

@@ -1,0 +1,141 @@
+"""How a node asks for changes: one read of head, epoch and new leaves, and a way to be woken.
+
+On PostgreSQL one dedicated connection both LISTENs and asks, so that an answered question proves
+that announcements would arrive too (a half-open listener is found by the next poll).
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
+from typing import Protocol
+
+from sqlalchemy import Connection, text
+
+from gatelodge.adapters.store.database import Database
+from gatelodge.core.errors import StoreDown
+from gatelodge.ports.store import Progress
+
+CHANNEL = "gatelodge_gov"
+_STATEMENT_MS = 550
+
+Ask = Callable[[Connection], Progress]
+
+
+class Watch(Protocol):
+    """Asks the store, one question at a time, in a worker thread."""
+
+    def ask(self, question: Ask) -> Progress:
+        """The answer; raises StoreDown."""
+        ...
+
+    def abort(self) -> None:
+        """Make a question that takes too long fail now; from any thread."""
+        ...
+
+    def socket(self) -> int | None:
+        """A file descriptor that turns readable when a change is announced, if there is one."""
+        ...
+
+    def announced(self) -> int:
+        """The largest size of the gov log that was announced by another node."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class SqliteWatch:
+    """One process, one file: every question is a read transaction, and nobody else announces."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ask(self, question: Ask) -> Progress:
+        """The answer of a fresh snapshot."""
+        with self._database.read() as connection:
+            return question(connection)
+
+    def abort(self) -> None:
+        """Nothing to do: a reader of SQLite waits for nobody."""
+
+    def socket(self) -> int | None:
+        """None: changes are announced inside the process."""
+        return None
+
+    def announced(self) -> int:
+        """Always 0: there is no other node."""
+        return 0
+
+    def close(self) -> None:
+        """Nothing to do: the database owns its connections."""
+
+
+class PostgresWatch:
+    """A connection that LISTENs and asks.
+
+    Owned by the one thread that asks; `_socket` is guarded by `_lock`, since whoever gives up
+    waiting shuts it down from another thread.
+    """
+
+    def __init__(self, database: Database, *, notify: bool) -> None:
+        self._database = database
+        self._notify = notify
+        self._connection: Connection | None = None
+        self._announced = 0
+        self._lock = Lock()
+        self._socket: int | None = None
+
+    def ask(self, question: Ask) -> Progress:
+        """The answer; a lost connection is made anew at the next question."""
+        try:
+            with self._database.translated():
+                return question(self._connection or self._connect())
+        except StoreDown:
+            self.close()
+            raise
+
+    def abort(self) -> None:
+        """Shut the socket down, so that the thread which waits for an answer sees an end now."""
+        with self._lock:
+            if self._socket is None:
+                return
+            with suppress(OSError), socket.socket(fileno=os.dup(self._socket)) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
+    def socket(self) -> int | None:
+        """The connection's own descriptor, while there is one."""
+        return self._socket
+
+    def announced(self) -> int:
+        """The largest size that a NOTIFY has named."""
+        return self._announced
+
+    def close(self) -> None:
+        """Close the connection; whoever still waits on it sees StoreDown."""
+        with self._lock:
+            self._socket = None
+        gone, self._connection = self._connection, None
+        if gone is not None:
+            gone.invalidate()
+            gone.close()
+
+    def _connect(self) -> Connection:
+        made = self._database.watch()
+        driver = made.connection.driver_connection
+        assert driver is not None
+        driver.add_notify_handler(self._heard)
+        self._connection = made
+        with self._lock:
+            self._socket = driver.fileno()
+        made.execute(text(f"SET statement_timeout = {_STATEMENT_MS}"))
+        if self._notify:
+            made.execute(text(f"LISTEN {CHANNEL}"))
+        return made
+
+    def _heard(self, announcement: object) -> None:
+        payload = str(getattr(announcement, "payload", ""))
+        if payload.isascii() and payload.isdigit():
+            self._announced = max(self._announced, int(payload))
