@@ -30,6 +30,7 @@ _PROCESS_CALLS = {
 }  # fmt: skip
 
 
+@pytest.mark.guarantee("isolation:no-second-path")
 def test_only_the_call_flow_reaches_an_upstream():
     faults = [
         f"{m.path}:{node.lineno} touches .begin"
@@ -46,6 +47,7 @@ def test_only_the_call_flow_reaches_an_upstream():
     )
 
 
+@pytest.mark.guarantee("isolation:no-second-path")
 def test_only_the_catalog_asks_an_upstream_for_its_tools():
     allowed = (*OBSERVERS, "adapters/upstream/", "ports/")
     faults = [
@@ -63,6 +65,7 @@ def test_only_the_catalog_asks_an_upstream_for_its_tools():
     )
 
 
+@pytest.mark.guarantee("isolation:no-second-path")
 def test_only_the_upstream_room_starts_processes():
     faults = []
     for m in house():

@@ -1,0 +1,66 @@
+# Needs Python 3.11 or later and a network for the first run; everything goes into .venv.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help up test check slow bench all fmt docs prepare
+
+DATA ?= gatelodge-data
+WORKERS ?= auto
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+BIN := .venv/bin
+NODE := $(shell command -v npm 2>/dev/null)
+
+# Servers and clients written in JavaScript: used when Node is there, left out and said so if not.
+DEMO_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard examples/demo/package.json)))
+TEST_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/node/package.json)))
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+up: prepare $(DEMO_NODE)  ## Start the gate with demo servers; data stays in ./gatelodge-data
+	@$(if $(NODE),,echo "npm is not there: the demo starts without its Node servers")
+	@exec $(BIN)/gatelodge --data-dir "$(DATA)" up --demo
+
+test: prepare $(TEST_NODE)  ## Run the quick suites
+	@$(if $(NODE),,echo "npm is not there: tests with Node clients and servers are not run")
+	$(BIN)/pytest -m "not slow" -n $(WORKERS)
+
+check: prepare  ## Lint, format, types, import contracts and house rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
+
+slow: prepare $(TEST_NODE)  ## Run the suites that need more time
+	$(BIN)/pytest -m slow
+
+all: check test slow  ## Everything that is checked before a change is taken
+
+bench: prepare  ## Measure the call path on this machine
+	$(BIN)/python -m bench
+
+fmt: prepare  ## Format and mend what can be mended
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+docs: prepare  ## Write the generated pages of docs/reference anew
+	$(BIN)/python docs/generate.py
+
+prepare: .venv/.stamp
+
+.venv/.stamp: pyproject.toml uv.lock
+	@$(if $(PYTHON),,echo "Python 3.11 or later is needed" >&2; exit 1)
+	@if [ ! -x $(BIN)/python ]; then "$(PYTHON)" -m venv .venv; fi
+	@if command -v uv >/dev/null; then \
+		uv sync -q --frozen --all-groups --inexact; \
+	else \
+		$(BIN)/python -m pip install -q uv && $(BIN)/uv sync -q --frozen --all-groups --inexact; \
+	fi
+	@touch $@
+
+%/node_modules/.stamp: %/package.json %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
