@@ -126,6 +126,13 @@ class KeyUnreachable(Unavailable):
     code = "error.unavailable.key"
 
 
+class GateUnreachable(Unavailable):
+    """The gate's admin API did not answer a command."""
+
+    code = "error.unavailable.gate"
+    default_remedy = "Check --url and that the gate is running (`gatelodge up`)."
+
+
 class Broken(HouseError):
     """An invariant is gone; the process stops and an operator decides."""
 

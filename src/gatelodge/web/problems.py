@@ -43,6 +43,7 @@ ANSWERS: dict[type[HouseError], Answer] = {
     errors.LedgerDown: Answer(503, -31511, 4),
     errors.Stale: Answer(503, -31512, 4),
     errors.KeyUnreachable: Answer(503, -31513, 4),
+    errors.GateUnreachable: Answer(503, -31514, 4),
     errors.LogForked: Answer(500, -31520, 5),
     errors.KeyMismatch: Answer(500, -31521, 5),
     errors.SettingsError: Answer(500, -31522, 2),

@@ -1,0 +1,29 @@
+"""`gatelodge completion`: the script that teaches a shell our words."""
+
+from typing import Literal, cast
+
+import click
+from click.shell_completion import get_completion_class
+
+from gatelodge.cli.lazy import Verb
+
+_SHELLS = ("bash", "fish", "zsh")
+
+
+@click.command(cls=Verb)
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+    r"""Print the completion script of a shell.
+
+    \b
+    bash   eval "$(gatelodge completion bash)"       in ~/.bashrc
+    zsh    eval "$(gatelodge completion zsh)"        in ~/.zshrc
+    fish   gatelodge completion fish | source        in config.fish
+    """
+    from gatelodge.cli.main import root
+
+    made = get_completion_class(shell)
+    assert made is not None
+    script = made(root, {}, "gatelodge", "_GATELODGE_COMPLETE")
+    # click's own source() starts bash to look at its version; the text needs no process.
+    click.echo(script.source_template % cast("dict[str, str]", script.source_vars()))

@@ -1,0 +1,102 @@
+"""Groups that import a command's module only when that command is run, and the verbs in them.
+
+Start-up time is a promise: `gatelodge audit verify` must not load a web framework or a database
+driver to check a file, so a group knows its commands by name and one line of help only.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+from msgspec import Struct
+
+
+class Later(Struct, frozen=True):
+    """A command that is not loaded yet: `module:attribute`, and its line in the list."""
+
+    at: str
+    says: str
+
+
+class LazyGroup(click.Group):
+    """A group over a table of commands; only the one that is asked for is imported."""
+
+    def __init__(self, name: str, commands_later: Mapping[str, Later], **given: Any) -> None:
+        super().__init__(name=name, **given)
+        self._later = dict(commands_later)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command's name, in the order of the table."""
+        return [*self._later, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, loaded now, or None."""
+        later = self._later.get(cmd_name)
+        if later is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = later.at.partition(":")
+        loaded = getattr(import_module(module), attribute)
+        assert isinstance(loaded, click.Command)
+        return loaded
+
+    def format_commands(  # noqa: ARG002 - click's signature
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the list of commands without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, later.says) for name, later in self._later.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, or a usage error that names the nearest ones."""
+        from difflib import get_close_matches
+
+        name = args[0]
+        if name not in self._later and not name.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(name, self._later, 2)
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            ctx.fail(f"No such command {name!r}.{meant}")
+        return super().resolve_command(ctx, args)
+
+
+class Verb(click.Command):
+    """A command that takes `--json` too, wherever on the line it stands."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.params.append(
+            click.Option(
+                ["--json", "json_after"],
+                is_flag=True,
+                expose_value=False,
+                callback=_ask_for_json,
+                help="Print JSON for machines.",
+            )
+        )
+
+
+def _ask_for_json(ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+    if value and ctx.obj is not None:
+        ctx.obj.json = True
+    return value
+
+
+def group(name: str, says: str) -> click.Group:
+    """A group whose commands stand in the same module; they are verbs."""
+    made = click.Group(name=name, help=says)
+    made.command_class = Verb
+    return made
+
+
+def dry_run(does: Callable[..., Any]) -> Callable[..., Any]:
+    """The option of a command that takes something away: say what would end, change nothing."""
+    return click.option(
+        "--dry-run", is_flag=True, help="Say what would change, and change nothing."
+    )(does)
+
+
+def yes(does: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that answers the question which is asked on a terminal."""
+    return click.option("--yes", is_flag=True, help="Do not ask.")(does)

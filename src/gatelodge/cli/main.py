@@ -1,0 +1,122 @@
+"""The command `gatelodge`: global options, the table of commands, and how a run ends."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import gatelodge
+from gatelodge.cli import output
+from gatelodge.cli.lazy import Later, LazyGroup
+from gatelodge.cli.terminal import Options, Terminal
+from gatelodge.core.errors import HouseError
+
+COMMANDS: dict[str, Later] = {
+    "up": Later("gatelodge.cli.up:up", "Start the gate."),
+    "server": Later("gatelodge.cli.rules.server:server", "The MCP servers behind the gate."),
+    "tool": Later("gatelodge.cli.rules.tool:tool", "Their tools: approve, block, review."),
+    "member": Later("gatelodge.cli.people.member:member", "The people who may come in."),
+    "agent": Later("gatelodge.cli.people.agent:agent", "Principals that are no person."),
+    "group": Later("gatelodge.cli.people.group:group", "Named sets of members and agents."),
+    "token": Later("gatelodge.cli.people.token:token", "The tokens of members and agents."),
+    "workspace": Later("gatelodge.cli.people.workspace:workspace", "The borders between teams."),
+    "grant": Later("gatelodge.cli.rules.grant:grant", "Who may use which tools."),
+    "policy": Later("gatelodge.cli.rules.policy:policy", "Guardrails: what nobody may do."),
+    "access": Later("gatelodge.cli.rules.access:access", "Who can use what, and why."),
+    "audit": Later("gatelodge.cli.record.audit:audit", "What happened, and its proof."),
+    "apply": Later("gatelodge.cli.house.apply:apply", "Make the state equal to a file."),
+    "config": Later("gatelodge.cli.house.config:config", "The settings and their origins."),
+    "node": Later("gatelodge.cli.house.node:node", "This node and its health."),
+    "doctor": Later("gatelodge.cli.house.doctor:doctor", "Look for what is wrong here."),
+    "completion": Later("gatelodge.cli.completion:completion", "Shell completion scripts."),
+}
+
+_PARAMETERS: list[click.Parameter] = [
+    click.Option(["--data-dir"], metavar="DIR", default="", help="Where the gate keeps its state."),
+    click.Option(
+        ["--config"],
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="The settings file; else gatelodge.toml here or in the data directory.",
+    ),
+    click.Option(
+        ["--set", "sets"], multiple=True, metavar="KEY=VALUE", help="One setting for this run."
+    ),
+    click.Option(
+        ["--workspace"],
+        default="main",
+        show_default=True,
+        envvar="GATELODGE_WORKSPACE",
+        help="The team to work on.",
+    ),
+    click.Option(["--url"], default="", envvar="GATELODGE_URL", help="A remote gate's address."),
+    click.Option(
+        ["--token-file"],
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="The token for --url; else GATELODGE_TOKEN. Never an argument.",
+    ),
+    click.Option(["--json"], is_flag=True, help="Print JSON for machines."),
+    click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=lambda ctx, _param, asked: _version(ctx) if asked else None,
+        help="Print the version.",
+    ),
+]
+
+
+def _version(ctx: click.Context) -> None:
+    click.echo(f"gatelodge {gatelodge.__version__}")
+    ctx.exit()
+
+
+@click.pass_context
+def _begin(ctx: click.Context, /, **given: Any) -> None:
+    json = given.pop("json")
+    terminal = Terminal(Options(**given), json=json)
+    ctx.obj = terminal
+    ctx.call_on_close(terminal.close)
+
+
+root = LazyGroup(
+    "gatelodge",
+    COMMANDS,
+    help="One governed endpoint for a team's MCP servers: every call decided, written down, "
+    "provable.",
+    params=_PARAMETERS,
+    callback=_begin,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code says how it ended (`output.EXIT_CODES`)."""
+    ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    json = "--json" in ours
+    try:
+        ended = root.main(args=list(arguments), prog_name="gatelodge", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("stopped; nothing was changed.", err=True)
+        return output.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return output.USAGE
+    except HouseError as error:
+        return output.tell_error(error, json=json)
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes.
+        sys.stderr.close()
+        return output.OK
+    except Exception as error:  # noqa: BLE001 - the command line's only one
+        return output.tell_unexpected(error)
+    return ended if isinstance(ended, int) else output.OK
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

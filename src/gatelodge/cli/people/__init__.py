@@ -1,0 +1,1 @@
+"""Commands about people, agents and their tokens."""

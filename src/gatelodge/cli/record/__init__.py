@@ -1,0 +1,1 @@
+"""Commands about what happened and its proof."""

@@ -1,0 +1,1 @@
+"""Commands about servers, tools and who may use them."""

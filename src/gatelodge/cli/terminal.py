@@ -1,0 +1,103 @@
+"""What every command holds: the global options, the way to the gate, and how it speaks."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import Struct
+
+from gatelodge.cli import output
+
+if TYPE_CHECKING:
+    from gatelodge.cli.client import Gate
+    from gatelodge.config.load import Loaded
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The options that stand before the command."""
+
+    data_dir: str = ""
+    config: Path | None = None
+    sets: tuple[str, ...] = ()
+    workspace: str = "main"
+    url: str = ""
+    token_file: Path | None = None
+
+
+class Terminal:
+    """One run of a command. `json` may be set by the command's own `--json` too."""
+
+    def __init__(self, options: Options, *, json: bool = False) -> None:
+        self.options = options
+        self.json = json
+        self._gate: Gate | None = None
+        self._loaded: Loaded | None = None
+
+    @property
+    def loaded(self) -> "Loaded":
+        """The settings, read once. Raises SettingsError."""
+        if self._loaded is None:
+            import os
+
+            from gatelodge.config.load import Sources, load
+
+            self._loaded = load(
+                Sources(
+                    file=self.options.config,
+                    environ=os.environ,
+                    sets=self.options.sets,
+                    data_dir=self.options.data_dir,
+                )
+            )
+        return self._loaded
+
+    @property
+    def gate(self) -> "Gate":
+        """The admin API: remote, a running node's socket, or in this process."""
+        if self._gate is None:
+            from gatelodge.cli.client import Gate, InProcess, LocalSocket, Remote, token_from
+
+            way: Any
+            if self.options.url:
+                way = Remote(self.options.url, token_from(self.options.token_file))
+            else:
+                settings = self.loaded.settings
+                way = LocalSocket.found(settings) or InProcess(settings)
+            self._gate = Gate(way, self.options.workspace)
+        return self._gate
+
+    def close(self) -> None:
+        """Let go of the gate."""
+        if self._gate is not None:
+            self._gate.close()
+
+    def show(self, value: Any, told: Callable[[Any], str]) -> None:
+        """Print a value: as JSON if asked for, else as `told` words it."""
+        click.echo(output.as_json(value) if self.json else told(value))
+
+    def rows(
+        self,
+        items: Iterable[dict[str, Any]],
+        columns: Sequence[str],
+        empty: str,
+    ) -> None:
+        """Print a list: JSON, or a table of these columns, or what to do when it is empty."""
+        found = list(items)
+        if self.json:
+            click.echo(output.as_json(found))
+        elif found:
+            lines = ([row.get(column) for column in columns] for row in found)
+            click.echo(output.table([each.replace("_", " ") for each in columns], lines))
+        else:
+            click.echo(empty)
+
+    def say(self, text: str) -> None:
+        """Print a remark for people; nothing when JSON was asked for."""
+        if not self.json:
+            click.echo(text)
+
+    def sure(self, question: str, *, yes: bool) -> None:
+        """Ask before something ends, when a person is there to answer; Abort on no."""
+        if not yes and not self.json and output.on_terminal():
+            click.confirm(question, abort=True)
