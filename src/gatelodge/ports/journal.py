@@ -1,13 +1,13 @@
-"""The journal: where a record becomes durable first, before it is sequenced into a Merkle log."""
+"""The journal, where a record is durable first, and the ledger: the Merkle logs it moves to."""
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 
-class SealedOpening(Struct, frozen=True, array_like=True):
+class SealedOpening(Struct, frozen=True, array_like=True, gc=False):
     """An encrypted opening: the data key's id, and salt + opening under AES-256-GCM.
 
     Associated data is log id || 0x00 || actor_c, so that it fits its own leaf only (decision 0006).
@@ -18,26 +18,37 @@ class SealedOpening(Struct, frozen=True, array_like=True):
     ciphertext: bytes
 
 
-class Entry(Struct, frozen=True, array_like=True):
-    """One record on its way into a log."""
+class Entry(Struct, frozen=True, array_like=True, gc=False):
+    """One record on its way into a log.
+
+    `opening` is a SealedOpening in MessagePack, empty when nobody is behind the record; it stays
+    packed until somebody asks who it was.
+    """
 
     log: str
     body: bytes
-    opening: SealedOpening | None = None
+    opening: bytes = b""
 
 
-class Position(Struct, frozen=True, array_like=True):
-    """A place in a journal; everything before it may be forgotten once it is sequenced."""
+class Position(Struct, frozen=True, array_like=True, order=True):
+    """A place in a file journal; everything before it may be forgotten once it is sequenced."""
 
     segment: int
     offset: int
 
 
 class Batch(Struct, frozen=True):
-    """Durable entries in order, and where the next read begins."""
+    """Durable entries in order, and what marks them as used.
+
+    A file journal marks by place: the entries stand between `start` and `end`. A journal in the
+    ledger's own database marks by row: `rows` are deleted in the transaction that appends them.
+    Either way the ledger takes a batch once or raises Conflict. Both empty = made by the caller.
+    """
 
     entries: tuple[Entry, ...]
-    end: Position
+    start: Position | None = None
+    end: Position | None = None
+    rows: tuple[int, ...] = ()
 
 
 class Journal(Protocol):
@@ -46,12 +57,20 @@ class Journal(Protocol):
     def append(self, entry: Entry, durable: "Future[None] | None") -> None:
         """Queue an entry; `durable` is resolved when it is on disk, or failed with LedgerDown.
 
-        Entries become durable in the order of their appends. Never blocks.
+        Entries become durable in the order of their appends. Never blocks, never raises.
         """
         ...
 
     async def read(self, limit: int) -> Batch:
-        """The next durable entries after the last `read`, at most `limit`; empty when none."""
+        """The next durable entries, at most `limit` (256 or more); no entries when there are none.
+
+        A file journal reads on after the last `read`; a database shows every row not yet appended.
+        Raises LedgerDown.
+        """
+        ...
+
+    async def rewind(self, to: Position | None) -> None:
+        """Read again from where the ledger says that it stands."""
         ...
 
     async def forget(self, end: Position) -> None:
@@ -60,11 +79,14 @@ class Journal(Protocol):
 
     @property
     def failed(self) -> bool:
-        """True once a write or sync failed: nothing is admitted until a restart."""
+        """True when a record could not be made durable and nothing is admitted.
+
+        A file journal stays so until a restart; a database until it answers again.
+        """
         ...
 
     async def close(self) -> None:
-        """Make what is queued durable, then release the files."""
+        """Make what is queued durable, then release files and connections."""
         ...
 
 
@@ -77,15 +99,16 @@ class Appended(Struct, frozen=True):
 
 
 class Head(Struct, frozen=True):
-    """A log's present end."""
+    """A log's present end. No call or stream opened below `open_floor` is still open."""
 
     log: str
     origin: str
     size: int
     root: bytes
+    open_floor: int = 0
 
 
-class LeafAt(Struct, frozen=True):
+class LeafAt(Struct, frozen=True, gc=False):
     """A leaf and its place, with its sealed opening if it has one that still exists."""
 
     index: int
@@ -94,20 +117,22 @@ class LeafAt(Struct, frozen=True):
 
 
 class Ledger(Protocol):
-    """The Merkle logs. One writer; readers see only whole batches."""
+    """The Merkle logs. One writer; readers see only whole batches. All raise StoreDown."""
 
     async def open_log(self, log: str, origin: str) -> Head:
-        """Create the log when it is not there yet; returns its head."""
+        """Create the log when it is not there yet; returns its head. Conflict: another origin."""
         ...
 
-    async def append(
-        self, batch: Sequence[Entry], journal_end: Position | None
-    ) -> dict[str, Appended]:
-        """Append entries to their logs in one transaction, and note how far the journal is used."""
+    async def append(self, batch: Batch, floors: Mapping[str, int]) -> dict[str, Appended]:
+        """Append a batch to its logs, mark it as used and set their open floors: one transaction.
+
+        Raises Conflict when the batch was used before (nothing changes), NotFound for an unopened
+        log.
+        """
         ...
 
     async def journal_end(self) -> Position | None:
-        """How far the journal was sequenced at the last append."""
+        """How far the file journal was sequenced at the last append."""
         ...
 
     async def heads(self) -> tuple[Head, ...]:
@@ -115,7 +140,19 @@ class Ledger(Protocol):
         ...
 
     async def leaves(self, log: str, start: int, stop: int) -> list[LeafAt]:
-        """Leaves with start <= index < stop."""
+        """Leaves with start <= index < stop, as far as there are any."""
+        ...
+
+    async def containing(self, log: str, text: str, start: int, limit: int) -> list[LeafAt]:
+        """The first leaves from `start` on whose bytes hold this text."""
+        ...
+
+    async def tile(self, log: str, level: int, n: int) -> bytes:
+        """The hashes of a tile, empty when it is not there (C2SP tlog-tiles)."""
+        ...
+
+    async def bundle(self, log: str, n: int) -> bytes:
+        """The packed entries of a bundle, empty when it is not there (C2SP tlog-tiles)."""
         ...
 
     async def inclusion(self, log: str, index: int, size: int) -> list[bytes]:
@@ -124,6 +161,10 @@ class Ledger(Protocol):
 
     async def consistency(self, log: str, old: int, new: int) -> list[bytes]:
         """The consistency proof between two sizes (RFC 9162 2.1.4)."""
+        ...
+
+    async def root_at(self, log: str, size: int) -> bytes:
+        """The root over the first `size` leaves, from the tiles. Raises LogForked: none such."""
         ...
 
     async def seek(self, log: str, at: str) -> int:
@@ -136,4 +177,62 @@ class Ledger(Protocol):
 
     async def checkpoint(self, log: str) -> bytes | None:
         """The newest signed checkpoint of a log."""
+        ...
+
+
+class Guard(Protocol):
+    """What was signed last, kept on another path than the ledger: a restored database shows."""
+
+    def last(self, log: str) -> tuple[int, bytes] | None:
+        """Size and root of the newest checkpoint of this log that was about to be signed here.
+
+        Raises LogForked when the guard itself cannot be read.
+        """
+        ...
+
+    async def advance(self, signing: Mapping[str, tuple[int, bytes]]) -> None:
+        """Keep these sizes and roots durably, before the signatures are made. Raises LedgerDown."""
+        ...
+
+
+class Leader(Protocol):
+    """Which node sequences, where several share one database."""
+
+    async def leads(self) -> bool:
+        """True while this node holds the lead; takes it when it is free."""
+        ...
+
+    async def resign(self) -> None:
+        """Give the lead up."""
+        ...
+
+
+class Dek(Struct, frozen=True):
+    """A member's data key of one quarter; `seal(nonce, plain, associated)` is AES-256-GCM."""
+
+    id: str
+    seal: Callable[[bytes, bytes, bytes], bytes]
+
+
+class Deks(Protocol):
+    """The data keys of openings: one a member a quarter. Destroying them erases the person."""
+
+    def current(self, member: str) -> Dek | None:
+        """The key of the present quarter when it is in memory."""
+        ...
+
+    async def ensure(self, member: str) -> Dek:
+        """The key of the present quarter, made when there is none. Raises StoreDown."""
+        ...
+
+    async def unseal(self, sealed: Sequence[tuple[SealedOpening, bytes]]) -> list[bytes | None]:
+        """Salt + opening of each (sealed opening, associated data); None when its key is gone."""
+        ...
+
+    async def ids_of(self, member: str) -> frozenset[str]:
+        """The ids of all of a member's keys, destroyed ones too."""
+        ...
+
+    async def destroy(self, member: str) -> int:
+        """Destroy every key of the member; returns how many. Openings are unreadable from now."""
         ...
