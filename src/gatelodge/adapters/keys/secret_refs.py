@@ -1,0 +1,70 @@
+"""Secret references: `file:` and `env:`, resolved when they are needed and never kept."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from gatelodge.core.errors import KeyUnreachable
+
+_MAX_BYTES = 64 * 1024
+
+
+def _from_file(place: str) -> str:
+    """The text of an absolute path's file, without the newline at its end."""
+    if not Path(place).is_absolute():
+        raise _unreachable("file", place, "is not an absolute path", "Write file:/path/to/secret.")
+    try:
+        # Without O_NONBLOCK a pipe in that place would be waited for.
+        file = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as fault:
+        why = getattr(fault, "strerror", None) or "is not a path"
+        raise _unreachable("file", place, why, "Check the path and its owner.") from None
+    try:
+        seen = os.fstat(file)
+        if not stat.S_ISREG(seen.st_mode):
+            raise _unreachable("file", place, "is not a regular file", "Point to a file.")
+        if seen.st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            why = "can be read or written by every user of this machine"
+            raise _unreachable("file", place, why, f"Run `chmod o= {place}`.")
+        text = os.read(file, _MAX_BYTES + 1)
+    except OSError as fault:
+        raise _unreachable("file", place, str(fault.strerror), "Check the file.") from None
+    finally:
+        os.close(file)
+    if len(text) > _MAX_BYTES:
+        raise _unreachable("file", place, "is larger than 64 KiB", "Point to the secret alone.")
+    try:
+        return text.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise _unreachable(
+            "file", place, "is not UTF-8 text", "Store the secret as text."
+        ) from None
+
+
+def _from_environment(name: str) -> str:
+    """The environment variable's value."""
+    value = os.environ.get(name)
+    if value is None:
+        raise _unreachable("env", name, "is not set", "Set it where gatelodge is started.")
+    return value
+
+
+SOURCES: dict[str, Callable[[str], str]] = {"file": _from_file, "env": _from_environment}
+
+
+class SecretRefs:
+    """The port `Secrets`: a table of URI schemes."""
+
+    def resolve(self, value: str) -> str:
+        """The secret behind `file:/PATH` or `env:NAME`; any other text is itself.
+
+        Raises KeyUnreachable with the reference (never the value) in its detail.
+        """
+        scheme, colon, place = value.partition(":")
+        source = SOURCES.get(scheme) if colon else None
+        return value if source is None else source(place)
+
+
+def _unreachable(scheme: str, place: str, why: str, remedy: str) -> KeyUnreachable:
+    return KeyUnreachable(f"secret {scheme}:{place} {why}", remedy=remedy)
