@@ -1,0 +1,73 @@
+"""What the generated pages say that no code says: their first lines, and what fields mean."""
+
+CALLS: dict[str, str] = {
+    "actor_c": "Commitment to the opening, which says who called; the only trace of a person "
+    "(decision 0006). Empty when no caller was known.",
+    "at": "When it was written, RFC 3339 UTC with six digits.",
+    "bytes_in": "Size of the request's body.",
+    "bytes_out": "Size of the answer's body; 0 when none was handed on.",
+    "call": "The call's id; its first six bytes are the time in milliseconds.",
+    "count": "How many requests this record stands for.",
+    "decision": "`allow` or `deny`.",
+    "gov": "Size of the gov log that the decision was made under.",
+    "http": "The HTTP status that was answered; 0 when the connection was gone.",
+    "intent": "Index of the `call.intent` that this closes.",
+    "method": "The JSON-RPC method, when it is one that MCP knows.",
+    "ms": "Milliseconds from the opening record to this one.",
+    "node": "The gate's process that wrote it.",
+    "origin": "The log's name: the first line of its checkpoints.",
+    "outcome": "How it ended.",
+    "policy": "Digest of all grants and guardrails in force.",
+    "proto": "The revision of MCP that the client speaks.",
+    "reason": "Why.",
+    "rpc_code": "The JSON-RPC error code, when there was one.",
+    "rule": "The grant or guardrail that decided.",
+    "server": "The upstream server's id.",
+    "stream": "The listen stream's id.",
+    "t": "The type of the leaf.",
+    "tool": "The tool's own name at its server.",
+    "tool_def": "SHA-256 of the approved definition of the tool.",
+    "v": "Version of this type; 1.",
+    "window_ms": "Over how long they were counted.",
+}
+
+SETTINGS = """# Settings
+
+One TOML file, `gatelodge.toml`. Later sources win: defaults, the file, the environment
+(`GATELODGE_AUDIT__DURABILITY=strict`), the command line (`--set audit.durability=strict`).
+`gatelodge config show` prints each value with where it came from. An unknown key is an error that
+names the nearest known one."""
+
+ERRORS = """# Errors
+
+Each error has a code that extends its parent's, so a program may match a whole branch by its
+prefix. The admin API answers `application/problem+json` (RFC 9457) with `code`, `detail` and
+`remedy`; the MCP endpoint a JSON-RPC error; the command line an exit code. A denied call is none of
+these: it is a tool result with `isError` that names the rule.
+
+| code | meaning | HTTP | JSON-RPC | exit |
+|---|---|---|---|---|"""
+
+RECORDS = """# Records of the calls logs
+
+A leaf is one JSON object in canonical form (RFC 8785) and holds no payload and no name of a person.
+Each workspace has a log of its own; requests that reach no workspace stand in the log `door`
+(decision 0013). A verifier keeps and counts types that it does not know. The same as a JSON Schema:
+[records.schema.json](records.schema.json). The leaves of the `gov` log:
+[gov-records.md](gov-records.md)."""
+
+COMMANDS = """# Commands
+
+Every command talks to the admin API of a gate: a remote one (`--url`), the one that runs on this
+data directory (its local socket), or one started for this command only (decision 0010). `--json`
+prints JSON for machines.
+
+## Exit codes
+
+| code | meaning |
+|---|---|"""
+
+GUARANTEES = """# Guarantees
+
+What this house promises. Each promise that is kept names the tests that prove it; each promise that
+is not kept yet says what is missing. `tests/test_guarantees.py` checks both."""

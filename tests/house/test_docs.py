@@ -1,0 +1,97 @@
+"""The pages say what the code says: generated ones are fresh, links lead somewhere."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from docs import prose
+from docs.generate import PAGES
+from tests.house.source import ROOT, told, tracked
+
+from gatelodge.core.records.leaves import LEAVES
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_generated_pages_are_fresh(page: str):
+    committed = (ROOT / page).read_text("utf-8") if (ROOT / page).exists() else ""
+    assert committed == PAGES[page](), told(
+        "A reference that differs from the code is a lie.", [page], "run `make docs` and look."
+    )
+
+
+def test_each_field_of_a_record_is_explained():
+    fields = {name for kind in LEAVES.values() for name in kind.__struct_fields__}
+    faults = sorted(fields ^ prose.CALLS.keys())
+    assert not faults, told(
+        "A record is read years later.", faults, "explain the field in docs/prose.py, or drop it."
+    )
+
+
+def test_each_dependency_has_its_reason():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    listed = list(project["project"]["dependencies"])
+    listed += [d for group in project["dependency-groups"].values() for d in group]
+    wanted = {re.split(r"[\[<>=~! ]", each)[0] for each in listed}
+    page = (ROOT / "docs/dependencies.md").read_text("utf-8")
+    told_of = set(re.findall(r"(?m)^\| `([^`]+)` \|", page))
+    faults = sorted(wanted ^ told_of)
+    assert not faults, told(
+        "Each dependency is somebody else's code in this house.",
+        faults,
+        "say in docs/dependencies.md why it is here, or take it out.",
+    )
+
+
+def test_links_lead_somewhere():
+    faults = []
+    for path in tracked():
+        if not path.endswith(".md"):
+            continue
+        text = re.sub(r"(?ms)^```.*?^```", "", (ROOT / path).read_text("utf-8"))
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if re.match(r"[a-z]+:", link):
+                continue
+            name, _, anchor = link.partition("#")
+            target = ((ROOT / path).parent / name).resolve() if name else ROOT / path
+            if not target.exists() or (anchor and anchor not in _anchors(target)):
+                faults.append(f"{path}: {link}")
+    assert not faults, told("A link that leads nowhere.", faults, "mend the link or the page.")
+
+
+def test_decisions_are_numbered_and_short():
+    pages = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    faults = [
+        f"{page.name}: number {place} expected"
+        for place, page in enumerate(pages, 1)
+        if not page.name.startswith(f"{place:04d}-")
+    ]
+    for page in pages:
+        text = page.read_text("utf-8")
+        wanted = ("## What", "## Why", "## What else was weighed", "## What would change our mind")
+        faults += [f"{page.name}: lacks '{part}'" for part in wanted if part not in text]
+        if text.count("\n") > 60:
+            faults.append(f"{page.name}: longer than one screen")
+    assert not faults, told(
+        "A decision is one screen that says what would change our mind.", faults, "mend the page."
+    )
+
+
+def test_cited_decisions_exist():
+    pages = {page.name[:4] for page in (ROOT / "docs/decisions").glob("[0-9]*.md")}
+    faults = [
+        f"{path}: decision {number}"
+        for path in tracked()
+        if path.endswith((".py", ".md", ".importlinter", ".toml"))
+        for listing in re.findall(
+            r"\bdecisions? ((?:\d{4}(?:, | and )?)+)", (ROOT / path).read_text("utf-8")
+        )
+        for number in re.findall(r"\d{4}", listing)
+        if number not in pages
+    ]
+    assert not faults, told("A citation of no decision.", faults, "write the record, or mend it.")
+
+
+def _anchors(page: Path) -> set[str]:
+    heads = re.findall(r"(?m)^#+ (.+)$", page.read_text("utf-8"))
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
