@@ -1,0 +1,57 @@
+"""What a cell that depends on time or circumstances comes to, for one call at one moment."""
+
+from gatelodge.core.ids import GuardrailId, Instant
+from gatelodge.core.policy.decision import Allow, Decision, Deny
+from gatelodge.core.policy.evaluate import judge
+from gatelodge.core.policy.table import NO_GRANT, Cell, Depends, Watch
+from gatelodge.core.view_entry import CallContext, PrincipalEntry, ToolEntry
+
+
+def settle(
+    cell: Depends, principal: PrincipalEntry, tool: ToolEntry, at: Instant, context: CallContext
+) -> Decision:
+    """The decision of that cell. The lowest id of the grants that still last is the rule."""
+    allow = _lasting(cell, at)
+    if allow is None:
+        return NO_GRANT
+    if cell.fixed is not None:
+        return cell.fixed
+    failing: Deny | None = None
+    for guard in cell.guards:
+        outcome = judge(guard, principal, tool, at, context)
+        if outcome == "forbids":
+            return guard.telling
+        if outcome != "passes":
+            failing = failing or guard.failing
+    return failing or allow
+
+
+def shows(cell: Cell, at: Instant) -> bool:
+    """True when a list holds the tool at that moment: when no answer of the cell hides it."""
+    if isinstance(cell, Depends):
+        if _lasting(cell, at) is None:
+            return False
+        return cell.fixed is None or not cell.fixed.hidden
+    return isinstance(cell, Allow) or not cell.hidden
+
+
+def watched(
+    watches: tuple[Watch, ...],
+    principal: PrincipalEntry,
+    tool: ToolEntry,
+    at: Instant,
+    context: CallContext,
+) -> tuple[GuardrailId, ...]:
+    """The watching guardrails that would have stopped this call, or could not be evaluated."""
+    return tuple(
+        guard.id
+        for guard, always in watches
+        if always or judge(guard, principal, tool, at, context) != "passes"
+    )
+
+
+def _lasting(cell: Depends, at: Instant) -> Allow | None:
+    for permit in cell.permits:
+        if at < permit.until:
+            return permit.allow
+    return None

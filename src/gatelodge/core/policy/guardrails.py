@@ -1,0 +1,184 @@
+"""Guardrails: what an admin may publish, and a published text made ready to evaluate."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import cedarpy
+from cedarpy import pst
+from msgspec import Struct
+
+from gatelodge.core.errors import Invalid
+from gatelodge.core.ids import GuardrailId
+from gatelodge.core.policy.decision import Deny
+from gatelodge.core.policy.rules import Guardrail
+from gatelodge.core.policy.schema import plain, schema
+
+LONGEST_TEXT = 16_384
+LONGEST_REASON = 500
+
+PINNED = "g-pinned"
+"""The id of the built-in guardrail."""
+
+PINNED_TEXT = f"""\
+@id("{PINNED}")
+@reason("This tool changed since it was approved.")
+@advice("Ask an admin to review the change.")
+forbid (principal, action in Gatelodge::Action::"use", resource)
+unless {{ resource.pinned }};"""
+
+_ANYONE = '@id("anyone") permit (principal, action, resource);\n'
+_END = "unexpected end of input"
+
+
+class CompiledGuardrail(Struct, frozen=True, eq=False):
+    """A guardrail ready to evaluate; compared by identity.
+
+    `policies` holds it beside one permit for all, so that Deny means that it forbids; None when
+    its text no longer parses, and then nothing it could have guarded is allowed. `named` are the
+    entities its text names (type, id), `reads` the attributes it asks for: together they bound
+    what it can tell apart.
+    """
+
+    guardrail: Guardrail
+    text: str
+    policies: cedarpy.PolicySet | None
+    hiding: Deny
+    telling: Deny
+    failing: Deny
+    named: frozenset[tuple[str, str]]
+    reads: frozenset[str]
+
+    @property
+    def id(self) -> GuardrailId:
+        """The guardrail's id."""
+        return self.guardrail.id
+
+
+def validate(text: str) -> None:
+    """Return when the text may be published as a guardrail, else raise Invalid with the place.
+
+    It must be exactly one Cedar `forbid` with an `@reason`, without `@id` and without slots, and
+    pass Cedar's strict validation against the schema of the house.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise Invalid(f"The guardrail is longer than {LONGEST_TEXT} characters.")
+    policy = _only_policy(text)
+    if policy.effect != "forbid":
+        raise Invalid(
+            f"Line {_line_of(text, 'permit')}: a guardrail can only forbid.",
+            remedy="Write `forbid`, or make a grant for what should be allowed.",
+        )
+    _check_annotations(text, policy)
+    for fault in cedarpy.validate_policies(text, schema(), release_gil=True).errors:
+        message = fault.error.replace("for policy `policy0`, ", "")
+        raise Invalid(
+            f"Line {_line_of(text, *_quoted(message))}: {message}.",
+            remedy="See docs/reference/policy.md for the entities and attributes there are.",
+        )
+
+
+def compile_guardrail(guardrail: Guardrail) -> CompiledGuardrail:
+    """Make a published guardrail ready to evaluate. Never raises: a broken text fails closed."""
+    rule = plain(guardrail.id)
+    text = f'@id("{rule}")\n{guardrail.text.strip()}'
+    failing = Deny("policy_error", rule, f"The guardrail {rule} cannot be evaluated.")
+    try:
+        policies = cedarpy.PolicySet.from_str(_ANYONE + text)
+        policy = _only_policy(text)
+    except (ValueError, Invalid):
+        nothing = Deny("policy_error", rule)
+        return CompiledGuardrail(
+            guardrail, text, None, nothing, nothing, failing, frozenset(), frozenset()
+        )
+    reason = policy.annotations.get("reason", "")
+    advice = policy.annotations.get("advice", "")
+    return CompiledGuardrail(
+        guardrail,
+        text,
+        policies,
+        Deny("guardrail", rule, reason, advice, hidden=True),
+        Deny("guardrail", rule, reason, advice),
+        failing,
+        frozenset((found.type.basename, found.id) for found in pst.entity_uids(policy)),
+        frozenset(_attributes(policy)),
+    )
+
+
+def _only_policy(text: str) -> pst.Template:
+    """The one policy of the text. Raises Invalid when it does not parse or is not alone."""
+    try:
+        parsed = cedarpy.policies_to_pst(text)
+    except ValueError as fault:
+        message = str(fault)
+        raise Invalid(
+            f"Line {_failing_line(text, message)}: {message}.",
+            remedy="A guardrail is one Cedar policy, ending in a semicolon.",
+        ) from fault
+    if parsed.templates:
+        raise Invalid("A guardrail has no slots: name the principal and resource it is about.")
+    if len(parsed.static_policies) != 1:
+        raise Invalid(
+            f"A guardrail is exactly one policy; this text holds {len(parsed.static_policies)}.",
+            remedy="Publish each policy as a guardrail of its own.",
+        )
+    (policy,) = parsed.static_policies.values()
+    return policy
+
+
+def _check_annotations(text: str, policy: pst.Template) -> None:
+    if "id" in policy.annotations:
+        raise Invalid(
+            f"Line {_line_of(text, '@id')}: the gate sets @id itself.", remedy="Remove the @id."
+        )
+    reason = policy.annotations.get("reason", "").strip()
+    if not reason:
+        raise Invalid(
+            'Line 1: the guardrail has no @reason("...").',
+            remedy="Say in one sentence, shown to whoever is stopped, why this is forbidden.",
+        )
+    if max(len(reason), len(policy.annotations.get("advice", ""))) > LONGEST_REASON:
+        raise Invalid(f"@reason and @advice hold at most {LONGEST_REASON} characters.")
+
+
+def _failing_line(text: str, message: str) -> int:
+    """The first line at which the parser stops asking for more (it tells no position itself)."""
+    lines = text.splitlines() or [""]
+    for count in range(1, len(lines)):
+        try:
+            cedarpy.policies_to_pst("\n".join(lines[:count]))
+        except ValueError as fault:
+            if str(fault) == message != _END:
+                return count
+    return len(lines)
+
+
+def _line_of(text: str, *words: str) -> int:
+    """The first line that holds one of the words, else the first."""
+    for word in words:
+        for number, line in enumerate(text.splitlines(), 1):
+            if word in line:
+                return number
+    return 1
+
+
+def _quoted(message: str) -> list[str]:
+    """The words a validation message puts between backquotes, shortest claim first."""
+    return message.split("`")[1::2]
+
+
+def _attributes(root: pst.PstNode) -> Iterator[str]:
+    """Every attribute name the policy asks for, at any depth."""
+    stack: list[Any] = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, pst.GetAttr):
+            yield node.attr
+        elif isinstance(node, pst.HasAttr):
+            yield from node.attrs
+        if isinstance(node, dict):
+            stack.extend(node.values())
+        elif isinstance(node, tuple):
+            stack.extend(node)
+        elif is_dataclass(node):
+            stack.extend(getattr(node, field.name) for field in fields(node))

@@ -1,0 +1,57 @@
+"""The referee: the whole policy text of a workspace, evaluated in full, without any table.
+
+Slow on purpose and independent of the tables it is held against: by the property tests always,
+and by whoever wants a single decision replayed.
+"""
+
+from functools import lru_cache
+
+import cedarpy
+from msgspec import Struct
+
+from gatelodge.core.ids import Instant
+from gatelodge.core.policy.schema import (
+    ACTION,
+    circumstances,
+    entities,
+    principal_uid,
+    schema,
+    tool_uid,
+)
+from gatelodge.core.view_entry import CallContext, PrincipalEntry, ToolEntry
+
+
+class Ruling(Struct, frozen=True):
+    """What Cedar says of one call: allowed only when it permits and no policy failed.
+
+    `rules` are the policies that determined it, sorted by id; empty when nothing permits.
+    """
+
+    allowed: bool
+    rules: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+def rule_in_full(
+    text: str, principal: PrincipalEntry, tool: ToolEntry, at: Instant, context: CallContext
+) -> Ruling:
+    """Evaluate the text. A text that does not parse allows nothing."""
+    request = {
+        "principal": principal_uid(principal),
+        "action": ACTION,
+        "resource": tool_uid(tool),
+        "context": circumstances(at, context),
+    }
+    try:
+        found = cedarpy.is_authorized(request, _parsed(text), entities(principal, tool), schema())
+    except (ValueError, TypeError) as fault:
+        return Ruling(allowed=False, errors=(str(fault),))
+    told = found.diagnostics
+    rules = tuple(sorted(told.id_annotations_by_reason.values()))
+    errors = tuple(told.errors)
+    return Ruling(found.decision is cedarpy.Decision.Allow and not errors, rules, errors)
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> cedarpy.PolicySet:
+    return cedarpy.PolicySet.from_str(text, release_gil=True)

@@ -1,0 +1,147 @@
+"""The Cedar schema of the house, and the one place where Cedar entities are written.
+
+One action, `call`, stands for every tool (an action per tool makes validation explode). Ids of
+principals, groups, servers and tools are percent-encoded where they hold anything but plain
+characters, so that no text of ours is ever built from a character with a meaning; a tool's id is
+`server/name`. Tags are free text and appear only as values.
+"""
+
+from functools import cache
+from typing import Any, Literal
+from urllib.parse import quote
+
+import cedarpy
+import msgspec
+
+from gatelodge.core.ids import Instant
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.view_entry import CallContext, PrincipalEntry, ToolEntry
+
+Kind = Literal["Workspace", "Group", "Member", "Agent", "Server", "Tag", "Tool"]
+
+SCHEMA = """\
+namespace Gatelodge {
+  type Circumstances = { now: datetime, credential: String };
+  entity Workspace;
+  entity Tag;
+  entity Group in [Workspace];
+  entity Member in [Group, Workspace] { role: String };
+  entity Agent in [Group, Workspace] { owner: Member };
+  entity Server in [Workspace, Tag];
+  entity Tool in [Server] {
+    readOnly: Bool, destructive: Bool, openWorld: Bool, pinned: Bool
+  };
+  action use;
+  action call in [use] appliesTo {
+    principal: [Member, Agent], resource: [Tool], context: Circumstances
+  };
+}
+"""
+"""`credential` is "personal" or "agent"; the booleans of a tool are reviewed values."""
+
+ACTION = 'Gatelodge::Action::"call"'
+ANY_USE = 'Gatelodge::Action::"use"'
+
+_PLAIN = "_-.:@/"
+
+
+@cache
+def schema() -> cedarpy.Schema:
+    """The parsed schema (a handle, made once)."""
+    return cedarpy.Schema.from_str(SCHEMA)
+
+
+def plain(ident: str) -> str:
+    """An id in plain characters: unchanged when it is so already, else percent-encoded."""
+    return quote(ident, safe=_PLAIN, errors="surrogatepass")
+
+
+def uid(kind: Kind, ident: str) -> str:
+    """An entity in Cedar's own syntax, safe to put into policy text."""
+    return f'Gatelodge::{kind}::"{plain(ident)}"'
+
+
+def tool_id(server: str, name: str) -> str:
+    """The id of a tool entity, before encoding."""
+    return f"{server}/{name}"
+
+
+def moment(at: Instant) -> str:
+    """A time as Cedar reads it: RFC 3339 in whole milliseconds, rounded down. Raises ValueError."""
+    try:
+        return rfc3339(at)[:-4] + "Z"
+    except (OverflowError, OSError) as fault:
+        raise ValueError(str(at)) from fault
+
+
+def principal_uid(principal: PrincipalEntry) -> str:
+    """The principal of a request."""
+    return uid("Member" if principal.kind == "member" else "Agent", principal.id)
+
+
+def tool_uid(tool: ToolEntry) -> str:
+    """The resource of a request."""
+    return uid("Tool", tool_id(tool.server, tool.name))
+
+
+def circumstances(at: Instant, context: CallContext) -> str:
+    """The context of a request, as JSON."""
+    return (
+        '{"now":{"__extn":{"fn":"datetime","arg":"' + moment(at) + '"}},'
+        '"credential":"' + context.credential + '"}'
+    )
+
+
+UNKNOWN = (
+    '{"now":{"__extn":{"fn":"unknown","arg":"now"}},'
+    '"credential":{"__extn":{"fn":"unknown","arg":"credential"}}}'
+)
+"""A context of which nothing is known yet, for partial evaluation."""
+
+
+def entities(principal: PrincipalEntry, tool: ToolEntry) -> cedarpy.Entities:
+    """The entities one request touches, checked against the schema.
+
+    Built with the schema on purpose: without it the action hierarchy is absent and
+    `action in ...` silently never matches.
+    """
+    found = [*_principal(principal), _server(tool), _tool(tool)]
+    text = msgspec.json.encode(found).decode()
+    return cedarpy.Entities.from_json_str(text, schema())
+
+
+def _ref(kind: Kind, ident: str) -> dict[str, str]:
+    return {"type": f"Gatelodge::{kind}", "id": ident if kind == "Tag" else plain(ident)}
+
+
+def _entity(uid: dict[str, str], attrs: dict[str, Any], parents: list[Any]) -> dict[str, Any]:
+    return {"uid": uid, "attrs": attrs, "parents": parents}
+
+
+def _principal(principal: PrincipalEntry) -> list[dict[str, Any]]:
+    """The principal, and the owner of an agent."""
+    parents = [_ref("Group", group) for group in principal.groups]
+    parents.append(_ref("Workspace", principal.workspace))
+    if principal.owner is None:
+        return [_entity(_ref("Member", principal.id), {"role": principal.role}, parents)]
+    owner = {"__entity": _ref("Member", principal.owner.id)}
+    agent = _entity(_ref("Agent", principal.id), {"owner": owner}, parents)
+    return [agent, *_principal(principal.owner)]
+
+
+def _server(tool: ToolEntry) -> dict[str, Any]:
+    parents = [_ref("Tag", tag) for tag in dict.fromkeys(tool.tags)]
+    parents.append(_ref("Workspace", tool.workspace))
+    return _entity(_ref("Server", tool.server), {}, parents)
+
+
+def _tool(tool: ToolEntry) -> dict[str, Any]:
+    attrs = {
+        "readOnly": tool.read_only,
+        "destructive": tool.destructive,
+        "openWorld": tool.open_world,
+        "pinned": tool.standing == "pinned",
+    }
+    return _entity(
+        _ref("Tool", tool_id(tool.server, tool.name)), attrs, [_ref("Server", tool.server)]
+    )

@@ -1,0 +1,297 @@
+"""Decision tables: for each class of principals and each server, tool → decision, made ahead.
+
+A table is shared by every class with the same grants on the server and the same bearing of the
+guardrails, and by every view in which its inputs did not change. Grants are set arithmetic here;
+guardrails are asked of Cedar once for each kind of tool they can tell apart. A property test holds
+every cell against the full evaluation of the full text.
+"""
+
+from collections.abc import Collection, Hashable
+from typing import Final
+
+from msgspec import Struct
+
+from gatelodge.core.ids import ServerId
+from gatelodge.core.policy.compile import Guards, Rules, subjects
+from gatelodge.core.policy.decision import Allow, Deny
+from gatelodge.core.policy.evaluate import Outcome, foresee
+from gatelodge.core.policy.grants import NEVER, CompiledGrant
+from gatelodge.core.policy.guardrails import PINNED, CompiledGuardrail
+from gatelodge.core.view_entry import PrincipalEntry, ServerView, ToolEntry
+
+NO_GRANT: Final = Deny("no_grant", hidden=True)
+NOT_APPROVED: Final = Deny("tool_unknown", PINNED, "This tool is not approved.", hidden=True)
+CHANGED: Final = Deny(
+    "tool_changed",
+    PINNED,
+    "This tool changed since it was approved.",
+    "Ask an admin to review the change.",
+)
+
+
+class Depends(Struct, frozen=True, eq=False):
+    """A cell that depends on time or circumstances.
+
+    Some grant of `permits` (by id) must still last; then `fixed` answers, or else `guards` are
+    judged in full.
+    """
+
+    permits: tuple[CompiledGrant, ...]
+    fixed: Deny | None
+    guards: tuple[CompiledGuardrail, ...]
+
+
+Cell = Allow | Deny | Depends
+Watch = tuple[CompiledGuardrail, bool]
+"""A watching guardrail and whether it would forbid always (else it has to be judged)."""
+
+
+class Fate(Struct, frozen=True, eq=False):
+    """What the guardrails mean for one tool and one class of principals, whatever is granted."""
+
+    fixed: Deny | None
+    guards: tuple[CompiledGuardrail, ...]
+    watches: tuple[Watch, ...]
+
+
+class Table(Struct, frozen=True, eq=False):
+    """The decisions on one server; a tool that is not in `cells` is not granted.
+
+    `listed` are the tools to show, None when that depends on the time.
+    """
+
+    server: ServerView
+    cells: dict[str, Cell]
+    watches: dict[str, tuple[Watch, ...]]
+    listed: tuple[ToolEntry, ...] | None
+
+
+class Access(Struct, frozen=True, eq=False):
+    """All that a class of principals may do in its workspace; tables in the order of aliases.
+
+    The same object in two views means that nothing changed for these principals.
+    """
+
+    cells: dict[ServerId, dict[str, Cell]]
+    tables: tuple[Table, ...]
+    listed: tuple[ToolEntry, ...] | None
+
+
+NO_ACCESS: Final = Access({}, (), ())
+
+
+OutcomeKey = tuple[CompiledGuardrail, Hashable, Hashable]
+
+
+class Memory(Struct, frozen=True, eq=False):
+    """What one compilation leaves to the next: only what it used itself."""
+
+    outcomes: dict[OutcomeKey, Outcome]
+    tables: dict[Hashable, Table]
+    access: dict[Hashable, Access]
+
+
+NO_MEMORY: Final = Memory({}, {}, {})
+
+
+class Tables:
+    """The tables of one compilation, taken from the previous one where their inputs are the same.
+
+    Owned by the one thread that compiles; what it made is shared, and never changed after.
+    """
+
+    def __init__(self, before: Memory = NO_MEMORY) -> None:
+        self._before = before
+        self._outcomes = dict(before.outcomes)
+        self._rows: dict[Hashable, tuple[Outcome, ...]] = {}
+        self._fates: dict[Hashable, tuple[Fate, ...]] = {}
+        self._tables: dict[Hashable, Table] = {}
+        self._access: dict[Hashable, Access] = {}
+
+    def memory(self, guards: Collection[CompiledGuardrail]) -> Memory:
+        """What was used, and what was found out about `guards`, for the next compilation."""
+        outcomes = {key: told for key, told in self._outcomes.items() if key[0] in guards}
+        return Memory(outcomes, self._tables, self._access)
+
+    def access(
+        self,
+        key: Hashable,
+        principal: PrincipalEntry,
+        rules: Rules,
+        servers: dict[ServerId, ServerView],
+    ) -> Access:
+        """What the principal's class (`key`) may do. `servers` in the order of aliases."""
+        made = self._access.get(key)
+        if made is not None:
+            return made
+        granted: dict[ServerId, tuple[CompiledGrant, ...]] = {}
+        for subject in subjects(principal):
+            for server, grants in rules.grants.get(subject, {}).items():
+                granted[server] = granted.get(server, ()) + grants
+        bearing = tuple(_bearing(guard, principal) for guard in rules.guards.all)
+        tables = tuple(
+            self._table(view, principal, rules.guards, bearing, granted[server])
+            for server, view in servers.items()
+            if server in granted
+        )
+        previous = self._before.access.get(key)
+        if previous is not None and previous.tables == tables:
+            made = previous
+        else:
+            made = Access(
+                {table.server.id: table.cells for table in tables}, tables, _all_listed(tables)
+            )
+        self._access[key] = made
+        return made
+
+    def _table(
+        self,
+        view: ServerView,
+        principal: PrincipalEntry,
+        guards: Guards,
+        bearing: tuple[Hashable, ...],
+        grants: tuple[CompiledGrant, ...],
+    ) -> Table:
+        grants = tuple(sorted(grants, key=lambda compiled: compiled.grant.id))
+        key = (view, guards, bearing, grants)
+        made = self._tables.get(key)
+        if made is None:
+            made = self._before.tables.get(key)
+        if made is None:
+            made = _fill(view, self._fates_of(view, principal, guards, bearing), grants)
+        self._tables[key] = made
+        return made
+
+    def _fates_of(
+        self,
+        view: ServerView,
+        principal: PrincipalEntry,
+        guards: Guards,
+        bearing: tuple[Hashable, ...],
+    ) -> tuple[Fate, ...]:
+        key = (view, guards, bearing)
+        made = self._fates.get(key)
+        if made is None:
+            rows = [
+                self._row(view, guard, principal, facet)
+                for guard, facet in zip(guards.all, bearing, strict=True)
+            ]
+            made = tuple(
+                _fate(tool, guards, tuple(row[place] for row in rows))
+                for place, tool in enumerate(view.tools.values())
+            )
+            self._fates[key] = made
+        return made
+
+    def _row(
+        self, view: ServerView, guard: CompiledGuardrail, principal: PrincipalEntry, facet: Hashable
+    ) -> tuple[Outcome, ...]:
+        """How the guardrail bears on each tool of the server, in order."""
+        key = (view, guard, facet)
+        row = self._rows.get(key)
+        if row is None:
+            row = tuple(
+                self._outcome(guard, principal, facet, tool) for tool in view.tools.values()
+            )
+            self._rows[key] = row
+        return row
+
+    def _outcome(
+        self, guard: CompiledGuardrail, principal: PrincipalEntry, facet: Hashable, tool: ToolEntry
+    ) -> Outcome:
+        key = (guard, facet, _kind_of_tool(guard, tool))
+        outcome = self._outcomes.get(key)
+        if outcome is None:
+            outcome = foresee(guard, principal, tool)
+            self._outcomes[key] = outcome
+        return outcome
+
+
+def _bearing(guard: CompiledGuardrail, principal: PrincipalEntry) -> Hashable:
+    """A key that two principals share only if this guardrail cannot tell them apart."""
+    named = guard.named
+    entity = "Member" if principal.kind == "member" else "Agent"
+    return (
+        entity,
+        principal.id if (entity, principal.id) in named else "",
+        tuple(group for group in principal.groups if ("Group", group) in named),
+        principal.role if "role" in guard.reads else "",
+        principal.owner if "owner" in guard.reads else None,
+    )
+
+
+def _kind_of_tool(guard: CompiledGuardrail, tool: ToolEntry) -> Hashable:
+    """A key that two tools share only if this guardrail cannot tell them apart."""
+    named = guard.named
+    if not named:
+        itself: Hashable = tool.workspace
+    else:
+        itself = (
+            tool.workspace,
+            tool.server if ("Server", tool.server) in named else "",
+            tuple(tag for tag in tool.tags if ("Tag", tag) in named),
+            tool.uid if ("Tool", tool.uid) in named else "",
+        )
+    return (itself, tool.read_only, tool.destructive, tool.open_world, tool.standing == "pinned")
+
+
+def _fate(tool: ToolEntry, guards: Guards, outcomes: tuple[Outcome, ...]) -> Fate:
+    """Weigh the outcomes: a certain forbid hides, then the pin speaks, then a failure denies."""
+    fixed: Deny | None = None
+    failing: Deny | None = None
+    open_ones: list[CompiledGuardrail] = []
+    count = len(guards.enforced)
+    for guard, outcome in zip(guards.enforced, outcomes[:count], strict=True):
+        if outcome == "forbids":
+            fixed = fixed or guard.hiding
+        elif outcome == "fails":
+            failing = failing or guard.failing
+        elif outcome == "depends":
+            open_ones.append(guard)
+    if fixed is None and tool.standing != "pinned":
+        fixed = NOT_APPROVED if tool.standing == "new" else CHANGED
+    fixed = fixed or failing
+    watches = tuple(
+        (guard, outcome == "forbids")
+        for guard, outcome in zip(guards.watching, outcomes[count:], strict=True)
+        if outcome in {"forbids", "depends"}
+    )
+    return Fate(fixed, () if fixed else tuple(open_ones), watches)
+
+
+def _fill(view: ServerView, fates: tuple[Fate, ...], grants: tuple[CompiledGrant, ...]) -> Table:
+    cells: dict[str, Cell] = {}
+    watches: dict[str, tuple[Watch, ...]] = {}
+    listed: list[ToolEntry] = []
+    timed = False
+    for tool, fate in zip(view.tools.values(), fates, strict=True):
+        permits = tuple(compiled for compiled in grants if compiled.covers(tool))
+        if not permits:
+            continue
+        cell = _cell(permits, fate)
+        cells[tool.name] = cell
+        hidden = fate.fixed is not None and fate.fixed.hidden
+        if fate.watches and fate.fixed is None:
+            watches[tool.name] = fate.watches
+        if not hidden:
+            listed.append(tool)
+            timed = timed or all(permit.until != NEVER for permit in permits)
+    return Table(view, cells, watches, None if timed else tuple(listed))
+
+
+def _cell(permits: tuple[CompiledGrant, ...], fate: Fate) -> Cell:
+    """The answer itself where it can never change, else what it depends on."""
+    if fate.fixed is not None and any(permit.until == NEVER for permit in permits):
+        return fate.fixed
+    if fate.fixed is None and not fate.guards and permits[0].until == NEVER:
+        return permits[0].allow
+    return Depends(permits, fate.fixed, fate.guards)
+
+
+def _all_listed(tables: tuple[Table, ...]) -> tuple[ToolEntry, ...] | None:
+    found: list[ToolEntry] = []
+    for table in tables:
+        if table.listed is None:
+            return None
+        found.extend(table.listed)
+    return tuple(found)

@@ -1,0 +1,136 @@
+"""The part of a view that says what stands behind the gate: approved servers and their tools."""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Raw
+
+from gatelodge.core.catalog.naming import Collisions, is_alias, shown_name, shown_names
+from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.ids import ServerId, WorkspaceId
+from gatelodge.core.policy.schema import plain, tool_id
+from gatelodge.core.view_entry import ServerView, Standing, ToolEntry
+
+Servers = dict[ServerId, ServerView]
+
+CHANGED_NOTICE = (
+    "This tool changed since it was approved and cannot be used until an admin has reviewed it."
+)
+
+_members = msgspec.json.Decoder(dict[str, Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+def servers(
+    rows: Iterable[Server], tools: Iterable[Tool], before: Servers
+) -> tuple[dict[WorkspaceId, Servers], tuple[str, ...]]:
+    """The approved servers of each workspace in the order of aliases; and the faults.
+
+    Server views that did not change are those of `before`. A server whose alias is malformed or
+    taken by an older one is left out.
+    """
+    by_server: dict[tuple[WorkspaceId, ServerId], list[Tool]] = {}
+    for tool in tools:
+        if tool.present:
+            by_server.setdefault((tool.workspace, tool.server), []).append(tool)
+    found: dict[WorkspaceId, Servers] = {}
+    taken: set[tuple[WorkspaceId, str]] = set()
+    faults: list[str] = []
+    approved = [row for row in rows if row.status == "approved"]
+    approved.sort(key=lambda row: (row.alias, row.created_at, row.id))
+    for row in approved:
+        place = (row.workspace, row.alias)
+        if not is_alias(row.alias) or place in taken or plain(row.id) != row.id:
+            faults.append(f"The server {row.id} is left out: its alias cannot be used.")
+            continue
+        taken.add(place)
+        its = tuple(sorted(by_server.get((row.workspace, row.id), ()), key=_by_position))
+        last = before.get(row.id)
+        if last is None or last.server != row or last.rows != its:
+            last = _server_view(row, its, last)
+        faults.extend(last.faults)
+        found.setdefault(row.workspace, {})[row.id] = last
+    return found, tuple(faults)
+
+
+def by_shown_name(views: Iterable[ServerView]) -> dict[str, ToolEntry]:
+    """The tools of a workspace by shown name; an approved tool is never displaced by a new one."""
+    found: dict[str, ToolEntry] = {}
+    for view in views:
+        for tool in view.tools.values():
+            if tool.standing != "new":
+                found[tool.shown] = tool
+    for view in views:
+        for tool in view.tools.values():
+            found.setdefault(tool.shown, tool)
+    return found
+
+
+def _by_position(tool: Tool) -> tuple[int, str]:
+    return (tool.position, tool.name)
+
+
+def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None) -> ServerView:
+    """Build what changed; tools whose row did not change are those of `last`."""
+    same_server = last is not None and (last.server.alias, last.server.tags) == (
+        server.alias,
+        server.tags,
+    )
+    known = {row.name: row for row in last.rows} if last is not None and same_server else {}
+    faults: list[str] = []
+    names = shown_names(server.alias, (row.name for row in rows if row.approved))
+    clashing: set[str] = set()
+    if isinstance(names, Collisions):
+        for shown, originals in names.names.items():
+            clashing.update(originals)
+            faults.append(f"Tools of server {server.id} are left out: {shown} names several.")
+    tools: dict[str, ToolEntry] = {}
+    for row in rows:
+        if row.name in clashing:
+            continue
+        if last is not None and known.get(row.name) == row and row.name in last.tools:
+            tools[row.name] = last.tools[row.name]
+            continue
+        try:
+            tools[row.name] = _tool_entry(server, row)
+        except msgspec.DecodeError:
+            faults.append(f"A tool of server {server.id} is left out: its definition is not JSON.")
+    return ServerView(server=server, tools=tools, rows=rows, faults=tuple(faults))
+
+
+def _tool_entry(server: Server, row: Tool) -> ToolEntry:
+    """One tool, its definition ready for a list answer. Raises msgspec.DecodeError."""
+    shown = shown_name(server.alias, row.name)
+    standing: Standing = "pinned" if row.pinned else "changed" if row.approved else "new"
+    members = _members.decode(row.definition) if standing == "pinned" else _notice()
+    read_only = row.reviewed and row.read_only
+    return ToolEntry(
+        server=server.id,
+        workspace=server.workspace,
+        alias=server.alias,
+        name=row.name,
+        shown=shown,
+        position=row.position,
+        digest=row.approved,
+        standing=standing,
+        read_only=read_only,
+        destructive=not read_only and (row.destructive or not row.reviewed),
+        open_world=row.open_world or not row.reviewed,
+        tags=server.tags,
+        uid=plain(tool_id(server.id, row.name)),
+        listed=_named(members, shown),
+        bare=_named(members, row.name),
+    )
+
+
+def _notice() -> dict[str, Raw]:
+    return {
+        "name": Raw(b'""'),
+        "description": Raw(_encode(CHANGED_NOTICE)),
+        "inputSchema": Raw(b'{"type":"object"}'),
+    }
+
+
+def _named(members: dict[str, Raw], name: str) -> Raw:
+    """The tool object under that name; every other member keeps its bytes and its place."""
+    return Raw(_encode({**members, "name": name}))
