@@ -8,6 +8,8 @@ Source: decision 0007.
 import msgspec
 from msgspec import Struct
 
+from gatelodge.core.ids import CredentialId, PrincipalId, ServerId
+
 _CREDENTIALS = frozenset(("credentials",))
 _PEOPLE = frozenset(("members", "agents", "group_members", "credentials"))
 _NOTHING: frozenset[str] = frozenset()
@@ -44,9 +46,9 @@ _ENDS: dict[str, tuple[str, str]] = {
 class Effects(Struct, frozen=True, kw_only=True):
     """Whose access ended, and which nouns changed (None = all of them)."""
 
-    principals: frozenset[str] = frozenset()
-    credentials: frozenset[str] = frozenset()
-    servers: frozenset[str] = frozenset()
+    principals: frozenset[PrincipalId] = frozenset()
+    credentials: frozenset[CredentialId] = frozenset()
+    servers: frozenset[ServerId] = frozenset()
     nouns: frozenset[str] | None = frozenset()
 
     @property
@@ -79,8 +81,8 @@ def effects(leaves: tuple[bytes, ...]) -> Effects:
             kind, member = _ENDS[leaf.t]
             ended[kind].add(str(leaf.subject.get(member, "")))
     return Effects(
-        principals=frozenset(ended["principals"]),
-        credentials=frozenset(ended["credentials"]),
-        servers=frozenset(ended["servers"]),
+        principals=frozenset(map(PrincipalId, ended["principals"])),
+        credentials=frozenset(map(CredentialId, ended["credentials"])),
+        servers=frozenset(map(ServerId, ended["servers"])),
         nouns=None if everything else frozenset(nouns),
     )

@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-CutReason = Literal["revoked", "suspended", "server_disabled", "stale", "shutdown", "timeout"]
+CutReason = Literal[
+    "revoked", "server_disabled", "stale", "shutdown", "client_gone", "cancelled"
+]
 
 
 class Running:

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from gatelodge.core.ids import Instant
 from gatelodge.core.protocol.session import Cursor, pack, read_cursor
-from gatelodge.core.view import PrincipalEntry, ToolEntry, View, WorkspaceView, visible
+from gatelodge.core.view import View, visible
+from gatelodge.core.view_entry import PrincipalEntry, ToolEntry, WorkspaceView
 from gatelodge.ports.world import Sealer
 
 CONTEXT = b"mcp-cursor"
@@ -29,8 +30,10 @@ def tools_of(
     view: View, who: PrincipalEntry, workspace: WorkspaceView, alias: str, at: Instant
 ) -> tuple[ToolEntry, ...]:
     """Every tool that this principal may call here; `alias` narrows to one server."""
-    every = visible(view, who, workspace, at)
-    return tuple(t for t in every if t.alias == alias) if alias else every
+    if not alias:
+        return visible(view, who, workspace, at)
+    server = workspace.servers.get(alias)
+    return () if server is None else visible(view, who, workspace, at, server)
 
 
 def page_of(

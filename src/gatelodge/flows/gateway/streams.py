@@ -6,13 +6,15 @@ only those that differ hear `tools/list_changed`. Owned by the event loop.
 
 from collections.abc import Callable
 
-from gatelodge.core.ids import Instant
-from gatelodge.core.view import PrincipalEntry, View
+from gatelodge.core.ids import Instant, PrincipalId
+from gatelodge.core.view import View
+from gatelodge.core.view_entry import PrincipalEntry
 from gatelodge.flows.gateway.listing import tools_of
 from gatelodge.ports.world import Clock
 
 Shown = tuple[tuple[str, str], ...]
 """Shown name and definition digest of each tool, in order."""
+Memo = dict[tuple[PrincipalId, str, str], Shown]
 
 
 class Stream:
@@ -20,7 +22,7 @@ class Stream:
 
     __slots__ = ("alias", "changed", "knows", "principal", "slug")
 
-    def __init__(self, principal: str, slug: str, alias: str, changed: Callable[[], None]) -> None:
+    def __init__(self, principal: PrincipalId, slug: str, alias: str, changed: Callable[[], None]) -> None:
         self.principal = principal
         self.slug = slug
         self.alias = alias
@@ -50,14 +52,14 @@ class Streams:
 
     def on_view(self, view: View) -> None:
         """Compare, and tell those for whom something changed."""
-        memo: dict[tuple[str, str, str], Shown] = {}
+        memo: Memo = {}
         for stream in tuple(self._open):
             now = self._shown(stream, view, memo)
             if now != stream.knows:
                 stream.knows = now
                 stream.changed()
 
-    def _shown(self, stream: Stream, view: View, memo: dict[tuple[str, str, str], Shown]) -> Shown:
+    def _shown(self, stream: Stream, view: View, memo: Memo) -> Shown:
         key = (stream.principal, stream.slug, stream.alias)
         known = memo.get(key)
         if known is None:
@@ -71,4 +73,4 @@ class Streams:
             return ()
         at = Instant(self._clock.now())
         tools = tools_of(view, who, workspace, stream.alias, at)
-        return tuple((tool.shown, tool.tool_def) for tool in tools)
+        return tuple((tool.shown, tool.digest + tool.standing) for tool in tools)

@@ -1,0 +1,47 @@
+"""One line for each event on standard error: text for people, JSON for collectors.
+
+A line holds what the program says of itself. Exceptions are told by their type and place only:
+their text may hold what a client or an upstream sent (guarantee audit:no-payload).
+"""
+
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+
+import msgspec
+
+
+def _where(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[2] is None:
+        return ""
+    frames = traceback.extract_tb(record.exc_info[2])
+    return " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames[-6:]))
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        where = _where(record)
+        line = f"{at} {record.levelname.lower():7} {record.getMessage()}"
+        return f"{line} at {where}" if where else line
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        line = {"at": at, "level": record.levelname.lower(), "message": record.getMessage()}
+        where = _where(record)
+        if where:
+            line["where"] = where
+        return msgspec.json.encode(line).decode()
+
+
+def configure(level: str, form: str) -> None:
+    """Send this house's lines to standard error from now on; other libraries' from warning up."""
+    hand = logging.StreamHandler(sys.stderr)
+    hand.setFormatter(_Json() if form == "json" else _Text())
+    root = logging.getLogger()
+    root.handlers = [hand]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("gatelodge").setLevel(level.upper())

@@ -1,0 +1,162 @@
+"""Who is at the gate: route, Host and Origin, lease, credential; then what they say.
+
+The order matters: nothing of the body is looked at before the credential was good, and what a
+stranger learns is the same whether a workspace exists or not.
+"""
+
+from gatelodge.core.protocol.envelope import (
+    HEADER_MISMATCH,
+    UNAVAILABLE,
+    Message,
+    MessageFault,
+    Response,
+    read_message,
+)
+from gatelodge.core.protocol.era import check_modern, client_era, client_text
+from gatelodge.core.protocol.session import CONTEXT, Session, read_session
+from gatelodge.core.protocol.version import MODERN, UNSAID
+from gatelodge.core.view_entry import CredentialEntry
+from gatelodge.flows.audit.recorder import Caller
+from gatelodge.flows.identity.authenticate import authenticate
+from gatelodge.web.endpoint.gate import Gate, TurnedAway, turn_away
+from gatelodge.web.endpoint.route import route_of
+from gatelodge.web.endpoint.visit import Visit
+
+_CHALLENGE = b'www-authenticate: Bearer realm="gatelodge"'
+_INVALID = _CHALLENGE + b', error="invalid_token"'
+_KNOWN_METHODS = frozenset(
+    (
+        "initialize",
+        "ping",
+        "server/discover",
+        "tools/list",
+        "tools/call",
+        "subscriptions/listen",
+        "notifications/initialized",
+        "notifications/cancelled",
+        "notifications/roots/list_changed",
+        "notifications/progress",
+        "resources/list",
+        "resources/read",
+        "resources/templates/list",
+        "resources/subscribe",
+        "prompts/list",
+        "prompts/get",
+        "completion/complete",
+        "logging/setLevel",
+    )
+)
+
+
+def let_in(gate: Gate, visit: Visit) -> None:
+    """Settle route, freshness and caller. Raises TurnedAway."""
+    request = visit.request
+    route = route_of(request.target)
+    if route is None:
+        raise turn_away(404, "no such endpoint", "not_found")
+    visit.route = route
+    view = gate.follower.view
+    workspace = view.workspaces.get(route.workspace)
+    if workspace is not None:
+        visit.log = f"calls:{workspace.id}"
+    if request.repeated:
+        name = request.repeated.decode("latin-1")
+        raise turn_away(400, f"header {name} stands twice", "duplicate_header", HEADER_MISMATCH)
+    if not gate.origins.host_allowed(request.headers.get(b"host")):
+        raise turn_away(403, "this Host is not served here", "origin_not_allowed")
+    if not gate.origins.origin_allowed(request.headers.get(b"origin")):
+        raise turn_away(403, "this Origin is not allowed", "origin_not_allowed")
+    if not gate.follower.fresh():
+        text = "authorization is unavailable: this node cannot prove that it is fresh"
+        raise turn_away(503, text, "stale", UNAVAILABLE, b"retry-after: 1")
+    visit.view = view
+    credential = _credential(gate, visit)
+    if workspace is None or credential.workspace != workspace.id:
+        raise _unauthenticated(gate, visit, "other_workspace")
+    visit.workspace = workspace
+    visit.credential = credential
+    visit.who = view.principals[credential.principal]
+    visit.caller = caller_of(visit)
+
+
+def caller_of(visit: Visit) -> Caller:
+    """Who is recorded: the principal, and the member who answers for it."""
+    who = visit.who
+    if who.owner is None:
+        return Caller(member=who.id, agent="", credential=visit.credential.id, client="")
+    return Caller(member=who.owner.id, agent=who.id, credential=visit.credential.id, client="")
+
+
+def _credential(gate: Gate, visit: Visit) -> CredentialEntry:
+    header = visit.request.headers.get(b"authorization", b"")
+    found = authenticate(visit.view.credentials, gate.peppers, header)
+    if isinstance(found, str):
+        raise _unauthenticated(gate, visit, found)
+    if found.expires_at <= gate.clock.now():
+        raise _unauthenticated(gate, visit, "expired")
+    return found
+
+
+def _unauthenticated(gate: Gate, visit: Visit, reason: str) -> TurnedAway:
+    gate.recorder.auth_failed(visit.log, reason)
+    sent = b"authorization" in visit.request.headers
+    away = turn_away(
+        401,
+        "send a valid token as 'Authorization: Bearer ...'",
+        "invalid_request",
+        -32600,
+        _INVALID if sent else _CHALLENGE,
+    )
+    away.recorded = True
+    return away
+
+
+def read_body(gate: Gate, visit: Visit) -> Message | Response:
+    """Read the message and settle the era. Raises TurnedAway."""
+    headers = visit.request.headers
+    kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+    if kind != b"application/json":
+        raise turn_away(415, "send Content-Type: application/json", "invalid_request")
+    accept = headers.get(b"accept", b"*/*")
+    visit.answer.may_stream = b"text/event-stream" in accept or b"*/*" in accept
+    raw_version = headers.get(b"mcp-protocol-version")
+    version = None if raw_version is None else raw_version.decode("latin-1")
+    try:
+        message = read_message(visit.request.body, gate.limits.json_depth)
+        if isinstance(message, Response):
+            visit.session = session_of(gate, visit)
+            return message
+        visit.message = message
+        visit.method = message.method if message.method in _KNOWN_METHODS else "unknown"
+        visit.era = client_era(version, message)
+        if visit.era == "modern":
+            check_modern(message, headers)
+            visit.proto = MODERN
+    except MessageFault as found:
+        raise TurnedAway(found.fault) from None
+    client = client_text(message)
+    if visit.era == "legacy" and message.method != "initialize":
+        visit.session = session_of(gate, visit)
+        visit.proto = visit.session.version if visit.session is not None else UNSAID
+        client = visit.session.client if visit.session is not None else ""
+    assert visit.caller is not None
+    visit.caller = visit.caller.named(client)
+    return message
+
+
+def session_of(gate: Gate, visit: Visit) -> Session:
+    """The legacy session that the request names. Raises TurnedAway (400 none, 404 unknown)."""
+    sealed = visit.request.headers.get(b"mcp-session-id")
+    if sealed is None:
+        raise turn_away(400, "Mcp-Session-Id is missing: initialize first", "session_unknown")
+    session = read_session(gate.sealer.open(sealed.decode("latin-1"), CONTEXT))
+    if (
+        session is None
+        or session.principal != visit.who.id
+        or session.workspace != visit.workspace.id
+        or session.alias != visit.route.alias
+        or session.ends_at <= gate.clock.now()
+        or gate.ended.holds(session.nonce)
+    ):
+        raise turn_away(404, "no such session: initialize again", "session_unknown", -32600)
+    return session

@@ -1,0 +1,126 @@
+"""tools/call at the endpoint: the request for the call path, and its answer in the client's era."""
+
+from msgspec import Raw
+
+from gatelodge.core.errors import HouseError, Unavailable
+from gatelodge.core.policy.decision import Deny
+from gatelodge.core.protocol.envelope import (
+    INVALID_PARAMS,
+    UNAVAILABLE,
+    Members,
+    error_body,
+    raw_error_body,
+    read_text,
+    result_body,
+)
+from gatelodge.core.protocol.result import for_client, tool_error
+from gatelodge.core.protocol.era import passing_meta
+from gatelodge.core.view import View
+from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.gateway.call import (
+    CallAnswer,
+    CallRequest,
+    Cut,
+    Failed,
+    NotAllowed,
+    Returned,
+    RpcFailed,
+)
+from gatelodge.web.endpoint.gate import Gate, answer_here, durable
+from gatelodge.web.endpoint.visit import Visit
+
+ACCESS_ENDED = 4010
+"""Our own JSON-RPC code (outside the reserved range): access ended while the call ran."""
+
+
+async def call_tool(gate: Gate, visit: Visit) -> None:
+    """Make the call that the visit asks for and send its answer."""
+    name = read_text(visit.message.params.get("name"))
+    if name is None:
+        body = error_body(visit.message.id, INVALID_PARAMS, "params.name must be a string")
+        status = 400 if visit.era == "modern" else 200
+        await answer_here(gate, visit, body, status=status, rpc_code=INVALID_PARAMS)
+        return
+    cut = Cut()
+    if visit.era == "modern":
+        # Closing the connection is how a modern client cancels; for a legacy one it is not.
+        visit.connection.on_gone = lambda: cut("client_gone")
+    answer = await gate.calls.call(_request(visit, name), lambda: gate.follower.view, cut)
+    status, body = render(gate, visit, name, answer)
+    visit.answer.end(status, body)
+
+
+def _request(visit: Visit, name: str) -> CallRequest:
+    slug, alias = visit.route.workspace, visit.route.alias
+    assert visit.caller is not None
+
+    def find(view: View) -> ToolEntry | None:
+        workspace = view.workspaces.get(slug)
+        if workspace is None:
+            return None
+        if not alias:
+            return workspace.tools.get(name)
+        server = workspace.servers.get(alias)
+        return None if server is None else server.tools.get(name)
+
+    session = visit.session
+    progress = "progressToken" in visit.message.meta
+    return CallRequest(
+        who=visit.who,
+        credential=visit.credential,
+        caller=visit.caller,
+        workspace=visit.workspace.id,
+        slug=slug,
+        log=visit.log,
+        find=find,
+        params=_passing(visit.message.params),
+        meta=passing_meta(visit.message.meta),
+        proto=visit.proto,
+        bytes_in=visit.bytes_in,
+        request=None if session is None else (session.nonce, visit.message.id),
+        notify=visit.answer.notify if progress and visit.answer.may_stream else None,
+    )
+
+
+def _passing(params: Members) -> Members:
+    return {key: value for key, value in params.items() if key not in ("_meta", "name")}
+
+
+def render(gate: Gate, visit: Visit, name: str, answer: CallAnswer) -> tuple[int, bytes]:
+    """The HTTP status and body of a call's answer, in the client's era."""
+    raw_id = visit.message.id
+    match answer:
+        case Returned():
+            result = for_client(answer.raw, answer.members, visit.era, gate.info)
+            return 200, result_body(raw_id, result)
+        case RpcFailed():
+            return 200, raw_error_body(raw_id, bytes(answer.error))
+        case NotAllowed() if answer.deny.hidden:
+            status = 400 if visit.era == "modern" else 200
+            return status, error_body(raw_id, INVALID_PARAMS, f"Unknown tool: {name}")
+        case NotAllowed():
+            return 200, result_body(raw_id, _denied(visit, answer.deny, answer.call))
+        case Failed():
+            return _failed(visit, answer.error, answer.call)
+        case _:
+            text = "your access ended while the call ran; it may have had an effect"
+            return 200, error_body(raw_id, ACCESS_ENDED, text)
+
+
+def _denied(visit: Visit, deny: Deny, call: str) -> bytes:
+    rule = f" (rule {deny.rule})" if deny.rule else ""
+    text = f"Not allowed{rule}: {deny.text or deny.reason}."
+    if deny.advice:
+        text += f" What to do: {deny.advice}."
+    decision: dict[str, object] = {"decision": "deny", "reason": deny.reason, "rule": deny.rule, "call": call}
+    return tool_error(text, visit.era, decision)
+
+
+def _failed(visit: Visit, error: HouseError, call: str) -> tuple[int, bytes]:
+    if isinstance(error, Unavailable):
+        text = f"{error.detail}. Nothing was forwarded that is not written down."
+        return 503, error_body(visit.message.id, UNAVAILABLE, text)
+    remedy = f" {error.remedy}" if error.remedy else ""
+    decision: dict[str, object] = {"decision": "allow", "error": error.code, "call": call}
+    body = tool_error(f"{error.detail}.{remedy}", visit.era, decision)
+    return 200, result_body(visit.message.id, body)

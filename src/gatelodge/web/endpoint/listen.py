@@ -1,0 +1,111 @@
+"""Listen streams: `subscriptions/listen` of the modern era, the GET stream of the legacy one.
+
+A stream says that tools changed, and ends with a graceful last word when access ends. It holds no
+buffer: a client that does not read loses the stream, not the gate's memory. Source: MCP 2026-07-28
+server/subscriptions; 2025-11-25 basic/transports.
+"""
+
+import asyncio
+
+import msgspec
+from msgspec import Raw
+
+from gatelodge.core.protocol.envelope import (
+    INVALID_PARAMS,
+    error_body,
+    notification_body,
+    result_body,
+)
+from gatelodge.core.protocol.version import META_SUBSCRIPTION
+from gatelodge.flows.audit.recorder import Opened
+from gatelodge.flows.gateway.inflight import CutReason, Running
+from gatelodge.flows.gateway.streams import Stream
+from gatelodge.web.endpoint.gate import Gate, answer_here, durable, elapsed_ms, turn_away
+from gatelodge.web.endpoint.visit import Visit
+
+BREATH_SECONDS = 15.0
+_CHANGED = "notifications/tools/list_changed"
+
+
+async def listen(gate: Gate, visit: Visit) -> None:
+    """Serve subscriptions/listen until somebody ends it."""
+    wanted = visit.message.params.get("notifications")
+    try:
+        asked = {} if wanted is None else msgspec.json.decode(wanted, type=dict[str, Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = error_body(visit.message.id, INVALID_PARAMS, "params.notifications: not an object")
+        await answer_here(gate, visit, body, status=400, rpc_code=INVALID_PARAMS)
+        return
+    tools = bytes(asked.get("toolsListChanged", b"false")) == b"true"
+    tag = b'"_meta":{"%b":%b}' % (META_SUBSCRIPTION.encode(), visit.message.id)
+    honoured = b'{"toolsListChanged":true}' if tools else b"{}"
+    greeting = notification_body(
+        "notifications/subscriptions/acknowledged",
+        b'{"notifications":%b,%b}' % (honoured, tag),
+    )
+    changed = notification_body(_CHANGED, b"{%b}" % tag) if tools else b""
+    farewell = result_body(visit.message.id, b'{"resultType":"complete",%b}' % tag)
+    await _serve(gate, visit, greeting, changed, farewell)
+
+
+async def legacy_stream(gate: Gate, visit: Visit) -> None:
+    """Serve the standalone GET stream of a legacy session."""
+    changed = b'{"jsonrpc":"2.0","method":"%b"}' % _CHANGED.encode()
+    await _serve(gate, visit, b"", changed, b"")
+
+
+async def _serve(gate: Gate, visit: Visit, greeting: bytes, changed: bytes, farewell: bytes) -> None:
+    assert visit.caller is not None
+    _, open_streams = gate.inflight.counts(visit.who.id)
+    if open_streams >= gate.limits.streams_per_principal:
+        raise turn_away(429, "too many open streams", "limit", -32000, b"retry-after: 5")
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def end(reason: str) -> None:
+        if not ended.done():
+            ended.set_result(reason)
+
+    def cut(reason: CutReason) -> None:
+        end(reason)
+
+    def say_changed() -> None:
+        if not visit.connection.writable:
+            end("slow_client")
+        elif changed:
+            visit.answer.say(changed)
+
+    running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, cut)
+    stream = Stream(visit.who.id, visit.route.workspace, visit.route.alias, say_changed)
+    written = durable(gate)
+    opened = Opened(gov=visit.view.gov, proto=visit.proto)
+    record = gate.recorder.stream_opened(visit.log, visit.caller, opened, written)
+    gate.inflight.add(running)
+    visit.connection.on_gone = lambda: end("client_gone")
+    reason = "internal"
+    try:
+        if written is not None:
+            await written
+        # Registered first, then checked again: a revocation in between cut us or is seen here.
+        if not gate.follower.view.admits(visit.credential, ""):
+            end("revoked")
+        gate.streams.add(stream, gate.follower.view)
+        visit.answer.open_stream()
+        if greeting:
+            visit.answer.say(greeting)
+        reason = await _until_ended(visit, ended)
+    finally:
+        gate.streams.remove(stream)
+        gate.inflight.remove(running)
+        gate.recorder.stream_closed(visit.log, record, reason, elapsed_ms(gate, visit))
+        visit.answer.end(200, farewell)
+        visit.connection.close_after()
+
+
+async def _until_ended(visit: Visit, ended: "asyncio.Future[str]") -> str:
+    while True:
+        done, _ = await asyncio.wait({ended}, timeout=BREATH_SECONDS)
+        if done:
+            return ended.result()
+        if not visit.connection.writable:
+            return "slow_client"
+        visit.answer.breathe()
