@@ -226,7 +226,10 @@ class Deks(Protocol):
         ...
 
     async def unseal(self, sealed: Sequence[tuple[SealedOpening, bytes]]) -> list[bytes | None]:
-        """Salt + opening of each (sealed opening, associated data); None when its key is gone."""
+        """Salt + opening of each (sealed opening, associated data).
+
+        None where the key is gone, or the opening was changed or moved. Raises KeyMismatch.
+        """
         ...
 
     async def ids_of(self, member: str) -> frozenset[str]:

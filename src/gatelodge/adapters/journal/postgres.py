@@ -1,0 +1,218 @@
+"""The journal of several nodes: rows of the table `pending`, durable with their commit.
+
+One thread and one connection write, one COPY a batch, `synchronous_commit` on. Rows of one node
+get rising ids in the order of its appends, because one connection writes them one batch after the
+other: an intent always stands before its outcome. Between nodes a lower id may become visible
+later, so a reader never remembers how far it came; rows leave in the ledger's own transaction.
+"""
+
+import asyncio
+import os
+from threading import Event, Thread
+
+import psycopg
+from msgspec import Struct
+
+from gatelodge.core.errors import LedgerDown
+from gatelodge.ports.journal import Batch, Entry, Position
+
+_Waiting = asyncio.Future[None] | None
+_Connection = psycopg.Connection[tuple[object, ...]]
+
+_COPY = "COPY pending (node, log, body, opening) FROM STDIN (FORMAT BINARY)"
+_READ = "SELECT id, log, body, opening FROM pending ORDER BY id LIMIT %s"
+_TYPES = ("text", "text", "bytea", "bytea")
+_CONNECT_SECONDS = 5
+_BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class _Job(Struct, frozen=True):
+    """One transaction: rows, and who waits for it."""
+
+    entries: list[Entry]
+    waiting: list[_Waiting]
+
+
+class PostgresJournal:
+    """A Journal (port) on PostgreSQL; made by `open`, used on one event loop.
+
+    A lost connection fails everything that waits, since nobody knows whether the commit was made,
+    and nothing of it is tried again: its calls were refused. If the commit was made after all, an
+    intent without an effect stands in the log and is closed as unresolved. `failed` is true until
+    the connection is back. `_job` and `_fault` are the thread's while `_busy`, else the loop's.
+    """
+
+    def __init__(self, url: str, node: str) -> None:
+        self._url, self._node = url, node
+        self._loop = asyncio.get_running_loop()
+        self._entries: list[Entry] = []
+        self._futures: list[_Waiting] = []
+        self._idle = True
+        self._failed = False
+        self._job: _Job | None = None
+        self._fault: psycopg.Error | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._ending = Event()
+        self._reader: _Connection | None = None
+        self._wake_end, self._wake = os.pipe()
+        self._told, self._tell = os.pipe()
+        self._loop.add_reader(self._told, self._written)
+        self._thread = Thread(target=self._write_on, name="journal", daemon=True)
+
+    @classmethod
+    async def open(cls, url: str, node: str) -> "PostgresJournal":
+        """Connect. Raises LedgerDown when the database does not answer."""
+        journal = cls(url, node)
+        try:
+            connection = await asyncio.to_thread(journal._connect)
+        except psycopg.Error as fault:
+            journal._release()
+            raise LedgerDown("the journal's database does not answer") from fault
+        journal._first = connection
+        journal._thread.start()
+        return journal
+
+    _first: _Connection
+
+    def append(self, entry: Entry, durable: _Waiting) -> None:
+        """Queue an entry; see the port."""
+        if self._failed or self._closing is not None:
+            if durable is not None:
+                durable.set_exception(LedgerDown("the journal takes no records now"))
+            return
+        self._entries.append(entry)
+        self._futures.append(durable)
+        if self._idle:
+            self._idle = False
+            self._loop.call_soon(self._hand_over)
+
+    @property
+    def failed(self) -> bool:
+        """True while the database cannot be reached."""
+        return self._failed
+
+    async def read(self, limit: int) -> Batch:
+        """The oldest rows of every node; they stay until the ledger has appended them."""
+        try:
+            rows = await asyncio.to_thread(self._rows, limit)
+        except psycopg.Error as fault:
+            self._reader = None
+            raise LedgerDown("the journal cannot be read") from fault
+        entries = tuple(Entry(log, bytes(body), bytes(opening)) for _, log, body, opening in rows)
+        return Batch(entries, rows=tuple(row[0] for row in rows))
+
+    async def rewind(self, to: Position | None) -> None:
+        """Nothing to do: what was not appended is still there."""
+
+    async def forget(self, end: Position) -> None:
+        """Nothing to do: the ledger's transaction deleted the rows."""
+
+    async def close(self) -> None:
+        """Make what is queued durable, then end the thread and its connections."""
+        if self._closing is None:
+            self._closing = self._loop.create_future()
+            if self._idle:
+                self._closing.set_result(None)
+        await asyncio.shield(self._closing)
+        if self._thread.is_alive():
+            self._ending.set()
+            self._job = None
+            os.write(self._wake, b"\0")
+            await asyncio.to_thread(self._thread.join)
+            self._release()
+
+    def _release(self) -> None:
+        self._loop.remove_reader(self._told)
+        for fd in (self._wake_end, self._wake, self._told, self._tell):
+            os.close(fd)
+        if self._reader is not None:
+            self._reader.close()
+
+    def _hand_over(self) -> None:
+        if not self._entries:
+            self._idle = True
+            if self._closing is not None and not self._closing.done():
+                self._closing.set_result(None)
+            return
+        self._job = _Job(self._entries, self._futures)
+        self._entries, self._futures = [], []
+        os.write(self._wake, b"\0")
+
+    def _written(self) -> None:
+        """The thread says that it committed, that it failed, or that it is connected again."""
+        os.read(self._told, 1)
+        if self._failed:
+            self._failed = False
+            return
+        job, fault = self._job, self._fault
+        assert job is not None
+        waiting = job.waiting
+        if fault is not None:
+            self._failed, self._fault, self._idle = True, None, True
+            waiting = waiting + self._futures
+            self._entries, self._futures = [], []
+        for future in waiting:
+            if future is None or future.done():
+                continue
+            if fault is None:
+                future.set_result(None)
+            else:
+                future.set_exception(LedgerDown("the journal lost its database"))
+        if fault is None:
+            self._loop.call_soon(self._hand_over)
+        elif self._closing is not None and not self._closing.done():
+            self._closing.set_result(None)
+
+    def _write_on(self) -> None:
+        """The writer's thread: one transaction at a time; after a loss, connect until it works."""
+        connection = self._first
+        while os.read(self._wake_end, 1) and (job := self._job) is not None:
+            try:
+                self._commit(connection, job.entries)
+            except psycopg.Error as fault:
+                connection.close()
+                self._fault = fault
+                os.write(self._tell, b"\0")
+                again = self._reconnected()
+                if again is None:
+                    return
+                connection = again
+            os.write(self._tell, b"\0")
+        connection.close()
+
+    def _commit(self, connection: _Connection, entries: list[Entry]) -> None:
+        node = self._node
+        with (
+            connection.transaction(),
+            connection.cursor() as cursor,
+            cursor.copy(_COPY) as copy,
+        ):
+            copy.set_types(_TYPES)
+            for entry in entries:
+                copy.write_row((node, entry.log, entry.body, entry.opening))
+
+    def _reconnected(self) -> _Connection | None:
+        attempt = 0
+        while not self._ending.is_set():
+            try:
+                return self._connect()
+            except psycopg.Error:
+                self._ending.wait(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
+                attempt += 1
+        return None
+
+    def _connect(self) -> _Connection:
+        return psycopg.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=_CONNECT_SECONDS,
+            application_name="gatelodge journal",
+            options="-c synchronous_commit=on -c statement_timeout=10s",
+        )
+
+    def _rows(self, limit: int) -> list[tuple[int, str, bytes, bytes]]:
+        if self._reader is None or self._reader.closed:
+            self._reader = self._connect()
+        with self._reader.cursor(binary=True) as cursor:
+            # The columns' types are those of the table.
+            return cursor.execute(_READ, (limit,)).fetchall()  # type: ignore[return-value]

@@ -1,0 +1,59 @@
+"""The guard file: what was signed last, on another path than the database."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio.to_thread
+import msgspec
+
+from gatelodge.core.errors import LedgerDown, LogForked
+
+_Kept = dict[str, tuple[int, bytes]]
+
+
+class FileGuard:
+    """The port `Guard`: one JSON object, log id to [size, root in base64].
+
+    It is written before a checkpoint is signed, so it is never behind one that somebody holds. A
+    crash between guard and signature leaves it ahead, at a size that the ledger has. On another
+    disk or mount than the database it also tells when the database was put back to an older state.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kept: _Kept = {}
+        try:
+            if path.exists():
+                self._kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+        except (OSError, msgspec.MsgspecError) as fault:
+            raise LogForked(f"the guard file {path} cannot be read") from fault
+
+    def last(self, log: str) -> tuple[int, bytes] | None:
+        """Size and root of the newest checkpoint of this log that was about to be signed here."""
+        return self._kept.get(log)
+
+    async def advance(self, signing: Mapping[str, tuple[int, bytes]]) -> None:
+        """Keep these sizes and roots durably. Raises LedgerDown."""
+        kept = {**self._kept, **signing}
+        try:
+            await anyio.to_thread.run_sync(self._save, kept)
+        except OSError as fault:
+            raise LedgerDown("the guard file cannot be written; nothing is signed") from fault
+        self._kept = kept
+
+    def _save(self, kept: _Kept) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new = self._path.with_suffix(".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(fd, msgspec.json.encode(kept))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        new.rename(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

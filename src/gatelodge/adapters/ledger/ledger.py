@@ -1,0 +1,187 @@
+"""The ledger on SQLite or PostgreSQL: batches in, leaves, tiles and proofs out."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from gatelodge.adapters.ledger import logs, tables
+from gatelodge.core.errors import Conflict, NotFound
+from gatelodge.ports.journal import Appended, Batch, Entry, Head, LeafAt, Position
+from gatelodge.tlog import proof
+from gatelodge.tlog.errors import ProofFailed
+
+T = TypeVar("T")
+Session = Callable[[], AbstractContextManager[Connection]]
+"""A transaction that commits when its block ends; raises StoreDown for the driver's errors."""
+
+_mark, _pending, _checkpoint = tables.journal_mark, tables.pending, tables.checkpoint
+
+_MARK = select(_mark.c.segment, _mark.c.offset).where(_mark.c.node == bindparam("journal"))
+_TAKE = delete(_pending).where(_pending.c.id.in_(bindparam("rows", expanding=True)))
+_FLOOR = (
+    update(tables.log)
+    .where(tables.log.c.id == bindparam("which"))
+    .values(open_floor=bindparam("floor"))
+)
+_NEWEST = (
+    select(_checkpoint.c.note)
+    .where(_checkpoint.c.log == bindparam("log"))
+    .order_by(_checkpoint.c.size.desc())
+    .limit(1)
+)
+_AT_SIZE = select(_checkpoint.c.note).where(
+    _checkpoint.c.log == bindparam("log"), _checkpoint.c.size == bindparam("size")
+)
+
+
+class SqlLedger:
+    """The port `Ledger`. Work runs in worker threads, one appender at a time.
+
+    `journal` names the file journal that this ledger empties; one data directory has one.
+    """
+
+    def __init__(self, write: Session, read: Session, *, journal: str = "file") -> None:
+        self._write = write
+        self._read = read
+        self._journal = journal
+        self._appending = anyio.CapacityLimiter(1)
+        self._reading = anyio.CapacityLimiter(4)
+
+    async def open_log(self, log: str, origin: str) -> Head:
+        """Create the log when it is not there yet; returns its head."""
+        return await self._change(lambda c: logs.open_log(c, log, origin))
+
+    async def append(self, batch: Batch, floors: Mapping[str, int]) -> dict[str, Appended]:
+        """Append a batch, mark it as used and set the floors: one transaction, or nothing."""
+        return await self._change(lambda c: self._append(c, batch, floors))
+
+    async def journal_end(self) -> Position | None:
+        """How far the file journal was sequenced at the last append."""
+        return await self._look(self._journal_end)
+
+    async def heads(self) -> tuple[Head, ...]:
+        """Every log's head, by id."""
+        query = select(tables.log).order_by(tables.log.c.id)
+        return await self._look(lambda c: tuple(map(logs.head_of, c.execute(query))))
+
+    async def leaves(self, log: str, start: int, stop: int) -> list[LeafAt]:
+        """Leaves with start <= index < stop, as far as there are any."""
+        return await self._look(lambda c: logs.read_leaves(c, log, start, stop))
+
+    async def containing(self, log: str, text: str, start: int, limit: int) -> list[LeafAt]:
+        """The first leaves from `start` on whose bytes hold this text."""
+        wanted = text.encode()
+        return await self._look(lambda c: logs.containing(c, log, wanted, start, limit))
+
+    async def tile(self, log: str, level: int, n: int) -> bytes:
+        """The hashes of a tile, empty when it is not there."""
+        return await self._look(lambda c: logs.tile(c, log, level, n))
+
+    async def bundle(self, log: str, n: int) -> bytes:
+        """The packed entries of a bundle, empty when it is not there."""
+        return await self._look(lambda c: logs.bundle(c, log, n))
+
+    async def inclusion(self, log: str, index: int, size: int) -> list[bytes]:
+        """The inclusion proof of `index` in the tree of `size`. Raises NotFound: not in it."""
+        return await self._look(
+            lambda c: _proven(lambda: proof.inclusion(index, size, logs.nodes(c, log, size)))
+        )
+
+    async def consistency(self, log: str, old: int, new: int) -> list[bytes]:
+        """The consistency proof between two sizes. Raises NotFound: `old` is the larger."""
+        return await self._look(
+            lambda c: _proven(lambda: proof.consistency(old, new, logs.nodes(c, log, new)))
+        )
+
+    async def root_at(self, log: str, size: int) -> bytes:
+        """The root over the first `size` leaves. Raises LogForked: the tiles do not reach it."""
+        return await self._look(lambda c: logs.root_at(c, log, size))
+
+    async def seek(self, log: str, at: str) -> int:
+        """An index at or before the first leaf whose time is `at` or later."""
+        return await self._look(lambda c: logs.seek(c, log, at))
+
+    async def save_checkpoint(self, log: str, size: int, note: bytes) -> None:
+        """Keep a signed checkpoint; the same one may be saved twice."""
+
+        def save(connection: Connection) -> None:
+            here = {"log": log, "size": size}
+            if connection.execute(_AT_SIZE, here).first() is None:
+                connection.execute(_checkpoint.insert(), {**here, "note": note})
+
+        await self._change(save)
+
+    async def checkpoint(self, log: str) -> bytes | None:
+        """The newest signed checkpoint of a log."""
+        found = await self._look(lambda c: c.execute(_NEWEST, {"log": log}).scalar_one_or_none())
+        return None if found is None else bytes(found)
+
+    def _append(
+        self, connection: Connection, batch: Batch, floors: Mapping[str, int]
+    ) -> dict[str, Appended]:
+        self._use(connection, batch)
+        by_log: dict[str, list[Entry]] = {}
+        for entry in batch.entries:
+            by_log.setdefault(entry.log, []).append(entry)
+        landed: dict[str, Appended] = {}
+        # In the order of their names: two appenders never wait for each other's head rows.
+        for log, entries in sorted(by_log.items()):
+            bodies = [entry.body for entry in entries]
+            openings = [entry.opening for entry in entries]
+            landed[log] = logs.append_leaves(connection, log, bodies, openings)
+        if floors:
+            connection.execute(_FLOOR, [{"which": w, "floor": f} for w, f in floors.items()])
+        return landed
+
+    def _use(self, connection: Connection, batch: Batch) -> None:
+        """Mark the batch as used, in the transaction that appends it; Conflict if it was."""
+        if batch.rows:
+            taken = connection.execute(_TAKE, {"rows": list(batch.rows)})
+            if taken.rowcount != len(batch.rows):
+                raise Conflict("another sequencer took these records")
+        if batch.end is None:
+            return
+        mark = self._journal_end(connection)
+        if mark is not None and mark != batch.start:
+            raise Conflict("these records were sequenced before")
+        if mark is None:
+            here = {"node": self._journal, "segment": batch.end.segment, "offset": batch.end.offset}
+            connection.execute(_mark.insert(), here)
+        else:
+            connection.execute(
+                update(_mark)
+                .where(_mark.c.node == self._journal)
+                .values(segment=batch.end.segment, offset=batch.end.offset)
+            )
+
+    def _journal_end(self, connection: Connection) -> Position | None:
+        row = connection.execute(_MARK, {"journal": self._journal}).one_or_none()
+        return None if row is None else Position(row.segment, row.offset)
+
+    async def _change(self, work: Callable[[Connection], T]) -> T:
+        def inside() -> T:
+            with self._write() as connection:
+                return work(connection)
+
+        # A cancelled caller must not leave an append that nobody counted.
+        with anyio.CancelScope(shield=True):
+            made = await anyio.to_thread.run_sync(inside, limiter=self._appending)
+        return made  # noqa: RET504 - a cancel scope may swallow, so mypy wants it here
+
+    async def _look(self, work: Callable[[Connection], T]) -> T:
+        def inside() -> T:
+            with self._read() as connection:
+                return work(connection)
+
+        return await anyio.to_thread.run_sync(inside, limiter=self._reading)
+
+
+def _proven(make: Callable[[], list[bytes]]) -> list[bytes]:
+    try:
+        return make()
+    except ProofFailed as fault:
+        raise NotFound("there is no such place in the log") from fault

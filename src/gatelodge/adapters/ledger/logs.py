@@ -1,0 +1,307 @@
+"""The Merkle logs as statements on a connection whose transaction somebody else opened.
+
+The governance store appends its leaf inside its own transaction with these; the ledger appends
+whole batches. Whoever appends holds the lock of the log's head row until the transaction ends, so
+indexes have no gaps and no reader sees half a batch.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, LargeBinary, Table, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gatelodge.adapters.ledger import tables
+from gatelodge.core.errors import Conflict, LogForked, NotFound
+from gatelodge.ports.journal import Appended, Head, LeafAt, SealedOpening
+from gatelodge.tlog.errors import Malformed, ProofFailed
+from gatelodge.tlog.merkle import EMPTY_ROOT, Frontier, joined
+from gatelodge.tlog.proof import Node, tile_reader
+from gatelodge.tlog.strict import HASH_BYTES
+from gatelodge.tlog.tile import WIDTH, new_tiles, pack_entries, unpack_entries
+
+_AT = b'"at":"'
+_AT_LENGTH = len("2026-11-22T15:04:05.000123Z")
+
+_log, _bundle, _tile = tables.log, tables.bundle, tables.tile
+_opening = msgspec.msgpack.Decoder(SealedOpening).decode
+
+
+def _upsert(table: Table, key: tuple[str, ...]) -> dict[str, Any]:
+    """Insert or replace by key, for each dialect; what may change is told by the triggers."""
+    rest = [column.name for column in table.columns if column.name not in key]
+    statements: dict[str, Any] = {}
+    for dialect in (sqlite, postgresql):
+        inserted = dialect.insert(table)
+        statements[dialect.__name__.rpartition(".")[2]] = inserted.on_conflict_do_update(
+            index_elements=key, set_={name: inserted.excluded[name] for name in rest}
+        )
+    return statements
+
+
+_HEAD = select(_log).where(_log.c.id == bindparam("log"))
+_LOCK_HEAD = select(_log.c.size, _log.c.edges).where(_log.c.id == bindparam("log"))
+_LOCK_HEAD = _LOCK_HEAD.with_for_update()
+_MOVE = (
+    update(_log)
+    .where(_log.c.id == bindparam("which"), _log.c.size == bindparam("before"))
+    .values(size=bindparam("size"), root=bindparam("root"), edges=bindparam("edges"))
+)
+_TILE = select(_tile.c.hashes).where(
+    _tile.c.log == bindparam("log"),
+    _tile.c.level == bindparam("level"),
+    _tile.c.n == bindparam("n"),
+)
+_BUNDLE = select(_bundle).where(_bundle.c.log == bindparam("log"), _bundle.c.n == bindparam("n"))
+_BUNDLES = (
+    select(_bundle.c.n, _bundle.c.entries, _bundle.c.openings)
+    .where(_bundle.c.log == bindparam("log"), _bundle.c.n.between(bindparam("a"), bindparam("b")))
+    .order_by(_bundle.c.n)
+)
+_SEEK = select(func.min(_bundle.c.n)).where(
+    _bundle.c.log == bindparam("log"), _bundle.c.last_at >= bindparam("at")
+)
+_PUT_TILE = _upsert(_tile, ("log", "level", "n"))
+_PUT_BUNDLE = _upsert(_bundle, ("log", "n"))
+_TEXT = bindparam("text", type_=LargeBinary)
+_HOLDS = {
+    "sqlite": func.instr(_bundle.c.entries, _TEXT) > 0,
+    "postgresql": func.pg_catalog.position(_bundle.c.entries, _TEXT) > 0,
+}
+_HOLDING = {
+    dialect: _BUNDLES.where(holds).limit(bindparam("limit")) for dialect, holds in _HOLDS.items()
+}
+
+
+def open_log(connection: Connection, log: str, origin: str) -> Head:
+    """Create the log when it is not there yet; returns its head. Raises Conflict: other origin."""
+    row = connection.execute(_HEAD, {"log": log}).one_or_none()
+    if row is None:
+        kind = log.partition(":")[0]
+        empty = {"size": 0, "root": EMPTY_ROOT, "edges": b"", "open_floor": 0}
+        connection.execute(_log.insert(), {"id": log, "origin": origin, "kind": kind, **empty})
+        return Head(log, origin, 0, EMPTY_ROOT)
+    if row.origin != origin:
+        raise Conflict(
+            f"the log {log} was opened under another origin",
+            remedy="Set audit.origin back to what it was; it names the logs.",
+        )
+    return head_of(row)
+
+
+def head(connection: Connection, log: str) -> Head:
+    """The log's present end. Raises NotFound."""
+    row = connection.execute(_HEAD, {"log": log}).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no log {log}")
+    return head_of(row)
+
+
+def head_of(row: Any) -> Head:
+    """A row of `log` as a value."""
+    return Head(row.id, row.origin, row.size, bytes(row.root), row.open_floor)
+
+
+def append_leaves(
+    connection: Connection,
+    log: str,
+    bodies: Sequence[bytes],
+    openings: Sequence[bytes] | None = None,
+) -> Appended:
+    """Append leaves to an open log; `openings` are packed SealedOpenings, empty for none.
+
+    Nothing is visible to anybody before the transaction commits, and all of it after. Raises
+    NotFound (no such log), LogForked (a stored tile does not belong to the head) and Malformed (a
+    leaf of more than 65,535 bytes).
+    """
+    row = connection.execute(_LOCK_HEAD, {"log": log}).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no log {log}")
+    first = row.size
+
+    def load(level: int, n: int) -> bytes:
+        return tile(connection, log, level, n)
+
+    hashes = [sha256(b"\x00" + body).digest() for body in bodies]
+    try:
+        frontier = Frontier(first, _hashes(bytes(row.edges))).extended(hashes)
+        tiles = new_tiles(first, hashes, load)
+    except Malformed as fault:
+        raise LogForked(f"the stored tree of {log} does not fit its head") from fault
+    dialect = connection.dialect.name
+    connection.execute(_PUT_BUNDLE[dialect], _widened(connection, log, first, (bodies, openings)))
+    connection.execute(
+        _PUT_TILE[dialect],
+        [
+            {
+                "log": log,
+                "level": each.level,
+                "n": each.n,
+                "width": each.width,
+                "hashes": each.hashes,
+            }
+            for each in tiles
+        ],
+    )
+    root = frontier.root()
+    moved = connection.execute(
+        _MOVE,
+        {
+            "which": log,
+            "before": first,
+            "size": frontier.size,
+            "root": root,
+            "edges": b"".join(frontier.edges),
+        },
+    )
+    if moved.rowcount != 1:
+        raise Conflict(f"somebody else appended to {log}")
+    return Appended(first, frontier.size, root)
+
+
+def _widened(
+    connection: Connection,
+    log: str,
+    first: int,
+    leaves: tuple[Sequence[bytes], Sequence[bytes] | None],
+) -> list[dict[str, object]]:
+    """The rows of the bundles that these leaves begin or widen."""
+    bodies, openings = leaves
+    rows: list[dict[str, object]] = []
+    n, filled = divmod(first, WIDTH)
+    held = connection.execute(_BUNDLE, {"log": log, "n": n}).one_or_none() if filled else None
+    if filled and (held is None or held.width != filled):
+        raise LogForked(f"the last bundle of {log} does not fit its head")
+    done = 0
+    while done < len(bodies):
+        part = bodies[done : done + WIDTH - filled]
+        sealed = openings[done : done + WIDTH - filled] if openings else [b""] * len(part)
+        times = [_at(body) for body in part]
+        row: dict[str, object] = {
+            "log": log,
+            "n": n,
+            "width": filled + len(part),
+            "first_at": min(times),
+            "last_at": max(times),
+            "entries": pack_entries(part),
+            "openings": pack_entries(sealed),
+        }
+        if held is not None:
+            row["first_at"] = min(held.first_at, *times)
+            row["last_at"] = max(held.last_at, *times)
+            row["entries"] = bytes(held.entries) + pack_entries(part)
+            row["openings"] = bytes(held.openings) + pack_entries(sealed)
+            held = None
+        rows.append(row)
+        done += len(part)
+        n, filled = n + 1, 0
+    return rows
+
+
+def _at(body: bytes) -> str:
+    """The leaf's time, cut out of its bytes: nothing before that key can hold a bare quote."""
+    start = body.find(_AT)
+    if start < 0:
+        return ""
+    start += len(_AT)
+    return body[start : start + _AT_LENGTH].decode("ascii", "replace")
+
+
+def read_leaves(connection: Connection, log: str, start: int, stop: int) -> list[LeafAt]:
+    """Leaves with start <= index < stop, as far as there are any."""
+    if stop <= start:
+        return []
+    span = {"log": log, "a": start // WIDTH, "b": (stop - 1) // WIDTH}
+    return [
+        leaf
+        for row in connection.execute(_BUNDLES, span)
+        for leaf in _leaves(row, max(start, row.n * WIDTH), min(stop, (row.n + 1) * WIDTH))
+    ]
+
+
+def containing(
+    connection: Connection, log: str, wanted: bytes, start: int, limit: int
+) -> list[LeafAt]:
+    """The first leaves from `start` on whose bytes hold `wanted`; the engine does the looking."""
+    found: list[LeafAt] = []
+    statement = _HOLDING[connection.dialect.name]
+    first = start // WIDTH
+    given = {"log": log, "b": 1 << 55, "text": wanted, "limit": limit + 1}
+    while len(found) < limit:
+        rows = connection.execute(statement, {**given, "a": first}).all()
+        for row in rows:
+            every = _leaves(row, max(start, row.n * WIDTH), (row.n + 1) * WIDTH)
+            found += [leaf for leaf in every if wanted in leaf.body]
+        if len(rows) <= limit:
+            break
+        first = rows[-1].n + 1
+    return found[:limit]
+
+
+def _leaves(row: Any, start: int, stop: int) -> list[LeafAt]:
+    try:
+        bodies, sealed = unpack_entries(bytes(row.entries)), unpack_entries(bytes(row.openings))
+    except Malformed as fault:
+        raise LogForked(f"bundle {row.n} is not in its form") from fault
+    base = row.n * WIDTH
+    sealed += [b""] * (len(bodies) - len(sealed))
+    return [
+        LeafAt(base + i, bodies[i], _unpacked(sealed[i]))
+        for i in range(start - base, min(stop - base, len(bodies)))
+    ]
+
+
+def _unpacked(sealed: bytes) -> SealedOpening | None:
+    try:
+        return _opening(sealed) if sealed else None
+    except msgspec.DecodeError:
+        return None  # the tree does not cover openings; one that cannot be read is one that is gone
+
+
+def tile(connection: Connection, log: str, level: int, n: int) -> bytes:
+    """The hashes of a tile, empty when it is not there."""
+    found = connection.execute(_TILE, {"log": log, "level": level, "n": n}).scalar_one_or_none()
+    return b"" if found is None else bytes(found)
+
+
+def bundle(connection: Connection, log: str, n: int) -> bytes:
+    """The packed entries of a bundle, empty when it is not there."""
+    found = connection.execute(_BUNDLE, {"log": log, "n": n}).one_or_none()
+    return b"" if found is None else bytes(found.entries)
+
+
+def seek(connection: Connection, log: str, at: str) -> int:
+    """An index at or before the first leaf whose time is `at` or later, the size if none is."""
+    n = connection.execute(_SEEK, {"log": log, "at": at}).scalar_one_or_none()
+    return head(connection, log).size if n is None else int(n) * WIDTH
+
+
+def nodes(connection: Connection, log: str, size: int) -> Node:
+    """A node callable over the tree of `size`; raises LogForked when its tiles are not whole."""
+    read = tile_reader(lambda level, n: tile(connection, log, level, n), size)
+
+    def node(level: int, index: int) -> bytes:
+        try:
+            return read(level, index)
+        except (Malformed, ProofFailed) as fault:
+            raise LogForked(f"the tiles of {log} do not reach size {size}") from fault
+
+    return node
+
+
+def root_at(connection: Connection, log: str, size: int) -> bytes:
+    """The root over the first `size` leaves, from the tiles. Raises LogForked."""
+    node = nodes(connection, log, size)
+    edges: list[bytes] = []
+    start = 0
+    while start < size:
+        level = (size - start).bit_length() - 1
+        edges.append(node(level, start >> level))
+        start += 1 << level
+    return joined(edges)
+
+
+def _hashes(concatenated: bytes) -> tuple[bytes, ...]:
+    return tuple(concatenated[i : i + HASH_BYTES] for i in range(0, len(concatenated), HASH_BYTES))
