@@ -40,8 +40,10 @@ class LazyGroup(click.Group):
         assert isinstance(loaded, click.Command)
         return loaded
 
-    def format_commands(  # noqa: ARG002 - click's signature
-        self, ctx: click.Context, formatter: click.HelpFormatter
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
     ) -> None:
         """Write the list of commands without loading any."""
         with formatter.section("Commands"):

@@ -1,0 +1,40 @@
+"""`gatelodge config`: the settings, and where each came from."""
+
+import click
+
+from gatelodge.cli import output
+from gatelodge.cli.lazy import group
+from gatelodge.cli.terminal import Terminal
+
+config = group("config", "The settings, and where each came from.")
+
+
+@config.command("show")
+@click.pass_obj
+def show(terminal: Terminal) -> None:
+    """Print each setting and its origin; secrets stay references."""
+    from gatelodge.config.load import shown
+
+    lines = shown(terminal.loaded)
+    terminal.show(
+        lines,
+        lambda _: output.table(
+            ("setting", "value", "from"),
+            ([each.key, _written(each.value), each.origin] for each in lines),
+        ),
+    )
+
+
+@config.command("check")
+@click.pass_obj
+def check(terminal: Terminal) -> None:
+    """Say whether the settings are good; every fault is told at once. Exit code 2 when not."""
+    loaded = terminal.loaded
+    where = str(loaded.file) if loaded.file else "defaults"
+    terminal.show(
+        {"good": True, "file": where}, lambda it: f"The settings are good ({it['file']})."
+    )
+
+
+def _written(value: object) -> object:
+    return value if value != "" else '""'

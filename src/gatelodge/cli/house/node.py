@@ -1,0 +1,37 @@
+"""`gatelodge node`: the nodes of this gate, and how they are doing."""
+
+from typing import Any
+
+import click
+
+from gatelodge.cli import output
+from gatelodge.cli.client import path_of
+from gatelodge.cli.lazy import group
+from gatelodge.cli.terminal import Terminal
+
+node = group("node", "The nodes of this gate, and how they are doing.")
+
+
+@node.command("status")
+@click.pass_obj
+def status(terminal: Terminal) -> None:
+    """Show the view, the logs and the nodes."""
+    terminal.show(terminal.gate.get(path_of("node")), _told)
+
+
+def _told(found: dict[str, Any]) -> str:
+    parts = [
+        output.fields(
+            (name.replace("_", " "), found[name])
+            for name in ("version", "gov", "fresh", "faults", "durability")
+        )
+    ]
+    if found["logs"]:
+        rows = ([each["log"], each["size"], each["checkpoint"]] for each in found["logs"])
+        parts.append(output.table(("log", "size", "signed"), rows))
+    if found["nodes"]:
+        rows = ([each["node"], each["applied"], each["seen_at"]] for each in found["nodes"])
+        parts.append(output.table(("node", "applied", "seen"), rows))
+    else:
+        parts.append("No node is running. Start one: gatelodge up")
+    return "\n\n".join(parts)

@@ -1,0 +1,75 @@
+"""`gatelodge agent`: principals that are no person, by name."""
+
+import click
+
+from gatelodge.cli.lazy import dry_run, group, yes
+from gatelodge.cli.receipt import show_changes, show_receipt
+from gatelodge.cli.terminal import Terminal
+
+agent = group("agent", "Principals that are no person; a member answers for each.")
+
+
+@agent.command("add")
+@click.argument("name")
+@click.option("--owner", required=True, metavar="EMAIL", help="The member who answers for it.")
+@click.pass_obj
+def add(terminal: Terminal, name: str, owner: str) -> None:
+    """Let an agent in; its owner's access is the most that it can have."""
+    gate = terminal.gate
+    made = gate.post(gate.here("agents"), {"name": name, "owner": owner})
+    terminal.show(
+        made,
+        lambda it: (
+            f"{it['name']} is in; {it['owner']} answers for it.\n"
+            f"Next: gatelodge token create --agent {it['name']}"
+        ),
+    )
+
+
+@agent.command("list")
+@click.pass_obj
+def list_(terminal: Terminal) -> None:
+    """List the agents of the workspace."""
+    gate = terminal.gate
+    terminal.rows(
+        gate.every(gate.here("agents")),
+        ("name", "owner", "status", "id"),
+        "No agents yet. Add one: gatelodge agent add nightly --owner ada@example.com",
+    )
+
+
+@agent.command("suspend")
+@click.argument("name")
+@click.option("--why", default="", help="Stands in the log; no names, please.")
+@click.pass_obj
+def suspend(terminal: Terminal, name: str, why: str) -> None:
+    """Stop an agent at once; `agent resume` lets it in again."""
+    gate = terminal.gate
+    show_receipt(terminal, gate.post(gate.here("agents", name, "suspend"), {"why": why}), name)
+
+
+@agent.command("resume")
+@click.argument("name")
+@click.pass_obj
+def resume(terminal: Terminal, name: str) -> None:
+    """Let a suspended agent in again."""
+    gate = terminal.gate
+    made = gate.post(gate.here("agents", name, "resume"))
+    terminal.show(made, lambda it: f"{it['name']} may come in again.")
+
+
+@agent.command("revoke")
+@click.argument("name")
+@click.option("--why", default="", help="Stands in the log; no names, please.")
+@dry_run
+@yes
+@click.pass_obj
+def revoke(terminal: Terminal, name: str, why: str, dry_run: bool, yes: bool) -> None:
+    """End an agent's access for good, and print the revocation receipt."""
+    gate = terminal.gate
+    path = gate.here("agents", name, "revoke")
+    if dry_run:
+        show_changes(terminal, gate.post(path, {"why": why}, dry_run=True))
+        return
+    terminal.sure(f"End all access of {name}?", yes=yes)
+    show_receipt(terminal, gate.post(path, {"why": why}), name)

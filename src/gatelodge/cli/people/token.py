@@ -1,0 +1,61 @@
+"""`gatelodge token`: what members and agents show at the gate."""
+
+import click
+
+from gatelodge.cli.lazy import group
+from gatelodge.cli.receipt import show_receipt
+from gatelodge.cli.terminal import Terminal
+from gatelodge.core.errors import Invalid
+
+token = group("token", "The tokens of members and agents.")
+
+
+@token.command("create")
+@click.option("--member", metavar="EMAIL", default="", help="For a person.")
+@click.option("--agent", metavar="NAME", default="", help="For an agent.")
+@click.option("--label", default="", help="Where it will be used, such as 'laptop'.")
+@click.option("--days", type=click.IntRange(1, 3650), help="How long it is good.")
+@click.pass_obj
+def create(terminal: Terminal, member: str, agent: str, label: str, days: int | None) -> None:
+    """Issue a token and print it, once; only its keyed digest is kept."""
+    if bool(member) == bool(agent):
+        raise Invalid("give exactly one of --member and --agent")
+    gate = terminal.gate
+    body: dict[str, object] = {"label": label}
+    body |= {"member": member} if member else {"agent": agent}
+    if days is not None:
+        body["days"] = days
+    made = gate.post(gate.here("tokens"), body)
+    if terminal.json:
+        terminal.show(made, str)
+        return
+    # The token alone on standard output, so that it can be piped into a file.
+    click.echo(made["token"])
+    click.echo(
+        f"Shown once; it ends {made['expires_at']}. Header: Authorization: Bearer TOKEN\n"
+        f"Take it back: gatelodge token revoke {made['id']}",
+        err=True,
+    )
+
+
+@token.command("list")
+@click.pass_obj
+def list_(terminal: Terminal) -> None:
+    """List tokens by id; the tokens themselves are nowhere."""
+    gate = terminal.gate
+    terminal.rows(
+        gate.every(gate.here("tokens")),
+        ("id", "principal", "label", "last4", "status", "expires_at"),
+        "No tokens yet. Issue one: gatelodge token create --member ada@example.com",
+    )
+
+
+@token.command("revoke")
+@click.argument("token_id", metavar="ID")
+@click.option("--why", default="", help="Stands in the log; no names, please.")
+@click.pass_obj
+def revoke(terminal: Terminal, token_id: str, why: str) -> None:
+    """End one token at once; its holder's other tokens stay good."""
+    gate = terminal.gate
+    path = gate.here("tokens", token_id, "revoke")
+    show_receipt(terminal, gate.post(path, {"why": why}), token_id)

@@ -1,0 +1,40 @@
+"""How commands that end access show what came of it."""
+
+from typing import Any
+
+from gatelodge.cli import output
+from gatelodge.cli.terminal import Terminal
+
+
+def show_receipt(terminal: Terminal, receipt: dict[str, Any], name: str) -> None:
+    """Print a revocation receipt: when it was certain, where, and what ended with it."""
+    terminal.show(receipt, lambda it: _told(it, name))
+
+
+def show_changes(terminal: Terminal, rehearsal: dict[str, Any]) -> None:
+    """Print what a dry run would have changed."""
+    terminal.show(rehearsal, _changes)
+
+
+def _told(receipt: dict[str, Any], name: str) -> str:
+    lines = [
+        f"Access of {output.clean(name)} has ended: certain after {receipt['completed_ms']} ms "
+        f"(bound {receipt['bound_ms']} ms), gov log size {receipt['gov']}."
+    ]
+    if receipt["nodes"]:
+        columns = ("node", "how", "after_ms", "streams", "calls")
+        rows = ([node.get(column) for column in columns] for node in receipt["nodes"])
+        lines.append(output.table([each.replace("_", " ") for each in columns], rows))
+    else:
+        lines.append("No node is running, so there was nothing to cut.")
+    if receipt.get("cascade"):
+        lines.append(f"Ended with it: {output.clean(receipt['cascade'])}")
+    return "\n".join(lines)
+
+
+def _changes(rehearsal: dict[str, Any]) -> str:
+    changes = rehearsal["changes"]
+    if not changes:
+        return "Nothing would change."
+    lines = [f"{each['what']}  {output.clean(each['subject'])}" for each in changes]
+    return "\n".join(["Would change (dry run, nothing was kept):", *lines])

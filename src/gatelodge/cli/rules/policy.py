@@ -1,0 +1,83 @@
+"""`gatelodge policy`: guardrails, what nobody may do whatever was granted."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatelodge.cli.lazy import group
+from gatelodge.cli.terminal import Terminal
+from gatelodge.core.errors import Invalid
+
+policy = group("policy", "Guardrails: what nobody may do, whatever was granted.")
+
+_FILE = click.Path(path_type=Path)
+
+
+@policy.command("list")
+@click.pass_obj
+def list_(terminal: Terminal) -> None:
+    """List the guardrails that hold in the workspace."""
+    gate = terminal.gate
+    terminal.rows(
+        gate.every(gate.here("guardrails")),
+        ("name", "mode", "scope", "reason", "id"),
+        "No guardrails of yours yet. Publish one: gatelodge policy add NAME FILE",
+    )
+
+
+@policy.command("add")
+@click.argument("name")
+@click.argument("file", type=_FILE)
+@click.option("--observe", is_flag=True, help="Only note what it would stop.")
+@click.pass_obj
+def add(terminal: Terminal, name: str, file: Path, observe: bool) -> None:
+    """Publish a guardrail: one Cedar forbid with an @reason; it holds at once."""
+    gate = terminal.gate
+    mode = "observe" if observe else "enforce"
+    body = {"name": name, "text": _text(file), "mode": mode}
+    made = gate.post(gate.here("guardrails"), body)
+    terminal.show(made, lambda it: f"Guardrail {it['name']} holds (mode {it['mode']}).")
+
+
+@policy.command("check")
+@click.argument("file", type=_FILE)
+@click.pass_obj
+def check(terminal: Terminal, file: Path) -> None:
+    """Say whether a file could be published, without a gate."""
+    from gatelodge.core.policy.guardrails import validate
+
+    validate(_text(file))
+    terminal.show({"good": True}, lambda _: f"{file} can be published.")
+
+
+@policy.command("show")
+@click.argument("name")
+@click.pass_obj
+def show(terminal: Terminal, name: str) -> None:
+    """Print a guardrail's text."""
+    gate = terminal.gate
+    terminal.show(gate.get(gate.here("guardrails", name)), _shown)
+
+
+@policy.command("retire")
+@click.argument("name")
+@click.option("--why", default="", help="Stands in the log.")
+@click.pass_obj
+def retire(terminal: Terminal, name: str, why: str) -> None:
+    """End a guardrail; what it forbade is up to the grants again."""
+    gate = terminal.gate
+    made = gate.post(gate.here("guardrails", name, "retire"), {"why": why})
+    terminal.show(made, lambda it: f"Guardrail {it['name']} is retired.")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise Invalid(f"{file} cannot be read as text") from None
+
+
+def _shown(found: dict[str, Any]) -> str:
+    text: str = found["text"]
+    return text.rstrip("\n")

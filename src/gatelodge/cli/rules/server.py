@@ -1,0 +1,175 @@
+"""`gatelodge server`: the MCP servers behind the gate, by alias."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatelodge.cli import output
+from gatelodge.cli.lazy import dry_run, group, yes
+from gatelodge.cli.receipt import show_changes, show_receipt
+from gatelodge.cli.terminal import Terminal
+from gatelodge.core.errors import HouseError, Invalid
+
+server = group("server", "The MCP servers behind the gate.")
+
+_COLUMNS = ("alias", "status", "health", "kind", "target", "tools", "id")
+
+
+@server.command("add")
+@click.argument("alias")
+@click.argument("command", nargs=-1, metavar="[-- CMD ARGS...]")
+@click.option("--url", default="", help="A streamable HTTP endpoint.")
+@click.option("--header", "headers", multiple=True, metavar="K=V", help="V: text, env: or file:.")
+@click.option("--allow-private", is_flag=True, help="The address may be private or loopback.")
+@click.option("--env", "env", multiple=True, metavar="K=V", help="V: text, env: or file:.")
+@click.option("--cwd", default="", metavar="DIR", help="Where the process starts.")
+@click.option("--run-as", type=click.Choice(["own", "gateway"]), default="own", show_default=True)
+@click.option(
+    "--era", type=click.Choice(["auto", "modern", "legacy"]), default="auto", show_default=True
+)
+@click.option("--tag", "tags", multiple=True, help="A word that guardrails can ask for.")
+@click.pass_obj
+def add(terminal: Terminal, alias: str, **given: Any) -> None:
+    """Describe a server, reach it once, and list its tools; nobody can use them yet.
+
+    Either --url, or a command after `--`. Values that start with env: or file: are references and
+    are read when they are needed, never kept.
+    """
+    transport = _http(given) if given["url"] else _stdio(given)
+    gate = terminal.gate
+    body = {"alias": alias, "transport": transport, "era": given["era"], "tags": given["tags"]}
+    made = gate.post(gate.here("servers"), body)
+    try:
+        made |= gate.post(gate.here("servers", alias, "observe"))
+    except HouseError as error:
+        terminal.say(f"{alias} is described, but could not be observed yet.")
+        error.remedy = error.remedy or f"Mend it, then: gatelodge server observe {alias}"
+        raise
+    terminal.show(made, lambda it: _observed(it, f"Next: gatelodge server approve {alias}"))
+
+
+@server.command("list")
+@click.pass_obj
+def list_(terminal: Terminal) -> None:
+    """List the servers of the workspace."""
+    gate = terminal.gate
+    terminal.rows(
+        gate.every(gate.here("servers")),
+        _COLUMNS,
+        "No servers yet. Add one: gatelodge server add NAME --url URL, or -- CMD ARGS...",
+    )
+
+
+@server.command("show")
+@click.argument("alias")
+@click.pass_obj
+def show(terminal: Terminal, alias: str) -> None:
+    """Show one server: how it is reached, how it is doing."""
+    gate = terminal.gate
+    terminal.show(gate.get(gate.here("servers", alias)), lambda it: output.fields(it.items()))
+
+
+@server.command("observe")
+@click.argument("alias")
+@click.pass_obj
+def observe(terminal: Terminal, alias: str) -> None:
+    """Reach a server and read its tools again."""
+    gate = terminal.gate
+    seen = gate.post(gate.here("servers", alias, "observe"))
+    terminal.show(seen, lambda it: _observed(it, f"See: gatelodge tool diff {alias}"))
+
+
+@server.command("approve")
+@click.argument("alias")
+@click.option("--tool", "tools", multiple=True, help="Only these tools; else all present ones.")
+@click.pass_obj
+def approve(terminal: Terminal, alias: str, tools: tuple[str, ...]) -> None:
+    """Approve a server and pin its tools as they are now."""
+    gate = terminal.gate
+    made = gate.post(gate.here("servers", alias, "approve"), {"tools": tools})
+    terminal.show(
+        made,
+        lambda it: (
+            f"{alias} is approved; {len(it['approved'])} tools are pinned.\n"
+            f"Next: gatelodge grant add --everyone --server {alias}"
+        ),
+    )
+
+
+@server.command("disable")
+@click.argument("alias")
+@click.option("--why", default="", help="Stands in the log.")
+@click.pass_obj
+def disable(terminal: Terminal, alias: str, why: str) -> None:
+    """Stop a server at once, running calls included; `server enable` brings it back."""
+    gate = terminal.gate
+    show_receipt(terminal, gate.post(gate.here("servers", alias, "disable"), {"why": why}), alias)
+
+
+@server.command("enable")
+@click.argument("alias")
+@click.pass_obj
+def enable(terminal: Terminal, alias: str) -> None:
+    """Let a disabled server serve again, with the pins it had."""
+    gate = terminal.gate
+    made = gate.post(gate.here("servers", alias, "enable"))
+    terminal.show(made, lambda it: f"{it['alias']} is {it['status']}.")
+
+
+@server.command("remove")
+@click.argument("alias")
+@click.option("--why", default="", help="Stands in the log.")
+@dry_run
+@yes
+@click.pass_obj
+def remove(terminal: Terminal, alias: str, why: str, dry_run: bool, yes: bool) -> None:
+    """Remove a server with its pins and grants, cutting what runs."""
+    gate = terminal.gate
+    path = gate.here("servers", alias, "remove")
+    if dry_run:
+        show_changes(terminal, gate.post(path, {"why": why}, dry_run=True))
+        return
+    terminal.sure(f"Remove {alias}, its pins and its grants?", yes=yes)
+    show_receipt(terminal, gate.post(path, {"why": why}), alias)
+
+
+def _http(given: dict[str, Any]) -> dict[str, object]:
+    if given["command"] or given["env"] or given["cwd"]:
+        raise Invalid("give either --url or a command, not both")
+    return {
+        "type": "http",
+        "url": given["url"],
+        "headers": _pairs(given["headers"], "--header"),
+        "allow_private": given["allow_private"],
+    }
+
+
+def _stdio(given: dict[str, Any]) -> dict[str, object]:
+    if not given["command"]:
+        raise Invalid("say how to reach it: --url URL, or -- CMD ARGS...")
+    if given["headers"] or given["allow_private"]:
+        raise Invalid("--header and --allow-private go with --url")
+    return {
+        "type": "stdio",
+        "command": given["command"],
+        "env": _pairs(given["env"], "--env"),
+        "cwd": str(Path(given["cwd"]).absolute()) if given["cwd"] else "",
+        "run_as": given["run_as"],
+    }
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise Invalid(f"{option} wants NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _observed(seen: dict[str, Any], then: str) -> str:
+    tools = seen["tools"]
+    if not tools:
+        return f"{seen['alias']} answers, and has no tools.\n{then}"
+    rows = ([tool["name"], tool["standing"], tool["title"]] for tool in tools)
+    return f"{output.table(('tool', 'standing', 'says'), rows)}\n{then}"

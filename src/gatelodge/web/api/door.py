@@ -1,0 +1,84 @@
+"""The door of the admin API: where a request comes from, who sends it, whether they may.
+
+It stands before every route. A route says with `opt={"act": "member.revoke"}` what it does; one
+that says nothing is closed to everybody, so that forgetting fails safe. There are no cookies, so a
+foreign page can send nothing that counts; a foreign Origin is refused all the same.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gatelodge.core.errors import Forbidden, Invalid, Stale, Unauthenticated
+from gatelodge.core.roles import may
+from gatelodge.flows.identity.authenticate import authenticate
+from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, Receive, Scope, Send
+
+    from gatelodge.web.endpoint.origins import Origins
+
+OPEN = "open"
+"""The act of a route that anybody may ask: health, and the description of the API."""
+LOCAL_EXTENSION = "gatelodge.local"
+"""The ASGI scope extension by which the local socket says that it is one."""
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+class Door(Struct, frozen=True):
+    """An ASGI middleware; puts the `Caller` into the scope's state, or raises a HouseError."""
+
+    app: "ASGIApp"
+    gate: AdminGate
+    origins: "Origins"
+    local: bool
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Let the request through, or raise the reason why not."""
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            self._check_form(scope["method"], headers)
+            act = scope["route_handler"].opt.get("act", "")
+            if act != OPEN:
+                caller = self._caller(scope, headers)
+                _check_role(caller, act)
+                scope["state"]["caller"] = caller
+        await self.app(scope, receive, send)
+
+    def _check_form(self, method: str, headers: dict[bytes, bytes]) -> None:
+        if not self.origins.origin_allowed(headers.get(b"origin")):
+            raise Forbidden(
+                "this Origin is not allowed",
+                remedy="Add it to listen.allowed_origins if the page is yours.",
+            )
+        kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+        bodiless = headers.get(b"content-length", b"0") == b"0" and (
+            b"transfer-encoding" not in headers
+        )
+        if method in _WITH_BODY and not bodiless and kind != b"application/json":
+            raise Invalid("the body must be JSON", remedy="Send Content-Type: application/json.")
+
+    def _caller(self, scope: Any, headers: dict[bytes, bytes]) -> Caller:
+        if self.local or LOCAL_EXTENSION in (scope.get("extensions") or {}):
+            return Caller(by=LOCAL)
+        if not self.gate.fresh():
+            raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
+        view = self.gate.view()
+        found = authenticate(
+            view.credentials, self.gate.peppers, headers.get(b"authorization", b"")
+        )
+        if isinstance(found, str) or found.expires_at <= self.gate.clock.now():
+            raise Unauthenticated("no valid token was sent")
+        if found.kind != "personal":
+            raise Forbidden(
+                "an agent's token opens the MCP endpoint only",
+                remedy="Use a member's personal token.",
+            )
+        who = view.principals[found.principal]
+        return Caller(by=who.id, role=who.role, workspace=found.workspace, credential=found.id)
+
+
+def _check_role(caller: Caller, act: str) -> None:
+    if not act or not (caller.local or may(caller.role, act)):
+        raise Forbidden(f"the role {caller.role!r} may not do this ({act or 'unnamed'})")

@@ -1,0 +1,168 @@
+"""What the admin API works with, and the two ways in which it touches governance state.
+
+A change asks once more, inside its own transaction, whether the caller still is who the token said:
+a member who is revoked in between changes nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
+
+from gatelodge.config.schema import Settings
+from gatelodge.core.errors import Unauthenticated
+from gatelodge.core.ids import MemberId, WorkspaceId
+from gatelodge.core.people import Credential, Member, Workspace
+from gatelodge.core.records.governance import GovFact
+from gatelodge.core.state import Row
+from gatelodge.core.view import View
+from gatelodge.flows.audit.sequencer import Sequencer
+from gatelodge.flows.identity.revocation import Ending, Receipt, Revocation
+from gatelodge.ports.journal import Ledger
+from gatelodge.ports.store import Nodes, Store, Tx
+from gatelodge.ports.upstream import Upstreams
+from gatelodge.ports.world import Clock, Ids, Peppers
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Row)
+
+LOCAL = "local"
+"""Who an operator on the gate's own machine is, in the gov log."""
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who is asking: a member with a personal token, or the operator on this machine.
+
+    `by` is what the gov log names: a member id, or "local".
+    """
+
+    by: str
+    role: str = ""
+    workspace: str = ""
+    credential: str = ""
+
+    @property
+    def local(self) -> bool:
+        """True for the operator on the gate's own machine, who may do everything."""
+        return self.by == LOCAL
+
+
+class Rehearsal(Struct, frozen=True):
+    """What a change would have come to: its result, and the leaves that it would have left."""
+
+    result: Any
+    facts: tuple[GovFact, ...]
+
+
+class _RolledBack(Exception):
+    """Ends the transaction of a rehearsal, so that nothing of it is kept."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        super().__init__()
+        self.rehearsal = rehearsal
+
+
+class AdminGate(Struct, frozen=True, kw_only=True):
+    """Everything the routes need; built once by the app.
+
+    `view` is this node's present view; `fresh` says whether it may be relied on.
+    """
+
+    store: Store
+    nodes: Nodes
+    ids: Ids
+    clock: Clock
+    peppers: Peppers
+    ledger: Ledger
+    sequencer: Sequencer
+    upstreams: Upstreams
+    view: Callable[[], View]
+    fresh: Callable[[], bool]
+    revocation: Revocation
+    settings: Settings
+
+    async def change(self, caller: Caller, work: Callable[[Tx], T]) -> T:
+        """Run `work` in one governance transaction, in the caller's name.
+
+        Raises Unauthenticated when the caller's access ended meanwhile, StoreDown, or what `work`
+        raises; then nothing is kept.
+        """
+        result, _ = await self.store.change(lambda tx: work(_still(tx, caller)))
+        return result
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` on a consistent snapshot."""
+        return await self.store.read(work)
+
+    async def end(
+        self, caller: Caller, ending: Ending, work: Callable[[Tx], tuple[str, ...]]
+    ) -> Receipt:
+        """End access and return the receipt once it holds on every node."""
+        return await self.revocation.end(ending, lambda tx: work(_still(tx, caller)))
+
+    async def rehearse(self, caller: Caller, work: Callable[[Tx], Any]) -> Rehearsal:
+        """Do it, look at what it came to, and roll it back: exact, and nothing is kept."""
+
+        def once(tx: Tx) -> None:
+            watched = _Watched(_still(tx, caller))
+            result = work(watched)
+            raise _RolledBack(Rehearsal(result, tuple(watched.facts)))
+
+        try:
+            await self.store.change(once)
+        except _RolledBack as over:
+            return over.rehearsal
+        raise AssertionError("a rehearsal was kept")
+
+
+class _Watched:
+    """A transaction whose leaves are also looked at."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self.facts: list[GovFact] = []
+
+    def find(self, noun: type[R], **equals: object) -> list[R]:
+        return self._tx.find(noun, **equals)
+
+    def put(self, row: Row) -> None:
+        self._tx.put(row)
+
+    def remove(self, row: Row) -> None:
+        self._tx.remove(row)
+
+    def record(self, fact: GovFact) -> None:
+        self.facts.append(fact)
+        self._tx.record(fact)
+
+
+def _still(tx: Tx, caller: Caller) -> Tx:
+    """The transaction, when the caller's member and credential are as good as at the door."""
+    if caller.local:
+        return tx
+    place = WorkspaceId(caller.workspace)
+    members = tx.find(Member, workspace=place, id=MemberId(caller.by))
+    tokens = tx.find(Credential, workspace=place, id=caller.credential)
+    good = (
+        bool(members and tokens)
+        and members[0].status == "active"
+        and members[0].role == caller.role
+        and tokens[0].revoked_at is None
+        and tokens[0].generation == members[0].generation
+    )
+    if not good:
+        raise Unauthenticated("the access of this token has just ended or changed")
+    return tx
+
+
+class Place(Struct, frozen=True):
+    """Where a request works: its caller, and the workspace that its path names."""
+
+    gate: AdminGate
+    caller: Caller
+    workspace: Workspace
+
+    @property
+    def id(self) -> WorkspaceId:
+        """The workspace's id."""
+        return self.workspace.id

@@ -1,0 +1,128 @@
+"""Routes, door and the rendering of errors, put together. Imports the web framework."""
+
+from typing import Any
+
+from litestar import Litestar, Request, Response, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ASGIApp, ControllerRouterHandler
+
+import gatelodge
+from gatelodge.core.errors import (
+    Forbidden,
+    HouseError,
+    Invalid,
+    LimitReached,
+    NotFound,
+    Unauthenticated,
+)
+from gatelodge.core.people import Workspace
+from gatelodge.ports.store import Tx
+from gatelodge.web import problems
+from gatelodge.web.api.door import OPEN, Door
+from gatelodge.web.api.gate import AdminGate, Caller, Place
+from gatelodge.web.endpoint.origins import origins
+
+Asked = Request[Any, Any, Any]
+
+OPENAPI_PATH = "/api/openapi.json"
+IN_WORKSPACE: tuple[ControllerRouterHandler, ...] = ()
+OF_HOUSE: tuple[ControllerRouterHandler, ...] = ()
+
+
+def assembled(gate: AdminGate, *, local: bool) -> Litestar:
+    """The whole admin API over this gate."""
+    listen = gate.settings.listen
+    allowed = origins(listen.host, listen.public_url, listen.allowed_hosts, listen.allowed_origins)
+
+    def door(app: ASGIApp) -> ASGIApp:
+        return Door(app, gate, allowed, local)
+
+    async def the_gate() -> AdminGate:
+        return gate
+
+    def unexpected(_request: Asked, error: Exception) -> Response[bytes]:
+        return _response(problems.unexpected(error, gate.ids.new("inc")))
+
+    return Litestar(
+        route_handlers=[
+            Router("/api/v1/workspaces/{workspace:str}", route_handlers=IN_WORKSPACE),
+            Router("/api/v1", route_handlers=OF_HOUSE),
+        ],
+        middleware=[door],
+        dependencies={
+            "gate": Provide(the_gate),
+            "caller": Provide(_caller),
+            "place": Provide(_place),
+        },
+        exception_handlers={
+            HouseError: _told,
+            HTTPException: _told_by_framework,
+            Exception: unexpected,
+        },
+        openapi_config=OpenAPIConfig(
+            title="gatelodge admin API",
+            version=gatelodge.__version__,
+            path=OPENAPI_PATH,
+            render_plugins=[JsonRenderPlugin(path="/")],
+            use_handler_docstrings=True,
+        ),
+        request_max_body_size=gate.settings.limits.body_bytes,
+        logging_config=None,
+        opt={"act": ""},
+    )
+
+
+async def _caller(request: Asked) -> Caller:
+    """Whom the door let in."""
+    caller = request.scope["state"]["caller"]
+    assert isinstance(caller, Caller)
+    return caller
+
+
+async def _place(gate: AdminGate, caller: Caller, workspace: str) -> Place:
+    """The workspace that the path names, by slug or id; one that is not the caller's is unknown."""
+
+    def find(tx: Tx) -> list[Workspace]:
+        return tx.find(Workspace, slug=workspace) or tx.find(Workspace, id=workspace)
+
+    found = await gate.read(find)
+    if not found or not (caller.local or found[0].id == caller.workspace):
+        raise NotFound(
+            f"there is no workspace {workspace!r} here",
+            remedy="See `gatelodge workspace list`, or choose one with --workspace.",
+        )
+    return Place(gate, caller, found[0])
+
+
+def _told(_request: Asked, error: HouseError) -> Response[bytes]:
+    return _response(problems.problem(error))
+
+
+def _told_by_framework(_request: Asked, error: HTTPException) -> Response[bytes]:
+    """What the framework refused, in our words; the places that were wrong, and no value."""
+    if error.status_code == 413:
+        return _response(problems.problem(LimitReached("the body is too large")))
+    if error.status_code == 404:
+        return _response(problems.problem(NotFound("there is no such route")))
+    if error.status_code == 405:
+        return _response(problems.problem(Invalid("this route does not take that method")))
+    if error.status_code == 401:
+        return _response(problems.problem(Unauthenticated("no valid token was sent")))
+    if error.status_code == 403:
+        return _response(problems.problem(Forbidden("this is not allowed")))
+    extra = error.extra if isinstance(error.extra, list) else []
+    places = [f"{each.get('key', 'body')}: {each.get('message', '')}" for each in extra]
+    return _response(problems.problem(Invalid("; ".join(places) or "the request is malformed")))
+
+
+def _response(told: problems.Problem) -> Response[bytes]:
+    fields = dict(problems.headers(told))
+    return Response(
+        problems.body(told),
+        status_code=told.status,
+        media_type=fields.pop("content-type"),
+        headers=fields,
+    )
