@@ -1,0 +1,96 @@
+"""Which era a client speaks, and that its headers say what its body says."""
+
+import pytest
+from msgspec import Raw
+
+from gatelodge.core.protocol.envelope import Message, MessageFault
+from gatelodge.core.protocol.era import check_modern, client_era, client_text, header_text
+from gatelodge.core.protocol.era import passing_meta
+
+META = {
+    "io.modelcontextprotocol/protocolVersion": Raw(b'"2026-07-28"'),
+    "io.modelcontextprotocol/clientCapabilities": Raw(b"{}"),
+}
+HEADERS = {
+    b"mcp-protocol-version": b"2026-07-28",
+    b"mcp-method": b"tools/call",
+    b"mcp-name": b"a__b",
+}
+
+
+def call(**changes):
+    meta = {**META, **changes.pop("meta", {})}
+    meta = {k: v for k, v in meta.items() if v is not None}
+    return Message("tools/call", b"1", {"name": Raw(b'"a__b"'), **changes}, meta)
+
+
+@pytest.mark.parametrize(
+    ("header", "meta", "era"),
+    [
+        (None, {}, "legacy"),
+        ("2025-06-18", {}, "legacy"),
+        ("2025-11-25", {}, "legacy"),
+        ("2026-07-28", {}, "modern"),
+        ("2031-01-01", {}, "modern"),
+        ("2025-06-18", META, "modern"),
+        (None, META, "modern"),
+    ],
+)
+def test_the_era_follows_from_version_and_meta_never_from_the_method(header, meta, era):
+    assert client_era(header, Message("initialize", b"1", {}, meta)) == era
+
+
+def test_a_request_whose_headers_mirror_its_body_passes():
+    check_modern(call(), HEADERS)
+    coded = {**HEADERS, b"mcp-name": b"=?base64?YV9fYg==?="}
+    check_modern(call(), coded)
+
+
+@pytest.mark.parametrize(
+    ("message", "headers", "code"),
+    [
+        (call(), {**HEADERS, b"mcp-method": b"tools/list"}, -32020),
+        (call(), {**HEADERS, b"mcp-name": b"other"}, -32020),
+        (call(), {**HEADERS, b"mcp-name": b"=?base64?!!?="}, -32020),
+        (call(), {k: v for k, v in HEADERS.items() if k != b"mcp-name"}, -32020),
+        (call(), {k: v for k, v in HEADERS.items() if k != b"mcp-method"}, -32020),
+        (call(), {k: v for k, v in HEADERS.items() if k != b"mcp-protocol-version"}, -32020),
+        (call(), {**HEADERS, b"mcp-protocol-version": b"2025-11-25"}, -32020),
+        (call(meta={"io.modelcontextprotocol/protocolVersion": None}), HEADERS, -32602),
+        (call(meta={"io.modelcontextprotocol/clientCapabilities": None}), HEADERS, -32602),
+        (
+            call(meta={"io.modelcontextprotocol/protocolVersion": Raw(b'"2031-01-01"')}),
+            {**HEADERS, b"mcp-protocol-version": b"2031-01-01"},
+            -32022,
+        ),
+    ],
+)
+def test_a_request_whose_headers_say_something_else_is_refused(message, headers, code):
+    with pytest.raises(MessageFault) as caught:
+        check_modern(message, headers)
+    assert (caught.value.fault.http, caught.value.fault.code) == (400, code)
+
+
+def test_a_mirrored_header_is_read_with_its_sentinel():
+    assert header_text(b"plain") == "plain"
+    assert header_text("=?base64?w6k=?=".encode()) == "é"
+    assert header_text(b"\xff") is None
+
+
+def test_reserved_meta_ends_at_this_hop_and_the_rest_goes_on():
+    meta = {**META, "progressToken": Raw(b"7"), "vendor/x": Raw(b"[1]")}
+    assert passing_meta(meta) == {"progressToken": Raw(b"7"), "vendor/x": Raw(b"[1]")}
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b'{"name":"n","version":"1"}', "n/1"),
+        (b"[]", ""),
+        (b'{"name":"' + b"x" * 900 + b'"}', "x" * 64),
+        (b'{"name":{"deep":1}}', "{'deep': 1}/"),
+    ],
+)
+def test_a_client_is_named_as_it_names_itself_and_briefly(raw, text):
+    meta = {"io.modelcontextprotocol/clientInfo": Raw(raw)}
+    assert client_text(Message("x", b"1", {}, meta)) == text
