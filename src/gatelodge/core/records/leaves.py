@@ -55,7 +55,7 @@ RefusedReason = Literal[
 ]
 
 
-class CallIntent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallIntent(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A call was allowed and is about to be forwarded. Durable before the upstream sees a byte."""
 
     actor_c: str
@@ -76,7 +76,7 @@ class CallIntent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int
 
 
-class CallDenied(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallDenied(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A call was not allowed; opens and closes at once. `server`/`tool` only when they exist."""
 
     actor_c: str
@@ -97,7 +97,7 @@ class CallDenied(Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int
 
 
-class CallOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """How a forwarded call ended; closes the intent of the same `call`."""
 
     at: str
@@ -111,7 +111,7 @@ class CallOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int
 
 
-class CallUnresolved(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallUnresolved(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An intent whose outcome nobody will ever know; closes it. `intent` is its index."""
 
     at: str
@@ -123,7 +123,7 @@ class CallUnresolved(Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int
 
 
-class RequestAnswered(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RequestAnswered(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A request that the gate answered itself (a list, a ping, a handshake)."""
 
     actor_c: str
@@ -141,7 +141,7 @@ class RequestAnswered(Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int
 
 
-class RequestRefused(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RequestRefused(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A request that was turned away before any decision; `actor_c` when the caller was known."""
 
     actor_c: str = ""
@@ -154,7 +154,7 @@ class RequestRefused(Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int
 
 
-class AuthFailed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AuthFailed(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Requests without a good credential; a burst is one leaf with its exact `count`."""
 
     at: str
@@ -166,7 +166,7 @@ class AuthFailed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     window_ms: int
 
 
-class StreamOpened(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StreamOpened(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A member opened a listen stream."""
 
     actor_c: str
@@ -179,7 +179,7 @@ class StreamOpened(Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int
 
 
-class StreamClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StreamClosed(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A listen stream ended; closes `stream.opened` of the same `stream`."""
 
     at: str
@@ -191,7 +191,7 @@ class StreamClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int
 
 
-class LogOpened(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LogOpened(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The first leaf of each log."""
 
     at: str

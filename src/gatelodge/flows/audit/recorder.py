@@ -1,0 +1,360 @@
+"""The recorder: turns what happens at the gate into leaves and hands them to the journal.
+
+It runs on the event loop in the middle of each call, so it neither waits nor looks anything up:
+the caller comes with their data key in memory, random bytes are drawn in blocks, and the journal
+gathers. A leaf is whole when it leaves here; nothing later may change it but the sequencer's mark
+for an outcome that came too late.
+"""
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable
+from hashlib import sha256
+
+import msgspec
+from msgspec import Struct
+
+from gatelodge.core.errors import KeyUnreachable, LimitReached
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.records.leaves import (
+    AuthFailed,
+    CallDenied,
+    CallIntent,
+    CallOutcome,
+    CallsLeaf,
+    RequestAnswered,
+    RequestRefused,
+    StreamClosed,
+    StreamOpened,
+    encode,
+)
+from gatelodge.core.records.opening import DOMAIN, SALT_BYTES, Opening, associated, opening_bytes
+from gatelodge.ports.journal import Deks, Entry, Journal, SealedOpening
+from gatelodge.ports.world import Clock, Ids
+
+Durable = Future[None] | None
+"""Resolved when the record is on disk, failed with LedgerDown; None when nobody waits."""
+
+MAX_LEAF = 16 * 1024
+_CLIENT_LENGTH = 128
+_NONCE_BYTES = 12
+_DRAW = SALT_BYTES + _NONCE_BYTES
+_BLOCK = 4096 // _DRAW * _DRAW
+_BURST_SECONDS = 1.0
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Caller(Struct, frozen=True):
+    """Who is behind a request: a member, or an agent together with the member who answers for it.
+
+    `client` is what the client calls itself; only its first 128 characters are kept.
+    """
+
+    principal: str
+    member: str
+    agent: str = ""
+    credential: str = ""
+    client: str = ""
+
+
+class Intent(Struct, frozen=True, kw_only=True, gc=False):
+    """A call that was allowed; fields as in `call.intent`."""
+
+    bytes_in: int
+    gov: int
+    method: str
+    policy: str
+    proto: str
+    rule: str
+    server: str
+    tool: str
+    tool_def: str
+
+
+class Denial(Struct, frozen=True, kw_only=True, gc=False):
+    """A call that was not allowed; fields as in `call.denied`."""
+
+    bytes_in: int
+    gov: int
+    method: str
+    policy: str
+    proto: str
+    reason: str
+    rule: str = ""
+    server: str = ""
+    tool: str = ""
+
+
+class Ending(Struct, frozen=True, kw_only=True, gc=False):
+    """How the call of an intent ended; fields as in `call.outcome`."""
+
+    call: str
+    bytes_out: int
+    ms: int
+    outcome: str
+    rpc_code: int | None = None
+
+
+class Answer(Struct, frozen=True, kw_only=True, gc=False):
+    """A request that the gate answered itself; fields as in `request.answered`."""
+
+    bytes_in: int
+    bytes_out: int
+    gov: int
+    method: str
+    ms: int
+    outcome: str
+    proto: str
+    rpc_code: int | None = None
+
+
+class Refusal(Struct, frozen=True, kw_only=True, gc=False):
+    """A request turned away before any decision; fields as in `request.refused`."""
+
+    bytes_in: int
+    http: int
+    reason: str
+
+
+class _Burst(Struct):
+    """Refused credentials since the last leaf about them."""
+
+    timer: asyncio.TimerHandle
+    since: float
+    count: int = 0
+
+
+class Recorder:
+    """Appends leaves to the journal. Everything here belongs to the event loop's thread.
+
+    Every method raises KeyUnreachable when the caller's data key is not in memory (`deks.ensure`
+    first) and LimitReached for a leaf above 16 KiB; nothing is recorded then.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, ids: Ids, deks: Deks, node: str) -> None:
+        self._append = journal.append
+        self._journal = journal
+        self._clock = clock
+        self._now = clock.now
+        self._ids = ids
+        self._key_of = deks.current
+        self._node = node
+        self._block = b""
+        self._drawn = _BLOCK
+        self._bursts: dict[tuple[str, str], _Burst] = {}
+
+    @property
+    def failed(self) -> bool:
+        """True when records do not become durable; admit nothing."""
+        return self._journal.failed
+
+    def intent(self, log: str, who: Caller, call: Intent, durable: Durable) -> str:
+        """Record that a call is about to be forwarded; returns its id. Forward once durable."""
+        actor, opening = self._sealed(log, who)
+        name = self._ids.call()
+        leaf = CallIntent(
+            actor_c=actor,
+            at=rfc3339(self._now()),
+            bytes_in=call.bytes_in,
+            call=name,
+            decision="allow",
+            gov=call.gov,
+            method=call.method,
+            node=self._node,
+            policy=call.policy,
+            proto=call.proto,
+            rule=call.rule,
+            server=call.server,
+            t="call.intent",
+            tool=call.tool,
+            tool_def=call.tool_def,
+            v=1,
+        )
+        self._write(log, leaf, opening, durable)
+        return name
+
+    def outcome(self, log: str, ending: Ending, durable: Durable) -> None:
+        """Close the intent of the same call. Release the last frame once durable."""
+        leaf = CallOutcome(
+            at=rfc3339(self._now()),
+            bytes_out=ending.bytes_out,
+            call=ending.call,
+            ms=ending.ms,
+            node=self._node,
+            outcome=ending.outcome,
+            rpc_code=ending.rpc_code,
+            t="call.outcome",
+            v=1,
+        )
+        self._append(Entry(log, encode(leaf)), durable)
+
+    def denied(self, log: str, who: Caller, call: Denial, durable: Durable) -> str:
+        """Record a call that was not allowed; returns its id."""
+        actor, opening = self._sealed(log, who)
+        name = self._ids.call()
+        leaf = CallDenied(
+            actor_c=actor,
+            at=rfc3339(self._now()),
+            bytes_in=call.bytes_in,
+            call=name,
+            decision="deny",
+            gov=call.gov,
+            method=call.method,
+            node=self._node,
+            policy=call.policy,
+            proto=call.proto,
+            reason=call.reason,
+            rule=call.rule,
+            server=call.server,
+            t="call.denied",
+            tool=call.tool,
+            v=1,
+        )
+        self._write(log, leaf, opening, durable)
+        return name
+
+    def answered(self, log: str, who: Caller, answer: Answer, durable: Durable) -> None:
+        """Record a request that the gate answered itself."""
+        actor, opening = self._sealed(log, who)
+        leaf = RequestAnswered(
+            actor_c=actor,
+            at=rfc3339(self._now()),
+            bytes_in=answer.bytes_in,
+            bytes_out=answer.bytes_out,
+            gov=answer.gov,
+            method=answer.method,
+            ms=answer.ms,
+            node=self._node,
+            outcome=answer.outcome,
+            proto=answer.proto,
+            rpc_code=answer.rpc_code,
+            t="request.answered",
+            v=1,
+        )
+        self._write(log, leaf, opening, durable)
+
+    def refused(self, log: str, who: Caller | None, refusal: Refusal, durable: Durable) -> None:
+        """Record a request that was turned away before any decision; `who` when it is known."""
+        actor, opening = ("", b"") if who is None else self._sealed(log, who)
+        leaf = RequestRefused(
+            actor_c=actor,
+            at=rfc3339(self._now()),
+            bytes_in=refusal.bytes_in,
+            http=refusal.http,
+            node=self._node,
+            reason=refusal.reason,
+            t="request.refused",
+            v=1,
+        )
+        self._write(log, leaf, opening, durable)
+
+    def stream_opened(self, log: str, who: Caller, seen: tuple[int, str], durable: Durable) -> str:
+        """Record that a listen stream was opened, with (gov, proto); returns the stream's id."""
+        actor, opening = self._sealed(log, who)
+        name = "s" + self._ids.call()[1:]
+        gov, proto = seen
+        leaf = StreamOpened(
+            actor_c=actor,
+            at=rfc3339(self._now()),
+            gov=gov,
+            node=self._node,
+            proto=proto,
+            stream=name,
+            t="stream.opened",
+            v=1,
+        )
+        self._write(log, leaf, opening, durable)
+        return name
+
+    def stream_closed(
+        self, log: str, stream: str, ended: tuple[int, str], durable: Durable
+    ) -> None:
+        """Close a listen stream, with (milliseconds it was open, reason)."""
+        ms, reason = ended
+        leaf = StreamClosed(
+            at=rfc3339(self._now()),
+            ms=ms,
+            node=self._node,
+            reason=reason,
+            stream=stream,
+            t="stream.closed",
+            v=1,
+        )
+        self._append(Entry(log, encode(leaf)), durable)
+
+    def auth_failed(self, log: str, reason: str) -> None:
+        """Count a request without a good credential.
+
+        The first one is a leaf at once; those that follow are one leaf a second for each log and
+        reason, with the exact count. `close` writes what is still counted.
+        """
+        key = (log, reason)
+        burst = self._bursts.get(key)
+        if burst is not None:
+            burst.count += 1
+            return
+        self._bursts[key] = _Burst(self._later(key), self._clock.boottime())
+        self._write_failures(key, 1, 0)
+
+    def close(self) -> None:
+        """Write every count that is still open. Call it before the journal is closed."""
+        for key, burst in self._bursts.items():
+            burst.timer.cancel()
+            if burst.count:
+                self._write_failures(key, burst.count, self._window(burst))
+        self._bursts.clear()
+
+    def _later(self, key: tuple[str, str]) -> asyncio.TimerHandle:
+        tell: Callable[[tuple[str, str]], None] = self._window_ended
+        return asyncio.get_running_loop().call_later(_BURST_SECONDS, tell, key)
+
+    def _window_ended(self, key: tuple[str, str]) -> None:
+        burst = self._bursts.pop(key)
+        if burst.count:
+            self._write_failures(key, burst.count, self._window(burst))
+            self._bursts[key] = _Burst(self._later(key), self._clock.boottime())
+
+    def _window(self, burst: _Burst) -> int:
+        return round((self._clock.boottime() - burst.since) * 1000)
+
+    def _write_failures(self, key: tuple[str, str], count: int, window_ms: int) -> None:
+        log, reason = key
+        leaf = AuthFailed(
+            at=rfc3339(self._now()),
+            count=count,
+            node=self._node,
+            reason=reason,
+            t="auth.failed",
+            v=1,
+            window_ms=window_ms,
+        )
+        self._append(Entry(log, encode(leaf)), None)
+
+    def _write(self, log: str, leaf: CallsLeaf, opening: bytes, durable: Durable) -> None:
+        body = encode(leaf)
+        if len(body) > MAX_LEAF:
+            raise LimitReached("the record of this request would be larger than 16 KiB")
+        self._append(Entry(log, body, opening), durable)
+
+    def _sealed(self, log: str, who: Caller) -> tuple[str, bytes]:
+        """The commitment to who called, and the packed, encrypted opening."""
+        key = self._key_of(who.member)
+        if key is None:
+            raise KeyUnreachable("the member's data key is not in memory")
+        start = self._drawn
+        if start >= _BLOCK:
+            self._block, start = self._ids.random(_BLOCK), 0
+        self._drawn = start + _DRAW
+        salted = self._block[start : start + SALT_BYTES] + opening_bytes(
+            Opening(
+                agent=who.agent,
+                client=who.client[:_CLIENT_LENGTH],
+                cred=who.credential,
+                member=who.member,
+            )
+        )
+        actor = "sha256:" + sha256(DOMAIN + salted).hexdigest()
+        nonce = self._block[start + SALT_BYTES : start + _DRAW]
+        ciphertext = key.seal(nonce, salted, associated(log, actor))
+        return actor, _pack(SealedOpening(key.id, nonce, ciphertext))
