@@ -75,6 +75,11 @@ def as_json(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
+def as_line(value: Any) -> str:
+    """JSON on one line, for streams of things."""
+    return msgspec.json.encode(value).decode()
+
+
 def tell_error(error: HouseError, *, json: bool) -> int:
     """Print an error to standard error; returns the exit code."""
     if json:

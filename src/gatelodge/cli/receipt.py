@@ -17,10 +17,11 @@ def show_changes(terminal: Terminal, rehearsal: dict[str, Any]) -> None:
 
 
 def _told(receipt: dict[str, Any], name: str) -> str:
-    lines = [
+    head = (
         f"Access of {output.clean(name)} has ended: certain after {receipt['completed_ms']} ms "
         f"(bound {receipt['bound_ms']} ms), gov log size {receipt['gov']}."
-    ]
+    )
+    lines = [head]
     if receipt["nodes"]:
         columns = ("node", "how", "after_ms", "streams", "calls")
         rows = ([node.get(column) for column in columns] for node in receipt["nodes"])

@@ -33,7 +33,7 @@ _UNITS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 @click.option("--until", default="", metavar="TIME", help="Ends then (RFC 3339).")
 @click.option("--ticket", default="", help="Where it was asked for.")
 @click.pass_obj
-def add(terminal: Terminal, lasting: str, until: str, **given: Any) -> None:
+def add(terminal: Terminal, /, lasting: str, until: str, **given: Any) -> None:
     """Let somebody use tools; without a grant nobody may."""
     body = {name: value for name, value in given.items() if value}
     if sum(bool(given[each]) for each in ("member", "agent", "group", "everyone")) != 1:

@@ -30,7 +30,7 @@ _COLUMNS = ("alias", "status", "health", "kind", "target", "tools", "id")
 )
 @click.option("--tag", "tags", multiple=True, help="A word that guardrails can ask for.")
 @click.pass_obj
-def add(terminal: Terminal, alias: str, **given: Any) -> None:
+def add(terminal: Terminal, /, alias: str, **given: Any) -> None:
     """Describe a server, reach it once, and list its tools; nobody can use them yet.
 
     Either --url, or a command after `--`. Values that start with env: or file: are references and

@@ -56,7 +56,7 @@ def block(terminal: Terminal, server: str, tool_name: str) -> None:
 @click.option("--destructive/--not-destructive", default=None, help="It may destroy something.")
 @click.option("--open-world/--not-open-world", default=None, help="It reaches the outside.")
 @click.pass_obj
-def review(terminal: Terminal, server: str, tool_name: str, **said: bool | None) -> None:
+def review(terminal: Terminal, /, server: str, tool_name: str, **said: bool | None) -> None:
     """Say what a tool does; the server's own hints never count."""
     if all(value is None for value in said.values()):
         raise Invalid("say at least one of --read-only, --destructive, --open-world")

@@ -1,0 +1,98 @@
+"""`gatelodge doctor`: look at everything that usually goes wrong, and say what to do about each."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from gatelodge.cli import output
+from gatelodge.cli.house import checks
+from gatelodge.cli.house.checks import Finding
+from gatelodge.cli.lazy import Verb
+from gatelodge.cli.terminal import Terminal
+from gatelodge.core.errors import HouseError, SettingsError
+
+
+@click.command("doctor", cls=Verb)
+@click.pass_obj
+@click.pass_context
+def doctor(ctx: click.Context, terminal: Terminal) -> None:
+    """Look for what is wrong here, and print what to do. Exit code 1 when something is."""
+    found = list(_findings(terminal))
+    terminal.show(found, lambda _: _told(found))
+    if any(each.state == "wrong" for each in found):
+        ctx.exit(output.NEGATIVE)
+
+
+def _findings(terminal: Terminal) -> Iterator[Finding]:
+    yield from checks.software()
+    try:
+        settings = terminal.loaded.settings
+    except SettingsError as error:
+        for fault in error.faults:
+            yield Finding("settings", "wrong", fault, error.remedy)
+        return
+    yield Finding("settings", "good", "every value is known and in range")
+    yield from checks.directory(settings)
+    yield from checks.uid()
+    try:
+        running = checks.running(settings)
+        yield from checks.port(settings, running=running)
+        yield from _of_the_house(terminal)
+    except HouseError as error:
+        yield Finding("gate", "wrong", error.detail, error.remedy)
+
+
+def _of_the_house(terminal: Terminal) -> Iterator[Finding]:
+    """What only the gate itself can see: keys, logs against the guard, servers."""
+    gate = terminal.gate
+    node: dict[str, Any] = gate.get("/node")
+    yield Finding("keys", "good", f"the log key is {node['log_key']}")
+    for log in node["logs"]:
+        yield _log(log)
+    for fault in node["faults"]:
+        yield Finding("view", "wrong", fault, "Mend or remove the row that it names.")
+    for workspace in gate.every("/workspaces"):
+        servers = gate.every(f"/workspaces/{workspace['slug']}/servers")
+        for server in servers:
+            yield _server(workspace["slug"], server)
+
+
+def _log(log: dict[str, Any]) -> Finding:
+    name = f"log {log['log']}"
+    if log["guard"] > log["size"]:
+        return Finding(
+            name,
+            "wrong",
+            f"{log['size']} records, but {log['guard']} were signed once: "
+            "the database is older than the guard",
+            "Restore the newest backup, or see docs/operations.md, 'Restored database'.",
+        )
+    return Finding(name, "good", f"{log['size']} records, signed up to {log['checkpoint']}")
+
+
+def _server(workspace: str, server: dict[str, Any]) -> Finding:
+    name = f"server {workspace}/{server['alias']}"
+    if server["status"] != "approved":
+        return Finding(name, "good", f"{server['status']}, so it is not reached")
+    if server["health"] == "failed":
+        return Finding(
+            name,
+            "wrong",
+            server["detail"] or "it failed",
+            f"Mend it, then: gatelodge server observe {server['alias']}",
+        )
+    return Finding(name, "good", server["health"])
+
+
+def _told(found: list[Finding]) -> str:
+    marks = {"good": "ok", "note": "note", "wrong": "WRONG"}
+    table = output.table(
+        ("", "check", "found"), ([marks[each.state], each.check, each.says] for each in found)
+    )
+    to_do = [
+        f"{each.check}: {each.remedy}" for each in found if each.remedy and each.state != "good"
+    ]
+    if not to_do:
+        return f"{table}\n\nNothing is wrong."
+    return "\n".join([table, "", "What to do:", *(f"  {line}" for line in to_do)])
