@@ -5,8 +5,8 @@ import threading
 import anyio
 import msgspec
 import pytest
-from tests.fakes.gov_log import open_tiny_log
 from tests.fakes.world import StillClock
+from tests.gov_log import open_gov_log
 from tests.postgres import fresh_database
 
 from gatelodge.adapters.store.database import open_database
@@ -124,7 +124,7 @@ def database(url, tmp_path):
 
 @pytest.fixture
 async def store(database, clock):
-    made = SqlStore(database, open_tiny_log(database), clock, "nod_1")
+    made = SqlStore(database, open_gov_log(database), clock, "nod_1")
     yield made
     await made.close()
 
@@ -301,7 +301,7 @@ async def test_a_state_of_another_epoch_is_never_built_upon(store):
 
 
 async def test_concurrent_writers_never_leave_a_gap_for_a_poller(store, database, clock):
-    second = SqlStore(database, open_tiny_log(database), clock, "nod_2")
+    second = SqlStore(database, open_gov_log(database), clock, "nod_2")
     seen: list[bytes] = []
 
     async def write(into, name):

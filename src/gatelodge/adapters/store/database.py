@@ -26,6 +26,8 @@ Dialect = Literal["sqlite", "postgresql"]
 
 _WAIT_SECONDS = 10
 _READERS = 8
+_FENCE = "SQLITE_CONSTRAINT_TRIGGER"
+"""A trigger's refusal; it is no clash of rows, and PostgreSQL tells the two apart by itself."""
 _POSTGRES_OPTIONS = {
     "synchronous_commit": "on",  # a commit that was answered survives a crash of the server
     "lock_timeout": "10s",
@@ -39,6 +41,11 @@ _POSTGRES_CONNECT = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 5_000,
+}
+_POSTGRES_WATCH = {
+    "application_name": "gatelodge-watch",
+    "connect_timeout": 2,
+    "tcp_user_timeout": 1_000,
 }
 
 
@@ -85,9 +92,9 @@ class Database:
         """Turn the driver's exceptions into ours; the cause stays attached for the log."""
         try:
             yield
-        except IntegrityError as fault:
-            raise Conflict("the change clashes with what is already there") from fault
         except self._errors as fault:
+            if isinstance(fault, IntegrityError) and _named(fault) != _FENCE:
+                raise Conflict("the change clashes with what is already there") from fault
             raise StoreDown(f"the store failed ({_named(fault)})") from fault
 
     def close(self) -> None:
@@ -189,7 +196,7 @@ def _postgres(url: URL, lock: DirectoryLock) -> Database:
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     watcher = create_engine(
         url,
-        connect_args={**connect, "connect_timeout": 2, "tcp_user_timeout": 1_000},
+        connect_args={**connect, **_POSTGRES_WATCH},
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
         use_native_hstore=False,

@@ -1,4 +1,4 @@
-"""The first schema: governance state."""
+"""The first schema: governance state, the Merkle logs, and the fence around what they wrote."""
 
 import secrets
 
@@ -15,6 +15,9 @@ def upgrade() -> None:
     _catalog()
     _rules()
     _followers()
+    _logs()
+    _journal()
+    _fence()
 
 
 def _text(name: str, *, null: bool = False) -> "sa.Column[str]":
@@ -27,6 +30,10 @@ def _number(name: str, *, null: bool = False) -> "sa.Column[int]":
 
 def _truth(name: str) -> "sa.Column[bool]":
     return sa.Column(name, sa.Boolean, nullable=False)
+
+
+def _bytes(name: str, *, null: bool = False) -> "sa.Column[bytes]":
+    return sa.Column(name, sa.LargeBinary, nullable=null)
 
 
 def _workspace() -> "sa.Column[str]":
@@ -146,3 +153,104 @@ def _followers() -> None:
         _text("boot"),
         *map(_number, ("applied", "seen_at", "lease_ms", "cut_streams", "cut_calls")),
     )
+
+
+def _logs() -> None:
+    def of_log() -> "sa.Column[str]":
+        return sa.Column("log", sa.Text, sa.ForeignKey("log.id"), nullable=False)
+
+    op.create_table(
+        "log",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("origin", sa.Text, nullable=False, unique=True),
+        _text("kind"),
+        _number("size"),
+        *map(_bytes, ("root", "edges")),
+        _number("open_floor"),
+    )
+    op.create_table(
+        "bundle",
+        of_log(),
+        *map(_number, ("n", "width")),
+        *map(_text, ("first_at", "last_at")),
+        *map(_bytes, ("entries", "openings")),
+        sa.PrimaryKeyConstraint("log", "n"),
+    )
+    op.create_index("bundle_last_at", "bundle", ["log", "last_at"])
+    op.create_table(
+        "tile",
+        of_log(),
+        *map(_number, ("level", "n", "width")),
+        _bytes("hashes"),
+        sa.PrimaryKeyConstraint("log", "level", "n"),
+    )
+    op.create_table(
+        "checkpoint",
+        of_log(),
+        _number("size"),
+        _bytes("note"),
+        sa.PrimaryKeyConstraint("log", "size"),
+    )
+
+
+def _journal() -> None:
+    op.create_table(
+        "journal_mark",
+        sa.Column("node", sa.Text, primary_key=True),
+        *map(_number, ("segment", "offset")),
+    )
+    op.create_table(
+        "pending",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+            sa.Identity(always=True),
+            primary_key=True,
+        ),
+        *map(_text, ("node", "log")),
+        *map(_bytes, ("body", "opening")),
+    )
+    op.create_table(
+        "dek",
+        sa.Column("id", sa.Text, primary_key=True),
+        *map(_text, ("member", "period")),
+        _bytes("wrapped", null=True),
+        _number("destroyed_at", null=True),
+    )
+    op.create_index("dek_member_period", "dek", ["member", "period"])
+
+
+_NEVER = "what a log has written never changes"
+_GREW_ONLY = {
+    "bundle": (
+        "NEW.log <> OLD.log OR NEW.n <> OLD.n OR NEW.width < OLD.width"
+        " OR {start}(NEW.entries, 1, length(OLD.entries)) <> OLD.entries"
+        " OR (OLD.width = 256 AND NEW.entries <> OLD.entries)"
+    ),
+    "tile": (
+        "NEW.log <> OLD.log OR NEW.level <> OLD.level OR NEW.n <> OLD.n OR NEW.width < OLD.width"
+        " OR {start}(NEW.hashes, 1, length(OLD.hashes)) <> OLD.hashes"
+    ),
+    "log": "NEW.id <> OLD.id OR NEW.origin <> OLD.origin OR NEW.size < OLD.size",
+    "checkpoint": "true",
+}
+
+
+def _fence() -> None:
+    """Triggers that refuse to rewrite or delete what a log holds."""
+    if op.get_bind().dialect.name == "sqlite":
+        form = "CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {fault} BEGIN {refuse}; END"
+        refuse, start = f"SELECT RAISE(ABORT, '{_NEVER}')", "substr"
+    else:
+        op.execute(
+            "CREATE FUNCTION written_stays() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN RAISE EXCEPTION '{_NEVER}'; END $$"
+        )
+        form = (
+            "CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW WHEN ({fault}) {refuse}"
+        )
+        refuse, start = "EXECUTE FUNCTION written_stays()", "substring"
+    for table, fault in _GREW_ONLY.items():
+        for event, when in (("UPDATE", fault.format(start=start)), ("DELETE", "true")):
+            name = f"{table}_{'grows_only' if event == 'UPDATE' else 'stays'}"
+            op.execute(form.format(name=name, event=event, table=table, fault=when, refuse=refuse))
