@@ -13,30 +13,31 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.errors import (
-    HouseError,
-    LedgerDown,
-    LimitReached,
-    UpstreamBrokeProtocol,
-    UpstreamError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
+from gatelodge.core.errors import LedgerDown, LimitReached, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.envelope import Members
-from gatelodge.core.protocol.result import call_ending, read_result, rpc_code
 from gatelodge.core.view import View, decide
 from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, ToolEntry
-from gatelodge.flows.audit.recorder import Called, Caller, Denied, Ended, Recorder
+from gatelodge.flows.audit.recorder import Caller, Denial, Ending, Intent, Recorder
+from gatelodge.flows.gateway.answers import (
+    CallAnswer,
+    Failed,
+    NotAllowed,
+    WasCut,
+    answer_of,
+    ending_of,
+)
 from gatelodge.flows.gateway.inflight import CutReason, InFlight, Running
-from gatelodge.ports.upstream import Exchange, Reply, Request, Upstreams
+from gatelodge.ports.upstream import Exchange, Request, Upstreams
 from gatelodge.ports.world import Clock
-
-_encode = msgspec.json.Encoder().encode
 
 Durability = Literal["strict", "overlap", "async"]
 Notify = Callable[[str, bytes], None]
-_CUT_OUTCOME = {"client_gone": "client_gone", "cancelled": "cancelled", "shutdown": "cancelled"}
+Written = asyncio.Future[None] | None
+"""Resolved when a record is durable; None when nobody waits for it."""
+
+_encode = msgspec.json.Encoder().encode
+_SETTLE_SECONDS = 1.0
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):
@@ -57,43 +58,13 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     notify: Notify | None
 
 
-class Returned(Struct, frozen=True):
-    """The upstream's result, raw and read."""
+class CallLimits(Struct, frozen=True, kw_only=True):
+    """What a call may cost, and how it is written down (decision 0004)."""
 
-    raw: Raw
-    members: Members
-    call: str
-
-
-class RpcFailed(Struct, frozen=True):
-    """The upstream's JSON-RPC error, raw."""
-
-    error: Raw
-    call: str
-
-
-class NotAllowed(Struct, frozen=True):
-    """The policy's answer; when `deny.hidden` it must look like an unknown tool."""
-
-    deny: Deny
-    call: str
-
-
-class Failed(Struct, frozen=True):
-    """Nothing came back: an error of ours or of the upstream's, safe to show."""
-
-    error: HouseError
-    call: str
-
-
-class WasCut(Struct, frozen=True):
-    """The call was ended from outside; `reason` says by what."""
-
-    reason: CutReason
-    call: str
-
-
-CallAnswer = Returned | RpcFailed | NotAllowed | Failed | WasCut
+    durability: Durability
+    seconds: float
+    result_bytes: int
+    per_principal: int
 
 
 class Cut:
@@ -114,7 +85,7 @@ class Cut:
 
 
 class Calls:
-    """The call path. Holds its ports and nothing of any call."""
+    """The call path. `_unclosed` (event loop) holds outcomes that could not be written yet."""
 
     def __init__(
         self,
@@ -122,77 +93,96 @@ class Calls:
         recorder: Recorder,
         inflight: InFlight,
         clock: Clock,
-        limits: "CallLimits",
+        limits: CallLimits,
     ) -> None:
         self._upstreams = upstreams
         self._recorder = recorder
         self._inflight = inflight
         self._clock = clock
         self._limits = limits
+        self._unclosed: list[tuple[str, Ending]] = []
 
     async def call(self, request: CallRequest, view: Callable[[], View], cut: Cut) -> CallAnswer:
-        """Make one call for a member, or say why not; both are in the log before this returns."""
+        """Make one call for a member, or say why not; either is in the log before this returns."""
         now = view()
         tool = request.find(now)  # what
-        decision = self._may(now, request, tool)  # the same tool, and may they
+        decision = self._may(now, request, tool)  # the same tool? may they?
         if tool is None or isinstance(decision, Deny):
             return await self._not_allowed(now, request, tool, decision)
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
         running.server, running.request = tool.server, request.request
         self._inflight.add(running)
+        started, call, closed = self._clock.boottime(), "", False
         try:
-            started = self._clock.boottime()
-            overlap = self._limits.durability == "overlap" and tool.read_only
-            call, intent = self._write_down(now, request, tool, decision)  # write it down
-            try:
-                if intent is not None and not overlap:
-                    await intent
-                ended = self._refused_since(view(), request, tool, cut, call)
-                if ended is None:
-                    cut.exchange = self._upstreams.begin(  # forward
-                        tool.server, self._forwarded(request, tool), request.notify
-                    )
-                    ended = await self._finish(cut.exchange, cut, call)
-                if intent is not None and overlap:
-                    await intent
-            except LedgerDown as down:
-                if cut.exchange is not None:
-                    cut.exchange.abort("cancelled")
-                return Failed(down, call)
-            return await self._close(request.log, ended, call, started)  # close, hand back
+            call, written = self._write_down(now, request, tool, decision)  # write it down
+            overlaps = self._limits.durability == "overlap" and tool.read_only
+            if written is not None and not overlaps:
+                await written
+            answer: CallAnswer
+            if self._ended_since(view(), request, tool, cut):
+                answer = WasCut(cut.reason or "revoked", call)
+            else:
+                forwarded = self._forwarded(request, tool)  # forward
+                cut.exchange = self._upstreams.begin(tool.server, forwarded, request.notify)
+                answer = await self._finish(cut, call)
+            if written is not None and overlaps:
+                await written
+            closed = True
+            ms = int((self._clock.boottime() - started) * 1000)
+            return await self._close(request.log, answer, call, ms)  # close the record, hand back
+        except LedgerDown as down:
+            return Failed(down, call)
         finally:
             self._inflight.remove(running)
+            if call and not closed:
+                # The record of the intent failed, or we did: no answer leaves, the pair is closed.
+                self._unclosed.append((request.log, _unknown(call)))
+
+    async def settle(self) -> None:
+        """Close what could not be closed at once, until cancelled.
+
+        A crash before that leaves the intent alone: the next start closes it as unresolved.
+        """
+        while True:
+            await asyncio.sleep(_SETTLE_SECONDS)
+            for waiting in tuple(self._unclosed):
+                log, ending = waiting
+                written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._recorder.outcome(log, ending, written)
+                try:
+                    await written
+                except LedgerDown:
+                    break
+                self._unclosed.remove(waiting)
 
     def _may(self, view: View, request: CallRequest, tool: ToolEntry | None) -> Allow | Deny:
         if tool is None:
             return Deny("tool_unknown", hidden=True)
+        decision = decide(view, request.who, tool, self._clock.now(), request.credential.context)
+        if isinstance(decision, Deny):
+            return decision
+        if not isinstance(decision, Allow):
+            # Nobody can be asked in this release, so what needs an answer is refused.
+            return Deny("approval_denied", rule=decision.rule, text="this call needs an approval")
         calls, _ = self._inflight.counts(request.who.id)
         if calls >= self._limits.per_principal:
-            return Deny("quota", text="Too many of your calls are running at once.")
-        decision = decide(view, request.who, tool, self._clock.now(), request.credential.context)
-        if isinstance(decision, (Allow, Deny)):
-            return decision
-        # No way to ask a person exists in this release, so what needs an answer is refused.
-        return Deny("approval_denied", rule=decision.rule, text="This call needs an approval.")
+            text = "too many of your calls are running at once"
+            return Deny("quota", rule="limits.calls_per_principal", text=text)
+        return decision
 
-    def _refused_since(
-        self, view: View, request: CallRequest, tool: ToolEntry, cut: Cut, call: str
-    ) -> CallAnswer | None:
+    def _ended_since(self, view: View, request: CallRequest, tool: ToolEntry, cut: Cut) -> bool:
         """Look once more between the record and the forward: access may have ended meanwhile."""
-        if cut.reason is None and not view.admits(request.credential, tool.server):
-            cut.reason = "revoked"
-        return None if cut.reason is None else WasCut(cut.reason, call)
+        return cut.reason is not None or not view.admits(request.credential, tool.server)
 
-    def _future(self) -> "asyncio.Future[None] | None":
+    def _written(self) -> Written:
         if self._limits.durability == "async":
             return None
         return asyncio.get_running_loop().create_future()
 
     def _write_down(
         self, view: View, request: CallRequest, tool: ToolEntry, decision: Allow
-    ) -> "tuple[str, asyncio.Future[None] | None]":
-        written = self._future()
-        called = Called(
+    ) -> tuple[str, Written]:
+        intent = Intent(
             method="tools/call",
             proto=request.proto,
             gov=view.gov,
@@ -203,14 +193,14 @@ class Calls:
             tool_def=tool.digest,
             bytes_in=request.bytes_in,
         )
-        return self._recorder.intent(request.log, request.caller, called, written), written
+        written = self._written()
+        return self._recorder.intent(request.log, request.caller, intent, written), written
 
     async def _not_allowed(
         self, view: View, request: CallRequest, tool: ToolEntry | None, decision: Allow | Deny
     ) -> NotAllowed | Failed:
         deny = decision if isinstance(decision, Deny) else Deny("tool_unknown", hidden=True)
-        written = self._future()
-        denied = Denied(
+        denial = Denial(
             method="tools/call",
             proto=request.proto,
             gov=view.gov,
@@ -221,7 +211,8 @@ class Calls:
             tool="" if tool is None else tool.name,
             bytes_in=request.bytes_in,
         )
-        call = self._recorder.denied(request.log, request.caller, denied, written)
+        written = self._written()
+        call = self._recorder.denied(request.log, request.caller, denial, written)
         if written is not None:
             try:
                 await written
@@ -240,50 +231,33 @@ class Calls:
             max_bytes=self._limits.result_bytes,
         )
 
-    async def _finish(self, exchange: Exchange, cut: Cut, call: str) -> CallAnswer:
-        """Wait for the upstream, whose deadline the exchange keeps itself."""
+    async def _finish(self, cut: Cut, call: str) -> CallAnswer:
+        """Wait for the upstream; the exchange keeps its own deadline."""
+        assert cut.exchange is not None
         try:
-            reply: Reply = await exchange.reply
+            reply = await cut.exchange.reply
         except (UpstreamError, LimitReached) as error:
-            return Failed(error, call)
+            return WasCut(cut.reason, call) if cut.reason is not None else Failed(error, call)
         except asyncio.CancelledError:
             if cut.reason is None:
                 raise
             return WasCut(cut.reason, call)
         if cut.reason is not None:
             return WasCut(cut.reason, call)
-        if reply.error is not None:
-            return RpcFailed(reply.error, call)
-        members = None if reply.result is None else read_result(reply.result)
-        if reply.result is None or members is None:
-            return Failed(_broke("the server's answer holds no result"), call)
-        if call_ending(members) == "upstream_protocol":
-            return Failed(_broke("the server asked back, which is not bridged yet"), call)
-        return Returned(reply.result, members, call)
+        return answer_of(reply, call)
 
-    async def _close(self, log: str, ended: CallAnswer, call: str, started: float) -> CallAnswer:
-        """Close the record; the answer leaves only when that is durable.
-
-        A crash before this line leaves the intent alone: the next start closes it as unresolved.
-        """
-        written = self._future()
-        ms = int((self._clock.boottime() - started) * 1000)
-        self._recorder.outcome(log, call, _ended(ended, ms), written)
+    async def _close(self, log: str, answer: CallAnswer, call: str, ms: int) -> CallAnswer:
+        """Close the record; the answer leaves only when that is durable."""
+        ending = ending_of(answer, call, ms)
+        written = self._written()
+        self._recorder.outcome(log, ending, written)
         if written is not None:
             try:
                 await written
             except LedgerDown as down:
+                self._unclosed.append((log, ending))
                 return Failed(down, call)
-        return ended
-
-
-class CallLimits(Struct, frozen=True, kw_only=True):
-    """What a call may cost, and how it is written down (decision 0004)."""
-
-    durability: Durability
-    seconds: float
-    result_bytes: int
-    per_principal: int
+        return answer
 
 
 def _policy(view: View, request: CallRequest) -> str:
@@ -292,28 +266,5 @@ def _policy(view: View, request: CallRequest) -> str:
     return "" if workspace is None else workspace.policy
 
 
-def _broke(detail: str) -> UpstreamBrokeProtocol:
-    return UpstreamBrokeProtocol(detail)
-
-
-def _ended(answer: CallAnswer, ms: int) -> Ended:
-    """The outcome record of a forwarded call."""
-    match answer:
-        case Returned(raw, members):
-            return Ended(outcome=call_ending(members), ms=ms, bytes_out=len(bytes(raw)))
-        case RpcFailed(error):
-            return Ended(outcome="rpc_error", ms=ms, bytes_out=0, rpc_code=rpc_code(error))
-        case WasCut(reason):
-            return Ended(outcome=_CUT_OUTCOME.get(reason, "revoked"), ms=ms, bytes_out=0)
-        case Failed(error):
-            return Ended(outcome=_failure(error), ms=ms, bytes_out=0)
-        case _:
-            return Ended(outcome="internal", ms=ms, bytes_out=0)
-
-
-def _failure(error: HouseError) -> str:
-    if isinstance(error, UpstreamTimeout):
-        return "timeout"
-    if isinstance(error, LimitReached):
-        return "blocked_response"
-    return "upstream_unreachable" if isinstance(error, UpstreamUnreachable) else "upstream_protocol"
+def _unknown(call: str) -> Ending:
+    return Ending(call=call, outcome="internal", ms=0, bytes_out=0)

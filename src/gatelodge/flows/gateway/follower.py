@@ -49,7 +49,7 @@ class Follower:
         self._state: State | None = None
         self._listeners: list[Callable[[View], None]] = []
         self._stale = False
-        self._beat_at = 0.0
+        self._beat_due = asyncio.Event()
         self._cut = (0, 0)
         self.view = View.empty()
         self.fresh_until = 0.0
@@ -70,7 +70,7 @@ class Follower:
         self._state = await self._store.load(None, None)
         self._swap(await asyncio.to_thread(compile_view, self._state, None))
         self.fresh_until = sent + self._lease
-        await self._beat(sent)
+        await self._beat()
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -94,8 +94,25 @@ class Follower:
             await self._apply(progress)
         if self._state.gov >= progress.gov:
             self.fresh_until = sent + self._lease
-        if progress.leaves or sent - self._beat_at >= BEAT_SECONDS:
-            await self._beat(sent)
+        if progress.leaves:
+            self._beat_due.set()
+
+    async def beat(self) -> None:
+        """Say that this node is there, at once after each change, until cancelled.
+
+        A task of its own: the poll that carries the lease must not wait behind a write.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._beat_due.wait()
+            except TimeoutError:
+                pass
+            self._beat_due.clear()
+            try:
+                await self._beat()
+            except Unavailable:
+                await asyncio.sleep(self._poll_seconds)
 
     async def reap(self) -> None:
         """Cut everything while the lease is out, until cancelled."""
@@ -132,9 +149,8 @@ class Follower:
         for listener in self._listeners:
             listener(view)
 
-    async def _beat(self, sent: float) -> None:
+    async def _beat(self) -> None:
         assert self._state is not None
-        self._beat_at = sent
         calls, streams = self._cut
         await self._nodes.acknowledge(
             NodeSeen(

@@ -9,9 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-CutReason = Literal[
-    "revoked", "server_disabled", "stale", "shutdown", "client_gone", "cancelled"
-]
+CutReason = Literal["revoked", "server_disabled", "stale", "shutdown", "client_gone", "cancelled"]
 
 
 class Running:

@@ -22,7 +22,9 @@ class Stream:
 
     __slots__ = ("alias", "changed", "knows", "principal", "slug")
 
-    def __init__(self, principal: PrincipalId, slug: str, alias: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, principal: PrincipalId, slug: str, alias: str, changed: Callable[[], None]
+    ) -> None:
         self.principal = principal
         self.slug = slug
         self.alias = alias

@@ -76,19 +76,19 @@ def let_in(gate: Gate, visit: Visit) -> None:
     visit.workspace = workspace
     visit.credential = credential
     visit.who = view.principals[credential.principal]
-    visit.caller = caller_of(visit)
+    visit.caller = caller_of(visit, "")
 
 
-def caller_of(visit: Visit) -> Caller:
+def caller_of(visit: Visit, client: str) -> Caller:
     """Who is recorded: the principal, and the member who answers for it."""
     who = visit.who
     if who.owner is None:
-        return Caller(member=who.id, agent="", credential=visit.credential.id, client="")
-    return Caller(member=who.owner.id, agent=who.id, credential=visit.credential.id, client="")
+        return Caller(who.id, who.id, "", visit.credential.id, client)
+    return Caller(who.id, who.owner.id, who.id, visit.credential.id, client)
 
 
 def _credential(gate: Gate, visit: Visit) -> CredentialEntry:
-    header = visit.request.headers.get(b"authorization", b"")
+    header = visit.request.headers.get(b"authorization")
     found = authenticate(visit.view.credentials, gate.peppers, header)
     if isinstance(found, str):
         raise _unauthenticated(gate, visit, found)
@@ -139,8 +139,8 @@ def read_body(gate: Gate, visit: Visit) -> Message | Response:
         visit.session = session_of(gate, visit)
         visit.proto = visit.session.version if visit.session is not None else UNSAID
         client = visit.session.client if visit.session is not None else ""
-    assert visit.caller is not None
-    visit.caller = visit.caller.named(client)
+    if client:
+        visit.caller = caller_of(visit, client)
     return message
 
 

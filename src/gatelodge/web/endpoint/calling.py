@@ -1,7 +1,5 @@
 """tools/call at the endpoint: the request for the call path, and its answer in the client's era."""
 
-from msgspec import Raw
-
 from gatelodge.core.errors import HouseError, Unavailable
 from gatelodge.core.policy.decision import Deny
 from gatelodge.core.protocol.envelope import (
@@ -13,20 +11,19 @@ from gatelodge.core.protocol.envelope import (
     read_text,
     result_body,
 )
-from gatelodge.core.protocol.result import for_client, tool_error
 from gatelodge.core.protocol.era import passing_meta
+from gatelodge.core.protocol.result import for_client, tool_error
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import ToolEntry
-from gatelodge.flows.gateway.call import (
+from gatelodge.flows.gateway.answers import (
     CallAnswer,
-    CallRequest,
-    Cut,
     Failed,
     NotAllowed,
     Returned,
     RpcFailed,
 )
-from gatelodge.web.endpoint.gate import Gate, answer_here, durable
+from gatelodge.flows.gateway.call import CallRequest, Cut
+from gatelodge.web.endpoint.gate import Gate, answer_here
 from gatelodge.web.endpoint.visit import Visit
 
 ACCESS_ENDED = 4010
@@ -112,7 +109,12 @@ def _denied(visit: Visit, deny: Deny, call: str) -> bytes:
     text = f"Not allowed{rule}: {deny.text or deny.reason}."
     if deny.advice:
         text += f" What to do: {deny.advice}."
-    decision: dict[str, object] = {"decision": "deny", "reason": deny.reason, "rule": deny.rule, "call": call}
+    decision: dict[str, object] = {
+        "decision": "deny",
+        "reason": deny.reason,
+        "rule": deny.rule,
+        "call": call,
+    }
     return tool_error(text, visit.era, decision)
 
 

@@ -1,4 +1,4 @@
-"""The MCP endpoint: each request is let in, read, answered and recorded, or turned away and recorded.
+"""The MCP endpoint: each request is let in, read and answered, or turned away; all are recorded.
 
 Every request that reaches the socket leaves its records (guarantee audit:every-request-once): a
 forwarded call in `flows.gateway.call`, everything else through `gate.answer_here` and
@@ -17,6 +17,7 @@ from gatelodge.core.protocol.envelope import (
     Response,
     error_body,
 )
+from gatelodge.flows.audit.recorder import Refusal
 from gatelodge.web.endpoint.admit import let_in, read_body, session_of
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
 from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest
@@ -51,9 +52,10 @@ class Endpoint:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def gone(self, connection: HttpConnection) -> None:
+    def gone(self, _connection: HttpConnection) -> None:
         """Record a request that its client broke off before it was complete."""
-        self._gate.recorder.client_left(DOOR)
+        refusal = Refusal(reason="client_gone", http=0, bytes_in=0)
+        self._gate.recorder.refused(DOOR, None, refusal, None)
 
     async def drain(self, seconds: float) -> None:
         """Wait for running answers, at most that long."""
@@ -65,8 +67,8 @@ class Endpoint:
         visit = Visit(connection, request, gate.clock.boottime())
         try:
             let_in(gate, visit)
-            if not gate.recorder.knows(visit.caller):
-                await gate.recorder.know(visit.caller)
+            if gate.deks.current(visit.answerable) is None:
+                await gate.deks.ensure(visit.answerable)
             await self._dispatch(visit)
         except TurnedAway as away:
             await self._turned_away(visit, away)

@@ -7,13 +7,14 @@ from msgspec import Struct
 from gatelodge.config.schema import Limits
 from gatelodge.core.protocol.envelope import INVALID_REQUEST, Fault, error_body
 from gatelodge.core.records.leaves import RefusedReason
-from gatelodge.flows.audit.recorder import Answered, Recorder, Refused
+from gatelodge.flows.audit.recorder import Answer, Recorder, Refusal
 from gatelodge.flows.gateway.call import Calls
 from gatelodge.flows.gateway.follower import Follower
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.gateway.streams import Streams
-from gatelodge.ports.world import Clock, Ids, Peppers, Sealer
 from gatelodge.flows.gateway.sessions import EndedSessions
+from gatelodge.flows.gateway.streams import Streams
+from gatelodge.ports.journal import Deks
+from gatelodge.ports.world import Clock, Ids, Peppers, Sealer
 from gatelodge.web.endpoint.origins import Origins
 from gatelodge.web.endpoint.visit import Visit
 
@@ -29,6 +30,7 @@ class Gate(Struct, frozen=True, kw_only=True):
     recorder: Recorder
     inflight: InFlight
     streams: Streams
+    deks: Deks
     ended: EndedSessions
     sealer: Sealer
     peppers: Peppers
@@ -77,7 +79,7 @@ async def answer_here(
     gate.recorder.answered(
         visit.log,
         visit.caller,
-        Answered(
+        Answer(
             gov=visit.view.gov,
             method=visit.method,
             outcome="ok" if rpc_code is None else "rpc_error",
@@ -99,8 +101,8 @@ async def refuse_here(gate: Gate, visit: Visit, fault: Fault) -> None:
     written = durable(gate)
     gate.recorder.refused(
         visit.log,
-        Refused(reason=fault.reason, http=fault.http, bytes_in=visit.bytes_in),
         visit.caller,
+        Refusal(reason=fault.reason, http=fault.http, bytes_in=visit.bytes_in),
         written,
     )
     if written is not None:

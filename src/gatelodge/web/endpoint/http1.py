@@ -66,7 +66,7 @@ class Serving(Protocol):
         """Answer a request that could not be read: malformed_http or too_large, ending it."""
         ...
 
-    def gone(self, connection: "HttpConnection") -> None:
+    def gone(self, _connection: "HttpConnection") -> None:
         """The client closed the connection."""
         ...
 
@@ -132,7 +132,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport = transport
         self.open_connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """Tell whoever is answering that nobody listens any more."""
         self.open_connections.discard(self)
         self._transport = None

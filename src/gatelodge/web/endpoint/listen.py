@@ -12,12 +12,12 @@ from msgspec import Raw
 
 from gatelodge.core.protocol.envelope import (
     INVALID_PARAMS,
+    UNAVAILABLE,
     error_body,
     notification_body,
     result_body,
 )
 from gatelodge.core.protocol.version import META_SUBSCRIPTION
-from gatelodge.flows.audit.recorder import Opened
 from gatelodge.flows.gateway.inflight import CutReason, Running
 from gatelodge.flows.gateway.streams import Stream
 from gatelodge.web.endpoint.gate import Gate, answer_here, durable, elapsed_ms, turn_away
@@ -54,51 +54,65 @@ async def legacy_stream(gate: Gate, visit: Visit) -> None:
     await _serve(gate, visit, b"", changed, b"")
 
 
-async def _serve(gate: Gate, visit: Visit, greeting: bytes, changed: bytes, farewell: bytes) -> None:
+class _Listening:
+    """One open stream: ended once, by whoever is first."""
+
+    def __init__(self, visit: Visit, changed: bytes) -> None:
+        self._visit = visit
+        self._changed = changed
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def end(self, reason: str) -> None:
+        """End the stream for this reason; only the first one counts."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    def cut(self, reason: CutReason) -> None:
+        """End the stream because access ended or the gate stops."""
+        self.end(reason)
+
+    def changed(self) -> None:
+        """Tell the client that its tools changed."""
+        if not self._visit.connection.writable:
+            self.end("slow_client")
+        elif self._changed:
+            self._visit.answer.say(self._changed)
+
+
+async def _serve(
+    gate: Gate, visit: Visit, greeting: bytes, changed: bytes, farewell: bytes
+) -> None:
     assert visit.caller is not None
     _, open_streams = gate.inflight.counts(visit.who.id)
     if open_streams >= gate.limits.streams_per_principal:
-        raise turn_away(429, "too many open streams", "limit", -32000, b"retry-after: 5")
-    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    def end(reason: str) -> None:
-        if not ended.done():
-            ended.set_result(reason)
-
-    def cut(reason: CutReason) -> None:
-        end(reason)
-
-    def say_changed() -> None:
-        if not visit.connection.writable:
-            end("slow_client")
-        elif changed:
-            visit.answer.say(changed)
-
-    running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, cut)
-    stream = Stream(visit.who.id, visit.route.workspace, visit.route.alias, say_changed)
+        raise turn_away(429, "too many open streams", "limit", UNAVAILABLE, b"retry-after: 5")
+    open_ = _Listening(visit, changed)
+    running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, open_.cut)
+    stream = Stream(visit.who.id, visit.route.workspace, visit.route.alias, open_.changed)
     written = durable(gate)
-    opened = Opened(gov=visit.view.gov, proto=visit.proto)
-    record = gate.recorder.stream_opened(visit.log, visit.caller, opened, written)
+    seen = (visit.view.gov, visit.proto)
+    record = gate.recorder.stream_opened(visit.log, visit.caller, seen, written)
     gate.inflight.add(running)
-    visit.connection.on_gone = lambda: end("client_gone")
+    visit.connection.on_gone = lambda: open_.end("client_gone")
     reason = "internal"
     try:
         if written is not None:
             await written
         # Registered first, then checked again: a revocation in between cut us or is seen here.
         if not gate.follower.view.admits(visit.credential, ""):
-            end("revoked")
+            open_.end("revoked")
         gate.streams.add(stream, gate.follower.view)
         visit.answer.open_stream()
         if greeting:
             visit.answer.say(greeting)
-        reason = await _until_ended(visit, ended)
+        reason = await _until_ended(visit, open_.ended)
     finally:
         gate.streams.remove(stream)
         gate.inflight.remove(running)
-        gate.recorder.stream_closed(visit.log, record, reason, elapsed_ms(gate, visit))
-        visit.answer.end(200, farewell)
+        ended = (elapsed_ms(gate, visit), reason)
+        gate.recorder.stream_closed(visit.log, record, ended, None)
         visit.connection.close_after()
+        visit.answer.end(200, farewell)
 
 
 async def _until_ended(visit: Visit, ended: "asyncio.Future[str]") -> str:

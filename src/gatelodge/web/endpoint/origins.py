@@ -1,7 +1,7 @@
 """Host and Origin checks: a page in somebody's browser must not reach a gate on their machine.
 
-A request whose Host is not ours was led here by DNS rebinding; one whose Origin is not allowed comes
-from a foreign page. Source: MCP basic/transports/streamable-http, Security; decision 0002.
+A request whose Host is not ours was led here by DNS rebinding; one whose Origin is not allowed
+comes from a foreign page. Source: MCP basic/transports/streamable-http, Security; decision 0002.
 """
 
 from msgspec import Struct

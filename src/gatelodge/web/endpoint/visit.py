@@ -57,6 +57,12 @@ class Visit:
         self.session: Session | None = None
 
     @property
+    def answerable(self) -> str:
+        """The member who answers for the caller; their data key seals the opening."""
+        assert self.caller is not None
+        return self.caller.member
+
+    @property
     def bytes_in(self) -> int:
         """Size of the request's body."""
         return len(self.request.body)

@@ -1,0 +1,5 @@
+"""Run the command line: `python -m gatelodge`."""
+
+from gatelodge.cli.main import main
+
+main()

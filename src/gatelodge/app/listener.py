@@ -1,0 +1,119 @@
+"""The sockets: the public port, an admin port of its own if one is set, and the local socket."""
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gatelodge.app.hand_over import HandOver
+from gatelodge.config.schema import Settings
+from gatelodge.core.errors import Conflict, Invalid
+from gatelodge.web.endpoint.endpoint import Endpoint
+from gatelodge.web.endpoint.http1 import HttpConnection, HttpLimits
+
+_SWEEP_SECONDS = 1.0
+_BACKLOG = 1024
+
+
+class Listener:
+    """Opens and closes the sockets, and sweeps idle connections."""
+
+    def __init__(self, settings: Settings, endpoint: Endpoint, hand_over: HandOver) -> None:
+        self._settings = settings
+        self._endpoint = endpoint
+        self._hand_over = hand_over
+        self._servers: list[asyncio.AbstractServer] = []
+        self._connections: set[HttpConnection] = set()
+        self._socket = Path(settings.data_dir).resolve() / "run" / "admin.sock"
+        limits = settings.limits
+        self._limits = HttpLimits(
+            header_bytes=limits.header_bytes,
+            body_bytes=limits.body_bytes,
+            keepalive=limits.keepalive_seconds,
+        )
+
+    async def open(self) -> str:
+        """Begin to listen; returns the address as `http://host:port`. Raises Conflict, Invalid."""
+        listen = self._settings.listen
+        await self._open_local()
+        public = await self._bind(self._connection, listen.host, listen.port)
+        if listen.admin_port >= 0:
+            await self._bind(self._hand_over.public, listen.host, listen.admin_port)
+        port = public.sockets[0].getsockname()[1]
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        return f"http://{host}:{port}"
+
+    async def sweep(self) -> None:
+        """Close idle connections, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = loop.time()
+            for connection in tuple(self._connections):
+                if connection.idle(now):
+                    connection.shut()
+
+    def stop(self) -> None:
+        """Take no more connections, and close those on which nothing is being answered."""
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self._connections):
+            connection.shut()
+
+    def close(self) -> None:
+        """Drop what is still open."""
+        for connection in tuple(self._connections):
+            connection.abort()
+        with contextlib.suppress(OSError):
+            self._socket.unlink()
+
+    def _connection(self) -> asyncio.Protocol:
+        if len(self._connections) >= self._settings.limits.connections:
+            return _Full()
+        return HttpConnection(self._endpoint, self._limits, self._connections, self._hand_over.take)
+
+    async def _bind(
+        self, factory: Callable[[], asyncio.Protocol], host: str, port: int
+    ) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(factory, host, port, backlog=_BACKLOG)
+        except OSError as fault:
+            raise _refusal(fault, host, port) from fault
+        self._servers.append(server)
+        return server
+
+    async def _open_local(self) -> None:
+        self._socket.parent.mkdir(mode=0o700, exist_ok=True)
+        # The lock of the data directory is ours, so a socket that stands here is a dead node's.
+        with contextlib.suppress(FileNotFoundError):
+            self._socket.unlink()
+        before = os.umask(0o177)
+        try:
+            loop = asyncio.get_running_loop()
+            path = str(self._socket)
+            self._servers.append(await loop.create_unix_server(self._hand_over.local, path))
+        except OSError as fault:
+            text = f"the local socket {self._socket} cannot be opened: {fault.strerror}"
+            raise Invalid(text, remedy="Choose a shorter or writable data directory.") from fault
+        finally:
+            os.umask(before)
+
+
+class _Full(asyncio.Protocol):
+    """Turns a connection away: too many are open."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+        transport.close()
+
+
+def _refusal(fault: OSError, host: str, port: int) -> Conflict | Invalid:
+    if fault.errno == errno.EADDRINUSE:
+        text = f"port {port} on {host} is taken by another program"
+        return Conflict(text, remedy="Stop it, or choose another with --port.")
+    text = f"cannot listen on {host}:{port}: {fault.strerror or fault}"
+    return Invalid(text, remedy="Check listen.host and listen.port.")
