@@ -11,16 +11,18 @@ def cited() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for m in modules("tests"):
         for node in ast.walk(m.tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                for mark in node.decorator_list:
-                    for name in _names(mark):
-                        found.setdefault(name, []).append(f"{m.path}::{node.name}")
-            elif isinstance(node, ast.Assign) and any(
-                dotted(t) == "pytestmark" for t in node.targets
-            ):
-                for name in _names(node.value):
-                    found.setdefault(name, []).append(m.path)
+            place, marks = _marked(m.path, node)
+            for name in (name for mark in marks for name in _names(mark)):
+                found.setdefault(name, []).append(place)
     return found
+
+
+def _marked(path: str, node: ast.AST) -> tuple[str, list[ast.expr]]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return f"{path}::{node.name}", node.decorator_list
+    if isinstance(node, ast.Assign) and any(dotted(t) == "pytestmark" for t in node.targets):
+        return path, [node.value]
+    return path, []
 
 
 def _names(mark: ast.expr) -> list[str]:
