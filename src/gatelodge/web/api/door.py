@@ -1,26 +1,27 @@
 """The door of the admin API: where a request comes from, who sends it, whether they may.
 
 It stands before every route. A route says with `opt={"act": "member.revoke"}` what it does; one
-that says nothing is closed to everybody, so that forgetting fails safe. There are no cookies, so a
-foreign page can send nothing that counts; a foreign Origin is refused all the same.
+that says nothing is open to the local operator alone, so that forgetting fails safe. There are no
+cookies, so a foreign page can send nothing that counts; a foreign Origin is refused all the same.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from gatelodge.core.errors import Forbidden, Invalid, Stale, Unauthenticated
 from gatelodge.core.roles import may
 from gatelodge.flows.identity.authenticate import authenticate
 from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
-
-if TYPE_CHECKING:
-    from litestar.types import ASGIApp, Receive, Scope, Send
-
-    from gatelodge.web.endpoint.origins import Origins
+from gatelodge.web.endpoint.origins import Origins
 
 OPEN = "open"
 """The act of a route that anybody may ask: health, and the description of the API."""
+OPENAPI_PATH = "/api/openapi.json"
+LOCAL_ONLY = "local"
+"""The act of a route that no role may: it is the operator's on the gate's own machine."""
 LOCAL_EXTENSION = "gatelodge.local"
 """The ASGI scope extension by which the local socket says that it is one."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -29,20 +30,21 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 class Door(Struct, frozen=True):
     """An ASGI middleware; puts the `Caller` into the scope's state, or raises a HouseError."""
 
-    app: "ASGIApp"
+    app: ASGIApp
     gate: AdminGate
-    origins: "Origins"
+    origins: Origins
     local: bool
 
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or raise the reason why not."""
-        if scope["type"] == "http":
+        if scope["type"] == ScopeType.HTTP:
             headers = dict(scope["headers"])
             self._check_form(scope["method"], headers)
-            act = scope["route_handler"].opt.get("act", "")
-            if act != OPEN:
+            acts = _acts(scope)
+            if acts != (OPEN,):
                 caller = self._caller(scope, headers)
-                _check_role(caller, act)
+                if not caller.local and not any(may(caller.role, act) for act in acts):
+                    raise Forbidden(f"the role {caller.role} may not do this ({acts[0]})")
                 scope["state"]["caller"] = caller
         await self.app(scope, receive, send)
 
@@ -79,6 +81,9 @@ class Door(Struct, frozen=True):
         return Caller(by=who.id, role=who.role, workspace=found.workspace, credential=found.id)
 
 
-def _check_role(caller: Caller, act: str) -> None:
-    if not act or not (caller.local or may(caller.role, act)):
-        raise Forbidden(f"the role {caller.role!r} may not do this ({act or 'unnamed'})")
+def _acts(scope: Any) -> tuple[str, ...]:
+    """What the route does: any of these verbs of `core.roles` opens it."""
+    if scope["path"].rstrip("/") == OPENAPI_PATH:
+        return (OPEN,)
+    said = scope["route_handler"].opt.get("act", LOCAL_ONLY)
+    return (said,) if isinstance(said, str) else tuple(said)

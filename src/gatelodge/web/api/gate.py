@@ -5,8 +5,9 @@ a member who is revoked in between changes nothing.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+from anyio import to_thread
 from msgspec import Struct
 
 from gatelodge.config.schema import Settings
@@ -14,14 +15,16 @@ from gatelodge.core.errors import Unauthenticated
 from gatelodge.core.ids import MemberId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
 from gatelodge.core.records.governance import GovFact
+from gatelodge.core.roles import Verb, may
 from gatelodge.core.state import Row
-from gatelodge.core.view import View
+from gatelodge.core.view import View, compile_view
 from gatelodge.flows.audit.sequencer import Sequencer
 from gatelodge.flows.identity.revocation import Ending, Receipt, Revocation
-from gatelodge.ports.journal import Ledger
+from gatelodge.ports.journal import Deks, Guard, Ledger
 from gatelodge.ports.store import Nodes, Store, Tx
 from gatelodge.ports.upstream import Upstreams
-from gatelodge.ports.world import Clock, Ids, Peppers
+from gatelodge.ports.world import Clock, Ids, Peppers, Signer
+from gatelodge.tlog.note import ED25519, VerifierKey
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
@@ -45,6 +48,10 @@ class Caller(Struct, frozen=True, kw_only=True):
     def local(self) -> bool:
         """True for the operator on the gate's own machine, who may do everything."""
         return self.by == LOCAL
+
+    def may(self, verb: Verb) -> bool:
+        """Say whether the caller may do that here."""
+        return self.local or may(self.role, verb)
 
 
 class Rehearsal(Struct, frozen=True):
@@ -73,13 +80,21 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     ids: Ids
     clock: Clock
     peppers: Peppers
+    signer: Signer
     ledger: Ledger
+    guard: Guard
+    deks: Deks
     sequencer: Sequencer
     upstreams: Upstreams
     view: Callable[[], View]
     fresh: Callable[[], bool]
     revocation: Revocation
     settings: Settings
+
+    @property
+    def vkey(self) -> str:
+        """The key that signs the logs, as `name+hex+base64` (C2SP signed-note)."""
+        return VerifierKey(self.signer.name, ED25519, self.signer.public).format()
 
     async def change(self, caller: Caller, work: Callable[[Tx], T]) -> T:
         """Run `work` in one governance transaction, in the caller's name.
@@ -93,6 +108,13 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on a consistent snapshot."""
         return await self.store.read(work)
+
+    async def present(self) -> View:
+        """The view that holds now: this node's, or one compiled afresh where no node follows."""
+        if self.fresh():
+            return self.view()
+        state = await self.store.load(None, None)
+        return await to_thread.run_sync(compile_view, state, None)
 
     async def end(
         self, caller: Caller, ending: Ending, work: Callable[[Tx], tuple[str, ...]]

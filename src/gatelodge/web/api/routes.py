@@ -21,13 +21,12 @@ from gatelodge.core.errors import (
 from gatelodge.core.people import Workspace
 from gatelodge.ports.store import Tx
 from gatelodge.web import problems
-from gatelodge.web.api.door import OPEN, Door
+from gatelodge.web.api.door import OPENAPI_PATH, Door
 from gatelodge.web.api.gate import AdminGate, Caller, Place
 from gatelodge.web.endpoint.origins import origins
 
 Asked = Request[Any, Any, Any]
 
-OPENAPI_PATH = "/api/openapi.json"
 IN_WORKSPACE: tuple[ControllerRouterHandler, ...] = ()
 OF_HOUSE: tuple[ControllerRouterHandler, ...] = ()
 
@@ -71,7 +70,6 @@ def assembled(gate: AdminGate, *, local: bool) -> Litestar:
         ),
         request_max_body_size=gate.settings.limits.body_bytes,
         logging_config=None,
-        opt={"act": ""},
     )
 
 

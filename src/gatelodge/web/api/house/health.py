@@ -1,0 +1,108 @@
+"""Whether this node lives, whether it can serve, and what an admin wants to know of it."""
+
+from litestar import get
+from msgspec import Struct
+
+import gatelodge
+from gatelodge.core.errors import Stale
+from gatelodge.core.ids import Instant
+from gatelodge.core.instant import rfc3339
+from gatelodge.tlog import checkpoint, note
+from gatelodge.web.api.door import OPEN
+from gatelodge.web.api.gate import AdminGate
+
+_LIVE_MS = 5_000
+
+
+class Alive(Struct, frozen=True):
+    """The process answers; nothing more is said to strangers."""
+
+    status: str = "ok"
+
+
+class LogHead(Struct, frozen=True, kw_only=True):
+    """A log: its size, the size of its newest signed checkpoint, and what the guard remembers."""
+
+    log: str
+    origin: str
+    size: int
+    checkpoint: int
+    guard: int
+
+
+class NodeLine(Struct, frozen=True, kw_only=True):
+    """A node that was seen lately, and how much of the gov log it has applied."""
+
+    node: str
+    applied: int
+    seen_at: str
+    lease_ms: int
+
+
+class NodeStatus(Struct, frozen=True, kw_only=True):
+    """This node: the view it serves by, the logs, and the nodes beside it."""
+
+    version: str
+    gov: int
+    fresh: bool
+    faults: tuple[str, ...]
+    durability: str
+    log_key: str
+    logs: tuple[LogHead, ...]
+    nodes: tuple[NodeLine, ...]
+
+
+@get("/health", opt={"act": OPEN})
+async def health() -> Alive:
+    """Say that the process answers."""
+    return Alive()
+
+
+@get("/ready", opt={"act": OPEN})
+async def ready(gate: AdminGate) -> Alive:
+    """Say whether this node may serve calls now; 503 when its view may be stale."""
+    if not gate.fresh():
+        raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
+    return Alive()
+
+
+@get("/node", opt={"act": "audit.read"})
+async def node(gate: AdminGate) -> NodeStatus:
+    """Show the view, the logs and the nodes."""
+    view = await gate.present()
+    heads = []
+    for head in await gate.ledger.heads():
+        signed = await gate.ledger.checkpoint(head.log)
+        last = gate.guard.last(head.log)
+        heads.append(
+            LogHead(
+                log=head.log,
+                origin=head.origin,
+                size=head.size,
+                checkpoint=_size(signed),
+                guard=last[0] if last else 0,
+            )
+        )
+    seen = await gate.nodes.live(_LIVE_MS)
+    return NodeStatus(
+        version=gatelodge.__version__,
+        gov=view.gov,
+        fresh=gate.fresh(),
+        faults=view.faults,
+        durability=gate.settings.audit.durability,
+        log_key=gate.vkey,
+        logs=tuple(heads),
+        nodes=tuple(
+            NodeLine(
+                node=each.node,
+                applied=each.applied,
+                seen_at=rfc3339(Instant(each.seen_at)),
+                lease_ms=each.lease_ms,
+            )
+            for each in seen
+        ),
+    )
+
+
+def _size(signed: bytes | None) -> int:
+    return checkpoint.parse(note.parse(signed).text).size if signed else 0

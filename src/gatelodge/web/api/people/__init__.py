@@ -1,0 +1,1 @@
+"""Routes of people, agents and their tokens."""

@@ -1,0 +1,1 @@
+"""Routes of what happened and its proof."""

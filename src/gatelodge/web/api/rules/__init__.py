@@ -1,0 +1,1 @@
+"""Routes of servers, tools and who may use them."""

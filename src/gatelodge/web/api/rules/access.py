@@ -1,0 +1,213 @@
+"""Who can use what, and why: read from the view that decides calls."""
+
+from collections.abc import Iterator
+
+from litestar import get
+from msgspec import Struct
+
+from gatelodge.core.access.explain import Explanation, explain
+from gatelodge.core.access.matrix import MatrixCell, matrix
+from gatelodge.core.errors import Forbidden, NotFound
+from gatelodge.core.ids import PrincipalId
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.policy.decision import Allow, Ask, Decision, Deny
+from gatelodge.core.view import View
+from gatelodge.core.view_entry import PrincipalEntry, ToolEntry, WorkspaceView
+from gatelodge.web.api.gate import Place
+
+
+class GrantLine(Struct, frozen=True, kw_only=True):
+    """A grant that concerns the tool; `permits` = alone it would allow the call."""
+
+    id: str
+    to: str
+    level: str
+    permits: bool
+    why_not: str = ""
+
+
+class GuardrailLine(Struct, frozen=True, kw_only=True):
+    """A guardrail that can stop such a call; `now` says what it does to this one."""
+
+    name: str
+    mode: str
+    reason: str
+    now: str
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """The decision at `gov`, the rule that says so, and everything that bears on it."""
+
+    principal: str
+    tool: str
+    allowed: bool
+    decision: str
+    rule: str = ""
+    reason: str = ""
+    advice: str = ""
+    conditional: bool
+    standing: str
+    gov: int
+    at: str
+    grants: tuple[GrantLine, ...] = ()
+    guardrails: tuple[GuardrailLine, ...] = ()
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """One principal and one tool; `decision` is allow, ask or the reason of the deny."""
+
+    principal: str
+    tool: str
+    allowed: bool
+    decision: str
+    rule: str
+    conditional: bool
+
+
+class Matrix(Struct, frozen=True, kw_only=True):
+    """Each principal with each tool of the approved servers, as of `gov`."""
+
+    workspace: str
+    gov: int
+    at: str
+    cells: tuple[Cell, ...]
+
+
+@get("/access/explain", opt={"act": ("access.read", "access.own")})
+async def explain_route(place: Place, principal: str, tool: str) -> Explained:
+    """Say whether somebody may call a tool now, and which rule says so."""
+    view = await place.gate.present()
+    here = _workspace(view, place)
+    if not place.caller.may("access.read") and principal not in {place.caller.by, "me"}:
+        raise Forbidden("this role may look at its own access only")
+    who = _principal(view, place, place.caller.by if principal == "me" else principal)
+    wanted = _tool(here, tool)
+    at = place.gate.clock.now()
+    found = explain(view, who, wanted, at)
+    names = _names(view, place)
+    word, rule, reason, advice = _decided(found.decision)
+    full = place.caller.may("access.read")
+    return Explained(
+        principal=names[who.id],
+        tool=f"{wanted.alias}/{wanted.name}",
+        allowed=isinstance(found.decision, Allow),
+        decision=word,
+        rule=rule,
+        reason=reason,
+        advice=advice,
+        conditional=found.conditional,
+        standing=found.standing,
+        gov=view.gov,
+        at=rfc3339(at),
+        grants=tuple(_grants(found, names)) if full else (),
+        guardrails=tuple(_guardrails(found)) if full else (),
+    )
+
+
+@get("/access/matrix", opt={"act": "access.read"})
+async def matrix_route(place: Place) -> Matrix:
+    """Show each principal with each tool of the approved servers, now."""
+    view = await place.gate.present()
+    here = _workspace(view, place)
+    at = place.gate.clock.now()
+    names = _names(view, place)
+    aliases = {str(server.id): server.alias for server in here.servers.values()}
+    return Matrix(
+        workspace=here.slug,
+        gov=view.gov,
+        at=rfc3339(at),
+        cells=tuple(_cell(each, names, aliases) for each in matrix(view, here, at)),
+    )
+
+
+def _workspace(view: View, place: Place) -> WorkspaceView:
+    here = view.workspace(place.id)
+    if here is None:
+        raise NotFound("this node's view does not know the workspace yet", retry_after=1.0)
+    return here
+
+
+def _names(view: View, place: Place) -> dict[str, str]:
+    """What people call each principal and group of the workspace, by id."""
+    state = view.state
+    members = {str(row.id): row.email for row in state.members if row.workspace == place.id}
+    agents = {str(row.id): row.name for row in state.agents if row.workspace == place.id}
+    groups = {str(row.id): row.name for row in state.groups if row.workspace == place.id}
+    return members | agents | groups | {"": "everyone"}
+
+
+def _principal(view: View, place: Place, text: str) -> PrincipalEntry:
+    """An active principal by id, e-mail or name."""
+    found = view.principals.get(PrincipalId(text))
+    if found is not None and found.workspace == place.id:
+        return found
+    state = view.state
+    rows: list[str] = [each.id for each in state.members if each.email.lower() == text.lower()]
+    rows += [each.id for each in state.agents if each.name == text]
+    for ident in rows:
+        entry = view.principals.get(PrincipalId(ident))
+        if entry is not None and entry.workspace == place.id:
+            return entry
+    raise NotFound(
+        f"nobody active is called {text!r} here",
+        remedy="See `gatelodge member list` and `gatelodge agent list`.",
+    )
+
+
+def _tool(here: WorkspaceView, text: str) -> ToolEntry:
+    alias, slash, name = text.partition("/")
+    server = here.servers.get(alias)
+    found = server.tools.get(name) if server and slash else here.tools.get(text)
+    if found is None:
+        raise NotFound(
+            f"no approved server has a tool {text!r}",
+            remedy="Name it SERVER/TOOL; see `gatelodge tool list`.",
+        )
+    return found
+
+
+def _decided(decision: Decision) -> tuple[str, str, str, str]:
+    match decision:
+        case Allow(rule):
+            return "allow", rule, "", ""
+        case Ask(rule, _):
+            return "ask", rule, "a person has to answer first", ""
+        case Deny():
+            return f"deny: {decision.reason}", decision.rule, decision.text, decision.advice
+
+
+def _grants(found: Explanation, names: dict[str, str]) -> Iterator[GrantLine]:
+    for each in found.grants:
+        why_not = [
+            text
+            for holds, text in (
+                (each.mine, "for somebody else"),
+                (each.reaches, f"level {each.level} does not reach this tool"),
+                (each.lasts, "expired"),
+            )
+            if not holds
+        ]
+        yield GrantLine(
+            id=each.grant,
+            to=names.get(each.via, each.via),
+            level=each.level,
+            permits=each.permits,
+            why_not="; ".join(why_not),
+        )
+
+
+def _guardrails(found: Explanation) -> Iterator[GuardrailLine]:
+    for each in found.guardrails:
+        yield GuardrailLine(name=each.name, mode=each.mode, reason=each.reason, now=each.now)
+
+
+def _cell(cell: MatrixCell, names: dict[str, str], aliases: dict[str, str]) -> Cell:
+    word, rule, _, _ = _decided(cell.decision)
+    return Cell(
+        principal=names.get(cell.principal, cell.principal),
+        tool=f"{aliases.get(cell.server, cell.server)}/{cell.tool}",
+        allowed=isinstance(cell.decision, Allow),
+        decision=word,
+        rule=rule,
+        conditional=cell.conditional,
+    )
