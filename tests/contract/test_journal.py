@@ -1,0 +1,232 @@
+"""The journal's contract: a file on one node, PostgreSQL between several."""
+
+import asyncio
+
+import psycopg
+import pytest
+from tests.ledgers import postgres_sessions, sqlite_sessions
+from tests.postgres import fresh_database
+
+from gatelodge.adapters.journal.file import FileJournal
+from gatelodge.adapters.journal.postgres import PostgresJournal
+from gatelodge.core.errors import Conflict, LedgerDown
+from gatelodge.ports.journal import Entry
+
+pytestmark = pytest.mark.anyio
+
+KEY = b"k" * 32
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+class FileHouse:
+    """A directory of segments, and the ledger that it empties into."""
+
+    def __init__(self, tmp_path):
+        self._directory = tmp_path / "journal"
+        self.sessions = sqlite_sessions(tmp_path / "ledger.db")
+        self.ledger = self.sessions.ledger()
+
+    async def open(self):
+        start = await self.ledger.journal_end()
+        return await FileJournal.open(self._directory, KEY, start, segment_bytes=300_000)
+
+
+class PostgresHouse:
+    """A database that holds both."""
+
+    def __init__(self, url):
+        self.url = url
+        self.sessions = postgres_sessions(url)
+        self.ledger = self.sessions.ledger()
+
+    async def open(self):
+        return await PostgresJournal.open(self.url, "nod_1")
+
+
+@pytest.fixture(params=["file", "postgresql"])
+async def house(request, tmp_path):
+    if request.param == "file":
+        made = FileHouse(tmp_path)
+    else:
+        made = PostgresHouse(fresh_database(request.getfixturevalue("postgres_url")))
+    for log in ("calls:wsp_1", "calls:wsp_2"):
+        await made.ledger.open_log(log, f"test/{log}")
+    yield made
+    made.sessions.engine.dispose()
+
+
+@pytest.fixture
+async def journal(house):
+    made = await house.open()
+    yield made
+    await made.close()
+
+
+def entry(number: int, size: int = 20) -> Entry:
+    body = b'{"at":"2026-11-22T15:04:05.000123Z","n":%d}' % number
+    return Entry("calls:wsp_1", body.ljust(size), b"sealed" if number % 2 else b"")
+
+
+async def made_durable(journal, entries) -> None:
+    loop = asyncio.get_running_loop()
+    waiting = []
+    for each in entries:
+        future = loop.create_future()
+        journal.append(each, future)
+        waiting.append(future)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*waiting)
+
+
+async def everything(journal, ledger) -> list[Entry]:
+    """What the journal holds, moved to the ledger as the sequencer does."""
+    found: list[Entry] = []
+    while (batch := await journal.read(256)).entries:
+        await ledger.append(batch, {})
+        if batch.end is not None:
+            await journal.forget(batch.end)
+        found += batch.entries
+    return found
+
+
+async def test_entries_are_read_back_in_the_order_of_their_appends(journal, house):
+    entries = [entry(number) for number in range(1000)]
+    await made_durable(journal, entries)
+    assert await everything(journal, house.ledger) == entries
+    assert (await journal.read(256)).entries == ()
+
+
+async def test_appends_while_a_write_runs_follow_it(journal, house):
+    async def one_by_one(first: int) -> None:
+        for number in range(first, first + 30):
+            await made_durable(journal, [entry(number)])
+
+    await asyncio.gather(*(one_by_one(first) for first in range(0, 300, 30)))
+    found = await everything(journal, house.ledger)
+    assert sorted(found, key=lambda each: each.body) == sorted(
+        (entry(number) for number in range(300)), key=lambda each: each.body
+    )
+    for first in range(0, 300, 30):
+        mine = [entry(number) for number in range(first, first + 30)]
+        assert [each for each in found if each in mine] == mine
+
+
+async def test_what_nobody_waits_for_is_durable_with_what_follows(journal, house):
+    journal.append(entry(1), None)
+    await made_durable(journal, [entry(2)])
+    assert await everything(journal, house.ledger) == [entry(1), entry(2)]
+
+
+async def test_a_caller_who_gave_up_disturbs_nobody(journal, house):
+    gone = asyncio.get_running_loop().create_future()
+    journal.append(entry(1), gone)
+    gone.cancel()
+    await made_durable(journal, [entry(2)])
+    assert await everything(journal, house.ledger) == [entry(1), entry(2)]
+
+
+async def test_one_read_never_gives_more_than_was_asked_for(journal):
+    await made_durable(journal, [entry(number) for number in range(700)])
+    sizes = [len((await journal.read(300)).entries)]
+    assert 0 < sizes[0] <= 300
+
+
+async def test_closing_makes_the_rest_durable_and_the_next_process_finds_it(house):
+    journal = await house.open()
+    for number in range(50):
+        journal.append(entry(number), None)
+    await journal.close()
+    again = await house.open()
+    assert await everything(again, house.ledger) == [entry(number) for number in range(50)]
+    await again.close()
+
+
+async def test_what_was_sequenced_never_comes_back(house):
+    first = await house.open()
+    await made_durable(first, [entry(1), entry(2)])
+    await everything(first, house.ledger)
+    await made_durable(first, [entry(3)])
+    await first.close()
+    second = await house.open()
+    await made_durable(second, [entry(4)])
+    assert await everything(second, house.ledger) == [entry(3), entry(4)]
+    await second.close()
+
+
+async def test_a_batch_that_was_not_appended_is_read_again(journal, house):
+    await made_durable(journal, [entry(1), entry(2)])
+    batch = await journal.read(256)
+    await journal.rewind(await house.ledger.journal_end())
+    assert (await journal.read(256)).entries == batch.entries
+
+
+async def test_the_same_batch_cannot_be_sequenced_twice(journal, house):
+    await made_durable(journal, [entry(1), entry(2)])
+    batch = await journal.read(256)
+    await house.ledger.append(batch, {})
+    with pytest.raises(Conflict):
+        await house.ledger.append(batch, {})
+    await journal.rewind(await house.ledger.journal_end())
+    assert (await journal.read(256)).entries == ()
+
+
+async def test_a_closed_journal_takes_nothing(house):
+    journal = await house.open()
+    await journal.close()
+    with pytest.raises(LedgerDown):
+        await made_durable(journal, [entry(1)])
+
+
+async def test_segments_come_and_go_and_nothing_is_lost(house):
+    sent: list[Entry] = []
+    found: list[Entry] = []
+    journal = await house.open()
+    for turn in range(30):
+        entries = [entry(turn * 10 + number, 9_000) for number in range(10)]
+        await made_durable(journal, entries)
+        sent += entries
+        if turn % 3 == 2:
+            found += await everything(journal, house.ledger)
+        if turn % 10 == 9:
+            await journal.close()
+            journal = await house.open()
+    found += await everything(journal, house.ledger)
+    await journal.close()
+    assert found == sent
+
+
+async def test_a_lost_database_fails_who_waits_and_is_found_again(postgres_url):
+    house = PostgresHouse(fresh_database(postgres_url))
+    journal = await house.open()
+    await made_durable(journal, [entry(1)])
+    with psycopg.connect(house.url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'gatelodge journal' AND datname = current_database()"
+        )
+    with pytest.raises(LedgerDown):
+        await made_durable(journal, [entry(2)])
+    async with asyncio.timeout(10):
+        while journal.failed:  # noqa: ASYNC110 - the port has no event for it
+            await asyncio.sleep(0.01)
+    await made_durable(journal, [entry(3)])
+    batch = await journal.read(256)
+    assert [each.body for each in batch.entries] == [entry(1).body, entry(3).body]
+    await journal.close()
+    house.sessions.engine.dispose()
+
+
+async def test_rows_of_every_node_are_read_by_the_one_that_sequences(postgres_url):
+    house = PostgresHouse(fresh_database(postgres_url))
+    await house.ledger.open_log("calls:wsp_1", "test/calls:wsp_1")
+    here = await house.open()
+    there = await PostgresJournal.open(house.url, "nod_2")
+    await made_durable(there, [entry(1)])
+    await made_durable(here, [entry(2)])
+    assert await everything(here, house.ledger) == [entry(1), entry(2)]
+    await asyncio.gather(here.close(), there.close())
+    house.sessions.engine.dispose()

@@ -1,0 +1,53 @@
+"""A ledger and its sessions on either engine, for the suites that need a real one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from gatelodge.adapters.ledger import tables
+from gatelodge.adapters.ledger.ledger import SqlLedger
+
+
+class Sessions:
+    """The write and read transactions that the app gives to the ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._lock = Lock()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self._lock, self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self.engine.begin() as connection:
+            yield connection
+
+    def ledger(self) -> SqlLedger:
+        return SqlLedger(self.write, self.read)
+
+
+def sqlite_sessions(path: Path) -> Sessions:
+    """SQLite in a file, made when it is new."""
+    fresh = not path.exists()
+    engine = create_engine(f"sqlite:///{path}", connect_args={"isolation_level": None})
+    event.listen(engine, "begin", lambda each: each.exec_driver_sql("BEGIN"))
+    return _made(Sessions(engine), fresh)
+
+
+def postgres_sessions(url: str, *, fresh: bool = True) -> Sessions:
+    """An empty PostgreSQL database with the tables of the ledger."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    return _made(Sessions(engine), fresh)
+
+
+def _made(sessions: Sessions, fresh: bool) -> Sessions:
+    if fresh:
+        with sessions.write() as connection:
+            tables.create(connection)
+    return sessions
