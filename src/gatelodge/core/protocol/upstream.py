@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
@@ -24,18 +24,21 @@ RESERVED: Final = frozenset(
 )
 """`_meta` keys that end at each hop and are issued anew."""
 
+CHANGED: Final = "notifications/tools/list_changed"
+LISTEN: Final = {"notifications": Raw(b'{"toolsListChanged":true}')}
+"""The params of the modern `subscriptions/listen` that asks for `CHANGED`."""
+
 _encode = msgspec.json.Encoder().encode
-_NONE: Final = Raw()
 
 
 class Message(Struct):
-    """One JSON-RPC message of an upstream. Members that are absent are empty (`bytes(raw)`)."""
+    """One JSON-RPC message of an upstream; what is absent is UNSET."""
 
-    id: int | str | None = None
+    id: int | str | UnsetType | None = UNSET
     method: str = ""
-    params: Raw = _NONE
-    result: Raw = _NONE
-    error: Raw = _NONE
+    params: Raw | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
 
 
 class Fault(Struct):
@@ -43,7 +46,7 @@ class Fault(Struct):
 
     code: int = 0
     message: str = ""
-    data: Raw = _NONE
+    data: Raw = Raw(b"null")
 
 
 _messages = msgspec.json.Decoder(Message)

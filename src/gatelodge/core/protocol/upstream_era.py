@@ -1,13 +1,13 @@
 """Which era an upstream speaks, judged from its answers to `server/discover` and `initialize`.
 
 Recognised modern answers make it modern; anything else a server answered makes it legacy; silence
-on HTTP is an outage and never a verdict (2026-07-28 basic/versioning, transports).
+on HTTP is an outage and never a judgement (2026-07-28 basic/versioning, transports).
 """
 
 from typing import Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from gatelodge.core.protocol.upstream import Message, parse_fault
 from gatelodge.core.protocol.version import (
@@ -52,16 +52,18 @@ class _Versions(Struct):
     supported: list[str]
 
 
-Verdict = Hello | Literal["legacy", "strange"]
+Meeting = Hello | Literal["legacy", "strange"]
 """A modern server's hello; a legacy server; a modern one that shares no revision with us."""
 
 
-def discovered(message: Message | None) -> Verdict:
+def discovered(message: Message | None) -> Meeting:
     """Judge the answer to `server/discover`; None stands for an answer that is not JSON-RPC."""
     if message is None:
         return "legacy"
-    if bytes(message.error):
+    if message.error is not UNSET:
         return _refused(message.error)
+    if message.result is UNSET:
+        return "legacy"
     try:
         said = msgspec.json.decode(message.result, type=_Discovered)
     except (msgspec.MsgspecError, RecursionError):
@@ -71,7 +73,7 @@ def discovered(message: Message | None) -> Verdict:
     return _hello("modern", MODERN, said.capabilities, said.instructions)
 
 
-def _refused(error: Raw) -> Verdict:
+def _refused(error: Raw) -> Meeting:
     fault = parse_fault(error)
     if fault.code not in MODERN_ERRORS:
         return "legacy"

@@ -1,0 +1,146 @@
+"""Connecting to an HTTP upstream: the address is resolved once, judged, and connected to as judged.
+
+The egress guard stands here (identity: confused deputy and SSRF): https unless an admin allowed a
+private address, no address that `core.egress` refuses, and no second look-up between judgement and
+connection.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from gatelodge.core.catalog.server import HttpTransport
+from gatelodge.core.egress import judge
+from gatelodge.core.errors import UpstreamUnreachable
+
+CONNECT_SECONDS = 10.0
+
+_PATH = re.compile(r"/[!-~]*")
+_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FIELD_VALUE = re.compile(r"[\x20-\x7e\x80-\xff\t]*")
+_OURS = frozenset((
+    "host", "content-length", "transfer-encoding", "connection", "content-type", "accept",
+    "expect", "upgrade", "te", "trailer", "accept-encoding", "last-event-id", "keep-alive",
+))  # fmt: skip
+_MEND = "Correct the server's definition."
+
+P = TypeVar("P", bound=asyncio.Protocol)
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """Where to connect and what to ask for there."""
+
+    host: str
+    port: int
+    tls: bool
+    path: str
+    authority: str
+    private: bool
+
+
+def parse_target(transport: HttpTransport) -> Target:
+    """The target of a transport. Raises UpstreamUnreachable when its URL must not be used."""
+    try:
+        parts = urlsplit(transport.url)
+        port = parts.port
+    except ValueError as bad:
+        raise UpstreamUnreachable("The server's URL is malformed.", remedy=_MEND) from bad
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host or not host.isascii():
+        raise UpstreamUnreachable("The server's URL must be https://HOST/PATH.", remedy=_MEND)
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        text = "The server's URL must not hold a name, a password or a fragment."
+        raise UpstreamUnreachable(text, remedy="Put credentials in the server's headers.")
+    tls = parts.scheme == "https"
+    if not tls and not transport.allow_private:
+        text = "The server's URL is http, which is only allowed for private addresses."
+        raise UpstreamUnreachable(text, remedy="Use https, or allow private addresses for it.")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    bracketed = f"[{host}]" if ":" in host else host
+    authority = bracketed if port in (None, 443 if tls else 80) else f"{bracketed}:{port}"
+    if not _PATH.fullmatch(path) or not re.fullmatch(r"[!-~]+", authority):
+        raise UpstreamUnreachable("The server's URL holds illegal characters.", remedy=_MEND)
+    return Target(
+        host=host,
+        port=port or (443 if tls else 80),
+        tls=tls,
+        path=path,
+        authority=authority,
+        private=transport.allow_private,
+    )
+
+
+def head_lines(headers: dict[str, str], resolve: Callable[[str], str]) -> bytes:
+    """The server's own headers as lines, secret references resolved.
+
+    Raises KeyUnreachable for a reference, and UpstreamUnreachable for a header that is malformed or
+    that belongs to this client. No value is ever named.
+    """
+    lines: list[bytes] = []
+    for name, value in headers.items():
+        lower = name.lower()
+        if not _FIELD_NAME.fullmatch(name) or lower in _OURS or lower.startswith("mcp-"):
+            text = f"The server's definition may not set the header {name!r}."
+            raise UpstreamUnreachable(text, remedy=_MEND)
+        secret = resolve(value).strip()
+        if not _FIELD_VALUE.fullmatch(secret):
+            text = f"The value of the server's header {name!r} holds characters that no header may."
+            raise UpstreamUnreachable(text, remedy=_MEND)
+        lines.append(f"{name}: {secret}\r\n".encode("latin-1"))
+    return b"".join(lines)
+
+
+async def connect(target: Target, protocol: Callable[[], P], tls: ssl.SSLContext | None) -> P:
+    """A connection to the first judged address that takes it. Raises UpstreamUnreachable."""
+    loop = asyncio.get_running_loop()
+    last = "did not take the connection in time"
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            for address in await _judged(target):
+                try:
+                    _, made = await loop.create_connection(
+                        protocol,
+                        address,
+                        target.port,
+                        ssl=tls if target.tls else None,
+                        server_hostname=target.host if target.tls else None,
+                    )
+                except ssl.SSLCertVerificationError:
+                    last = "showed a certificate that is not valid for its name"
+                except ssl.SSLError:
+                    last = "failed the TLS handshake"
+                except OSError:
+                    last = "refused the connection"
+                else:
+                    return made
+    except TimeoutError:
+        pass
+    raise UpstreamUnreachable(f"The server {last}.")
+
+
+async def _judged(target: Target) -> list[str]:
+    """The addresses of the host that may be connected to, at least one."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as unknown:
+        raise UpstreamUnreachable("The server's name cannot be resolved.") from unknown
+    refused = ""
+    good: list[str] = []
+    for address in dict.fromkeys(str(entry[4][0]) for entry in found):
+        standing = judge(address)
+        if standing.reach == "global" or (standing.reach == "private" and target.private):
+            good.append(address)
+        else:
+            refused = standing.what
+    if not good:
+        text = f"The server's address is not a public one ({refused or 'none found'})."
+        remedy = "Allow private addresses for this server, if that is meant."
+        raise UpstreamUnreachable(text, remedy=remedy)
+    return good

@@ -1,0 +1,101 @@
+"""Turns of our own on an HTTP upstream: a whole answer to read, and a stream to listen to."""
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import UNSET, Struct
+
+from gatelodge.adapters.upstream.http_client import Fields
+from gatelodge.core.errors import HouseError
+from gatelodge.core.protocol.upstream import Message, parse_message
+
+READING_BYTES = 1024 * 1024
+"""Largest answer to a handshake, largest event of a listening stream."""
+
+
+class Answer(Struct, frozen=True):
+    """A whole answer. From a stream, `body` is the response alone."""
+
+    status: int
+    fields: Fields
+    body: bytes
+
+
+class Reading:
+    """One of our own requests: `done` is its answer. `number` 0 is a notification or a DELETE."""
+
+    endless = False
+
+    def __init__(self, wire: bytes, number: int = 0) -> None:
+        self.wire = wire
+        self.limit = READING_BYTES
+        self.again = False
+        self.place: object | None = None
+        self.done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._number = number
+
+    @property
+    def repeatable(self) -> bool:
+        """Handshakes and notifications may be said twice."""
+        return True
+
+    def whole(self, status: int, fields: Fields, body: bytes) -> None:
+        """Read."""
+        if not self.done.done():
+            self.done.set_result(Answer(status, fields, body))
+
+    def event(self, message: bytes) -> bool:
+        """Read, when the event is the response; what else is on the stream is passed over."""
+        said = parse_message(message)
+        if said is None or said.method or said.id != self._number:
+            return False
+        self.whole(200, {}, message)
+        return True
+
+    def failed(self, fault: HouseError) -> None:
+        """Not read."""
+        if not self.done.done():
+            self.done.set_exception(fault)
+
+
+class Listening:
+    """A long-lived stream: each message goes to `hear`; `ended` is true when it ever began."""
+
+    endless = True
+
+    def __init__(self, wire: bytes, hear: Callable[[Message], None]) -> None:
+        self.wire = wire
+        self.limit = READING_BYTES
+        self.again = False
+        self.place: object | None = None
+        self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._hear = hear
+
+    @property
+    def repeatable(self) -> bool:
+        """Asking to listen twice does no harm."""
+        return True
+
+    def whole(self, status: int, fields: Fields, body: bytes) -> None:
+        """The stream ended, or was refused with an answer that is none."""
+        streamed = fields.get(b"content-type", b"").lower().startswith(b"text/event-stream")
+        self._end(began=status == 200 and streamed and not body)
+
+    def event(self, message: bytes) -> bool:
+        """Hand on what was heard; our subscription's own response ends it."""
+        said = parse_message(message)
+        if said is None:
+            return False
+        if said.method:
+            self._hear(said)
+            return False
+        self._end(began=said.error is UNSET)
+        return True
+
+    def failed(self, fault: HouseError) -> None:  # noqa: ARG002 - a lost stream is opened again
+        """The stream broke."""
+        self._end(began=True)
+
+    def _end(self, *, began: bool) -> None:
+        if not self.ended.done():
+            self.ended.set_result(began)

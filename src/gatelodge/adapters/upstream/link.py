@@ -1,0 +1,293 @@
+"""One server and its wire: met, kept, lost, met again after a pause, until the pool ends it.
+
+| state | requests are | leaves for |
+|---|---|---|
+| starting | held, at most `MOST_HELD` | ready, or waiting when the server cannot be met |
+| ready | sent | starting when meeting anew mends it at once, else waiting |
+| waiting, failed | refused; over HTTP they may also wake it, after the first pause | starting |
+| off | refused | nothing: the pool ended it |
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from gatelodge.adapters.upstream.flight import Break, Flight, Flights, Listener
+from gatelodge.core.errors import (
+    HouseError,
+    LimitReached,
+    UpstreamBrokeProtocol,
+    UpstreamError,
+    UpstreamUnreachable,
+)
+from gatelodge.core.protocol.upstream_era import Hello
+from gatelodge.ports.upstream import Health, Request, State
+
+MOST_HELD = 1024
+LONGEST_PAUSE = 60.0
+HEALTHY_SECONDS = 60.0
+"""A server that stayed this long gets the shortest pause again."""
+FAILURES = 3
+"""After so many failures in a row a server counts as failed."""
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What a wire says of itself; `detail` holds no payload."""
+
+    pid: int | None = None
+    isolation: str = "not isolated"
+    detail: str = ""
+    connections: int = 0
+    children: int = 0
+
+
+class Wire(Protocol):
+    """How a server is spoken to; `wakes` = a request is a reason to try it again."""
+
+    wakes: bool
+
+    @property
+    def kind(self) -> type[Flight]:
+        """What a request in flight is on this wire."""
+        ...
+
+    async def open(self) -> Hello:
+        """Meet the server. Raises UpstreamError or KeyUnreachable."""
+        ...
+
+    async def listen(self) -> None:
+        """Hear of changes while the server is ready; cancelled when it is lost."""
+        ...
+
+    async def let_go(self) -> None:
+        """The server was lost: leave nothing of it running."""
+        ...
+
+    async def shut(self) -> None:
+        """End whatever is open, in order."""
+        ...
+
+    def transmit(self, flight: Flight) -> None:
+        """Write a request."""
+        ...
+
+    def cancel(self, flight: Flight, reason: str) -> None:
+        """Tell the server that nobody waits for it."""
+        ...
+
+    def sweep(self, now: float) -> None:
+        """Look at what is only looked at now and then."""
+        ...
+
+    def told(self) -> Told:
+        """What an admin may know of it."""
+        ...
+
+
+class Link:
+    """The life of one server. `run` is its owner task; all else is called on the same loop."""
+
+    def __init__(
+        self,
+        definition: bytes,
+        wire: "Callable[[Link], Wire]",
+        changed: Callable[[], None],
+        first_pause: float,
+    ) -> None:
+        self.definition = definition
+        self.note = ""
+        self.dead = False
+        self._loop = asyncio.get_running_loop()
+        self._wire = wire(self)
+        self.flights = Flights(self._cancel, self._wire.kind)
+        self._changed = changed
+        self._first_pause = first_pause
+        self._state: State = "starting"
+        self._held: deque[Flight] = deque()
+        self._wake = asyncio.Event()
+        self._met = asyncio.Event()
+        self._lost: asyncio.Future[Break] = self._loop.create_future()
+        self._hello: Hello | None = None
+        self._fault: HouseError | None = None
+        self._until = self._deaf_until = 0.0
+        self._restarts = self._failures = 0
+
+    def begin(self, request: Request, listener: Listener | None) -> Flight:
+        """Send a request, now or when the server is ready; refuse it when it is away."""
+        flight = self.flights.add(request, listener)
+        if self._state == "ready":
+            self._wire.transmit(flight)
+        elif self._state == "starting" or self._woken():
+            self.hold(flight)
+        else:
+            self.flights.fail(flight, self._away())
+        return flight
+
+    def hold(self, flight: Flight) -> None:
+        """Send this flight as soon as the server is ready."""
+        flight.place = None
+        if self._state == "ready":
+            self._wire.transmit(flight)
+        elif self._state != "starting":
+            self.flights.fail(flight, self._away())
+        elif len(self._held) >= MOST_HELD:
+            text = "Too many requests wait for this server to start."
+            self.flights.fail(flight, LimitReached(text, retry_after=1.0))
+        else:
+            self._held.append(flight)
+
+    def broke(self, why: Break) -> None:
+        """The wire lost the server; requests are held or refused from this moment on."""
+        if self._state == "ready":
+            self._fault = why.fault
+            self._to("starting" if why.at_once else "waiting")
+            self._deaf_until = self._until = self._loop.time() + self._first_pause
+            self._lost.set_result(why)
+
+    def changed(self) -> None:
+        """The server's tools may have changed."""
+        self._changed()
+
+    async def run(self) -> None:
+        """Keep the server met for as long as this task lives."""
+        pause = self._first_pause
+        try:
+            while True:
+                began = self._loop.time()
+                why = await self._once()
+                if why.at_once:
+                    continue
+                if self._loop.time() - began > HEALTHY_SECONDS:
+                    pause = self._first_pause
+                await self._rest(why.fault, pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+        finally:
+            await self._wire.shut()
+
+    async def meet(self, seconds: float) -> Hello:
+        """The server's hello, as soon as it was met. Raises why it could not be."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._met.wait()
+        if self._hello is not None and self._state == "ready":
+            return self._hello
+        fault = self._fault
+        if fault is None:
+            raise UpstreamUnreachable("The server could not be started in time.")
+        raise type(fault)(fault.detail, remedy=fault.remedy, retry_after=fault.retry_after)
+
+    def stop(self) -> None:
+        """Nothing more is sent, and whoever waits is told. The pool ends the owner task."""
+        self._to("off")
+        self._held.clear()
+        self.flights.fail_all(_stopped)
+
+    def crashed(self, kind: str) -> None:
+        """The owner task died of something that nobody thought of."""
+        self._fault = UpstreamUnreachable(f"The gate itself failed at this server ({kind}).")
+        self.stop()
+        self.dead = True
+
+    def sweep(self, now: float) -> None:
+        """End what is past its deadline, here and on the wire."""
+        self.flights.sweep(now)
+        self._wire.sweep(now)
+
+    def told(self) -> Told:
+        """What the wire says of itself."""
+        return self._wire.told()
+
+    def health(self) -> Health:
+        """How the server is doing now."""
+        told = self._wire.told()
+        met = self._hello if self._state == "ready" else None
+        fault = "" if met is not None or self._fault is None else self._fault.detail
+        return Health(
+            state="failed" if self.dead else self._state,
+            era="" if met is None else met.era,
+            version="" if met is None else met.version,
+            isolation=told.isolation,
+            pid=told.pid,
+            restarts=self._restarts,
+            detail=" ".join(part for part in (fault, told.detail, self.note) if part),
+        )
+
+    async def _once(self) -> Break:
+        """Meet the server and serve until it is lost; say why it was."""
+        self._to("starting")
+        self._wake.clear()
+        try:
+            self._hello = await self._wire.open()
+        except HouseError as fault:
+            self._failures += 1
+            await self._wire.let_go()
+            return Break(fault)
+        again = self._restarts > 0 or self._failures > 0
+        self._failures = 0
+        self._lost = self._loop.create_future()
+        self._to("ready")
+        held, self._held = self._held, deque()
+        for flight in held:
+            if flight.number in self.flights.open:
+                self.hold(flight)
+        if again:
+            self._changed()  # what it says of itself may differ from what it said before
+        listening = self._loop.create_task(self._wire.listen())
+        try:
+            why = await self._lost
+        finally:
+            listening.cancel()
+            await asyncio.wait((listening,))
+        if not listening.cancelled():
+            listening.result()
+        self._restarts += 1
+        await self._wire.let_go()
+        return why
+
+    async def _rest(self, fault: HouseError, pause: float) -> None:
+        """Refuse for a while; a request may end the rest early where the wire says so."""
+        self._fault = fault
+        now = self._loop.time()
+        self._until, self._deaf_until = now + pause, now + self._first_pause
+        self._to("failed" if self._failures >= FAILURES else "waiting")
+        held, self._held = self._held, deque()
+        for flight in held:
+            self.flights.fail(flight, self._away())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._until):
+                await self._wake.wait()
+
+    def _to(self, state: State) -> None:
+        self._state = state
+        if state == "starting":
+            self._met.clear()
+        else:
+            self._met.set()
+
+    def _woken(self) -> bool:
+        """True when this request ended the rest."""
+        if self._state == "off" or not self._wire.wakes or self._loop.time() < self._deaf_until:
+            return False
+        self._wake.set()
+        self._to("starting")
+        return True
+
+    def _away(self) -> UpstreamError:
+        wait = max(0.1, self._until - self._loop.time())
+        return UpstreamUnreachable("The server is not running now.", retry_after=round(wait, 1))
+
+    def _cancel(self, flight: Flight, reason: str) -> None:
+        if flight in self._held:
+            self._held.remove(flight)
+        else:
+            self._wire.cancel(flight, reason)
+
+
+def _stopped(flight: Flight) -> HouseError:
+    if flight.place is None:
+        return UpstreamUnreachable("The server was stopped.")
+    return UpstreamBrokeProtocol("The server was stopped while the call was running.")

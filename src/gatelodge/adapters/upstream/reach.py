@@ -1,0 +1,108 @@
+"""Whether another uid could run a program, told before it is tried.
+
+A child that dies with "permission denied" before its first word tells an admin nothing. So the
+path is walked first, link by link, by mode bits; what only the kernel knows (ACLs, mount options)
+is left to the kernel.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+_MOST_LINKS = 40
+_READ, _RUN = 4, 1
+
+
+def find_program(name: str, path: str, cwd: str) -> str:
+    """The file that a command's first word means, "" when there is none."""
+    if "/" in name:
+        whole = name if name.startswith("/") else f"{cwd}/{name}"
+        return whole if Path(whole).is_file() else ""
+    for folder in path.split(":"):
+        candidate = f"{folder}/{name}"
+        if folder and os.access(candidate, os.X_OK) and Path(candidate).is_file():
+            return candidate
+    return ""
+
+
+def barred(program: str, path: str, uid: int) -> str:
+    """The first path that keeps `uid` from running `program`, "" when nothing does.
+
+    Follows symbolic links and, for a script, its interpreter, which is where a virtual
+    environment in somebody's home directory usually ends.
+    """
+    seen: set[str] = set()
+    while program and program not in seen:
+        seen.add(program)
+        at = _barred_at(program, uid)
+        if at:
+            return at
+        program = _interpreter(program, path)
+    return ""
+
+
+def _barred_at(program: str, uid: int) -> str:
+    """Walk from the root: each folder must let the uid pass, and the file must let it run."""
+    done: list[str] = []
+    todo = [part for part in program.split("/") if part][::-1]
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == ".":
+            continue
+        if part == "..":
+            done = done[:-1]
+            continue
+        here = "/" + "/".join((*done, part))
+        try:
+            status = os.lstat(here)
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                target = str(Path(here).readlink())
+                done = [] if target.startswith("/") else done
+                todo.extend([piece for piece in target.split("/") if piece][::-1])
+                if links > _MOST_LINKS:
+                    return here
+                continue
+        except OSError:
+            return here
+        need = _RUN if stat.S_ISDIR(status.st_mode) or not _is_script(here) else _READ | _RUN
+        if not _may(status, uid, need):
+            return here
+        done.append(part)
+    return ""
+
+
+def _may(status: os.stat_result, uid: int, need: int) -> bool:
+    """Mode bits for a uid whose only group has the same number."""
+    if status.st_uid == uid:
+        have = status.st_mode >> 6
+    elif status.st_gid == uid:
+        have = status.st_mode >> 3
+    else:
+        have = status.st_mode
+    return have & need == need
+
+
+def _is_script(program: str) -> bool:
+    return _first_line(program).startswith(b"#!")
+
+
+def _interpreter(program: str, path: str) -> str:
+    """The interpreter of a script, "" for anything else; `env NAME` is looked up on the path."""
+    words = _first_line(program).removeprefix(b"#!").split()
+    if not words or not _is_script(program):
+        return ""
+    names = [word.decode(errors="replace") for word in words]
+    if names[0].endswith("/env"):
+        named = [name for name in names[1:] if not name.startswith("-") and "=" not in name]
+        return find_program(named[0], path, "/") if named else ""
+    return names[0]
+
+
+def _first_line(program: str) -> bytes:
+    try:
+        with Path(program).open("rb") as file:
+            return file.readline(512).rstrip()
+    except OSError:
+        return b""
