@@ -25,7 +25,6 @@ from gatelodge.core.policy.compile import (
     compile_grants,
     compile_guardrails,
     compile_rules,
-    principal_class,
 )
 from gatelodge.core.policy.decide import settle, shows, watched
 from gatelodge.core.policy.decision import Decision
@@ -221,15 +220,10 @@ def compile_view(state: State, previous: View | None) -> View:
     }
     rules = _all_rules(state.workspaces, grants.values(), guards, previous)
     tables = Tables(last.memory)
+    for found in rules.values():
+        tables.begin(found, catalog.get(found.workspace, {}))
     access = {
-        ident: tables.access(
-            principal_class(rules[entry.workspace], entry),
-            entry,
-            rules[entry.workspace],
-            catalog.get(entry.workspace, {}),
-        )
-        for ident, entry in people.items()
-        if entry.workspace in rules
+        ident: tables.access(entry) for ident, entry in people.items() if entry.workspace in rules
     }
     people = {ident: entry for ident, entry in people.items() if ident in access}
     return View(

@@ -89,7 +89,7 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
         return 2 if self.destructive else 1
 
 
-class ServerView(Struct, frozen=True, kw_only=True, eq=False):
+class ServerView(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """An approved server and its present tools by original name, in the order of position.
 
     Compared by identity: the same object in two views means that nothing of it changed.
@@ -111,7 +111,7 @@ class ServerView(Struct, frozen=True, kw_only=True, eq=False):
         return self.server.alias
 
 
-class WorkspaceView(Struct, frozen=True, kw_only=True, eq=False):
+class WorkspaceView(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """A workspace as callers meet it: approved servers by alias, all their tools by shown name.
 
     `policy` is the hex SHA-256 of all policy text that holds here; call records cite it.

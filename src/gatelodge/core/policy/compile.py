@@ -18,7 +18,7 @@ Subject = tuple[str, str]
 GrantsByServer = dict[ServerId, tuple[CompiledGrant, ...]]
 
 
-class Guards(Struct, frozen=True, eq=False):
+class Guards(Struct, frozen=True, eq=False, gc=False):
     """The guardrails of a workspace by id: those that bind, and those that only watch.
 
     Compared by identity: the same object in two views means the same guardrails.
@@ -33,7 +33,7 @@ class Guards(Struct, frozen=True, eq=False):
         return self.enforced + self.watching
 
 
-class Rules(Struct, frozen=True, eq=False):
+class Rules(Struct, frozen=True, eq=False, gc=False):
     """What decides in one workspace.
 
     `groups` and `named` are the only groups and principals the rules can tell from others, `reads`

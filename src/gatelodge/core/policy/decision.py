@@ -18,20 +18,20 @@ DenyReason = Literal[
 ]
 
 
-class Allow(Struct, frozen=True, tag="allow"):
+class Allow(Struct, frozen=True, tag="allow", gc=False):
     """The call may be made; `rule` is the grant or policy id that permits it."""
 
     rule: str
 
 
-class Ask(Struct, frozen=True, tag="ask"):
+class Ask(Struct, frozen=True, tag="ask", gc=False):
     """A person has to answer first; `rule` is the guardrail that asks."""
 
     rule: str
     approvers: tuple[str, ...] = ()
 
 
-class Deny(Struct, frozen=True, tag="deny"):
+class Deny(Struct, frozen=True, tag="deny", gc=False):
     """The call may not be made.
 
     `hidden` says that the tool must look as if it did not exist. `text` and `advice` come from the

@@ -31,7 +31,7 @@ _ANYONE = '@id("anyone") permit (principal, action, resource);\n'
 _END = "unexpected end of input"
 
 
-class CompiledGuardrail(Struct, frozen=True, eq=False):
+class CompiledGuardrail(Struct, frozen=True, eq=False, gc=False):
     """A guardrail ready to evaluate; compared by identity.
 
     `policies` holds it beside one permit for all, so that Deny means that it forbids; None when

@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatelodge.core.ids import ServerId
-from gatelodge.core.policy.compile import Guards, Rules, subjects
+from gatelodge.core.ids import ServerId, WorkspaceId
+from gatelodge.core.policy.compile import Guards, Rules, principal_class, subjects
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.policy.evaluate import Outcome, foresee
 from gatelodge.core.policy.grants import NEVER, CompiledGrant
@@ -29,7 +29,7 @@ CHANGED: Final = Deny(
 )
 
 
-class Depends(Struct, frozen=True, eq=False):
+class Depends(Struct, frozen=True, eq=False, gc=False):
     """A cell that depends on time or circumstances.
 
     Some grant of `permits` (by id) must still last; then `fixed` answers, or else `guards` are
@@ -46,7 +46,7 @@ Watch = tuple[CompiledGuardrail, bool]
 """A watching guardrail and whether it would forbid always (else it has to be judged)."""
 
 
-class Fate(Struct, frozen=True, eq=False):
+class Fate(Struct, frozen=True, eq=False, gc=False):
     """What the guardrails mean for one tool and one class of principals, whatever is granted."""
 
     fixed: Deny | None
@@ -54,19 +54,20 @@ class Fate(Struct, frozen=True, eq=False):
     watches: tuple[Watch, ...]
 
 
-class Table(Struct, frozen=True, eq=False):
+class Table(Struct, frozen=True, eq=False, gc=False):
     """The decisions on one server; a tool that is not in `cells` is not granted.
 
     `listed` are the tools to show, None when that depends on the time.
     """
 
     server: ServerView
+    grants: tuple[CompiledGrant, ...]
     cells: dict[str, Cell]
     watches: dict[str, tuple[Watch, ...]]
     listed: tuple[ToolEntry, ...] | None
 
 
-class Access(Struct, frozen=True, eq=False):
+class Access(Struct, frozen=True, eq=False, gc=False):
     """All that a class of principals may do in its workspace; tables in the order of aliases.
 
     The same object in two views means that nothing changed for these principals.
@@ -81,17 +82,21 @@ NO_ACCESS: Final = Access({}, (), ())
 
 
 OutcomeKey = tuple[CompiledGuardrail, Hashable, Hashable]
+Servers = dict[ServerId, ServerView]
+Bearing = tuple[Hashable, ...]
+TablesOfBearing = dict[Hashable, Table]
 
 
-class Memory(Struct, frozen=True, eq=False):
+class Memory(Struct, frozen=True, eq=False, gc=False):
     """What one compilation leaves to the next: only what it used itself."""
 
     outcomes: dict[OutcomeKey, Outcome]
-    tables: dict[Hashable, Table]
+    tables: dict[tuple[Guards, Bearing], TablesOfBearing]
     access: dict[Hashable, Access]
+    inputs: dict[WorkspaceId, tuple[Rules, Servers]]
 
 
-NO_MEMORY: Final = Memory({}, {}, {})
+NO_MEMORY: Final = Memory({}, {}, {}, {})
 
 
 class Tables:
@@ -105,42 +110,48 @@ class Tables:
         self._outcomes = dict(before.outcomes)
         self._rows: dict[Hashable, tuple[Outcome, ...]] = {}
         self._fates: dict[Hashable, tuple[Fate, ...]] = {}
-        self._tables: dict[Hashable, Table] = {}
+        self._tables: dict[tuple[Guards, Bearing], TablesOfBearing] = {}
         self._access: dict[Hashable, Access] = {}
+        self._inputs: dict[WorkspaceId, tuple[Rules, Servers]] = {}
+        self._unchanged: set[WorkspaceId] = set()
+
+    def begin(self, rules: Rules, servers: Servers) -> None:
+        """Take the inputs of a workspace; `servers` in the order of aliases."""
+        self._inputs[rules.workspace] = (rules, servers)
+        last = self._before.inputs.get(rules.workspace)
+        if last is not None and last[0] is rules and list(last[1].items()) == list(servers.items()):
+            self._unchanged.add(rules.workspace)
 
     def memory(self, guards: Collection[CompiledGuardrail]) -> Memory:
         """What was used, and what was found out about `guards`, for the next compilation."""
         outcomes = {key: told for key, told in self._outcomes.items() if key[0] in guards}
-        return Memory(outcomes, self._tables, self._access)
+        return Memory(outcomes, self._tables, self._access, self._inputs)
 
-    def access(
-        self,
-        key: Hashable,
-        principal: PrincipalEntry,
-        rules: Rules,
-        servers: dict[ServerId, ServerView],
-    ) -> Access:
-        """What the principal's class (`key`) may do. `servers` in the order of aliases."""
+    def access(self, principal: PrincipalEntry) -> Access:
+        """What the principal's class may do in its workspace, which was begun before."""
+        rules, servers = self._inputs[principal.workspace]
+        key = principal_class(rules, principal)
         made = self._access.get(key)
         if made is not None:
             return made
-        granted: dict[ServerId, tuple[CompiledGrant, ...]] = {}
-        for subject in subjects(principal):
-            for server, grants in rules.grants.get(subject, {}).items():
-                granted[server] = granted.get(server, ()) + grants
+        made = self._before.access.get(key)
         bearing = tuple(_bearing(guard, principal) for guard in rules.guards.all)
-        tables = tuple(
-            self._table(view, principal, rules.guards, bearing, granted[server])
-            for server, view in servers.items()
-            if server in granted
-        )
-        previous = self._before.access.get(key)
-        if previous is not None and previous.tables == tables:
-            made = previous
-        else:
-            made = Access(
-                {table.server.id: table.cells for table in tables}, tables, _all_listed(tables)
+        if made is None or principal.workspace not in self._unchanged:
+            last = made
+            granted = _granted(rules, principal)
+            tables = tuple(
+                self._table(view, principal, rules.guards, bearing, granted[server])
+                for server, view in servers.items()
+                if server in granted
             )
+            if last is not None and last.tables == tables:
+                made = last
+            else:
+                cells = {table.server.id: table.cells for table in tables}
+                made = Access(cells, tables, _all_listed(tables))
+        kept = self._tables.setdefault((rules.guards, bearing), {})
+        for table in made.tables:
+            kept[table.server, table.grants] = table
         self._access[key] = made
         return made
 
@@ -149,17 +160,15 @@ class Tables:
         view: ServerView,
         principal: PrincipalEntry,
         guards: Guards,
-        bearing: tuple[Hashable, ...],
+        bearing: Bearing,
         grants: tuple[CompiledGrant, ...],
     ) -> Table:
-        grants = tuple(sorted(grants, key=lambda compiled: compiled.grant.id))
-        key = (view, guards, bearing, grants)
-        made = self._tables.get(key)
+        key = (view, grants)
+        made = self._tables.get((guards, bearing), {}).get(key)
         if made is None:
-            made = self._before.tables.get(key)
+            made = self._before.tables.get((guards, bearing), {}).get(key)
         if made is None:
             made = _fill(view, self._fates_of(view, principal, guards, bearing), grants)
-        self._tables[key] = made
         return made
 
     def _fates_of(
@@ -167,7 +176,7 @@ class Tables:
         view: ServerView,
         principal: PrincipalEntry,
         guards: Guards,
-        bearing: tuple[Hashable, ...],
+        bearing: Bearing,
     ) -> tuple[Fate, ...]:
         key = (view, guards, bearing)
         made = self._fates.get(key)
@@ -205,6 +214,22 @@ class Tables:
             outcome = foresee(guard, principal, tool)
             self._outcomes[key] = outcome
         return outcome
+
+
+def _granted(rules: Rules, principal: PrincipalEntry) -> dict[ServerId, tuple[CompiledGrant, ...]]:
+    """The principal's grants on each server, by id."""
+    found: dict[ServerId, tuple[CompiledGrant, ...]] = {}
+    for subject in subjects(principal):
+        for server, grants in rules.grants.get(subject, {}).items():
+            found[server] = found[server] + grants if server in found else grants
+    for server, grants in found.items():
+        if len(grants) > 1:
+            found[server] = tuple(sorted(grants, key=_by_id))
+    return found
+
+
+def _by_id(compiled: CompiledGrant) -> str:
+    return compiled.grant.id
 
 
 def _bearing(guard: CompiledGuardrail, principal: PrincipalEntry) -> Hashable:
@@ -276,7 +301,7 @@ def _fill(view: ServerView, fates: tuple[Fate, ...], grants: tuple[CompiledGrant
         if not hidden:
             listed.append(tool)
             timed = timed or all(permit.until != NEVER for permit in permits)
-    return Table(view, cells, watches, None if timed else tuple(listed))
+    return Table(view, grants, cells, watches, None if timed else tuple(listed))
 
 
 def _cell(permits: tuple[CompiledGrant, ...], fate: Fate) -> Cell:
