@@ -10,7 +10,7 @@ def cited() -> dict[str, list[str]]:
     """Each cited id with the tests that cite it, as `path::test`."""
     found: dict[str, list[str]] = {}
     for m in modules("tests"):
-        for node in ast.walk(m.tree):
+        for node in m.nodes:
             place, marks = _marked(m.path, node)
             for name in (name for mark in marks for name in _names(mark)):
                 found.setdefault(name, []).append(place)

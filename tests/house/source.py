@@ -12,11 +12,11 @@ SRC = ROOT / "src" / "gatelodge"
 
 
 class Module(NamedTuple):
-    """One Python file: its path from the root of the repository, text and tree."""
+    """One Python file: its path from the root of the repository, its text, all its nodes."""
 
     path: str
     text: str
-    tree: ast.Module
+    nodes: tuple[ast.AST, ...]
 
     @property
     def room(self) -> str:
@@ -27,12 +27,19 @@ class Module(NamedTuple):
 @cache
 def modules(*folders: str) -> tuple[Module, ...]:
     """Every Python file below these folders, in the order of their paths."""
-    found = []
-    for folder in folders:
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            text = file.read_text("utf-8")
-            found.append(Module(str(file.relative_to(ROOT)), text, ast.parse(text, str(file))))
-    return tuple(found)
+    files = (file for folder in folders for file in sorted((ROOT / folder).rglob("*.py")))
+    return tuple(_parsed(file) for file in files if "node_modules" not in file.parts)
+
+
+@cache
+def _parsed(file: Path) -> Module:
+    text = file.read_text("utf-8")
+    return read(str(file.relative_to(ROOT)), text)
+
+
+def read(path: str, text: str) -> Module:
+    """The module of this text."""
+    return Module(path, text, tuple(ast.walk(ast.parse(text, path))))
 
 
 def house() -> tuple[Module, ...]:
@@ -57,9 +64,9 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def definitions(tree: ast.AST) -> Iterator[Definition]:
+def definitions(module: Module) -> Iterator[Definition]:
     """Each function and class, also the nested ones."""
-    for node in ast.walk(tree):
+    for node in module.nodes:
         if isinstance(node, Definition):
             yield node
 
@@ -71,9 +78,9 @@ def dotted(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def imports(module: Module) -> Iterator[tuple[int, str]]:
     """Line and full name of all that is imported, lazily or not."""
-    for node in ast.walk(tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.house.source import Module, dotted, house, imports, told
+from tests.house.source import Module, dotted, house, imports, read, told
 
 CALL = "flows/gateway/call.py"
 """The only path to an upstream."""
@@ -39,7 +39,7 @@ def test_only_the_call_flow_reaches_an_upstream():
         f"{m.path}:{node.lineno} touches .begin"
         for m in house()
         if m.room != CALL and not m.room.startswith((*TRANSACTIONS, *OTHER_BEGINNINGS))
-        for node in ast.walk(m.tree)
+        for node in m.nodes
         if _names(node, "begin")
     ]
     assert not faults, told(
@@ -57,7 +57,7 @@ def test_only_the_catalog_asks_an_upstream_for_its_tools():
         f"{m.path}:{node.lineno} touches .observe"
         for m in house()
         if not m.room.startswith(allowed)
-        for node in ast.walk(m.tree)
+        for node in m.nodes
         if _names(node, "observe")
     ]
     assert not faults, told(
@@ -76,12 +76,12 @@ def test_only_the_upstream_room_starts_processes():
             continue
         faults += [
             f"{m.path}:{line} imports {name}"
-            for line, name in imports(m.tree)
+            for line, name in imports(m)
             if name.split(".")[0] in {"subprocess", "multiprocessing", "pty"}
         ]
         faults += [
             f"{m.path}:{node.lineno} {dotted(node.func)}"
-            for node in ast.walk(m.tree)
+            for node in m.nodes
             if isinstance(node, ast.Call) and _last(node.func) in _PROCESS_CALLS
         ]
     assert not faults, told(
@@ -106,8 +106,8 @@ def test_everything_is_caught_in_three_named_files_only():
 @pytest.mark.parametrize(
     ("text", "finds"),
     [
-        ("u.begin(x)", lambda m: [n for n in ast.walk(m.tree) if _names(n, "begin")]),
-        ("f = getattr(u, 'begin')", lambda m: [n for n in ast.walk(m.tree) if _names(n, "begin")]),
+        ("u.begin(x)", lambda m: [n for n in m.nodes if _names(n, "begin")]),
+        ("f = getattr(u, 'begin')", lambda m: [n for n in m.nodes if _names(n, "begin")]),
         ("try: f()\nexcept Exception: pass", lambda m: list(_greedy(m))),
         ("try: f()\nexcept (OSError, BaseException): pass", lambda m: list(_greedy(m))),
         ("try: f()\nexcept: pass", lambda m: list(_greedy(m))),
@@ -115,12 +115,12 @@ def test_everything_is_caught_in_three_named_files_only():
     ],
 )
 def test_a_breach_is_seen(text: str, finds: Callable[[Module], list[object]]):
-    assert finds(Module("src/gatelodge/x.py", text, ast.parse(text)))
+    assert finds(read("src/gatelodge/x.py", text))
 
 
 def test_cleaning_up_and_raising_again_is_no_breach():
     text = "try: f()\nexcept BaseException:\n    g()\n    raise"
-    assert not list(_greedy(Module("src/gatelodge/x.py", text, ast.parse(text))))
+    assert not list(_greedy(read("src/gatelodge/x.py", text)))
 
 
 def _names(node: ast.AST, word: str) -> bool:
@@ -137,7 +137,7 @@ def _last(func: ast.expr) -> str:
 
 def _greedy(m: Module) -> Iterator[int]:
     everything = {"Exception", "BaseException"}
-    for node in ast.walk(m.tree):
+    for node in m.nodes:
         if isinstance(node, ast.ExceptHandler):
             caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
             wide = any(c is None or _last(c) in everything for c in caught)

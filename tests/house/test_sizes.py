@@ -40,7 +40,7 @@ def test_no_function_is_longer_than_a_screen():
     faults = [
         f"{m.path}:{f.lineno} {f.name}: {lines} lines, at most {FUNCTION_LINES}"
         for m in modules("src", "tests", "bench", "docs")
-        for f in definitions(m.tree)
+        for f in definitions(m)
         if isinstance(f, Function)
         and (lines := (f.end_lineno or 0) - f.lineno + 1) > FUNCTION_LINES
     ]
@@ -52,7 +52,7 @@ def test_no_function_takes_more_than_six_parameters():
         f"{m.path}:{f.lineno} {f.name}: {count} parameters, at most {PARAMETERS}"
         for m in modules("src")
         if not m.room.startswith("cli/")  # click hands each option over as a parameter
-        for f in definitions(m.tree)
+        for f in definitions(m)
         if isinstance(f, Function) and (count := _parameters(f)) > PARAMETERS
     ]
     assert not faults, told(
@@ -64,7 +64,7 @@ def test_no_block_is_nested_deeper_than_four():
     faults = [
         f"{m.path}:{f.lineno} {f.name}: nested {depth} deep, at most {NESTING}"
         for m in modules("src", "tests")
-        for f in definitions(m.tree)
+        for f in definitions(m)
         if isinstance(f, Function) and (depth := _depth(f.body)) > NESTING
     ]
     assert not faults, told(

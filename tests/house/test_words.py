@@ -44,7 +44,7 @@ def test_names_say_what_a_thing_is():
     faults = []
     for m in house():
         named = [(m.path, PurePath(m.path).stem)]
-        named += [(f"{m.path}:{d.lineno}", d.name) for d in definitions(m.tree)]
+        named += [(f"{m.path}:{d.lineno}", d.name) for d in definitions(m)]
         for place, name in named:
             words = set(_words(name)) if name not in GIVEN else set()
             faults += [f"{place} {name}: '{word}' says nothing" for word in words & EMPTY]
@@ -63,12 +63,12 @@ def test_clocks_and_chance_come_in_through_ports():
             continue
         faults += [
             f"{m.path}:{line} imports {name}"
-            for line, name in imports(m.tree)
+            for line, name in imports(m)
             if name.split(".")[0] in CLOCKS
         ]
         faults += [
             f"{m.path}:{node.lineno} {dotted(node)}"
-            for node in ast.walk(m.tree)
+            for node in m.nodes
             if isinstance(node, ast.Attribute)
             and node.attr in CLOCK_CALLS
             and dotted(node.value).split(".")[-1] in {"datetime", "date", "os"}
