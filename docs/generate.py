@@ -198,6 +198,7 @@ def _plain(hint: Any) -> str:
 def _choices(name: str) -> list[tuple[tuple[str, ...], str]]:
     table = {
         "call.outcome": (leaves.Outcome, "outcome"),
+        "call.late": (leaves.Outcome, "outcome"),
         "call.unresolved": (leaves.UnresolvedReason, "reason"),
         "request.refused": (leaves.RefusedReason, "reason"),
     }
