@@ -9,7 +9,7 @@ an answer was seen, and then once; a connection that was idle for long is not us
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -92,8 +92,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready to carry turns."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
 
     def take(self, turn: Turn) -> None:
         """Write a turn; this connection is its place until it ends."""

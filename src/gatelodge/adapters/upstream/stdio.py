@@ -145,13 +145,11 @@ class StdioWire:
     def told(self) -> Told:
         """The process, and how far it is kept apart."""
         child = self._child
-        parts = [self._last] if self._last else []
-        if self._garbage:
-            parts.append(f"{self._garbage} lines of its output were not MCP.")
+        garbage = f"{self._garbage} lines of its output were not MCP." if self._garbage else ""
         return Told(
             pid=None if child is None else child.pid,
             isolation=f"own uid {self._place.uid}" if self._place.uid else "not isolated",
-            detail=" ".join(parts),
+            detail=garbage,
             children=int(child is not None),
         )
 
