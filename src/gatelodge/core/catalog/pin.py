@@ -1,10 +1,10 @@
 """The pin of a tool's definition: one digest for what was approved, and how to see a drift.
 
 The digest is the SHA-256 of the RFC 8785 form, extended where that RFC refuses, so that every
-JSON text has exactly one form and no difference can hide: integers are written with all their
-digits, numbers too large for a double keep their text, a lone surrogate is written as UTF-8
-would, and a member that stands twice is written twice, in the order sent. For texts that RFC 8785
-accepts the form is the RFC's own (a property test compares both).
+JSON text has exactly one form and no difference but a number's beyond a double's precision can
+hide: integers are written with all their digits, numbers too large for a double keep their text,
+a lone surrogate is written as UTF-8 would, and a member that stands twice is written twice, in the
+order sent. For texts that RFC 8785 accepts the form is the RFC's own (a property test compares).
 """
 
 import json

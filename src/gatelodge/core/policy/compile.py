@@ -120,7 +120,7 @@ def compile_rules(
         text,
         sha256(f"{text}\n// watching\n{watching}".encode("utf-8", "surrogatepass")).hexdigest(),
         tuple(
-            f"The guardrail {guard.id} does not parse."
+            f"The guardrail {guard.id} is not one Cedar forbid."
             for guard in guards.all
             if guard.policies is None
         ),

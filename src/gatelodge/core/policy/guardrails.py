@@ -35,7 +35,7 @@ class CompiledGuardrail(Struct, frozen=True, eq=False, gc=False):
     """A guardrail ready to evaluate; compared by identity.
 
     `policies` holds it beside one permit for all, so that Deny means that it forbids; None when
-    its text no longer parses, and then nothing it could have guarded is allowed. `named` are the
+    its text is not one forbid, and then `text` forbids everything. `named` are the
     entities its text names (type, id), `reads` the attributes it asks for: together they bound
     what it can tell apart.
     """
@@ -84,12 +84,14 @@ def compile_guardrail(guardrail: Guardrail) -> CompiledGuardrail:
     text = f'@id("{rule}")\n{guardrail.text.strip()}'
     failing = Deny("policy_error", rule, f"The guardrail {rule} cannot be evaluated.")
     try:
-        policies = cedarpy.PolicySet.from_str(_ANYONE + text)
         policy = _only_policy(text)
+        policies = cedarpy.PolicySet.from_str(_ANYONE + text)
     except (ValueError, Invalid):
-        nothing = Deny("policy_error", rule)
+        policy = None
+    if policy is None or policy.effect != "forbid":
+        shut = f'@id("{rule}")\nforbid (principal, action, resource);'
         return CompiledGuardrail(
-            guardrail, text, None, nothing, nothing, failing, frozenset(), frozenset()
+            guardrail, shut, None, failing, failing, failing, frozenset(), frozenset()
         )
     reason = policy.annotations.get("reason", "")
     advice = policy.annotations.get("advice", "")

@@ -1,0 +1,72 @@
+from hashlib import sha256
+
+import pytest
+
+from gatelodge.core.catalog.pin import Drift, canonical, definition_digest, drift
+from gatelodge.core.errors import Invalid
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ('{"b":1,"a":[true,null,"x"]}', b'{"a":[true,null,"x"],"b":1}'),
+        ('{ "n" : 1.0e3 }', b'{"n":1000}'),
+        ("-0", b"0"),
+        ("-0.0", b"0"),
+        ("1e21", b"1e+21"),
+        ("9007199254740993", b"9007199254740993"),
+        ("123456789012345678901234567890", b"123456789012345678901234567890"),
+        ("1E400", b"1e400"),
+        ('{"a":1,"a":2}', b'{"a":1,"a":2}'),
+        ('"\\ud800"', b'"\xed\xa0\x80"'),
+        ('"\\u00e9\\u001f\\n\\u007f"', b'"\xc3\xa9\\u001f\\n\x7f"'),
+        ('{"\\ufb33":1,"\\ud83d\\ude00":2}', '{"\U0001f600":2,"\ufb33":1}'.encode()),
+        ("[]", b"[]"),
+        ("{}", b"{}"),
+    ],
+)
+def test_a_json_text_has_one_form(text, form):
+    assert canonical(text) == form
+    assert canonical(text.encode()) == form
+    assert definition_digest(text) == sha256(form).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("9007199254740993", "9007199254740992"),
+        ("1e400", "2e400"),
+        ("1e400", "-1e400"),
+        ('{"a":1,"a":2}', '{"a":3,"a":2}'),
+        ('"1"', "1"),
+        ('"\\ud800"', '"\\ud801"'),
+        ('{"a":[]}', '{"a":{}}'),
+    ],
+)
+def test_a_difference_that_another_form_would_hide_changes_the_digest(pair):
+    first, second = pair
+    assert definition_digest(first) != definition_digest(second)
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN", "Infinity", "{'a':1}", b"\xff", "[1,]", "1 2"])
+def test_what_is_not_json_is_refused(text):
+    with pytest.raises(Invalid):
+        definition_digest(text)
+
+
+@pytest.mark.parametrize("depth", [101, 100_000])
+def test_an_endless_nest_is_refused(depth):
+    with pytest.raises(Invalid):
+        definition_digest("[" * depth + "]" * depth)
+
+
+def test_a_reviewable_nest_is_taken():
+    assert canonical("[" * 99 + "]" * 99) == b"[" * 99 + b"]" * 99
+
+
+def test_drift_tells_what_is_new_different_and_gone():
+    approved = {"a": "1", "b": "2", "c": "3"}
+    observed = {"b": "2", "c": "4", "d": "5"}
+    assert drift(approved, observed) == Drift(added=("d",), changed=("c",), removed=("a",))
+    assert drift(approved, observed)
+    assert not drift(approved, dict(approved))
