@@ -22,6 +22,7 @@ GovKind = Literal[
     "agent.suspended",
     "agent.resumed",
     "agent.left",
+    "agent.owner",
     "group.created",
     "group.removed",
     "group.joined",

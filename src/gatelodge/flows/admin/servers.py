@@ -1,0 +1,216 @@
+"""Servers: proposed, approved, disabled, removed. Nothing is reached or started before approval."""
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from urllib.parse import SplitResult, urlsplit
+
+import rfc8785
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gatelodge.core.catalog.naming import is_alias
+from gatelodge.core.catalog.server import EraWish, Server, StdioTransport, Tool, Transport
+from gatelodge.core.errors import Conflict, Invalid
+from gatelodge.core.ids import GrantId, ServerId, WorkspaceId
+from gatelodge.core.policy.rules import Grant
+from gatelodge.flows.act import Act, a_line
+from gatelodge.ports.store import Tx
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_OURS = re.compile(
+    r"host|content-(length|type|encoding)|transfer-encoding|connection|upgrade|te|trailer"
+    r"|accept|expect|mcp-.*|proxy-.*",
+    re.IGNORECASE,
+)
+"""Headers that the gate writes itself for each request."""
+
+
+class Proposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a server is reached. The words of an admin: whatever runs is built from these alone."""
+
+    transport: Transport
+    era: EraWish = "auto"
+    tags: tuple[str, ...] = ()
+
+
+class Removed(Struct, frozen=True):
+    """A server that is no more, and the grants that went with it."""
+
+    server: Server
+    grants: tuple[GrantId, ...]
+
+
+def listed(tx: Tx, workspace: WorkspaceId) -> list[Server]:
+    """All servers, oldest first."""
+    return tx.find(Server, workspace=workspace)
+
+
+def register(act: Act, workspace: WorkspaceId, alias: str, proposal: Proposal) -> Server:
+    """Propose a server under an alias that it keeps for good.
+
+    Raises Invalid (a word of the proposal), Conflict (the alias is taken).
+    """
+    if not is_alias(alias):
+        raise Invalid(
+            "a server's alias is a lower-case letter and up to 15 letters, digits and hyphens",
+            remedy="It becomes the first part of each tool's name, such as git__status.",
+        )
+    if act.tx.find(Server, workspace=workspace, alias=alias):
+        raise Conflict(
+            f"there is a server {alias!r} already",
+            remedy="Choose another alias, or remove that server first.",
+        )
+    server = Server(
+        id=ServerId(act.ids.new("srv")),
+        workspace=workspace,
+        alias=alias,
+        transport=_checked(proposal.transport),
+        era=proposal.era,
+        tags=_tags(proposal.tags),
+        created_at=act.at,
+    )
+    return _proposed(act, server)
+
+
+def revise(act: Act, workspace: WorkspaceId, server: ServerId, proposal: Proposal) -> Server:
+    """Change how a server is reached; it has to be approved again before anything is reached.
+
+    Its tools and grants stay. Raises NotFound, Invalid.
+    """
+    row = act.the(Server, workspace=workspace, id=server)
+    changed = replace(
+        row,
+        transport=_checked(proposal.transport),
+        era=proposal.era,
+        tags=_tags(proposal.tags),
+    )
+    return row if changed == row else _proposed(act, replace(changed, status="proposed"))
+
+
+def approve(act: Act, workspace: WorkspaceId, server: ServerId) -> Server:
+    """Let the gate reach (or start) the server as it stands now. Raises NotFound."""
+    row = act.the(Server, workspace=workspace, id=server)
+    if row.status == "approved":
+        return row
+    changed = replace(row, status="approved")
+    act.tx.put(changed)
+    act.record(
+        "server.approved", workspace, server=server, transport_sha256=fingerprint(row.transport)
+    )
+    return changed
+
+
+def disable(act: Act, workspace: WorkspaceId, server: ServerId) -> Server:
+    """Stop the server; its tools and grants stay for a later approval. Raises NotFound."""
+    row = act.the(Server, workspace=workspace, id=server)
+    if row.status == "disabled":
+        return row
+    changed = replace(row, status="disabled")
+    act.tx.put(changed)
+    act.record("server.disabled", workspace, server=server)
+    return changed
+
+
+def remove(act: Act, workspace: WorkspaceId, server: ServerId) -> Removed:
+    """Remove a server with its tools and the grants on it. Raises NotFound."""
+    row = act.the(Server, workspace=workspace, id=server)
+    grants = act.tx.find(Grant, workspace=workspace, server=server)
+    for grant in grants:
+        act.tx.remove(grant)
+        act.record("grant.revoked", workspace, grant=grant.id)
+    for tool in act.tx.find(Tool, workspace=workspace, server=server):
+        act.tx.remove(tool)
+    act.tx.remove(row)
+    act.record("server.removed", workspace, server=server)
+    return Removed(row, tuple(grant.id for grant in grants))
+
+
+def fingerprint(transport: Transport) -> str:
+    """Hex SHA-256 of what an approval covers, so that the log can prove which form was approved.
+
+    Left out is whatever may hold a secret: values of variables and headers, a URL's query.
+    """
+    words: dict[str, object]
+    if isinstance(transport, StdioTransport):
+        words = {
+            "command": list(transport.command),
+            "cwd": transport.cwd,
+            "env": sorted(transport.env),
+            "run_as": transport.run_as,
+        }
+    else:
+        words = {
+            "allow_private": transport.allow_private,
+            "headers": sorted(name.lower() for name in transport.headers),
+            "url": urlsplit(transport.url)._replace(query="").geturl(),
+        }
+    return sha256(rfc8785.dumps(words)).hexdigest()  # type: ignore[arg-type]
+
+
+def _proposed(act: Act, server: Server) -> Server:
+    act.tx.put(server)
+    act.record(
+        "server.registered",
+        server.workspace,
+        server=server.id,
+        alias=server.alias,
+        tags=list(server.tags),
+        transport_sha256=fingerprint(server.transport),
+    )
+    return server
+
+
+def _checked(transport: Transport) -> Transport:
+    if isinstance(transport, StdioTransport):
+        if not transport.command or not transport.command[0]:
+            raise Invalid("command: a program has to be named")
+        _pairs("env", transport.env, _ENV_NAME)
+        if any("\0" in word for word in (*transport.command, transport.cwd)):
+            raise Invalid("command: a word holds a NUL character")
+        if transport.cwd and not transport.cwd.startswith("/"):
+            raise Invalid("cwd: not an absolute path")
+        return transport
+    _check_url(_split(transport.url), private=transport.allow_private)
+    _pairs("headers", transport.headers, _HEADER_NAME)
+    ours = [name for name in transport.headers if _OURS.fullmatch(name)]
+    if ours:
+        raise Invalid(f"headers: the gate writes {ours[0]!r} itself")
+    return transport
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises on what is no port
+    except ValueError:
+        raise Invalid("url: not a URL") from None
+    if not url.isprintable() or any(letter.isspace() for letter in url) or not parts.hostname:
+        raise Invalid("url: not a URL with a host")
+    return parts
+
+
+def _check_url(parts: SplitResult, *, private: bool) -> None:
+    if parts.scheme not in ("http", "https") or (parts.scheme == "http" and not private):
+        raise Invalid(
+            "url: only https is reached",
+            remedy="Set allow_private for a server on this machine or an own network.",
+        )
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise Invalid(
+            "url: holds a credential or a fragment",
+            remedy="Send credentials as a header, by reference: file:/path or env:NAME.",
+        )
+
+
+def _pairs(what: str, pairs: Mapping[str, str], names: re.Pattern[str]) -> None:
+    for name, value in pairs.items():
+        if names.fullmatch(name) is None:
+            raise Invalid(f"{what}: not a name that can be used: {name[:40]!r}")
+        if any(letter in value for letter in "\0\r\n"):
+            raise Invalid(f"{what}: the value of {name} holds a line break or a NUL character")
+
+
+def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({a_line("a tag", tag, 40) for tag in tags}))

@@ -1,0 +1,69 @@
+"""Workspaces: the first one with its owner and their token, and further ones."""
+
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gatelodge.core.errors import Conflict, Forbidden, Invalid
+from gatelodge.core.ids import PrincipalId, WorkspaceId
+from gatelodge.core.people import Credential, Member, Workspace
+from gatelodge.flows.act import OPERATORS, Act, a_line
+from gatelodge.flows.admin import members
+from gatelodge.flows.identity import keys, tokens
+from gatelodge.ports.world import Peppers
+
+FIRST = "main"
+
+_SLUG = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+class Founded(Struct, frozen=True):
+    """A new workspace, its owner, and the owner's token, which is shown once."""
+
+    workspace: Workspace
+    owner: Member
+    credential: Credential
+    token: str
+
+
+def start(
+    act: Act, peppers: Peppers, fingerprints: Mapping[str, str], owner: members.Newcomer
+) -> Founded:
+    """Enrol the house's keys and found the workspace `main`: the first start of a new database.
+
+    Raises Conflict when there is a workspace already.
+    """
+    if act.tx.find(Workspace):
+        raise Conflict("this house has been started before")
+    keys.enrol(act, fingerprints)
+    return create(act, peppers, FIRST, "Main", owner)
+
+
+def create(act: Act, peppers: Peppers, slug: str, name: str, owner: members.Newcomer) -> Founded:
+    """Found a workspace with its first owner; only an operator may.
+
+    Raises Invalid, Conflict (the slug is taken), Forbidden.
+    """
+    if act.by not in OPERATORS:
+        raise Forbidden(
+            "a workspace is founded on the gate's own machine",
+            remedy="Run `gatelodge workspace create` there.",
+        )
+    if _SLUG.fullmatch(slug) is None:
+        raise Invalid(
+            "a workspace's slug is a lower-case letter and up to 31 letters, digits and hyphens"
+        )
+    if act.tx.find(Workspace, slug=slug):
+        raise Conflict(f"there is a workspace {slug!r} already", remedy="Choose another slug.")
+    workspace = Workspace(
+        id=WorkspaceId(act.ids.new("wsp")),
+        slug=slug,
+        name=a_line("a workspace's name", name),
+        created_at=act.at,
+    )
+    act.tx.put(workspace)
+    act.record("workspace.created", workspace.id, workspace=workspace.id, slug=slug)
+    member = members.add(act, workspace.id, owner, "owner")
+    issued = tokens.issue(act, peppers, workspace.id, PrincipalId(member.id), "first token")
+    return Founded(workspace, member, issued.credential, issued.token)

@@ -1,0 +1,49 @@
+"""What ends with a principal: credentials, places in groups, grants of their own."""
+
+from msgspec import Struct
+
+from gatelodge.core.ids import CredentialId, GrantId, GroupId, PrincipalId, WorkspaceId
+from gatelodge.core.people import GroupMember
+from gatelodge.core.policy.rules import Grant
+from gatelodge.flows.act import Act
+from gatelodge.flows.identity import tokens
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """What ended, by id."""
+
+    credentials: tuple[CredentialId, ...] = ()
+    groups: tuple[GroupId, ...] = ()
+    grants: tuple[GrantId, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All of it in one row, for a receipt."""
+        return (*self.credentials, *self.groups, *self.grants)
+
+
+def end_all(act: Act, workspace: WorkspaceId, principal: PrincipalId) -> Ended:
+    """Revoke every credential, part from every group, revoke the principal's own grants.
+
+    Grants to groups and to everyone stay: they are not the principal's. One leaf for each.
+    """
+    credentials = tokens.of(act.tx, workspace, principal)
+    for credential in credentials:
+        tokens.end(act, credential)
+    places = act.tx.find(GroupMember, workspace=workspace, principal=principal)
+    for place in places:
+        act.tx.remove(place)
+        act.record("group.parted", workspace, group=place.group, principal=principal)
+    own = [
+        grant
+        for grant in act.tx.find(Grant, workspace=workspace, grantee=principal)
+        if grant.grantee_kind in ("member", "agent")
+    ]
+    for grant in own:
+        act.tx.remove(grant)
+        act.record("grant.revoked", workspace, grant=grant.id)
+    return Ended(
+        credentials=tuple(each.id for each in credentials),
+        groups=tuple(place.group for place in places),
+        grants=tuple(grant.id for grant in own),
+    )

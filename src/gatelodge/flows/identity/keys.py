@@ -1,0 +1,35 @@
+"""Which keys this house was made with, as the gov log tells it."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from gatelodge.flows.act import Act
+
+
+class _Enrolled(msgspec.Struct):
+    keys: dict[str, str]
+
+
+class _Leaf(msgspec.Struct):
+    t: str
+    subject: msgspec.Raw
+
+
+_leaf = msgspec.json.Decoder(_Leaf)
+_enrolled = msgspec.json.Decoder(_Enrolled)
+
+
+def enrol(act: Act, fingerprints: Mapping[str, str]) -> None:
+    """Record keys by name and fingerprint: at the first start, and whenever one is added."""
+    act.record("key.enrolled", "", keys=dict(fingerprints))
+
+
+def enrolled(leaves: Iterable[bytes]) -> dict[str, str]:
+    """The fingerprints that these leaves enrolled, the newest of each name."""
+    found: dict[str, str] = {}
+    for body in leaves:
+        leaf = _leaf.decode(body)
+        if leaf.t == "key.enrolled":
+            found.update(_enrolled.decode(leaf.subject).keys)
+    return found
