@@ -1,1 +1,22 @@
 """The one place that names concrete parts: builds, wires, closes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gatelodge.config.schema import Settings
+
+if TYPE_CHECKING:
+    from gatelodge.app.hand_over import AsgiApp
+
+
+@asynccontextmanager
+async def offline(settings: Settings) -> "AsyncIterator[AsgiApp]":
+    """The admin API over a data directory on which no node runs; who holds it is the operator.
+
+    Raises what is wrong with the directory, each with its remedy.
+    """
+    from gatelodge.app.idle import opened
+
+    async with opened(settings) as app:
+        yield app

@@ -1,8 +1,15 @@
 """`gatelodge up`: one command, no other service; Ctrl-C ends it in order."""
 
-import click
+from typing import TYPE_CHECKING
 
+import click
+import msgspec
+
+import gatelodge
 from gatelodge.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from gatelodge.app.announce import Ready
 
 
 @click.command()
@@ -23,15 +30,80 @@ def up(
 
     from gatelodge.app.run import run
 
-    terminal.json = terminal.json or as_json
     settings = terminal.loaded.settings
     listen = settings.listen
     if port is not None:
         listen = replace(listen, port=port)
     if host is not None:
         listen = replace(listen, host=host)
-    run(replace(settings, listen=listen), demo=demo, tell=_teller(terminal))
+    voice = Machine() if as_json or terminal.json else Person()
+    run(replace(settings, listen=listen), voice, demo=demo)
 
 
-def _teller(terminal: Terminal):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    return terminal
+class Person:
+    """Tells a person at a terminal."""
+
+    def ready(self, ready: "Ready") -> None:
+        """Print where the gate is, and how a client reaches it."""
+        click.echo(f"gatelodge {gatelodge.__version__}, ready in {ready.seconds:.1f} s")
+        click.echo(f"  data      {ready.directory}")
+        click.echo(f"  endpoint  {ready.endpoint}")
+        if ready.token:
+            click.echo(f"  owner     {ready.token}")
+            click.echo("            this token is shown once; it administers and may call tools")
+            click.echo(snippets(ready.endpoint))
+        click.echo("Ctrl-C stops it. Commands talk to it: gatelodge --help", nl=True)
+
+    def step(self, text: str) -> None:
+        """Print a remark."""
+        click.echo(text)
+
+    def stopping(self) -> None:
+        """Say that running calls are finishing."""
+        click.echo("stopping: running calls finish first")
+
+    def stopped(self) -> None:
+        """Say that all is closed."""
+        click.echo("stopped; every record is closed")
+
+
+class Machine:
+    """Tells a program, one JSON object a line."""
+
+    def ready(self, ready: "Ready") -> None:
+        """The event `ready`."""
+        told = {
+            "address": ready.address,
+            "endpoint": ready.endpoint,
+            "data_dir": ready.directory,
+            "token": ready.token,
+            "seconds": round(ready.seconds, 3),
+        }
+        self._tell("ready", **told)
+
+    def step(self, text: str) -> None:
+        """The event `step`."""
+        self._tell("step", text=text)
+
+    def stopping(self) -> None:
+        """The event `stopping`."""
+        self._tell("stopping")
+
+    def stopped(self) -> None:
+        """The event `stopped`."""
+        self._tell("stopped")
+
+    def _tell(self, event: str, **fields: object) -> None:
+        click.echo(msgspec.json.encode({"event": event, **fields}).decode())
+
+
+def snippets(endpoint: str) -> str:
+    """How common clients are pointed at the endpoint; the token comes from the environment."""
+    return f"""
+Connect a client (export GATELODGE_TOKEN=<a member's token> first):
+  Claude Code  claude mcp add --transport http gatelodge {endpoint} \\
+                 --header "Authorization: Bearer $GATELODGE_TOKEN"
+  Codex        codex mcp add gatelodge --url {endpoint} --bearer-token-env-var GATELODGE_TOKEN
+  VS Code      {{"servers": {{"gatelodge": {{"type": "http", "url": "{endpoint}",
+                 "headers": {{"Authorization": "Bearer ${{env:GATELODGE_TOKEN}}"}}}}}}}}
+"""

@@ -9,6 +9,8 @@ decision 0007 (guarantee revoke:under-a-second).
 import asyncio
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from gatelodge.core.access.effects import effects
 from gatelodge.core.errors import StoreDown, Unavailable
 from gatelodge.core.state import State
@@ -21,6 +23,14 @@ REAP_SECONDS = 0.05
 """How often the lease and the streams are looked at."""
 BEAT_SECONDS = 1.0
 """How often a node says that it is there."""
+
+
+class Following(Struct, frozen=True, kw_only=True):
+    """How a node follows: its id (fresh at each start) and its pace."""
+
+    node: str
+    poll_seconds: float
+    lease_seconds: float
 
 
 class Follower:
@@ -36,16 +46,15 @@ class Follower:
         nodes: Nodes,
         clock: Clock,
         inflight: InFlight,
-        seen: NodeSeen,
-        poll_seconds: float,
+        following: "Following",
     ) -> None:
         self._store = store
         self._nodes = nodes
         self._clock = clock
         self._inflight = inflight
-        self._seen = seen
-        self._poll_seconds = poll_seconds
-        self._lease = seen.lease_ms / 1000
+        self._node = following.node
+        self._poll_seconds = following.poll_seconds
+        self._lease = following.lease_seconds
         self._state: State | None = None
         self._listeners: list[Callable[[View], None]] = []
         self._stale = False
@@ -154,11 +163,11 @@ class Follower:
         calls, streams = self._cut
         await self._nodes.acknowledge(
             NodeSeen(
-                node=self._seen.node,
-                boot=self._seen.boot,
+                node=self._node,
+                boot=self._node,
                 applied=self._state.gov,
                 seen_at=self._clock.now(),
-                lease_ms=self._seen.lease_ms,
+                lease_ms=int(self._lease * 1000),
                 cut_streams=streams,
                 cut_calls=calls,
             )

@@ -15,6 +15,7 @@ from gatelodge.core.protocol.envelope import (
 from gatelodge.core.protocol.era import check_modern, client_era, client_text
 from gatelodge.core.protocol.session import CONTEXT, Session, read_session
 from gatelodge.core.protocol.version import MODERN, UNSAID
+from gatelodge.core.records.origin import calls_log
 from gatelodge.core.view_entry import CredentialEntry
 from gatelodge.flows.audit.recorder import Caller
 from gatelodge.flows.identity.authenticate import authenticate
@@ -58,7 +59,7 @@ def let_in(gate: Gate, visit: Visit) -> None:
     view = gate.follower.view
     workspace = view.workspaces.get(route.workspace)
     if workspace is not None:
-        visit.log = f"calls:{workspace.id}"
+        visit.log = calls_log(workspace.id)
     if request.repeated:
         name = request.repeated.decode("latin-1")
         raise turn_away(400, f"header {name} stands twice", "duplicate_header", HEADER_MISMATCH)

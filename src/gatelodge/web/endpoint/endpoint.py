@@ -17,13 +17,14 @@ from gatelodge.core.protocol.envelope import (
     Response,
     error_body,
 )
+from gatelodge.core.records.origin import DOOR
 from gatelodge.flows.audit.recorder import Refusal
 from gatelodge.web.endpoint.admit import let_in, read_body, session_of
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
 from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest
 from gatelodge.web.endpoint.listen import legacy_stream
 from gatelodge.web.endpoint.methods import LEGACY_METHODS, MODERN_METHODS, unknown
-from gatelodge.web.endpoint.visit import DOOR, Visit
+from gatelodge.web.endpoint.visit import Visit
 
 log = logging.getLogger(__name__)
 

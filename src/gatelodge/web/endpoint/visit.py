@@ -2,15 +2,13 @@
 
 from gatelodge.core.protocol.envelope import Era, Message
 from gatelodge.core.protocol.session import Session
+from gatelodge.core.records.origin import DOOR
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, WorkspaceView
 from gatelodge.flows.audit.recorder import Caller
 from gatelodge.web.endpoint.answer import Answer
 from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest
 from gatelodge.web.endpoint.route import Route
-
-DOOR = "door"
-"""The log of requests that reach no workspace."""
 
 
 class Visit:

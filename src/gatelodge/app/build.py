@@ -1,0 +1,164 @@
+"""Builds the house from its settings: the one place that names concrete parts.
+
+The order is the order of trust: the directory's lock, the schema, the keys that belong to it, the
+logs checked against what was signed, and only then anything that serves.
+"""
+
+import asyncio
+from pathlib import Path
+
+from msgspec import Struct
+
+from gatelodge.adapters.journal.file import FileJournal
+from gatelodge.adapters.journal.postgres import PostgresJournal
+from gatelodge.adapters.keys.disk import DiskKeys
+from gatelodge.adapters.keys.peppers import HmacPeppers
+from gatelodge.adapters.keys.sealing import AesSealer, DiskKeyWrap
+from gatelodge.adapters.keys.secret_refs import SecretRefs
+from gatelodge.adapters.keys.signer import LogSigner
+from gatelodge.adapters.keys.sources import open_keys
+from gatelodge.adapters.keys.system import SystemClock, SystemIds
+from gatelodge.adapters.ledger import logs
+from gatelodge.adapters.ledger.deks import SqlDeks
+from gatelodge.adapters.ledger.guard import FileGuard
+from gatelodge.adapters.ledger.leader import OnlyNode, PostgresLeader
+from gatelodge.adapters.ledger.ledger import SqlLedger
+from gatelodge.adapters.store.database import Database, open_database
+from gatelodge.adapters.store.migrate import migrate
+from gatelodge.adapters.store.nodes import SqlNodes
+from gatelodge.adapters.store.store import GovLog, SqlStore
+from gatelodge.app.first_start import check_keys, first_start
+from gatelodge.config.schema import Settings
+from gatelodge.core.records.origin import GOV, origin_of
+from gatelodge.flows.audit.recorder import Recorder
+from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
+from gatelodge.ports.journal import Guard, Journal, Leader
+
+
+class Ground(Struct, frozen=True, kw_only=True):
+    """What everything stands on: keys, store and logs of one data directory, open."""
+
+    settings: Settings
+    directory: Path
+    node: str
+    clock: SystemClock
+    ids: SystemIds
+    secrets: SecretRefs
+    keys: DiskKeys
+    signer: LogSigner
+    peppers: HmacPeppers
+    sealer: AesSealer
+    database: Database
+    ledger: SqlLedger
+    store: SqlStore
+    nodes: SqlNodes
+    journal: Journal
+    deks: SqlDeks
+    guard: Guard
+    leader: Leader
+    recorder: Recorder
+    sequencer: Sequencer
+    owner_token: str
+    """The owner's token when this was the first start, else empty."""
+
+    async def close(self) -> None:
+        """Make everything durable and let go, in the reverse order of the opening."""
+        self.recorder.close()
+        await self.sequencer.settle()
+        await self.journal.close()
+        await self.leader.resign()
+        await self.store.close()
+        await asyncio.to_thread(self.database.close)
+
+
+async def lay(settings: Settings) -> Ground:
+    """Open the data directory. Raises whatever is wrong with it, each with its remedy.
+
+    A crash in the middle of a first start leaves either no keys or no organization; both are made
+    by the next start.
+    """
+    directory = await asyncio.to_thread(Path(settings.data_dir).absolute)
+    secrets = SecretRefs()
+    url = secrets.resolve(settings.store.url) if settings.store.url else ""
+    database = await asyncio.to_thread(open_database, url, directory)
+    try:
+        return await _lay(settings, directory, database, secrets)
+    except BaseException:
+        database.close()
+        raise
+
+
+async def _lay(
+    settings: Settings, directory: Path, database: Database, secrets: SecretRefs
+) -> Ground:
+    await asyncio.to_thread(migrate, database)
+    clock, ids = SystemClock(), SystemIds()
+    node = ids.new("nod")
+    ledger = SqlLedger(database.write, database.read)
+    gate = settings.audit.origin
+    gov = await ledger.open_log(GOV, origin_of(GOV, gate))
+    keys = await asyncio.to_thread(open_keys, f"file:{directory}/keys", create=gov.size == 0)
+    store = SqlStore(database, _gov_log(), clock, node, notify=settings.store.notify)
+    peppers = HmacPeppers(keys.peppers)
+    token = ""
+    if gov.size == 0:
+        token = await first_start(store, keys, peppers, clock, ids)
+    await check_keys(ledger, keys)
+    deks = SqlDeks((database.write, database.read), DiskKeyWrap(keys.kek), clock, ids)
+    journal: Journal
+    leader: Leader
+    if settings.store.url:
+        url = secrets.resolve(settings.store.url)
+        journal, leader = PostgresJournal(url, node), PostgresLeader(url)
+    else:
+        used = await ledger.journal_end()
+        place, size = directory / "journal", settings.audit.segment_bytes
+        journal = await FileJournal.open(place, keys.journal, used, segment_bytes=size)
+        leader = OnlyNode()
+    recorder = Recorder(journal, clock, ids, deks, node)
+    signer = LogSigner(keys.log, gate or "localhost")
+    guard = FileGuard(directory / "guard" / "signed.json")
+    nodes = SqlNodes(database)
+    surroundings = Surroundings(
+        journal=journal,
+        ledger=ledger,
+        signer=signer,
+        guard=guard,
+        leader=leader,
+        clock=clock,
+        nodes=nodes if settings.store.url else None,
+    )
+    sequencer = Sequencer(surroundings, settings.audit, node)
+    return Ground(
+        settings=settings,
+        directory=directory,
+        node=node,
+        clock=clock,
+        ids=ids,
+        secrets=secrets,
+        keys=keys,
+        signer=signer,
+        peppers=peppers,
+        sealer=AesSealer(keys.seal),
+        database=database,
+        ledger=ledger,
+        store=store,
+        nodes=nodes,
+        journal=journal,
+        deks=deks,
+        guard=guard,
+        leader=leader,
+        recorder=recorder,
+        sequencer=sequencer,
+        owner_token=token,
+    )
+
+
+def _gov_log() -> GovLog:
+    return GovLog(
+        append=lambda connection, bodies: logs.append_leaves(connection, GOV, bodies).size,
+        read=lambda connection, start, stop: [
+            leaf.body for leaf in logs.read_leaves(connection, GOV, start, stop)
+        ],
+        head=lambda connection: logs.head(connection, GOV).size,
+    )

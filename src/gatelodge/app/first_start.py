@@ -1,0 +1,39 @@
+"""The first start: keys enrolled, the workspace `main`, its owner and their token, all at once."""
+
+from gatelodge.adapters.keys.disk import DiskKeys
+from gatelodge.adapters.keys.peppers import HmacPeppers
+from gatelodge.adapters.keys.system import SystemClock, SystemIds
+from gatelodge.adapters.ledger.ledger import SqlLedger
+from gatelodge.adapters.store.store import SqlStore
+from gatelodge.core.errors import Conflict
+from gatelodge.flows.act import Act
+from gatelodge.flows.admin import members, workspaces
+from gatelodge.flows.identity.keys import enrolled
+from gatelodge.ports.store import Tx
+
+OWNER = "owner@localhost"
+_ENROLLED = '"t":"key.enrolled"'
+_KEYS_EVER = 1_000
+
+
+async def first_start(
+    store: SqlStore, keys: DiskKeys, peppers: HmacPeppers, clock: SystemClock, ids: SystemIds
+) -> str:
+    """Found the organization; returns the owner's token, empty when another node was first."""
+
+    def found(tx: Tx) -> str:
+        act = Act(tx=tx, by="system", at=clock.now(), ids=ids)
+        newcomer = members.Newcomer(email=OWNER, display="Owner")
+        return workspaces.start(act, peppers, keys.fingerprints(), newcomer).token
+
+    try:
+        token, _ = await store.change(found)
+    except Conflict:
+        return ""
+    return token
+
+
+async def check_keys(ledger: SqlLedger, keys: DiskKeys) -> None:
+    """Raise KeyMismatch unless every key that the gov log enrolled is on disk."""
+    leaves = await ledger.containing("gov", _ENROLLED, 0, _KEYS_EVER)
+    keys.check(enrolled(leaf.body for leaf in leaves))

@@ -1,0 +1,216 @@
+"""A running node: the ground, the view, both faces, and the tasks that drive them."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+
+from msgspec import Struct
+
+import gatelodge
+from gatelodge.adapters.upstream.pool import UpstreamPool
+from gatelodge.app.build import Ground
+from gatelodge.app.hand_over import AsgiApp, HandOver
+from gatelodge.app.listener import Listener
+from gatelodge.core.errors import Broken, HouseError
+from gatelodge.core.protocol.result import server_info
+from gatelodge.core.view import View
+from gatelodge.flows.catalog.watch import Watch
+from gatelodge.flows.gateway.call import CallLimits, Calls
+from gatelodge.flows.gateway.follower import Follower, Following
+from gatelodge.flows.gateway.inflight import InFlight
+from gatelodge.flows.gateway.sessions import EndedSessions
+from gatelodge.flows.gateway.streams import Streams
+from gatelodge.flows.identity.revocation import Revocation
+from gatelodge.web.api.app import admin_app
+from gatelodge.web.api.gate import AdminGate
+from gatelodge.web.endpoint.endpoint import Endpoint
+from gatelodge.web.endpoint.gate import Gate
+from gatelodge.web.endpoint.origins import origins
+
+LIVE_MS = 5_000
+"""A node not seen for this long is gone."""
+
+
+class Rooms(Struct, frozen=True, kw_only=True):
+    """What a node is made of, wired; nothing is running yet."""
+
+    ground: Ground
+    upstreams: UpstreamPool
+    inflight: InFlight
+    streams: Streams
+    follower: Follower
+    calls: Calls
+    watch: Watch
+    endpoint: Endpoint
+    admin: AdminGate
+
+
+def wire(ground: Ground) -> Rooms:
+    """Wire a node on this ground."""
+    settings = ground.settings
+    limits = settings.limits
+    upstreams = UpstreamPool(
+        secrets=ground.secrets,
+        limits=limits,
+        hosting=settings.hosting,
+        version=gatelodge.__version__,
+        root=os.geteuid() == 0,
+    )
+    inflight, streams = InFlight(), Streams(ground.clock)
+    following = Following(
+        node=ground.node,
+        poll_seconds=settings.store.poll_ms / 1000,
+        lease_seconds=settings.store.lease_ms / 1000,
+    )
+    follower = Follower(ground.store, ground.nodes, ground.clock, inflight, following)
+    calls = Calls(
+        upstreams,
+        ground.recorder,
+        inflight,
+        ground.clock,
+        CallLimits(
+            durability=settings.audit.durability,
+            seconds=limits.call_seconds,
+            result_bytes=limits.result_bytes,
+            per_principal=limits.calls_per_principal,
+        ),
+    )
+    revocation = Revocation(ground.store, ground.nodes, ground.clock, settings.store.lease_ms)
+    return Rooms(
+        ground=ground,
+        upstreams=upstreams,
+        inflight=inflight,
+        streams=streams,
+        follower=follower,
+        calls=calls,
+        watch=Watch(upstreams, ground.store, ground.clock, ground.ids, lambda: follower.view),
+        endpoint=Endpoint(_gate(ground, follower, calls, inflight, streams)),
+        admin=_admin(ground, follower, upstreams, revocation),
+    )
+
+
+def _gate(
+    ground: Ground, follower: Follower, calls: Calls, inflight: InFlight, streams: Streams
+) -> Gate:
+    listen = ground.settings.listen
+    return Gate(
+        follower=follower,
+        calls=calls,
+        recorder=ground.recorder,
+        inflight=inflight,
+        streams=streams,
+        deks=ground.deks,
+        ended=EndedSessions(),
+        sealer=ground.sealer,
+        peppers=ground.peppers,
+        clock=ground.clock,
+        ids=ground.ids,
+        limits=ground.settings.limits,
+        origins=origins(
+            listen.host, listen.public_url, listen.allowed_hosts, listen.allowed_origins
+        ),
+        waits=ground.settings.audit.durability != "async",
+        info=server_info(gatelodge.__version__),
+    )
+
+
+def _admin(
+    ground: Ground, follower: Follower, upstreams: UpstreamPool, revocation: Revocation
+) -> AdminGate:
+    return AdminGate(
+        store=ground.store,
+        nodes=ground.nodes,
+        ids=ground.ids,
+        clock=ground.clock,
+        peppers=ground.peppers,
+        signer=ground.signer,
+        ledger=ground.ledger,
+        guard=ground.guard,
+        deks=ground.deks,
+        sequencer=ground.sequencer,
+        upstreams=upstreams,
+        view=lambda: follower.view,
+        fresh=follower.fresh,
+        revocation=revocation,
+        settings=ground.settings,
+    )
+
+
+class Node:
+    """One node of the gate, from start to stop. `_tasks` are owned here and end with it."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._hand_over = HandOver(self._application)
+        self._listener = Listener(rooms.ground.settings, rooms.endpoint, self._hand_over)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.broken: asyncio.Future[HouseError] = asyncio.get_running_loop().create_future()
+        """Resolved when an invariant is gone: the process must stop."""
+
+    async def start(self) -> str:
+        """Recover, load, listen; returns the address. Raises LogForked, StoreDown, Conflict."""
+        rooms = self._rooms
+        live = await rooms.ground.nodes.live(LIVE_MS)
+        await rooms.ground.sequencer.recover(frozenset(node.node for node in live))
+        rooms.follower.on_view(rooms.streams.on_view)
+        rooms.follower.on_view(self._reconcile)
+        await rooms.follower.start()
+        rooms.watch.begin()
+        address = await self._listener.open()
+        for work in (
+            rooms.follower.run(),
+            rooms.follower.beat(),
+            rooms.follower.reap(),
+            rooms.ground.sequencer.run(),
+            rooms.calls.settle(),
+            rooms.watch.run(),
+            self._listener.sweep(),
+            self._hand_over.load(),
+        ):
+            self._spawn(work)
+        return address
+
+    async def stop(self) -> None:
+        """Let running calls finish for a while, then cut them; every record is closed."""
+        rooms, seconds = self._rooms, self._rooms.ground.settings.limits.shutdown_seconds
+        self._listener.stop()
+        for stream in rooms.inflight.streams():
+            stream.cut("shutdown")
+        await rooms.endpoint.drain(seconds)
+        rooms.inflight.cut_all("shutdown")
+        await rooms.endpoint.drain(1.0)
+        self._listener.close()
+        await rooms.upstreams.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await rooms.ground.nodes.leave(rooms.ground.node)
+        await rooms.ground.close()
+
+    def _application(self) -> AsgiApp:
+        return admin_app(self._rooms.admin)  # type: ignore[return-value]
+
+    def _reconcile(self, view: View) -> None:
+        self._spawn(self._rooms.upstreams.reconcile(view.state.servers))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nothing is spawned and forgotten: what one of our tasks dies of stops the node."""
+        if task in self._tasks:
+            self._tasks.remove(task)
+        if task.cancelled() or self.broken.done():
+            return
+        fault = task.exception()
+        if fault is not None:
+            self.broken.set_result(_named(fault))
+
+
+def _named(fault: BaseException) -> HouseError:
+    """What a task died of, as an error that may be shown."""
+    if isinstance(fault, HouseError):
+        return fault
+    return Broken(f"a task of the gate died of {type(fault).__name__}", remedy="Restart the gate.")

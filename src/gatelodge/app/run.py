@@ -1,0 +1,67 @@
+"""`gatelodge up`: from settings to a serving process, and back to a closed one."""
+
+import asyncio
+import gc
+import signal
+import sys
+import time
+
+import uvloop
+
+from gatelodge.adapters.telemetry.lines import configure
+from gatelodge.app.announce import Announce, Ready
+from gatelodge.app.build import lay
+from gatelodge.app.node import Node, wire
+from gatelodge.config.schema import Settings
+
+_SWITCH_SECONDS = 0.001
+"""How long a thread may keep the event loop waiting for the interpreter."""
+
+
+def run(settings: Settings, announce: Announce, *, demo: bool) -> None:
+    """Serve until SIGINT or SIGTERM. Raises what is wrong, with its remedy."""
+    configure(settings.telemetry.log_level, settings.telemetry.log_format)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, announce, demo=demo))
+
+
+async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
+    began = time.monotonic()
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stopping.set)
+    ground = await lay(settings)
+    rooms = wire(ground)
+    node = Node(rooms)
+    try:
+        address = await node.start()
+    except BaseException:
+        await node.stop()
+        raise
+    # What stands now stands until the end: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    announce.ready(
+        Ready(
+            address=settings.listen.public_url or address,
+            directory=str(ground.directory),
+            token=ground.owner_token,
+            seconds=time.monotonic() - began,
+        )
+    )
+    try:
+        if demo:
+            from gatelodge.app.demo import demonstrate
+
+            await demonstrate(rooms, announce)
+        waiting = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait((waiting, node.broken), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+    finally:
+        announce.stopping()
+        await node.stop()
+    if node.broken.done():
+        raise node.broken.result()
+    announce.stopped()
