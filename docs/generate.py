@@ -18,7 +18,7 @@ import msgspec
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from docs import prose  # noqa: E402
+from docs import facts, prose  # noqa: E402
 from tests.guarantees import GUARANTEES  # noqa: E402
 from tests.test_guarantees import cited  # noqa: E402
 
@@ -26,6 +26,7 @@ from gatelodge.cli import main, output  # noqa: E402
 from gatelodge.config import schema  # noqa: E402
 from gatelodge.core.errors import HouseError  # noqa: E402
 from gatelodge.core.records import leaves  # noqa: E402
+from gatelodge.core.records.governance import GovKind  # noqa: E402
 from gatelodge.web.problems import ANSWERS  # noqa: E402
 
 MADE = "<!-- Made by docs/generate.py; write there, not here. -->"
@@ -82,6 +83,18 @@ def records() -> str:
     return _page(lines)
 
 
+def gov_records() -> str:
+    """Every leaf of the gov log."""
+    lines = [MADE, prose.GOV_RECORDS]
+    recorded = facts.subjects()
+    for kind in get_args(GovKind):
+        fields = ", ".join(f"`{name}`" for name in recorded.get(kind, ()))
+        known = kind in recorded or kind == "log.opened"
+        shown = fields or ("" if known else "not written in this release")
+        lines.append(f"| `{kind}` | {prose.GOV[kind]} | {shown} |")
+    return _page(lines)
+
+
 def records_schema() -> str:
     """The JSON Schema (2020-12) of the leaves of the calls logs."""
     kinds = list(leaves.LEAVES.values())
@@ -109,6 +122,18 @@ def commands() -> str:
     return _page(lines)
 
 
+def openapi() -> str:
+    """The OpenAPI document of the admin API."""
+    from gatelodge.web.api.gate import AdminGate
+    from gatelodge.web.api.routes import assembled
+
+    # The document depends on the settings only; nothing behind the gate is asked.
+    ports = dict.fromkeys(AdminGate.__struct_fields__)
+    gate = AdminGate(**{**ports, "settings": schema.Settings()})  # type: ignore[arg-type]
+    document = assembled(gate, local=False).openapi_schema.to_schema()
+    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
+
+
 def guarantees() -> str:
     """Every promise with its state and its tests."""
     proofs = cited()
@@ -129,6 +154,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/guarantees.md": guarantees,
     "docs/reference/cli.md": commands,
     "docs/reference/errors.md": errors,
+    "docs/reference/gov-records.md": gov_records,
+    "docs/reference/openapi.json": openapi,
     "docs/reference/records.md": records,
     "docs/reference/records.schema.json": records_schema,
     "docs/reference/settings.md": settings,

@@ -71,3 +71,62 @@ GUARANTEES = """# Guarantees
 
 What this house promises. Each promise that is kept names the tests that prove it; each promise that
 is not kept yet says what is missing. `tests/test_guarantees.py` checks both."""
+
+GOV_RECORDS = """# Records of the gov log
+
+Each change of who may do what is a leaf of the one log `gov`, committed in one transaction with the
+change itself (decision 0007). A leaf is one JSON object in canonical form (RFC 8785):
+
+| field | meaning |
+|---|---|
+| `v` | version, 1 |
+| `t` | the type, see below |
+| `at` | when, RFC 3339 UTC with six digits |
+| `by` | a member's id, `local` (an operator on the gate's own machine) or `system` (first start) |
+| `node` | the gate's process that wrote it |
+| `workspace` | the workspace's id; absent = the whole organization |
+| `why` | a ticket or reason code; absent when none was given |
+| `subject` | what it is about; its fields are in the table below |
+
+Ids stand in leaves, names and e-mail addresses of people never do. The first leaf, `log.opened`, has
+the shape that it has in [every other log](records.md#logopened).
+
+| type | says that | fields of `subject` |
+|---|---|---|"""
+
+GOV: dict[str, str] = {
+    "log.opened": "the log began",
+    "workspace.created": "a workspace was made",
+    "member.added": "a person came in",
+    "member.role": "a member's role changed",
+    "member.suspended": "a member's access ended until it is resumed",
+    "member.resumed": "a suspended member may come in again",
+    "member.left": "a member's access ended for good",
+    "agent.added": "an agent was made",
+    "agent.suspended": "an agent's access ended until it is resumed",
+    "agent.resumed": "a suspended agent may come in again",
+    "agent.left": "an agent's access ended for good",
+    "agent.owner": "another member answers for the agent",
+    "group.created": "a group was made",
+    "group.removed": "a group is gone",
+    "group.joined": "a principal is in a group",
+    "group.parted": "a principal is no longer in a group",
+    "cred.issued": "a token was issued",
+    "cred.revoked": "a token ended",
+    "server.registered": "a server was described; nobody can reach it yet",
+    "server.approved": "a server may be reached as it is described",
+    "server.disabled": "a server is stopped",
+    "server.removed": "a server is gone",
+    "catalog.observed": "a server's tools were read",
+    "tool.approved": "a tool is pinned to this definition",
+    "tool.blocked": "a tool may not be called",
+    "tool.reviewed": "an admin said what a tool does",
+    "grant.created": "somebody may use tools",
+    "grant.revoked": "a grant ended",
+    "guardrail.published": "a guardrail holds",
+    "guardrail.retired": "a guardrail no longer holds",
+    "key.enrolled": "keys are in use, by fingerprint",
+    "settings.durability": "how records become durable, when it is not `strict`",
+    "revocation.receipt": "when an end of access held on every node",
+    "audit.read": "somebody read the records of a workspace",
+}

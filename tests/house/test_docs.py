@@ -3,12 +3,14 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from docs import prose
+from docs import facts, prose
 from docs.generate import PAGES
 from tests.house.source import ROOT, told, tracked
 
+from gatelodge.core.records.governance import GovKind
 from gatelodge.core.records.leaves import LEAVES
 
 
@@ -25,6 +27,16 @@ def test_each_field_of_a_record_is_explained():
     faults = sorted(fields ^ prose.CALLS.keys())
     assert not faults, told(
         "A record is read years later.", faults, "explain the field in docs/prose.py, or drop it."
+    )
+
+
+def test_each_gov_leaf_is_explained():
+    kinds = set(get_args(GovKind))
+    faults = sorted((kinds ^ prose.GOV.keys()) | (facts.subjects().keys() - kinds))
+    assert not faults, told(
+        "The gov log is the history of who could do what.",
+        faults,
+        "say in docs/prose.py what the leaf says, or take the kind out.",
     )
 
 
