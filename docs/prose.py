@@ -88,8 +88,8 @@ change itself (decision 0007). A leaf is one JSON object in canonical form (RFC 
 | `why` | a ticket or reason code; absent when none was given |
 | `subject` | what it is about; its fields are in the table below |
 
-Ids stand in leaves, names and e-mail addresses of people never do. The first leaf, `log.opened`, has
-the shape that it has in [every other log](records.md#logopened).
+Ids stand in leaves; names and e-mail addresses of people never do. The first leaf, `log.opened`,
+has the shape that it has in [every other log](records.md#logopened).
 
 | type | says that | fields of `subject` |
 |---|---|---|"""
