@@ -106,7 +106,7 @@ class Gate:
             value = msgspec.json.decode(answered.body) if answered.body else None
         except msgspec.DecodeError:
             raise GateUnreachable(f"the answer (HTTP {answered.status}) is not a gate's") from None
-        if answered.status >= http.client.BAD_REQUEST:
+        if answered.status >= http.client.MULTIPLE_CHOICES:
             raise _refusal(answered.status, value)
         return value
 

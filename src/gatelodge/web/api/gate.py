@@ -14,10 +14,11 @@ from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Unauthenticated
 from gatelodge.core.ids import MemberId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
-from gatelodge.core.records.governance import GovFact
+from gatelodge.core.records.governance import GovFact, Value
 from gatelodge.core.roles import Verb, may
 from gatelodge.core.state import Row
 from gatelodge.core.view import View, compile_view
+from gatelodge.flows.act import Act
 from gatelodge.flows.audit.sequencer import Sequencer
 from gatelodge.flows.identity.revocation import Ending, Receipt, Revocation
 from gatelodge.ports.journal import Deks, Guard, Ledger
@@ -28,6 +29,9 @@ from gatelodge.tlog.note import ED25519, VerifierKey
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
+
+Ends = Callable[[Act], tuple[str, ...]]
+"""Work that ends access, and returns the ids of what ended with it."""
 
 LOCAL = "local"
 """Who an operator on the gate's own machine is, in the gov log."""
@@ -54,19 +58,26 @@ class Caller(Struct, frozen=True, kw_only=True):
         return self.local or may(self.role, verb)
 
 
-class Rehearsal(Struct, frozen=True):
-    """What a change would have come to: its result, and the leaves that it would have left."""
+class Change(Struct, frozen=True):
+    """One leaf that a change would leave in the gov log."""
 
-    result: Any
-    facts: tuple[GovFact, ...]
+    what: str
+    subject: dict[str, Value]
+
+
+class Rehearsal(Struct, frozen=True, kw_only=True):
+    """What a change would have come to; nothing of it was kept."""
+
+    dry_run: bool = True
+    changes: tuple[Change, ...]
 
 
 class _RolledBack(Exception):
     """Ends the transaction of a rehearsal, so that nothing of it is kept."""
 
-    def __init__(self, rehearsal: Rehearsal) -> None:
+    def __init__(self, changes: tuple[Change, ...]) -> None:
         super().__init__()
-        self.rehearsal = rehearsal
+        self.changes = changes
 
 
 class AdminGate(Struct, frozen=True, kw_only=True):
@@ -96,13 +107,13 @@ class AdminGate(Struct, frozen=True, kw_only=True):
         """The key that signs the logs, as `name+hex+base64` (C2SP signed-note)."""
         return VerifierKey(self.signer.name, ED25519, self.signer.public).format()
 
-    async def change(self, caller: Caller, work: Callable[[Tx], T]) -> T:
+    async def change(self, caller: Caller, work: Callable[[Act], T], why: str = "") -> T:
         """Run `work` in one governance transaction, in the caller's name.
 
         Raises Unauthenticated when the caller's access ended meanwhile, StoreDown, or what `work`
         raises; then nothing is kept.
         """
-        result, _ = await self.store.change(lambda tx: work(_still(tx, caller)))
+        result, _ = await self.store.change(lambda tx: work(self._act(tx, caller, why)))
         return result
 
     async def read(self, work: Callable[[Tx], T]) -> T:
@@ -117,24 +128,33 @@ class AdminGate(Struct, frozen=True, kw_only=True):
         return await to_thread.run_sync(compile_view, state, None)
 
     async def end(
-        self, caller: Caller, ending: Ending, work: Callable[[Tx], tuple[str, ...]]
+        self, caller: Caller, ended: tuple[str, str, str], why: str, work: Ends
     ) -> Receipt:
-        """End access and return the receipt once it holds on every node."""
-        return await self.revocation.end(ending, lambda tx: work(_still(tx, caller)))
+        """End access, and return the receipt once it holds on every node.
 
-    async def rehearse(self, caller: Caller, work: Callable[[Tx], Any]) -> Rehearsal:
+        `ended` is what ends: its kind, its id, its workspace. `work` returns what ended with it.
+        """
+        kind, subject, workspace = ended
+        ending = Ending(kind=kind, subject=subject, workspace=workspace, by=caller.by, why=why)
+        return await self.revocation.end(ending, lambda tx: work(self._act(tx, caller, why)))
+
+    async def rehearse(self, caller: Caller, work: Callable[[Act], Any], why: str) -> Rehearsal:
         """Do it, look at what it came to, and roll it back: exact, and nothing is kept."""
 
         def once(tx: Tx) -> None:
-            watched = _Watched(_still(tx, caller))
-            result = work(watched)
-            raise _RolledBack(Rehearsal(result, tuple(watched.facts)))
+            watched = _Watched(tx)
+            work(self._act(watched, caller, why))
+            raise _RolledBack(tuple(Change(each.t, each.subject) for each in watched.facts))
 
         try:
             await self.store.change(once)
         except _RolledBack as over:
-            return over.rehearsal
+            return Rehearsal(changes=over.changes)
         raise AssertionError("a rehearsal was kept")
+
+    def _act(self, tx: Tx, caller: Caller, why: str) -> Act:
+        _must_still_stand(tx, caller)
+        return Act(tx=tx, by=caller.by, at=self.clock.now(), ids=self.ids, why=why)
 
 
 class _Watched:
@@ -158,10 +178,10 @@ class _Watched:
         self._tx.record(fact)
 
 
-def _still(tx: Tx, caller: Caller) -> Tx:
-    """The transaction, when the caller's member and credential are as good as at the door."""
+def _must_still_stand(tx: Tx, caller: Caller) -> None:
+    """Raise Unauthenticated unless member and credential are as good as they were at the door."""
     if caller.local:
-        return tx
+        return
     place = WorkspaceId(caller.workspace)
     members = tx.find(Member, workspace=place, id=MemberId(caller.by))
     tokens = tx.find(Credential, workspace=place, id=caller.credential)
@@ -174,7 +194,6 @@ def _still(tx: Tx, caller: Caller) -> Tx:
     )
     if not good:
         raise Unauthenticated("the access of this token has just ended or changed")
-    return tx
 
 
 class Place(Struct, frozen=True):

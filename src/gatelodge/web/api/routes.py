@@ -23,12 +23,26 @@ from gatelodge.ports.store import Tx
 from gatelodge.web import problems
 from gatelodge.web.api.door import OPENAPI_PATH, Door
 from gatelodge.web.api.gate import AdminGate, Caller, Place
+from gatelodge.web.api.house import health
+from gatelodge.web.api.people import agents, groups, members, tokens, workspaces
+from gatelodge.web.api.rules import access, grants, guardrails, servers, tools
 from gatelodge.web.endpoint.origins import origins
 
 Asked = Request[Any, Any, Any]
 
-IN_WORKSPACE: tuple[ControllerRouterHandler, ...] = ()
-OF_HOUSE: tuple[ControllerRouterHandler, ...] = ()
+IN_WORKSPACE: tuple[ControllerRouterHandler, ...] = (
+    *workspaces.IN_WORKSPACE,
+    *members.ROUTES,
+    *agents.ROUTES,
+    *groups.ROUTES,
+    *tokens.ROUTES,
+    *servers.ROUTES,
+    *tools.ROUTES,
+    *grants.ROUTES,
+    *guardrails.ROUTES,
+    *access.ROUTES,
+)
+OF_HOUSE: tuple[ControllerRouterHandler, ...] = (*workspaces.ROUTES, *health.ROUTES)
 
 
 def assembled(gate: AdminGate, *, local: bool) -> Litestar:

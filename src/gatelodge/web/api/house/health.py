@@ -106,3 +106,6 @@ async def node(gate: AdminGate) -> NodeStatus:
 
 def _size(signed: bytes | None) -> int:
     return checkpoint.parse(note.parse(signed).text).size if signed else 0
+
+
+ROUTES = (health, ready, node)

@@ -211,3 +211,6 @@ def _cell(cell: MatrixCell, names: dict[str, str], aliases: dict[str, str]) -> C
         rule=rule,
         conditional=cell.conditional,
     )
+
+
+ROUTES = (explain_route, matrix_route)

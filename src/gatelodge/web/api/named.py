@@ -1,0 +1,89 @@
+"""What people call things, found: members by e-mail, agents and groups by name, servers by alias.
+
+An id is always taken as well. Each function raises NotFound, with where to look.
+"""
+
+from typing import TypeVar
+
+from gatelodge.core.catalog.server import Server
+from gatelodge.core.errors import NotFound
+from gatelodge.core.ids import WorkspaceId
+from gatelodge.core.people import Agent, Credential, Group, Member
+from gatelodge.core.policy.rules import Grant, Guardrail
+from gatelodge.core.state import Row
+from gatelodge.ports.store import Tx
+
+R = TypeVar("R", bound=Row)
+
+
+def member(tx: Tx, workspace: WorkspaceId, text: str) -> Member:
+    """The member of that e-mail address; of two, the one that has not left."""
+    found = tx.find(Member, workspace=workspace, id=text)
+    if not found:
+        rows = tx.find(Member, workspace=workspace)
+        found = [each for each in rows if each.email.casefold() == text.casefold()]
+    return _one(sorted(found, key=_left), f"no member is called {text!r}", "member list")
+
+
+def agent(tx: Tx, workspace: WorkspaceId, text: str) -> Agent:
+    """The agent of that name; of two, the one that has not left."""
+    found = tx.find(Agent, workspace=workspace, id=text)
+    found = found or tx.find(Agent, workspace=workspace, name=text)
+    return _one(sorted(found, key=_left), f"no agent is called {text!r}", "agent list")
+
+
+def principal(tx: Tx, workspace: WorkspaceId, text: str) -> Member | Agent:
+    """A member by e-mail or an agent by name."""
+    for find in (member, agent):
+        try:
+            return find(tx, workspace, text)
+        except NotFound:
+            continue
+    raise NotFound(
+        f"no member or agent is called {text!r}",
+        remedy="See `gatelodge member list` and `gatelodge agent list`.",
+    )
+
+
+def group(tx: Tx, workspace: WorkspaceId, text: str) -> Group:
+    """The group of that name."""
+    found = tx.find(Group, workspace=workspace, id=text)
+    found = found or tx.find(Group, workspace=workspace, name=text)
+    return _one(found, f"no group is called {text!r}", "group list")
+
+
+def server(tx: Tx, workspace: WorkspaceId, text: str) -> Server:
+    """The server of that alias."""
+    found = tx.find(Server, workspace=workspace, id=text)
+    found = found or tx.find(Server, workspace=workspace, alias=text)
+    return _one(found, f"no server is called {text!r}", "server list")
+
+
+def grant(tx: Tx, workspace: WorkspaceId, text: str) -> Grant:
+    """The grant of that id."""
+    found = tx.find(Grant, workspace=workspace, id=text)
+    return _one(found, f"no grant has the id {text!r}", "grant list")
+
+
+def guardrail(tx: Tx, workspace: WorkspaceId, text: str) -> Guardrail:
+    """The guardrail of that name, of the workspace or of the whole house; retired ones last."""
+    rows = [*tx.find(Guardrail, workspace=workspace), *tx.find(Guardrail, workspace="")]
+    found = [each for each in rows if text in {each.id, each.name}]
+    found.sort(key=lambda each: each.mode == "retired")
+    return _one(found, f"no guardrail is called {text!r}", "policy list")
+
+
+def credential(tx: Tx, workspace: WorkspaceId, text: str) -> Credential:
+    """The credential of that id; a token itself names nothing here."""
+    found = tx.find(Credential, workspace=workspace, id=text)
+    return _one(found, "no token has this id", "token list")
+
+
+def _left(row: Member | Agent) -> bool:
+    return row.status == "left"
+
+
+def _one(found: list[R], missing: str, where: str) -> R:
+    if not found:
+        raise NotFound(missing, remedy=f"See `gatelodge {where}`.")
+    return found[0]

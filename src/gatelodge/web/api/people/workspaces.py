@@ -1,0 +1,67 @@
+"""Workspaces: list, show, found. Founding one is the operator's on the gate's own machine."""
+
+from litestar import Response, get, post
+from msgspec import Struct
+
+from gatelodge.core.people import Workspace
+from gatelodge.flows.admin import members, workspaces
+from gatelodge.web.api.door import LOCAL_ONLY
+from gatelodge.web.api.gate import AdminGate, Caller, Place
+from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.people.shapes import WorkspaceShape, workspace_shape
+
+
+class NewWorkspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A workspace and its first owner (e-mail address)."""
+
+    slug: str
+    owner: str
+    name: str = ""
+
+
+class FoundedWorkspace(Struct, frozen=True, kw_only=True):
+    """A new workspace, its owner, and the owner's token, which is shown here and never again."""
+
+    id: str
+    slug: str
+    path: str
+    owner: str
+    token: str
+
+
+@get("/workspaces", opt={"act": "workspace.read"})
+async def listed(
+    gate: AdminGate, caller: Caller, limit: Limit = PAGE, cursor: str = ""
+) -> Page[WorkspaceShape]:
+    """List the workspaces that the caller belongs to; the local operator sees all."""
+    rows = await gate.read(lambda tx: tx.find(Workspace))
+    mine = [row for row in rows if caller.local or row.id == caller.workspace]
+    return page(mine, lambda row: row.id, workspace_shape, Asked(limit, cursor))
+
+
+@post("/workspaces", opt={"act": LOCAL_ONLY})
+async def found(gate: AdminGate, caller: Caller, data: NewWorkspace) -> Response[FoundedWorkspace]:
+    """Found a workspace with its owner."""
+    owner = members.Newcomer(email=data.owner)
+    made = await gate.change(
+        caller,
+        lambda act: workspaces.create(act, gate.peppers, data.slug, data.name or data.slug, owner),
+    )
+    founded = FoundedWorkspace(
+        id=made.workspace.id,
+        slug=made.workspace.slug,
+        path=f"/w/{made.workspace.slug}/mcp",
+        owner=made.owner.email,
+        token=made.token,
+    )
+    return Response(founded, headers={"cache-control": "no-store"})
+
+
+@get("/", opt={"act": "workspace.read"})
+async def show(place: Place) -> WorkspaceShape:
+    """Show the workspace."""
+    return workspace_shape(place.workspace)
+
+
+ROUTES = (listed, found)
+IN_WORKSPACE = (show,)

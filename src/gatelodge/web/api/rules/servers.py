@@ -1,0 +1,176 @@
+"""Servers: list, propose, observe, approve, disable, enable, remove."""
+
+from litestar import get, post
+from msgspec import Struct
+
+from gatelodge.core.catalog.server import EraWish, Server, Tool, Transport
+from gatelodge.flows.act import Act
+from gatelodge.flows.admin import servers, tools
+from gatelodge.flows.catalog import observe
+from gatelodge.flows.identity.revocation import Receipt
+from gatelodge.ports.store import Tx
+from gatelodge.ports.upstream import Health
+from gatelodge.web.api import named
+from gatelodge.web.api.gate import Place, Rehearsal
+from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.people.shapes import Why
+from gatelodge.web.api.rules.shapes import ServerShape, ToolShape, server_shape, tool_shape
+
+
+class NewServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a server is to be reached; values of headers and variables may be references."""
+
+    alias: str
+    transport: Transport
+    era: EraWish = "auto"
+    tags: tuple[str, ...] = ()
+
+
+class Approval(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which tools are pinned as they are now; empty = each present one."""
+
+    tools: tuple[str, ...] = ()
+
+
+class ObservedServer(Struct, frozen=True, kw_only=True):
+    """What a server has now, and what is new since the last look."""
+
+    alias: str
+    tools: tuple[ToolShape, ...]
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+class ApprovedServer(Struct, frozen=True):
+    """An approved server, and the tools whose pin is new."""
+
+    alias: str
+    status: str
+    approved: tuple[str, ...]
+
+
+@get("/servers", opt={"act": "server.read"})
+async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[ServerShape]:
+    """List the servers and how they are doing."""
+
+    def look(tx: Tx) -> Page[ServerShape]:
+        return page(
+            servers.listed(tx, place.id),
+            lambda row: row.id,
+            lambda row: _shape(tx, place, row),
+            Asked(limit, cursor),
+        )
+
+    return await place.gate.read(look)
+
+
+@post("/servers", opt={"act": "server.register"})
+async def register(place: Place, data: NewServer) -> ServerShape:
+    """Propose a server; nobody can use it before it is approved."""
+    proposal = servers.Proposal(transport=data.transport, era=data.era, tags=data.tags)
+
+    def work(act: Act) -> ServerShape:
+        row = servers.register(act, place.id, data.alias, proposal)
+        return _shape(act.tx, place, row)
+
+    return await place.gate.change(place.caller, work)
+
+
+@get("/servers/{alias:str}", opt={"act": "server.read"})
+async def show(place: Place, alias: str) -> ServerShape:
+    """Show one server."""
+    return await place.gate.read(lambda tx: _shape(tx, place, named.server(tx, place.id, alias)))
+
+
+@get("/servers/{alias:str}/health", opt={"act": "server.read"})
+async def health(place: Place, alias: str) -> Health:
+    """How a server is doing on this node."""
+    row = await _named(place, alias)
+    return place.gate.upstreams.health(row.id)
+
+
+@post("/servers/{alias:str}/observe", opt={"act": "tool.observe"}, status_code=200)
+async def look_again(place: Place, alias: str) -> ObservedServer:
+    """Reach the server and read its tools; approves nothing."""
+    row = await _named(place, alias)
+    found = await observe.definitions(place.gate.upstreams, row)
+
+    def work(act: Act) -> ObservedServer:
+        seen = tools.take_stock(act, place.id, row.id, found)
+        present = [each for each in tools.listed(act.tx, place.id, row.id) if each.present]
+        return ObservedServer(
+            alias=row.alias,
+            tools=tuple(tool_shape(each, row.alias) for each in present),
+            new=seen.new,
+            changed=seen.changed,
+            gone=seen.gone,
+            skipped=seen.skipped,
+        )
+
+    return await place.gate.change(place.caller, work)
+
+
+@post("/servers/{alias:str}/approve", opt={"act": "server.approve"}, status_code=200)
+async def approve(place: Place, alias: str, data: Approval) -> ApprovedServer:
+    """Approve the server, and pin its tools as they were last observed."""
+
+    def work(act: Act) -> ApprovedServer:
+        row = named.server(act.tx, place.id, alias)
+        wanted = dict.fromkeys(data.tools, "") if data.tools else None
+        pinned = tools.approve(act, place.id, row.id, wanted)
+        changed = servers.approve(act, place.id, row.id)
+        return ApprovedServer(row.alias, changed.status, tuple(each.name for each in pinned))
+
+    return await place.gate.change(place.caller, work)
+
+
+@post("/servers/{alias:str}/enable", opt={"act": "server.approve"}, status_code=200)
+async def enable(place: Place, alias: str) -> ServerShape:
+    """Let a disabled server serve again, with the pins it had."""
+
+    def work(act: Act) -> ServerShape:
+        row = named.server(act.tx, place.id, alias)
+        return _shape(act.tx, place, servers.approve(act, place.id, row.id))
+
+    return await place.gate.change(place.caller, work)
+
+
+@post("/servers/{alias:str}/disable", opt={"act": "server.disable"}, status_code=200)
+async def disable(place: Place, alias: str, data: Why) -> Receipt:
+    """Stop a server, running calls included; answers when it holds on every node."""
+    row = await _named(place, alias)
+
+    def work(act: Act) -> tuple[str, ...]:
+        servers.disable(act, place.id, row.id)
+        return ()
+
+    return await place.gate.end(place.caller, ("server", row.id, place.id), data.why, work)
+
+
+@post("/servers/{alias:str}/remove", opt={"act": "server.remove"}, status_code=200)
+async def remove(
+    place: Place, alias: str, data: Why, *, dry_run: bool = False
+) -> Receipt | Rehearsal:
+    """Remove a server with its tools and the grants on it, cutting what runs."""
+    row = await _named(place, alias)
+
+    def work(act: Act) -> tuple[str, ...]:
+        return servers.remove(act, place.id, row.id).grants
+
+    if dry_run:
+        return await place.gate.rehearse(place.caller, work, data.why)
+    return await place.gate.end(place.caller, ("server", row.id, place.id), data.why, work)
+
+
+async def _named(place: Place, alias: str) -> Server:
+    return await place.gate.read(lambda tx: named.server(tx, place.id, alias))
+
+
+def _shape(tx: Tx, place: Place, row: Server) -> ServerShape:
+    present = tx.find(Tool, workspace=place.id, server=row.id, present=True)
+    return server_shape(row, len(present), place.gate.upstreams.health(row.id))
+
+
+ROUTES = (listed, register, show, health, look_again, approve, enable, disable, remove)

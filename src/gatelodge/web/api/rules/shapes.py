@@ -1,0 +1,185 @@
+"""Servers, tools, grants, guardrails as the outside sees them: names for ids, nothing secret."""
+
+import msgspec
+from msgspec import Struct
+
+from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Tool, Transport
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.policy.rules import Grant, Guardrail
+from gatelodge.ports.upstream import Health
+
+_REFERENCES = ("file:", "env:")
+_TITLE = 100
+
+
+class ServerShape(Struct, frozen=True, kw_only=True):
+    """A server. `health` is how it is doing, `detail` why; `tools` counts its present ones."""
+
+    id: str
+    alias: str
+    status: str
+    kind: str
+    target: str
+    transport: Transport
+    era: str
+    tags: tuple[str, ...]
+    tools: int
+    health: str
+    detail: str
+    version: str
+    isolation: str
+    created_at: str
+
+
+class ToolShape(Struct, frozen=True, kw_only=True):
+    """A tool. `standing`: pinned, changed, new (never approved, or blocked), gone.
+
+    `title` is the first line of the server's own words, not reviewed by anybody.
+    """
+
+    server: str
+    name: str
+    standing: str
+    title: str
+    read_only: bool
+    destructive: bool
+    open_world: bool
+    reviewed: bool
+    observed: str
+    approved: str
+
+
+class GrantShape(Struct, frozen=True, kw_only=True):
+    """A grant, by the names of grantee and server; an empty `tool` means each of the server."""
+
+    id: str
+    grantee_kind: str
+    grantee: str
+    server: str
+    tool: str
+    level: str
+    expires_at: str | None
+    expired: bool
+    ticket: str
+    created_by: str
+    created_at: str
+
+
+class GuardrailShape(Struct, frozen=True, kw_only=True):
+    """A version of a guardrail. `scope` is the workspace, or everywhere."""
+
+    id: str
+    name: str
+    mode: str
+    scope: str
+    digest: str
+    text: str
+    created_by: str
+    created_at: str
+
+
+def server_shape(row: Server, tools: int, health: Health) -> ServerShape:
+    """The outer shape of a server, its present tools counted and its health given."""
+    transport = shown(row.transport)
+    if isinstance(transport, StdioTransport):
+        kind, target = "stdio", " ".join(transport.command)
+    else:
+        kind, target = "http", transport.url
+    return ServerShape(
+        id=row.id,
+        alias=row.alias,
+        status=row.status,
+        kind=kind,
+        target=target,
+        transport=transport,
+        era=health.era or row.era,
+        tags=row.tags,
+        tools=tools,
+        health=health.state,
+        detail=health.detail,
+        version=health.version,
+        isolation=health.isolation,
+        created_at=rfc3339(row.created_at),
+    )
+
+
+def tool_shape(row: Tool, alias: str) -> ToolShape:
+    """The outer shape of a tool, its server's alias given."""
+    return ToolShape(
+        server=alias,
+        name=row.name,
+        standing=standing(row),
+        title=title(row.definition),
+        read_only=row.read_only,
+        destructive=row.destructive,
+        open_world=row.open_world,
+        reviewed=row.reviewed,
+        observed=row.observed,
+        approved=row.approved,
+    )
+
+
+def grant_shape(row: Grant, grantee: str, server: str, *, expired: bool) -> GrantShape:
+    """The outer shape of a grant, with the names of grantee and server."""
+    return GrantShape(
+        id=row.id,
+        grantee_kind=row.grantee_kind,
+        grantee=grantee,
+        server=server,
+        tool=row.tool,
+        level=row.level,
+        expires_at=None if row.expires_at is None else rfc3339(row.expires_at),
+        expired=expired,
+        ticket=row.ticket,
+        created_by=row.created_by,
+        created_at=rfc3339(row.created_at),
+    )
+
+
+def guardrail_shape(row: Guardrail) -> GuardrailShape:
+    """The outer shape of a guardrail."""
+    return GuardrailShape(
+        id=row.id,
+        name=row.name,
+        mode=row.mode,
+        scope="workspace" if row.workspace else "everywhere",
+        digest=row.digest,
+        text=row.text,
+        created_by=row.created_by,
+        created_at=rfc3339(row.created_at),
+    )
+
+
+def shown(transport: Transport) -> Transport:
+    """The transport without what may be secret: references stay, other values become stars."""
+    if isinstance(transport, HttpTransport):
+        url, query, _ = transport.url.partition("?")
+        return HttpTransport(
+            url=f"{url}?***" if query else url,
+            headers=_hidden(transport.headers),
+            allow_private=transport.allow_private,
+        )
+    return msgspec.structs.replace(transport, env=_hidden(transport.env))
+
+
+def standing(row: Tool) -> str:
+    """What the pin says of a tool now."""
+    if not row.present:
+        return "gone"
+    if row.pinned:
+        return "pinned"
+    return "changed" if row.approved else "new"
+
+
+def title(definition: str) -> str:
+    """The first line of a definition's description (or title), shortened."""
+    found = msgspec.json.decode(definition)
+    text = found.get("description") or found.get("title") or ""
+    line = text.strip().partition("\n")[0] if isinstance(text, str) else ""
+    return line if len(line) <= _TITLE else line[: _TITLE - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _hidden(pairs: dict[str, str]) -> dict[str, str]:
+    return {
+        name: value if value.startswith(_REFERENCES) else "***" for name, value in pairs.items()
+    }

@@ -1,0 +1,151 @@
+import socketserver
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gatelodge.cli.client import Gate, LocalSocket, Remote, path_of, token_from
+from gatelodge.config.schema import Settings
+from gatelodge.core import errors
+
+TOKEN = "gtlp_" + "a" * 49
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers by path; tells what it was asked."""
+
+    asked: list[tuple[str, str, str | None, bytes]]
+
+    def do_GET(self) -> None:
+        length = int(self.headers.get("content-length", 0))
+        body = self.rfile.read(length)
+        type(self).asked.append((self.command, self.path, self.headers["authorization"], body))
+        if self.path.startswith("/api/v1/moved"):
+            self._send(307, b"", ("location", "/api/v1/elsewhere"))
+        elif self.path.startswith("/api/v1/html"):
+            self._send(200, b"<html>")
+        elif self.path.startswith("/api/v1/refused"):
+            told = {"code": "error.refused.conflict", "detail": "taken", "remedy": "choose"}
+            self._send(409, msgspec.json.encode(told))
+        elif self.path.startswith("/api/v1/list"):
+            last = "cursor=" in self.path
+            page = {"items": [{"n": 2 if last else 1}], "next": "" if last else "x"}
+            self._send(200, msgspec.json.encode(page))
+        else:
+            self._send(200, b'{"fine":true}')
+
+    do_POST = do_GET  # noqa: N815
+    do_DELETE = do_GET  # noqa: N815
+
+    def log_message(self, *_given: object) -> None:
+        return
+
+    def address_string(self) -> str:
+        return "local"
+
+    def _send(self, status: int, body: bytes, *fields: tuple[str, str]) -> None:
+        self.send_response(status)
+        for name, value in fields:
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class OverUnix(socketserver.UnixStreamServer):
+    pass
+
+
+@pytest.fixture
+def answering() -> type[Answering]:
+    return type("Once", (Answering,), {"asked": []})
+
+
+@pytest.fixture
+def remote(answering: type[Answering]) -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), answering) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join(5)
+
+
+def test_a_token_travels_in_a_header_only(remote: str, answering: type[Answering]) -> None:
+    gate = Gate(Remote(remote, TOKEN), "main")
+    assert gate.post(gate.here("members"), {"email": "a@b.c"}) == {"fine": True}
+    method, path, authorization, body = answering.asked[0]
+    assert (method, path) == ("POST", "/api/v1/workspaces/main/members")
+    assert authorization == f"Bearer {TOKEN}"
+    assert TOKEN not in path + body.decode()
+
+
+def test_a_redirect_is_not_followed(remote: str, answering: type[Answering]) -> None:
+    with pytest.raises(errors.GateUnreachable):
+        Gate(Remote(remote, TOKEN), "main").get("/moved")
+    assert len(answering.asked) == 1
+
+
+def test_a_token_is_never_sent_in_the_clear_to_another_machine() -> None:
+    with pytest.raises(errors.Invalid) as caught:
+        Remote("http://gate.example.com", TOKEN)
+    assert TOKEN not in str(caught.value)
+
+
+def test_what_the_gate_refused_is_raised_as_it_was_there(remote: str) -> None:
+    with pytest.raises(errors.Conflict) as caught:
+        Gate(Remote(remote, ""), "main").get("/refused")
+    assert (caught.value.detail, caught.value.remedy) == ("taken", "choose")
+
+
+def test_something_that_is_no_gate_is_told_so(remote: str) -> None:
+    with pytest.raises(errors.GateUnreachable, match="is not a gate's"):
+        Gate(Remote(remote, ""), "main").get("/html")
+
+
+def test_nobody_listening_is_unreachable() -> None:
+    with pytest.raises(errors.GateUnreachable) as caught:
+        Gate(Remote("http://127.0.0.1:1", TOKEN), "main").get("/node")
+    assert TOKEN not in caught.value.detail
+
+
+def test_lists_are_read_to_their_end(remote: str) -> None:
+    assert [each["n"] for each in Gate(Remote(remote, ""), "main").every("/list")] == [1, 2]
+
+
+def test_a_running_node_is_found_by_its_socket_even_at_a_long_path(
+    tmp_path: Path, answering: type[Answering]
+) -> None:
+    data = tmp_path / ("d" * 120)
+    (data / "run").mkdir(parents=True)
+    settings = Settings(data_dir=str(data))
+    assert LocalSocket.found(settings) is None
+    short = tmp_path / "s"
+    with OverUnix(str(short), answering) as server:
+        short.rename(data / "run" / "admin.sock")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        way = LocalSocket.found(settings)
+        assert way is not None
+        assert Gate(way, "main").get("/node") == {"fine": True}
+        server.shutdown()
+        thread.join(5)
+    assert LocalSocket.found(settings) is None
+
+
+def test_a_token_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN + "\n")
+    file.chmod(0o644)
+    with pytest.raises(errors.Invalid) as caught:
+        token_from(file)
+    assert "chmod 600" in caught.value.remedy
+    file.chmod(0o600)
+    assert token_from(file) == TOKEN
+
+
+def test_names_are_encoded_into_paths() -> None:
+    assert path_of("members", "a/b?c@d.e") == "/members/a%2Fb%3Fc@d.e"
