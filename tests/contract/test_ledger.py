@@ -11,7 +11,7 @@ from tests.postgres import fresh_database
 
 from gatelodge.adapters.ledger import logs
 from gatelodge.core.errors import Conflict, LogForked, NotFound
-from gatelodge.ports.journal import Batch, Entry, Position, SealedOpening
+from gatelodge.ports.journal import Batch, Entry, Place, Position, SealedOpening
 from gatelodge.tlog import merkle, proof
 from gatelodge.tlog.tile import unpack_entries
 
@@ -97,7 +97,7 @@ async def test_a_batch_for_two_logs_lands_in_both_and_says_where(ledger):
     await ledger.open_log("door", "gate.example.com/door")
     await grown(ledger, 3)
     both = Batch((Entry(LOG, body(3)), Entry("door", body(0)), Entry(LOG, body(4))))
-    landed = await ledger.append(both, {LOG: 2})
+    landed = await ledger.append(both, {LOG: Place(first=3, floor=2)})
     assert (landed[LOG].first, landed[LOG].size, landed[LOG].root) == (3, 5, root_of(5))
     assert (landed["door"].first, landed["door"].size) == (0, 1)
     floors = {each.log: each.open_floor for each in await ledger.heads()}
@@ -127,6 +127,13 @@ async def test_a_batch_is_taken_once_by_rows(ledger, sessions):
     with sessions.read() as connection:
         left = connection.execute(text("SELECT count(*) FROM pending")).scalar_one()
     assert (heads[0].size, left) == (2, 0)
+
+
+async def test_an_appender_who_expected_another_size_changes_nothing(ledger):
+    await grown(ledger, 3)
+    with pytest.raises(Conflict):
+        await ledger.append(batch(3, 4), {LOG: Place(first=2, floor=0)})
+    assert (await ledger.heads())[0].size == 3
 
 
 async def test_openings_come_back_with_their_leaves(ledger):
@@ -212,7 +219,7 @@ async def test_a_leaf_appended_inside_another_transaction_shares_its_fate(ledger
     with sessions.write() as connection:
         landed = logs.append_leaves(connection, LOG, [body(0), body(1)])
     assert (landed.first, landed.size, landed.root) == (0, 2, root_of(2))
-    with pytest.raises(NotFound), sessions.write() as connection:
+    with pytest.raises(NotFound), sessions.write() as connection:  # noqa: PT012
         assert logs.append_leaves(connection, LOG, [body(2)]).size == 3
         logs.append_leaves(connection, "nowhere", [body(3)])
     with sessions.read() as connection:

@@ -108,6 +108,13 @@ class Head(Struct, frozen=True):
     open_floor: int = 0
 
 
+class Place(Struct, frozen=True):
+    """Where the appender expects its first leaf, and the log's open floor after the batch."""
+
+    first: int
+    floor: int
+
+
 class LeafAt(Struct, frozen=True, gc=False):
     """A leaf and its place, with its sealed opening if it has one that still exists."""
 
@@ -123,11 +130,11 @@ class Ledger(Protocol):
         """Create the log when it is not there yet; returns its head. Conflict: another origin."""
         ...
 
-    async def append(self, batch: Batch, floors: Mapping[str, int]) -> dict[str, Appended]:
+    async def append(self, batch: Batch, places: Mapping[str, Place]) -> dict[str, Appended]:
         """Append a batch to its logs, mark it as used and set their open floors: one transaction.
 
-        Raises Conflict when the batch was used before (nothing changes), NotFound for an unopened
-        log.
+        Raises Conflict when the batch was used before or a log has another size than expected
+        (nothing changes), NotFound for an unopened log.
         """
         ...
 
@@ -179,9 +186,18 @@ class Ledger(Protocol):
         """The newest signed checkpoint of a log."""
         ...
 
+    async def checkpoints(self, log: str) -> list[bytes]:
+        """Every signed checkpoint of a log, smallest first."""
+        ...
+
 
 class Guard(Protocol):
     """What was signed last, kept on another path than the ledger: a restored database shows."""
+
+    @property
+    def logs(self) -> frozenset[str]:
+        """The logs of which a checkpoint was about to be signed here."""
+        ...
 
     def last(self, log: str) -> tuple[int, bytes] | None:
         """Size and root of the newest checkpoint of this log that was about to be signed here.

@@ -214,5 +214,7 @@ class PostgresJournal:
         if self._reader is None or self._reader.closed:
             self._reader = self._connect()
         with self._reader.cursor(binary=True) as cursor:
-            # The columns' types are those of the table.
-            return cursor.execute(_READ, (limit,)).fetchall()  # type: ignore[return-value]
+            rows = cursor.execute(_READ, (limit,)).fetchall()
+        if self._closing is not None:
+            self._reader.close()  # a last look after the end leaves nothing open
+        return rows  # type: ignore[return-value]  # the columns' types are those of the table

@@ -29,6 +29,11 @@ class FileGuard:
         except (OSError, msgspec.MsgspecError) as fault:
             raise LogForked(f"the guard file {path} cannot be read") from fault
 
+    @property
+    def logs(self) -> frozenset[str]:
+        """The logs of which a checkpoint was about to be signed here."""
+        return frozenset(self._kept)
+
     def last(self, log: str) -> tuple[int, bytes] | None:
         """Size and root of the newest checkpoint of this log that was about to be signed here."""
         return self._kept.get(log)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from gatelodge.adapters.ledger import logs, tables
 from gatelodge.core.errors import Conflict, NotFound
-from gatelodge.ports.journal import Appended, Batch, Entry, Head, LeafAt, Position
+from gatelodge.ports.journal import Appended, Batch, Entry, Head, LeafAt, Place, Position
 from gatelodge.tlog import proof
 from gatelodge.tlog.errors import ProofFailed
 
@@ -32,6 +32,11 @@ _NEWEST = (
     .where(_checkpoint.c.log == bindparam("log"))
     .order_by(_checkpoint.c.size.desc())
     .limit(1)
+)
+_EVERY = (
+    select(_checkpoint.c.note)
+    .where(_checkpoint.c.log == bindparam("log"))
+    .order_by(_checkpoint.c.size)
 )
 _AT_SIZE = select(_checkpoint.c.note).where(
     _checkpoint.c.log == bindparam("log"), _checkpoint.c.size == bindparam("size")
@@ -55,9 +60,9 @@ class SqlLedger:
         """Create the log when it is not there yet; returns its head."""
         return await self._change(lambda c: logs.open_log(c, log, origin))
 
-    async def append(self, batch: Batch, floors: Mapping[str, int]) -> dict[str, Appended]:
+    async def append(self, batch: Batch, places: Mapping[str, Place]) -> dict[str, Appended]:
         """Append a batch, mark it as used and set the floors: one transaction, or nothing."""
-        return await self._change(lambda c: self._append(c, batch, floors))
+        return await self._change(lambda c: self._append(c, batch, places))
 
     async def journal_end(self) -> Position | None:
         """How far the file journal was sequenced at the last append."""
@@ -120,8 +125,14 @@ class SqlLedger:
         found = await self._look(lambda c: c.execute(_NEWEST, {"log": log}).scalar_one_or_none())
         return None if found is None else bytes(found)
 
+    async def checkpoints(self, log: str) -> list[bytes]:
+        """Every signed checkpoint of a log, smallest first."""
+        return await self._look(
+            lambda c: [bytes(n) for n in c.execute(_EVERY, {"log": log}).scalars()]
+        )
+
     def _append(
-        self, connection: Connection, batch: Batch, floors: Mapping[str, int]
+        self, connection: Connection, batch: Batch, places: Mapping[str, Place]
     ) -> dict[str, Appended]:
         self._use(connection, batch)
         by_log: dict[str, list[Entry]] = {}
@@ -133,8 +144,11 @@ class SqlLedger:
             bodies = [entry.body for entry in entries]
             openings = [entry.opening for entry in entries]
             landed[log] = logs.append_leaves(connection, log, bodies, openings)
-        if floors:
-            connection.execute(_FLOOR, [{"which": w, "floor": f} for w, f in floors.items()])
+            if log in places and places[log].first != landed[log].first:
+                raise Conflict(f"somebody else appended to {log}")
+        if places:
+            floors = [{"which": log, "floor": place.floor} for log, place in places.items()]
+            connection.execute(_FLOOR, floors)
         return landed
 
     def _use(self, connection: Connection, batch: Batch) -> None:

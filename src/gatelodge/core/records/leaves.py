@@ -191,6 +191,14 @@ class StreamClosed(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     v: int
 
 
+class CallLate(CallOutcome, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An outcome that came after the call was closed as unresolved; closes nothing."""
+
+
+class StreamLate(StreamClosed, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The end of a stream that had been closed for its lost node; closes nothing."""
+
+
 class LogOpened(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The first leaf of each log."""
 
@@ -211,6 +219,8 @@ CallsLeaf = (
     | AuthFailed
     | StreamOpened
     | StreamClosed
+    | CallLate
+    | StreamLate
     | LogOpened
 )
 
@@ -224,6 +234,8 @@ LEAVES: dict[str, type[CallsLeaf]] = {
     "auth.failed": AuthFailed,
     "stream.opened": StreamOpened,
     "stream.closed": StreamClosed,
+    "call.late": CallLate,
+    "stream.late": StreamLate,
     "log.opened": LogOpened,
 }
 """Each leaf type by its `t`. A type that is not here is preserved and counted, never an error."""

@@ -1,0 +1,193 @@
+"""The offline verdict on a proof file: no database, no network, no trust in who made it.
+
+    {"v": 1, "t": "gatelodge-proof", "log": ORIGIN, "checkpoint": NOTE,
+     "leaves": [{"index": N, "leaf": BASE64, "proof": TEXT OF C2SP tlog-proof}, ...]}
+
+Everything needed stands in the file but the public key, which the reader brings. VERIFIED says
+that these leaves stand in a log that the key's holder signed. TAMPERED says that something here
+contradicts the signature or the tree. UNVERIFIABLE says that the reader cannot tell: another
+version, no signature of a known key, a leaf that is no canonical record.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import Struct
+
+from gatelodge.core.records.leaves import LEAVES
+from gatelodge.core.records.strict import NotCanonical, parse_leaf
+from gatelodge.tlog import checkpoint, merkle, note, proof, proof_file
+from gatelodge.tlog.errors import Malformed, ProofFailed
+
+Verdict = Literal["VERIFIED", "TAMPERED", "UNVERIFIABLE"]
+
+KIND = "gatelodge-proof"
+_LARGEST = 4 * 1024 * 1024
+
+
+class ProvenLeaf(Struct, frozen=True, kw_only=True):
+    """One leaf of a proof file: its bytes, its place, and the proof of it."""
+
+    index: int
+    leaf: bytes
+    proof: str
+
+
+class ProofDocument(Struct, frozen=True, kw_only=True):
+    """A proof file as a value."""
+
+    v: int = 1
+    t: str = KIND
+    log: str
+    leaves: tuple[ProvenLeaf, ...]
+    checkpoint: str
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """The verdict, why, and what was read: leaves by index, as far as they could be read.
+
+    `unknown` lists leaf types that this version does not know; they are no fault.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    log: str = ""
+    size: int = 0
+    signed_by: tuple[str, ...] = ()
+    leaves: dict[int, dict[str, object]] = {}
+    unknown: tuple[str, ...] = ()
+
+
+class _Judged(Exception):
+    """Carries the verdict out of the check that reached it."""
+
+    def __init__(self, verdict: Verdict, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict: Verdict = verdict
+        self.reason = reason
+
+
+def format_proof(document: ProofDocument) -> bytes:
+    """The bytes of a proof file, indented for people."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+
+
+def verify_proof(raw: bytes, vkeys: Sequence[str]) -> Report:
+    """Judge a proof file by the verifier keys (C2SP `name+id+key`) that the reader trusts.
+
+    Never raises: whatever was handed in, the answer is a verdict.
+    """
+    try:
+        document = _document(raw)
+        verifiers = _verifiers(vkeys)
+        signed, names = _signed(document, verifiers)
+        for each in document.leaves:
+            _check_leaf(each, document.checkpoint, signed)
+        fields = {each.index: _fields(each) for each in document.leaves}
+        _check_together(fields)
+    except _Judged as judged:
+        return Report(verdict=judged.verdict, reasons=(judged.reason,))
+    kinds = {str(each.get("t")) for each in fields.values()}
+    return Report(
+        verdict="VERIFIED",
+        log=signed.origin,
+        size=signed.size,
+        signed_by=names,
+        leaves=fields,
+        unknown=tuple(sorted(kinds - LEAVES.keys())),
+    )
+
+
+def ed25519_verifier(public: bytes) -> note.Verifier:
+    """A callable that says whether a signature over a message is this key's."""
+    key = Ed25519PublicKey.from_public_bytes(public)
+
+    def verifies(message: bytes, signature: bytes) -> bool:
+        try:
+            key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    return verifies
+
+
+def _document(raw: bytes) -> ProofDocument:
+    if len(raw) > _LARGEST:
+        raise _Judged("UNVERIFIABLE", "the file is larger than 4 MiB")
+    try:
+        document = msgspec.json.decode(raw, type=ProofDocument)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise _Judged("UNVERIFIABLE", "the file is not a proof file") from None
+    if document.t != KIND or document.v != 1:
+        raise _Judged("UNVERIFIABLE", "the file is of another kind or version")
+    if not document.leaves:
+        raise _Judged("UNVERIFIABLE", "the file proves no leaf")
+    if len({each.index for each in document.leaves}) != len(document.leaves):
+        raise _Judged("TAMPERED", "two leaves claim one place")
+    return document
+
+
+def _verifiers(vkeys: Sequence[str]) -> dict[tuple[str, bytes], note.Verifier]:
+    found: dict[tuple[str, bytes], note.Verifier] = {}
+    for vkey in vkeys:
+        try:
+            key = note.VerifierKey.parse(vkey)
+            if key.kind != note.ED25519:
+                continue
+            found[key.name, key.key_id] = ed25519_verifier(key.public)
+        except (Malformed, ValueError):
+            raise _Judged("UNVERIFIABLE", "a verifier key is not in its form") from None
+    if not found:
+        raise _Judged("UNVERIFIABLE", "no Ed25519 verifier key was given")
+    return found
+
+
+def _signed(
+    document: ProofDocument, verifiers: Mapping[tuple[str, bytes], note.Verifier]
+) -> tuple[checkpoint.Checkpoint, tuple[str, ...]]:
+    try:
+        signed = note.parse(document.checkpoint.encode())
+        inner = checkpoint.parse(signed.text)
+    except (Malformed, UnicodeEncodeError):
+        raise _Judged("TAMPERED", "the checkpoint is not in its form") from None
+    if inner.origin != document.log:
+        raise _Judged("TAMPERED", "the checkpoint is of another log")
+    if not any((each.name, each.key_id) in verifiers for each in signed.signatures):
+        raise _Judged("UNVERIFIABLE", "the checkpoint bears no signature of a given key")
+    try:
+        return inner, note.verify(signed, verifiers)
+    except ProofFailed:
+        raise _Judged("TAMPERED", "the checkpoint's signature is not the key's") from None
+
+
+def _check_leaf(each: ProvenLeaf, text: str, signed: checkpoint.Checkpoint) -> None:
+    """The bytes are hashed before anything reads them."""
+    hashed = merkle.leaf_hash(each.leaf)
+    place = f"leaf {each.index}"
+    try:
+        file = proof_file.parse(each.proof.encode())
+    except (Malformed, UnicodeEncodeError):
+        raise _Judged("TAMPERED", f"the proof of {place} is not in its form") from None
+    if file.index != each.index or file.checkpoint_note != text.encode():
+        raise _Judged("TAMPERED", f"the proof of {place} is of another place or checkpoint")
+    try:
+        proof.verify_inclusion(hashed, each.index, signed.size, file.proof, signed.root)
+    except ProofFailed:
+        raise _Judged("TAMPERED", f"{place} does not stand in the signed tree") from None
+
+
+def _fields(each: ProvenLeaf) -> dict[str, object]:
+    try:
+        return parse_leaf(each.leaf)
+    except NotCanonical as fault:
+        raise _Judged("UNVERIFIABLE", f"leaf {each.index}: {fault}") from None
+
+
+def _check_together(fields: Mapping[int, Mapping[str, object]]) -> None:
+    pairs = {each.get("call") or each.get("stream") for each in fields.values()}
+    if len(pairs) > 1:
+        raise _Judged("UNVERIFIABLE", "the leaves are of different calls")

@@ -1,0 +1,137 @@
+"""Checkpoints: what this gate signs of its logs, and what it refuses to sign."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from gatelodge.core.errors import Broken, LogForked
+from gatelodge.core.records.verify import ed25519_verifier
+from gatelodge.ports.journal import Guard, Head, Ledger
+from gatelodge.ports.world import Signer
+from gatelodge.tlog import checkpoint, merkle, note, proof
+from gatelodge.tlog.errors import Malformed, ProofFailed
+from gatelodge.tlog.tile import WIDTH
+
+
+class Signed(Struct, frozen=True):
+    """A signed checkpoint: the note's bytes, and the size and root in it."""
+
+    note: bytes
+    size: int
+    root: bytes
+
+
+class Checkpoints:
+    """Signs heads that grew, never one that contradicts what was signed before.
+
+    `_last` holds the newest checkpoint of each log, owned by whoever calls `sign` (one task).
+    """
+
+    def __init__(self, ledger: Ledger, signer: Signer, guard: Guard) -> None:
+        self._ledger = ledger
+        self._signer = signer
+        self._guard = guard
+        self._key_id = note.key_id(signer.name, note.ED25519, signer.public)
+        self._last: dict[str, Signed] = {}
+
+    @property
+    def vkey(self) -> str:
+        """The log's verifier key, for people and for `audit verify --key`."""
+        return note.VerifierKey(self._signer.name, note.ED25519, self._signer.public).format()
+
+    async def check(self, head: Head) -> None:
+        """Compare a log's present end with everything that was signed of it; see `sign`."""
+        if await self._ledger.root_at(head.log, head.size) != head.root:
+            raise LogForked(f"the tiles of {head.log} do not add up to its head")
+        await self._check_grown(head, await self._newest(head))
+        guarded = self._guard.last(head.log)
+        if guarded is not None:
+            await self._check_grown(head, Signed(b"", *guarded))
+
+    async def check_all(self, heads: Sequence[Head]) -> None:
+        """At the start: each log as `check` does, its last leaves, and that none is missing."""
+        missing = self._guard.logs - {head.log for head in heads}
+        if missing:
+            raise LogForked(f"{min(missing)} was signed here, and the ledger does not have it")
+        for head in heads:
+            await self.check(head)
+            n = max(head.size - 1, 0) // WIDTH
+            leaves = await self._ledger.leaves(head.log, n * WIDTH, head.size)
+            hashes = b"".join(merkle.leaf_hash(leaf.body) for leaf in leaves)
+            if hashes != await self._ledger.tile(head.log, 0, n):
+                raise LogForked(f"the last leaves of {head.log} are not those in its tree")
+
+    async def sign(self, heads: Iterable[Head]) -> None:
+        """Sign every head that grew since its last checkpoint.
+
+        Raises LogForked, and signs nothing, when one is smaller than what was signed or does not
+        begin with it; KeyUnreachable, LedgerDown and StoreDown when it cannot be done now.
+        """
+        grown: list[Head] = []
+        for head in heads:
+            newest = await self._newest(head)
+            if newest is None and not head.size:
+                continue
+            if newest is not None and (newest.size, newest.root) == (head.size, head.root):
+                continue
+            # A crash before here leaves nothing.
+            await self.check(head)
+            grown.append(head)
+        if not grown:
+            return
+        # A crash after this line leaves the guard ahead of any checkpoint, at sizes that the
+        # ledger durably has: the next start finds both consistent and signs again.
+        await self._guard.advance({head.log: (head.size, head.root) for head in grown})
+        for head in grown:
+            signed = self._note_of(head)
+            # A crash here loses a signature that nobody has seen.
+            await self._ledger.save_checkpoint(head.log, head.size, signed.note)
+            # From here on readers may hold it.
+            self._last[head.log] = signed
+
+    def forget(self) -> None:
+        """Another node signs now; read the newest checkpoints again when it is our turn."""
+        self._last.clear()
+
+    async def newest(self, log: str) -> Signed | None:
+        """The newest checkpoint of a log, as the ledger has it."""
+        kept = await self._ledger.checkpoint(log)
+        return None if kept is None else self.read(log, kept)
+
+    def read(self, log: str, raw: bytes) -> Signed:
+        """A kept checkpoint, verified. Raises LogForked when this gate did not sign it."""
+        verifier = ed25519_verifier(self._signer.public)
+        try:
+            parsed = note.parse(raw)
+            note.verify(parsed, {(self._signer.name, self._key_id): verifier})
+            inner = checkpoint.parse(parsed.text)
+        except (Malformed, ProofFailed) as fault:
+            raise LogForked(f"the newest checkpoint of {log} is not one that we signed") from fault
+        return Signed(raw, inner.size, inner.root)
+
+    def _note_of(self, head: Head) -> Signed:
+        text = checkpoint.format(checkpoint.Checkpoint(head.origin, head.size, head.root))
+        made = note.sign(text, self._signer.name, self._key_id, self._signer.sign)
+        return Signed(note.format(made), head.size, head.root)
+
+    async def _newest(self, head: Head) -> Signed | None:
+        known = self._last.get(head.log)
+        if known is None:
+            known = await self.newest(head.log)
+            if known is not None:
+                self._last[head.log] = known
+        return known
+
+    async def _check_grown(self, head: Head, old: Signed | None) -> None:
+        if old is None:
+            return
+        if old.size > head.size:
+            raise LogForked(
+                f"{head.log} has {head.size} leaves, but {old.size} were signed",
+                remedy="Was an older backup restored? Read docs/operations.md before anything.",
+            )
+        try:
+            path = await self._ledger.consistency(head.log, old.size, head.size)
+            proof.verify_consistency(old.size, old.root, head.size, head.root, path)
+        except (ProofFailed, Broken) as fault:
+            raise LogForked(f"{head.log} does not begin with what was signed of it") from fault

@@ -1,0 +1,282 @@
+"""The sequencer: moves records from the journal into the Merkle logs, and closes what was left.
+
+One task owns it. Commit order of a batch, and what a crash on each line leaves behind:
+
+    journal.read       nothing
+    open_log           an empty log; it gets its first leaf with the first record that comes
+    ledger.append      the batch is in its logs and marked as used, or neither
+    pairs.settle       memory only; the next start reads it from the logs again
+    journal.forget     a used segment that stays until the next one is forgotten
+    checkpoints.sign   see there
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal
+
+import anyio
+from msgspec import Struct
+
+from gatelodge.config.schema import Audit
+from gatelodge.core.errors import Conflict, KeyUnreachable, LedgerDown, StoreDown
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.records.leaves import CallsLeaf, CallUnresolved, LogOpened, StreamClosed, encode
+from gatelodge.core.records.origin import GOV, origin_of
+from gatelodge.core.records.pairs import Opened, Pairs, Staged
+from gatelodge.flows.audit.checkpoints import Checkpoints
+from gatelodge.ports.journal import (
+    Appended,
+    Batch,
+    Entry,
+    Guard,
+    Head,
+    Journal,
+    Leader,
+    Ledger,
+    Place,
+)
+from gatelodge.ports.store import Nodes
+from gatelodge.ports.world import Clock, Signer
+
+_BATCH = 512
+"""Leaves in one append: about 3 ms of the interpreter, so the calls beside it do not wait."""
+_SCAN = 2048
+_LOST_SECONDS = 30.0
+_PAUSE_AFTER_FAULT = 1.0
+
+Orphaned = Literal["gateway_restart", "node_lost"]
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """The ports that the sequencer works with; `nodes` where several share one database."""
+
+    journal: Journal
+    ledger: Ledger
+    signer: Signer
+    guard: Guard
+    leader: Leader
+    clock: Clock
+    nodes: Nodes | None = None
+
+
+class _Log(Struct):
+    """What is known of one log while this node leads."""
+
+    size: int
+    pairs: Pairs
+
+
+class Sequencer:
+    """Sequences, signs and closes orphans while this node leads. `_lock` guards everything here."""
+
+    def __init__(self, ports: Surroundings, settings: Audit, node: str) -> None:
+        self._ports = ports
+        self._journal, self._ledger = ports.journal, ports.ledger
+        self._settings = settings
+        self._node = node
+        self.checkpoints = Checkpoints(ports.ledger, ports.signer, ports.guard)
+        self._logs: dict[str, _Log] | None = None
+        self._lock = asyncio.Lock()
+
+    async def recover(self, live_nodes: frozenset[str]) -> None:
+        """Make the logs whole before the first request is served.
+
+        Checks every head against its tiles, its last leaves, the newest checkpoint and the guard;
+        sequences what the journal held; closes once every call and stream of nodes that are not
+        live. Raises LogForked when the log is not what was signed: nothing is written then.
+        """
+        await self.checkpoints.check_all(await self._ledger.heads())
+        if not await self._ports.leader.leads():
+            return
+        async with self._lock:
+            await self._drain()
+            await self._close_orphans(live_nodes | {self._node}, "gateway_restart")
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises LogForked; everything else is tried again.
+
+        While the store is away the journal keeps the records, and checkpoints are late.
+        """
+        clock = self._ports.clock
+        signed = looked = clock.boottime()
+        while True:
+            pause = self._settings.sequence_ms / 1000
+            try:
+                if await self._leads():
+                    await self.drain()
+                    now = clock.boottime()
+                    if now - signed >= self._settings.checkpoint_ms / 1000:
+                        signed = now
+                        await self.sign()
+                    if self._ports.nodes is not None and now - looked >= _LOST_SECONDS / 3:
+                        looked = now
+                        await self._close_lost(self._ports.nodes)
+            except (StoreDown, LedgerDown, KeyUnreachable, Conflict):
+                pause = max(pause, _PAUSE_AFTER_FAULT)
+            await anyio.sleep(pause)
+
+    async def drain(self) -> None:
+        """Sequence everything that is durable now. Raises StoreDown, LedgerDown, LogForked."""
+        async with self._lock:
+            await self._drain()
+
+    async def sign(self) -> None:
+        """Sign the head of every log that grew. Raises what `Checkpoints.sign` does."""
+        async with self._lock:
+            await self.checkpoints.sign(await self._ledger.heads())
+
+    async def advance(self, *, sign: bool = False) -> None:
+        """Sequence now, and sign too, where this node leads; elsewhere the leader does it soon."""
+        if await self._leads():
+            await self.drain()
+            if sign:
+                await self.sign()
+
+    async def settle(self) -> None:
+        """Before the process ends: sequence and sign what is there, give up the lead."""
+        await self.advance(sign=True)
+        await self._ports.leader.resign()
+
+    async def _leads(self) -> bool:
+        leads = await self._ports.leader.leads()
+        if not leads:
+            # Another node appends now: what is known here is old.
+            self._logs = None
+            self.checkpoints.forget()
+        return leads
+
+    async def _drain(self) -> None:
+        while await self._move():
+            pass
+
+    async def _move(self) -> bool:
+        """Sequence one batch; false when there was none."""
+        logs = await self._known()
+        batch = await self._journal.read(_BATCH)
+        if not batch.entries:
+            return False
+        staged = await self._staged(logs, batch.entries)
+        try:
+            await self._append(logs, staged, batch)
+        except Conflict:
+            # Used before: by a leader of the same hour, or by an append whose answer was lost.
+            # What is in the logs now decides where this node goes on.
+            self._logs = None
+            return True
+        except StoreDown:
+            self._logs = None
+            raise
+        if batch.end is not None:
+            await self._journal.forget(batch.end)
+        return True
+
+    async def _known(self) -> dict[str, _Log]:
+        """What is known of the logs, read from them when nothing is."""
+        if self._logs is None:
+            await self._journal.rewind(await self._ledger.journal_end())
+            found = {head.log: await self._read(head) for head in await self._ledger.heads()}
+            self._logs = found
+        return self._logs
+
+    async def _read(self, head: Head) -> _Log:
+        pairs = Pairs()
+        if head.log != GOV:
+            for start in range(head.open_floor, head.size, _SCAN):
+                stop = min(start + _SCAN, head.size)
+                leaves = await self._ledger.leaves(head.log, start, stop)
+                pairs.read([leaf.body for leaf in leaves], start)
+        return _Log(head.size, pairs)
+
+    async def _staged(
+        self, logs: dict[str, _Log], entries: Sequence[Entry]
+    ) -> dict[str, tuple[Staged, list[bytes]]]:
+        """The leaves and openings of each log, with a first leaf for a log that is new."""
+        by_log: dict[str, tuple[list[bytes], list[bytes]]] = {}
+        for entry in entries:
+            bodies, openings = by_log.setdefault(entry.log, ([], []))
+            bodies.append(entry.body)
+            openings.append(entry.opening)
+        staged: dict[str, tuple[Staged, list[bytes]]] = {}
+        for log, (bodies, openings) in by_log.items():
+            if log not in logs:
+                origin = origin_of(log, self._settings.origin)
+                logs[log] = await self._read(await self._ledger.open_log(log, origin))
+            if not logs[log].size:
+                bodies.insert(0, self._first_leaf(log))
+                openings.insert(0, b"")
+            staged[log] = (logs[log].pairs.stage(bodies, logs[log].size), openings)
+        return staged
+
+    async def _append(
+        self, logs: dict[str, _Log], staged: dict[str, tuple[Staged, list[bytes]]], batch: Batch
+    ) -> None:
+        entries = tuple(
+            Entry(log, body, opening)
+            for log, (each, openings) in staged.items()
+            for body, opening in zip(each.bodies, openings, strict=True)
+        )
+        places = {
+            log: Place(known.size, known.pairs.floor(each, known.size + len(each.bodies)))
+            for log, (each, _) in staged.items()
+            if (known := logs[log])
+        }
+        whole = Batch(entries, batch.start, batch.end, batch.rows)
+        landed: dict[str, Appended] = await self._ledger.append(whole, places)
+        for log, (each, _) in staged.items():
+            logs[log].pairs.settle(each)
+            logs[log].size = landed[log].size
+
+    async def _close_lost(self, nodes: Nodes) -> None:
+        """Close what nodes left that nobody has seen for half a minute."""
+        async with self._lock:
+            # First who lives, then their records: a node that came in between is not taken for
+            # dead, and the ends that a dead one wrote are in the log.
+            live = {each.node for each in await nodes.live(int(_LOST_SECONDS * 1000))}
+            await self._drain()
+            await self._close_orphans(frozenset(live | {self._node}), "node_lost")
+
+    async def _close_orphans(self, live: frozenset[str], reason: Orphaned) -> None:
+        """Append one closer for each open pair of a node that is gone.
+
+        A crash before the append leaves them open, for the next start; after it they are closed
+        in the log, and the next start sees that.
+        """
+        logs = await self._known()
+        for log, known in logs.items():
+            orphans = known.pairs.of_others(live)
+            for start in range(0, len(orphans), _BATCH):
+                part = orphans[start : start + _BATCH]
+                bodies = [encode(self._closer(pair, each, reason)) for pair, each in part]
+                staged = known.pairs.stage(bodies, known.size)
+                try:
+                    await self._append(logs, {log: (staged, [b""] * len(bodies))}, Batch(()))
+                except (Conflict, StoreDown):
+                    self._logs = None
+                    raise
+
+    def _closer(self, pair: str, each: Opened, reason: Orphaned) -> CallsLeaf:
+        at = rfc3339(self._ports.clock.now())
+        if each.t == "stream.opened":
+            return StreamClosed(
+                at=at, ms=0, node=self._node, reason=reason, stream=pair, t="stream.closed", v=1
+            )
+        return CallUnresolved(
+            at=at,
+            call=pair,
+            intent=each.index,
+            node=self._node,
+            reason=reason,
+            t="call.unresolved",
+            v=1,
+        )
+
+    def _first_leaf(self, log: str) -> bytes:
+        return encode(
+            LogOpened(
+                at=rfc3339(self._ports.clock.now()),
+                node=self._node,
+                origin=origin_of(log, self._settings.origin),
+                t="log.opened",
+                v=1,
+            )
+        )
