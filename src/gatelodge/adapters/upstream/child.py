@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from msgspec import Struct
@@ -158,8 +158,9 @@ class Child:
     async def stop(self, seconds: float) -> None:
         """End it: close its input, then TERM, then KILL, each after `seconds`; idempotent.
 
-        When this is cancelled in the middle the group is killed at once. A crash of ours here
-        leaves a child with a closed input.
+        When this is cancelled in the middle the group is killed at once, and the cancellation
+        waits until it is gone. A crash of ours here leaves a child with a closed input, and its
+        home directory.
         """
         if self._lines is not None:
             self._lines.deaf = True
@@ -175,9 +176,12 @@ class Child:
                 _kill_all(self._uid)
             for transport in self._outputs:
                 transport.close()
-            await self._gone(_KILL_SECONDS)
-            self._process.poll()
-            await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
+            await _whole(self._bury())
+
+    async def _bury(self) -> None:
+        await self._gone(_KILL_SECONDS)
+        self._process.poll()
+        await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
 
     async def _gone(self, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -254,3 +258,16 @@ def _kill_all(uid: int) -> None:
         with contextlib.suppress(OSError):
             if folder.stat().st_uid == uid:
                 os.kill(int(folder.name), signal.SIGKILL)
+
+
+async def _whole(work: Coroutine[None, None, None]) -> None:
+    """Do it to its end, and only then be cancelled: half of it would leave a zombie."""
+    task = asyncio.ensure_future(work)
+    cut = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cut = True
+    if cut:
+        raise asyncio.CancelledError

@@ -96,7 +96,10 @@ class StdioWire:
         while self._modern and self._tells:
             asked = Request(method="subscriptions/listen", params=upstream.LISTEN, seconds=math.inf)
             began = asyncio.get_running_loop().time()
-            reply = await self._ask(asked)
+            try:
+                reply = await self._ask(asked)
+            except UpstreamError:
+                return  # the child is gone, which the link is told too
             if reply.error is not None:
                 return
             if asyncio.get_running_loop().time() - began > LISTEN_LAST:

@@ -1,0 +1,117 @@
+"""What every test of the pool needs: a pool, servers for it, calls, and bounded waiting."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from gatelodge.adapters.upstream.pool import UpstreamPool
+from gatelodge.config.schema import Hosting, Limits
+from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Transport
+from gatelodge.core.errors import KeyUnreachable
+from gatelodge.core.ids import Instant, ServerId, WorkspaceId
+from gatelodge.ports.upstream import Observed, Reply, Request
+
+HERE = Path(__file__).parent
+STDIO = str(HERE / "stdio_server.py")
+WAIT = 20.0
+HOSTING = Hosting(start_seconds=15.0, backoff_seconds=0.2, stop_seconds=1.0)
+
+
+class Secrets:
+    """`env:NAME` stands for what `known` holds; asked for more, it cannot be read."""
+
+    def __init__(self, **known: str) -> None:
+        self.known = known
+
+    def resolve(self, value: str) -> str:
+        if not value.startswith("env:"):
+            return value
+        if value[4:] not in self.known:
+            raise KeyUnreachable(f"{value} cannot be read.")
+        return self.known[value[4:]]
+
+
+def make_pool(secrets: Secrets | None = None, **settings: Any) -> UpstreamPool:
+    return UpstreamPool(
+        secrets=secrets or Secrets(),
+        limits=settings.pop("limits", Limits()),
+        hosting=settings.pop("hosting", HOSTING),
+        version="9.9",
+        root=settings.pop("root", False),
+        **settings,
+    )
+
+
+def server(name: str, transport: Transport, **fields: Any) -> Server:
+    return Server(
+        id=ServerId(f"srv_{name}"),
+        workspace=WorkspaceId("wsp_1"),
+        alias=name,
+        transport=transport,
+        created_at=Instant(0),
+        **{"status": "approved", **fields},
+    )
+
+
+def stdio(mode: str = "modern", name: str = "one", **fields: Any) -> Server:
+    wanted = {key: fields.pop(key) for key in ("env", "cwd", "run_as") if key in fields}
+    command = fields.pop("command", (sys.executable, STDIO, mode))
+    transport = StdioTransport(command=command, **{"run_as": "gateway", **wanted})
+    return server(name, transport, **fields)
+
+
+def http(url: str, name: str = "one", **fields: Any) -> Server:
+    wanted = {key: fields.pop(key) for key in ("headers", "allow_private") if key in fields}
+    return server(name, HttpTransport(url=url, **{"allow_private": True, **wanted}), **fields)
+
+
+def call(tool: str, arguments: Any = None, **fields: Any) -> Request:
+    raw = Raw(json.dumps({} if arguments is None else arguments).encode())
+    params = {"name": Raw(json.dumps(tool).encode()), "arguments": raw}
+    return Request(method="tools/call", name=tool, params=params, **{"seconds": WAIT, **fields})
+
+
+async def ask(pool: UpstreamPool, at: Server, request: Request, heard: Any = None) -> Reply:
+    async with asyncio.timeout(WAIT):
+        return await pool.begin(at.id, request, heard).reply
+
+
+def text(reply: Reply) -> Any:
+    """What the test servers say in their first text."""
+    assert reply.result is not None, reply
+    return json.loads(json.loads(bytes(reply.result))["content"][0]["text"])
+
+
+async def until(seen: Callable[[], Any], what: str = "") -> Any:
+    """Poll until it is true, for a bounded time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + WAIT
+    while not (found := seen()):
+        if loop.time() > deadline:
+            pytest.fail(f"never came true: {what or seen}")
+        await asyncio.sleep(0.01)
+    return found
+
+
+async def ready(pool: UpstreamPool, at: Server) -> None:
+    await pool.reconcile((at,))
+    await until(lambda: pool.health(at.id).state == "ready", "ready")
+
+
+def names(observed: Observed) -> list[str]:
+    return [json.loads(bytes(tool))["name"] for tool in observed.tools]
+
+
+def alive(pid: int) -> bool:
+    """True while the process runs; a zombie is gone."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
