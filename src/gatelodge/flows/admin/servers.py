@@ -86,7 +86,11 @@ def revise(act: Act, workspace: WorkspaceId, server: ServerId, proposal: Proposa
         era=proposal.era,
         tags=_tags(proposal.tags),
     )
-    return row if changed == row else _proposed(act, replace(changed, status="proposed"))
+    if changed == row:
+        return row
+    if row.status == "approved":
+        act.record("server.disabled", workspace, server=server)  # what runs is cut at once
+    return _proposed(act, replace(changed, status="proposed"))
 
 
 def approve(act: Act, workspace: WorkspaceId, server: ServerId) -> Server:

@@ -31,7 +31,6 @@ from gatelodge.flows.admin.declared.changes import (
     Revise,
     Revoke,
     SetRole,
-    in_words,
 )
 from gatelodge.flows.admin.declared.wanted import Wanted, WantedGrant
 from gatelodge.flows.admin.members import email_of
@@ -139,11 +138,12 @@ def _members(wanted: Wanted, names: _Names) -> Iterator[Change]:
 
 def _agents(wanted: Wanted, names: _Names) -> Iterator[Change]:
     for each in wanted.agents:
-        row, owner = names.agents.get(each.name), email_of(each.owner)
+        row, email = names.agents.get(each.name), email_of(each.owner)
+        owner = names.members.get(email)
         if row is None:
-            yield AddAgent(each.name, owner)
-        elif names.name(row.owner) != f"member:{owner}":
-            yield HandOver(each.name, owner)
+            yield AddAgent(each.name, email)
+        elif owner is None or row.owner != owner.id:
+            yield HandOver(each.name, email)
 
 
 def _groups(wanted: Wanted, names: _Names, *, prune: bool) -> Iterator[Change]:
@@ -193,11 +193,10 @@ def _grants(wanted: Wanted, names: _Names, *, prune: bool) -> Iterator[Change]:
         if row is not None and row.expires_at == expires:
             continue
         if row is not None:
-            yield Revoke(row.id, f"{in_words(each)}, which ended at another time")
+            yield Revoke(row.id, _told(row, names))
         yield Give(each)
     if prune:
-        for (to, server, tool, level), row in standing.items():
-            yield Revoke(row.id, f"{to} may {level} {server}/{tool or '*'}")
+        yield from (Revoke(row.id, _told(row, names)) for row in standing.values())
 
 
 def expiry(grant: WantedGrant) -> Instant | None:
@@ -208,3 +207,8 @@ def expiry(grant: WantedGrant) -> Instant | None:
 def _key(row: Grant, names: _Names) -> tuple[str, str, str, str]:
     to = "everyone" if row.grantee_kind == "everyone" else names.name(row.grantee)
     return to, names.name(row.server), row.tool, row.level
+
+
+def _told(row: Grant, names: _Names) -> str:
+    to, server, tool, level = _key(row, names)
+    return f"{to} may {level} {server}/{tool or '*'}"

@@ -1,0 +1,103 @@
+"""A small house: the real store on SQLite with the real gov log, one workspace, one owner."""
+
+import shutil
+
+import msgspec
+import pytest
+from anyio.from_thread import start_blocking_portal
+from tests.fakes.world import CountedIds, StillClock
+from tests.gov_log import open_gov_log
+
+from gatelodge.adapters.keys.peppers import HmacPeppers
+from gatelodge.adapters.store.database import open_database
+from gatelodge.adapters.store.migrate import migrate
+from gatelodge.adapters.store.store import SqlStore
+from gatelodge.flows.act import Act
+from gatelodge.flows.admin import members, workspaces
+
+KEYS = {"log": "aa" * 16, "peppers/1": "bb" * 16}
+PEPPER = b"\x07" * 32
+
+
+class House:
+    """Runs changes one by one, each in a transaction of its own, and reads their leaves."""
+
+    def __init__(self, portal, store, directory) -> None:
+        self._portal = portal
+        self.store = store
+        self.directory = directory
+        self.clock = StillClock()
+        self.ids = CountedIds()
+        self.peppers = HmacPeppers({"1": PEPPER})
+        self._read = 0
+
+    def do(self, change, *args, by="local", why="", **named):
+        """What the change returns; its error is raised here."""
+
+        def work(tx):
+            act = Act(tx=tx, by=by, at=self.clock.now(), ids=self.ids, why=why)
+            return change(act, *args, **named)
+
+        given, _ = self._portal.call(self.store.change, work)
+        return given
+
+    def look(self, question, *args):
+        """What a reading function says."""
+        return self._portal.call(self.store.read, lambda tx: question(tx, *args))
+
+    def find(self, noun, **equals):
+        return self.look(lambda tx: tx.find(noun, **equals))
+
+    def leaves(self):
+        """Type and subject of the leaves since the last call."""
+        return [(leaf["t"], leaf["subject"]) for leaf in self.whole_leaves()]
+
+    def whole_leaves(self):
+        seen = self._portal.call(self.store.poll, self._read)
+        self._read = seen.gov
+        return [msgspec.json.decode(leaf) for leaf in seen.leaves]
+
+    def member(self, name, role="member", by="local"):
+        """A new member's id."""
+        who = members.Newcomer(email=f"{name}@example.com", display=name.title())
+        return self.do(members.add, self.workspace, who, role, by=by).id
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """A migrated database file to copy."""
+    place = tmp_path_factory.mktemp("migrated")
+    database = open_database("", place)
+    migrate(database)
+    database.close()
+    return place / "gatelodge.db"
+
+
+@pytest.fixture(scope="session")
+def portal():
+    with start_blocking_portal() as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty(migrated, portal, tmp_path):
+    """A house before its first start."""
+    shutil.copy(migrated, tmp_path / "gatelodge.db")
+    database = open_database("", tmp_path)
+    store = SqlStore(database, open_gov_log(database), StillClock(), "nod_1")
+    yield House(portal, store, tmp_path)
+    portal.call(store.close)
+    database.close()
+
+
+@pytest.fixture
+def house(empty):
+    """A house after its first start; `owner` and `token` are the first owner's."""
+    owner = members.Newcomer(email="olga@example.com", display="Olga")
+    founded = empty.do(workspaces.start, empty.peppers, KEYS, owner, by="system")
+    empty.workspace = founded.workspace.id
+    empty.owner = founded.owner.id
+    empty.token = founded.token
+    empty.credential = founded.credential
+    empty.leaves()
+    return empty

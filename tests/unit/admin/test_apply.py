@@ -1,0 +1,272 @@
+import pytest
+
+from gatelodge.core.catalog.server import Server
+from gatelodge.core.errors import Conflict, Invalid
+from gatelodge.core.people import Agent, Member
+from gatelodge.flows.admin import agents, grants, groups, guardrails, members, servers, tools
+from gatelodge.flows.admin.apply import apply, planned
+from gatelodge.flows.admin.declared.wanted import parse
+from gatelodge.flows.identity import tokens
+
+FILE = """
+workspace = "main"
+
+[[members]]
+email = "olga@example.com"
+role = "owner"
+
+[[members]]
+email = "Ann@example.com"
+name = "Ann"
+role = "admin"
+
+[[agents]]
+name = "ci"
+owner = "ann@example.com"
+
+[[groups]]
+name = "dev"
+members = ["member:ANN@example.com", "agent:ci"]
+
+[[servers]]
+alias = "git"
+command = ["mcp-git"]
+env = { TOKEN = "env:GIT_TOKEN" }
+tags = ["code", "a"]
+approved = true
+
+[[servers]]
+alias = "web"
+url = "https://web.example.com/mcp"
+
+[[grants]]
+to = "group:dev"
+server = "git"
+
+[[grants]]
+to = "everyone"
+server = "web"
+level = "read"
+expires = 2027-06-01T00:00:00Z
+
+[[guardrails]]
+name = "no-log"
+text = "forbid (principal, action, resource);"
+"""
+
+WHOLE = [
+    "+ member ann@example.com as admin",
+    "+ agent ci, owned by ann@example.com",
+    "+ group dev",
+    "+ member:ann@example.com joins group dev",
+    "+ agent:ci joins group dev",
+    "+ server git",
+    "~ server git is approved",
+    "+ server web",
+    "+ guardrail no-log (enforce)",
+    "+ grant group:dev may use git/*",
+    "+ grant everyone may read web/* until 2027-06-01T00:00:00+00:00",
+]
+
+
+def accept(_text):
+    return None
+
+
+def made(house, text=FILE, *, prune=False, by="local"):
+    """What applying the file changed, in words."""
+    done = house.do(apply, house.workspace, parse(text), accept, prune=prune, by=by)
+    return [str(change) for change in done]
+
+
+def dry(house, text=FILE, *, prune=False):
+    at = house.clock.now()
+    look = house.look(lambda tx: planned(tx, house.workspace, parse(text), at, prune=prune))
+    return [str(change) for change in look]
+
+
+def test_a_dry_run_tells_everything_and_does_nothing(house):
+    assert dry(house) == WHOLE
+    assert house.leaves() == []
+
+
+def test_a_file_is_applied_in_one_transaction(house):
+    before = house._portal.call(house.store.poll, 0).gov
+    assert made(house) == WHOLE
+    assert len(house.leaves()) == 11
+    assert house._portal.call(house.store.poll, 0).gov == before + 11
+    git = house.find(Server, workspace=house.workspace, alias="git")[0]
+    assert (git.status, git.tags) == ("approved", ("a", "code"))
+    agent = house.find(Agent, workspace=house.workspace)[0]
+    ann = house.find(Member, workspace=house.workspace, email="ann@example.com")[0]
+    assert agent.owner == ann.id
+    granted = {(g.grantee_kind, g.level) for g in house.look(grants.listed, house.workspace)}
+    assert granted == {("group", "use"), ("everyone", "read")}
+
+
+def test_a_second_time_nothing_is_left_to_do(house):
+    made(house)
+    house.leaves()
+    assert dry(house) == dry(house, prune=True) == made(house) == made(house, prune=True) == []
+    assert house.leaves() == []
+
+
+def test_one_bad_change_keeps_all_of_them_out(house):
+    def refuse(_text):
+        raise Invalid("Line 1: no")
+
+    with pytest.raises(Invalid, match="Line 1"):
+        house.do(apply, house.workspace, parse(FILE), refuse)
+    assert house.leaves() == []
+    assert dry(house) == WHOLE
+
+
+def test_only_what_differs_is_changed(house):
+    made(house)
+    text = (
+        FILE.replace('role = "admin"', 'role = "auditor"')
+        .replace('["mcp-git"]', '["mcp-git", "--read-only"]')
+        .replace("2027-06-01", "2027-07-01")
+        .replace("forbid (principal, action, resource);", "forbid (principal, action, resource) ;")
+        .replace('owner = "ann@example.com"', 'owner = "olga@example.com"')
+    )
+    assert made(house, text) == [
+        "~ member ann@example.com becomes auditor",
+        "~ agent ci goes to olga@example.com; its tokens end",
+        "~ server git is reached in another way",
+        "~ server git is approved",
+        "+ guardrail no-log (enforce)",
+        "- grant everyone may read web/*",
+        "+ grant everyone may read web/* until 2027-07-01T00:00:00+00:00",
+    ]
+    assert made(house, text) == []
+
+
+def test_what_the_file_does_not_name_ends_only_when_pruned(house):
+    made(house)
+    short = FILE[: FILE.index("[[servers]]")].replace(', "agent:ci"', "")
+    assert made(house, short) == []
+    assert made(house, short, prune=True) == [
+        "- agent:ci parts from group dev",
+        "- guardrail no-log",
+        "- grant group:dev may use git/*",
+        "- grant everyone may read web/*",
+    ]
+    live = [row for row in house.look(guardrails.listed, house.workspace) if row.mode != "retired"]
+    assert live == house.look(grants.listed, house.workspace) == []
+    assert len(house.look(servers.listed, house.workspace)) == 2
+
+
+def test_a_pruned_group_leaves_other_groups_alone(house):
+    made(house)
+    other = house.do(groups.create, house.workspace, "other").id
+    house.do(groups.join, house.workspace, other, house.owner)
+    assert made(house, prune=True) == []
+    assert house.look(groups.places, house.workspace, other)
+
+
+@pytest.mark.guarantee("revoke:under-a-second")
+def test_a_file_never_brings_a_leaver_back(house):
+    made(house)
+    ann = house.find(Member, workspace=house.workspace, email="ann@example.com")[0].id
+    house.do(members.leave, house.workspace, ann)
+    with pytest.raises(Invalid, match="has left"):
+        made(house)
+    back = house.member("ann", "admin")
+    assert back != ann
+    assert "~ agent ci goes to ann@example.com; its tokens end" in dry(house)
+
+
+def test_what_was_stopped_by_hand_stays_stopped(house):
+    made(house)
+    git = house.find(Server, workspace=house.workspace, alias="git")[0].id
+    ann = house.find(Member, workspace=house.workspace, email="ann@example.com")[0].id
+    house.do(servers.disable, house.workspace, git)
+    house.do(members.suspend, house.workspace, ann)
+    assert made(house) == []
+
+
+def test_a_file_lands_in_its_own_workspace_only(house):
+    with pytest.raises(Conflict, match="'other'"):
+        made(house, FILE.replace('"main"', '"other"'))
+
+
+def test_every_unknown_name_is_told_at_once(house):
+    text = """
+workspace = "main"
+[[agents]]
+name = "ci"
+owner = "nobody@example.com"
+[[groups]]
+name = "dev"
+members = ["agent:ghost", "agent:ci"]
+[[grants]]
+to = "group:absent"
+server = "nowhere"
+"""
+    with pytest.raises(Invalid) as caught:
+        made(house, text)
+    assert caught.value.detail == (
+        "there is no agent:ghost; there is no group:absent; "
+        "there is no member:nobody@example.com; there is no server nowhere"
+    )
+
+
+def test_names_may_stand_for_what_is_already_in_the_workspace(house):
+    made(house)
+    text = 'workspace = "main"\n[[grants]]\nto = "agent:ci"\nserver = "git"\ntool = "log"'
+    git = house.find(Server, workspace=house.workspace, alias="git")[0].id
+    house.do(tools.take_stock, house.workspace, git, [b'{"name":"log"}'])
+    assert made(house, text) == ["+ grant agent:ci may use git/log"]
+
+
+def test_a_wanted_grant_that_is_over_is_not_made(house):
+    made(house)
+    house.clock.step(400 * 86_400)
+    assert dry(house, prune=True) == []
+
+
+def test_only_who_may_give_a_role_gives_it_by_file(house):
+    admin = house.member("admin", "admin")
+    with pytest.raises(Exception, match="does not reach"):
+        made(house, FILE.replace('role = "admin"', 'role = "auditor"'), by=admin)
+    assert dry(house) == WHOLE
+
+
+def test_an_agent_keeps_its_tokens_when_its_owner_stays(house):
+    made(house)
+    agent = house.look(agents.listed, house.workspace)[0].id
+    house.do(tokens.issue, house.peppers, house.workspace, agent, "t")
+    made(house)
+    assert len(house.look(tokens.of, house.workspace, agent)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("workspace = ", "not TOML"),
+        ("", "workspace"),
+        ('workspace = "main"\nextra = 1', "extra"),
+        ('workspace = "main"\n[[members]]\nemail = "a@b"\nrole = "root"', "role"),
+        ('workspace = "main"\n[[members]]\nemail = "nobody"', "e-mail"),
+        ('workspace = "main"\n[[groups]]\nname = "g"\nmembers = ["ann"]', "members"),
+        ('workspace = "main"\n[[grants]]\nto = "all"\nserver = "x"', "to"),
+        (
+            'workspace="main"\n[[grants]]\nto="everyone"\nserver="x"\nexpires=2027-01-01T00:00:00',
+            "expires",
+        ),
+        ('workspace = "main"\n[[servers]]\nalias = "x"', "command or a url"),
+        (
+            'workspace = "main"\n[[servers]]\nalias = "x"\ncommand = ["a"]\nurl = "https://x"',
+            "command or a url",
+        ),
+        ('workspace = "main"\n[[groups]]\nname = "g"\n[[groups]]\nname = "g"', "g stands twice"),
+        (
+            'workspace = "main"\n[[members]]\nemail = "A@b"\n[[members]]\nemail = "a@b"',
+            "a@b stands twice",
+        ),
+    ],
+)
+def test_a_fault_of_the_file_is_told_by_its_place(text, place):
+    with pytest.raises(Invalid, match=place):
+        parse(text)
