@@ -27,12 +27,13 @@ from gatelodge.adapters.store.database import Database, open_database
 from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.nodes import SqlNodes
 from gatelodge.adapters.store.store import GovLog, SqlStore
-from gatelodge.app.first_start import check_keys, first_start
+from gatelodge.app.first_start import check_keys, first_start, tell_durability
 from gatelodge.config.schema import Settings
 from gatelodge.core.records.origin import GOV, origin_of
 from gatelodge.flows.audit.recorder import Recorder
 from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
 from gatelodge.ports.journal import Guard, Journal, Leader
+from gatelodge.ports.world import Signer
 
 
 class Ground(Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     ids: SystemIds
     secrets: SecretRefs
     keys: DiskKeys
-    signer: LogSigner
+    signer: Signer
     peppers: HmacPeppers
     sealer: AesSealer
     database: Database
@@ -104,31 +105,19 @@ async def _lay(
     if gov.size == 0:
         token = await first_start(store, keys, peppers, clock, ids)
     await check_keys(ledger, keys)
+    await tell_durability(ledger, store, settings.audit.durability)
+    journal, leader = await _journal(settings, directory, (ledger, keys, node), secrets)
     deks = SqlDeks((database.write, database.read), DiskKeyWrap(keys.kek), clock, ids)
-    journal: Journal
-    leader: Leader
-    if settings.store.url:
-        url = secrets.resolve(settings.store.url)
-        journal, leader = PostgresJournal(url, node), PostgresLeader(url)
-    else:
-        used = await ledger.journal_end()
-        place, size = directory / "journal", settings.audit.segment_bytes
-        journal = await FileJournal.open(place, keys.journal, used, segment_bytes=size)
-        leader = OnlyNode()
-    recorder = Recorder(journal, clock, ids, deks, node)
-    signer = LogSigner(keys.log, gate or "localhost")
-    guard = FileGuard(directory / "guard" / "signed.json")
     nodes = SqlNodes(database)
     surroundings = Surroundings(
         journal=journal,
         ledger=ledger,
-        signer=signer,
-        guard=guard,
+        signer=LogSigner(keys.log, gate or "localhost"),
+        guard=FileGuard(directory / "guard" / "signed.json"),
         leader=leader,
         clock=clock,
         nodes=nodes if settings.store.url else None,
     )
-    sequencer = Sequencer(surroundings, settings.audit, node)
     return Ground(
         settings=settings,
         directory=directory,
@@ -137,7 +126,6 @@ async def _lay(
         ids=ids,
         secrets=secrets,
         keys=keys,
-        signer=signer,
         peppers=peppers,
         sealer=AesSealer(keys.seal),
         database=database,
@@ -146,12 +134,26 @@ async def _lay(
         nodes=nodes,
         journal=journal,
         deks=deks,
-        guard=guard,
         leader=leader,
-        recorder=recorder,
-        sequencer=sequencer,
+        recorder=Recorder(journal, clock, ids, deks, node),
+        sequencer=Sequencer(surroundings, settings.audit, node),
+        signer=surroundings.signer,
+        guard=surroundings.guard,
         owner_token=token,
     )
+
+
+async def _journal(
+    settings: Settings, directory: Path, of: tuple[SqlLedger, DiskKeys, str], secrets: SecretRefs
+) -> tuple[Journal, Leader]:
+    """The journal of one node on disk, or the one that several nodes share in PostgreSQL."""
+    ledger, keys, node = of
+    if settings.store.url:
+        url = secrets.resolve(settings.store.url)
+        return PostgresJournal(url, node), PostgresLeader(url)
+    used = await ledger.journal_end()
+    place, size = directory / "journal", settings.audit.segment_bytes
+    return await FileJournal.open(place, keys.journal, used, segment_bytes=size), OnlyNode()
 
 
 def _gov_log() -> GovLog:

@@ -1,11 +1,14 @@
 """The first start: keys enrolled, the workspace `main`, its owner and their token, all at once."""
 
+import msgspec
+
 from gatelodge.adapters.keys.disk import DiskKeys
 from gatelodge.adapters.keys.peppers import HmacPeppers
 from gatelodge.adapters.keys.system import SystemClock, SystemIds
 from gatelodge.adapters.ledger.ledger import SqlLedger
 from gatelodge.adapters.store.store import SqlStore
 from gatelodge.core.errors import Conflict
+from gatelodge.core.records.governance import GovFact
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import members, workspaces
 from gatelodge.flows.identity.keys import enrolled
@@ -13,7 +16,8 @@ from gatelodge.ports.store import Tx
 
 OWNER = "owner@localhost"
 _ENROLLED = '"t":"key.enrolled"'
-_KEYS_EVER = 1_000
+_DURABILITY = '"t":"settings.durability"'
+_EVER = 10_000
 
 
 async def first_start(
@@ -33,7 +37,24 @@ async def first_start(
     return token
 
 
+async def tell_durability(ledger: SqlLedger, store: SqlStore, mode: str) -> None:
+    """Record how records become durable, whenever that differs from what was recorded last."""
+    told = await ledger.containing("gov", _DURABILITY, 0, _EVER)
+    last = msgspec.json.decode(told[-1].body, type=_Told).subject.mode if told else "strict"
+    if last != mode:
+        fact = GovFact(t="settings.durability", by="system", subject={"mode": mode})
+        await store.change(lambda tx: tx.record(fact))
+
+
+class _Mode(msgspec.Struct):
+    mode: str
+
+
+class _Told(msgspec.Struct):
+    subject: _Mode
+
+
 async def check_keys(ledger: SqlLedger, keys: DiskKeys) -> None:
     """Raise KeyMismatch unless every key that the gov log enrolled is on disk."""
-    leaves = await ledger.containing("gov", _ENROLLED, 0, _KEYS_EVER)
+    leaves = await ledger.containing("gov", _ENROLLED, 0, _EVER)
     keys.check(enrolled(leaf.body for leaf in leaves))

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from gatelodge.app.hand_over import HandOver
 from gatelodge.config.schema import Settings
@@ -106,7 +107,7 @@ class _Full(asyncio.Protocol):
     """Turns a connection away: too many are open."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)
         transport.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
         transport.close()
 

@@ -98,12 +98,11 @@ class Machine:
 
 
 def snippets(endpoint: str) -> str:
-    """How common clients are pointed at the endpoint; the token comes from the environment."""
+    """How common clients are pointed at the endpoint; the token stays in the environment."""
     return f"""
-Connect a client (export GATELODGE_TOKEN=<a member's token> first):
-  Claude Code  claude mcp add --transport http gatelodge {endpoint} \\
-                 --header "Authorization: Bearer $GATELODGE_TOKEN"
+Connect a client; GATELODGE_TOKEN holds a member's token (gatelodge token create --member ...):
+  Claude Code  .mcp.json   {{"mcpServers": {{"gatelodge": {{"type": "http", "url": "{endpoint}",
+                             "headers": {{"Authorization": "Bearer ${{GATELODGE_TOKEN}}"}}}}}}}}
   Codex        codex mcp add gatelodge --url {endpoint} --bearer-token-env-var GATELODGE_TOKEN
-  VS Code      {{"servers": {{"gatelodge": {{"type": "http", "url": "{endpoint}",
-                 "headers": {{"Authorization": "Bearer ${{env:GATELODGE_TOKEN}}"}}}}}}}}
+  others       see docs/clients.md
 """

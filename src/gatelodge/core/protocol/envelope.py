@@ -96,10 +96,8 @@ def repeats_a_key(raw: bytes, members: Members) -> bool:
 
     Compact JSON with plain keys is settled by its length; anything else is read once more.
     """
-    size = 1
-    for key, value in members.items():
-        size += len(key) + 4 + len(bytes(value))
-    if size == len(raw) and members:
+    if len(_encode(members)) == len(raw):
+        # Written anew nothing ever gets longer, and a second key would have been left out.
         return False
     outermost: list[list[tuple[str, object]]] = [[]]
 

@@ -17,6 +17,7 @@ from gatelodge.core.protocol.envelope import (
     UNSUPPORTED_VERSION,
     Era,
     Fault,
+    Members,
     Message,
     MessageFault,
     read_text,
@@ -25,6 +26,7 @@ from gatelodge.core.protocol.version import (
     LEGACY,
     META_CLIENT_CAPABILITIES,
     META_CLIENT_INFO,
+    META_PREFIX,
     META_PROTOCOL_VERSION,
     MODERN,
 )
@@ -95,6 +97,11 @@ def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
     if name is not None and (given is None or header_text(given) != name):
         text = f"header Mcp-Name must equal params.{member}"
         raise _fault(HEADER_MISMATCH, text, message)
+
+
+def passing_meta(meta: Members) -> Members:
+    """The `_meta` members that may go on to an upstream: reserved ones end at each hop."""
+    return {key: value for key, value in meta.items() if not key.startswith(META_PREFIX)}
 
 
 def client_text(message: Message) -> str:

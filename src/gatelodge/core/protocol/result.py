@@ -40,6 +40,18 @@ def read_result(raw: Raw) -> Members | None:
         return None
 
 
+def rpc_code(error: Raw) -> int | None:
+    """The code of a JSON-RPC error object, None when it has none that fits."""
+    try:
+        return msgspec.json.decode(error, type=_Error).code
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class _Error(msgspec.Struct):
+    code: int | None = None
+
+
 def for_client(raw: Raw, result: Members, era: Era, info: bytes) -> bytes:
     """The result as this client's era wants it; the same bytes when nothing has to change.
 
@@ -83,6 +95,20 @@ def tool_error(text: str, era: Era, structured: dict[str, object]) -> bytes:
     if era == "modern":
         result["resultType"] = "complete"
     return msgspec.json.encode(result)
+
+
+def for_legacy(definition: Raw) -> bytes:
+    """A tool object as legacy clients can take it: an output schema that is no object is dropped.
+
+    One such tool would otherwise break the whole list for them.
+    """
+    if b'"outputSchema"' not in bytes(definition):
+        return bytes(definition)
+    members = _members(definition)
+    schema = read_result(members.get("outputSchema", Raw(b"null")))
+    if schema is not None and bytes(schema.get("type", b"")) == b'"object"':
+        return bytes(definition)
+    return join_members({k: v for k, v in members.items() if k != "outputSchema"})
 
 
 def list_result(tools: list[bytes], cursor: str | None, era: Era) -> bytes:

@@ -49,6 +49,7 @@ RefusedReason = Literal[
     "origin_not_allowed",
     "not_found",
     "stale",
+    "unavailable",
     "limit",
     "client_gone",
     "internal",

@@ -36,22 +36,19 @@ class Endpoint:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Begin to answer a request."""
-        task = asyncio.get_running_loop().create_task(self._serve(connection, request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.add(self._loop.create_task(self._serve(connection, request)))
 
     def turn_away(self, connection: HttpConnection, reason: str, size: int) -> None:
         """Answer what could not be read as a request, and close."""
         request = HttpRequest()
         request.body = b"\0" * min(size, 1)
         fault = Fault(_STATUS[reason], INVALID_REQUEST, reason.replace("_", " "), reason)  # type: ignore[arg-type]
-        task = asyncio.get_running_loop().create_task(self._refuse(connection, request, fault))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.add(self._loop.create_task(self._refuse(connection, request, fault)))
 
     def gone(self, _connection: HttpConnection) -> None:
         """Record a request that its client broke off before it was complete."""
@@ -74,13 +71,12 @@ class Endpoint:
         except TurnedAway as away:
             await self._turned_away(visit, away)
         except Unavailable as down:
-            body = error_body(b"null", UNAVAILABLE, down.detail)
-            visit.answer.header(b"retry-after: 1")
-            visit.answer.end(503, body)
+            self._unavailable(visit, down)
         except Exception as error:  # noqa: BLE001 - the web face: whatever it is, say "internal"
             self._incident(visit, error)
         finally:
             connection.finish()
+            self._tasks.discard(asyncio.current_task(self._loop))  # type: ignore[arg-type]
 
     async def _refuse(self, connection: HttpConnection, request: HttpRequest, fault: Fault) -> None:
         visit = Visit(connection, request, self._gate.clock.boottime())
@@ -90,6 +86,7 @@ class Endpoint:
             visit.answer.end(503, b"")
         finally:
             connection.finish()
+            self._tasks.discard(asyncio.current_task(self._loop))  # type: ignore[arg-type]
 
     async def _turned_away(self, visit: Visit, away: TurnedAway) -> None:
         for line in away.headers:
@@ -142,8 +139,17 @@ class Endpoint:
         if running is not None and running.principal == visit.who.id:
             running.cut("cancelled")
 
+    def _unavailable(self, visit: Visit, down: Unavailable) -> None:
+        """Say that it cannot be done now; the record waits for nobody, it may be what is down."""
+        refusal = Refusal(reason="unavailable", http=503, bytes_in=visit.bytes_in)
+        self._gate.recorder.refused(visit.log, None, refusal, None)
+        visit.answer.header(b"retry-after: 1")
+        visit.answer.end(503, error_body(b"null", UNAVAILABLE, down.detail))
+
     def _incident(self, visit: Visit, error: Exception) -> None:
         incident = self._gate.ids.new("inc")
         log.error("incident %s: %s", incident, type(error).__name__, exc_info=error)
+        refusal = Refusal(reason="internal", http=500, bytes_in=visit.bytes_in)
+        self._gate.recorder.refused(visit.log, None, refusal, None)
         text = f"internal error, incident {incident}"
         visit.answer.end(500, error_body(b"null", INTERNAL_ERROR, text))

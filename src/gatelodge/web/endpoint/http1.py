@@ -8,7 +8,7 @@ application with every byte that was read. Field names that decide something mus
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 from msgspec import Struct
@@ -128,8 +128,8 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's, but have its methods.
+        self._transport = cast("asyncio.Transport", transport)
         self.open_connections.add(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -189,16 +189,20 @@ class HttpConnection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Collect the target."""
         self._request.target += url
-        self._count(len(url))
+        self._head_size += len(url)
+        if self._head_size > self._limits.header_bytes:
+            self._turn_away("too_large")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a field; note a repeated one that decides something."""
         name = name.lower()
-        headers = self._request.headers
-        if name in headers and (name in SINGLE or name.startswith(b"mcp-")):
-            self._request.repeated = name
-        headers[name] = value
-        self._count(len(name) + len(value) + 4)
+        request = self._request
+        if name in request.headers and (name in SINGLE or name.startswith(b"mcp-")):
+            request.repeated = name
+        request.headers[name] = value
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > self._limits.header_bytes:
+            self._turn_away("too_large")
 
     def on_headers_complete(self) -> None:
         """Refuse early what is announced too large; let a client that asks first go on."""
@@ -305,11 +309,6 @@ class HttpConnection(asyncio.Protocol):
         self.open_connections.discard(self)
         self._transport = None
         self._hand_over(transport, data)
-
-    def _count(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > self._limits.header_bytes:
-            self._turn_away("too_large")
 
     def _turn_away(self, reason: str) -> None:
         if self._refused:
