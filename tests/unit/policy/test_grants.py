@@ -18,6 +18,7 @@ from tests.unit.view.rows import (
 from gatelodge.core.errors import Invalid
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.policy.grants import permit_text
+from gatelodge.core.policy.referee import rule_in_full
 from gatelodge.core.policy.schema import schema
 
 PEOPLE = (member(), member("mem_bob"), agent(), group(), joined("mem_bob"))
@@ -76,6 +77,16 @@ def test_an_expired_grant_permits_nothing_from_its_moment_on():
     made = view(*PEOPLE, *TOOLS, grant(expires_at=NOON + HOUR))
     assert answer(made, shown="git__look", at=NOON + HOUR - 1) == Allow("grn_1")
     assert answer(made, shown="git__look", at=NOON + HOUR) == NONE
+
+
+def test_an_expiry_counts_in_whole_milliseconds_as_cedar_does():
+    made = view(*PEOPLE, *TOOLS, grant(expires_at=NOON + 1999))
+    ann, home = made.principals["mem_ann"], made.workspaces["home"]
+    entry = home.tools["git__look"]
+    for at in (NOON + 999, NOON + 1000, NOON + 1998):
+        ruling = rule_in_full(home.policy_text, ann, entry, at, ann.context)
+        assert isinstance(answer(made, shown="git__look", at=at), Allow) == ruling.allowed
+    assert isinstance(answer(made, shown="git__look", at=NOON + 999), Allow)
 
 
 def test_the_lowest_id_of_the_grants_that_last_is_the_rule():

@@ -172,3 +172,22 @@ def test_a_timed_list_tells_the_tools_of_the_moment():
     made = view(*ROWS, grant("grn_9", "member", "mem_ann", server="srv_a", expires_at=NOON + HOUR))
     assert listed(made, at=NOON) == ["a__x", "b__z", "b__y"]
     assert listed(made, at=NOON + HOUR) == ["b__z", "b__y"]
+
+
+def test_a_server_without_any_grant_is_in_the_next_view_too():
+    first = view(*ROWS)
+    second = view(*ROWS, server("srv_c", "c"), tool("w", "srv_c"), previous=first)
+    assert "c__w" in second.workspaces["home"].tools
+    assert second.workspaces["home"].policy == first.workspaces["home"].policy
+
+
+def test_new_tags_of_a_server_and_a_new_expiry_of_a_credential_reach_the_next_view():
+    text = """@reason("no") forbid (principal, action, resource in Gatelodge::Tag::"prod");"""
+    first = view(server(), tool(), member(), grant(), guardrail(text), credential())
+    second = view(
+        server(tags=("prod",)), tool(), member(), grant(), guardrail(text),
+        credential(expires_at=NOON), previous=first,
+    )  # fmt: skip
+    assert answer(first) == Allow("grn_1")
+    assert answer(second).reason == "guardrail"
+    assert second.credentials["digest-crd_1"].expires_at == NOON

@@ -75,11 +75,9 @@ def compile_grants(
 def compile_guardrails(
     rows: Iterable[Guardrail], before: dict[str, CompiledGuardrail]
 ) -> dict[str, CompiledGuardrail]:
-    """The guardrails in force or watching, by id, unchanged ones taken from `before`."""
+    """The guardrails by id, retired ones too, unchanged ones taken from `before`."""
     compiled: dict[str, CompiledGuardrail] = {}
     for row in sorted(rows, key=lambda guardrail: guardrail.id):
-        if row.mode == "retired":
-            continue
         known = before.get(row.id)
         same = known is not None and known.guardrail == row
         compiled[row.id] = known if known is not None and same else compile_guardrail(row)

@@ -36,14 +36,8 @@ class CompiledGrant(Struct, frozen=True, eq=False, gc=False):
     allow: Allow
 
     def covers(self, tool: ToolEntry) -> bool:
-        """True when this grant permits the tool to its grantee while it lasts."""
-        grant = self.grant
-        return (
-            grant.server == tool.server
-            and grant.workspace == tool.workspace
-            and (not grant.tool or grant.tool == tool.name)
-            and tool.rank <= self.reach
-        )
+        """True when this grant permits that tool of its server to its grantee while it lasts."""
+        return self.grant.tool in {"", tool.name} and tool.rank <= self.reach
 
 
 def permit_text(grant: Grant) -> str:
