@@ -12,6 +12,9 @@ import click
 from msgspec import Struct
 
 
+WHY = "A ticket or a code such as OPS-123 or leaver; stands in the log for good."
+
+
 class Later(Struct, frozen=True):
     """A command that is not loaded yet: `module:attribute`, and its line in the list."""
 

@@ -18,7 +18,7 @@ def show_changes(terminal: Terminal, rehearsal: dict[str, Any]) -> None:
 
 def _told(receipt: dict[str, Any], name: str) -> str:
     head = (
-        f"Access of {output.clean(name)} has ended: certain after {receipt['completed_ms']} ms "
+        f"Done for {output.clean(name)}: certain everywhere after {receipt['completed_ms']} ms "
         f"(bound {receipt['bound_ms']} ms), gov log size {receipt['gov']}."
     )
     lines = [head]

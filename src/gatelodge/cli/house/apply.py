@@ -5,46 +5,38 @@ from typing import Any
 
 import click
 
-from gatelodge.cli import output
-from gatelodge.cli.lazy import Verb
+from gatelodge.cli import lazy, output
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import Invalid
 
 
-@click.command("apply", cls=Verb)
+@click.command("apply", cls=lazy.Verb)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--prune", is_flag=True, help="End grants, places, guardrails that FILE lacks.")
+@lazy.dry_run
+@lazy.yes
 @click.pass_obj
-def apply(terminal: Terminal, file: Path, dry_run: bool) -> None:
-    """Make the workspace equal to FILE (TOML or JSON), in one transaction."""
+def apply(terminal: Terminal, file: Path, prune: bool, dry_run: bool, yes: bool) -> None:
+    """Make the workspace equal to FILE (TOML), in one transaction; a second run changes nothing."""
     gate = terminal.gate
-    found = gate.post(gate.here("apply"), _document(file), dry_run=dry_run)
-    terminal.show(found, _told)
+    body = {"text": _text(file), "prune": prune}
+    if prune and not (dry_run or yes or terminal.json):
+        click.echo(_told(gate.post(gate.here("apply"), body, dry_run=True)))
+        terminal.sure("Do this?", yes=yes)
+    terminal.show(gate.post(gate.here("apply"), body, dry_run=dry_run), _told)
 
 
-def _document(file: Path) -> dict[str, Any]:
-    import tomllib
-
-    import msgspec
-
+def _text(file: Path) -> str:
     try:
-        raw = file.read_bytes()
-        if file.suffix == ".json":
-            document = msgspec.json.decode(raw)
-        else:
-            document = tomllib.loads(raw.decode())
+        return file.read_text("utf-8")
     except OSError as error:
         raise Invalid(f"{file} cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError) as error:
-        raise Invalid(f"{file}: {error}") from None
-    if not isinstance(document, dict):
-        raise Invalid(f"{file}: wants a table of sections")
-    return document
+    except UnicodeDecodeError:
+        raise Invalid(f"{file} is not UTF-8 text") from None
 
 
 def _told(found: dict[str, Any]) -> str:
-    changes = found["changes"]
-    if not changes:
+    if not found["lines"]:
         return "Nothing differs."
-    head = "Would change (dry run):" if found["dry_run"] else "Changed:"
-    return "\n".join([head, *(f"  {output.clean(each)}" for each in changes)])
+    head = "Would change (dry run, nothing was kept):" if found["dry_run"] else "Changed:"
+    return "\n".join([head, *(f"  {output.clean(line)}" for line in found["lines"])])

@@ -2,7 +2,7 @@
 
 import click
 
-from gatelodge.cli.lazy import dry_run, group, yes
+from gatelodge.cli.lazy import WHY, dry_run, group, yes
 from gatelodge.cli.receipt import show_changes, show_receipt
 from gatelodge.cli.terminal import Terminal
 
@@ -40,7 +40,7 @@ def list_(terminal: Terminal) -> None:
 
 @agent.command("suspend")
 @click.argument("name")
-@click.option("--why", default="", help="Stands in the log; no names, please.")
+@click.option("--why", default="", help=WHY)
 @click.pass_obj
 def suspend(terminal: Terminal, name: str, why: str) -> None:
     """Stop an agent at once; `agent resume` lets it in again."""
@@ -58,9 +58,19 @@ def resume(terminal: Terminal, name: str) -> None:
     terminal.show(made, lambda it: f"{it['name']} may come in again.")
 
 
+@agent.command("owner")
+@click.argument("name")
+@click.argument("owner", metavar="EMAIL")
+@click.pass_obj
+def owner_(terminal: Terminal, name: str, owner: str) -> None:
+    """Let another member answer for an agent; its tokens end, since the old owner knows them."""
+    gate = terminal.gate
+    show_receipt(terminal, gate.post(gate.here("agents", name, "owner"), {"owner": owner}), name)
+
+
 @agent.command("revoke")
 @click.argument("name")
-@click.option("--why", default="", help="Stands in the log; no names, please.")
+@click.option("--why", default="", help=WHY)
 @dry_run
 @yes
 @click.pass_obj

@@ -3,6 +3,7 @@
 import click
 
 from gatelodge.cli import lazy
+from gatelodge.cli.receipt import show_changes
 from gatelodge.cli.terminal import Terminal
 
 group = lazy.group("group", "Named sets of members and agents, for grants.")
@@ -56,11 +57,17 @@ def part(terminal: Terminal, name: str, principal: str) -> None:
 
 @group.command("remove")
 @click.argument("name", metavar="GROUP")
+@lazy.dry_run
 @lazy.yes
 @click.pass_obj
-def remove(terminal: Terminal, name: str, yes: bool) -> None:
+def remove(terminal: Terminal, name: str, dry_run: bool, yes: bool) -> None:
     """Remove a group, and with it what was granted to it."""
     gate = terminal.gate
+    if dry_run:
+        show_changes(terminal, gate.delete(gate.here("groups", name), dry_run=True))
+        return
     terminal.sure(f"Remove the group {name} and its grants?", yes=yes)
-    gate.delete(gate.here("groups", name))
-    terminal.show({"removed": name}, lambda _: f"Group {name} is gone.")
+    gone = gate.delete(gate.here("groups", name))
+    terminal.show(
+        gone, lambda it: f"Group {it['removed']} is gone, with {len(it['grants'])} grants."
+    )

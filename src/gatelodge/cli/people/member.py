@@ -3,7 +3,7 @@
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import dry_run, group, yes
+from gatelodge.cli.lazy import WHY, dry_run, group, yes
 from gatelodge.cli.receipt import show_changes, show_receipt
 from gatelodge.cli.terminal import Terminal
 
@@ -65,7 +65,7 @@ def role_(terminal: Terminal, email: str, role: str) -> None:
 
 @member.command("suspend")
 @click.argument("email")
-@click.option("--why", default="", help="Stands in the log; no names, please.")
+@click.option("--why", default="", help=WHY)
 @click.pass_obj
 def suspend(terminal: Terminal, email: str, why: str) -> None:
     """Stop a member at once; `member resume` lets them in again."""
@@ -85,19 +85,22 @@ def resume(terminal: Terminal, email: str) -> None:
 
 @member.command("revoke")
 @click.argument("email")
-@click.option("--why", required=True, help="Stands in the log; no names, please.")
+@click.option("--why", required=True, help=WHY)
+@click.option("--hand-over-to", "heir", default="", metavar="EMAIL", help="Who gets the agents.")
 @dry_run
 @yes
 @click.pass_obj
-def revoke(terminal: Terminal, email: str, why: str, dry_run: bool, yes: bool) -> None:
-    """End a member's access for good: tokens, agents, running calls, open streams.
+def revoke(terminal: Terminal, email: str, why: str, heir: str, dry_run: bool, yes: bool) -> None:
+    """End a member's access for good: tokens, running calls, open streams, places, grants.
 
+    Their agents are suspended, or answered for by another member (--hand-over-to).
     Prints the revocation receipt: when it was certain on every node. Nobody else notices.
     """
     gate = terminal.gate
     path = gate.here("members", email, "revoke")
+    body = {"why": why, "hand_over_to": heir}
     if dry_run:
-        show_changes(terminal, gate.post(path, {"why": why}, dry_run=True))
+        show_changes(terminal, gate.post(path, body, dry_run=True))
         return
     terminal.sure(f"End all access of {email}?", yes=yes)
-    show_receipt(terminal, gate.post(path, {"why": why}), email)
+    show_receipt(terminal, gate.post(path, body), email)

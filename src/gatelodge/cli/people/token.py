@@ -2,7 +2,7 @@
 
 import click
 
-from gatelodge.cli.lazy import group
+from gatelodge.cli.lazy import WHY, group
 from gatelodge.cli.receipt import show_receipt
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import Invalid
@@ -52,7 +52,7 @@ def list_(terminal: Terminal) -> None:
 
 @token.command("revoke")
 @click.argument("token_id", metavar="ID")
-@click.option("--why", default="", help="Stands in the log; no names, please.")
+@click.option("--why", default="", help=WHY)
 @click.pass_obj
 def revoke(terminal: Terminal, token_id: str, why: str) -> None:
     """End one token at once; its holder's other tokens stay good."""

@@ -11,12 +11,22 @@ workspace = lazy.group("workspace", "The borders between teams.")
 
 @workspace.command("create")
 @click.argument("slug")
+@click.option("--owner", required=True, metavar="EMAIL", help="Its first owner.")
 @click.option("--name", default="", help="How people call it.")
 @click.pass_obj
-def create(terminal: Terminal, slug: str, name: str) -> None:
-    """Make a workspace; its endpoint is /w/SLUG/mcp."""
-    made = terminal.gate.post(path_of("workspaces"), {"slug": slug, "name": name or slug})
-    terminal.show(made, lambda it: f"Workspace {it['slug']} is there; its endpoint: {it['path']}")
+def create(terminal: Terminal, slug: str, owner: str, name: str) -> None:
+    """Make a workspace with its owner, and print the owner's token, once."""
+    body = {"slug": slug, "owner": owner, "name": name}
+    made = terminal.gate.post(path_of("workspaces"), body)
+    if terminal.json:
+        terminal.show(made, str)
+        return
+    click.echo(made["token"])
+    click.echo(
+        f"That is the token of {owner}, shown once. Endpoint of {slug}: {made['path']}\n"
+        f"Work on it: gatelodge --workspace {slug} ...",
+        err=True,
+    )
 
 
 @workspace.command("list")

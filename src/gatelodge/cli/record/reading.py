@@ -17,11 +17,17 @@ _FOLLOW_SECONDS = 1.0
 @click.command("tail", cls=Verb)
 @click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
 @click.option("-n", "count", type=click.IntRange(1, 500), default=20, show_default=True)
+@click.option("--who/--no-who", default=None, help="Name people; each look is written down.")
 @click.pass_obj
-def tail(terminal: Terminal, follow: bool, count: int) -> None:
-    """Show the newest records of the workspace, oldest first."""
+def tail(terminal: Terminal, follow: bool, count: int, who: bool | None) -> None:
+    """Show the newest records of the workspace, oldest first.
+
+    Names are shown unless -f is given; with -f only if --who is, since each look at names is a
+    leaf in the gov log.
+    """
     gate = terminal.gate
-    page = gate.get(gate.here("audit", "tail"), limit=count)
+    named = "true" if (not follow if who is None else who) else "false"
+    page = gate.get(gate.here("audit", "tail"), limit=count, who=named)
     if not follow:
         terminal.rows(page["items"], _COLUMNS, _EMPTY)
         return
@@ -30,18 +36,17 @@ def tail(terminal: Terminal, follow: bool, count: int) -> None:
         for record in page["items"]:
             click.echo(output.as_line(record) if terminal.json else _line(record))
         pause.wait(_FOLLOW_SECONDS)
-        page = gate.get(gate.here("audit", "tail"), after=page["next"], limit=500)
+        page = gate.get(gate.here("audit", "tail"), after=page["next"], limit=500, who=named)
 
 
 @click.command("search", cls=Verb)
 @click.option("--member", default="", metavar="EMAIL")
-@click.option("--agent", default="", metavar="NAME")
 @click.option("--server", default="", metavar="ALIAS")
 @click.option("--tool", default="", metavar="NAME")
 @click.option("--outcome", default="", help="Such as ok, tool_error, timeout, denied.")
 @click.option("--since", default="", metavar="TIME", help="RFC 3339, or 2h, 7d ago.")
 @click.option("--until", default="", metavar="TIME", help="RFC 3339, or 2h, 7d ago.")
-@click.option("--type", "kind", default="", help="Such as call.intent, auth.failed.")
+@click.option("--type", default="", help="Such as call.intent, auth.failed.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.option("--cursor", default="", help="From the end of the page before.")
 @click.pass_obj
@@ -71,8 +76,7 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def _shown(found: dict[str, Any]) -> str:
-    parts = []
-    for record in found["records"]:
-        leaf = record.pop("leaf")
-        parts.append(output.fields([*record.items(), *leaf.items()]))
+    parts = [output.fields(found["record"].items())]
+    for index, leaf in found["leaves"].items():
+        parts.append(f"leaf {index} of {found['log']}\n{output.fields(leaf.items())}")
     return "\n\n".join(parts)

@@ -26,17 +26,31 @@ def explain(ctx: click.Context, terminal: Terminal, principal: str, tool: str) -
 
 
 @access.command("matrix")
+@click.option("--all", "everything", is_flag=True, help="Show what is denied too.")
 @click.pass_obj
-def matrix(terminal: Terminal) -> None:
-    """Show every principal's access to every tool, now."""
+def matrix(terminal: Terminal, everything: bool) -> None:
+    """Show who can use what now, each cell with the rule that says so."""
     gate = terminal.gate
     found = gate.get(gate.here("access", "matrix"))
-    terminal.show(found, _matrix)
+    terminal.show(found, lambda it: _matrix(it, everything=everything))
 
 
 def _explained(found: dict[str, Any]) -> str:
-    return output.fields(found.items())
+    grants, guardrails = found.pop("grants"), found.pop("guardrails")
+    parts = [output.fields(found.items())]
+    for head, rows in (("grants", grants), ("guardrails", guardrails)):
+        if rows:
+            columns = list(rows[0])
+            lines = ([row[column] for column in columns] for row in rows)
+            parts.append(f"{head}:\n{output.table(columns, lines)}")
+    return "\n\n".join(parts)
 
 
-def _matrix(found: dict[str, Any]) -> str:
-    return output.as_json(found)
+def _matrix(found: dict[str, Any], *, everything: bool) -> str:
+    cells = found["cells"]
+    shown = [cell for cell in cells if everything or cell["allowed"]]
+    tail = f"As of gov={found['gov']}: {len(cells)} cells, {len(shown)} shown."
+    if not shown:
+        return f"Nobody may use anything yet. {tail}"
+    columns = ("principal", "tool", "decision", "conditional", "rule")
+    return f"{output.table(columns, ([cell[each] for each in columns] for cell in shown))}\n{tail}"

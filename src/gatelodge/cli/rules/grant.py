@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from gatelodge.cli.lazy import group
+from gatelodge.cli.lazy import WHY, group
+from gatelodge.cli.receipt import show_receipt
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import Invalid
 
@@ -70,13 +71,12 @@ def list_(terminal: Terminal) -> None:
 
 @grant.command("revoke")
 @click.argument("grant_id", metavar="ID")
-@click.option("--why", default="", help="Stands in the log; no names, please.")
+@click.option("--why", default="", help=WHY)
 @click.pass_obj
 def revoke(terminal: Terminal, grant_id: str, why: str) -> None:
-    """Take a grant back; it holds on each node within a second."""
+    """Take a grant back, and print when it was certain on every node."""
     gate = terminal.gate
-    gate.delete(gate.here("grants", grant_id), why=why)
-    terminal.show({"revoked": grant_id}, lambda it: f"Grant {it['revoked']} is taken back.")
+    show_receipt(terminal, gate.delete(gate.here("grants", grant_id), why=why), grant_id)
 
 
 def _seconds(text: str) -> int:

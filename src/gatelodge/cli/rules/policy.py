@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gatelodge.cli.lazy import group
+from gatelodge.cli.lazy import WHY, group
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import Invalid
 
@@ -21,7 +21,7 @@ def list_(terminal: Terminal) -> None:
     gate = terminal.gate
     terminal.rows(
         gate.every(gate.here("guardrails")),
-        ("name", "mode", "scope", "reason", "id"),
+        ("name", "mode", "scope", "digest", "id"),
         "No guardrails of yours yet. Publish one: gatelodge policy add NAME FILE",
     )
 
@@ -30,12 +30,13 @@ def list_(terminal: Terminal) -> None:
 @click.argument("name")
 @click.argument("file", type=_FILE)
 @click.option("--observe", is_flag=True, help="Only note what it would stop.")
+@click.option("--everywhere", is_flag=True, help="In every workspace (local operator only).")
 @click.pass_obj
-def add(terminal: Terminal, name: str, file: Path, observe: bool) -> None:
+def add(terminal: Terminal, name: str, file: Path, observe: bool, everywhere: bool) -> None:
     """Publish a guardrail: one Cedar forbid with an @reason; it holds at once."""
     gate = terminal.gate
     mode = "observe" if observe else "enforce"
-    body = {"name": name, "text": _text(file), "mode": mode}
+    body = {"name": name, "text": _text(file), "mode": mode, "everywhere": everywhere}
     made = gate.post(gate.here("guardrails"), body)
     terminal.show(made, lambda it: f"Guardrail {it['name']} holds (mode {it['mode']}).")
 
@@ -62,7 +63,7 @@ def show(terminal: Terminal, name: str) -> None:
 
 @policy.command("retire")
 @click.argument("name")
-@click.option("--why", default="", help="Stands in the log.")
+@click.option("--why", default="", help=WHY)
 @click.pass_obj
 def retire(terminal: Terminal, name: str, why: str) -> None:
     """End a guardrail; what it forbade is up to the grants again."""

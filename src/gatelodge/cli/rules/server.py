@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import dry_run, group, yes
+from gatelodge.cli.lazy import WHY, dry_run, group, yes
 from gatelodge.cli.receipt import show_changes, show_receipt
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import HouseError, Invalid
@@ -99,7 +99,7 @@ def approve(terminal: Terminal, alias: str, tools: tuple[str, ...]) -> None:
 
 @server.command("disable")
 @click.argument("alias")
-@click.option("--why", default="", help="Stands in the log.")
+@click.option("--why", default="", help=WHY)
 @click.pass_obj
 def disable(terminal: Terminal, alias: str, why: str) -> None:
     """Stop a server at once, running calls included; `server enable` brings it back."""
@@ -119,7 +119,7 @@ def enable(terminal: Terminal, alias: str) -> None:
 
 @server.command("remove")
 @click.argument("alias")
-@click.option("--why", default="", help="Stands in the log.")
+@click.option("--why", default="", help=WHY)
 @dry_run
 @yes
 @click.pass_obj

@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import group
+from gatelodge.cli.lazy import WHY, group
+from gatelodge.cli.receipt import show_receipt
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import Invalid
 
@@ -41,12 +42,14 @@ def approve(terminal: Terminal, server: str, tools: tuple[str, ...]) -> None:
 @tool.command("block")
 @click.argument("server")
 @click.argument("tool_name", metavar="TOOL")
+@click.option("--why", default="", help=WHY)
 @click.pass_obj
-def block(terminal: Terminal, server: str, tool_name: str) -> None:
+def block(terminal: Terminal, server: str, tool_name: str, why: str) -> None:
     """Take a tool's approval back; nobody can use it until it is approved again."""
     gate = terminal.gate
-    made = gate.post(gate.here("servers", server, "tools", "block"), {"tool": tool_name})
-    terminal.show(made, lambda it: f"{it['server']}/{it['name']} is blocked.")
+    body = {"tool": tool_name, "why": why}
+    receipt = gate.post(gate.here("servers", server, "tools", "block"), body)
+    show_receipt(terminal, receipt, f"{server}/{tool_name}")
 
 
 @tool.command("review")

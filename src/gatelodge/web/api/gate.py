@@ -19,6 +19,9 @@ from gatelodge.core.roles import Verb, may
 from gatelodge.core.state import Row
 from gatelodge.core.view import View, compile_view
 from gatelodge.flows.act import Act
+from gatelodge.flows.audit.fsck import Fsck
+from gatelodge.flows.audit.prove import Prover
+from gatelodge.flows.audit.search import Search
 from gatelodge.flows.audit.sequencer import Sequencer
 from gatelodge.flows.identity.revocation import Ending, Receipt, Revocation
 from gatelodge.ports.journal import Deks, Guard, Ledger
@@ -106,6 +109,21 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     def vkey(self) -> str:
         """The key that signs the logs, as `name+hex+base64` (C2SP signed-note)."""
         return VerifierKey(self.signer.name, ED25519, self.signer.public).format()
+
+    @property
+    def search(self) -> Search:
+        """Questions to the logs."""
+        return Search(self.ledger, self.deks)
+
+    @property
+    def prover(self) -> Prover:
+        """Proof files of calls."""
+        return Prover(self.ledger, self.search, self.sequencer)
+
+    @property
+    def fsck(self) -> Fsck:
+        """The whole check of the logs."""
+        return Fsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks)
 
     async def change(self, caller: Caller, work: Callable[[Act], T], why: str = "") -> T:
         """Run `work` in one governance transaction, in the caller's name.

@@ -23,8 +23,9 @@ from gatelodge.ports.store import Tx
 from gatelodge.web import problems
 from gatelodge.web.api.door import OPENAPI_PATH, Door
 from gatelodge.web.api.gate import AdminGate, Caller, Place
-from gatelodge.web.api.house import health
+from gatelodge.web.api.house import apply, health
 from gatelodge.web.api.people import agents, groups, members, tokens, workspaces
+from gatelodge.web.api.record import audit
 from gatelodge.web.api.rules import access, grants, guardrails, servers, tools
 from gatelodge.web.endpoint.origins import origins
 
@@ -41,6 +42,8 @@ IN_WORKSPACE: tuple[ControllerRouterHandler, ...] = (
     *grants.ROUTES,
     *guardrails.ROUTES,
     *access.ROUTES,
+    *audit.ROUTES,
+    *apply.ROUTES,
 )
 OF_HOUSE: tuple[ControllerRouterHandler, ...] = (*workspaces.ROUTES, *health.ROUTES)
 

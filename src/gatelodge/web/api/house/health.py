@@ -1,15 +1,16 @@
 """Whether this node lives, whether it can serve, and what an admin wants to know of it."""
 
-from litestar import get
+from litestar import get, post
 from msgspec import Struct
 
 import gatelodge
 from gatelodge.core.errors import Stale
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
+from gatelodge.flows.audit.fsck import Examined, Finding
 from gatelodge.tlog import checkpoint, note
-from gatelodge.web.api.door import OPEN
-from gatelodge.web.api.gate import AdminGate
+from gatelodge.web.api.door import LOCAL_ONLY, OPEN
+from gatelodge.web.api.gate import AdminGate, Caller
 
 _LIVE_MS = 5_000
 
@@ -52,6 +53,14 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeLine, ...]
 
 
+class Checked(Struct, frozen=True, kw_only=True):
+    """What a whole check looked at, and everything that disagrees."""
+
+    sound: bool
+    logs: tuple[Examined, ...]
+    findings: tuple[Finding, ...]
+
+
 @get("/health", opt={"act": OPEN})
 async def health() -> Alive:
     """Say that the process answers."""
@@ -66,12 +75,22 @@ async def ready(gate: AdminGate) -> Alive:
     return Alive()
 
 
+@post("/fsck", opt={"act": LOCAL_ONLY}, status_code=200)
+async def fsck(gate: AdminGate) -> Checked:
+    """Derive every hash, root, signature and pair again from the leaves of every log."""
+    live = frozenset(each.node for each in await gate.nodes.live(_LIVE_MS))
+    found = await gate.fsck.examine(live)
+    return Checked(sound=found.sound, logs=found.logs, findings=found.findings)
+
+
 @get("/node", opt={"act": "audit.read"})
-async def node(gate: AdminGate) -> NodeStatus:
-    """Show the view, the logs and the nodes."""
+async def node(gate: AdminGate, caller: Caller) -> NodeStatus:
+    """Show the view, the logs and the nodes; members see their own workspace's logs."""
     view = await gate.present()
     heads = []
     for head in await gate.ledger.heads():
+        if not caller.local and head.log not in {"gov", f"calls:{caller.workspace}"}:
+            continue
         signed = await gate.ledger.checkpoint(head.log)
         last = gate.guard.last(head.log)
         heads.append(
@@ -108,4 +127,4 @@ def _size(signed: bytes | None) -> int:
     return checkpoint.parse(note.parse(signed).text).size if signed else 0
 
 
-ROUTES = (health, ready, node)
+ROUTES = (health, ready, fsck, node)

@@ -1,0 +1,71 @@
+"""`gatelodge audit prove | fsck | key`: evidence for others, and for oneself."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatelodge.cli import output
+from gatelodge.cli.lazy import Verb
+from gatelodge.cli.terminal import Terminal
+from gatelodge.core.errors import Invalid
+
+
+@click.command("prove", cls=Verb)
+@click.argument("call")
+@click.option(
+    "-o", "--output", "file", type=click.Path(path_type=Path), help="Where to; else CALL.proof.json"
+)
+@click.pass_obj
+def prove(terminal: Terminal, call: str, file: Path | None) -> None:
+    """Write a proof of a call to a file; it names nobody and needs no gate to be checked."""
+    gate = terminal.gate
+    document = gate.get(gate.here("audit", "calls", call, "proof"))
+    if terminal.json and file is None:
+        terminal.show(document, str)
+        return
+    target = file or Path(f"{call}.proof.json")
+    try:
+        target.write_text(output.as_json(document) + "\n", "utf-8")
+    except OSError as error:
+        raise Invalid(f"{target} cannot be written ({error.strerror})") from None
+    key = gate.get(gate.here("audit", "key"))["key"]
+    terminal.show(
+        {"file": str(target), "key": key},
+        lambda _: (
+            f"Wrote {target}. Check it anywhere:\n  gatelodge audit verify {target} --key '{key}'"
+        ),
+    )
+
+
+@click.command("fsck", cls=Verb)
+@click.pass_obj
+@click.pass_context
+def fsck(ctx: click.Context, terminal: Terminal) -> None:
+    """Derive every hash, signature and pair of every log again. Exit code 1 on any finding."""
+    found = terminal.gate.post("/fsck")
+    terminal.show(found, _examined)
+    if not found["sound"]:
+        ctx.exit(output.NEGATIVE)
+
+
+@click.command("key", cls=Verb)
+@click.pass_obj
+def key(terminal: Terminal) -> None:
+    """Print the key that signs the logs, for `audit verify --key`; keep it outside the gate."""
+    gate = terminal.gate
+    terminal.show(gate.get(gate.here("audit", "key")), lambda it: str(it["key"]))
+
+
+def _examined(found: dict[str, Any]) -> str:
+    columns = ("log", "leaves", "checkpoints", "open_pairs", "openings", "erased")
+    rows = ([log[column] for column in columns] for log in found["logs"])
+    parts = [output.table([each.replace("_", " ") for each in columns], rows)]
+    if found["findings"]:
+        parts.append("TAMPERED or broken:")
+        faults = ("log", "index", "code", "detail")
+        rows = ([each.get(column) for column in faults] for each in found["findings"])
+        parts.append(output.table(faults, rows))
+    else:
+        parts.append("Sound: everything follows from the leaves.")
+    return "\n\n".join(parts)

@@ -1,0 +1,62 @@
+"""`gatelodge audit verify`: the verdict on a proof file, without a gate, a database, a network."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatelodge.cli import output
+from gatelodge.cli.lazy import Verb
+from gatelodge.cli.terminal import Terminal
+from gatelodge.core.errors import Invalid
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("verify", cls=Verb)
+@click.argument("file", type=_FILE)
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    required=True,
+    metavar="VKEY|FILE",
+    help="The log's key from a source you trust, or a file that holds it; may be repeated.",
+)
+@click.pass_obj
+@click.pass_context
+def verify(ctx: click.Context, terminal: Terminal, file: Path, keys: tuple[str, ...]) -> None:
+    """Check a proof: VERIFIED (exit 0), TAMPERED (1), or UNVERIFIABLE (2).
+
+    Nothing is believed but the key that you bring.
+    """
+    from gatelodge.core.records.verify import verify_proof
+
+    report = verify_proof(_bytes(file), [line for key in keys for line in _lines(key)])
+    terminal.show(report, lambda _: _told(report))
+    ctx.exit({"VERIFIED": output.OK, "TAMPERED": output.NEGATIVE}.get(report.verdict, output.USAGE))
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{file} cannot be read ({error.strerror})") from None
+
+
+def _lines(key: str) -> list[str]:
+    """The key itself, or each key of a file, one a line, `#` for remarks."""
+    if key.count("+") >= 2:
+        return [key]
+    lines = _bytes(Path(key)).decode("utf-8", "replace").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _told(report: Any) -> str:
+    lines = [str(report.verdict), *(f"  {output.clean(reason)}" for reason in report.reasons)]
+    if report.verdict == "VERIFIED":
+        signers = output.clean(list(report.signed_by))
+        lines.append(f"  log {output.clean(report.log)}, size {report.size}, signed by {signers}")
+    for index, leaf in report.leaves.items():
+        lines += ["", f"leaf {index}", output.fields(leaf.items())]
+    return "\n".join(lines)
