@@ -76,7 +76,7 @@ class Endpoint:
             self._incident(visit, error)
         finally:
             connection.finish()
-            self._tasks.discard(asyncio.current_task(self._loop))  # type: ignore[arg-type]
+            self._tasks.discard(asyncio.current_task(self._loop))
 
     async def _refuse(self, connection: HttpConnection, request: HttpRequest, fault: Fault) -> None:
         visit = Visit(connection, request, self._gate.clock.boottime())
@@ -86,7 +86,7 @@ class Endpoint:
             visit.answer.end(503, b"")
         finally:
             connection.finish()
-            self._tasks.discard(asyncio.current_task(self._loop))  # type: ignore[arg-type]
+            self._tasks.discard(asyncio.current_task(self._loop))
 
     async def _turned_away(self, visit: Visit, away: TurnedAway) -> None:
         for line in away.headers:
