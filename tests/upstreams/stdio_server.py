@@ -16,14 +16,11 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 ERA = sys.argv[1]
 LEGACY = {"legacy": "2025-11-25", "strict": "2025-11-25", "silent": "2025-11-25"}
 VERSION = {**LEGACY, "old": "2024-11-05"}.get(ERA, "")
-NAMES = (
-    "echo hang die close garbage big endless progress ask change told environment whoami fork "
-    "error both slow"
-).split()
 told = []
 
 
@@ -55,81 +52,93 @@ def descendant():
     return pid
 
 
-def call(number, params):
-    name, given = params["name"], params.get("arguments", {})
-    meta = params.get("_meta", {})
-    if name == "echo":
-        say(number, given)
-    elif name == "die":
-        sys.stderr.write("secret words of a dying server\n")
-        sys.stderr.flush()
-        os._exit(7)
-    elif name == "close":
-        os.close(1)
-        time.sleep(600)
-    elif name == "garbage":
-        sys.stdout.write('Starting...\n\n[1,2]\n{"jsonrpc":\n\x00\xff\n')
-        say(number, "after garbage")
-    elif name == "big":
-        result(number, {"content": [{"type": "text", "text": "x" * given["bytes"]}]})
-    elif name == "endless":
-        sys.stdout.write('{"jsonrpc":"2.0","id":%d,"result":{"content":"' % number)
-        while True:
-            sys.stdout.write("x" * 65536)
-            sys.stdout.flush()
-    elif name == "progress":
-        for step in (1, 2):
-            tell(
-                "notifications/progress",
-                {"progressToken": meta.get("progressToken"), "progress": step},
-            )
-        tell("notifications/progress", {"progressToken": 999_999, "progress": 9})
-        say(number, meta)
-    elif name == "ask":
-        send({"jsonrpc": "2.0", "id": "q1", "method": "ping"})
-        send({"jsonrpc": "2.0", "id": "q2", "method": "roots/list"})
-        say(number, "asked")
-    elif name == "change":
-        tell("notifications/tools/list_changed", {})
-        say(number, "changed")
-    elif name == "told":
-        say(number, told)
-    elif name == "environment":
-        say(number, dict(os.environ))
-    elif name == "whoami":
-        say(
-            number,
-            {
-                "uid": os.getuid(),
-                "gid": os.getgid(),
-                "groups": os.getgroups(),
-                "cwd": os.getcwd(),
-                "sid": os.getsid(0),
-                "pid": os.getpid(),
-                "fds": len(os.listdir("/proc/self/fd")),
-            },
-        )
-    elif name == "fork":
-        say(number, descendant())
-    elif name == "error":
-        send(
-            {
-                "jsonrpc": "2.0",
-                "id": number,
-                "error": {"code": -32602, "message": "no", "data": [1]},
-            }
-        )
-    elif name == "slow":
-        time.sleep(given["seconds"])
-        say(number, "slow")
-    # hang: silence
+def die(_number, _given, _meta):
+    sys.stderr.write("secret words of a dying server\n")
+    sys.stderr.flush()
+    os._exit(7)
+
+
+def close(_number, _given, _meta):
+    os.close(1)
+    time.sleep(600)
+
+
+def garbage(number, _given, _meta):
+    sys.stdout.write('Starting...\n\n[1,2]\n{"jsonrpc":\n\x00\xff\n')
+    say(number, "after garbage")
+
+
+def endless(number, _given, _meta):
+    sys.stdout.write(f'{{"jsonrpc":"2.0","id":{number},"result":{{"content":"')
+    while True:
+        sys.stdout.write("x" * 65536)
+        sys.stdout.flush()
+
+
+def progress(number, _given, meta):
+    for step in (1, 2):
+        params = {"progressToken": meta.get("progressToken"), "progress": step}
+        tell("notifications/progress", params)
+    tell("notifications/progress", {"progressToken": 999_999, "progress": 9})
+    say(number, meta)
+
+
+def ask(number, _given, _meta):
+    send({"jsonrpc": "2.0", "id": "q1", "method": "ping"})
+    send({"jsonrpc": "2.0", "id": "q2", "method": "roots/list"})
+    say(number, "asked")
+
+
+def change(number, _given, _meta):
+    tell("notifications/tools/list_changed", {})
+    say(number, "changed")
+
+
+def whoami(number, _given, _meta):
+    who = {"uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(), "pid": os.getpid()}
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    say(number, {**who, "sid": os.getsid(0), "cwd": str(Path.cwd()), "fds": descriptors})
+
+
+def error(number, _given, _meta):
+    fault = {"code": -32602, "message": "no", "data": [1]}
+    send({"jsonrpc": "2.0", "id": number, "error": fault})
+
+
+def slow(number, given, _meta):
+    time.sleep(given["seconds"])
+    say(number, "slow")
+
+
+def big(number, given, _meta):
+    result(number, {"content": [{"type": "text", "text": "x" * given["bytes"]}]})
+
+
+TOOLS = {
+    "echo": lambda number, given, _meta: say(number, given),
+    "hang": lambda _number, _given, _meta: None,
+    "die": die,
+    "close": close,
+    "garbage": garbage,
+    "big": big,
+    "endless": endless,
+    "progress": progress,
+    "ask": ask,
+    "change": change,
+    "told": lambda number, _given, _meta: say(number, told),
+    "environment": lambda number, _given, _meta: say(number, dict(os.environ)),
+    "whoami": whoami,
+    "fork": lambda number, _given, _meta: say(number, descendant()),
+    "error": error,
+    "slow": slow,
+}
 
 
 def page(number, params):
     cursor = params.get("cursor")
     tools = [
         {"name": name, "inputSchema": {"type": "object"}, "x-vendor": 12345678901234567890123}
-        for name in NAMES
+        for name in TOOLS
     ]
     if cursor is None:
         result(number, {"tools": tools[:5], "nextCursor": "", "ttlMs": 0, "cacheScope": "public"})
@@ -182,7 +191,8 @@ def answer(message):
     elif method == "tools/list":
         page(number, params)
     elif method == "tools/call":
-        call(number, params)
+        meta = params.get("_meta", {})
+        TOOLS[params["name"]](number, params.get("arguments", {}), meta)
     else:
         unknown(number)
 

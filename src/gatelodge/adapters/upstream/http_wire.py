@@ -40,8 +40,9 @@ LISTEN_FIRST, LISTEN_LAST = 1.0, 60.0
 class HttpFlight(Flight):
     """A flight that is a turn of the HTTP client."""
 
-    __slots__ = ("owner",)
+    __slots__ = ("in_session", "owner")
     owner: "HttpWire"
+    in_session: bool
     endless = False
 
     @property
@@ -112,6 +113,7 @@ class HttpWire:
         body = upstream.request_bytes(flight.number, request.method, request.params, meta)
         flight.wire = request_wire(head, body)
         flight.owner = self
+        flight.in_session = bool(self._session)
         flight.epoch = self._epoch
         self._client.send(flight)
 
@@ -154,9 +156,9 @@ class HttpWire:
                 flights.fail(flight, UpstreamBrokeProtocol(text))
             return
         wait = upstream_status.retry_after(fields.get(b"retry-after", b""))
-        session = bool(self._session)
-        number = flight.number
-        judged = upstream_status.rejected(status, body, number, session=session, wait=wait)
+        judged = upstream_status.rejected(
+            status, body, flight.number, session=flight.in_session, wait=wait
+        )
         if isinstance(judged, Raw):
             flights.settle(flight, Reply(error=judged))
         elif judged == "session_lost":
