@@ -11,7 +11,6 @@ from typing import Any
 import click
 from msgspec import Struct
 
-
 WHY = "A ticket or a code such as OPS-123 or leaver; stands in the log for good."
 
 

@@ -14,7 +14,7 @@ from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Unauthenticated
 from gatelodge.core.ids import MemberId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
-from gatelodge.core.records.governance import GovFact, Value
+from gatelodge.core.records.governance import GovFact
 from gatelodge.core.roles import Verb, may
 from gatelodge.core.state import Row
 from gatelodge.core.view import View, compile_view
@@ -65,7 +65,8 @@ class Change(Struct, frozen=True):
     """One leaf that a change would leave in the gov log."""
 
     what: str
-    subject: dict[str, Value]
+    subject: dict[str, Any]
+    """Its fields, by ids; see `docs/reference/gov-records.md`."""
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):

@@ -1,13 +1,14 @@
 """Routes, door and the rendering of errors, put together. Imports the web framework."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp
 
 import gatelodge
 from gatelodge.core.errors import (
@@ -31,7 +32,7 @@ from gatelodge.web.endpoint.origins import origins
 
 Asked = Request[Any, Any, Any]
 
-IN_WORKSPACE: tuple[ControllerRouterHandler, ...] = (
+IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (
     *workspaces.IN_WORKSPACE,
     *members.ROUTES,
     *agents.ROUTES,
@@ -45,7 +46,21 @@ IN_WORKSPACE: tuple[ControllerRouterHandler, ...] = (
     *audit.ROUTES,
     *apply.ROUTES,
 )
-OF_HOUSE: tuple[ControllerRouterHandler, ...] = (*workspaces.ROUTES, *health.ROUTES)
+OF_HOUSE: tuple[HTTPRouteHandler, ...] = (*workspaces.ROUTES, *health.ROUTES)
+
+PROBLEMS: Final[dict[int, ResponseSpec]] = dict.fromkeys(
+    (400, 401, 403, 404, 409, 429, 500, 503),
+    ResponseSpec(
+        problems.Problem,
+        description="A problem document (RFC 9457).",
+        media_type=problems.MEDIA_TYPE,
+        generate_examples=False,
+    ),
+)
+"""What every route may answer besides, in the description of the API."""
+
+for _route in (*IN_WORKSPACE, *OF_HOUSE):
+    _route.responses = PROBLEMS
 
 
 def assembled(gate: AdminGate, *, local: bool) -> Litestar:

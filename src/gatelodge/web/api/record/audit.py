@@ -10,7 +10,7 @@ from litestar import get
 from litestar.di import Provide
 from msgspec import Struct
 
-from gatelodge.core.errors import Invalid, NotFound
+from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import CLOSES, OPENS
@@ -91,6 +91,8 @@ async def search(
     """Find records, newest first, with who was behind them."""
     query = await _query(place, what, when, (limit, cursor))
     await place.gate.sequencer.advance()
+    if not await _size(place):
+        return Page(items=())
     found = await place.gate.search.search(query)
     items = await _shown(place, found.found, "records", who=who)
     return Page(items=items, next="" if found.before is None else str(found.before))
@@ -104,6 +106,8 @@ async def tail(
     gate, log = place.gate, _log(place)
     await gate.sequencer.advance()
     size = await _size(place)
+    if not size:
+        return Follow(items=(), next=0)
     if after is None:
         found = await gate.search.tail(log, limit)
         return Follow(items=await _shown(place, found, "tail", who=who), next=size)
@@ -228,10 +232,9 @@ async def _shown(
 
 
 async def _size(place: Place) -> int:
-    for head in await place.gate.ledger.heads():
-        if head.log == _log(place):
-            return head.size
-    raise NotFound("this workspace has no log yet", retry_after=1.0)
+    """The size of the workspace's log; it is made with its first record."""
+    heads = await place.gate.ledger.heads()
+    return next((head.size for head in heads if head.log == _log(place)), 0)
 
 
 def _log(place: Place) -> str:
