@@ -127,13 +127,25 @@ def credential_of(number: int, principal: str) -> Credential:
     )
 
 
+def server_of(chance: random.Random, number: int) -> Server:
+    tags = ["prod", "hr", "dev", "eu"]
+    return Server(
+        id=f"srv_{number}",
+        workspace=HOME,
+        alias=f"s{number}",
+        transport=HttpTransport(url="http://127.0.0.1:1/mcp"),
+        status="approved",
+        tags=tuple(chance.sample(tags, chance.randint(0, 2))),
+        created_at=NOW,
+    )
+
+
 def large_state() -> State:
     chance = random.Random(7)
     words = [f"word{n}" for n in range(500)]
     people = [f"mem_{n}" for n in range(MEMBERS)]
     agents = [f"agt_{n}" for n in range(AGENTS)]
     everyone = people + agents
-    tags = ["prod", "hr", "dev", "eu"]
     return State(
         gov=1,
         epoch="e1",
@@ -158,18 +170,7 @@ def large_state() -> State:
         credentials=tuple(
             credential_of(n, everyone[n % len(everyone)]) for n in range(2 * len(everyone))
         ),
-        servers=tuple(
-            Server(
-                id=f"srv_{n}",
-                workspace=HOME,
-                alias=f"s{n}",
-                transport=HttpTransport(url="http://127.0.0.1:1/mcp"),
-                status="approved",
-                tags=tuple(chance.sample(tags, chance.randint(0, 2))),
-                created_at=NOW,
-            )
-            for n in range(SERVERS)
-        ),
+        servers=tuple(server_of(chance, n) for n in range(SERVERS)),
         tools=tuple(
             tool_of(chance, words, f"srv_{n}", place)
             for n in range(SERVERS)
@@ -331,7 +332,7 @@ def hot_path(view: View) -> dict[str, int]:
         cell = cells.get(tool.server, {}).get(tool.name)
         kind = "not_granted" if cell is None else type(cell).__name__.lower()
         if kind == "depends":
-            kind = "depends_on_guardrail" if cell.guards else "depends_on_expiry"
+            kind = "depends_on_guardrail" if cell.questions else "depends_on_expiry"
         if f"{kind}_ns" not in told:
             count = 2_000 if kind == "depends_on_guardrail" else 200_000
             told[f"{kind}_ns"] = per_call(

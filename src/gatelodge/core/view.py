@@ -151,7 +151,7 @@ def decide(
         return NO_GRANT
     cell = cells.get(tool.name, NO_GRANT)
     if type(cell) is Depends:
-        return settle(cell, view.principals[principal.id], tool, at, context)
+        return settle(cell, at, context)
     return cell  # type: ignore[return-value] # mypy does not narrow by `type() is`
 
 
@@ -193,8 +193,7 @@ def would_stop(
     """The guardrails in mode observe that would have stopped this allowed call."""
     for table in view.access.get(principal.id, NO_ACCESS).tables:
         if table.server.id == tool.server and table.watches:
-            watches = table.watches.get(tool.name, ())
-            return watched(watches, view.principals[principal.id], tool, at, context)
+            return watched(table.watches.get(tool.name, ()), at, context)
     return ()
 
 

@@ -94,6 +94,14 @@ def test_a_policy_that_fails_denies(text):
     assert not ruling.allowed
 
 
+@pytest.mark.guarantee("access:deny-by-default")
+def test_a_tool_that_cannot_be_put_to_cedar_is_denied_wherever_a_guardrail_holds():
+    text = '@reason("no") forbid (principal, action, resource in Gatelodge::Tag::"prod");'
+    odd = server(tags=("\ud800",))
+    made = view(*PEOPLE, odd, tool(), grant(), guardrail(text))
+    assert answer(made).reason == "policy_error"
+
+
 def test_a_failing_policy_tells_a_stranger_nothing():
     assert answer(house(tool(), guardrail("forbid ("))) == Deny("no_grant", hidden=True)
 

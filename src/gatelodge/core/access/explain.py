@@ -1,12 +1,15 @@
 """Why a call is allowed or denied: the decision, each grant that bears on it, each guardrail."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from gatelodge.core.ids import GrantId, GuardrailId, Instant
 from gatelodge.core.policy.compile import subjects
 from gatelodge.core.policy.decision import Decision
-from gatelodge.core.policy.evaluate import Outcome, foresee, judge
+from gatelodge.core.policy.evaluate import Outcome, Question, foresee, judge
 from gatelodge.core.policy.grants import CompiledGrant
+from gatelodge.core.policy.guardrails import CompiledGuardrail
 from gatelodge.core.policy.rules import GranteeKind, GuardrailMode, Level
 from gatelodge.core.policy.table import Depends
 from gatelodge.core.view import View, decide
@@ -47,7 +50,7 @@ class GuardrailBearing(Struct, frozen=True, kw_only=True):
     mode: GuardrailMode
     reason: str
     advice: str
-    ever: Outcome
+    ever: Outcome | Literal["depends"]
     now: Outcome
 
 
@@ -88,15 +91,7 @@ def explain(
         if compiled.grant.tool in {"", tool.name} and compiled.grant.workspace == tool.workspace
     ]
     guardrails = [
-        GuardrailBearing(
-            guardrail=guard.id,
-            name=guard.guardrail.name,
-            mode=guard.guardrail.mode,
-            reason=guard.telling.text,
-            advice=guard.telling.advice,
-            ever=ever,
-            now=judge(guard, principal, tool, at, given),
-        )
+        _bearing(guard, ever, at, given)
         for guard in rules.guards.all
         if (ever := foresee(guard, principal, tool)) != "passes"
     ]
@@ -115,6 +110,20 @@ def depends(view: View, principal: PrincipalEntry, tool: ToolEntry) -> bool:
     if access is None or tool.server in view.gone:
         return False
     return isinstance(access.cells.get(tool.server, {}).get(tool.name), Depends)
+
+
+def _bearing(
+    guard: CompiledGuardrail, ever: Outcome | Question, at: Instant, context: CallContext
+) -> GuardrailBearing:
+    return GuardrailBearing(
+        guardrail=guard.id,
+        name=guard.guardrail.name,
+        mode=guard.guardrail.mode,
+        reason=guard.telling.text,
+        advice=guard.telling.advice,
+        ever="depends" if isinstance(ever, Question) else ever,
+        now=judge(ever, at, context) if isinstance(ever, Question) else ever,
+    )
 
 
 def _path(compiled: CompiledGrant, tool: ToolEntry, at: Instant, *, mine: bool) -> GrantPath:

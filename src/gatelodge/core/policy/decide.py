@@ -4,12 +4,10 @@ from gatelodge.core.ids import GuardrailId, Instant
 from gatelodge.core.policy.decision import Allow, Decision, Deny
 from gatelodge.core.policy.evaluate import judge
 from gatelodge.core.policy.table import NO_GRANT, Cell, Depends, Watch
-from gatelodge.core.view_entry import CallContext, PrincipalEntry, ToolEntry
+from gatelodge.core.view_entry import CallContext
 
 
-def settle(
-    cell: Depends, principal: PrincipalEntry, tool: ToolEntry, at: Instant, context: CallContext
-) -> Decision:
+def settle(cell: Depends, at: Instant, context: CallContext) -> Decision:
     """The decision of that cell. The lowest id of the grants that still last is the rule."""
     allow = _lasting(cell, at)
     if allow is None:
@@ -17,12 +15,12 @@ def settle(
     if cell.fixed is not None:
         return cell.fixed
     failing: Deny | None = None
-    for guard in cell.guards:
-        outcome = judge(guard, principal, tool, at, context)
+    for question in cell.questions:
+        outcome = judge(question, at, context)
         if outcome == "forbids":
-            return guard.telling
+            return question.guard.telling
         if outcome != "passes":
-            failing = failing or guard.failing
+            failing = failing or question.guard.failing
     return failing or allow
 
 
@@ -36,17 +34,13 @@ def shows(cell: Cell, at: Instant) -> bool:
 
 
 def watched(
-    watches: tuple[Watch, ...],
-    principal: PrincipalEntry,
-    tool: ToolEntry,
-    at: Instant,
-    context: CallContext,
+    watches: tuple[Watch, ...], at: Instant, context: CallContext
 ) -> tuple[GuardrailId, ...]:
     """The watching guardrails that would have stopped this call, or could not be evaluated."""
     return tuple(
         guard.id
-        for guard, always in watches
-        if always or judge(guard, principal, tool, at, context) != "passes"
+        for guard, question in watches
+        if question is None or judge(question, at, context) != "passes"
     )
 
 

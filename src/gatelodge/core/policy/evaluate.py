@@ -1,42 +1,88 @@
 """One guardrail, one principal, one tool: what Cedar says, now or whenever.
 
-Two questions: `judge` is the full evaluation of a call; `foresee` is the partial evaluation that
-tells whether the answer depends on the circumstances at all. A policy that errors is skipped by
-Cedar, so an error is never read as a pass.
+`foresee` is the partial evaluation that tells whether the answer depends on the circumstances at
+all; if it does, it comes as a question that `judge` answers in full for each call. A policy that
+errors is skipped by Cedar, so an error is never read as a pass.
 """
 
 from typing import Literal
 
 import cedarpy
+from msgspec import Struct
 
 from gatelodge.core.ids import Instant
 from gatelodge.core.policy.guardrails import CompiledGuardrail
 from gatelodge.core.policy.schema import (
     ACTION,
+    ACTION_REF,
     UNKNOWN,
     circumstances,
     entities,
+    principal_ref,
     principal_uid,
+    tool_ref,
     tool_uid,
 )
 from gatelodge.core.view_entry import CallContext, PrincipalEntry, ToolEntry
 
-Outcome = Literal["forbids", "passes", "depends", "fails"]
+Outcome = Literal["forbids", "passes", "fails"]
 
 
-def judge(
-    guard: CompiledGuardrail,
-    principal: PrincipalEntry,
-    tool: ToolEntry,
-    at: Instant,
-    context: CallContext,
-) -> Outcome:
-    """Whether the guardrail forbids this call now: forbids, passes, or fails (then deny)."""
+class Question(Struct, frozen=True, eq=False, gc=False):
+    """A guardrail, a principal and a tool, ready to be judged at any moment.
+
+    It stands for every principal and tool that the guardrail cannot tell from these.
+    """
+
+    guard: CompiledGuardrail
+    policies: cedarpy.PolicySet
+    entities: cedarpy.Entities
+    request: dict[str, object]
+
+
+def foresee(
+    guard: CompiledGuardrail, principal: PrincipalEntry, tool: ToolEntry
+) -> Outcome | Question:
+    """Whether the guardrail forbids such calls always or never, else the question of each call.
+
+    Partial evaluation is experimental in Cedar, so anything but a clean answer is a question.
+    """
     if guard.policies is None:
         return "fails"
-    request = {**_request(principal, tool), "context": circumstances(at, context)}
     try:
-        result = cedarpy.is_authorized(request, guard.policies, entities(principal, tool))
+        found = entities(principal, tool)
+    except ValueError:
+        return "fails"
+    question = Question(
+        guard,
+        guard.policies,
+        found,
+        {
+            "principal": principal_ref(principal),
+            "action": ACTION_REF,
+            "resource": tool_ref(tool),
+        },
+    )
+    request = {
+        "principal": principal_uid(principal),
+        "action": ACTION,
+        "resource": tool_uid(tool),
+        "context": UNKNOWN,
+    }
+    try:
+        result = cedarpy.is_authorized_partial(request, guard.policies, found)
+    except (ValueError, TypeError):
+        return question
+    if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
+        return question
+    return "passes" if result.decision is cedarpy.Decision.Allow else "forbids"
+
+
+def judge(question: Question, at: Instant, context: CallContext) -> Outcome:
+    """Whether the guardrail forbids this call now, by full evaluation; `fails` means deny."""
+    try:
+        request = {**question.request, "context": circumstances(at, context)}
+        result = cedarpy.is_authorized(request, question.policies, question.entities)
     except (ValueError, TypeError):
         return "fails"
     if result.diagnostics.errors:
@@ -44,27 +90,3 @@ def judge(
     if result.decision is cedarpy.Decision.Allow:
         return "passes"
     return "forbids" if result.diagnostics.reasons else "fails"
-
-
-def foresee(guard: CompiledGuardrail, principal: PrincipalEntry, tool: ToolEntry) -> Outcome:
-    """Whether the guardrail forbids such calls always, never, or depending on circumstances.
-
-    Partial evaluation is experimental in Cedar, so anything but a clean answer is `depends`, and
-    then each call is judged in full.
-    """
-    if guard.policies is None:
-        return "fails"
-    request = {**_request(principal, tool), "context": UNKNOWN}
-    try:
-        result = cedarpy.is_authorized_partial(request, guard.policies, entities(principal, tool))
-    except (ValueError, TypeError):
-        return "depends"
-    if result.diagnostics.errors:
-        return "depends"
-    if result.decision is cedarpy.Decision.Allow:
-        return "passes"
-    return "forbids" if result.decision is cedarpy.Decision.Deny else "depends"
-
-
-def _request(principal: PrincipalEntry, tool: ToolEntry) -> dict[str, str]:
-    return {"principal": principal_uid(principal), "action": ACTION, "resource": tool_uid(tool)}

@@ -40,6 +40,7 @@ namespace Gatelodge {
 """`credential` is "personal" or "agent"; the booleans of a tool are reviewed values."""
 
 ACTION = 'Gatelodge::Action::"call"'
+ACTION_REF = {"type": "Gatelodge::Action", "id": "call"}
 ANY_USE = 'Gatelodge::Action::"use"'
 
 _PLAIN = "_-.:@/"
@@ -77,6 +78,16 @@ def moment(at: Instant) -> str:
 def principal_uid(principal: PrincipalEntry) -> str:
     """The principal of a request."""
     return uid("Member" if principal.kind == "member" else "Agent", principal.id)
+
+
+def principal_ref(principal: PrincipalEntry) -> dict[str, str]:
+    """The principal of a request in parts, which Cedar takes without parsing."""
+    return _ref("Member" if principal.kind == "member" else "Agent", principal.id)
+
+
+def tool_ref(tool: ToolEntry) -> dict[str, str]:
+    """The resource of a request in parts."""
+    return _ref("Tool", tool_id(tool.server, tool.name))
 
 
 def tool_uid(tool: ToolEntry) -> str:
@@ -123,9 +134,9 @@ def _principal(principal: PrincipalEntry) -> list[dict[str, Any]]:
     parents = [_ref("Group", group) for group in principal.groups]
     parents.append(_ref("Workspace", principal.workspace))
     if principal.owner is None:
-        return [_entity(_ref("Member", principal.id), {"role": principal.role}, parents)]
+        return [_entity(principal_ref(principal), {"role": principal.role}, parents)]
     owner = {"__entity": _ref("Member", principal.owner.id)}
-    agent = _entity(_ref("Agent", principal.id), {"owner": owner}, parents)
+    agent = _entity(principal_ref(principal), {"owner": owner}, parents)
     return [agent, *_principal(principal.owner)]
 
 
@@ -142,6 +153,4 @@ def _tool(tool: ToolEntry) -> dict[str, Any]:
         "openWorld": tool.open_world,
         "pinned": tool.standing == "pinned",
     }
-    return _entity(
-        _ref("Tool", tool_id(tool.server, tool.name)), attrs, [_ref("Server", tool.server)]
-    )
+    return _entity(tool_ref(tool), attrs, [_ref("Server", tool.server)])

@@ -14,7 +14,7 @@ from msgspec import Struct
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.compile import Guards, Rules, principal_class, subjects
 from gatelodge.core.policy.decision import Allow, Deny
-from gatelodge.core.policy.evaluate import Outcome, foresee
+from gatelodge.core.policy.evaluate import Outcome, Question, foresee
 from gatelodge.core.policy.grants import NEVER, CompiledGrant
 from gatelodge.core.policy.guardrails import PINNED, CompiledGuardrail
 from gatelodge.core.view_entry import PrincipalEntry, ServerView, ToolEntry
@@ -32,25 +32,25 @@ CHANGED: Final = Deny(
 class Depends(Struct, frozen=True, eq=False, gc=False):
     """A cell that depends on time or circumstances.
 
-    Some grant of `permits` (by id) must still last; then `fixed` answers, or else `guards` are
-    judged in full.
+    Some grant of `permits` (by id) must still last; then `fixed` answers, or else
+    `questions` are judged in full.
     """
 
     permits: tuple[CompiledGrant, ...]
     fixed: Deny | None
-    guards: tuple[CompiledGuardrail, ...]
+    questions: tuple[Question, ...]
 
 
 Cell = Allow | Deny | Depends
-Watch = tuple[CompiledGuardrail, bool]
-"""A watching guardrail and whether it would forbid always (else it has to be judged)."""
+Watch = tuple[CompiledGuardrail, Question | None]
+"""A watching guardrail that would forbid always, or else the question of each call."""
 
 
 class Fate(Struct, frozen=True, eq=False, gc=False):
     """What the guardrails mean for one tool and one class of principals, whatever is granted."""
 
     fixed: Deny | None
-    guards: tuple[CompiledGuardrail, ...]
+    questions: tuple[Question, ...]
     watches: tuple[Watch, ...]
 
 
@@ -81,6 +81,9 @@ class Access(Struct, frozen=True, eq=False, gc=False):
 NO_ACCESS: Final = Access({}, (), ())
 
 
+Bearings = tuple[Outcome | Question, ...]
+"""How each guardrail bears on one tool, or one guardrail on each tool."""
+
 OutcomeKey = tuple[CompiledGuardrail, Hashable, Hashable]
 Servers = dict[ServerId, ServerView]
 Bearing = tuple[Hashable, ...]
@@ -90,7 +93,7 @@ TablesOfBearing = dict[Hashable, Table]
 class Memory(Struct, frozen=True, eq=False, gc=False):
     """What one compilation leaves to the next: only what it used itself."""
 
-    outcomes: dict[OutcomeKey, Outcome]
+    outcomes: dict[OutcomeKey, Outcome | Question]
     tables: dict[tuple[Guards, Bearing], TablesOfBearing]
     access: dict[Hashable, Access]
     inputs: dict[WorkspaceId, tuple[Rules, Servers]]
@@ -108,7 +111,7 @@ class Tables:
     def __init__(self, before: Memory = NO_MEMORY) -> None:
         self._before = before
         self._outcomes = dict(before.outcomes)
-        self._rows: dict[Hashable, tuple[Outcome, ...]] = {}
+        self._rows: dict[Hashable, Bearings] = {}
         self._fates: dict[Hashable, tuple[Fate, ...]] = {}
         self._tables: dict[tuple[Guards, Bearing], TablesOfBearing] = {}
         self._access: dict[Hashable, Access] = {}
@@ -194,7 +197,7 @@ class Tables:
 
     def _row(
         self, view: ServerView, guard: CompiledGuardrail, principal: PrincipalEntry, facet: Hashable
-    ) -> tuple[Outcome, ...]:
+    ) -> Bearings:
         """How the guardrail bears on each tool of the server, in order."""
         key = (view, guard, facet)
         row = self._rows.get(key)
@@ -207,7 +210,7 @@ class Tables:
 
     def _outcome(
         self, guard: CompiledGuardrail, principal: PrincipalEntry, facet: Hashable, tool: ToolEntry
-    ) -> Outcome:
+    ) -> Outcome | Question:
         key = (guard, facet, _kind_of_tool(guard, tool))
         outcome = self._outcomes.get(key)
         if outcome is None:
@@ -260,28 +263,28 @@ def _kind_of_tool(guard: CompiledGuardrail, tool: ToolEntry) -> Hashable:
     return (itself, tool.read_only, tool.destructive, tool.open_world, tool.standing == "pinned")
 
 
-def _fate(tool: ToolEntry, guards: Guards, outcomes: tuple[Outcome, ...]) -> Fate:
+def _fate(tool: ToolEntry, guards: Guards, outcomes: Bearings) -> Fate:
     """Weigh the outcomes: a certain forbid hides, then the pin speaks, then a failure denies."""
     fixed: Deny | None = None
     failing: Deny | None = None
-    open_ones: list[CompiledGuardrail] = []
+    questions: list[Question] = []
     count = len(guards.enforced)
     for guard, outcome in zip(guards.enforced, outcomes[:count], strict=True):
-        if outcome == "forbids":
+        if isinstance(outcome, Question):
+            questions.append(outcome)
+        elif outcome == "forbids":
             fixed = fixed or guard.hiding
         elif outcome == "fails":
             failing = failing or guard.failing
-        elif outcome == "depends":
-            open_ones.append(guard)
     if fixed is None and tool.standing != "pinned":
         fixed = NOT_APPROVED if tool.standing == "new" else CHANGED
     fixed = fixed or failing
     watches = tuple(
-        (guard, outcome == "forbids")
+        (guard, outcome if isinstance(outcome, Question) else None)
         for guard, outcome in zip(guards.watching, outcomes[count:], strict=True)
-        if outcome in {"forbids", "depends"}
+        if outcome != "passes"
     )
-    return Fate(fixed, () if fixed else tuple(open_ones), watches)
+    return Fate(fixed, () if fixed else tuple(questions), watches)
 
 
 def _fill(view: ServerView, fates: tuple[Fate, ...], grants: tuple[CompiledGrant, ...]) -> Table:
@@ -308,9 +311,9 @@ def _cell(permits: tuple[CompiledGrant, ...], fate: Fate) -> Cell:
     """The answer itself where it can never change, else what it depends on."""
     if fate.fixed is not None and any(permit.until == NEVER for permit in permits):
         return fate.fixed
-    if fate.fixed is None and not fate.guards and permits[0].until == NEVER:
+    if fate.fixed is None and not fate.questions and permits[0].until == NEVER:
         return permits[0].allow
-    return Depends(permits, fate.fixed, fate.guards)
+    return Depends(permits, fate.fixed, fate.questions)
 
 
 def _all_listed(tables: tuple[Table, ...]) -> tuple[ToolEntry, ...] | None:
