@@ -9,7 +9,6 @@ executor, a queue with call_soon_threadsafe and two system calls, this was the q
 import asyncio
 import os
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
@@ -115,14 +114,13 @@ class FileJournal:
 
     async def read(self, limit: int) -> Batch:
         """The next durable entries; whole frames, at most `limit` entries."""
-        start, durable = self._read_at, self._durable
+        start = self._read_at
         try:
-            batch = await asyncio.to_thread(self._read, start, durable, limit)
+            entries, end = await self._read(start, self._durable, limit)
         except (OSError, ValueError) as fault:
             raise LedgerDown("the journal cannot be read back") from fault
-        assert batch.end is not None
-        self._read_at = batch.end
-        return batch
+        self._read_at = end
+        return Batch(tuple(entries), start, end)
 
     async def rewind(self, to: Position | None) -> None:
         """Read again from there, or from the oldest segment."""
@@ -237,46 +235,62 @@ class FileJournal:
         if fd >= 0:
             os.close(fd)
 
-    def _read(self, start: Position, durable: Position, limit: int) -> Batch:
-        segment, offset = start.segment, start.offset
+    async def _read(
+        self, start: Position, durable: Position, limit: int
+    ) -> tuple[list[Entry], Position]:
+        at = start
         entries: list[Entry] = []
-        while segment <= durable.segment and len(entries) < limit:
-            last = segment == durable.segment
-            stop = durable.offset if last else self._segments.end_of(segment) or 0
-            taken, offset = self._read_frames(segment, (offset, stop), limit - len(entries))
-            entries += taken
-            if offset < stop or last:
+        while at.segment <= durable.segment and len(entries) < limit:
+            last = at.segment == durable.segment
+            stop = durable.offset if last else self._segments.end_of(at.segment) or 0
+            while at.offset < stop:
+                taken, offset = await self._read_frames(at, stop, limit - len(entries))
+                entries += taken
+                if offset == at.offset:
+                    return entries, at
+                at = Position(at.segment, offset)
+            if last:
                 break
-            segment, offset = segment + 1, 0
-        # A place at the very start of a segment is only named once something of it was read.
-        at_end = offset == 0 and segment > start.segment
-        end = self._segment_end(segment - 1) if at_end else Position(segment, offset)
-        return Batch(tuple(entries), start, max(start, end))
+            # The end of one segment and the start of the next are one place; it is called by the
+            # first name until something was read behind it, so that `forget` keeps the segment.
+            following = Position(at.segment + 1, 0)
+            if not await self._holds(following, durable):
+                break
+            at = following
+        return entries, at
 
-    def _segment_end(self, segment: int) -> Position:
-        return Position(segment, self._segments.end_of(segment) or 0)
+    async def _holds(self, at: Position, durable: Position) -> bool:
+        """True when something durable stands at or behind that segment."""
+        segment = at.segment
+        while segment < durable.segment:
+            if self._segments.end_of(segment):
+                return True
+            segment += 1
+        return segment == durable.segment and durable.offset > 0
 
-    def _read_frames(
-        self, segment: int, span: tuple[int, int], limit: int
-    ) -> tuple[Sequence[Entry], int]:
-        """Whole frames between two offsets, at most `limit` entries; and the offset behind them."""
-        offset, stop = span
-        seen = min(stop, offset + _WINDOW)
-        octets = self._segments.read(segment, offset, seen) if offset < stop else b""
+    async def _read_frames(self, at: Position, stop: int, limit: int) -> tuple[list[Entry], int]:
+        """Whole frames from a place on, at most `limit` entries; and the offset behind them.
+
+        Only the reading is done on a thread: frames are taken apart here with a pause after each,
+        as a thread that computes would take the interpreter from the calls beside it.
+        """
+        seen = min(stop, at.offset + _WINDOW)
+        octets = await asyncio.to_thread(self._segments.read, at.segment, at.offset, seen)
         entries: list[Entry] = []
-        at = 0
-        while at < len(octets):
-            found = frame_at(octets, at, self._key)
+        done = 0
+        while done < len(octets):
+            found = frame_at(octets, done, self._key)
             if found is None:
-                if at and seen < stop:
+                if done and seen < stop:
                     break  # the window ends inside a frame
                 raise ValueError("a durable frame does not verify any more")
             taken = unpacked(found.payload)
             if len(entries) + len(taken) > limit:
                 break
             entries += taken
-            at = found.end
-        return entries, offset + at
+            done = found.end
+            await asyncio.sleep(0)
+        return entries, at.offset + done
 
 
 class _Begin(Struct, frozen=True):

@@ -5,8 +5,7 @@ whole batches. Whoever appends holds the lock of the log's head row until the tr
 indexes have no gaps and no reader sees half a batch.
 """
 
-from collections.abc import Sequence
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,16 +13,14 @@ from sqlalchemy import Connection, LargeBinary, Table, bindparam, func, select, 
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatelodge.adapters.ledger import tables
+from gatelodge.adapters.ledger.edge import Bundle, Edge, Growth
 from gatelodge.core.errors import Conflict, LogForked, NotFound
 from gatelodge.ports.journal import Appended, Head, LeafAt, SealedOpening
 from gatelodge.tlog.errors import Malformed, ProofFailed
 from gatelodge.tlog.merkle import EMPTY_ROOT, Frontier, joined
 from gatelodge.tlog.proof import Node, tile_reader
 from gatelodge.tlog.strict import HASH_BYTES
-from gatelodge.tlog.tile import WIDTH, new_tiles, pack_entries, unpack_entries
-
-_AT = b'"at":"'
-_AT_LENGTH = len("2026-11-22T15:04:05.000123Z")
+from gatelodge.tlog.tile import WIDTH, unpack_entries
 
 _log, _bundle, _tile = tables.log, tables.bundle, tables.tile
 _opening = msgspec.msgpack.Decoder(SealedOpening).decode
@@ -49,6 +46,7 @@ _MOVE = (
     .where(_log.c.id == bindparam("which"), _log.c.size == bindparam("before"))
     .values(size=bindparam("size"), root=bindparam("root"), edges=bindparam("edges"))
 )
+_MOVE_FLOOR = _MOVE.values(open_floor=bindparam("floor"))
 _TILE = select(_tile.c.hashes).where(
     _tile.c.log == bindparam("log"),
     _tile.c.level == bindparam("level"),
@@ -116,97 +114,63 @@ def append_leaves(
     NotFound (no such log), LogForked (a stored tile does not belong to the head) and Malformed (a
     leaf of more than 65,535 bytes).
     """
+    growth = Growth(log, edge(connection, log))
+    growth.take(bodies, openings)
+    return write(connection, [growth])[log]
+
+
+def edge(connection: Connection, log: str) -> Edge:
+    """The log's right edge; locks its head row where the engine has row locks.
+
+    Raises NotFound, and LogForked when the rows do not belong together.
+    """
     row = connection.execute(_LOCK_HEAD, {"log": log}).one_or_none()
     if row is None:
         raise NotFound(f"there is no log {log}")
-    first = row.size
-
-    def load(level: int, n: int) -> bytes:
-        return tile(connection, log, level, n)
-
-    hashes = [sha256(b"\x00" + body).digest() for body in bodies]
     try:
-        frontier = Frontier(first, _hashes(bytes(row.edges))).extended(hashes)
-        tiles = new_tiles(first, hashes, load)
+        frontier = Frontier(row.size, _hashes(bytes(row.edges)))
     except Malformed as fault:
-        raise LogForked(f"the stored tree of {log} does not fit its head") from fault
+        raise LogForked(f"the head of {log} is not in its form") from fault
+    n, filled = divmod(row.size, WIDTH)
+    held = Bundle()
+    if filled:
+        found = connection.execute(_BUNDLE, {"log": log, "n": n}).one_or_none()
+        if found is None or found.width != filled:
+            raise LogForked(f"the last bundle of {log} does not fit its head")
+        packed = bytes(found.entries), bytes(found.openings)
+        held = Bundle(filled, *packed, found.first_at, found.last_at)
+    tiles: dict[int, bytes] = {}
+    level, size = 0, row.size
+    while size:
+        size, filled = divmod(size, WIDTH)
+        tiles[level] = tile(connection, log, level, size) if filled else b""
+        level += 1
+    return Edge(frontier, tiles, held)
+
+
+def write(
+    connection: Connection, grown: Sequence[Growth], floors: Mapping[str, int] | None = None
+) -> dict[str, Appended]:
+    """Write what grew, and the open floors of some; Conflict when a log has moved meanwhile.
+
+    The heads come first and in the order of their ids: whoever else appends waits there, and two
+    appenders never wait for each other.
+    """
+    landed: dict[str, Appended] = {}
+    for growth in sorted(grown, key=lambda each: each.log):
+        head = growth.head
+        given = {"which": growth.log, "before": growth.first, **head}
+        if floors is None or growth.log not in floors:
+            moved = connection.execute(_MOVE, given)
+        else:
+            moved = connection.execute(_MOVE_FLOOR, {**given, "floor": floors[growth.log]})
+        if moved.rowcount != 1:
+            raise Conflict(f"somebody else appended to {growth.log}")
+        landed[growth.log] = Appended(growth.first, head["size"], head["root"])
     dialect = connection.dialect.name
-    connection.execute(_PUT_BUNDLE[dialect], _widened(connection, log, first, (bodies, openings)))
-    connection.execute(
-        _PUT_TILE[dialect],
-        [
-            {
-                "log": log,
-                "level": each.level,
-                "n": each.n,
-                "width": each.width,
-                "hashes": each.hashes,
-            }
-            for each in tiles
-        ],
-    )
-    root = frontier.root()
-    moved = connection.execute(
-        _MOVE,
-        {
-            "which": log,
-            "before": first,
-            "size": frontier.size,
-            "root": root,
-            "edges": b"".join(frontier.edges),
-        },
-    )
-    if moved.rowcount != 1:
-        raise Conflict(f"somebody else appended to {log}")
-    return Appended(first, frontier.size, root)
-
-
-def _widened(
-    connection: Connection,
-    log: str,
-    first: int,
-    leaves: tuple[Sequence[bytes], Sequence[bytes] | None],
-) -> list[dict[str, object]]:
-    """The rows of the bundles that these leaves begin or widen."""
-    bodies, openings = leaves
-    rows: list[dict[str, object]] = []
-    n, filled = divmod(first, WIDTH)
-    held = connection.execute(_BUNDLE, {"log": log, "n": n}).one_or_none() if filled else None
-    if filled and (held is None or held.width != filled):
-        raise LogForked(f"the last bundle of {log} does not fit its head")
-    done = 0
-    while done < len(bodies):
-        part = bodies[done : done + WIDTH - filled]
-        sealed = openings[done : done + WIDTH - filled] if openings else [b""] * len(part)
-        times = [_at(body) for body in part]
-        row: dict[str, object] = {
-            "log": log,
-            "n": n,
-            "width": filled + len(part),
-            "first_at": min(times),
-            "last_at": max(times),
-            "entries": pack_entries(part),
-            "openings": pack_entries(sealed),
-        }
-        if held is not None:
-            row["first_at"] = min(held.first_at, *times)
-            row["last_at"] = max(held.last_at, *times)
-            row["entries"] = bytes(held.entries) + pack_entries(part)
-            row["openings"] = bytes(held.openings) + pack_entries(sealed)
-            held = None
-        rows.append(row)
-        done += len(part)
-        n, filled = n + 1, 0
-    return rows
-
-
-def _at(body: bytes) -> str:
-    """The leaf's time, cut out of its bytes: nothing before that key can hold a bare quote."""
-    start = body.find(_AT)
-    if start < 0:
-        return ""
-    start += len(_AT)
-    return body[start : start + _AT_LENGTH].decode("ascii", "replace")
+    connection.execute(_PUT_BUNDLE[dialect], [row for each in grown for row in each.bundles])
+    connection.execute(_PUT_TILE[dialect], [row for each in grown for row in each.tiles])
+    return landed
 
 
 def read_leaves(connection: Connection, log: str, start: int, stop: int) -> list[LeafAt]:

@@ -5,7 +5,7 @@ was already closed for it (a node was held for lost and was not) is kept under a
 that nothing is thrown away and nothing is closed twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -35,14 +35,6 @@ class Opened(Struct, frozen=True, gc=False):
     t: str
 
 
-class Staged(Struct, frozen=True):
-    """Leaves as they are to be appended, and which pairs are open once they are."""
-
-    bodies: tuple[bytes, ...]
-    opened: dict[str, Opened]
-    closed: frozenset[str]
-
-
 LATE = {"call.outcome": "call.late", "stream.closed": "stream.late"}
 """What a closer is called when its pair was closed before."""
 
@@ -57,39 +49,67 @@ def glance(body: bytes) -> Glance:
         return Glance()
 
 
+class Stage:
+    """Leaves on their way into one log, and what they open and close there.
+
+    Nothing changes in the log's pairs until these are settled: the append may fail.
+    """
+
+    def __init__(self, waiting: Mapping[str, Opened], first: int) -> None:
+        self._waiting = waiting
+        self.first = first
+        self.bodies: list[bytes] = []
+        self.opened: dict[str, Opened] = {}
+        self.closed: set[str] = set()
+
+    def take(self, bodies: Iterable[bytes]) -> None:
+        """Take up the next leaves; an end that comes too late gets its other name."""
+        for body in bodies:
+            seen = glance(body)
+            if seen.t in OPENS:
+                index = self.first + len(self.bodies)
+                self.opened[seen.pair] = Opened(index, seen.node, seen.t)
+            elif seen.t in CLOSES and not self._closes(seen.pair):
+                self.bodies.append(_as_late(body, seen.t))
+                continue
+            self.bodies.append(body)
+
+    @property
+    def size(self) -> int:
+        """The log's size once these are in it."""
+        return self.first + len(self.bodies)
+
+    @property
+    def floor(self) -> int:
+        """The lowest index that may hold an open pair then."""
+        old = (each.index for pair, each in self._waiting.items() if pair not in self.closed)
+        new = (each.index for each in self.opened.values())
+        return next(old, next(new, self.size))  # both stand in the order of their indexes
+
+    def _closes(self, pair: str) -> bool:
+        if self.opened.pop(pair, None) is not None:
+            return True
+        if pair in self.closed or pair not in self._waiting:
+            return False
+        self.closed.add(pair)
+        return True
+
+
 class Pairs:
     """The open pairs of one log, oldest first."""
 
     def __init__(self) -> None:
         self._open: dict[str, Opened] = {}
 
-    def stage(self, bodies: Sequence[bytes], first: int) -> Staged:
-        """Say what these leaves open and close when the first of them gets index `first`.
+    def stage(self, first: int) -> Stage:
+        """Where leaves are taken up of which the first one gets index `first`."""
+        return Stage(self._open, first)
 
-        Nothing changes here until `settle`: the append may fail.
-        """
-        opened: dict[str, Opened] = {}
-        closed: set[str] = set()
-        kept: list[bytes] = []
-        for index, body in enumerate(bodies, first):
-            seen = glance(body)
-            if seen.t in OPENS:
-                opened[seen.pair] = Opened(index, seen.node, seen.t)
-            elif seen.t in CLOSES:
-                if seen.pair in opened:
-                    del opened[seen.pair]
-                elif seen.pair in self._open and seen.pair not in closed:
-                    closed.add(seen.pair)
-                else:
-                    body = _as_late(body, seen.t)  # noqa: PLW2901 - the leaf under its other name
-            kept.append(body)
-        return Staged(tuple(kept), opened, frozenset(closed))
-
-    def settle(self, staged: Staged) -> None:
+    def settle(self, stage: Stage) -> None:
         """The leaves are in the log."""
-        for pair in staged.closed:
+        for pair in stage.closed:
             self._open.pop(pair, None)
-        self._open.update(staged.opened)
+        self._open.update(stage.opened)
 
     def read(self, bodies: Iterable[bytes], first: int) -> None:
         """Take up leaves that are in the log already."""
@@ -99,12 +119,6 @@ class Pairs:
                 self._open[seen.pair] = Opened(index, seen.node, seen.t)
             elif seen.t in CLOSES:
                 self._open.pop(seen.pair, None)
-
-    def floor(self, staged: Staged, size: int) -> int:
-        """The lowest index that may hold an open pair once `staged` is in the log of `size`."""
-        old = (each.index for pair, each in self._open.items() if pair not in staged.closed)
-        new = (each.index for each in staged.opened.values())
-        return next(old, next(new, size))  # both stand in the order of their indexes
 
     def of_others(self, live: frozenset[str]) -> list[tuple[str, Opened]]:
         """The open pairs whose node is not among the live ones, oldest first."""

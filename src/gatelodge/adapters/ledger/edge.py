@@ -1,0 +1,145 @@
+"""The right edge of a log: all that has to be known to append to it, and the rows that this makes.
+
+Pure arithmetic over bytes. Appending reads nothing but the edge, so a ledger that keeps it in
+memory appends without a question to the database, and can do the hashing in small pieces.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+from msgspec import Struct
+
+from gatelodge.core.errors import LogForked
+from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.merkle import Frontier
+from gatelodge.tlog.strict import HASH_BYTES
+from gatelodge.tlog.tile import WIDTH, new_tiles, pack_entries
+
+_AT = b'"at":"'
+_AT_LENGTH = len("2026-11-22T15:04:05.000123Z")
+
+Row = dict[str, Any]
+
+
+class Bundle(Struct, frozen=True):
+    """A bundle that is not full: what it holds so far, packed, and its first and last time."""
+
+    width: int = 0
+    entries: bytes = b""
+    openings: bytes = b""
+    first_at: str = ""
+    last_at: str = ""
+
+
+class Edge(Struct, frozen=True):
+    """A log's end: its frontier, its partial tiles by level, and its partial bundle."""
+
+    frontier: Frontier
+    tiles: dict[int, bytes]
+    bundle: Bundle
+
+    @property
+    def size(self) -> int:
+        """The number of leaves."""
+        return self.frontier.size
+
+
+class Growth:
+    """A log on its way to a larger size; `take` leaves, then write the rows in one transaction."""
+
+    def __init__(self, log: str, edge: Edge) -> None:
+        self.log = log
+        self.first = edge.size
+        self._frontier = edge.frontier
+        self._partial = dict(edge.tiles)
+        self._bundle = edge.bundle
+        self._tiles: dict[tuple[int, int], bytes] = {}
+        self._bundles: dict[int, Bundle] = {}
+
+    def take(self, bodies: Sequence[bytes], openings: Sequence[bytes] | None = None) -> None:
+        """Take up the next leaves; `openings` are packed SealedOpenings, empty for none.
+
+        Raises Malformed (a leaf of more than 65,535 bytes; the growth is then useless) and
+        LogForked (the edge's tiles do not belong to its frontier).
+        """
+        first = self._frontier.size
+        hashes = [sha256(b"\x00" + body).digest() for body in bodies]
+        try:
+            tiles = new_tiles(first, hashes, lambda level, _: self._partial.get(level, b""))
+            self._frontier = self._frontier.extended(hashes)
+        except Malformed as fault:
+            raise LogForked(f"the stored tree of {self.log} does not fit its head") from fault
+        for tile in tiles:
+            self._tiles[tile.level, tile.n] = tile.hashes
+            self._partial[tile.level] = b"" if tile.width == WIDTH else tile.hashes
+        done = 0
+        while done < len(bodies):
+            n, filled = divmod(first + done, WIDTH)
+            part = bodies[done : done + WIDTH - filled]
+            sealed = openings[done : done + len(part)] if openings else [b""] * len(part)
+            self._bundles[n] = widened = _widened(self._bundle, part, sealed)
+            self._bundle = Bundle() if widened.width == WIDTH else widened
+            done += len(part)
+
+    @property
+    def edge(self) -> Edge:
+        """The log's end after what was taken."""
+        return Edge(self._frontier, self._partial, self._bundle)
+
+    @property
+    def head(self) -> Row:
+        """The changed columns of the log's row."""
+        edges = b"".join(self._frontier.edges)
+        return {"size": self._frontier.size, "root": self._frontier.root(), "edges": edges}
+
+    @property
+    def tiles(self) -> list[Row]:
+        """The rows of the tiles that are new or wider."""
+        return [
+            {
+                "log": self.log,
+                "level": level,
+                "n": n,
+                "width": len(hashes) // HASH_BYTES,
+                "hashes": hashes,
+            }
+            for (level, n), hashes in self._tiles.items()
+        ]
+
+    @property
+    def bundles(self) -> list[Row]:
+        """The rows of the bundles that are new or wider."""
+        return [
+            {
+                "log": self.log,
+                "n": n,
+                "width": each.width,
+                "first_at": each.first_at,
+                "last_at": each.last_at,
+                "entries": each.entries,
+                "openings": each.openings,
+            }
+            for n, each in self._bundles.items()
+        ]
+
+
+def _widened(held: Bundle, bodies: Sequence[bytes], openings: Sequence[bytes]) -> Bundle:
+    times = [_at(body) for body in bodies]
+    first_at, last_at = min(times), max(times)
+    return Bundle(
+        width=held.width + len(bodies),
+        entries=held.entries + pack_entries(bodies),
+        openings=held.openings + pack_entries(openings),
+        first_at=min(held.first_at, first_at) if held.width else first_at,
+        last_at=max(held.last_at, last_at),
+    )
+
+
+def _at(body: bytes) -> str:
+    """The leaf's time, cut out of its bytes: nothing before that key can hold a bare quote."""
+    start = body.find(_AT)
+    if start < 0:
+        return ""
+    start += len(_AT)
+    return body[start : start + _AT_LENGTH].decode("ascii", "replace")

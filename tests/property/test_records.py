@@ -1,0 +1,237 @@
+"""Laws of records: one spelling, commitments that bind, and verdicts instead of exceptions."""
+
+from base64 import b64encode
+
+import msgspec
+import pytest
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.logbook import SeededSigner
+
+from gatelodge.core.records.leaves import LEAVES, encode
+from gatelodge.core.records.opening import (
+    SALT_BYTES,
+    Opening,
+    commitment,
+    opened,
+    opening_bytes,
+)
+from gatelodge.core.records.pairs import Pairs
+from gatelodge.core.records.strict import NotCanonical, parse_leaf
+from gatelodge.core.records.verify import (
+    ProofDocument,
+    ProvenLeaf,
+    format_proof,
+    verify_proof,
+)
+from gatelodge.tlog import checkpoint, merkle, note, proof, proof_file
+
+texts = st.text(st.characters(codec="utf-8"), max_size=40)
+counts = st.integers(0, 2**53 - 1)
+
+
+@st.composite
+def leaves(draw):
+    kind = draw(st.sampled_from(sorted(LEAVES)))
+    made = {}
+    for field in msgspec.structs.fields(LEAVES[kind]):
+        if not field.required and draw(st.booleans()):
+            continue
+        made[field.name] = draw(texts if field.type is str else counts)
+    return LEAVES[kind](**{**made, "t": kind, "v": 1})
+
+
+@given(leaves())
+def test_a_leaf_is_encoded_as_rfc_8785_would(leaf):
+    body = encode(leaf)
+    values = msgspec.to_builtins(leaf)
+    assert body == rfc8785.dumps(values)
+    assert parse_leaf(body) == values
+
+
+@pytest.mark.parametrize("kind", sorted(LEAVES))
+def test_fields_stand_in_the_order_of_their_names(kind):
+    names = [field.name for field in msgspec.structs.fields(LEAVES[kind])]
+    assert names == sorted(names)
+
+
+openings = st.builds(Opening, agent=texts, client=texts, cred=texts, member=texts, request=texts)
+salts = st.binary(min_size=SALT_BYTES, max_size=SALT_BYTES)
+
+
+@given(salts, openings)
+def test_an_opening_is_what_was_committed_to(salt, opening):
+    octets = opening_bytes(opening)
+    assert octets == rfc8785.dumps(msgspec.to_builtins(opening))
+    assert opened(salt + octets, commitment(salt, octets)) == opening
+
+
+@given(salts, openings, st.data())
+def test_a_changed_opening_or_salt_is_not_believed(salt, opening, data):
+    octets = opening_bytes(opening)
+    salted = bytearray(salt + octets)
+    at = data.draw(st.integers(0, len(salted) - 1))
+    salted[at] ^= 1 << data.draw(st.integers(0, 7))
+    assert opened(bytes(salted), commitment(salt, octets)) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":1,"a":1}',
+        b'{"a":1.0}',
+        b'{"a":1e2}',
+        b'{"a":NaN}',
+        b'{"a":-Infinity}',
+        b'{"a": 1}',
+        b'{"b":1,"a":1}',
+        b'{"a":9007199254740993}',
+        b'{"a":"\\u0041"}',
+        b'{"a":"\\ud800"}',
+        b'{"a":-0}',
+        b"[]",
+        b"1",
+        b"",
+        b"\xff",
+        b'{"a":' * 40 + b"1" + b"}" * 40,
+        b"[" * 100_000,
+    ],
+)
+def test_another_spelling_of_a_leaf_is_refused(body):
+    with pytest.raises(NotCanonical):
+        parse_leaf(body)
+
+
+SIGNER = SeededSigner()
+KEY_ID = note.key_id(SIGNER.name, note.ED25519, SIGNER.public)
+VKEY = note.VerifierKey(SIGNER.name, note.ED25519, SIGNER.public).format()
+ORIGIN = "gate.example.com/calls/wsp_1"
+BODIES = [b'{"call":"c_%d","t":"call.intent","v":1}' % number for number in range(9)]
+
+
+def document(index: int = 5, **changes) -> ProofDocument:
+    hashes = [merkle.leaf_hash(body) for body in BODIES]
+    text = checkpoint.format(checkpoint.Checkpoint(ORIGIN, 9, merkle.root(hashes)))
+    signed = note.format(note.sign(text, SIGNER.name, KEY_ID, SIGNER.sign))
+
+    def node(level: int, at: int) -> bytes:
+        return merkle.root(hashes[at << level : (at + 1) << level])
+
+    file = proof_file.ProofFile(index, tuple(proof.inclusion(index, 9, node)), signed)
+    leaf = ProvenLeaf(index=index, leaf=BODIES[index], proof=proof_file.format(file).decode())
+    made = {"log": ORIGIN, "leaves": (leaf,), "checkpoint": signed.decode(), **changes}
+    return ProofDocument(**made)
+
+
+def test_a_proof_file_is_verified_with_the_key_alone():
+    report = verify_proof(format_proof(document()), [VKEY])
+    assert (report.verdict, report.signed_by, report.size) == ("VERIFIED", (SIGNER.name,), 9)
+
+
+def test_a_type_from_the_future_is_listed_and_no_fault():
+    body = b'{"t":"call.dreamt","v":9}'
+    text = checkpoint.format(checkpoint.Checkpoint(ORIGIN, 1, merkle.leaf_hash(body)))
+    signed = note.format(note.sign(text, SIGNER.name, KEY_ID, SIGNER.sign))
+    file = proof_file.format(proof_file.ProofFile(0, (), signed)).decode()
+    leaf = ProvenLeaf(index=0, leaf=body, proof=file)
+    report = verify_proof(
+        format_proof(document(leaves=(leaf,), checkpoint=signed.decode())), [VKEY]
+    )
+    assert (report.verdict, report.unknown) == ("VERIFIED", ("call.dreamt",))
+
+
+def other_key() -> str:
+    stranger = SeededSigner(2)
+    return note.VerifierKey(stranger.name, note.ED25519, stranger.public).format()
+
+
+@pytest.mark.parametrize(
+    ("changed", "keys", "verdict"),
+    [
+        (lambda d: d, [other_key()], "UNVERIFIABLE"),
+        (lambda d: d, [], "UNVERIFIABLE"),
+        (lambda d: d, ["not+a+key"], "UNVERIFIABLE"),
+        (lambda d: d, [other_key(), VKEY], "VERIFIED"),
+        (lambda d: d.replace(b'"v": 1', b'"v": 2', 1), [VKEY], "UNVERIFIABLE"),
+        (lambda d: d.replace(b"gatelodge-proof", b"gatelodge-cake"), [VKEY], "UNVERIFIABLE"),
+        (lambda d: b"{}", [VKEY], "UNVERIFIABLE"),
+        (lambda d: b"[" * 1_000_000, [VKEY], "UNVERIFIABLE"),
+        (lambda d: b" " * (5 * 1024 * 1024), [VKEY], "UNVERIFIABLE"),
+        (lambda d: d.replace(b'"index": 5', b'"index": 4', 1), [VKEY], "TAMPERED"),
+        (lambda d: d.replace(b"wsp_1", b"wsp_2", 1), [VKEY], "TAMPERED"),
+        (lambda d: d.replace(b"wsp_1", b"wsp_2"), [VKEY], "TAMPERED"),
+        (
+            lambda d: d.replace(b64encode(BODIES[5]), b64encode(BODIES[4])),
+            [VKEY],
+            "TAMPERED",
+        ),
+    ],
+)
+def test_each_way_to_spoil_a_proof_file_has_its_verdict(changed, keys, verdict):
+    assert verify_proof(changed(format_proof(document())), keys).verdict == verdict
+
+
+def test_leaves_of_different_calls_are_not_sold_as_one():
+    both = (*document(5).leaves, *document(6).leaves)
+    report = verify_proof(format_proof(document(leaves=both)), [VKEY])
+    assert report.verdict == "UNVERIFIABLE"
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_no_single_changed_byte_is_verified_as_something_else(data):
+    raw = bytearray(format_proof(document()))
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] = data.draw(st.integers(0, 255))
+    report = verify_proof(bytes(raw), [VKEY])
+    if report.verdict == "VERIFIED":
+        assert report.leaves == {5: parse_leaf(BODIES[5])}
+        assert report.log == ORIGIN
+
+
+@given(st.binary(max_size=200))
+def test_whatever_is_handed_in_the_answer_is_a_verdict(raw):
+    assert verify_proof(raw, [VKEY]).verdict == "UNVERIFIABLE"
+
+
+def test_a_key_of_the_same_name_does_not_sign_for_another():
+    forged = Ed25519PrivateKey.from_private_bytes(b"\7" * 32)
+    good = document()
+    text = note.parse(good.checkpoint.encode()).text
+    signed = note.format(note.sign(text, SIGNER.name, KEY_ID, forged.sign)).decode()
+    leaf = good.leaves[0]
+    moved = ProvenLeaf(index=5, leaf=leaf.leaf, proof=leaf.proof.replace(good.checkpoint, signed))
+    report = verify_proof(format_proof(document(leaves=(moved,), checkpoint=signed)), [VKEY])
+    assert report.verdict == "TAMPERED"
+
+
+events = st.lists(st.tuples(st.sampled_from(["call.intent", "call.outcome"]), st.integers(0, 4)))
+
+
+@given(events, st.lists(st.integers(1, 6)))
+def test_pairs_taken_in_parts_are_those_read_at_once_and_no_call_is_closed_twice(seen, cuts):
+    opened_once: set[int] = set()
+    bodies = []
+    for t, call in seen:
+        if t == "call.intent" and call in opened_once:
+            continue
+        if t == "call.intent":
+            opened_once.add(call)
+        bodies.append(b'{"call":"c_%d","node":"n","t":"%s"}' % (call, t.encode()))
+    staged_pairs, log, cuts = Pairs(), [], [*cuts, len(bodies)]
+    while bodies:
+        part, bodies = bodies[: cuts[0]], bodies[cuts.pop(0) :]
+        stage = staged_pairs.stage(len(log))
+        stage.take(part)
+        floor = stage.floor
+        staged_pairs.settle(stage)
+        log += stage.bodies
+        assert all(each.index >= floor for _, each in staged_pairs.of_others(frozenset()))
+        cuts = cuts or [len(bodies)]
+    whole = Pairs()
+    whole.read(log, 0)
+    assert whole.of_others(frozenset()) == staged_pairs.of_others(frozenset())
+    closers = [body for body in log if b"call.outcome" in body]
+    assert len(set(closers)) == len(closers)
