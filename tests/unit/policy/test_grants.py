@@ -93,6 +93,14 @@ def test_the_lowest_id_of_the_grants_that_last_is_the_rule():
     made = view(*PEOPLE, *TOOLS, grant("grn_3"), grant("grn_1", expires_at=NOON), grant("grn_2"))
     assert answer(made, shown="git__look", at=NOON - 1) == Allow("grn_1")
     assert answer(made, shown="git__look", at=NOON) == Allow("grn_2")
+    mixed = view(
+        *PEOPLE,
+        *TOOLS,
+        grant("grn_3"),
+        grant("grn_2", "member", "mem_bob"),
+        grant("grn_1", "group", "grp_eng"),
+    )
+    assert answer(mixed, "mem_bob", "git__look") == Allow("grn_1")
 
 
 def test_a_grant_reaches_nothing_outside_its_workspace():
