@@ -59,7 +59,7 @@ class Turn(Protocol):
         """The answer, complete. For a stream that ended too, then with an empty body."""
         ...
 
-    def event(self, message: bytes) -> bool:
+    def event(self, message: bytes, fields: Fields) -> bool:
         """One event of a stream; true when nothing more of it is wanted."""
         ...
 
@@ -173,7 +173,7 @@ class HttpConnection(asyncio.Protocol):
             self._too_large(turn)
             return
         for message in events.feed(chunk):
-            if turn.event(message):
+            if turn.event(message, self._fields):
                 self.turn = turn.place = None
                 self.draining = True
                 self._client.drain(self)

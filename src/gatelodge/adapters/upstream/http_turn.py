@@ -44,12 +44,12 @@ class Reading:
         if not self.done.done():
             self.done.set_result(Answer(status, fields, body))
 
-    def event(self, message: bytes) -> bool:
+    def event(self, message: bytes, fields: Fields) -> bool:
         """Read, when the event is the response; what else is on the stream is passed over."""
         said = parse_message(message)
         if said is None or said.method or said.id != self._number:
             return False
-        self.whole(200, {}, message)
+        self.whole(200, fields, message)
         return True
 
     def failed(self, fault: HouseError) -> None:
@@ -81,7 +81,7 @@ class Listening:
         streamed = fields.get(b"content-type", b"").lower().startswith(b"text/event-stream")
         self._end(began=status == 200 and streamed and not body)
 
-    def event(self, message: bytes) -> bool:
+    def event(self, message: bytes, fields: Fields) -> bool:  # noqa: ARG002 - a turn's form
         """Hand on what was heard; our subscription's own response ends it."""
         said = parse_message(message)
         if said is None:

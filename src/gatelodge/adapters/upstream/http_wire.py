@@ -54,7 +54,7 @@ class HttpFlight(Flight):
         """The whole answer came."""
         self.owner.answered(self, status, fields, body)
 
-    def event(self, message: bytes) -> bool:
+    def event(self, message: bytes, fields: Fields) -> bool:  # noqa: ARG002 - a turn's form
         """One event of the answer's stream came."""
         return self.owner.heard(self, message)
 
