@@ -56,9 +56,8 @@ def _cursor(place: int, last: str) -> str:
 
 def _open(cursor: str) -> tuple[int, str]:
     try:
-        place, _, last = (
-            urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
-        )
-        return int(place), last
+        raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        place, _, last = raw.decode().partition(":")
+        return max(0, int(place)), last
     except ValueError:
         raise Invalid("cursor: not one that this list gave out") from None

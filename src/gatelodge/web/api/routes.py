@@ -1,5 +1,6 @@
 """Routes, door and the rendering of errors, put together. Imports the web framework."""
 
+from http import HTTPStatus
 from typing import Any, Final
 
 from litestar import Litestar, Request, Response, Router
@@ -9,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
+from msgspec.structs import replace
 
 import gatelodge
 from gatelodge.core.errors import (
@@ -24,6 +26,7 @@ from gatelodge.ports.store import Tx
 from gatelodge.web import problems
 from gatelodge.web.api.door import OPENAPI_PATH, Door
 from gatelodge.web.api.gate import AdminGate, Caller, Place
+from gatelodge.web.api.given import Named, TheCaller, TheGate
 from gatelodge.web.api.house import apply, health
 from gatelodge.web.api.people import agents, groups, members, tokens, workspaces
 from gatelodge.web.api.record import audit
@@ -112,7 +115,7 @@ async def _caller(request: Asked) -> Caller:
     return caller
 
 
-async def _place(gate: AdminGate, caller: Caller, workspace: str) -> Place:
+async def _place(gate: TheGate, caller: TheCaller, workspace: Named) -> Place:
     """The workspace that the path names, by slug or id; one that is not the caller's is unknown."""
 
     def find(tx: Tx) -> list[Workspace]:
@@ -131,21 +134,29 @@ def _told(_request: Asked, error: HouseError) -> Response[bytes]:
     return _response(problems.problem(error))
 
 
+_REFUSALS: Final[dict[int, HouseError]] = {
+    401: Unauthenticated("no valid token was sent"),
+    403: Forbidden("this is not allowed"),
+    404: NotFound("there is no such route", remedy=f"See {OPENAPI_PATH}."),
+    405: Invalid("this route does not take that method", remedy=f"See {OPENAPI_PATH}."),
+    413: LimitReached("the body is too large", remedy="The limit is limits.body_bytes."),
+}
+"""What the framework refuses, in our words."""
+
+
 def _told_by_framework(_request: Asked, error: HTTPException) -> Response[bytes]:
-    """What the framework refused, in our words; the places that were wrong, and no value."""
-    if error.status_code == 413:
-        return _response(problems.problem(LimitReached("the body is too large")))
-    if error.status_code == 404:
-        return _response(problems.problem(NotFound("there is no such route")))
-    if error.status_code == 405:
-        return _response(problems.problem(Invalid("this route does not take that method")))
-    if error.status_code == 401:
-        return _response(problems.problem(Unauthenticated("no valid token was sent")))
-    if error.status_code == 403:
-        return _response(problems.problem(Forbidden("this is not allowed")))
-    extra = error.extra if isinstance(error.extra, list) else []
-    places = [f"{each.get('key', 'body')}: {each.get('message', '')}" for each in extra]
-    return _response(problems.problem(Invalid("; ".join(places) or "the request is malformed")))
+    """The framework's status with our code; the places that were wrong, and no value."""
+    refusal = _REFUSALS.get(error.status_code)
+    if refusal is None:
+        extra = error.extra if isinstance(error.extra, list) else []
+        places = [f"{each.get('key', 'body')}: {each.get('message', '')}" for each in extra]
+        return _response(problems.problem(Invalid("; ".join(places) or "it is malformed")))
+    told = replace(
+        problems.problem(refusal),
+        status=error.status_code,
+        title=HTTPStatus(error.status_code).phrase,
+    )
+    return _response(told)
 
 
 def _response(told: problems.Problem) -> Response[bytes]:

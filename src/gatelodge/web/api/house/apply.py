@@ -8,7 +8,7 @@ from gatelodge.flows.act import Act
 from gatelodge.flows.admin import apply as flow
 from gatelodge.flows.admin.declared import wanted
 from gatelodge.flows.admin.declared.changes import Change
-from gatelodge.web.api.gate import Place
+from gatelodge.web.api.given import Flag, Here, JSONBody
 
 
 class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +27,7 @@ class Applied(Struct, frozen=True, kw_only=True):
 
 
 @post("/apply", opt={"act": "apply"}, status_code=200)
-async def apply(place: Place, data: File, *, dry_run: bool = False) -> Applied:
+async def apply(place: Here, data: JSONBody[File], *, dry_run: Flag = False) -> Applied:
     """Make the workspace equal to the file, in one transaction; or only say what differs."""
     file, gate = wanted.parse(data.text), place.gate
 

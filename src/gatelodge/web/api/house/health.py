@@ -10,7 +10,7 @@ from gatelodge.core.instant import rfc3339
 from gatelodge.flows.audit.fsck import Examined, Finding
 from gatelodge.tlog import checkpoint, note
 from gatelodge.web.api.door import LOCAL_ONLY, OPEN
-from gatelodge.web.api.gate import AdminGate, Caller
+from gatelodge.web.api.given import TheCaller, TheGate
 
 _LIVE_MS = 5_000
 
@@ -68,7 +68,7 @@ async def health() -> Alive:
 
 
 @get("/ready", opt={"act": OPEN})
-async def ready(gate: AdminGate) -> Alive:
+async def ready(gate: TheGate) -> Alive:
     """Say whether this node may serve calls now; 503 when its view may be stale."""
     if not gate.fresh():
         raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
@@ -76,7 +76,7 @@ async def ready(gate: AdminGate) -> Alive:
 
 
 @post("/fsck", opt={"act": LOCAL_ONLY}, status_code=200)
-async def fsck(gate: AdminGate) -> Checked:
+async def fsck(gate: TheGate) -> Checked:
     """Derive every hash, root, signature and pair again from the leaves of every log."""
     live = frozenset(each.node for each in await gate.nodes.live(_LIVE_MS))
     found = await gate.fsck.examine(live)
@@ -84,7 +84,7 @@ async def fsck(gate: AdminGate) -> Checked:
 
 
 @get("/node", opt={"act": "audit.read"})
-async def node(gate: AdminGate, caller: Caller) -> NodeStatus:
+async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
     """Show the view, the logs and the nodes; members see their own workspace's logs."""
     view = await gate.present()
     heads = []

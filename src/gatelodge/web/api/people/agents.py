@@ -10,7 +10,8 @@ from gatelodge.flows.identity.revocation import Receipt
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
 from gatelodge.web.api.gate import Place, Rehearsal
-from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.given import Asks, Flag, Here, JSONBody, Limits, Named
+from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.people.shapes import AgentShape, Why, agent_shape
 
 
@@ -28,7 +29,7 @@ class NewOwner(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @get("/agents", opt={"act": "agent.read"})
-async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[AgentShape]:
+async def listed(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> Page[AgentShape]:
     """List the agents, those that left too, oldest first."""
 
     def look(tx: Tx) -> tuple[list[Agent], dict[str, str]]:
@@ -45,7 +46,7 @@ async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[Ag
 
 
 @post("/agents", opt={"act": "agent.add"})
-async def add(place: Place, data: NewAgent) -> AgentShape:
+async def add(place: Here, data: JSONBody[NewAgent]) -> AgentShape:
     """Let an agent in."""
 
     def work(act: Act) -> AgentShape:
@@ -56,13 +57,13 @@ async def add(place: Place, data: NewAgent) -> AgentShape:
 
 
 @get("/agents/{who:str}", opt={"act": "agent.read"})
-async def show(place: Place, who: str) -> AgentShape:
+async def show(place: Here, who: Named) -> AgentShape:
     """Show one agent, by id or name."""
     return await place.gate.read(lambda tx: _shape(tx, named.agent(tx, place.id, who)))
 
 
 @post("/agents/{who:str}/suspend", opt={"act": "agent.suspend"}, status_code=200)
-async def suspend(place: Place, who: str, data: Why) -> Receipt:
+async def suspend(place: Here, who: Named, data: JSONBody[Why]) -> Receipt:
     """Shut an agent out until resumed; answers when it holds on every node."""
     row = await _named(place, who)
 
@@ -74,7 +75,7 @@ async def suspend(place: Place, who: str, data: Why) -> Receipt:
 
 
 @post("/agents/{who:str}/resume", opt={"act": "agent.resume"}, status_code=200)
-async def resume(place: Place, who: str, data: Why) -> AgentShape:
+async def resume(place: Here, who: Named, data: JSONBody[Why]) -> AgentShape:
     """Let a suspended agent in again."""
     row = await _named(place, who)
     return await place.gate.change(
@@ -85,7 +86,7 @@ async def resume(place: Place, who: str, data: Why) -> AgentShape:
 
 
 @post("/agents/{who:str}/owner", opt={"act": "agent.hand_over"}, status_code=200)
-async def hand_over(place: Place, who: str, data: NewOwner) -> Receipt:
+async def hand_over(place: Here, who: Named, data: JSONBody[NewOwner]) -> Receipt:
     """Let another member answer for an agent; its tokens end, since the old owner knows them."""
     row = await _named(place, who)
 
@@ -98,7 +99,7 @@ async def hand_over(place: Place, who: str, data: NewOwner) -> Receipt:
 
 @post("/agents/{who:str}/revoke", opt={"act": "agent.revoke"}, status_code=200)
 async def revoke(
-    place: Place, who: str, data: Why, *, dry_run: bool = False
+    place: Here, who: Named, data: JSONBody[Why], *, dry_run: Flag = False
 ) -> Receipt | Rehearsal:
     """End an agent's access for good; answers when it holds on every node."""
     row = await _named(place, who)

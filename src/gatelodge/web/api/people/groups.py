@@ -9,8 +9,9 @@ from gatelodge.flows.act import Act
 from gatelodge.flows.admin import groups
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
-from gatelodge.web.api.gate import Place, Rehearsal
-from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.gate import Rehearsal
+from gatelodge.web.api.given import Asks, Flag, Here, JSONBody, Limits, Named
+from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.people.shapes import GroupShape, group_shape, principal_name
 
 
@@ -34,7 +35,7 @@ class GoneGroup(Struct, frozen=True):
 
 
 @get("/groups", opt={"act": "group.read"})
-async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[GroupShape]:
+async def listed(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> Page[GroupShape]:
     """List the groups and who is in them."""
 
     def look(tx: Tx) -> Page[GroupShape]:
@@ -50,14 +51,14 @@ async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[Gr
 
 
 @post("/groups", opt={"act": "group.create"})
-async def create(place: Place, data: NewGroup) -> GroupShape:
+async def create(place: Here, data: JSONBody[NewGroup]) -> GroupShape:
     """Make an empty group."""
     row = await place.gate.change(place.caller, lambda act: groups.create(act, place.id, data.name))
     return group_shape(row, ())
 
 
 @get("/groups/{name:str}", opt={"act": "group.read"})
-async def show(place: Place, name: str) -> GroupShape:
+async def show(place: Here, name: Named) -> GroupShape:
     """Show one group."""
     return await place.gate.read(
         lambda tx: _shape(tx, named.group(tx, place.id, name), _names(tx, place.id))
@@ -65,7 +66,7 @@ async def show(place: Place, name: str) -> GroupShape:
 
 
 @post("/groups/{name:str}/join", opt={"act": "group.join"}, status_code=200)
-async def join(place: Place, name: str, data: Principal) -> GroupShape:
+async def join(place: Here, name: Named, data: JSONBody[Principal]) -> GroupShape:
     """Put a member or an agent into the group."""
 
     def work(act: Act) -> GroupShape:
@@ -78,7 +79,7 @@ async def join(place: Place, name: str, data: Principal) -> GroupShape:
 
 
 @post("/groups/{name:str}/part", opt={"act": "group.part"}, status_code=200)
-async def part(place: Place, name: str, data: Principal) -> GroupShape:
+async def part(place: Here, name: Named, data: JSONBody[Principal]) -> GroupShape:
     """Take a member or an agent out of the group."""
 
     def work(act: Act) -> GroupShape:
@@ -91,7 +92,7 @@ async def part(place: Place, name: str, data: Principal) -> GroupShape:
 
 
 @delete("/groups/{name:str}", opt={"act": "group.remove"}, status_code=200)
-async def remove(place: Place, name: str, *, dry_run: bool = False) -> GoneGroup | Rehearsal:
+async def remove(place: Here, name: Named, *, dry_run: Flag = False) -> GoneGroup | Rehearsal:
     """Remove a group with its places and the grants made to it."""
 
     def work(act: Act) -> GoneGroup:

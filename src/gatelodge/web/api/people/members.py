@@ -11,7 +11,8 @@ from gatelodge.flows.identity.revocation import Receipt
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
 from gatelodge.web.api.gate import Place, Rehearsal
-from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.given import Asks, Flag, Here, JSONBody, Limits, Named
+from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.people.shapes import MemberShape, Why, member_shape
 
 
@@ -51,14 +52,14 @@ class MemberDetail(Struct, frozen=True, kw_only=True):
 
 
 @get("/members", opt={"act": "member.read"})
-async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[MemberShape]:
+async def listed(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> Page[MemberShape]:
     """List the members, those who left too, oldest first."""
     rows = await place.gate.read(lambda tx: members.listed(tx, place.id))
     return page(rows, lambda row: row.id, member_shape, Asked(limit, cursor))
 
 
 @post("/members", opt={"act": "member.add"})
-async def add(place: Place, data: NewMember) -> MemberShape:
+async def add(place: Here, data: JSONBody[NewMember]) -> MemberShape:
     """Let a person in."""
     who = members.Newcomer(email=data.email, display=data.name)
     row = await place.gate.change(
@@ -68,13 +69,13 @@ async def add(place: Place, data: NewMember) -> MemberShape:
 
 
 @get("/members/{who:str}", opt={"act": "member.read"})
-async def show(place: Place, who: str) -> MemberDetail:
+async def show(place: Here, who: Named) -> MemberDetail:
     """Show one member, by id or e-mail address."""
     return await place.gate.read(lambda tx: _detail(tx, named.member(tx, place.id, who)))
 
 
 @post("/members/{who:str}/role", opt={"act": "member.role"}, status_code=200)
-async def set_role(place: Place, who: str, data: NewRole) -> MemberShape:
+async def set_role(place: Here, who: Named, data: JSONBody[NewRole]) -> MemberShape:
     """Give a member another role."""
     row = await _named(place, who)
     changed = await place.gate.change(
@@ -84,7 +85,7 @@ async def set_role(place: Place, who: str, data: NewRole) -> MemberShape:
 
 
 @post("/members/{who:str}/suspend", opt={"act": "member.suspend"}, status_code=200)
-async def suspend(place: Place, who: str, data: Why) -> Receipt:
+async def suspend(place: Here, who: Named, data: JSONBody[Why]) -> Receipt:
     """Shut a member out until resumed; answers when it holds on every node."""
     row = await _named(place, who)
 
@@ -96,7 +97,7 @@ async def suspend(place: Place, who: str, data: Why) -> Receipt:
 
 
 @post("/members/{who:str}/resume", opt={"act": "member.resume"}, status_code=200)
-async def resume(place: Place, who: str, data: Why) -> MemberShape:
+async def resume(place: Here, who: Named, data: JSONBody[Why]) -> MemberShape:
     """Let a suspended member in again."""
     row = await _named(place, who)
     changed = await place.gate.change(
@@ -107,7 +108,7 @@ async def resume(place: Place, who: str, data: Why) -> MemberShape:
 
 @post("/members/{who:str}/revoke", opt={"act": "member.revoke"}, status_code=200)
 async def revoke(
-    place: Place, who: str, data: Leaving, *, dry_run: bool = False
+    place: Here, who: Named, data: JSONBody[Leaving], *, dry_run: Flag = False
 ) -> Receipt | Rehearsal:
     """End a member's access for good; answers when it holds on every node."""
     row = await _named(place, who)

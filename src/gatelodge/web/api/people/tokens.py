@@ -13,7 +13,8 @@ from gatelodge.flows.identity.revocation import Receipt
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
 from gatelodge.web.api.gate import Place
-from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.given import Asks, Here, JSONBody, Limits, Named
+from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.people.shapes import TokenShape, Why, principal_name, token_shape
 
 _OWN = "token.own"
@@ -45,7 +46,7 @@ class _Kept(Struct, frozen=True):
 
 
 @get("/tokens", opt={"act": ("token.read", _OWN)})
-async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[TokenShape]:
+async def listed(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> Page[TokenShape]:
     """List tokens by id, ended ones too; without the right to see all, one's own."""
     kept = await place.gate.read(lambda tx: _kept(tx, place))
     now = place.gate.clock.now()
@@ -58,7 +59,7 @@ async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[To
 
 
 @post("/tokens", opt={"act": ("token.issue", _OWN)})
-async def issue(place: Place, data: NewToken) -> Response[IssuedToken]:
+async def issue(place: Here, data: JSONBody[NewToken]) -> Response[IssuedToken]:
     """Issue a token; the answer is the only place where it stands."""
     if bool(data.member) == bool(data.agent):
         raise Invalid("give exactly one of member and agent")
@@ -85,7 +86,7 @@ async def issue(place: Place, data: NewToken) -> Response[IssuedToken]:
 
 
 @post("/tokens/{token_id:str}/revoke", opt={"act": ("token.revoke", _OWN)}, status_code=200)
-async def revoke(place: Place, token_id: str, data: Why) -> Receipt:
+async def revoke(place: Here, token_id: Named, data: JSONBody[Why]) -> Receipt:
     """End one token; answers when it holds on every node."""
     row = await place.gate.read(lambda tx: named.credential(tx, place.id, token_id))
     if not place.caller.may("token.revoke"):

@@ -6,8 +6,8 @@ from msgspec import Struct
 from gatelodge.core.people import Workspace
 from gatelodge.flows.admin import members, workspaces
 from gatelodge.web.api.door import LOCAL_ONLY
-from gatelodge.web.api.gate import AdminGate, Caller, Place
-from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.given import Asks, Here, JSONBody, Limits, TheCaller, TheGate
+from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.people.shapes import WorkspaceShape, workspace_shape
 
 
@@ -31,7 +31,7 @@ class FoundedWorkspace(Struct, frozen=True, kw_only=True):
 
 @get("/workspaces", opt={"act": "workspace.read"})
 async def listed(
-    gate: AdminGate, caller: Caller, limit: Limit = PAGE, cursor: str = ""
+    gate: TheGate, caller: TheCaller, limit: Limits = PAGE, cursor: Asks = ""
 ) -> Page[WorkspaceShape]:
     """List the workspaces that the caller belongs to; the local operator sees all."""
     rows = await gate.read(lambda tx: tx.find(Workspace))
@@ -40,7 +40,9 @@ async def listed(
 
 
 @post("/workspaces", opt={"act": LOCAL_ONLY})
-async def found(gate: AdminGate, caller: Caller, data: NewWorkspace) -> Response[FoundedWorkspace]:
+async def found(
+    gate: TheGate, caller: TheCaller, data: JSONBody[NewWorkspace]
+) -> Response[FoundedWorkspace]:
     """Found a workspace with its owner."""
     owner = members.Newcomer(email=data.owner)
     made = await gate.change(
@@ -58,7 +60,7 @@ async def found(gate: AdminGate, caller: Caller, data: NewWorkspace) -> Response
 
 
 @get("/", opt={"act": "workspace.read"})
-async def show(place: Place) -> WorkspaceShape:
+async def show(place: Here) -> WorkspaceShape:
     """Show the workspace."""
     return workspace_shape(place.workspace)
 

@@ -7,7 +7,8 @@ looked at whom is as durable as what they saw.
 import re
 
 from litestar import get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromQuery
 from msgspec import Struct
 
 from gatelodge.core.errors import Invalid
@@ -19,7 +20,8 @@ from gatelodge.flows.audit.search import Found, Query, fields
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
 from gatelodge.web.api.gate import Place
-from gatelodge.web.api.pages import PAGE, Limit, Page
+from gatelodge.web.api.given import Asks, Flag, Here, Limits, Named
+from gatelodge.web.api.pages import PAGE, Page
 from gatelodge.web.api.record.shapes import CallDetail, RecordShape, names_of, record_shape
 
 _AGO = re.compile(r"([1-9]\d{0,5})([mhdw])")
@@ -67,16 +69,16 @@ class SigningKey(Struct, frozen=True):
 
 
 async def _what(
-    member: str = "",
-    server: str = "",
-    tool: str = "",
-    outcome: str = "",
-    type: str = "",  # noqa: A002 - the field's name in a leaf
+    member: Asks = "",
+    server: Asks = "",
+    tool: Asks = "",
+    outcome: Asks = "",
+    type: Asks = "",  # noqa: A002 - the field's name in a leaf
 ) -> What:
     return What(member=member, server=server, tool=tool, outcome=outcome, type=type)
 
 
-async def _when(since: str = "", until: str = "") -> When:
+async def _when(since: Asks = "", until: Asks = "") -> When:
     return When(since, until)
 
 
@@ -86,7 +88,13 @@ async def _when(since: str = "", until: str = "") -> When:
     dependencies={"what": Provide(_what), "when": Provide(_when)},
 )
 async def search(
-    place: Place, what: What, when: When, limit: Limit = PAGE, cursor: str = "", *, who: bool = True
+    place: Here,
+    what: NamedDependency[What],
+    when: NamedDependency[When],
+    limit: Limits = PAGE,
+    cursor: Asks = "",
+    *,
+    who: Flag = True,
 ) -> Page[RecordShape]:
     """Find records, newest first, with who was behind them."""
     query = await _query(place, what, when, (limit, cursor))
@@ -100,7 +108,7 @@ async def search(
 
 @get("/audit/tail", opt=_READ)
 async def tail(
-    place: Place, limit: Limit = 20, after: int | None = None, *, who: bool = True
+    place: Here, limit: Limits = 20, after: FromQuery[int | None] = None, *, who: Flag = True
 ) -> Follow:
     """The newest records, oldest of them first; with `after`, what was completed since."""
     gate, log = place.gate, _log(place)
@@ -117,7 +125,7 @@ async def tail(
 
 
 @get("/audit/calls/{call:str}", opt=_READ)
-async def show(place: Place, call: str) -> CallDetail:
+async def show(place: Here, call: Named) -> CallDetail:
     """One call, with its leaves and who was behind it."""
     await place.gate.sequencer.advance()
     found = await place.gate.search.show(_log(place), call)
@@ -129,13 +137,13 @@ async def show(place: Place, call: str) -> CallDetail:
 
 
 @get("/audit/calls/{call:str}/proof", opt={"act": "audit.export"})
-async def prove(place: Place, call: str) -> ProofDocument:
+async def prove(place: Here, call: Named) -> ProofDocument:
     """The proof file of a call; it verifies without this gate, and names nobody."""
     return await place.gate.prover.prove(_log(place), call)
 
 
 @get("/audit/checkpoints", opt=_READ)
-async def checkpoints(place: Place) -> tuple[SignedHead, ...]:
+async def checkpoints(place: Here) -> tuple[SignedHead, ...]:
     """The newest signed checkpoints of the gov log and of this workspace's calls log."""
     found = []
     for head in await place.gate.ledger.heads():
@@ -149,7 +157,7 @@ async def checkpoints(place: Place) -> tuple[SignedHead, ...]:
 
 
 @get("/audit/key", opt=_READ)
-async def key(place: Place) -> SigningKey:
+async def key(place: Here) -> SigningKey:
     """The key that signs the logs, for verifiers."""
     return SigningKey(place.gate.vkey)
 

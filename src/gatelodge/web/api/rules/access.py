@@ -14,6 +14,7 @@ from gatelodge.core.policy.decision import Allow, Ask, Decision, Deny
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import PrincipalEntry, ToolEntry, WorkspaceView
 from gatelodge.web.api.gate import Place
+from gatelodge.web.api.given import Asks, Here
 
 
 class GrantLine(Struct, frozen=True, kw_only=True):
@@ -74,7 +75,7 @@ class Matrix(Struct, frozen=True, kw_only=True):
 
 
 @get("/access/explain", opt={"act": ("access.read", "access.own")})
-async def explain_route(place: Place, principal: str, tool: str) -> Explained:
+async def explain_route(place: Here, principal: Asks, tool: Asks) -> Explained:
     """Say whether somebody may call a tool now, and which rule says so."""
     view = await place.gate.present()
     here = _workspace(view, place)
@@ -105,7 +106,7 @@ async def explain_route(place: Place, principal: str, tool: str) -> Explained:
 
 
 @get("/access/matrix", opt={"act": "access.read"})
-async def matrix_route(place: Place) -> Matrix:
+async def matrix_route(place: Here) -> Matrix:
     """Show each principal with each tool of the approved servers, now."""
     view = await place.gate.present()
     here = _workspace(view, place)

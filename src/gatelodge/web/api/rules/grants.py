@@ -15,7 +15,8 @@ from gatelodge.flows.identity.revocation import Receipt
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
 from gatelodge.web.api.gate import Place
-from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.given import Asks, Here, JSONBody, Limits, Named
+from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.rules.shapes import GrantShape, grant_shape
 
 
@@ -45,7 +46,7 @@ class _Names(Struct, frozen=True):
 
 
 @get("/grants", opt={"act": "grant.read"})
-async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[GrantShape]:
+async def listed(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> Page[GrantShape]:
     """List the grants, expired ones too, oldest first."""
     now = place.gate.clock.now()
 
@@ -62,7 +63,7 @@ async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[Gr
 
 
 @post("/grants", opt={"act": "grant.create"})
-async def create(place: Place, data: NewGrant) -> GrantShape:
+async def create(place: Here, data: JSONBody[NewGrant]) -> GrantShape:
     """Let somebody use tools."""
 
     def work(act: Act) -> GrantShape:
@@ -83,7 +84,7 @@ async def create(place: Place, data: NewGrant) -> GrantShape:
 
 
 @delete("/grants/{grant_id:str}", opt={"act": "grant.revoke"}, status_code=200)
-async def revoke(place: Place, grant_id: str, why: str = "") -> Receipt:
+async def revoke(place: Here, grant_id: Named, why: Asks = "") -> Receipt:
     """Take a grant back; answers when it holds on every node."""
     row = await place.gate.read(lambda tx: named.grant(tx, place.id, grant_id))
 

@@ -9,8 +9,8 @@ from gatelodge.flows.admin import guardrails
 from gatelodge.flows.admin.guardrails import Scope
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
-from gatelodge.web.api.gate import Place
-from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.given import Asks, Flag, Here, JSONBody, Limits, Named
+from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.people.shapes import Why
 from gatelodge.web.api.rules.shapes import GuardrailShape, guardrail_shape
 
@@ -24,7 +24,7 @@ class NewGuardrail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     everywhere: bool = False
 
 
-class Text(Struct, frozen=True, forbid_unknown_fields=True):
+class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     """A text that might be published."""
 
     text: str
@@ -38,7 +38,7 @@ class Good(Struct, frozen=True):
 
 @get("/guardrails", opt={"act": "guardrail.read"})
 async def listed(
-    place: Place, limit: Limit = PAGE, cursor: str = "", *, retired: bool = False
+    place: Here, limit: Limits = PAGE, cursor: Asks = "", *, retired: Flag = False
 ) -> Page[GuardrailShape]:
     """List the guardrails that hold here; with `retired` also the versions that held once."""
 
@@ -56,7 +56,7 @@ async def listed(
 
 
 @post("/guardrails", opt={"act": "guardrail.publish"})
-async def publish(place: Place, data: NewGuardrail) -> GuardrailShape:
+async def publish(place: Here, data: JSONBody[NewGuardrail]) -> GuardrailShape:
     """Publish a guardrail; the version that stood under this name is retired with it."""
     scope: Scope = "" if data.everywhere else place.id
 
@@ -75,20 +75,20 @@ async def publish(place: Place, data: NewGuardrail) -> GuardrailShape:
 
 
 @post("/guardrails/check", opt={"act": "guardrail.read"}, status_code=200)
-async def check(data: Text) -> Good:
+async def check(data: JSONBody[Draft]) -> Good:
     """Say whether a text could be published; 400 with the place when not."""
     validate(data.text)
     return Good()
 
 
 @get("/guardrails/{name:str}", opt={"act": "guardrail.read"})
-async def show(place: Place, name: str) -> GuardrailShape:
+async def show(place: Here, name: Named) -> GuardrailShape:
     """Show one guardrail with its text."""
     return await place.gate.read(lambda tx: guardrail_shape(named.guardrail(tx, place.id, name)))
 
 
 @post("/guardrails/{name:str}/retire", opt={"act": "guardrail.retire"}, status_code=200)
-async def retire(place: Place, name: str, data: Why) -> GuardrailShape:
+async def retire(place: Here, name: Named, data: JSONBody[Why]) -> GuardrailShape:
     """End a guardrail."""
 
     def work(act: Act) -> GuardrailShape:

@@ -12,7 +12,8 @@ from gatelodge.ports.store import Tx
 from gatelodge.ports.upstream import Health
 from gatelodge.web.api import named
 from gatelodge.web.api.gate import Place, Rehearsal
-from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.given import Asks, Flag, Here, JSONBody, Limits, Named
+from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.people.shapes import Why
 from gatelodge.web.api.rules.shapes import ServerShape, ToolShape, server_shape, tool_shape
 
@@ -52,7 +53,7 @@ class ApprovedServer(Struct, frozen=True):
 
 
 @get("/servers", opt={"act": "server.read"})
-async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[ServerShape]:
+async def listed(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> Page[ServerShape]:
     """List the servers and how they are doing."""
 
     def look(tx: Tx) -> Page[ServerShape]:
@@ -67,7 +68,7 @@ async def listed(place: Place, limit: Limit = PAGE, cursor: str = "") -> Page[Se
 
 
 @post("/servers", opt={"act": "server.register"})
-async def register(place: Place, data: NewServer) -> ServerShape:
+async def register(place: Here, data: JSONBody[NewServer]) -> ServerShape:
     """Propose a server; nobody can use it before it is approved."""
     proposal = servers.Proposal(transport=data.transport, era=data.era, tags=data.tags)
 
@@ -79,20 +80,20 @@ async def register(place: Place, data: NewServer) -> ServerShape:
 
 
 @get("/servers/{alias:str}", opt={"act": "server.read"})
-async def show(place: Place, alias: str) -> ServerShape:
+async def show(place: Here, alias: Named) -> ServerShape:
     """Show one server."""
     return await place.gate.read(lambda tx: _shape(tx, place, named.server(tx, place.id, alias)))
 
 
 @get("/servers/{alias:str}/health", opt={"act": "server.read"})
-async def health(place: Place, alias: str) -> Health:
+async def health(place: Here, alias: Named) -> Health:
     """How a server is doing on this node."""
     row = await _named(place, alias)
     return place.gate.upstreams.health(row.id)
 
 
 @post("/servers/{alias:str}/observe", opt={"act": "tool.observe"}, status_code=200)
-async def look_again(place: Place, alias: str) -> ObservedServer:
+async def look_again(place: Here, alias: Named) -> ObservedServer:
     """Reach the server and read its tools; approves nothing."""
     row = await _named(place, alias)
     found = await observe.definitions(place.gate.upstreams, row)
@@ -113,7 +114,7 @@ async def look_again(place: Place, alias: str) -> ObservedServer:
 
 
 @post("/servers/{alias:str}/approve", opt={"act": "server.approve"}, status_code=200)
-async def approve(place: Place, alias: str, data: Approval) -> ApprovedServer:
+async def approve(place: Here, alias: Named, data: JSONBody[Approval]) -> ApprovedServer:
     """Approve the server, and pin its tools as they were last observed."""
 
     def work(act: Act) -> ApprovedServer:
@@ -127,7 +128,7 @@ async def approve(place: Place, alias: str, data: Approval) -> ApprovedServer:
 
 
 @post("/servers/{alias:str}/enable", opt={"act": "server.approve"}, status_code=200)
-async def enable(place: Place, alias: str) -> ServerShape:
+async def enable(place: Here, alias: Named) -> ServerShape:
     """Let a disabled server serve again, with the pins it had."""
 
     def work(act: Act) -> ServerShape:
@@ -138,7 +139,7 @@ async def enable(place: Place, alias: str) -> ServerShape:
 
 
 @post("/servers/{alias:str}/disable", opt={"act": "server.disable"}, status_code=200)
-async def disable(place: Place, alias: str, data: Why) -> Receipt:
+async def disable(place: Here, alias: Named, data: JSONBody[Why]) -> Receipt:
     """Stop a server, running calls included; answers when it holds on every node."""
     row = await _named(place, alias)
 
@@ -151,7 +152,7 @@ async def disable(place: Place, alias: str, data: Why) -> Receipt:
 
 @post("/servers/{alias:str}/remove", opt={"act": "server.remove"}, status_code=200)
 async def remove(
-    place: Place, alias: str, data: Why, *, dry_run: bool = False
+    place: Here, alias: Named, data: JSONBody[Why], *, dry_run: Flag = False
 ) -> Receipt | Rehearsal:
     """Remove a server with its tools and the grants on it, cutting what runs."""
     row = await _named(place, alias)

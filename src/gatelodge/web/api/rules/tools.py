@@ -10,8 +10,8 @@ from gatelodge.flows.admin import servers, tools
 from gatelodge.flows.identity.revocation import Receipt
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
-from gatelodge.web.api.gate import Place
-from gatelodge.web.api.pages import PAGE, Asked, Limit, Page, page
+from gatelodge.web.api.given import Asks, Here, JSONBody, Limits, Named
+from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.rules.shapes import ToolShape, standing, title, tool_shape
 
 
@@ -63,7 +63,7 @@ class Differences(Struct, frozen=True):
 
 @get("/tools", opt={"act": "tool.read"})
 async def listed(
-    place: Place, server: str = "", limit: Limit = PAGE, cursor: str = ""
+    place: Here, server: Asks = "", limit: Limits = PAGE, cursor: Asks = ""
 ) -> Page[ToolShape]:
     """List the tools of one server, or of all."""
 
@@ -81,7 +81,7 @@ async def listed(
 
 
 @post("/servers/{alias:str}/tools/approve", opt={"act": "tool.approve"}, status_code=200)
-async def approve(place: Place, alias: str, data: Names) -> Pinned:
+async def approve(place: Here, alias: Named, data: JSONBody[Names]) -> Pinned:
     """Pin tools as they were last observed."""
 
     def work(act: Act) -> Pinned:
@@ -93,7 +93,7 @@ async def approve(place: Place, alias: str, data: Names) -> Pinned:
 
 
 @post("/servers/{alias:str}/tools/block", opt={"act": "tool.block"}, status_code=200)
-async def block(place: Place, alias: str, data: OneTool) -> Receipt:
+async def block(place: Here, alias: Named, data: JSONBody[OneTool]) -> Receipt:
     """Take a tool's approval back; answers when it holds on every node."""
     row = await place.gate.read(lambda tx: named.server(tx, place.id, alias))
 
@@ -106,7 +106,7 @@ async def block(place: Place, alias: str, data: OneTool) -> Receipt:
 
 
 @post("/servers/{alias:str}/tools/review", opt={"act": "tool.review"}, status_code=200)
-async def review(place: Place, alias: str, data: Findings) -> ToolShape:
+async def review(place: Here, alias: Named, data: JSONBody[Findings]) -> ToolShape:
     """Write down what a tool was found to be."""
 
     def work(act: Act) -> ToolShape:
@@ -119,7 +119,7 @@ async def review(place: Place, alias: str, data: Findings) -> ToolShape:
 
 
 @get("/servers/{alias:str}/tools/diff", opt={"act": "tool.read"})
-async def diff(place: Place, alias: str) -> Differences:
+async def diff(place: Here, alias: Named) -> Differences:
     """Show what differs from what was approved."""
 
     def look(tx: Tx) -> Differences:
