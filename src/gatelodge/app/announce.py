@@ -30,6 +30,10 @@ class Announce(Protocol):
         """A remark on the way (the demo's)."""
         ...
 
+    def demonstrated(self) -> None:
+        """The demo is set up."""
+        ...
+
     def stopping(self) -> None:
         """A stop was asked for; running calls are finishing."""
         ...

@@ -58,6 +58,9 @@ class Person:
         """Print a remark."""
         click.echo(text)
 
+    def demonstrated(self) -> None:
+        """Nothing: each step was told."""
+
     def stopping(self) -> None:
         """Say that running calls are finishing."""
         click.echo("stopping: running calls finish first")
@@ -84,6 +87,10 @@ class Machine:
     def step(self, text: str) -> None:
         """The event `step`."""
         self._tell("step", text=text)
+
+    def demonstrated(self) -> None:
+        """The event `demonstrated`."""
+        self._tell("demonstrated")
 
     def stopping(self) -> None:
         """The event `stopping`."""
