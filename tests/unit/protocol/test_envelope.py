@@ -90,7 +90,9 @@ def test_an_answer_to_a_question_of_ours_is_no_request():
 
 
 def test_what_is_not_ours_passes_byte_for_byte():
-    arguments = b'{"n":123456789012345678901234567890,"f":1E400,"s":"\\u00e9 \\/","d":{"a":1,"a":2}}'
+    arguments = (
+        b'{"n":123456789012345678901234567890,"f":1E400,"s":"\\u00e9 \\/","d":{"a":1,"a":2}}'
+    )
     body = CALL.replace(b'{"x":1}', arguments).replace(b'"name"', b'"extra": [1 , 2],"name"')
     message = read_message(body, DEPTH)
     assert isinstance(message, Message)

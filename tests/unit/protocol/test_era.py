@@ -4,8 +4,14 @@ import pytest
 from msgspec import Raw
 
 from gatelodge.core.protocol.envelope import Message, MessageFault
-from gatelodge.core.protocol.era import check_modern, client_era, client_text, header_text
-from gatelodge.core.protocol.era import passing_meta
+from gatelodge.core.protocol.era import (
+    check_modern,
+    client_era,
+    client_info,
+    client_text,
+    header_text,
+    passing_meta,
+)
 
 META = {
     "io.modelcontextprotocol/protocolVersion": Raw(b'"2026-07-28"'),
@@ -73,7 +79,7 @@ def test_a_request_whose_headers_say_something_else_is_refused(message, headers,
 
 def test_a_mirrored_header_is_read_with_its_sentinel():
     assert header_text(b"plain") == "plain"
-    assert header_text("=?base64?w6k=?=".encode()) == "é"
+    assert header_text(b"=?base64?w6k=?=") == "é"
     assert header_text(b"\xff") is None
 
 
@@ -93,4 +99,5 @@ def test_reserved_meta_ends_at_this_hop_and_the_rest_goes_on():
 )
 def test_a_client_is_named_as_it_names_itself_and_briefly(raw, text):
     meta = {"io.modelcontextprotocol/clientInfo": Raw(raw)}
-    assert client_text(Message("x", b"1", {}, meta)) == text
+    assert client_text(bytes(client_info(Message("x", b"1", {}, meta)))) == text
+    assert client_text(bytes(client_info(Message("x", b"1", {"clientInfo": Raw(raw)}, {})))) == text

@@ -5,8 +5,15 @@ import json
 import pytest
 from msgspec import Raw
 
-from gatelodge.core.protocol.result import call_ending, for_client, for_legacy, list_result
-from gatelodge.core.protocol.result import read_result, rpc_code, tool_error
+from gatelodge.core.protocol.result import (
+    call_ending,
+    for_client,
+    for_legacy,
+    list_result,
+    read_result,
+    rpc_code,
+    tool_error,
+)
 
 INFO = b'{"name":"gatelodge"}'
 SERVER = '"io.modelcontextprotocol/serverInfo"'

@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import Raw
 
 from gatelodge.core.protocol.envelope import (
     HEADER_MISMATCH,
@@ -104,11 +105,13 @@ def passing_meta(meta: Members) -> Members:
     return {key: value for key, value in meta.items() if not key.startswith(META_PREFIX)}
 
 
-def client_text(message: Message) -> str:
-    """`name/version` as the client says it of itself; unverified, at most 64 characters."""
-    raw = message.meta.get(META_CLIENT_INFO) or message.params.get("clientInfo")
-    if raw is None:
-        return ""
+def client_info(message: Message) -> Raw | None:
+    """What the client says of itself (raw JSON), in either era."""
+    return message.meta.get(META_CLIENT_INFO) or message.params.get("clientInfo")
+
+
+def client_text(raw: bytes) -> str:
+    """`name/version` of a client's info; unverified, at most 64 characters."""
     try:
         given = msgspec.json.decode(raw, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError):

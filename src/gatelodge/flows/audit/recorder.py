@@ -42,6 +42,11 @@ _DRAW = SALT_BYTES + _NONCE_BYTES
 _BLOCK = 4096 // _DRAW * _DRAW
 _BURST_SECONDS = 1.0
 
+_TAILS = 4096
+_INTENT_HEAD = b'{"actor_c":"%b","at":"%b","bytes_in":%d,"call":"%b",%b'
+"""A `call.intent` up to where it begins to depend on tool, rule and view only."""
+_TOO_LARGE = "the record of this request would be larger than 16 KiB"
+
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -142,6 +147,7 @@ class Recorder:
         self._node = node
         self._block = b""
         self._drawn = _BLOCK
+        self._tails: dict[tuple[int, str, str, str, str, str], bytes] = {}
         self._bursts: dict[tuple[str, str], _Burst] = {}
 
     @property
@@ -150,14 +156,28 @@ class Recorder:
         return self._journal.failed
 
     def intent(self, log: str, who: Caller, call: Intent, durable: Durable) -> str:
-        """Record that a call is about to be forwarded; returns its id. Forward once durable."""
+        """Record that a call is about to be forwarded; returns its id. Forward once durable.
+
+        What follows `call` in the leaf is the same for every call of a tool under one rule and
+        view, so it is encoded once and kept.
+        """
         actor, opening = self._sealed(log, who)
         name = self._ids.call()
+        about = (call.gov, call.proto, call.rule, call.server, call.tool, call.method)
+        tail = self._tails.get(about) or self._tail(about, call)
+        at = rfc3339(self._now())
+        body = _INTENT_HEAD % (actor.encode(), at.encode(), call.bytes_in, name.encode(), tail)
+        if len(body) > MAX_LEAF:
+            raise LimitReached(_TOO_LARGE)
+        self._append(Entry(log, body, opening), durable)
+        return name
+
+    def _tail(self, about: tuple[int, str, str, str, str, str], call: Intent) -> bytes:
         leaf = CallIntent(
-            actor_c=actor,
-            at=rfc3339(self._now()),
-            bytes_in=call.bytes_in,
-            call=name,
+            actor_c="",
+            at="",
+            bytes_in=0,
+            call="",
             decision="allow",
             gov=call.gov,
             method=call.method,
@@ -171,8 +191,10 @@ class Recorder:
             tool_def=call.tool_def,
             v=1,
         )
-        self._write(log, leaf, opening, durable)
-        return name
+        if len(self._tails) >= _TAILS:
+            self._tails.clear()
+        tail = self._tails[about] = encode(leaf)[len(_INTENT_HEAD % (b"", b"", 0, b"", b"")) :]
+        return tail
 
     def outcome(self, log: str, ending: Ending, durable: Durable) -> None:
         """Close the intent of the same call. Release the last frame once durable."""
@@ -334,7 +356,7 @@ class Recorder:
     def _write(self, log: str, leaf: CallsLeaf, opening: bytes, durable: Durable) -> None:
         body = encode(leaf)
         if len(body) > MAX_LEAF:
-            raise LimitReached("the record of this request would be larger than 16 KiB")
+            raise LimitReached(_TOO_LARGE)
         self._append(Entry(log, body, opening), durable)
 
     def _sealed(self, log: str, who: Caller) -> tuple[str, bytes]:

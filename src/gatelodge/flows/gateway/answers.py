@@ -1,5 +1,7 @@
 """How a call can come back, and what is recorded of each way."""
 
+from typing import Literal
+
 from msgspec import Raw, Struct
 
 from gatelodge.core.errors import (
@@ -28,10 +30,11 @@ _CUT: dict[CutReason, Outcome] = {
 
 
 class Returned(Struct, frozen=True):
-    """The upstream's result, raw and read."""
+    """The upstream's result, raw and read; `ending` says whether the tool itself failed."""
 
     raw: Raw
     members: Members
+    ending: Literal["ok", "tool_error"]
     call: str
 
 
@@ -73,17 +76,18 @@ def answer_of(reply: Reply, call: str) -> Returned | RpcFailed | Failed:
     members = None if reply.result is None else read_result(reply.result)
     if reply.result is None or members is None:
         return Failed(UpstreamBrokeProtocol("the server's answer holds no result"), call)
-    if call_ending(members) == "upstream_protocol":
+    ending = call_ending(members)
+    if ending == "upstream_protocol":
         return Failed(UpstreamBrokeProtocol("the server asked a question back"), call)
-    return Returned(reply.result, members, call)
+    return Returned(reply.result, members, ending, call)
 
 
 def ending_of(answer: CallAnswer, call: str, ms: int) -> Ending:
     """The outcome record of a forwarded call that took `ms` milliseconds."""
     match answer:
         case Returned():
-            size, outcome = len(bytes(answer.raw)), call_ending(answer.members)
-            return Ending(call=call, outcome=outcome, ms=ms, bytes_out=size)
+            size = len(bytes(answer.raw))
+            return Ending(call=call, outcome=answer.ending, ms=ms, bytes_out=size)
         case RpcFailed():
             size, code = len(bytes(answer.error)), rpc_code(answer.error)
             return Ending(call=call, outcome="rpc_error", ms=ms, bytes_out=size, rpc_code=code)

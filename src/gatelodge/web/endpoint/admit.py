@@ -12,17 +12,18 @@ from gatelodge.core.protocol.envelope import (
     Response,
     read_message,
 )
-from gatelodge.core.protocol.era import check_modern, client_era, client_text
+from gatelodge.core.protocol.era import check_modern, client_era, client_info, client_text
 from gatelodge.core.protocol.session import CONTEXT, Session, read_session
-from gatelodge.core.protocol.version import MODERN, UNSAID
+from gatelodge.core.protocol.version import MODERN
 from gatelodge.core.records.origin import calls_log
 from gatelodge.core.view_entry import CredentialEntry
 from gatelodge.flows.audit.recorder import Caller
 from gatelodge.flows.identity.authenticate import authenticate
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, turn_away
 from gatelodge.web.endpoint.route import route_of
-from gatelodge.web.endpoint.visit import Visit
+from gatelodge.web.endpoint.visit import Admitted, Visit
 
+_JSON = b"application/json"
 _CHALLENGE = b'www-authenticate: Bearer realm="gatelodge"'
 _INVALID = _CHALLENGE + b', error="invalid_token"'
 _KNOWN_METHODS = frozenset(
@@ -50,7 +51,21 @@ _KNOWN_METHODS = frozenset(
 
 
 def let_in(gate: Gate, visit: Visit) -> None:
-    """Settle route, freshness and caller. Raises TurnedAway."""
+    """Settle route, freshness and caller. Raises TurnedAway.
+
+    A request that equals the connection's last one in all that decides here, under the same view,
+    is let in as that one was, as long as the lease and the credential last.
+    """
+    memo = visit.connection.memo
+    if isinstance(memo, Admitted) and memo.fits(visit.request, gate.follower.view):
+        if gate.follower.fresh() and memo.credential.expires_at > gate.clock.now():
+            memo.lend(visit)
+            return
+    _let_in(gate, visit)
+    visit.connection.memo = Admitted(visit)
+
+
+def _let_in(gate: Gate, visit: Visit) -> None:
     request = visit.request
     route = route_of(request.target)
     if route is None:
@@ -115,8 +130,8 @@ def _unauthenticated(gate: Gate, visit: Visit, reason: str) -> TurnedAway:
 def read_body(gate: Gate, visit: Visit) -> Message | Response:
     """Read the message and settle the era. Raises TurnedAway."""
     headers = visit.request.headers
-    kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
-    if kind != b"application/json":
+    kind = headers.get(b"content-type", b"")
+    if kind != _JSON and kind.split(b";", 1)[0].strip().lower() != _JSON:
         raise turn_away(415, "send Content-Type: application/json", "invalid_request")
     accept = headers.get(b"accept", b"*/*")
     visit.answer.may_stream = b"text/event-stream" in accept or b"*/*" in accept
@@ -135,14 +150,25 @@ def read_body(gate: Gate, visit: Visit) -> Message | Response:
             visit.proto = MODERN
     except MessageFault as found:
         raise TurnedAway(found.fault) from None
-    client = client_text(message)
     if visit.era == "legacy" and message.method != "initialize":
         visit.session = session_of(gate, visit)
-        visit.proto = visit.session.version if visit.session is not None else UNSAID
-        client = visit.session.client if visit.session is not None else ""
-    if client:
-        visit.caller = caller_of(visit, client)
+        visit.proto = visit.session.version
+        _name_caller(visit, visit.session.client.encode(), visit.session.client)
+        return message
+    raw = client_info(message)
+    if raw is not None:
+        _name_caller(visit, bytes(raw), None)
     return message
+
+
+def _name_caller(visit: Visit, given: bytes, text: str | None) -> None:
+    """Put the client's own name to the caller; read only when it differs from the last one."""
+    memo = visit.connection.memo
+    assert isinstance(memo, Admitted)
+    if memo.client != given:
+        memo.client = given
+        memo.caller = caller_of(visit, client_text(given) if text is None else text)
+    visit.caller = memo.caller
 
 
 def session_of(gate: Gate, visit: Visit) -> Session:

@@ -78,9 +78,11 @@ class HttpConnection(asyncio.Protocol):
         "_body",
         "_busy",
         "_closing",
+        "_fields",
         "_first",
         "_hand_over",
         "_head_size",
+        "_headed",
         "_limits",
         "_parser",
         "_queue",
@@ -91,6 +93,7 @@ class HttpConnection(asyncio.Protocol):
         "_serving",
         "_transport",
         "idle_since",
+        "memo",
         "on_gone",
         "open_connections",
         "writable",
@@ -116,11 +119,15 @@ class HttpConnection(asyncio.Protocol):
         self._refused = False
         self._refusal: tuple[str, int] | None = None
         self._head_size = 0
+        self._headed = False
+        self._fields: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._queue: list[HttpRequest] = []
         self._request = HttpRequest()
         self.on_gone: Callable[[], None] | None = None
         """Set while a request is being answered: called when the client closes."""
+        self.memo: object = None
+        """What the endpoint keeps of the connection's last request."""
         self.writable = True
         self.idle_since = asyncio.get_running_loop().time()
 
@@ -168,10 +175,13 @@ class HttpConnection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._turn_away("malformed_http")
-        except httptools.HttpParserError:
-            self._turn_away("malformed_http")
+            return
+        if self._reading and not self._headed:
+            self._head_size += len(data)
+            if self._head_size > self._limits.header_bytes:
+                self._turn_away("too_large")
 
     def eof_received(self) -> bool:
         """A half-closed connection is closed; a stream to nobody helps nobody."""
@@ -183,31 +193,35 @@ class HttpConnection(asyncio.Protocol):
         """Begin a request."""
         self._request = HttpRequest()
         self._head_size = 0
+        self._headed = False
+        self._fields = []
         self._body = []
         self._reading = True
 
     def on_url(self, url: bytes) -> None:
         """Collect the target."""
         self._request.target += url
-        self._head_size += len(url)
-        if self._head_size > self._limits.header_bytes:
-            self._turn_away("too_large")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a field; note a repeated one that decides something."""
-        name = name.lower()
-        request = self._request
-        if name in request.headers and (name in SINGLE or name.startswith(b"mcp-")):
-            request.repeated = name
-        request.headers[name] = value
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > self._limits.header_bytes:
-            self._turn_away("too_large")
+        """Collect a field."""
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Refuse early what is announced too large; let a client that asks first go on."""
+        """Sort the head; refuse early what is too large, let a client that asks first go on."""
         request = self._request
         request.method = self._parser.get_method()
+        self._headed = True
+        headers = request.headers
+        size = len(request.target)
+        for given, value in self._fields:
+            name = given.lower()
+            size += len(name) + len(value) + 4
+            if name in headers and (name in SINGLE or name.startswith(b"mcp-")):
+                request.repeated = name
+            headers[name] = value
+        if size > self._limits.header_bytes:
+            self._turn_away("too_large")
+            return
         length = request.headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._limits.body_bytes:
             self._turn_away("too_large")

@@ -11,6 +11,61 @@ from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest
 from gatelodge.web.endpoint.route import Route
 
 
+class Admitted:
+    """Who a connection's last request was let in as, good while nothing of it differs.
+
+    It holds no more than the request itself did, and no longer than its connection.
+    """
+
+    __slots__ = (
+        "authorization",
+        "caller",
+        "client",
+        "credential",
+        "host",
+        "log",
+        "origin",
+        "route",
+        "target",
+        "view",
+        "who",
+        "workspace",
+    )
+
+    def __init__(self, visit: "Visit") -> None:
+        headers = visit.request.headers
+        self.target = visit.request.target
+        self.authorization = headers.get(b"authorization")
+        self.host = headers.get(b"host")
+        self.origin = headers.get(b"origin")
+        self.view = visit.view
+        self.route = visit.route
+        self.workspace = visit.workspace
+        self.log = visit.log
+        self.credential = visit.credential
+        self.who = visit.who
+        self.client = b""
+        self.caller = visit.caller
+
+    def fits(self, request: HttpRequest, view: View) -> bool:
+        """Say whether this request is let in exactly as the last one was."""
+        headers = request.headers
+        return (
+            self.view is view
+            and self.target == request.target
+            and self.authorization == headers.get(b"authorization")
+            and self.host == headers.get(b"host")
+            and self.origin == headers.get(b"origin")
+            and not request.repeated
+        )
+
+    def lend(self, visit: "Visit") -> None:
+        """Fill in the visit."""
+        visit.route, visit.log, visit.view = self.route, self.log, self.view
+        visit.workspace, visit.credential, visit.who = self.workspace, self.credential, self.who
+        visit.caller = self.caller
+
+
 class Visit:
     """Grows while a request is read; what is still None is not known yet.
 
