@@ -219,21 +219,26 @@ class FileJournal:
 
     def _write_on(self) -> None:
         """The writer's thread: one write at a time until it is told to end, or fails."""
-        segment, fd = -1, -1
+        held = _Held()
         while os.read(self._wake_end, 1) and (job := self._job) is not None:
-            if self._fault is None:
-                try:
-                    if job.at.segment != segment:
-                        opened = self._segments.take(job.at.segment)
-                        if fd >= 0:
-                            self._disk.close(fd)
-                        segment, fd = job.at.segment, opened
-                    self._disk.write(fd, job.octets, job.at.offset)
-                except OSError as fault:
-                    self._fault = fault
+            try:
+                if self._fault is None:
+                    held = self._write(job, held)
+            except OSError as fault:
+                self._fault = fault
             os.write(self._tell, b"\0")
-        if fd >= 0:
-            os.close(fd)
+        if held.fd >= 0:
+            self._disk.close(held.fd)
+
+    def _write(self, job: _Job, held: "_Held") -> "_Held":
+        """Write durably; goes to the next segment when the job says so. Raises OSError."""
+        if job.at.segment != held.segment:
+            fd = self._segments.take(job.at.segment)
+            if held.fd >= 0:
+                self._disk.close(held.fd)
+            held = _Held(job.at.segment, fd)
+        self._disk.write(held.fd, job.octets, job.at.offset)
+        return held
 
     async def _read(
         self, start: Position, durable: Position, limit: int
@@ -291,6 +296,13 @@ class FileJournal:
             done = found.end
             await asyncio.sleep(0)
         return entries, at.offset + done
+
+
+class _Held(Struct, frozen=True):
+    """The segment that is open for writing."""
+
+    segment: int = -1
+    fd: int = -1
 
 
 class _Begin(Struct, frozen=True):

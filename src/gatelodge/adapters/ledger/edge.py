@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from gatelodge.core.errors import LogForked
 from gatelodge.tlog.errors import Malformed
-from gatelodge.tlog.merkle import Frontier
+from gatelodge.tlog.merkle import joined
 from gatelodge.tlog.strict import HASH_BYTES
-from gatelodge.tlog.tile import WIDTH, new_tiles, pack_entries
+from gatelodge.tlog.tile import HEIGHT, WIDTH, new_tiles, pack_entries, subtree_root
 
 _AT = b'"at":"'
-_AT_LENGTH = len("2026-11-22T15:04:05.000123Z")
+_AT_END = len(_AT) + len("2026-11-22T15:04:05.000123Z")
 
 Row = dict[str, Any]
 
@@ -33,16 +33,26 @@ class Bundle(Struct, frozen=True):
 
 
 class Edge(Struct, frozen=True):
-    """A log's end: its frontier, its partial tiles by level, and its partial bundle."""
+    """A log's end: its size, its partial tiles by level, and its partial bundle."""
 
-    frontier: Frontier
+    size: int
     tiles: dict[int, bytes]
     bundle: Bundle
 
     @property
-    def size(self) -> int:
-        """The number of leaves."""
-        return self.frontier.size
+    def root(self) -> bytes:
+        """The root over the whole log: the partial tiles fall into its last complete subtrees."""
+        edges: list[bytes] = []
+        for level in range(-(-self.size.bit_length() // HEIGHT) - 1, -1, -1):
+            hashes = self.tiles.get(level, b"")
+            filled = (self.size >> (HEIGHT * level)) % WIDTH
+            start = 0
+            for bit in range(HEIGHT - 1, -1, -1):
+                if filled >> bit & 1:
+                    end = start + (HASH_BYTES << bit)
+                    edges.append(subtree_root(hashes[start:end]))
+                    start = end
+        return joined(edges)
 
 
 class Growth:
@@ -51,7 +61,7 @@ class Growth:
     def __init__(self, log: str, edge: Edge) -> None:
         self.log = log
         self.first = edge.size
-        self._frontier = edge.frontier
+        self._size = edge.size
         self._partial = dict(edge.tiles)
         self._bundle = edge.bundle
         self._tiles: dict[tuple[int, int], bytes] = {}
@@ -61,15 +71,15 @@ class Growth:
         """Take up the next leaves; `openings` are packed SealedOpenings, empty for none.
 
         Raises Malformed (a leaf of more than 65,535 bytes; the growth is then useless) and
-        LogForked (the edge's tiles do not belong to its frontier).
+        LogForked (the edge's tiles do not belong to its size).
         """
-        first = self._frontier.size
+        first = self._size
         hashes = [sha256(b"\x00" + body).digest() for body in bodies]
         try:
             tiles = new_tiles(first, hashes, lambda level, _: self._partial.get(level, b""))
-            self._frontier = self._frontier.extended(hashes)
         except Malformed as fault:
             raise LogForked(f"the stored tree of {self.log} does not fit its head") from fault
+        self._size += len(hashes)
         for tile in tiles:
             self._tiles[tile.level, tile.n] = tile.hashes
             self._partial[tile.level] = b"" if tile.width == WIDTH else tile.hashes
@@ -85,13 +95,7 @@ class Growth:
     @property
     def edge(self) -> Edge:
         """The log's end after what was taken."""
-        return Edge(self._frontier, self._partial, self._bundle)
-
-    @property
-    def head(self) -> Row:
-        """The changed columns of the log's row."""
-        edges = b"".join(self._frontier.edges)
-        return {"size": self._frontier.size, "root": self._frontier.root(), "edges": edges}
+        return Edge(self._size, self._partial, self._bundle)
 
     @property
     def tiles(self) -> list[Row]:
@@ -125,8 +129,8 @@ class Growth:
 
 
 def _widened(held: Bundle, bodies: Sequence[bytes], openings: Sequence[bytes]) -> Bundle:
-    times = [_at(body) for body in bodies]
-    first_at, last_at = min(times), max(times)
+    times = list(map(_at, bodies))
+    first_at, last_at = min(times).decode("ascii", "replace"), max(times).decode("ascii", "replace")
     return Bundle(
         width=held.width + len(bodies),
         entries=held.entries + pack_entries(bodies),
@@ -136,10 +140,7 @@ def _widened(held: Bundle, bodies: Sequence[bytes], openings: Sequence[bytes]) -
     )
 
 
-def _at(body: bytes) -> str:
+def _at(body: bytes) -> bytes:
     """The leaf's time, cut out of its bytes: nothing before that key can hold a bare quote."""
     start = body.find(_AT)
-    if start < 0:
-        return ""
-    start += len(_AT)
-    return body[start : start + _AT_LENGTH].decode("ascii", "replace")
+    return body[start + len(_AT) : start + _AT_END] if start >= 0 else b""

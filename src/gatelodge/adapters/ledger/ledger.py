@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from itertools import groupby
+from operator import attrgetter
 from typing import TypeVar
 
 import anyio
@@ -12,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from gatelodge.adapters.ledger import logs, tables
 from gatelodge.adapters.ledger.edge import Edge, Growth
 from gatelodge.core.errors import Conflict, NotFound
-from gatelodge.ports.journal import Appended, Batch, Head, LeafAt, Place, Position
+from gatelodge.ports.journal import Appended, Batch, Entry, Head, LeafAt, Place, Position
 from gatelodge.tlog import proof
 from gatelodge.tlog.errors import ProofFailed
 
@@ -150,16 +152,15 @@ class SqlLedger:
         The hashing is done here, on the event loop, in pieces with a pause after each: on a thread
         it would take the interpreter from the calls beside it for milliseconds at a time.
         """
-        by_log: dict[str, tuple[list[bytes], list[bytes]]] = {}
-        for entry in batch.entries:
-            bodies, openings = by_log.setdefault(entry.log, ([], []))
-            bodies.append(entry.body)
-            openings.append(entry.opening)
+        by_log: dict[str, list[Entry]] = {}
+        for log, run in groupby(batch.entries, attrgetter("log")):
+            by_log.setdefault(log, []).extend(run)
         grown: list[Growth] = []
-        for log, (bodies, openings) in by_log.items():
+        for log, entries in by_log.items():
             growth = Growth(log, await self._edge(log))
-            for start in range(0, len(bodies), _PIECE):
-                growth.take(bodies[start : start + _PIECE], openings[start : start + _PIECE])
+            for start in range(0, len(entries), _PIECE):
+                piece = entries[start : start + _PIECE]
+                growth.take([each.body for each in piece], [each.opening for each in piece])
                 await anyio.lowlevel.checkpoint()
             grown.append(growth)
         return grown

@@ -17,7 +17,7 @@ from gatelodge.adapters.ledger.edge import Bundle, Edge, Growth
 from gatelodge.core.errors import Conflict, LogForked, NotFound
 from gatelodge.ports.journal import Appended, Head, LeafAt, SealedOpening
 from gatelodge.tlog.errors import Malformed, ProofFailed
-from gatelodge.tlog.merkle import EMPTY_ROOT, Frontier, joined
+from gatelodge.tlog.merkle import EMPTY_ROOT, joined
 from gatelodge.tlog.proof import Node, tile_reader
 from gatelodge.tlog.strict import HASH_BYTES
 from gatelodge.tlog.tile import WIDTH, unpack_entries
@@ -39,12 +39,12 @@ def _upsert(table: Table, key: tuple[str, ...]) -> dict[str, Any]:
 
 
 _HEAD = select(_log).where(_log.c.id == bindparam("log"))
-_LOCK_HEAD = select(_log.c.size, _log.c.edges).where(_log.c.id == bindparam("log"))
+_LOCK_HEAD = select(_log.c.size, _log.c.root).where(_log.c.id == bindparam("log"))
 _LOCK_HEAD = _LOCK_HEAD.with_for_update()
 _MOVE = (
     update(_log)
     .where(_log.c.id == bindparam("which"), _log.c.size == bindparam("before"))
-    .values(size=bindparam("size"), root=bindparam("root"), edges=bindparam("edges"))
+    .values(size=bindparam("size"), root=bindparam("root"))
 )
 _MOVE_FLOOR = _MOVE.values(open_floor=bindparam("floor"))
 _TILE = select(_tile.c.hashes).where(
@@ -78,7 +78,7 @@ def open_log(connection: Connection, log: str, origin: str) -> Head:
     row = connection.execute(_HEAD, {"log": log}).one_or_none()
     if row is None:
         kind = log.partition(":")[0]
-        empty = {"size": 0, "root": EMPTY_ROOT, "edges": b"", "open_floor": 0}
+        empty = {"size": 0, "root": EMPTY_ROOT, "open_floor": 0}
         connection.execute(_log.insert(), {"id": log, "origin": origin, "kind": kind, **empty})
         return Head(log, origin, 0, EMPTY_ROOT)
     if row.origin != origin:
@@ -127,10 +127,6 @@ def edge(connection: Connection, log: str) -> Edge:
     row = connection.execute(_LOCK_HEAD, {"log": log}).one_or_none()
     if row is None:
         raise NotFound(f"there is no log {log}")
-    try:
-        frontier = Frontier(row.size, _hashes(bytes(row.edges)))
-    except Malformed as fault:
-        raise LogForked(f"the head of {log} is not in its form") from fault
     n, filled = divmod(row.size, WIDTH)
     held = Bundle()
     if filled:
@@ -144,8 +140,13 @@ def edge(connection: Connection, log: str) -> Edge:
     while size:
         size, filled = divmod(size, WIDTH)
         tiles[level] = tile(connection, log, level, size) if filled else b""
+        if len(tiles[level]) != filled * HASH_BYTES:
+            raise LogForked(f"a tile of {log} does not fit its head")
         level += 1
-    return Edge(frontier, tiles, held)
+    found_edge = Edge(row.size, tiles, held)
+    if found_edge.root != bytes(row.root):
+        raise LogForked(f"the tiles of {log} do not add up to its head")
+    return found_edge
 
 
 def write(
@@ -158,15 +159,15 @@ def write(
     """
     landed: dict[str, Appended] = {}
     for growth in sorted(grown, key=lambda each: each.log):
-        head = growth.head
-        given = {"which": growth.log, "before": growth.first, **head}
+        end, root = growth.edge, growth.edge.root
+        given = {"which": growth.log, "before": growth.first, "size": end.size, "root": root}
         if floors is None or growth.log not in floors:
             moved = connection.execute(_MOVE, given)
         else:
             moved = connection.execute(_MOVE_FLOOR, {**given, "floor": floors[growth.log]})
         if moved.rowcount != 1:
             raise Conflict(f"somebody else appended to {growth.log}")
-        landed[growth.log] = Appended(growth.first, head["size"], head["root"])
+        landed[growth.log] = Appended(growth.first, end.size, root)
     dialect = connection.dialect.name
     connection.execute(_PUT_BUNDLE[dialect], [row for each in grown for row in each.bundles])
     connection.execute(_PUT_TILE[dialect], [row for each in grown for row in each.tiles])
@@ -265,7 +266,3 @@ def root_at(connection: Connection, log: str, size: int) -> bytes:
         edges.append(node(level, start >> level))
         start += 1 << level
     return joined(edges)
-
-
-def _hashes(concatenated: bytes) -> tuple[bytes, ...]:
-    return tuple(concatenated[i : i + HASH_BYTES] for i in range(0, len(concatenated), HASH_BYTES))

@@ -49,7 +49,6 @@ log = Table(
     _text("kind"),
     _number("size"),
     _bytes("root"),
-    _bytes("edges"),
     _number("open_floor"),
 )
 

@@ -64,15 +64,17 @@ class Stage:
 
     def take(self, bodies: Iterable[bytes]) -> None:
         """Take up the next leaves; an end that comes too late gets its other name."""
+        kept = self.bodies
         for body in bodies:
             seen = glance(body)
-            if seen.t in OPENS:
-                index = self.first + len(self.bodies)
-                self.opened[seen.pair] = Opened(index, seen.node, seen.t)
-            elif seen.t in CLOSES and not self._closes(seen.pair):
-                self.bodies.append(_as_late(body, seen.t))
+            t = seen.t
+            if t in OPENS:
+                index = self.first + len(kept)
+                self.opened[seen.pair] = Opened(index, seen.node, t)
+            elif t in CLOSES and not self._closes(seen.pair):
+                kept.append(_as_late(body, t))
                 continue
-            self.bodies.append(body)
+            kept.append(body)
 
     @property
     def size(self) -> int:

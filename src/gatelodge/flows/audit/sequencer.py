@@ -12,6 +12,8 @@ One task owns it. Commit order of a batch, and what a crash on each line leaves 
 
 import asyncio
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Literal
 
 import anyio
@@ -68,6 +70,7 @@ class _Log(Struct):
     pairs: Pairs
 
 
+_log_of = attrgetter("log")
 _Staged = dict[str, tuple[Stage, list[bytes]]]
 
 
@@ -196,12 +199,13 @@ class Sequencer:
         """The leaves and openings of each log, with a first leaf for a log that is new."""
         staged: _Staged = {}
         for start in range(0, len(entries), _PIECE):
-            for entry in entries[start : start + _PIECE]:
-                if entry.log not in staged:
-                    staged[entry.log] = await self._begun(logs, entry.log)
-                stage, openings = staged[entry.log]
-                stage.take((entry.body,))
-                openings.append(entry.opening)
+            for log, part in groupby(entries[start : start + _PIECE], _log_of):
+                if log not in staged:
+                    staged[log] = await self._begun(logs, log)
+                stage, openings = staged[log]
+                together = list(part)
+                stage.take([entry.body for entry in together])
+                openings += [entry.opening for entry in together]
             await anyio.lowlevel.checkpoint()
         return staged
 

@@ -165,7 +165,7 @@ def _logs() -> None:
         sa.Column("origin", sa.Text, nullable=False, unique=True),
         _text("kind"),
         _number("size"),
-        *map(_bytes, ("root", "edges")),
+        _bytes("root"),
         _number("open_floor"),
     )
     op.create_table(
