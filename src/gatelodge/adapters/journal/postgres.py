@@ -42,8 +42,8 @@ class PostgresJournal:
     the connection is back. `_job` and `_fault` are the thread's while `_busy`, else the loop's.
     """
 
-    def __init__(self, url: str, node: str) -> None:
-        self._url, self._node = url, node
+    def __init__(self, url: str, node: str, connection: _Connection) -> None:
+        self._url, self._node, self._first = url, node, connection
         self._loop = asyncio.get_running_loop()
         self._entries: list[Entry] = []
         self._futures: list[_Waiting] = []
@@ -58,21 +58,16 @@ class PostgresJournal:
         self._told, self._tell = os.pipe()
         self._loop.add_reader(self._told, self._written)
         self._thread = Thread(target=self._write_on, name="journal", daemon=True)
+        self._thread.start()
 
     @classmethod
     async def open(cls, url: str, node: str) -> "PostgresJournal":
         """Connect. Raises LedgerDown when the database does not answer."""
-        journal = cls(url, node)
         try:
-            connection = await asyncio.to_thread(journal._connect)
+            connection = await asyncio.to_thread(_connected, url)
         except psycopg.Error as fault:
-            journal._release()
             raise LedgerDown("the journal's database does not answer") from fault
-        journal._first = connection
-        journal._thread.start()
-        return journal
-
-    _first: _Connection
+        return cls(url, node, connection)
 
     def append(self, entry: Entry, durable: _Waiting) -> None:
         """Queue an entry; see the port."""
@@ -119,14 +114,11 @@ class PostgresJournal:
             self._job = None
             os.write(self._wake, b"\0")
             await asyncio.to_thread(self._thread.join)
-            self._release()
-
-    def _release(self) -> None:
-        self._loop.remove_reader(self._told)
-        for fd in (self._wake_end, self._wake, self._told, self._tell):
-            os.close(fd)
-        if self._reader is not None:
-            self._reader.close()
+            self._loop.remove_reader(self._told)
+            for fd in (self._wake_end, self._wake, self._told, self._tell):
+                os.close(fd)
+            if self._reader is not None:
+                self._reader.close()
 
     def _hand_over(self) -> None:
         if not self._entries:
@@ -195,26 +187,27 @@ class PostgresJournal:
         attempt = 0
         while not self._ending.is_set():
             try:
-                return self._connect()
+                return _connected(self._url)
             except psycopg.Error:
                 self._ending.wait(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
                 attempt += 1
         return None
 
-    def _connect(self) -> _Connection:
-        return psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=_CONNECT_SECONDS,
-            application_name="gatelodge journal",
-            options="-c synchronous_commit=on -c statement_timeout=10s",
-        )
-
     def _rows(self, limit: int) -> list[tuple[int, str, bytes, bytes]]:
         if self._reader is None or self._reader.closed:
-            self._reader = self._connect()
+            self._reader = _connected(self._url)
         with self._reader.cursor(binary=True) as cursor:
             rows = cursor.execute(_READ, (limit,)).fetchall()
         if self._closing is not None:
             self._reader.close()  # a last look after the end leaves nothing open
         return rows  # type: ignore[return-value]  # the columns' types are those of the table
+
+
+def _connected(url: str) -> _Connection:
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=_CONNECT_SECONDS,
+        application_name="gatelodge journal",
+        options="-c synchronous_commit=on -c statement_timeout=10s",
+    )
