@@ -169,7 +169,10 @@ def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
 
 def _observed(seen: dict[str, Any], then: str) -> str:
     tools = seen["tools"]
-    if not tools:
-        return f"{seen['alias']} answers, and has no tools.\n{then}"
-    rows = ([tool["name"], tool["standing"], tool["title"]] for tool in tools)
-    return f"{output.table(('tool', 'standing', 'says'), rows)}\n{then}"
+    if tools:
+        rows = ([tool["name"], tool["standing"], tool["title"]] for tool in tools)
+        lines = [output.table(("tool", "standing", "says"), rows)]
+    else:
+        lines = [f"{seen['alias']} answers, and has no tools that can be used."]
+    lines += [f"left out: {output.clean(why)}" for why in seen["skipped"]]
+    return "\n".join([*lines, then])

@@ -7,7 +7,7 @@ a member who is revoked in between changes nothing.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from anyio import to_thread
+from anyio import sleep, to_thread
 from msgspec import Struct
 
 from gatelodge.config.schema import Settings
@@ -35,6 +35,8 @@ R = TypeVar("R", bound=Row)
 
 Ends = Callable[[Act], tuple[str, ...]]
 """Work that ends access, and returns the ids of what ended with it."""
+
+_LOOK_SECONDS = 0.005
 
 LOCAL = "local"
 """Who an operator on the gate's own machine is, in the gov log."""
@@ -130,9 +132,10 @@ class AdminGate(Struct, frozen=True, kw_only=True):
         """Run `work` in one governance transaction, in the caller's name.
 
         Raises Unauthenticated when the caller's access ended meanwhile, StoreDown, or what `work`
-        raises; then nothing is kept.
+        raises; then nothing is kept. When it returns, this node decides by it already.
         """
-        result, _ = await self.store.change(lambda tx: work(self._act(tx, caller, why)))
+        result, committed = await self.store.change(lambda tx: work(self._act(tx, caller, why)))
+        await self._followed(committed.gov)
         return result
 
     async def read(self, work: Callable[[Tx], T]) -> T:
@@ -170,6 +173,14 @@ class AdminGate(Struct, frozen=True, kw_only=True):
         except _RolledBack as over:
             return Rehearsal(changes=over.changes)
         raise AssertionError("a rehearsal was kept")
+
+    async def _followed(self, gov: int) -> None:
+        """Wait until this node's view has the change; never longer than its lease lasts."""
+        deadline = self.clock.boottime() + self.settings.store.lease_ms / 1000
+        while self.view().gov < gov:
+            if not self.fresh() or self.clock.boottime() >= deadline:
+                return
+            await sleep(_LOOK_SECONDS)
 
     def _act(self, tx: Tx, caller: Caller, why: str) -> Act:
         _must_still_stand(tx, caller)

@@ -1,10 +1,12 @@
 """Where a route's parameters come from, said in their types: the path, the query, the gate."""
 
+from typing import Annotated
+
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from gatelodge.web.api.gate import AdminGate, Caller, Place
-from gatelodge.web.api.pages import Limit
+from gatelodge.web.api.pages import LONGEST
 
 Here = NamedDependency[Place]
 """The workspace of the path, with its caller."""
@@ -15,6 +17,8 @@ Named = FromPath[str]
 Asks = FromQuery[str]
 """A word of the query; empty when it was not said."""
 Flag = FromQuery[bool]
-Limits = FromQuery[Limit]
+Limits = Annotated[
+    int, QueryParameter(ge=1, le=LONGEST, description="How many items one page holds.")
+]
 
 __all__ = ["Asks", "Flag", "Here", "JSONBody", "Limits", "Named", "TheCaller", "TheGate"]

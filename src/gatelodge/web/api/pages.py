@@ -2,17 +2,17 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from gatelodge.core.errors import Invalid
 
 T = TypeVar("T")
 S = TypeVar("S")
 
-Limit = Annotated[int, Meta(ge=1, le=500, description="How many items one page holds.")]
 PAGE = 100
+LONGEST = 500
 
 
 class Page(Struct, Generic[T], frozen=True, kw_only=True):

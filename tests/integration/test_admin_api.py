@@ -1,0 +1,389 @@
+"""The admin API over HTTP, as clients with tokens of every role meet it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.gate import Answer, Client, Gate
+
+from gatelodge.core.records.verify import ProofDocument, format_proof, verify_proof
+
+STUB = Path(__file__).parents[1] / "upstreams" / "echo_server.py"
+ROLES = ("owner", "security", "admin", "auditor", "member")
+W = "/workspaces/main"
+
+
+class House:
+    """One running gate, and a token for each role."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.tokens = {"owner": gate.token}
+        for role in ROLES[1:]:
+            email = f"{role}@example.test"
+            self.ok("POST", f"{W}/members", {"email": email, "role": role})
+            made = self.ok("POST", f"{W}/tokens", {"member": email})
+            self.tokens[role] = made["token"]
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, by: str = "owner", **headers: str
+    ) -> Answer:
+        client = Client(self.gate.port, "", f"/api/v1{path}")
+        sent = b"" if body is None else json.dumps(body).encode()
+        given = {"content-type": "application/json"} if sent else {}
+        token = self.tokens.get(by, by)
+        if token:
+            given["authorization"] = f"Bearer {token}"
+        return client.send(method, sent, {**given, **headers})
+
+    def ok(self, method: str, path: str, body: Any = None, *, by: str = "owner") -> Any:
+        answer = self.ask(method, path, body, by=by)
+        assert answer.status in {200, 201}, (method, path, answer.status, answer.body)
+        return answer.json
+
+    def refused(
+        self, status: int, code: str, method: str, path: str, body: Any = None, *, by: str = "owner"
+    ) -> Any:
+        answer = self.ask(method, path, body, by=by)
+        assert answer.status == status, (method, path, answer.body)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json["code"] == f"error.refused.{code}"
+        return answer.json
+
+    @property
+    def gov(self) -> int:
+        return self.ok("GET", "/node")["gov"]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with Gate(tmp_path_factory.mktemp("api") / "data", "limits.body_bytes=65536").running() as gate:
+        yield House(gate)
+
+
+@pytest.fixture(scope="module")
+def stub(house: House) -> str:
+    transport = {
+        "type": "stdio",
+        "command": [sys.executable, str(STUB)],
+        "env": {"PLAIN": "canary-literal", "REFERRED": "env:PATH"},
+        "run_as": "gateway",
+    }
+    house.ok("POST", f"{W}/servers", {"alias": "stub", "transport": transport})
+    house.ok("POST", f"{W}/servers/stub/observe")
+    house.ok("POST", f"{W}/servers/stub/approve", {})
+    return "stub"
+
+
+def test_without_a_good_token_nothing_is_told(house: House) -> None:
+    forged = house.gate.token[:-1] + ("a" if house.gate.token[-1] != "a" else "b")
+    for token in ("", "gtlp_nonsense", forged):
+        answer = house.ask("GET", f"{W}/members", by=token)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json["code"] == "error.refused.unauthenticated"
+
+
+def test_an_agents_token_opens_no_door_here(house: House) -> None:
+    house.ok("POST", f"{W}/agents", {"name": "nightly", "owner": "admin@example.test"})
+    made = house.ok("POST", f"{W}/tokens", {"agent": "nightly"})
+    assert made["path"] == "/k/main/mcp"
+    house.refused(403, "forbidden", "GET", f"{W}/members", by=made["token"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "may"),
+    [
+        ("GET", f"{W}/members", None, {"owner", "security", "admin", "auditor"}),
+        ("POST", f"{W}/members", {"email": "x"}, {"owner", "admin"}),
+        ("POST", f"{W}/members/none/revoke", {}, {"owner", "security", "admin"}),
+        ("POST", f"{W}/guardrails", {"name": "x", "text": ""}, {"owner", "security"}),
+        ("POST", f"{W}/apply", {"text": ""}, {"owner"}),
+        ("GET", f"{W}/audit/records", None, {"owner", "security", "auditor"}),
+        ("GET", f"{W}/tokens", None, set(ROLES)),
+        ("GET", f"{W}/access/matrix", None, {"owner", "security", "admin", "auditor"}),
+        ("POST", "/workspaces", {"slug": "x", "owner": "a@b.c"}, set()),
+        ("POST", "/fsck", None, set()),
+    ],
+)
+def test_a_role_may_do_what_its_row_says(
+    house: House, method: str, path: str, body: Any, may: set[str]
+) -> None:
+    told = {role: house.ask(method, path, body, by=role).status for role in ROLES}
+    assert {role for role, status in told.items() if status != 403} == may
+
+
+def test_a_foreign_page_is_refused(house: House) -> None:
+    answer = house.ask("GET", f"{W}/members", origin="https://evil.example")
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_only_json_is_read(house: House, kind: str) -> None:
+    body = {"email": "form@example.test"}
+    answer = house.ask("POST", f"{W}/members", body, **{"content-type": kind})
+    assert answer.status == 400
+    assert "JSON" in answer.json["detail"]
+
+
+def test_the_place_of_a_fault_is_named_and_its_value_is_not(house: House) -> None:
+    body = {"email": 4711, "rôle": "x"}
+    answer = house.ask("POST", f"{W}/members", body)
+    assert answer.status == 400
+    assert "4711" not in answer.body.decode()
+    body = {"email": "a@example.test", "roll": "owner"}
+    assert "roll" in house.refused(400, "invalid", "POST", f"{W}/members", body)["detail"]
+
+
+def test_a_body_beyond_the_limit_is_refused(house: House) -> None:
+    answer = house.ask("POST", f"{W}/guardrails/check", {"text": "x" * 70_000})
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("DELETE", f"{W}/members", 405),
+        ("GET", f"{W}/members?limit=0", 400),
+        ("GET", f"{W}/members?cursor=nonsense", 400),
+        ("GET", f"{W}/members/nobody@example.test", 404),
+        ("GET", "/workspaces/elsewhere/members", 404),
+    ],
+)
+def test_what_is_not_there_is_a_problem_document(
+    house: House, method: str, path: str, status: int
+) -> None:
+    answer = house.ask(method, path)
+    assert answer.status == status
+    assert answer.json["status"] == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_another_workspace_looks_as_if_it_did_not_exist(house: House) -> None:
+    house.gate.cli("workspace", "create", "second", "--owner", "other@example.test")
+    there = house.ask("GET", "/workspaces/second/members")
+    nowhere = house.ask("GET", "/workspaces/neverwas/members")
+    assert there.status == nowhere.status == 404
+    assert there.body.replace(b"second", b"") == nowhere.body.replace(b"neverwas", b"")
+    assert [each["slug"] for each in house.ok("GET", "/workspaces")["items"]] == ["main"]
+    logs = [each["log"] for each in house.ok("GET", "/node")["logs"]]
+    main = house.ok("GET", W)["id"]
+    assert set(logs) <= {"gov", f"calls:{main}"}
+
+
+def test_lists_come_page_by_page(house: House) -> None:
+    whole = house.ok("GET", f"{W}/members")["items"]
+    seen: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        page = house.ok("GET", f"{W}/members?limit=2&cursor={cursor}")
+        assert len(page["items"]) <= 2
+        seen += page["items"]
+        cursor = page["next"]
+        if not cursor:
+            break
+    assert seen == whole
+
+
+def test_a_member_sees_and_ends_their_own_tokens_only(house: House) -> None:
+    mine = house.ok("POST", f"{W}/tokens", {"member": "member@example.test"}, by="member")
+    listed = house.ok("GET", f"{W}/tokens", by="member")["items"]
+    assert {each["principal"] for each in listed} == {"member@example.test"}
+    others = [each["id"] for each in house.ok("GET", f"{W}/tokens")["items"]]
+    foreign = next(each for each in others if each not in {row["id"] for row in listed})
+    path = f"{W}/tokens/{foreign}/revoke"
+    house.refused(403, "forbidden", "POST", path, {}, by="member")
+    body = {"member": "owner@localhost"}
+    house.refused(403, "forbidden", "POST", f"{W}/tokens", body, by="member")
+    house.ok("POST", f"{W}/tokens/{mine['id']}/revoke", {}, by="member")
+    assert house.ask("GET", f"{W}/tokens", by=mine["token"]).status == 401
+
+
+def test_a_token_stands_in_one_answer_and_nowhere_else(house: House) -> None:
+    made = house.ok("POST", f"{W}/tokens", {"member": "auditor@example.test"})
+    secret = made["token"]
+    for path in (f"{W}/tokens", f"{W}/members/auditor@example.test", "/node"):
+        body = house.ask("GET", path).body.decode()
+        assert secret not in body
+        assert "digest" not in body
+    assert secret not in house.gate.stderr
+    path = f"{W}/tokens/{made['id']}"
+    assert secret not in house.ask("GET", path).body.decode()
+
+
+def test_a_revoked_member_is_out_at_once_and_the_receipt_says_when(house: House) -> None:
+    email = "leaver@example.test"
+    house.ok("POST", f"{W}/members", {"email": email, "role": "admin"})
+    token = house.ok("POST", f"{W}/tokens", {"member": email})["token"]
+    assert house.ask("GET", f"{W}/members", by=token).status == 200
+    path = f"{W}/members/{email}/revoke"
+    gov = house.gov
+    would = house.ok("POST", f"{path}?dry_run=true", {"why": "leaver"})
+    assert [each["what"] for each in would["changes"]] == ["cred.revoked", "member.left"]
+    assert house.gov == gov
+    assert house.ask("GET", f"{W}/members", by=token).status == 200
+    receipt = house.ok("POST", path, {"why": "OPS-1"})
+    assert house.ask("GET", f"{W}/members", by=token).status == 401
+    assert receipt["completed_ms"] <= receipt["bound_ms"]
+    assert [each["how"] for each in receipt["nodes"]] == ["acknowledged"]
+    assert len(receipt["cascade"]) == 1
+    assert receipt["why"] == "OPS-1"
+
+
+def test_free_text_never_becomes_a_reason(house: House) -> None:
+    body = {"why": "Ada left us for a competitor"}
+    path = f"{W}/members/member@example.test/suspend"
+    told = house.refused(400, "invalid", "POST", path, body)
+    assert "competitor" not in told["detail"]
+
+
+def test_the_last_owner_stays(house: House) -> None:
+    house.refused(409, "conflict", "POST", f"{W}/members/owner@localhost/revoke", {})
+
+
+def test_nobody_gives_a_role_beyond_their_own(house: House) -> None:
+    body = {"email": "climber@example.test", "role": "owner"}
+    house.refused(403, "forbidden", "POST", f"{W}/members", body, by="admin")
+
+
+def test_what_a_server_is_reached_with_is_shown_without_secrets(house: House, stub: str) -> None:
+    shown = house.ok("GET", f"{W}/servers/{stub}")
+    assert shown["transport"]["env"] == {"PLAIN": "***", "REFERRED": "env:PATH"}
+    assert "canary-literal" not in house.ask("GET", f"{W}/servers").body.decode()
+
+
+def test_tools_are_seen_pinned_reviewed_and_blocked(house: House, stub: str) -> None:
+    tools = house.ok("GET", f"{W}/tools?server={stub}&limit=500")["items"]
+    assert {each["standing"] for each in tools} == {"pinned"}
+    one = tools[0]["name"]
+    base = f"{W}/servers/{stub}/tools"
+    found = house.ok("POST", f"{base}/review", {"tool": one, "read_only": True})
+    assert (found["read_only"], found["destructive"], found["reviewed"]) == (True, False, True)
+    body = {"tool": one, "read_only": True, "destructive": True}
+    house.refused(400, "invalid", "POST", f"{base}/review", body)
+    house.ok("POST", f"{base}/block", {"tool": one})
+    (only,) = house.ok("GET", f"{base}/diff")["changes"]
+    assert (only["name"], only["standing"]) == (one, "new")
+    assert only["definition"]["name"] == one
+    assert house.ok("POST", f"{base}/approve", {"tools": [one]})["approved"] == [one]
+    assert house.ok("GET", f"{base}/diff")["changes"] == []
+
+
+def test_a_grant_is_given_explained_and_taken_back(house: House, stub: str) -> None:
+    tool = house.ok("GET", f"{W}/tools?server={stub}")["items"][0]["name"]
+    question = f"{W}/access/explain?principal=me&tool={stub}/{tool}"
+    assert house.ok("GET", question, by="member")["decision"] == "deny: no_grant"
+    body = {"member": "member@example.test", "server": stub, "level": "all", "for_seconds": 3600}
+    grant = house.ok("POST", f"{W}/grants", body)
+    assert grant["expires_at"]
+    explained = house.ok("GET", question, by="member")
+    assert (explained["allowed"], explained["rule"]) == (True, grant["id"])
+    assert explained["grants"] == []
+    others = question.replace("=me", "=owner@localhost")
+    house.refused(403, "forbidden", "GET", others, by="member")
+    cells = house.ok("GET", f"{W}/access/matrix")["cells"]
+    mine = [each for each in cells if each["principal"] == "member@example.test"]
+    assert {each["rule"] for each in mine if each["tool"].startswith(stub)} == {grant["id"]}
+    house.refused(409, "conflict", "POST", f"{W}/grants", body)
+    house.ok("DELETE", f"{W}/grants/{grant['id']}")
+    assert house.ok("GET", question, by="member")["allowed"] is False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"server": "stub"},
+        {"server": "stub", "everyone": True, "member": "member@example.test"},
+        {"server": "stub", "everyone": True, "for_seconds": 1, "until": "2030-01-01T00:00:00Z"},
+        {"server": "stub", "everyone": True, "until": "soon"},
+        {"server": "stub", "everyone": True, "until": "2001-01-01T00:00:00Z"},
+        {"server": "stub", "everyone": True, "for_seconds": 0},
+        {"server": "stub", "everyone": True, "level": "root"},
+    ],
+)
+def test_a_grant_that_is_unclear_is_refused(house: House, stub: str, body: Any) -> None:
+    house.refused(400, "invalid", "POST", f"{W}/grants", body)
+
+
+def test_a_guardrail_is_checked_published_replaced_and_retired(house: House) -> None:
+    text = '@reason("Not at night.")\nforbid (principal, action, resource);'
+    fault = house.refused(400, "invalid", "POST", f"{W}/guardrails/check", {"text": "permit"})
+    assert fault["detail"]
+    house.ok("POST", f"{W}/guardrails/check", {"text": text})
+    body = {"name": "night", "text": text, "mode": "observe"}
+    first = house.ok("POST", f"{W}/guardrails", body, by="security")
+    second = house.ok("POST", f"{W}/guardrails", {**body, "text": text + "\n"}, by="security")
+    listed = house.ok("GET", f"{W}/guardrails")["items"]
+    assert [each["id"] for each in listed] == [second["id"]]
+    every = house.ok("GET", f"{W}/guardrails?retired=true")["items"]
+    assert {each["id"] for each in every} == {first["id"], second["id"]}
+    assert house.ok("POST", f"{W}/guardrails/night/retire", {})["mode"] == "retired"
+    everywhere = {**body, "everywhere": True}
+    house.refused(403, "forbidden", "POST", f"{W}/guardrails", everywhere)
+
+
+def test_a_call_is_found_shown_proved_and_its_reading_written_down(house: House, stub: str) -> None:
+    body = {"member": "auditor@example.test", "server": stub, "level": "all"}
+    house.ok("POST", f"{W}/grants", body)
+    client = house.gate.client(house.tokens["auditor"])
+    tool = next(name for name in client.tools() if name.startswith("stub__echo"))
+    start = house.ok("GET", f"{W}/audit/tail?who=false", by="auditor")["next"]
+    assert client.call(tool, {"canary": "payload-4711"}).status == 200
+    assert client.call("stub__no_such_tool").status == 400
+
+    gov = house.gov
+    followed = house.ok("GET", f"{W}/audit/tail?after={start}&who=false", by="auditor")["items"]
+    assert [each["outcome"] for each in followed] == ["ok", "denied: tool_unknown"]
+    assert {each["who"] for each in followed} == {""}
+    assert house.gov == gov
+
+    query = f"{W}/audit/records?member=auditor@example.test&server=stub&outcome=ok&since=1h"
+    (found,) = house.ok("GET", query, by="auditor")["items"]
+    assert (found["who"], found["server"]) == ("auditor@example.test", "stub")
+    assert house.gov == gov + 1
+    denied = house.ok("GET", f"{W}/audit/records?outcome=denied&limit=1")["items"]
+    assert denied[0]["outcome"] == "denied: tool_unknown"
+
+    shown = house.ask("GET", f"{W}/audit/calls/{found['call']}", by="auditor")
+    assert [each["t"] for each in shown.json["leaves"].values()] == ["call.intent", "call.outcome"]
+    assert "payload-4711" not in shown.body.decode()
+
+    house.refused(403, "forbidden", "GET", f"{W}/audit/calls/{found['call']}/proof", by="admin")
+    import msgspec
+
+    proof = house.ok("GET", f"{W}/audit/calls/{found['call']}/proof", by="auditor")
+    document = format_proof(msgspec.convert(proof, ProofDocument))
+    key = house.ok("GET", f"{W}/audit/key", by="auditor")["key"]
+    assert verify_proof(document, [key]).verdict == "VERIFIED"
+    heads = house.ok("GET", f"{W}/audit/checkpoints", by="auditor")
+    assert {each["log"].partition(":")[0] for each in heads} == {"gov", "calls"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["audit/records?since=yesterday", "audit/records?cursor=x", "audit/calls/c_x"],
+)
+def test_a_question_that_is_unclear_is_refused(house: House, stub: str, path: str) -> None:
+    house.refused(400, "invalid", "GET", f"{W}/{path}", by="auditor")
+
+
+def test_a_file_is_applied_once(house: House) -> None:
+    text = 'workspace = "main"\n[[members]]\nemail = "filed@example.test"\n'
+    would = house.ok("POST", f"{W}/apply?dry_run=true", {"text": text})
+    assert would["dry_run"] is True
+    assert would["lines"] == ["+ member filed@example.test as member"]
+    assert house.ok("POST", f"{W}/apply", {"text": text})["lines"] == would["lines"]
+    assert house.ok("POST", f"{W}/apply", {"text": text})["lines"] == []
+    broken = {"text": 'workspace = "main"\n[[member]]\n'}
+    house.refused(400, "invalid", "POST", f"{W}/apply", broken)
+
+
+def test_anybody_may_ask_whether_the_node_lives(house: House) -> None:
+    assert house.ask("GET", "/health", by="").json == {"status": "ok"}
+    assert house.ask("GET", "/ready", by="").json == {"status": "ok"}
+    document = Client(house.gate.port, "", "/api/openapi.json").send("GET", b"", {}).json
+    assert document["openapi"].startswith("3.1")
