@@ -286,6 +286,17 @@ async def test_a_change_of_tools_is_heard_and_a_lost_stream_is_opened_again(pool
     assert changed == [at.id, at.id]
 
 
+async def test_a_session_lost_while_listening_is_begun_anew(pool, upstream):
+    upstream.era = "legacy"
+    at = http(upstream.url)
+    await ready(pool, at)
+    await until(lambda: upstream.listening, "it listens")
+    upstream.session = "session-2"
+    upstream.listening[0].close()
+    await until(lambda: len(upstream.of("initialize")) == 2, "begun anew")
+    await until(lambda: upstream.listening[-1].seen.header("Mcp-Session-Id") == "session-2", "")
+
+
 async def test_a_legacy_server_without_a_stream_is_left_in_peace(pool, upstream):
     upstream.era, upstream.stream = "legacy", False
     at = http(upstream.url)

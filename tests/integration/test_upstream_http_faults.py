@@ -340,6 +340,12 @@ async def test_plain_http_needs_an_admins_word(pool, upstream):
     assert upstream.connections == 0
 
 
+async def test_plain_http_never_goes_to_a_public_address(pool):
+    with pytest.raises(UpstreamUnreachable) as refused:
+        await pool.observe(http("http://8.8.8.8/mcp", allow_private=True))
+    assert "over https" in refused.value.detail
+
+
 async def test_metadata_addresses_are_out_of_reach_even_then(pool):
     with pytest.raises(UpstreamUnreachable) as refused:
         await pool.observe(http("http://169.254.169.254/latest", allow_private=True))

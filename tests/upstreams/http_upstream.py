@@ -204,6 +204,9 @@ class HttpUpstream:
         if not self.stream:
             talk.answer("405 Method Not Allowed", b"")
             return
+        if talk.seen.header("Mcp-Session-Id") != (self.session or None):
+            talk.answer("404 Not Found", b"")
+            return
         talk.stream()
         talk.chunk(": hello\n\n")
         self.listening.append(talk)

@@ -24,6 +24,7 @@ from gatelodge.core.errors import UpstreamUnreachable
 PATH = "/usr/local/bin:/usr/bin:/bin"
 _MEND_OWN = 'Set run_as = "gateway" for this server, or install it where every uid can read it.'
 _MEND = "Correct the server's command."
+_MEND_DISK = "Make room in the directory for temporary files."
 _KILL_SECONDS = 5.0
 """How long a killed process may take to go: only one that hangs in the kernel needs it."""
 
@@ -35,13 +36,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     cwd: str
     uid: int
-    line_bytes: Callable[[], int]
-    """The longest line that may come now."""
 
 
 class Ears(Struct, frozen=True, kw_only=True):
-    """Who hears of lines, of a line that grows too long (its beginning), and of the end."""
+    """Who hears of lines, of a line that outgrows `longest` (its beginning), and of the end."""
 
+    longest: Callable[[], int]
     line: Callable[[bytes], None]
     too_long: Callable[[bytes], None]
     end: Callable[[], None]
@@ -50,8 +50,7 @@ class Ears(Struct, frozen=True, kw_only=True):
 class _Lines(asyncio.Protocol):
     """Cuts the child's output into lines; owned by its Child."""
 
-    def __init__(self, plan: Plan, ears: Ears) -> None:
-        self._plan = plan
+    def __init__(self, ears: Ears) -> None:
         self._ears = ears
         self._rest = bytearray()
         self.deaf = False
@@ -69,7 +68,7 @@ class _Lines(asyncio.Protocol):
             for line in lines:
                 if line and not self.deaf:
                     self._ears.line(line)
-        if len(self._rest) > self._plan.line_bytes() and not self.deaf:
+        if len(self._rest) > self._ears.longest() and not self.deaf:
             self.deaf = True
             beginning, self._rest = bytes(self._rest[:512]), bytearray()
             self._ears.too_long(beginning)
@@ -144,10 +143,10 @@ class Child:
         if self._input is not None and not self._input.is_closing():
             self._input.write(line + b"\n")
 
-    async def attach(self, plan: Plan, ears: Ears) -> None:
+    async def attach(self, ears: Ears) -> None:
         """Connect the pipes to the loop."""
         loop = asyncio.get_running_loop()
-        lines = self._lines = _Lines(plan, ears)
+        lines = self._lines = _Lines(ears)
         process = self._process
         self._input, _ = await loop.connect_write_pipe(asyncio.Protocol, process.stdin)
         errors = self._errors
@@ -199,14 +198,18 @@ class Child:
 
 async def start_child(plan: Plan, ears: Ears) -> Child:
     """Start a child. Raises UpstreamUnreachable with the reason and what to do about it."""
-    home = tempfile.mkdtemp(prefix="gatelodge-")
+    try:
+        home = tempfile.mkdtemp(prefix="gatelodge-")
+    except OSError as full:
+        text = f"No home directory could be made for the server: {full.strerror}."
+        raise UpstreamUnreachable(text, remedy=_MEND_DISK) from full
     try:
         child = _start(plan, home)
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
         raise
     try:
-        await child.attach(plan, ears)
+        await child.attach(ears)
     except BaseException:
         await child.stop(0.0)
         raise

@@ -99,28 +99,28 @@ def head_lines(headers: dict[str, str], resolve: Callable[[str], str]) -> bytes:
 async def connect(target: Target, protocol: Callable[[], P], tls: ssl.SSLContext | None) -> P:
     """A connection to the first judged address that takes it. Raises UpstreamUnreachable."""
     loop = asyncio.get_running_loop()
-    last = "did not take the connection in time"
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            for address in await _judged(target):
-                try:
-                    _, made = await loop.create_connection(
-                        protocol,
-                        address,
-                        target.port,
-                        ssl=tls if target.tls else None,
-                        server_hostname=target.host if target.tls else None,
-                    )
-                except ssl.SSLCertVerificationError:
-                    last = "showed a certificate that is not valid for its name"
-                except ssl.SSLError:
-                    last = "failed the TLS handshake"
-                except OSError:
-                    last = "refused the connection"
-                else:
-                    return made
-    except TimeoutError:
-        pass
+    addresses = await _judged(target)
+    last = ""
+    for address in addresses:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS / len(addresses)):
+                _, made = await loop.create_connection(
+                    protocol,
+                    address,
+                    target.port,
+                    ssl=tls if target.tls else None,
+                    server_hostname=target.host if target.tls else None,
+                )
+        except TimeoutError:
+            last = "did not take the connection in time"
+        except ssl.SSLCertVerificationError:
+            last = "showed a certificate that is not valid for its name"
+        except ssl.SSLError:
+            last = "failed the TLS handshake"
+        except OSError:
+            last = "refused the connection"
+        else:
+            return made
     raise UpstreamUnreachable(f"The server {last}.")
 
 
@@ -128,19 +128,24 @@ async def _judged(target: Target) -> list[str]:
     """The addresses of the host that may be connected to, at least one."""
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as unknown:
         raise UpstreamUnreachable("The server's name cannot be resolved.") from unknown
     refused = ""
     good: list[str] = []
     for address in dict.fromkeys(str(entry[4][0]) for entry in found):
         standing = judge(address)
-        if standing.reach == "global" or (standing.reach == "private" and target.private):
+        wanted = target.tls if standing.reach == "global" else target.private
+        if wanted and standing.reach != "never":
             good.append(address)
         else:
             refused = standing.what
-    if not good:
-        text = f"The server's address is not a public one ({refused or 'none found'})."
-        remedy = "Allow private addresses for this server, if that is meant."
-        raise UpstreamUnreachable(text, remedy=remedy)
-    return good
+    if good:
+        return good
+    if refused == "global":
+        text = "The server's address is a public one, which is only spoken to over https."
+        raise UpstreamUnreachable(text, remedy="Use https.")
+    text = f"The server's address is not a public one ({refused})."
+    remedy = "Allow private addresses for this server, if that is meant."
+    raise UpstreamUnreachable(text, remedy=remedy)

@@ -46,7 +46,9 @@ class Heads:
         """For a modern request, with the headers that repeat its body."""
         head = self._modern.get((request.method, request.name))
         if head is None:
-            lines = f"MCP-Protocol-Version: {MODERN}\r\nMcp-Method: {request.method}\r\n"
+            lines = (
+                f"MCP-Protocol-Version: {MODERN}\r\nMcp-Method: {header_value(request.method)}\r\n"
+            )
             if request.method in NAMED:
                 lines += f"Mcp-Name: {header_value(request.name)}\r\n"
             head = self._bare(b"POST", _BOTH) + lines.encode()

@@ -59,7 +59,11 @@ class Reading:
 
 
 class Listening:
-    """A long-lived stream: each message goes to `hear`; `ended` is true when it ever began."""
+    """A long-lived stream: each message goes to `hear`.
+
+    `ended` is 0 when the stream ended or broke and may be opened again, else the HTTP status (or
+    200 for a JSON-RPC error) with which the server refused to open one.
+    """
 
     endless = True
 
@@ -68,7 +72,7 @@ class Listening:
         self.limit = READING_BYTES
         self.again = False
         self.place: object | None = None
-        self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._hear = hear
 
     @property
@@ -79,7 +83,9 @@ class Listening:
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
         """The stream ended, or was refused with an answer that is none."""
         streamed = fields.get(b"content-type", b"").lower().startswith(b"text/event-stream")
-        self._end(began=status == 200 and streamed and not body)
+        passing = status >= 500 or status in (408, 429)
+        ended = status == 200 and streamed and not body
+        self._end(0 if ended or passing else status)
 
     def event(self, message: bytes, fields: Fields) -> bool:  # noqa: ARG002 - a turn's form
         """Hand on what was heard; our subscription's own response ends it."""
@@ -89,13 +95,13 @@ class Listening:
         if said.method:
             self._hear(said)
             return False
-        self._end(began=said.error is UNSET)
+        self._end(0 if said.error is UNSET else 200)
         return True
 
     def failed(self, fault: HouseError) -> None:  # noqa: ARG002 - a lost stream is opened again
         """The stream broke."""
-        self._end(began=True)
+        self._end(0)
 
-    def _end(self, *, began: bool) -> None:
+    def _end(self, status: int) -> None:
         if not self.ended.done():
-            self.ended.set_result(began)
+            self.ended.set_result(status)

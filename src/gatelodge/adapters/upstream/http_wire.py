@@ -297,16 +297,21 @@ class HttpWire:
     async def listen(self) -> None:
         """Hear of changed tools for as long as this task lives; a lost stream is opened again."""
         loop = asyncio.get_running_loop()
-        pause = LISTEN_FIRST
+        pause, opened = LISTEN_FIRST, 0
         while self._tells:
             began = loop.time()
             listening = Listening(self._listening_wire(), lambda m: self._hear(m, None))
             self._client.send(listening)
             try:
-                if not await listening.ended:
-                    return
+                refused = await listening.ended
             finally:
                 self._client.forget(listening)
+            if refused == 404 and self._session and opened:
+                fault = UpstreamUnreachable("The server lost its session.")
+                self._desk.broke(Break(fault, at_once=True))
+            if refused:
+                return
+            opened += 1
             if loop.time() - began > LISTEN_LAST:
                 pause = LISTEN_FIRST
             await asyncio.sleep(pause)

@@ -180,6 +180,11 @@ class Link:
             raise UpstreamUnreachable("The server could not be started in time.")
         raise type(fault)(fault.detail, remedy=fault.remedy, retry_after=fault.retry_after)
 
+    @property
+    def hopeful(self) -> bool:
+        """True when the server is there, or is being met right now."""
+        return self._state in ("ready", "starting") and not self.dead
+
     def stop(self) -> None:
         """Nothing more is sent, and whoever waits is told. The pool ends the owner task."""
         self._to("off")

@@ -77,11 +77,11 @@ class UpstreamPool:
     async def observe(self, server: Server) -> Observed:
         """Reach the server, starting it if it must be, and read its tools.
 
-        A server that is in the pool with this definition is asked where it is; any other is
-        reached for this one question and left again.
+        A server that is in the pool and well, with this very definition, is asked where it is; any
+        other is reached for this one question and left again.
         """
         link = self._links.get(server.id)
-        if link is not None and link.definition == _definition(server):
+        if link is not None and link.hopeful and link.definition == _definition(server):
             return await self._read(link, server)
         link, task = self._start(server)
         try:

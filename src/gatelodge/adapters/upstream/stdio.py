@@ -205,9 +205,10 @@ class StdioWire:
             env=env,
             cwd=self._transport.cwd,
             uid=self._place.uid,
-            line_bytes=self._line_bytes,
         )
-        ears = Ears(line=self._heard, too_long=self._too_long, end=self._ended)
+        ears = Ears(
+            longest=self._longest, line=self._heard, too_long=self._too_long, end=self._ended
+        )
         self._child = await start_child(plan, ears)
         if self._child.silent:
             self._ended()  # it was gone before we could listen
@@ -228,7 +229,7 @@ class StdioWire:
         finally:
             self._desk.flights.give_up(flight, "cancelled")
 
-    def _line_bytes(self) -> int:
+    def _longest(self) -> int:
         """The longest answer that somebody waits for, and room for its envelope."""
         waiting = (flight.limit for flight in self._desk.flights.open.values())
         return max(waiting, default=self._means.result_bytes) + 4096

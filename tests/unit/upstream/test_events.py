@@ -1,0 +1,49 @@
+"""Event streams read in pieces of every size."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatelodge.core.protocol.upstream_sse import EventParser
+
+STREAM = (
+    b"\xef\xbb\xbf: comment\nid: 7\nretry: 10\ndata:\n\n"
+    b'event: message\ndata: {"a":1}\n\n'
+    b"data:no space\ndata:  two spaces\n\n"
+    b"event: ping\ndata: not a message\n\n"
+    b"nonsense\n\n\n"
+    b"data: last\n\n"
+    b"data: unfinished\n"
+)
+TOLD = [b"", b'{"a":1}', b"no space\n two spaces", b"last"]
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
+@given(cuts=st.lists(st.integers(0, 200), max_size=20))
+def test_events_do_not_depend_on_how_they_arrive(ending, cuts):
+    stream = STREAM.replace(b"\n", ending)
+    parser = EventParser()
+    places = sorted({0, *(cut % len(stream) for cut in cuts), len(stream)})
+    told = []
+    for start, end in itertools.pairwise(places):
+        told += parser.feed(stream[start:end])
+    assert told == TOLD
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
+def test_events_are_told_byte_by_byte(ending):
+    parser = EventParser()
+    told = [m for byte in STREAM.replace(b"\n", ending) for m in parser.feed(bytes((byte,)))]
+    assert told == TOLD
+
+
+def test_what_is_held_is_counted_and_let_go():
+    parser = EventParser()
+    parser.feed(b"data: " + b"x" * 1000)
+    assert parser.held >= 1000
+    parser.feed(b"\ndata: y\n")
+    assert parser.held >= 1000
+    assert parser.feed(b"\n") == [b"x" * 1000 + b"\ny"]
+    assert parser.held == 0

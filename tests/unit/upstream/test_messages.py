@@ -1,0 +1,100 @@
+"""What is said to upstreams, byte for byte, and what is read from them."""
+
+import json
+
+import pytest
+from msgspec import UNSET, Raw
+
+from gatelodge.core.protocol import upstream
+from gatelodge.core.protocol.upstream import Message
+
+
+def said(number=1, method="tools/call", params=None, meta=b""):
+    return upstream.request_bytes(number, method, params or {}, meta)
+
+
+def test_a_request_keeps_its_params_as_they_are_written():
+    params = {"name": Raw(b'"a"'), "arguments": Raw(b'{ "n":1E400, "m":12345678901234567890123 }')}
+    body = said(7, params=params)
+    assert body == (
+        b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a",'
+        b'"arguments":{ "n":1E400, "m":12345678901234567890123 }}}'
+    )
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"a": Raw(b"1")}, {"a": Raw(b"1"), "_meta": Raw(b'{"x":1}')}]
+)
+def test_meta_is_ours_alone(params):
+    message = json.loads(said(params=params, meta=b'{"ours":true}'))
+    assert message["params"]["_meta"] == {"ours": True}
+    assert message["params"].get("a") == (1 if "a" in params else None)
+
+
+def test_no_meta_is_said_when_there_is_none():
+    assert json.loads(said())["params"] == {}
+
+
+def test_reserved_meta_keys_end_at_this_hop():
+    reserved = {key: Raw(b'"theirs"') for key in upstream.RESERVED}
+    meta = upstream.meta_bytes(b"{", {**reserved, "com.example/x": Raw(b"1")}, 0)
+    assert json.loads(meta) == {"com.example/x": 1}
+    assert upstream.meta_bytes(b"{", reserved, 0) == b""
+
+
+@pytest.mark.parametrize("token", [0, 42])
+@pytest.mark.parametrize("extra", [{}, {"a/b": Raw(b"[]")}])
+def test_modern_meta_holds_version_capabilities_and_our_name(token, extra):
+    opening = upstream.modern_meta("1.2", "cli/3")
+    meta = json.loads(upstream.meta_bytes(opening, extra, token))
+    assert meta.pop("io.modelcontextprotocol/protocolVersion") == "2026-07-28"
+    assert meta.pop("io.modelcontextprotocol/clientCapabilities") == {}
+    named = meta.pop("io.modelcontextprotocol/clientInfo")
+    assert named == {"name": "gatelodge", "version": "1.2 (cli/3)"}
+    assert meta == ({"a/b": []} if extra else {}) | ({"progressToken": 42} if token else {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"null", b"{", b"\xff", b'{"id":1.5}', b'{"result":"\xc3"}', b'{"a":NaN}',
+     b'{"id":1,"result":' + b"[" * 100_000 + b"]" * 100_000 + b"}"],
+)  # fmt: skip
+def test_what_is_no_message_is_none(body):
+    assert upstream.parse_message(body) is None
+
+
+def test_absent_members_are_told_from_null_ones():
+    message = upstream.parse_message(b'{"id":null,"result":null}')
+    assert message.id is None
+    assert bytes(message.result) == b"null"
+    assert message.error is UNSET
+    assert upstream.parse_message(b'{"method":"ping"}').id is UNSET
+
+
+def test_progress_is_given_back_its_callers_token():
+    params = b'{"progressToken":9,"progress":1.50,"total":1E400}'
+    assert upstream.progress_number(params) == 9
+    restored = upstream.progress_restored(params, Raw(b'"theirs"'))
+    assert b'"progressToken":"theirs"' in restored
+    assert b"1.50" in restored
+    assert b"1E400" in restored
+
+
+@pytest.mark.parametrize("params", [b"{}", b"[]", b"nonsense", b'{"progressToken":"x"}', b"null"])
+def test_progress_without_our_token_belongs_to_nobody(params):
+    assert upstream.progress_number(params) == 0
+
+
+def test_a_ping_is_answered_and_all_else_is_unknown():
+    assert json.loads(upstream.answer_bytes(Message(id="a", method="ping")))["result"] == {}
+    told = json.loads(upstream.answer_bytes(Message(id=5, method="roots/list")))
+    assert (told["id"], told["error"]["code"]) == (5, -32601)
+
+
+def test_a_page_is_read_and_anything_else_is_none():
+    page = upstream.parse_page(Raw(b'{"tools":[{"name" : "a"}],"nextCursor":""}'))
+    assert bytes(page.tools[0]) == b'{"name" : "a"}'
+    assert page.nextCursor == ""
+    assert upstream.parse_page(Raw(b'{"tools":[{}]}')).nextCursor is None
+    assert upstream.parse_page(Raw(b'{"tools":{}}')) is None
+    assert upstream.parse_page(Raw(b"[]")) is None
