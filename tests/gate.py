@@ -1,9 +1,9 @@
 """A real gate in a process of its own, driven as its users drive it: by commands and by HTTP.
 
-    gate = Gate(tmp_path)
-    with gate.running():
-        gate.cli("member", "add", "ada@example.test")
-        gate.client(token).call("stub__echo", {"x": 1})
+gate = Gate(tmp_path)
+with gate.running():
+    gate.cli("member", "add", "ada@example.test")
+    gate.client(token).call("stub__echo", {"x": 1})
 """
 
 import contextlib
@@ -140,6 +140,17 @@ class Gate:
 
     def start(self, *more: str, wait: float = WAIT) -> "Gate":
         """Start it and wait until it is ready."""
+        self.spawn(*more)
+        try:
+            self.ready = self.event("ready", wait)
+        except BaseException:
+            self.kill()
+            raise
+        self.token = self.ready.get("token") or self.token
+        return self
+
+    def spawn(self, *more: str) -> None:
+        """Start it, whatever comes of it."""
         stderr = (self.directory.parent / f"{self.directory.name}.stderr").open("ab")
         self.process = subprocess.Popen(
             self.arguments("up", "--port", "0", "--json", *more),
@@ -149,9 +160,14 @@ class Gate:
             start_new_session=True,
         )
         stderr.close()
-        self.ready = self.event("ready", wait)
-        self.token = self.ready.get("token") or self.token
-        return self
+
+    def kill(self) -> None:
+        """End it as a crash would: nothing of it runs any more, nothing was said or tidied."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(WAIT)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def event(self, name: str, wait: float = WAIT) -> dict[str, Any]:
         """The next event of that name on its standard output."""

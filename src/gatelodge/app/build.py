@@ -35,6 +35,9 @@ from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
 from gatelodge.ports.journal import Guard, Journal, Leader
 from gatelodge.ports.world import Signer
 
+LIVE_MS = 5_000
+"""A node not seen for this long is gone."""
+
 
 class Ground(Struct, frozen=True, kw_only=True):
     """What everything stands on: keys, store and logs of one data directory, open."""
@@ -61,6 +64,16 @@ class Ground(Struct, frozen=True, kw_only=True):
     sequencer: Sequencer
     owner_token: str
     """The owner's token when this was the first start, else empty."""
+
+    async def others(self) -> frozenset[str]:
+        """Nodes beside this one that may be running. Raises StoreDown.
+
+        On SQLite there is none: this process holds the directory, so who was seen a moment ago is
+        dead, and what they left open is closed now.
+        """
+        if not self.settings.store.url:
+            return frozenset()
+        return frozenset(each.node for each in await self.nodes.live(LIVE_MS))
 
     async def close(self) -> None:
         """Make everything durable and let go, in the reverse order of the opening."""
@@ -150,7 +163,7 @@ async def _journal(
     ledger, keys, node = of
     if settings.store.url:
         url = secrets.resolve(settings.store.url)
-        return PostgresJournal(url, node), PostgresLeader(url)
+        return await PostgresJournal.open(url, node), PostgresLeader(url)
     used = await ledger.journal_end()
     place, size = directory / "journal", settings.audit.segment_bytes
     return await FileJournal.open(place, keys.journal, used, segment_bytes=size), OnlyNode()

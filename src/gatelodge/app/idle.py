@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from gatelodge.app.build import lay
 from gatelodge.app.hand_over import AsgiApp
-from gatelodge.app.node import LIVE_MS, wire
+from gatelodge.app.node import wire
 from gatelodge.config.schema import Settings
 from gatelodge.web.api.app import admin_app
 
@@ -17,8 +17,7 @@ async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
     ground = await lay(settings)
     rooms = wire(ground)
     try:
-        live = await ground.nodes.live(LIVE_MS)
-        await ground.sequencer.recover(frozenset(node.node for node in live))
+        await ground.sequencer.recover(await ground.others())
         await rooms.follower.start()
         following = asyncio.get_running_loop().create_task(rooms.follower.run())
         try:

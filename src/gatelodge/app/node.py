@@ -27,9 +27,6 @@ from gatelodge.web.endpoint.endpoint import Endpoint
 from gatelodge.web.endpoint.gate import Gate
 from gatelodge.web.endpoint.origins import origins
 
-LIVE_MS = 5_000
-"""A node not seen for this long is gone."""
-
 
 class Rooms(Struct, frozen=True, kw_only=True):
     """What a node is made of, wired; nothing is running yet."""
@@ -150,8 +147,7 @@ class Node:
     async def start(self) -> str:
         """Recover, load, listen; returns the address. Raises LogForked, StoreDown, Conflict."""
         rooms = self._rooms
-        live = await rooms.ground.nodes.live(LIVE_MS)
-        await rooms.ground.sequencer.recover(frozenset(node.node for node in live))
+        await rooms.ground.sequencer.recover(await rooms.ground.others())
         rooms.follower.on_view(rooms.streams.on_view)
         rooms.follower.on_view(self._reconcile)
         await rooms.follower.start()
