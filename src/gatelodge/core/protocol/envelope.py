@@ -106,7 +106,8 @@ def repeats_a_key(raw: bytes, members: Members) -> bool:
         outermost[0] = pairs
 
     try:
-        json.loads(raw, object_pairs_hook=keep)
+        # Numbers are not looked at: one may be longer than Python is willing to convert.
+        json.loads(raw, object_pairs_hook=keep, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return True
     return len(outermost[0]) != len(members)

@@ -74,8 +74,8 @@ class InFlight:
             del counter[running.principal]
         if not group:
             del self._by_principal[running.principal]
-        if running.request is not None:
-            self._requests.pop(running.request, None)
+        if running.request is not None and self._requests.get(running.request) is running:
+            del self._requests[running.request]
 
     def of_request(self, nonce: bytes, raw_id: bytes) -> Running | None:
         """The call that a legacy session made under this request id."""

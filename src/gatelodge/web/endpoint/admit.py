@@ -15,7 +15,7 @@ from gatelodge.core.protocol.envelope import (
 from gatelodge.core.protocol.era import check_modern, client_era, client_info, client_text
 from gatelodge.core.protocol.session import CONTEXT, Session, read_session
 from gatelodge.core.protocol.version import MODERN
-from gatelodge.core.records.origin import calls_log
+from gatelodge.core.records.origin import DOOR, calls_log
 from gatelodge.core.view_entry import CredentialEntry
 from gatelodge.flows.audit.recorder import Caller
 from gatelodge.flows.identity.authenticate import authenticate
@@ -57,10 +57,14 @@ def let_in(gate: Gate, visit: Visit) -> None:
     is let in as that one was, as long as the lease and the credential last.
     """
     memo = visit.connection.memo
-    if isinstance(memo, Admitted) and memo.fits(visit.request, gate.follower.view):
-        if gate.follower.fresh() and memo.credential.expires_at > gate.clock.now():
-            memo.lend(visit)
-            return
+    if (
+        isinstance(memo, Admitted)
+        and memo.fits(visit.request, gate.follower.view)
+        and gate.follower.fresh()
+        and memo.credential.expires_at > gate.clock.now()
+    ):
+        memo.lend(visit)
+        return
     _let_in(gate, visit)
     visit.connection.memo = Admitted(visit)
 
@@ -78,6 +82,8 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     if request.repeated:
         name = request.repeated.decode("latin-1")
         raise turn_away(400, f"header {name} stands twice", "duplicate_header", HEADER_MISMATCH)
+    if b"host" not in request.headers:
+        raise turn_away(400, "Host is missing", "malformed_http")
     if not gate.origins.host_allowed(request.headers.get(b"host")):
         raise turn_away(403, "this Host is not served here", "origin_not_allowed")
     if not gate.origins.origin_allowed(request.headers.get(b"origin")):
@@ -93,6 +99,13 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     visit.credential = credential
     visit.who = view.principals[credential.principal]
     visit.caller = caller_of(visit, "")
+
+
+def log_of(gate: Gate, target: bytes) -> str:
+    """The log of the workspace that a request's target names, or the door's."""
+    route = route_of(target)
+    workspace = None if route is None else gate.follower.view.workspaces.get(route.workspace)
+    return DOOR if workspace is None else calls_log(workspace.id)
 
 
 def caller_of(visit: Visit, client: str) -> Caller:
@@ -143,6 +156,7 @@ def read_body(gate: Gate, visit: Visit) -> Message | Response:
             visit.session = session_of(gate, visit)
             return message
         visit.message = message
+        visit.raw_id = message.id or b"null"
         visit.method = message.method if message.method in _KNOWN_METHODS else "unknown"
         visit.era = client_era(version, message)
         if visit.era == "modern":
@@ -156,7 +170,9 @@ def read_body(gate: Gate, visit: Visit) -> Message | Response:
         _name_caller(visit, visit.session.client.encode(), visit.session.client)
         return message
     raw = client_info(message)
-    if raw is not None:
+    if raw is None:
+        _name_caller(visit, b"", "")
+    else:
         _name_caller(visit, bytes(raw), None)
     return message
 

@@ -8,18 +8,14 @@ listen. Event streams are private to their request and never buffered by proxies
 from http import HTTPStatus
 
 from gatelodge.core.protocol.envelope import notification_body
-from gatelodge.web.endpoint.http1 import HttpConnection
+from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest
 
 _PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
 _STREAM = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n"
-    b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
+    b"x-accel-buffering: no\r\n"
 )
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def event(message: bytes) -> bytes:
@@ -33,10 +29,21 @@ def event(message: bytes) -> bytes:
 class Answer:
     """The answer to one request; written once, from the event loop."""
 
-    __slots__ = ("_connection", "_extra", "bytes_out", "ended", "may_stream", "streaming")
+    __slots__ = (
+        "_bodiless",
+        "_chunks",
+        "_connection",
+        "_extra",
+        "bytes_out",
+        "ended",
+        "may_stream",
+        "streaming",
+    )
 
-    def __init__(self, connection: HttpConnection) -> None:
+    def __init__(self, connection: HttpConnection, request: HttpRequest) -> None:
         self._connection = connection
+        self._chunks = request.chunks
+        self._bodiless = request.method == b"HEAD"
         self._extra = b""
         self.may_stream = False
         """The client said that it takes an event stream."""
@@ -56,18 +63,22 @@ class Answer:
     def say(self, message: bytes) -> None:
         """Send a JSON-RPC message as an event."""
         self.open_stream()
-        self._connection.write(_chunk(event(message)))
+        self._connection.write(self._chunk(event(message)))
 
     def open_stream(self) -> None:
         """Begin the event stream when it has not begun."""
         if not self.streaming:
             self.streaming = True
+            if self._chunks:
+                self._extra += b"transfer-encoding: chunked\r\n"
+            else:
+                self._connection.close_after()
             self._connection.write(_STREAM + self._closing() + self._extra + b"\r\n")
 
     def breathe(self) -> None:
         """Keep an idle stream open through proxies: a comment line."""
         if self.streaming and not self.ended:
-            self._connection.write(_chunk(b": \n\n"))
+            self._connection.write(self._chunk(b": \n\n"))
 
     def end(self, status: int, body: bytes) -> None:
         """Send the final message: the body, or the last event of a stream."""
@@ -76,12 +87,17 @@ class Answer:
         self.ended = True
         self.bytes_out = len(body)
         if self.streaming:
-            last = _chunk(event(body)) if body else b""
-            self._connection.write(last + b"0\r\n\r\n")
+            last = self._chunk(event(body)) if body else b""
+            self._connection.write(last + b"0\r\n\r\n" if self._chunks else last)
+        elif self._bodiless:
+            self._connection.write(self._head(status, len(body)))
         elif status == 200 and not self._extra and not self._connection.closing:
             self._connection.write(_OK_JSON + b"%d\r\n\r\n%b" % (len(body), body))
         else:
             self._connection.write(self._head(status, len(body)) + body)
+
+    def _chunk(self, part: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(part), part) if self._chunks else part
 
     def _head(self, status: int, size: int) -> bytes:
         kind = b"content-type: application/json\r\n" if size else b""

@@ -23,11 +23,23 @@ from gatelodge.flows.gateway.answers import (
     RpcFailed,
 )
 from gatelodge.flows.gateway.call import CallRequest, Cut
+from gatelodge.flows.gateway.inflight import CutReason
 from gatelodge.web.endpoint.gate import Gate, answer_here
 from gatelodge.web.endpoint.visit import Visit
 
 ACCESS_ENDED = 4010
 """Our own JSON-RPC code (outside the reserved range): access ended while the call ran."""
+CALL_ENDED = 4011
+"""The call was ended by its client, or by the gate's stop."""
+
+_WHY_CUT: dict[CutReason, tuple[int, str]] = {
+    "revoked": (ACCESS_ENDED, "your access ended while the call ran"),
+    "server_disabled": (ACCESS_ENDED, "the server was disabled while the call ran"),
+    "stale": (ACCESS_ENDED, "your access could not be confirmed while the call ran"),
+    "client_gone": (CALL_ENDED, "the connection was closed while the call ran"),
+    "cancelled": (CALL_ENDED, "the call was cancelled"),
+    "shutdown": (CALL_ENDED, "the gate stopped while the call ran"),
+}
 
 
 async def call_tool(gate: Gate, visit: Visit) -> None:
@@ -42,6 +54,8 @@ async def call_tool(gate: Gate, visit: Visit) -> None:
     if visit.era == "modern":
         # Closing the connection is how a modern client cancels; for a legacy one it is not.
         visit.connection.on_gone = lambda: cut("client_gone")
+        if visit.connection.gone:
+            cut("client_gone")
     answer = await gate.calls.call(_request(visit, name), lambda: gate.follower.view, cut)
     status, body = render(gate, visit, name, answer)
     visit.answer.end(status, body)
@@ -100,8 +114,8 @@ def render(gate: Gate, visit: Visit, name: str, answer: CallAnswer) -> tuple[int
         case Failed():
             return _failed(visit, answer.error, answer.call)
         case _:
-            text = "your access ended while the call ran; it may have had an effect"
-            return 200, error_body(raw_id, ACCESS_ENDED, text)
+            code, text = _WHY_CUT[answer.reason]
+            return 200, error_body(raw_id, code, f"{text}; it may have had an effect")
 
 
 def _denied(visit: Visit, deny: Deny, call: str) -> bytes:

@@ -17,18 +17,27 @@ from gatelodge.core.protocol.envelope import (
     Response,
     error_body,
 )
-from gatelodge.core.records.origin import DOOR
+from gatelodge.core.protocol.version import LEGACY
+from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.flows.audit.recorder import Refusal
-from gatelodge.web.endpoint.admit import let_in, read_body, session_of
+from gatelodge.web.endpoint.admit import let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
-from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest
+from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest, Unreadable
 from gatelodge.web.endpoint.listen import legacy_stream
 from gatelodge.web.endpoint.methods import LEGACY_METHODS, MODERN_METHODS, unknown
 from gatelodge.web.endpoint.visit import Visit
 
 log = logging.getLogger(__name__)
 
-_STATUS = {"malformed_http": 400, "too_large": 413}
+_UNREADABLE: dict[Unreadable, tuple[int, str, RefusedReason]] = {
+    "malformed": (400, "the request is malformed", "malformed_http"),
+    "head": (431, "the head is too large", "too_large"),
+    "body": (413, "the body is too large", "too_large"),
+    "version": (505, "speak HTTP/1.1", "malformed_http"),
+}
+"""What is answered and recorded of a request that cannot be read (RFC 9110, RFC 6585)."""
+
+_ALLOWED = b"allow: POST, GET, DELETE"
 
 
 class Endpoint:
@@ -43,17 +52,18 @@ class Endpoint:
         """Begin to answer a request."""
         self._tasks.add(self._loop.create_task(self._serve(connection, request)))
 
-    def turn_away(self, connection: HttpConnection, reason: str, size: int) -> None:
+    def turn_away(
+        self, connection: HttpConnection, request: HttpRequest, fault: Unreadable
+    ) -> None:
         """Answer what could not be read as a request, and close."""
-        request = HttpRequest()
-        request.body = b"\0" * min(size, 1)
-        fault = Fault(_STATUS[reason], INVALID_REQUEST, reason.replace("_", " "), reason)  # type: ignore[arg-type]
-        self._tasks.add(self._loop.create_task(self._refuse(connection, request, fault)))
+        http, text, reason = _UNREADABLE[fault]
+        told = Fault(http, INVALID_REQUEST, text, reason)
+        self._tasks.add(self._loop.create_task(self._refuse(connection, request, told)))
 
-    def gone(self, _connection: HttpConnection) -> None:
-        """Record a request that its client broke off before it was complete."""
-        refusal = Refusal(reason="client_gone", http=0, bytes_in=0)
-        self._gate.recorder.refused(DOOR, None, refusal, None)
+    def gone(self, request: HttpRequest) -> None:
+        """Record a request that its client left before it was looked at."""
+        refusal = Refusal(reason="client_gone", http=0, bytes_in=request.size)
+        self._gate.recorder.refused(log_of(self._gate, request.target), None, refusal, None)
 
     async def drain(self, seconds: float) -> None:
         """Wait for running answers, at most that long."""
@@ -80,6 +90,7 @@ class Endpoint:
 
     async def _refuse(self, connection: HttpConnection, request: HttpRequest, fault: Fault) -> None:
         visit = Visit(connection, request, self._gate.clock.boottime())
+        visit.log = log_of(self._gate, request.target)
         try:
             await refuse_here(self._gate, visit, fault)
         except HouseError:
@@ -98,12 +109,18 @@ class Endpoint:
         try:
             await refuse_here(self._gate, visit, away.fault)
         except Unavailable as down:
-            visit.answer.end(503, error_body(b"null", UNAVAILABLE, down.detail))
+            visit.answer.end(503, error_body(visit.raw_id, UNAVAILABLE, down.detail))
 
     async def _dispatch(self, visit: Visit) -> None:
+        version = visit.request.headers.get(b"mcp-protocol-version", b"").decode("latin-1")
         match visit.request.method:
             case b"POST":
                 await self._post(visit)
+            case b"GET" | b"DELETE" if version and version not in LEGACY:
+                # The modern era has neither (MCP 2026-07-28 basic/transports/streamable-http).
+                raise turn_away(
+                    405, "use POST", "method_not_allowed", INVALID_REQUEST, b"allow: POST"
+                )
             case b"GET":
                 visit.session = session_of(self._gate, visit)
                 visit.proto = visit.session.version
@@ -115,7 +132,7 @@ class Endpoint:
                 self._gate.ended.end(nonce, ends_at, self._gate.clock.now())
                 await answer_here(self._gate, visit, b"")
             case _:
-                raise turn_away(405, "use POST", "method_not_allowed")
+                raise turn_away(405, "use POST", "method_not_allowed", INVALID_REQUEST, _ALLOWED)
 
     async def _post(self, visit: Visit) -> None:
         message = read_body(self._gate, visit)
@@ -144,7 +161,7 @@ class Endpoint:
         refusal = Refusal(reason="unavailable", http=503, bytes_in=visit.bytes_in)
         self._gate.recorder.refused(visit.log, None, refusal, None)
         visit.answer.header(b"retry-after: 1")
-        visit.answer.end(503, error_body(b"null", UNAVAILABLE, down.detail))
+        visit.answer.end(503, error_body(visit.raw_id, UNAVAILABLE, down.detail))
 
     def _incident(self, visit: Visit, error: Exception) -> None:
         incident = self._gate.ids.new("inc")
@@ -152,4 +169,4 @@ class Endpoint:
         refusal = Refusal(reason="internal", http=500, bytes_in=visit.bytes_in)
         self._gate.recorder.refused(visit.log, None, refusal, None)
         text = f"internal error, incident {incident}"
-        visit.answer.end(500, error_body(b"null", INTERNAL_ERROR, text))
+        visit.answer.end(500, error_body(visit.raw_id, INTERNAL_ERROR, text))

@@ -107,4 +107,5 @@ async def refuse_here(gate: Gate, visit: Visit, fault: Fault) -> None:
     )
     if written is not None:
         await written
-    visit.answer.end(fault.http, error_body(fault.id, fault.code, fault.message, fault.data))
+    raw_id = visit.raw_id if fault.id == b"null" else fault.id
+    visit.answer.end(fault.http, error_body(raw_id, fault.code, fault.message, fault.data))

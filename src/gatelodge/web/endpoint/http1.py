@@ -1,58 +1,24 @@
 """HTTP/1.1 for the MCP endpoint: one small asyncio protocol over llhttp.
 
 Requests for the endpoint (`/k/...`) are read whole, within limits, and answered one at a time per
-connection. A connection whose first request is for anything else is handed to the ordinary web
-application with every byte that was read. Field names that decide something must stand once
-(request smuggling). Source: RFC 9112; decision 0002.
+connection. A connection whose next request is for anything else is handed to the ordinary web
+application with every byte that was read. Source: RFC 9112; decision 0002.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Protocol, cast
 
-import httptools
-from msgspec import Struct
+from gatelodge.web.endpoint.reader import HttpLimits, HttpRequest, Reader, Unreadable
 
-SINGLE = frozenset(
-    (
-        b"authorization",
-        b"host",
-        b"origin",
-        b"content-type",
-        b"content-length",
-        b"accept",
-        b"mcp-protocol-version",
-        b"mcp-method",
-        b"mcp-name",
-        b"mcp-session-id",
-        b"last-event-id",
-    )
-)
-"""Field names that may stand only once in a request (besides every `mcp-param-*`)."""
+__all__ = ["HttpConnection", "HttpLimits", "HttpRequest", "Serving", "Unreadable"]
 
 _OURS = b"/k/"
 _PEEK = 16
-
-
-class HttpLimits(Struct, frozen=True):
-    """Sizes in bytes, times in seconds."""
-
-    header_bytes: int
-    body_bytes: int
-    keepalive: float
-
-
-class HttpRequest:
-    """One request, read whole. Header names are lower case; a repeated single one is named."""
-
-    __slots__ = ("body", "headers", "method", "repeated", "target")
-
-    def __init__(self) -> None:
-        self.method = b""
-        self.target = b""
-        self.headers: dict[bytes, bytes] = {}
-        self.repeated = b""
-        self.body = b""
+_QUEUED = 8
+LINGER_SECONDS = 2.0
+"""How long a connection goes on reading, and dropping, what follows a refusal: closing at once
+would reset it, and the client might never see the answer (RFC 9112 clause 9.6)."""
 
 
 class Serving(Protocol):
@@ -62,12 +28,14 @@ class Serving(Protocol):
         """Begin to answer a request."""
         ...
 
-    def turn_away(self, connection: "HttpConnection", reason: str, size: int) -> None:
-        """Answer a request that could not be read: malformed_http or too_large, ending it."""
+    def turn_away(
+        self, connection: "HttpConnection", request: HttpRequest, fault: Unreadable
+    ) -> None:
+        """Answer a request that could not be read, ending the connection."""
         ...
 
-    def gone(self, _connection: "HttpConnection") -> None:
-        """The client closed the connection."""
+    def gone(self, request: HttpRequest) -> None:
+        """The client left this request, whole or in part, before it was looked at."""
         ...
 
 
@@ -75,22 +43,15 @@ class HttpConnection(asyncio.Protocol):
     """One client connection. Owned by the event loop; nothing else touches it."""
 
     __slots__ = (
-        "_body",
-        "_busy",
+        "_answering",
         "_closing",
-        "_fields",
-        "_first",
         "_hand_over",
-        "_head_size",
-        "_headed",
         "_limits",
-        "_parser",
+        "_peeked",
         "_queue",
-        "_reading",
-        "_refusal",
-        "_refused",
-        "_request",
+        "_reader",
         "_serving",
+        "_told",
         "_transport",
         "idle_since",
         "memo",
@@ -110,20 +71,13 @@ class HttpConnection(asyncio.Protocol):
         self._limits = limits
         self.open_connections = connections
         self._hand_over = hand_over
-        self._parser = httptools.HttpRequestParser(self)
+        self._reader = Reader(limits)
         self._transport: asyncio.Transport | None = None
-        self._first: bytes | None = b""
-        self._reading = False
-        self._busy = False
+        self._peeked = b""
+        self._answering = False
         self._closing = False
-        self._refused = False
-        self._refusal: tuple[str, int] | None = None
-        self._head_size = 0
-        self._headed = False
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._body: list[bytes] = []
+        self._told = False
         self._queue: list[HttpRequest] = []
-        self._request = HttpRequest()
         self.on_gone: Callable[[], None] | None = None
         """Set while a request is being answered: called when the client closes."""
         self.memo: object = None
@@ -140,15 +94,16 @@ class HttpConnection(asyncio.Protocol):
         self.open_connections.add(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """Tell whoever is answering that nobody listens any more."""
+        """Tell whoever is answering, and whoever counts, that nobody listens any more."""
         self.open_connections.discard(self)
         self._transport = None
         self._closing = True
         if self.on_gone is not None:
             gone, self.on_gone = self.on_gone, None
             gone()
-        elif self._reading:
-            self._serving.gone(self)
+        self._leave_queue()
+        if self._reader.partial:
+            self._serving.gone(self._reader.request)
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -159,99 +114,35 @@ class HttpConnection(asyncio.Protocol):
         self.writable = True
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, or hand the connection over when its first request is not ours."""
-        if self._first is not None:
-            data = self._first + data
-            target = data.find(b" ") + 1
-            if not target or len(data) < target + len(_OURS):
-                if len(data) <= _PEEK:
-                    self._first = data
-                    return
-            elif data[target : target + len(_OURS)] != _OURS and self._looks_like_http(data):
+        """Read requests, or hand the connection over when its next one is not ours."""
+        reader = self._reader
+        if not self._answering and not reader.partial:
+            data = self._peeked + data
+            elsewhere = self._is_elsewhere(data)
+            if elsewhere is None:
+                self._peeked = data
+                return
+            self._peeked = b""
+            if elsewhere and not self._closing:
                 self._leave(data)
                 return
-            self._first = None
-        if self._refused:
-            return
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._turn_away("malformed_http")
-            return
-        if self._reading and not self._headed:
-            self._head_size += len(data)
-            if self._head_size > self._limits.header_bytes:
-                self._turn_away("too_large")
+        for request in reader.feed(data):
+            if self._answering:
+                self._queue.append(request)
+            else:
+                self._begin(request)
+        if self._answering:
+            if len(self._queue) > _QUEUED and self._transport is not None:
+                self._transport.pause_reading()
+        elif reader.fault is not None:
+            self._tell()
+        elif reader.asks:
+            reader.asks = False
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def eof_received(self) -> bool:
         """A half-closed connection is closed; a stream to nobody helps nobody."""
         return False
-
-    # httptools callbacks
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        self._request = HttpRequest()
-        self._head_size = 0
-        self._headed = False
-        self._fields = []
-        self._body = []
-        self._reading = True
-
-    def on_url(self, url: bytes) -> None:
-        """Collect the target."""
-        self._request.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a field."""
-        self._fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Sort the head; refuse early what is too large, let a client that asks first go on."""
-        request = self._request
-        request.method = self._parser.get_method()
-        self._headed = True
-        headers = request.headers
-        size = len(request.target)
-        for given, value in self._fields:
-            name = given.lower()
-            size += len(name) + len(value) + 4
-            if name in headers and (name in SINGLE or name.startswith(b"mcp-")):
-                request.repeated = name
-            headers[name] = value
-        if size > self._limits.header_bytes:
-            self._turn_away("too_large")
-            return
-        length = request.headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._limits.body_bytes:
-            self._turn_away("too_large")
-        elif b"expect" in request.headers and self._transport is not None and not self._refused:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body: bytes) -> None:
-        """Collect the body within its limit."""
-        if self._refused:
-            return
-        self._body.append(body)
-        if len(self._body) > 1 and sum(map(len, self._body)) > self._limits.body_bytes:
-            self._turn_away("too_large")
-
-    def on_message_complete(self) -> None:
-        """Pass a whole request on, or queue it behind the one that is being answered."""
-        self._reading = False
-        if self._refused:
-            return
-        request = self._request
-        body = self._body
-        request.body = body[0] if len(body) == 1 else b"".join(body)
-        if self._busy:
-            self._queue.append(request)
-            if self._transport is not None and len(self._queue) > 8:
-                self._transport.pause_reading()
-            return
-        self._busy = True
-        self._closing = self._closing or not self._parser.should_keep_alive()
-        self._serving.receive(self, request)
 
     # answering
 
@@ -273,19 +164,17 @@ class HttpConnection(asyncio.Protocol):
     def finish(self) -> None:
         """The present answer is complete; begin the next request, or close."""
         self.on_gone = None
-        self._busy = False
+        self._answering = False
         if self._transport is None:
             return
         self.idle_since = asyncio.get_running_loop().time()
-        if self._queue:
-            self._busy = True
-            request = self._queue.pop(0)
+        if self._closing:
+            self._end()
+        elif self._queue:
             self._transport.resume_reading()
-            self._serving.receive(self, request)
-        elif self._refusal is not None:
+            self._begin(self._queue.pop(0))
+        elif self._reader.fault is not None:
             self._tell()
-        elif self._closing:
-            self._transport.close()
 
     def close_after(self) -> None:
         """Close once the present answer is complete."""
@@ -303,19 +192,23 @@ class HttpConnection(asyncio.Protocol):
 
     def idle(self, now: float) -> bool:
         """Say whether nothing happened for longer than an idle connection may be kept."""
-        return not self._busy and now - self.idle_since > self._limits.keepalive
+        return not self._answering and now - self.idle_since > self._limits.keepalive
 
     def shut(self) -> None:
         """Close now when nothing is being answered, else after the answer."""
         self._closing = True
-        if not self._busy and self._transport is not None:
+        if not self._answering and self._transport is not None:
             self._transport.close()
 
     # inside
 
     @staticmethod
-    def _looks_like_http(data: bytes) -> bool:
-        return data[: data.find(b" ")].isalpha()
+    def _is_elsewhere(data: bytes) -> bool | None:
+        """Say whether a request that begins so is not for the endpoint; None = not to be told."""
+        target = data.find(b" ") + 1
+        if not target or len(data) < target + len(_OURS):
+            return None if len(data) <= _PEEK else False
+        return data[target : target + len(_OURS)] != _OURS and data[: target - 1].isalpha()
 
     def _leave(self, data: bytes) -> None:
         transport = self._transport
@@ -324,19 +217,34 @@ class HttpConnection(asyncio.Protocol):
         self._transport = None
         self._hand_over(transport, data)
 
-    def _turn_away(self, reason: str) -> None:
-        if self._refused:
-            return
-        self._refused = True
-        self._reading = False
-        self._closing = True
-        self._refusal = (reason, self._head_size + sum(map(len, self._body)))
-        if not self._busy:
-            self._tell()
+    def _begin(self, request: HttpRequest) -> None:
+        self._answering = True
+        self._closing = self._closing or request.last
+        self._serving.receive(self, request)
 
     def _tell(self) -> None:
-        """Have the refusal answered and recorded, once."""
-        assert self._refusal is not None
-        (reason, size), self._refusal = self._refusal, None
-        self._busy = True
-        self._serving.turn_away(self, reason, size)
+        """Have what could not be read answered and recorded, once."""
+        fault = self._reader.fault
+        if self._told or fault is None:
+            return
+        self._told = self._answering = self._closing = True
+        self._serving.turn_away(self, self._reader.request, fault)
+
+    def _leave_queue(self) -> None:
+        """Count what will not be looked at any more."""
+        left, self._queue = self._queue, []
+        for request in left:
+            self._serving.gone(request)
+        self._tell()
+
+    def _end(self) -> None:
+        """Close; what came after the last answer was never looked at (RFC 9112 clause 9.6)."""
+        transport, self._transport = self._transport, None
+        assert transport is not None
+        told = self._told
+        self._leave_queue()
+        if told:
+            transport.write_eof()
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.close)
+        else:
+            transport.close()

@@ -94,6 +94,8 @@ async def _serve(
     record = gate.recorder.stream_opened(visit.log, visit.caller, seen, written)
     gate.inflight.add(running)
     visit.connection.on_gone = lambda: open_.end("client_gone")
+    if visit.connection.gone:
+        open_.end("client_gone")
     reason = "internal"
     try:
         if written is not None:
@@ -112,7 +114,8 @@ async def _serve(
         ended = (elapsed_ms(gate, visit), reason)
         gate.recorder.stream_closed(visit.log, record, ended, None)
         visit.connection.close_after()
-        visit.answer.end(200, farewell)
+        if visit.answer.streaming:
+            visit.answer.end(200, farewell)
 
 
 async def _until_ended(visit: Visit, ended: "asyncio.Future[str]") -> str:

@@ -82,6 +82,7 @@ class Visit:
         "message",
         "method",
         "proto",
+        "raw_id",
         "request",
         "route",
         "session",
@@ -94,7 +95,7 @@ class Visit:
     def __init__(self, connection: HttpConnection, request: HttpRequest, started: float) -> None:
         self.connection = connection
         self.request = request
-        self.answer = Answer(connection)
+        self.answer = Answer(connection, request)
         self.started = started
         self.log = DOOR
         self.era: Era = "legacy"
@@ -107,6 +108,7 @@ class Visit:
         self.caller: Caller | None = None
         self.message: Message
         self.method = ""
+        self.raw_id = b"null"
         self.session: Session | None = None
 
     @property
@@ -118,4 +120,4 @@ class Visit:
     @property
     def bytes_in(self) -> int:
         """Size of the request's body."""
-        return len(self.request.body)
+        return self.request.size

@@ -1,0 +1,234 @@
+"""Reads HTTP/1.1 requests off a connection's bytes, within limits; knows no socket.
+
+llhttp does the parsing and refuses what two readers could understand differently (two lengths,
+a length beside a chunked body, folded or bare-LF lines). What is refused here besides: sizes, and
+field names that decide something and stand twice. Source: RFC 9112; decision 0002.
+"""
+
+from typing import Literal
+
+import httptools
+from msgspec import Struct
+
+SINGLE = frozenset(
+    (
+        b"authorization",
+        b"host",
+        b"origin",
+        b"content-type",
+        b"content-length",
+        b"accept",
+        b"mcp-protocol-version",
+        b"mcp-method",
+        b"mcp-name",
+        b"mcp-session-id",
+        b"last-event-id",
+    )
+)
+"""Field names that may stand only once in a request (besides every `mcp-param-*`)."""
+
+Unreadable = Literal["malformed", "head", "body", "version"]
+"""Why the rest of a connection cannot be read: no HTTP, head or body too large, not HTTP/1."""
+
+_FRAMING = (b"content-length", b"transfer-encoding")
+_VERSIONS = frozenset(("1.1", "1.0"))
+
+
+class HttpLimits(Struct, frozen=True):
+    """Sizes in bytes, times in seconds."""
+
+    header_bytes: int
+    body_bytes: int
+    keepalive: float
+
+
+class HttpRequest:
+    """One request. Header names are lower case; a repeated single one is named.
+
+    `size` is what was read of the body, also where the body itself was not kept. `last` = the
+    connection ends with it, `chunks` = its answer may be sent in chunks (not to HTTP/1.0).
+    """
+
+    __slots__ = ("body", "chunks", "headers", "last", "method", "repeated", "size", "target")
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.repeated = b""
+        self.body = b""
+        self.size = 0
+        self.last = False
+        self.chunks = True
+
+
+class Reader:
+    """The requests of one connection; `feed` returns those that are complete.
+
+    `request` is the one that is being read while `partial`. After `fault` is set, or `ended`,
+    nothing more is read.
+    """
+
+    __slots__ = (
+        "_done",
+        "_fields",
+        "_first",
+        "_headed",
+        "_heard",
+        "_limits",
+        "_more",
+        "_parser",
+        "_silent",
+        "_skips_head",
+        "_upgrade",
+        "asks",
+        "ended",
+        "fault",
+        "partial",
+        "request",
+    )
+
+    def __init__(self, limits: HttpLimits) -> None:
+        self._limits = limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._done: list[HttpRequest] = []
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._first = b""
+        self._more = bytearray()
+        self._headed = False
+        self._heard = False
+        self._silent = 0
+        self._skips_head = False
+        self._upgrade = False
+        self.request = HttpRequest()
+        self.partial = False
+        self.asks = False
+        """The client waits for `100 Continue` before it sends the body."""
+        self.fault: Unreadable | None = None
+        self.ended = False
+
+    def feed(self, data: bytes) -> list[HttpRequest]:
+        """Read these bytes."""
+        if self.ended or self.fault is not None:
+            return []
+        self._done = []
+        self._heard = False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offered:
+            self._ignore_upgrade(data[offered.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse("malformed")
+        if self.partial and not self._heard:
+            # The parser gathers an endless field without a word; so does a stranger's patience.
+            self._silent += len(data)
+            if self._silent > self._limits.header_bytes:
+                self._refuse("malformed" if self._headed else "head")
+        return self._done
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1 where another protocol was offered (RFC 9110 clause 7.8).
+
+        The parser takes what follows the head for the other protocol, so a new one reads the body
+        after a head that holds nothing but how the body is framed. It is the last request here.
+        """
+        self.request.last = True
+        if not self._upgrade:
+            self.ended = True
+            return
+        fields = [(k, v) for k, v in self.request.headers.items() if k in _FRAMING]
+        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+        self._upgrade, self._skips_head = False, True
+        self._parser = httptools.HttpRequestParser(self)
+        try:
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % lines)
+            if rest:
+                self._parser.feed_data(rest)
+        except httptools.HttpParserError:
+            self._refuse("malformed")
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        if self._skips_head:
+            return
+        self.request = HttpRequest()
+        self._fields = []
+        self._headed = False
+        self._silent = 0
+        self._heard = self.partial = True
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the target."""
+        if not self._skips_head:
+            self.request.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a field of the head; a trailer decides nothing and is dropped."""
+        if not self._headed:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Sort the head; refuse early what is too large."""
+        if self._skips_head:
+            return
+        parser, request = self._parser, self.request
+        request.method = parser.get_method()
+        self._headed = self._heard = True
+        headers = request.headers
+        size = len(request.target)
+        for given, value in self._fields:
+            name = given.lower()
+            size += len(name) + len(value) + 4
+            if name in headers and (name in SINGLE or name.startswith(b"mcp-")):
+                request.repeated = name
+            headers[name] = value
+        version = parser.get_http_version()
+        request.chunks = version == "1.1"
+        request.last = not parser.should_keep_alive()
+        self._upgrade = parser.should_upgrade() and request.method != b"CONNECT"
+        length = headers.get(b"content-length", b"0")
+        if version not in _VERSIONS:
+            self._refuse("version")
+        elif size > self._limits.header_bytes:
+            self._refuse("head")
+        elif length.isdigit() and int(length) > self._limits.body_bytes:
+            self._refuse("body")
+        else:
+            self.asks = headers.get(b"expect", b"").lower() == b"100-continue"
+
+    def on_body(self, body: bytes) -> None:
+        """Collect the body within its limit."""
+        if self.fault is not None:
+            return
+        self._heard, self.asks = True, False
+        self.request.size += len(body)
+        if self.request.size > self._limits.body_bytes:
+            self._refuse("body")
+        elif self._first:
+            self._more += body
+        else:
+            self._first = body
+
+    def on_message_complete(self) -> None:
+        """Hand over a whole request."""
+        if self._upgrade or self.fault is not None:
+            return
+        request = self.request
+        request.body = self._first + self._more if self._more else self._first
+        self._forget_body()
+        self.partial = self.asks = False
+        self.ended = self.ended or request.last
+        self._done.append(request)
+
+    def _refuse(self, fault: Unreadable) -> None:
+        if self.fault is None and not self.ended:
+            self.fault = fault
+            self.partial = False
+            self._forget_body()
+
+    def _forget_body(self) -> None:
+        self._first = b""
+        if self._more:
+            self._more = bytearray()
