@@ -66,8 +66,10 @@ class Store(Protocol):
         ...
 
     async def load(self, nouns: frozenset[str] | None, previous: State | None) -> State:
-        """The state at the present head; with `nouns` (State field names) only those are read
-        again and the rest is taken from `previous`."""
+        """The state at the present head.
+
+        With `nouns` (State field names) only those are read again, the rest is `previous`'s.
+        """
         ...
 
     async def poll(self, applied: int) -> Progress:

@@ -49,7 +49,7 @@ def test_a_legacy_result_is_completed_for_a_modern_client():
 
 
 def test_the_servers_name_ends_at_this_hop():
-    text = '{"resultType":"complete","_meta":{%s:{"name":"up"},"v/x":1}}' % SERVER
+    text = '{"resultType":"complete","_meta":{' + SERVER + ':{"name":"up"},"v/x":1}}'
     assert json.loads(passed(text, "modern"))["_meta"] == {
         "io.modelcontextprotocol/serverInfo": {"name": "gatelodge"},
         "v/x": 1,

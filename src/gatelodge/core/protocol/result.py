@@ -4,6 +4,7 @@ Source: MCP 2026-07-28 basic/index (resultType, reserved `_meta` keys), server/u
 the map between eras is decision 0012's table.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -71,8 +72,19 @@ def for_client(raw: Raw, result: Members, era: Era, info: bytes) -> bytes:
     shown = dict(result)
     shown.setdefault("resultType", Raw(b'"complete"'))
     if foreign and meta is not None:
-        _put_meta(shown, {**_members(meta), META_SERVER_INFO: Raw(info)})
+        said = bytes(meta)
+        shown["_meta"] = _known(said, info) if len(said) <= _KNOWN_BYTES else _anew(said, info)
     return join_members(shown)
+
+
+def _anew(meta: bytes, info: bytes) -> Raw:
+    """A result's `_meta` with our name in the place of the server's."""
+    return Raw(join_members({**_members(meta), META_SERVER_INFO: Raw(info)}))
+
+
+_known = lru_cache(maxsize=256)(_anew)
+"""Most servers say the same short `_meta` again and again."""
+_KNOWN_BYTES = 256
 
 
 def _put_meta(members: Members, meta: Members) -> None:

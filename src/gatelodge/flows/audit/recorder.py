@@ -50,17 +50,26 @@ _TOO_LARGE = "the record of this request would be larger than 16 KiB"
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class Caller(Struct, frozen=True):
+class Caller:
     """Who is behind a request: a member, or an agent together with the member who answers for it.
 
-    `client` is what the client calls itself; only its first 128 characters are kept.
+    `client` is what the client calls itself; only its first 128 characters are kept. `opening` is
+    all of it as it is committed to and encrypted.
     """
 
-    principal: str
-    member: str
-    agent: str = ""
-    credential: str = ""
-    client: str = ""
+    __slots__ = ("agent", "client", "credential", "member", "opening", "principal")
+
+    def __init__(
+        self, principal: str, member: str, agent: str = "", credential: str = "", client: str = ""
+    ) -> None:
+        self.principal = principal
+        self.member = member
+        self.agent = agent
+        self.credential = credential
+        self.client = client
+        self.opening = opening_bytes(
+            Opening(agent=agent, client=client[:_CLIENT_LENGTH], cred=credential, member=member)
+        )
 
 
 class Intent(Struct, frozen=True, kw_only=True, gc=False):
@@ -368,14 +377,7 @@ class Recorder:
         if start >= _BLOCK:
             self._block, start = self._ids.random(_BLOCK), 0
         self._drawn = start + _DRAW
-        salted = self._block[start : start + SALT_BYTES] + opening_bytes(
-            Opening(
-                agent=who.agent,
-                client=who.client[:_CLIENT_LENGTH],
-                cred=who.credential,
-                member=who.member,
-            )
-        )
+        salted = self._block[start : start + SALT_BYTES] + who.opening
         actor = "sha256:" + sha256(DOMAIN + salted).hexdigest()
         nonce = self._block[start + SALT_BYTES : start + _DRAW]
         ciphertext = key.seal(nonce, salted, associated(log, actor))
