@@ -278,6 +278,7 @@ def told_before_it_was_killed(directory: Path, turn: int) -> list[str]:
         return told + child.stdout.read().split("\n")[:-1]
 
 
+@pytest.mark.guarantee("audit:intent-before-effect")
 async def test_nothing_that_was_acknowledged_is_lost_when_the_process_is_killed(tmp_path):
     acknowledged: list[str] = []
     for turn in range(6):

@@ -58,6 +58,7 @@ def told_before_it_was_killed(place: Path, node: str, lines: int) -> list[str]:
     return [line.strip() for line in told]
 
 
+@pytest.mark.guarantee("audit:every-request-once")
 async def test_a_killed_gate_comes_back_with_every_call_closed_once(tmp_path):
     told: list[str] = []
     for turn in range(5):

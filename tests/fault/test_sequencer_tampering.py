@@ -87,6 +87,7 @@ TAMPERINGS = {
 }
 
 
+@pytest.mark.guarantee("audit:tamper-evident")
 @pytest.mark.parametrize("name", TAMPERINGS)
 async def test_the_whole_check_names_what_was_changed(book, name):
     tamper, codes = TAMPERINGS[name]
@@ -133,6 +134,7 @@ async def test_an_opening_moved_to_another_leaf_is_not_believed(book):
     assert unnamed == [1, 3]
 
 
+@pytest.mark.guarantee("audit:tamper-evident")
 async def test_a_database_put_back_to_an_older_state_is_refused(tmp_path):
     sessions = sqlite_sessions(tmp_path / "ledger.db")
     book = await Logbook.open(tmp_path, sessions)

@@ -67,6 +67,7 @@ async def test_equal_callers_have_unequal_commitments(book):
     assert len(set(actors)) == 2
 
 
+@pytest.mark.guarantee("audit:erasable")
 async def test_once_the_keys_are_destroyed_nobody_is_behind_the_records(book):
     await book.called(ANN)
     await book.called(CI)
