@@ -174,7 +174,8 @@ def test_a_call_is_found_proved_and_verified_without_a_gate(
 ) -> None:
     token = gate.member("caller@example.test", stub)
     assert gate.client(token).call("stub__echo", {"canary": "payload-0815"}).status == 200
-    (found,) = gate.cli("audit", "search", "--member", "caller@example.test", "--outcome", "ok")
+    sought = ("--member", "caller@example.test", "--outcome", "ok")
+    (found,) = gate.cli("audit", "search", *sought)["items"]
     assert found["who"] == "caller@example.test"
     shown = gate.command("audit", "show", found["call"]).stdout
     assert "call.outcome" in shown
