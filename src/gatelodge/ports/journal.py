@@ -64,6 +64,7 @@ class Journal(Protocol):
     async def read(self, limit: int) -> Batch:
         """The next durable entries, at most `limit` (256 or more); no entries when there are none.
 
+        Fewer than `limit - 255` are all that were durable when it was called.
         A file journal reads on after the last `read`; a database shows every row not yet appended.
         Raises LedgerDown.
         """

@@ -42,6 +42,8 @@ from gatelodge.ports.world import Clock, Signer
 
 _BATCH = 4096
 """Leaves in one append, so that its one commit is shared by many."""
+_FRAME = 256
+"""A journal gives fewer than were asked for only by less than this, or at its end."""
 _PIECE = 128
 """Leaves looked at without a pause: about 0.1 ms."""
 _SCAN = 2048
@@ -158,7 +160,11 @@ class Sequencer:
             pass
 
     async def _move(self) -> bool:
-        """Sequence one batch; false when there was none."""
+        """Sequence one batch; false when it was the last one of what was durable then.
+
+        What came in meanwhile waits for its own turn: chasing it would mean ever smaller batches,
+        each of which costs a commit and the last bundle written again.
+        """
         logs = await self._known()
         batch = await self._journal.read(_BATCH)
         if not batch.entries:
@@ -176,7 +182,7 @@ class Sequencer:
             raise
         if batch.end is not None:
             await self._journal.forget(batch.end)
-        return True
+        return len(batch.entries) > _BATCH - _FRAME
 
     async def _known(self) -> dict[str, _Log]:
         """What is known of the logs, read from them when nothing is."""
