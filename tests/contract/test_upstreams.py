@@ -123,10 +123,9 @@ def everything_stdio():
     return Real(at, "legacy", 13, call("echo", {"message": "hi"}), b"hi")
 
 
-KINDS = [
-    "time modern", "time legacy", "git modern", "git legacy", "sdk modern", "sdk legacy",
-    "everything stdio", "everything http",
-]  # fmt: skip
+QUICK = ["time modern", "sdk legacy", "everything stdio", "everything http"]
+SLOW = ["time legacy", "git modern", "git legacy", "sdk modern"]
+KINDS = [*QUICK, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW)]
 
 
 @pytest.fixture(params=KINDS)
@@ -219,6 +218,7 @@ async def test_a_long_operation_ends_at_our_deadline(pool, served, way):
     assert b"hi" in bytes((await ask(pool, real.at, real.request)).result)
 
 
+@pytest.mark.guarantee("secrets:stay-here")
 async def test_a_real_server_sees_nothing_of_our_environment(pool, monkeypatch):
     monkeypatch.setenv("CANARY_SECRET", "of the gate")
     at = everything_stdio().at

@@ -129,6 +129,7 @@ async def test_a_legacy_request_bears_its_session_and_nothing_modern(pool, upstr
     assert upstream.requests[-1].verb == "DELETE"
 
 
+@pytest.mark.guarantee("protocol:lossless")
 async def test_arguments_pass_byte_for_byte(pool, upstream):
     at = http(upstream.url)
     await ready(pool, at)

@@ -91,6 +91,7 @@ async def test_tools_are_read_from_all_pages_as_they_were_sent(pool):
     assert pool.counts()["children"] == 0
 
 
+@pytest.mark.guarantee("isolation:no-second-path")
 async def test_only_approved_servers_are_started(pool):
     proposed, disabled = stdio(name="a", status="proposed"), stdio(name="b", status="disabled")
     await pool.reconcile((proposed, disabled))
@@ -164,6 +165,7 @@ async def test_a_modern_server_is_subscribed_to(pool):
     assert pool.counts()["calls"] == 0
 
 
+@pytest.mark.guarantee("secrets:stay-here")
 async def test_a_child_sees_nothing_of_our_environment(monkeypatch):
     monkeypatch.setenv("CANARY_SECRET", "of the gate")
     pool = make_pool(pools.Secrets(TOKEN="s3cret"))

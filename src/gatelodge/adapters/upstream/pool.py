@@ -91,9 +91,9 @@ class UpstreamPool:
 
     async def reconcile(self, servers: tuple[Server, ...]) -> None:
         """Make the pool equal to the approved servers of this list; waits for no start or stop."""
-        wanted = {server.id: server for server in servers if server.status == "approved"}
+        wanted: dict[str, Server] = {s.id: s for s in servers if s.status == "approved"}
         for key, link in list(self._links.items()):
-            kept = wanted.get(key)  # type: ignore[call-overload]
+            kept = wanted.get(key)
             if kept is None or link.dead or _definition(kept) != link.definition:
                 del self._links[key]
                 self._stop(link)
