@@ -10,17 +10,20 @@ from pathlib import Path
 
 import psycopg
 
-_QUERY = "SELECT entries FROM bundle WHERE log LIKE 'calls:%' ORDER BY log, n"
+_QUERY = "SELECT entries FROM bundle WHERE log LIKE '{}' ORDER BY log, n"
 
 
-def leaves_of(place):
-    """Every leaf of every calls log, in order; `place` is a data directory or a PostgreSQL URL."""
+def leaves_of(place, log="calls:%"):
+    """Every leaf of every calls log, in order, or of one log.
+
+    `place` is a data directory or a PostgreSQL URL.
+    """
     if isinstance(place, Path):
         connection = sqlite3.connect(f"{(place / 'gatelodge.db').as_uri()}?mode=ro", uri=True)
     else:
         connection = psycopg.connect(place)
     try:
-        bundles = [bytes(row[0]) for row in connection.execute(_QUERY).fetchall()]
+        bundles = [bytes(row[0]) for row in connection.execute(_QUERY.format(log)).fetchall()]
     finally:
         connection.close()
     return [json.loads(leaf) for bundle in bundles for leaf in _unpacked(bundle)]

@@ -171,6 +171,12 @@ def _refuse_body(body: bytes) -> NoReturn:
 
 def read_message(body: bytes, depth: int) -> Message | Response:
     """Read the body of a POST. Raises MessageFault with the exact refusal."""
+    if not body.isascii():
+        # What stays raw is not decoded below, and must not be passed on as something unreadable.
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            _refuse(PARSE_ERROR, "the body is not UTF-8", "malformed_json")
     if too_deep(body, depth):
         _refuse(PARSE_ERROR, f"the JSON nests deeper than {depth}", "malformed_json")
     envelope = _envelope(body)
