@@ -27,7 +27,7 @@ from gatelodge.adapters.store.database import Database, open_database
 from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.nodes import SqlNodes
 from gatelodge.adapters.store.store import GovLog, SqlStore
-from gatelodge.app.first_start import check_keys, first_start, tell_durability
+from gatelodge.app.first_start import OnceShown, check_keys, first_start, tell_durability
 from gatelodge.config.schema import Settings
 from gatelodge.core.records.origin import GOV, origin_of
 from gatelodge.flows.audit.recorder import Recorder
@@ -62,7 +62,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     leader: Leader
     recorder: Recorder
     sequencer: Sequencer
-    owner_token: str
+    owner_token: OnceShown
     """The owner's token when this was the first start, else empty."""
 
     async def others(self) -> frozenset[str]:
@@ -78,9 +78,8 @@ class Ground(Struct, frozen=True, kw_only=True):
     async def close(self) -> None:
         """Make everything durable and let go, in the reverse order of the opening."""
         self.recorder.close()
-        await self.sequencer.settle()
         await self.journal.close()
-        await self.leader.resign()
+        await self.sequencer.settle()
         await self.store.close()
         await asyncio.to_thread(self.database.close)
 
@@ -152,7 +151,7 @@ async def _lay(
         sequencer=Sequencer(surroundings, settings.audit, node),
         signer=surroundings.signer,
         guard=surroundings.guard,
-        owner_token=token,
+        owner_token=OnceShown(token),
     )
 
 

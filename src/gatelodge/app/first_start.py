@@ -20,6 +20,21 @@ _DURABILITY = '"t":"settings.durability"'
 _EVER = 10_000
 
 
+class OnceShown:
+    """A secret that is shown once and printed never."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def take(self) -> str:
+        """The secret the first time, empty from then on."""
+        secret, self._secret = self._secret, ""
+        return secret
+
+    def __repr__(self) -> str:
+        return "OnceShown(***)" if self._secret else "OnceShown()"
+
+
 async def first_start(
     store: SqlStore, keys: DiskKeys, peppers: HmacPeppers, clock: SystemClock, ids: SystemIds
 ) -> str:

@@ -1,6 +1,7 @@
 """The house without its doors open: for commands while no node runs."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,10 @@ from gatelodge.app.hand_over import AsgiApp
 from gatelodge.app.node import wire
 from gatelodge.config.schema import Settings
 from gatelodge.web.api.app import admin_app
+
+log = logging.getLogger(__name__)
+
+_UNSEEN = "make the owner's with `gatelodge token create --member owner@localhost`"
 
 
 @asynccontextmanager
@@ -19,12 +24,16 @@ async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
     try:
         await ground.sequencer.recover(await ground.others())
         await rooms.follower.start()
-        following = asyncio.get_running_loop().create_task(rooms.follower.run())
+        if ground.owner_token.take():
+            log.warning("first start without a terminal: %s", _UNSEEN)
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(w) for w in (rooms.follower.run(), rooms.follower.beat())]
         try:
             yield admin_app(rooms.admin, local=True)  # type: ignore[misc]
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         await rooms.upstreams.close()
         await ground.nodes.leave(ground.node)

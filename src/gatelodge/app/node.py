@@ -11,7 +11,14 @@ from gatelodge.adapters.upstream.pool import UpstreamPool
 from gatelodge.app.build import Ground
 from gatelodge.app.hand_over import AsgiApp, HandOver
 from gatelodge.app.listener import Listener
-from gatelodge.core.errors import Broken, HouseError
+from gatelodge.core.errors import (
+    Broken,
+    HouseError,
+    LedgerDown,
+    Stale,
+    StoreDown,
+    Unavailable,
+)
 from gatelodge.core.protocol.result import server_info
 from gatelodge.core.view import View
 from gatelodge.flows.catalog.watch import Watch
@@ -128,9 +135,21 @@ def _admin(
         upstreams=upstreams,
         view=lambda: follower.view,
         fresh=follower.fresh,
+        unready=lambda: _unready(ground, follower),
         revocation=revocation,
         settings=ground.settings,
     )
+
+
+def _unready(ground: Ground, follower: Follower) -> Unavailable | None:
+    """Why this node serves no call now."""
+    if follower.diverged:
+        return StoreDown(follower.diverged, remedy="See docs/operations.md, 'Restored database'.")
+    if not follower.fresh():
+        return Stale("this node cannot prove that its view is fresh", retry_after=1.0)
+    if ground.recorder.failed:
+        return LedgerDown("records cannot be made durable, so no call is forwarded")
+    return None
 
 
 class Node:

@@ -51,7 +51,7 @@ async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
         Ready(
             address=settings.listen.public_url or address,
             directory=str(ground.directory),
-            token=ground.owner_token,
+            token=ground.owner_token.take(),
             seconds=clock.boottime() - began,
         )
     )

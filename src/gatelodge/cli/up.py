@@ -104,10 +104,11 @@ class Machine:
         click.echo(msgspec.json.encode({"event": event, **fields}).decode())
 
 
-def snippets(endpoint: str) -> str:
+def snippets(endpoint: str, member: str = "EMAIL") -> str:
     """How common clients are pointed at the endpoint; the token stays in the environment."""
     return f"""
-Connect a client; GATELODGE_TOKEN holds a member's token (gatelodge token create --member ...):
+Connect a client. It reads a member's token from the environment:
+  export GATELODGE_TOKEN=$(gatelodge token create --member {member})
   Claude Code  .mcp.json   {{"mcpServers": {{"gatelodge": {{"type": "http", "url": "{endpoint}",
                              "headers": {{"Authorization": "Bearer ${{GATELODGE_TOKEN}}"}}}}}}}}
   Codex        codex mcp add gatelodge --url {endpoint} --bearer-token-env-var GATELODGE_TOKEN

@@ -7,8 +7,10 @@ from msgspec import Raw
 
 from gatelodge.core.catalog.naming import Collisions, is_alias, shown_name, shown_names
 from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.schema import plain, tool_id
+from gatelodge.core.protocol.upstream_headers import Mirror, mirrors
 from gatelodge.core.view_entry import ServerView, Standing, ToolEntry
 
 Servers = dict[ServerId, ServerView]
@@ -120,7 +122,18 @@ def _tool_entry(server: Server, row: Tool) -> ToolEntry:
         uid=plain(tool_id(server.id, row.name)),
         listed=_named(members, shown),
         bare=_named(members, row.name),
+        mirrors=_mirrors(members.get("inputSchema")),
     )
+
+
+def _mirrors(schema: Raw | None) -> tuple[Mirror, ...]:
+    """The arguments that headers repeat; none when the annotations are not valid."""
+    if schema is None:
+        return ()
+    try:
+        return mirrors(schema)
+    except Invalid:
+        return ()
 
 
 def _notice() -> dict[str, Raw]:

@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.ids import CredentialId, GroupId, Instant, PrincipalId, ServerId, WorkspaceId
 from gatelodge.core.people import CredentialKind
+from gatelodge.core.protocol.upstream_headers import Mirror
 
 Standing = Literal["pinned", "changed", "new"]
 """pinned: as approved; changed: differs from what was approved; new: never approved."""
@@ -62,7 +63,8 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     `listed` and `bare` are the tool object for a list answer (JSON text) under the shown and the
     original name; all other members are the server's own bytes. A changed tool is listed by a
     notice of ours, so that no unreviewed word reaches a model. `digest` is the approved one,
-    `uid` the id of the tool in policy text (`server/name`, percent-encoded where not plain).
+    `uid` the id of the tool in policy text (`server/name`, percent-encoded where not plain),
+    `mirrors` the arguments that headers repeat (`x-mcp-header`).
     """
 
     server: ServerId
@@ -80,6 +82,7 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     uid: str
     listed: Raw
     bare: Raw
+    mirrors: tuple[Mirror, ...] = ()
 
     @property
     def rank(self) -> int:

@@ -124,8 +124,6 @@ def test_a_tool_that_comes_back_unchanged_is_still_pinned(house, server, stock):
         b'{"name":"a","name":"b"}',
         b'{"name":"a","x":{"k":1,"k":2}}',
         b'{"name":"a","x":NaN}',
-        b'{"name":"a","x":1e999}',
-        b'{"name":"a","x":9007199254740993}',
         b'{"name":"a","x":"\\ud800"}',
         b'{"name":"a","x":"\xff"}',
         b'\xff\xfe{\x00"\x00n\x00',

@@ -7,11 +7,13 @@ from gatelodge.core.protocol.envelope import Message, MessageFault
 from gatelodge.core.protocol.era import (
     check_modern,
     client_era,
-    client_info,
     client_text,
     header_text,
+    headers_mirror,
     passing_meta,
+    said_of_itself,
 )
+from gatelodge.core.protocol.upstream_headers import Mirror
 
 META = {
     "io.modelcontextprotocol/protocolVersion": Raw(b'"2026-07-28"'),
@@ -99,5 +101,25 @@ def test_reserved_meta_ends_at_this_hop_and_the_rest_goes_on():
 )
 def test_a_client_is_named_as_it_names_itself_and_briefly(raw, text):
     meta = {"io.modelcontextprotocol/clientInfo": Raw(raw)}
-    assert client_text(bytes(client_info(Message("x", b"1", {}, meta)))) == text
-    assert client_text(bytes(client_info(Message("x", b"1", {"clientInfo": Raw(raw)}, {})))) == text
+    assert client_text(bytes(said_of_itself(Message("x", b"1", {}, meta)))) == text
+    assert (
+        client_text(bytes(said_of_itself(Message("x", b"1", {"clientInfo": Raw(raw)}, {})))) == text
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "arguments", "mirrored"),
+    [
+        ({b"mcp-param-region": b"eu"}, b'{"region":"eu"}', True),
+        ({b"mcp-param-region": b"=?base64?w6k=?="}, '{"region":"é"}'.encode(), True),
+        ({b"mcp-param-count": b"42.0"}, b'{"count":42}', True),
+        ({}, b"{}", True),
+        ({}, b'{"region":null}', True),
+        ({b"mcp-param-region": b"us"}, b'{"region":"eu"}', False),
+        ({}, b'{"region":"eu"}', False),
+        ({b"mcp-param-region": b"eu"}, b"{}", False),
+    ],
+)
+def test_mirrored_arguments_are_repeated_exactly_by_their_headers(headers, arguments, mirrored):
+    wanted = (Mirror(("region",), "Mcp-Param-Region"), Mirror(("count",), "Mcp-Param-Count"))
+    assert headers_mirror(headers, wanted, Raw(arguments)) is mirrored

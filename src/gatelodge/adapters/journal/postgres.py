@@ -23,6 +23,9 @@ _COPY = "COPY pending (node, log, body, opening) FROM STDIN (FORMAT BINARY)"
 _READ = "SELECT id, log, body, opening FROM pending ORDER BY id LIMIT %s"
 _TYPES = ("text", "text", "bytea", "bytea")
 _CONNECT_SECONDS = 5
+_COMMIT_SECONDS = 1.0
+"""Nobody waits longer for a commit: a database that hangs looks the same as one that is gone."""
+_MOST_KEPT = 10_000
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -36,10 +39,12 @@ class _Job(Struct, frozen=True):
 class PostgresJournal:
     """A Journal (port) on PostgreSQL; made by `open`, used on one event loop.
 
-    A lost connection fails everything that waits, since nobody knows whether the commit was made,
-    and nothing of it is tried again: its calls were refused. If the commit was made after all, an
-    intent without an effect stands in the log and is closed as unresolved. `failed` is true until
-    the connection is back. `_job` and `_fault` are the thread's while `_busy`, else the loop's.
+    A lost connection, or a commit that hangs, fails everything that waits, since nobody knows
+    whether the commit was made, and nothing of it is tried again: its calls were refused. If the
+    commit was made after all, an intent without an effect stands in the log and is closed later.
+    `failed` is true until the database answers again; until then only records that nobody waits
+    for are taken, 10,000 of them, and written as soon as it does. `_job` and `_fault` are the
+    thread's while it works, else the loop's.
     """
 
     def __init__(self, url: str, node: str, connection: _Connection) -> None:
@@ -48,7 +53,8 @@ class PostgresJournal:
         self._entries: list[Entry] = []
         self._futures: list[_Waiting] = []
         self._idle = True
-        self._failed = False
+        self._failed = self._hangs = False
+        self._patience: asyncio.TimerHandle | None = None
         self._job: _Job | None = None
         self._fault: psycopg.Error | None = None
         self._closing: asyncio.Future[None] | None = None
@@ -71,7 +77,8 @@ class PostgresJournal:
 
     def append(self, entry: Entry, durable: _Waiting) -> None:
         """Queue an entry; see the port."""
-        if self._failed or self._closing is not None:
+        refused = self.failed and (durable is not None or len(self._entries) >= _MOST_KEPT)
+        if refused or self._closing is not None:
             if durable is not None:
                 durable.set_exception(LedgerDown("the journal takes no records now"))
             return
@@ -83,8 +90,8 @@ class PostgresJournal:
 
     @property
     def failed(self) -> bool:
-        """True while the database cannot be reached."""
-        return self._failed
+        """True while the database cannot be reached or does not answer."""
+        return self._failed or self._hangs
 
     async def read(self, limit: int) -> Batch:
         """The oldest rows of every node; they stay until the ledger has appended them."""
@@ -106,7 +113,7 @@ class PostgresJournal:
         """Make what is queued durable, then end the thread and its connections."""
         if self._closing is None:
             self._closing = self._loop.create_future()
-            if self._idle:
+            if self._idle or self._failed:
                 self._closing.set_result(None)
         await asyncio.shield(self._closing)
         if self._thread.is_alive():
@@ -128,32 +135,45 @@ class PostgresJournal:
             return
         self._job = _Job(self._entries, self._futures)
         self._entries, self._futures = [], []
+        self._patience = self._loop.call_later(_COMMIT_SECONDS, self._hung)
         os.write(self._wake, b"\0")
+
+    def _hung(self) -> None:
+        """The commit takes too long: what becomes of it is found out later, by nobody who waits."""
+        self._hangs = True
+        self._refuse("the journal's database does not answer")
+
+    def _refuse(self, why: str) -> None:
+        """Fail everyone who waits; what nobody waits for stays for the next commit."""
+        assert self._job is not None
+        for future in (*self._job.waiting, *self._futures):
+            if future is not None and not future.done():
+                future.set_exception(LedgerDown(why))
+        gathered = zip(self._entries, self._futures, strict=True)
+        self._entries = [entry for entry, future in gathered if future is None]
+        self._futures = [None] * len(self._entries)
 
     def _written(self) -> None:
         """The thread says that it committed, that it failed, or that it is connected again."""
         os.read(self._told, 1)
         if self._failed:
             self._failed = False
-            return
-        job, fault = self._job, self._fault
-        assert job is not None
-        waiting = job.waiting
-        if fault is not None:
-            self._failed, self._fault, self._idle = True, None, True
-            waiting = waiting + self._futures
-            self._entries, self._futures = [], []
-        for future in waiting:
-            if future is None or future.done():
-                continue
-            if fault is None:
-                future.set_result(None)
-            else:
-                future.set_exception(LedgerDown("the journal lost its database"))
-        if fault is None:
             self._loop.call_soon(self._hand_over)
-        elif self._closing is not None and not self._closing.done():
-            self._closing.set_result(None)
+            return
+        assert self._job is not None
+        assert self._patience is not None
+        self._patience.cancel()
+        self._hangs = False
+        if self._fault is not None:
+            self._failed, self._fault = True, None
+            self._refuse("the journal lost its database")
+            if self._closing is not None and not self._closing.done():
+                self._closing.set_result(None)
+            return
+        for future in self._job.waiting:
+            if future is not None and not future.done():
+                future.set_result(None)
+        self._loop.call_soon(self._hand_over)
 
     def _write_on(self) -> None:
         """The writer's thread: one transaction at a time; after a loss, connect until it works."""

@@ -23,6 +23,7 @@ from gatelodge.core.protocol.envelope import (
     MessageFault,
     read_text,
 )
+from gatelodge.core.protocol.upstream_headers import Mirror, mirror_headers
 from gatelodge.core.protocol.version import (
     LEGACY,
     META_CLIENT_CAPABILITIES,
@@ -100,12 +101,39 @@ def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
         raise _fault(HEADER_MISMATCH, text, message)
 
 
+def headers_mirror(
+    headers: Mapping[bytes, bytes], wanted: tuple[Mirror, ...], arguments: Raw
+) -> bool:
+    """Say whether the `Mcp-Param-*` headers repeat these arguments, no more and no less.
+
+    Numbers are compared as numbers (MCP 2026-07-28 transports: 42 equals 42.0).
+    """
+    expected = dict(mirror_headers(wanted, arguments))
+    for mirror in wanted:
+        given = headers.get(mirror.header.lower().encode("latin-1"))
+        due = expected.get(mirror.header)
+        if (given is None) != (due is None):
+            return False
+        if given is not None and due is not None and not _same(given, due.encode("latin-1")):
+            return False
+    return True
+
+
+def _same(given: bytes, due: bytes) -> bool:
+    if header_text(given) == header_text(due):
+        return True
+    try:
+        return float(given) == float(due)
+    except ValueError:
+        return False
+
+
 def passing_meta(meta: Members) -> Members:
     """The `_meta` members that may go on to an upstream: reserved ones end at each hop."""
     return {key: value for key, value in meta.items() if not key.startswith(META_PREFIX)}
 
 
-def client_info(message: Message) -> Raw | None:
+def said_of_itself(message: Message) -> Raw | None:
     """What the client says of itself (raw JSON), in either era."""
     return message.meta.get(META_CLIENT_INFO) or message.params.get("clientInfo")
 

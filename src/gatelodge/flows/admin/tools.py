@@ -7,13 +7,13 @@ a definition that changed is shown as changed until an admin approves it again.
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
 from typing import Any
 
-import rfc8785
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gatelodge.core.catalog.pin import definition_digest
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Conflict, Invalid, NotFound
 from gatelodge.core.ids import ServerId, WorkspaceId
@@ -167,7 +167,7 @@ def review(
 
 
 def canonical_digest(definition: bytes) -> tuple[str, str]:
-    """A tool's name, and the hex SHA-256 of its definition in canonical form (RFC 8785).
+    """A tool's name, and the digest of its definition (`core.catalog.pin`).
 
     Raises Invalid when it is not one JSON object with a usable name and one meaning.
     """
@@ -176,13 +176,13 @@ def canonical_digest(definition: bytes) -> tuple[str, str]:
     try:
         text = definition.decode("utf-8")
         tool = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-        canonical = rfc8785.dumps(tool)
-    except (ValueError, RecursionError, rfc8785.CanonicalizationError):
-        raise Invalid("not JSON that has one canonical form") from None
+        msgspec.json.decode(definition, type=dict[str, msgspec.Raw])  # as lists will read it
+    except (ValueError, RecursionError):
+        raise Invalid("not JSON that has one meaning") from None
     name = tool.get("name") if isinstance(tool, dict) else None
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise Invalid(f"no name of 1 to {LONGEST_NAME} printable characters")
-    return name, sha256(canonical).hexdigest()
+    return name, definition_digest(definition)
 
 
 def _read(definitions: Sequence[bytes]) -> tuple[dict[str, tuple[str, str]], list[str]]:

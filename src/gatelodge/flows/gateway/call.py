@@ -41,7 +41,11 @@ _SETTLE_SECONDS = 1.0
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):
-    """One tools/call, read and authenticated; `find` resolves the name that the client used."""
+    """One tools/call, read and authenticated.
+
+    `find` resolves the name that the client used; `mirrored` says whether the request's headers
+    repeat the arguments that this tool wants repeated.
+    """
 
     who: PrincipalEntry
     credential: CredentialEntry
@@ -50,6 +54,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     slug: str
     log: str
     find: Callable[[View], ToolEntry | None]
+    mirrored: Callable[[ToolEntry], bool]
     params: Members
     meta: Members
     proto: str
@@ -164,6 +169,9 @@ class Calls:
         if not isinstance(decision, Allow):
             # Nobody can be asked in this release, so what needs an answer is refused.
             return Deny("approval_denied", rule=decision.rule, text="this call needs an approval")
+        if tool.mirrors and not request.mirrored(tool):
+            text = "the Mcp-Param headers must repeat the arguments that the tool's schema names"
+            return Deny("header_mismatch", text=text)
         calls, _ = self._inflight.counts(request.who.id)
         if calls >= self._limits.per_principal:
             text = "too many of your calls are running at once"
@@ -229,6 +237,7 @@ class Calls:
             client=request.caller.client,
             seconds=self._limits.seconds,
             max_bytes=self._limits.result_bytes,
+            mirrors=tool.mirrors,
         )
 
     async def _finish(self, cut: Cut, call: str) -> CallAnswer:

@@ -7,17 +7,21 @@ decision 0007 (guarantee revoke:under-a-second).
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from msgspec import Struct
 
 from gatelodge.core.access.effects import effects
 from gatelodge.core.errors import StoreDown, Unavailable
+from gatelodge.core.ids import PrincipalId
 from gatelodge.core.state import State
 from gatelodge.core.view import View, compile_view
 from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.ports.store import Nodes, NodeSeen, Progress, Store
 from gatelodge.ports.world import Clock
+
+log = logging.getLogger(__name__)
 
 REAP_SECONDS = 0.05
 """How often the lease and the streams are looked at."""
@@ -97,7 +101,9 @@ class Follower:
         assert self._state is not None
         progress = await self._store.poll(self._state.gov)
         if progress.epoch != self._state.epoch or progress.gov < self._state.gov:
-            self.diverged = "the gov log went back in time or changed its epoch"
+            self._diverge()
+        if self.diverged:
+            # For good: a log that grew again above our place has other leaves below it.
             raise StoreDown(self.diverged, remedy="See docs/operations.md, 'Restored database'.")
         if progress.leaves:
             await self._apply(progress)
@@ -133,10 +139,23 @@ class Follower:
                 self._stale = True
                 self._inflight.cut_all("stale")
 
+    def _diverge(self) -> None:
+        if not self.diverged:
+            self.diverged = "the gov log went back in time or changed its epoch"
+            log.error("%s: nobody is served any more; read 'Restored database'", self.diverged)
+
+    def _and_their_agents(self, principals: frozenset[PrincipalId]) -> frozenset[PrincipalId]:
+        """Agents rest with the member who answers for them, so what runs for them is cut too."""
+        everyone = self.view.principals.values()
+        return principals | {
+            each.id for each in everyone if each.owner is not None and each.owner.id in principals
+        }
+
     async def _apply(self, progress: Progress) -> None:
         assert self._state is not None
         found = effects(progress.leaves)
         if found.ends_access:
+            principals = self._and_their_agents(found.principals)
             # Deny first, then cut: whoever registers after this line sees the new view.
             self.view = self.view.without(
                 principals=found.principals,
@@ -145,7 +164,7 @@ class Follower:
             )
             calls, streams = self._inflight.cut(
                 "server_disabled" if found.servers else "revoked",
-                principals=found.principals,
+                principals=principals,
                 credentials=found.credentials,
                 servers=found.servers,
             )

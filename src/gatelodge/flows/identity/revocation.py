@@ -75,7 +75,8 @@ class Revocation:
         """
         before = {n.node: n for n in await self._nodes.live(_NODE_IS_LIVE_MS)}
         cascade, committed = await self._store.change(work)
-        committed_at = self._clock.now()
+        passed = self._clock.boottime() - committed.at
+        committed_at = Instant(self._clock.now() - int(passed * 1_000_000))
         nodes = await self._gather(committed.gov, committed.at, before)
         receipt = Receipt(
             kind=ending.kind,

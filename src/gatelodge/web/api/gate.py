@@ -11,7 +11,7 @@ from anyio import sleep, to_thread
 from msgspec import Struct
 
 from gatelodge.config.schema import Settings
-from gatelodge.core.errors import Unauthenticated
+from gatelodge.core.errors import Unauthenticated, Unavailable
 from gatelodge.core.ids import MemberId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
 from gatelodge.core.records.governance import GovFact
@@ -89,7 +89,8 @@ class _RolledBack(Exception):
 class AdminGate(Struct, frozen=True, kw_only=True):
     """Everything the routes need; built once by the app.
 
-    `view` is this node's present view; `fresh` says whether it may be relied on.
+    `view` is this node's present view; `fresh` says whether it may be relied on; `unready` is why
+    this node serves no call now, None when it does.
     """
 
     store: Store
@@ -105,6 +106,7 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     upstreams: Upstreams
     view: Callable[[], View]
     fresh: Callable[[], bool]
+    unready: Callable[[], Unavailable | None]
     revocation: Revocation
     settings: Settings
 

@@ -12,7 +12,7 @@ from gatelodge.core.protocol.envelope import (
     Response,
     read_message,
 )
-from gatelodge.core.protocol.era import check_modern, client_era, client_info, client_text
+from gatelodge.core.protocol.era import check_modern, client_era, client_text, said_of_itself
 from gatelodge.core.protocol.session import CONTEXT, Session, read_session
 from gatelodge.core.protocol.version import MODERN
 from gatelodge.core.records.origin import DOOR, calls_log
@@ -89,7 +89,8 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     if not gate.origins.origin_allowed(request.headers.get(b"origin")):
         raise turn_away(403, "this Origin is not allowed", "origin_not_allowed")
     if not gate.follower.fresh():
-        text = "authorization is unavailable: this node cannot prove that it is fresh"
+        why = gate.follower.diverged or "this node cannot prove that it is fresh"
+        text = f"authorization is unavailable: {why}"
         raise turn_away(503, text, "stale", UNAVAILABLE, b"retry-after: 1")
     visit.view = view
     credential = _credential(gate, visit)
@@ -169,7 +170,7 @@ def read_body(gate: Gate, visit: Visit) -> Message | Response:
         visit.proto = visit.session.version
         _name_caller(visit, visit.session.client.encode(), visit.session.client)
         return message
-    raw = client_info(message)
+    raw = said_of_itself(message)
     if raw is None:
         _name_caller(visit, b"", "")
     else:

@@ -1,8 +1,11 @@
 """tools/call at the endpoint: the request for the call path, and its answer in the client's era."""
 
+from msgspec import Raw
+
 from gatelodge.core.errors import HouseError, Unavailable
 from gatelodge.core.policy.decision import Deny
 from gatelodge.core.protocol.envelope import (
+    HEADER_MISMATCH,
     INVALID_PARAMS,
     UNAVAILABLE,
     Members,
@@ -11,7 +14,7 @@ from gatelodge.core.protocol.envelope import (
     read_text,
     result_body,
 )
-from gatelodge.core.protocol.era import passing_meta
+from gatelodge.core.protocol.era import headers_mirror, passing_meta
 from gatelodge.core.protocol.result import for_client, tool_error
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import ToolEntry
@@ -74,6 +77,11 @@ def _request(visit: Visit, name: str) -> CallRequest:
         server = workspace.servers.get(alias)
         return None if server is None else server.tools.get(name)
 
+    def mirrored(tool: ToolEntry) -> bool:
+        arguments = visit.message.params.get("arguments", Raw(b"{}"))
+        modern = visit.era == "modern"
+        return not modern or headers_mirror(visit.request.headers, tool.mirrors, arguments)
+
     session = visit.session
     progress = "progressToken" in visit.message.meta
     return CallRequest(
@@ -84,6 +92,7 @@ def _request(visit: Visit, name: str) -> CallRequest:
         slug=slug,
         log=visit.log,
         find=find,
+        mirrored=mirrored,
         params=_passing(visit.message.params),
         meta=passing_meta(visit.message.meta),
         proto=visit.proto,
@@ -106,16 +115,23 @@ def render(gate: Gate, visit: Visit, name: str, answer: CallAnswer) -> tuple[int
             return 200, result_body(raw_id, result)
         case RpcFailed():
             return 200, raw_error_body(raw_id, bytes(answer.error))
-        case NotAllowed() if answer.deny.hidden:
-            status = 400 if visit.era == "modern" else 200
-            return status, error_body(raw_id, INVALID_PARAMS, f"Unknown tool: {name}")
         case NotAllowed():
-            return 200, result_body(raw_id, _denied(visit, answer.deny, answer.call))
+            return _not_allowed(visit, name, answer)
         case Failed():
             return _failed(visit, answer.error, answer.call)
         case _:
             code, text = _WHY_CUT[answer.reason]
             return 200, error_body(raw_id, code, f"{text}; it may have had an effect")
+
+
+def _not_allowed(visit: Visit, name: str, answer: NotAllowed) -> tuple[int, bytes]:
+    raw_id, deny = visit.message.id, answer.deny
+    if deny.hidden:
+        status = 400 if visit.era == "modern" else 200
+        return status, error_body(raw_id, INVALID_PARAMS, f"Unknown tool: {name}")
+    if deny.reason == "header_mismatch":
+        return 400, error_body(raw_id, HEADER_MISMATCH, deny.text)
+    return 200, result_body(raw_id, _denied(visit, deny, answer.call))
 
 
 def _denied(visit: Visit, deny: Deny, call: str) -> bytes:

@@ -97,8 +97,11 @@ async def answer_here(
 
 
 async def refuse_here(gate: Gate, visit: Visit, fault: Fault) -> None:
-    """Record a request that was turned away, then tell the client."""
-    written = durable(gate)
+    """Record a request that was turned away, then tell the client.
+
+    A node that is not fresh waits for no record: what holds it up may hold the journal up too.
+    """
+    written = durable(gate) if fault.reason != "stale" else None
     gate.recorder.refused(
         visit.log,
         visit.caller,

@@ -4,7 +4,6 @@ from litestar import get, post
 from msgspec import Struct
 
 import gatelodge
-from gatelodge.core.errors import Stale
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
 from gatelodge.flows.audit.fsck import Examined, Finding
@@ -69,9 +68,10 @@ async def health() -> Alive:
 
 @get("/ready", opt={"act": OPEN})
 async def ready(gate: TheGate) -> Alive:
-    """Say whether this node may serve calls now; 503 when its view may be stale."""
-    if not gate.fresh():
-        raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
+    """Say whether this node serves calls now; 503 and why when it does not."""
+    fault = gate.unready()
+    if fault is not None:
+        raise fault
     return Alive()
 
 
@@ -103,11 +103,12 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
             )
         )
     seen = await gate.nodes.live(_LIVE_MS)
+    fault = gate.unready()
     return NodeStatus(
         version=gatelodge.__version__,
         gov=view.gov,
         fresh=gate.fresh(),
-        faults=view.faults,
+        faults=view.faults if fault is None else (fault.detail, *view.faults),
         durability=gate.settings.audit.durability,
         log_key=gate.vkey,
         logs=tuple(heads),
