@@ -20,11 +20,13 @@ TEST_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wild
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
-up: prepare $(DEMO_NODE)  ## Start the gate with demo servers; data stays in ./gatelodge-data
-	@$(if $(NODE),,echo "npm is not there: the demo starts without its Node servers")
-	@exec $(BIN)/gatelodge --data-dir "$(DATA)" up --demo
+up: prepare  ## See the first minute, then serve; data stays in ./gatelodge-data (ONCE=1: only see)
+	@$(if $(DEMO_NODE),$(MAKE) -s $(DEMO_NODE) || echo "npm failed: the demo goes on without Node servers", \
+		echo "npm is not there: the demo goes on without Node servers")
+	@exec $(BIN)/python examples/first_minute.py --data-dir "$(DATA)" \
+		$(if $(PORT),--port $(PORT)) $(if $(ONCE),--once)
 
-test: prepare $(TEST_NODE)  ## Run the quick suites
+test: prepare $(TEST_NODE) $(DEMO_NODE)  ## Run the quick suites
 	@$(if $(NODE),,echo "npm is not there: tests with Node clients and servers are not run")
 	$(BIN)/pytest -m "not slow" -n $(WORKERS)
 
@@ -34,7 +36,7 @@ check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/mypy
 	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
 
-slow: prepare $(TEST_NODE)  ## Run the suites that need more time
+slow: prepare $(TEST_NODE) $(DEMO_NODE)  ## Run the suites that need more time
 	$(BIN)/pytest -m slow
 
 all: check test slow  ## Everything that is checked before a change is taken
@@ -55,9 +57,9 @@ prepare: .venv/.stamp
 	@$(if $(PYTHON),,echo "Python 3.11 or later is needed" >&2; exit 1)
 	@if [ ! -x $(BIN)/python ]; then "$(PYTHON)" -m venv .venv; fi
 	@if command -v uv >/dev/null; then \
-		uv sync -q --frozen --all-groups --inexact; \
+		uv sync -q --frozen --all-groups --inexact --compile-bytecode; \
 	else \
-		$(BIN)/python -m pip install -q uv && $(BIN)/uv sync -q --frozen --all-groups --inexact; \
+		$(BIN)/python -m pip install -q uv && $(BIN)/uv sync -q --frozen --all-groups --inexact --compile-bytecode; \
 	fi
 	@touch $@
 
