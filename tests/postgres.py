@@ -69,6 +69,52 @@ def start(directory: Path) -> str:
         env=environment,
         **_as_nobody(),
     )
+    return _serve(directory)
+
+
+def start_again(url: str) -> None:
+    """Start a server that crashed, on the files that it left."""
+    _, directory = _running.pop(url)
+    _serve(directory)
+
+
+def crash(url: str) -> None:
+    """Kill every process of that server at once; its files stay as they are."""
+    server, _ = _running[url]
+    freeze(url)
+    for pid in _tree(server.pid):
+        os.kill(pid, signal.SIGKILL)
+    server.wait(_DEADLINE)
+
+
+def freeze(url: str) -> None:
+    """Stop every process of that server in the middle of what it does; connections stay open."""
+    pid = _running[url][0].pid
+    os.kill(pid, signal.SIGSTOP)  # from here on it has no new children
+    for each in _tree(pid):
+        os.kill(each, signal.SIGSTOP)
+
+
+def thaw(url: str) -> None:
+    """Let a frozen server go on."""
+    for pid in _tree(_running[url][0].pid):
+        os.kill(pid, signal.SIGCONT)
+
+
+def files(url: str) -> Path:
+    """The directory of that server's files; look at it or change it while the server is down."""
+    return _running[url][1] / "cluster"
+
+
+def _tree(pid: int) -> list[int]:
+    """The process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *map(int, children)]
+
+
+def _serve(directory: Path) -> str:
+    cluster = directory / "cluster"
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}
     options = [part for key, value in _OPTIONS.items() for part in ("-c", f"{key}={value}")]
     launcher = _with_parent_death_signal()
     server: subprocess.Popen[bytes] = subprocess.Popen(
@@ -88,6 +134,8 @@ def start(directory: Path) -> str:
 
 def stop(url: str) -> None:
     """End that server at once; its files are thrown away by whoever made the directory."""
+    if _running[url][0].poll() is None:
+        thaw(url)
     server, _ = _running.pop(url)
     server.send_signal(signal.SIGQUIT)
     server.wait(_DEADLINE)
@@ -104,6 +152,16 @@ def fresh_database(url: str) -> str:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The URL of a running server, started once for the whole run."""
+    yield from _of_its_own()
+
+
+@pytest.fixture
+def own_postgres_url() -> Iterator[str]:
+    """The URL of a server that a test may freeze and crash."""
+    yield from _of_its_own()
+
+
+def _of_its_own() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="gl-pg-", dir="/tmp", ignore_cleanup_errors=True) as at:
         Path(at).chmod(0o755)
         url = start(Path(at))

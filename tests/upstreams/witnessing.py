@@ -20,13 +20,13 @@ WAIT = 20.0
 
 
 class Serving:
-    """What was noted: how often each id came, by tool; how many calls are running or were left."""
+    """What was noted: how often each id came, by tool; how many calls run, how many without end."""
 
     def __init__(self, tools):
         self.tools = [{"name": f"t_{n}", "inputSchema": {"type": "object"}} for n in range(tools)]
         self.calls = {}
         self.running = 0
-        self.left = 0
+        self.held = 0
 
     async def serve(self, reader, writer):
         try:
@@ -52,7 +52,7 @@ class Serving:
 
     async def _answer(self, reader, verb, body):
         if verb == b"GET":
-            seen = {"calls": self.calls, "running": self.running, "left": self.left}
+            seen = {"calls": self.calls, "running": self.running, "held": self.held}
             return "200 OK", json.dumps(seen).encode()
         message = json.loads(body)
         match message["method"]:
@@ -76,19 +76,20 @@ class Serving:
         marks[given.get("id", "")] += 1
         seconds = given.get("for", 0)
         self.running += 1
+        self.held += seconds < 0
         try:
             if seconds:
                 await self._take(reader, seconds)
         finally:
             self.running -= 1
+            self.held -= seconds < 0
         return {"content": [{"type": "text", "text": given.get("id", "")}]}
 
     async def _take(self, reader, seconds):
         """Take that long; a gate that hangs up ends it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if seconds < 0 else seconds):
-                if not await reader.read(1):
-                    self.left += 1
+                await reader.read(1)
                 raise ConnectionError("the gate hung up")
 
 
