@@ -214,7 +214,7 @@ async def test_a_server_has_a_uid_of_its_own_and_leaves_nobody_behind(tmp_path):
     assert len(uids) == 2
     assert all(uid >= 210_000 for uid in uids)
     assert all(each["gid"] == each["uid"] and each["groups"] == [] for each in who)
-    assert pool.health(one.id).isolation == f"own uid {who[0]['uid']}"
+    assert pool.health(one.id).isolation == f"not isolated, uid {who[0]['uid']}"
     left = text(await ask(pool, one, call("fork")))
     assert alive(left)
     await pool.reconcile((two,))

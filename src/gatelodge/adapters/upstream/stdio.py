@@ -151,7 +151,7 @@ class StdioWire:
         garbage = f"{self._garbage} lines of its output were not MCP." if self._garbage else ""
         return Told(
             pid=None if child is None else child.pid,
-            isolation=f"own uid {self._place.uid}" if self._place.uid else "not isolated",
+            isolation="not isolated" + (f", uid {self._place.uid}" if self._place.uid else ""),
             detail=garbage,
             children=int(child is not None),
         )

@@ -13,7 +13,7 @@ from gatelodge.core.errors import HouseError, Invalid
 
 server = group("server", "The MCP servers behind the gate.")
 
-_COLUMNS = ("alias", "status", "health", "kind", "target", "tools", "id")
+_COLUMNS = ("alias", "status", "health", "isolation", "kind", "target", "tools", "id")
 
 
 @server.command("add")
@@ -92,7 +92,8 @@ def approve(terminal: Terminal, alias: str, tools: tuple[str, ...]) -> None:
         made,
         lambda it: (
             f"{alias} is approved; {len(it['approved'])} tools are pinned.\n"
-            f"Next: gatelodge grant add --everyone --server {alias}"
+            f"Next: gatelodge grant add --everyone --server {alias} --level all,\n"
+            f"or say first what each tool does: gatelodge tool review {alias} TOOL"
         ),
     )
 
