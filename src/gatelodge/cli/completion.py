@@ -7,19 +7,20 @@ from click.shell_completion import get_completion_class
 
 from gatelodge.cli.lazy import Verb
 
+_HELP = """Print the completion script of a shell.
+
+\b
+bash   eval "$(gatelodge completion bash)"       in ~/.bashrc
+zsh    eval "$(gatelodge completion zsh)"        in ~/.zshrc
+fish   gatelodge completion fish | source        in config.fish
+"""
 _SHELLS = ("bash", "fish", "zsh")
 
 
-@click.command(cls=Verb)
+@click.command(cls=Verb, help=_HELP)
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
-    r"""Print the completion script of a shell.
-
-    \b
-    bash   eval "$(gatelodge completion bash)"       in ~/.bashrc
-    zsh    eval "$(gatelodge completion zsh)"        in ~/.zshrc
-    fish   gatelodge completion fish | source        in config.fish
-    """
+    """Print the script. What it is for stands in the help text, whose lines click must keep."""
     from gatelodge.cli.main import root
 
     made = get_completion_class(shell)

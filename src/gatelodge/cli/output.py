@@ -52,7 +52,7 @@ def clean(value: object) -> str:
     return text or "-"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     """Rows under their heads, columns aligned by two spaces."""
     cells = [[each.upper() for each in head], *([clean(cell) for cell in row] for row in rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(head))]

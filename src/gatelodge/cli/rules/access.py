@@ -40,9 +40,8 @@ def _explained(found: dict[str, Any]) -> str:
     parts = [output.fields(found.items())]
     for head, rows in (("grants", grants), ("guardrails", guardrails)):
         if rows:
-            columns = list(rows[0])
-            lines = ([row[column] for column in columns] for row in rows)
-            parts.append(f"{head}:\n{output.table(columns, lines)}")
+            columns = [column.replace("_", " ") for column in rows[0]]
+            parts.append(f"{head}:\n{output.table(columns, (row.values() for row in rows))}")
     return "\n\n".join(parts)
 
 

@@ -13,6 +13,11 @@ from gatelodge.core.errors import Invalid
 grant = group("grant", "Who may use which tools.")
 
 _COLUMNS = ("id", "grantee", "server", "tool", "level", "expires_at", "ticket")
+_REACH = {
+    "read": ", as far as reviewed as read-only (gatelodge tool review)",
+    "use": ", as far as reviewed as not destructive (gatelodge tool review)",
+    "all": "",
+}
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -50,8 +55,8 @@ def add(terminal: Terminal, /, lasting: str, until: str, **given: Any) -> None:
     terminal.show(
         made,
         lambda it: (
-            f"{it['grantee']} may use {it['server']}/{it['tool'] or '*'} (level {it['level']}); "
-            f"take it back: gatelodge grant revoke {it['id']}"
+            f"{it['grantee']} may use {it['server']}/{it['tool'] or '*'}{_REACH[it['level']]}.\n"
+            f"Take it back: gatelodge grant revoke {it['id']}"
         ),
     )
 

@@ -73,7 +73,7 @@ def workspace_shape(row: Workspace) -> WorkspaceShape:
         id=row.id,
         slug=row.slug,
         name=row.name,
-        path=f"/w/{row.slug}/mcp",
+        path=f"/k/{row.slug}/mcp",
         created_at=rfc3339(row.created_at),
     )
 

@@ -52,7 +52,7 @@ async def found(
     founded = FoundedWorkspace(
         id=made.workspace.id,
         slug=made.workspace.slug,
-        path=f"/w/{made.workspace.slug}/mcp",
+        path=f"/k/{made.workspace.slug}/mcp",
         owner=made.owner.email,
         token=made.token,
     )
