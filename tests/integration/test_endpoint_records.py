@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.gate import Answer, Client
 from tests.leaves import Calls
-from tests.stage import Legacy, Place, Stage, mirrored, modern, raw_post
+from tests.stage import Place, Stage, mirrored, modern, raw_post
 from tests.upstreams.acts import Acting
 from tests.wire import until
 
@@ -95,7 +95,7 @@ def knock(stage: Stage, path: str, field: str | None) -> tuple[int, str, bytes]:
     headers = {} if field is None else {"authorization": field}
     client = Client(stage.gate.port, "", path)
     answer = client.post(BODY, {**LIST, **headers})
-    kept = {k: v for k, v in answer.headers.items() if k not in ("www-authenticate",)}
+    kept = {k: v for k, v in answer.headers.items() if k != "www-authenticate"}
     assert kept == {"content-type": "application/json", "content-length": str(len(answer.body))}
     return answer.status, answer.headers["www-authenticate"], answer.body
 
@@ -168,7 +168,7 @@ def test_everything_that_clients_do_reconciles_with_the_log(stage: Stage):
         *[lambda: counted(crowd, "call.denied", crowd.client.call("up__nothing"))] * 5,
         *[lambda: counted(crowd, "lists", crowd.client.request("tools/list", {}))] * 6,
         *[lambda: counted(crowd, "ping", crowd.legacy.request("ping", {}))] * 6,
-        *[lambda: counted(crowd, "initialize", None, Legacy(stage.gate.port, crowd.token, place.path))] * 2,
+        *[lambda: counted(crowd, "initialize", crowd.place.legacy(crowd.token))] * 2,
         *[lambda: counted(crowd, "malformed_json", crowd.client.post(b"{", LIST))] * 5,
         *[lambda: counted(crowd, "header_mismatch", crowd.client.post(BODY))] * 5,
         *[lambda: knocked(crowd)] * 7,

@@ -136,9 +136,9 @@ def _not_allowed(visit: Visit, name: str, answer: NotAllowed) -> tuple[int, byte
 
 def _denied(visit: Visit, deny: Deny, call: str) -> bytes:
     rule = f" (rule {deny.rule})" if deny.rule else ""
-    text = f"Not allowed{rule}: {deny.text or deny.reason}."
+    text = f"Not allowed{rule}: {(deny.text or deny.reason).rstrip('.')}."
     if deny.advice:
-        text += f" What to do: {deny.advice}."
+        text += f" What to do: {deny.advice.rstrip('.')}."
     decision: dict[str, object] = {
         "decision": "deny",
         "reason": deny.reason,
