@@ -1,0 +1,59 @@
+"""README's first minute is what really happens."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from tests.gate import ROOT, environment
+
+NODE = {"everything", "filesystem", "memory"}
+"""Servers that the demo has only where Node is."""
+
+SAME = (
+    (r"\(not isolated, [^)]*\)", "(not isolated, UID)"),
+    (r"127\.0\.0\.1:\d+", "ADDRESS"),
+    (r"\b(gatelodge|SDK) \d+\.\d+\S*?(?=[\s)])", r"\1 VERSION"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "TIME"),
+    (r'"day_of_week": "\w+"', '"day_of_week": "DAY"'),
+    (r"\bc_[\w-]{22}", "CALL"),
+    (r"\bwsp_\w{22}", "WORKSPACE"),
+    (r"localhost\+[0-9a-f]{8}\+[\w+/=]+", "KEY"),
+    (r"\bsize \d+", "size N"),
+    (r"(?m)( ok) \d+ ", r"\1 MS "),
+    (r"sees \d+ tools", "sees N tools"),
+)
+"""What differs from run to run, and what it is called here."""
+
+
+@pytest.mark.guarantee("audit:tamper-evident")
+def test_the_readme_shows_what_the_first_minute_prints(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples/first_minute.py", "--once", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    (shown,) = re.findall(r"(?ms)^```text\n(gatelodge .*?)^```", (ROOT / "README.md").read_text())
+    assert same(shown) == same(done.stdout), "put this into README.md:\n" + done.stdout
+
+
+def same(text: str) -> list[str]:
+    """The lines without what differs from run to run, and without servers that Node would run."""
+    text = re.sub(r"[ \t]+", " ", text)
+    for pattern, name in SAME:
+        text = re.sub(pattern, name, text)
+    if not (ROOT / "examples/demo/node_modules/.package-lock.json").exists():
+        text = re.sub(rf"(?m)^ ({'|'.join(NODE)}) is .*\n", "", text)
+        text = re.sub(rf"\b({'|'.join(NODE)}) \d+(, )?", "", text)
+    return text.splitlines()
+
+
+def test_what_differs_in_the_meaning_is_not_taken_for_the_same():
+    assert same("x denied: no_grant - c_AaIFw2w_TqTqJLkPGSBDRA") == ["x denied: no_grant - CALL"]
+    assert same("time 2") != same("time 3")
+    assert same("VERIFIED") != same("TAMPERED")
