@@ -12,7 +12,14 @@ from tests.upstreams.http_upstream import HttpUpstream
 from gatelodge.adapters.keys.sealing import AesSealer
 from gatelodge.core.protocol.session import CONTEXT, pack, read_session
 
-TOOLS = [{"name": name, "inputSchema": {"type": "object"}} for name in ("echo", "b", "c", "d")]
+MIRRORED = {
+    "region": {"type": "string", "x-mcp-header": "Region"},
+    "count": {"type": "integer", "x-mcp-header": "Count"},
+}
+TOOLS = [
+    *({"name": name, "inputSchema": {"type": "object"}} for name in ("echo", "b", "c")),
+    {"name": "where", "inputSchema": {"type": "object", "properties": MIRRORED}},
+]
 LIST = mirrored("tools/list")
 CALL = mirrored("tools/call", "up__echo")
 VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -34,10 +41,14 @@ class Row(NamedTuple):
     reason: str
 
 
-def refused(
-    says: str, body: bytes, http: int, code: int, reason: str, headers: dict[str, str] = LIST
-) -> Row:
+def refused(says: str, body: bytes, code: int, reason: str, headers: dict[str, str] = LIST) -> Row:
+    http = 415 if "content-type" in headers else 400
     return Row(says, body, headers, http, code, "request.refused", reason)
+
+
+def answered(says: str, method: str, body: bytes, code: int, http: int = 400) -> Row:
+    known = method if method != "tools/explode" else "unknown"
+    return Row(says, body, mirrored(method), http, code, "request.answered", known)
 
 
 def with_meta(given: dict[str, Any]) -> bytes:
@@ -55,39 +66,32 @@ CALL_TWICE = (
 META_TWICE = b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"a":1,"a":2}}}'
 
 PARSED = [
-    refused("malformed JSON", b'{"jsonrpc":', 400, -32700, "malformed_json"),
-    refused("an empty body", b"", 400, -32700, "malformed_json"),
-    refused("blanks only", b" \r\n\t", 400, -32700, "malformed_json"),
-    refused("bytes that are no UTF-8", b'{"jsonrpc":"\xff\xfe"}', 400, -32700, "malformed_json"),
-    refused("UTF-16", GOOD.decode().encode("utf-16"), 400, -32700, "malformed_json"),
-    refused("something after the message", GOOD + b" {}", 400, -32700, "malformed_json"),
-    refused("NaN", GOOD[:-1] + b',"x":NaN}', 400, -32700, "malformed_json"),
-    refused("nesting without end", DEEP, 400, -32700, "malformed_json"),
-    refused("a key twice", TWICE, 400, -32600, "duplicate_key"),
-    refused("a key twice, once escaped", TWICE_ESCAPED, 400, -32600, "duplicate_key"),
-    refused("two tool names", CALL_TWICE, 400, -32600, "duplicate_key", CALL),
-    refused("a _meta key twice", META_TWICE, 400, -32600, "duplicate_key"),
-    refused("a batch", b"[" + GOOD + b"]", 400, -32600, "invalid_request"),
-    refused("an empty batch", b"[]", 400, -32600, "invalid_request"),
-    refused("a string", b'"tools/list"', 400, -32600, "invalid_request"),
-    refused("null", b"null", 400, -32600, "invalid_request"),
-    refused("no jsonrpc", b'{"id":1,"method":"ping"}', 400, -32600, "invalid_request"),
+    refused("malformed JSON", b'{"jsonrpc":', -32700, "malformed_json"),
+    refused("an empty body", b"", -32700, "malformed_json"),
+    refused("blanks only", b" \r\n\t", -32700, "malformed_json"),
+    refused("bytes that are no UTF-8", b'{"jsonrpc":"\xff\xfe"}', -32700, "malformed_json"),
+    refused("UTF-16", GOOD.decode().encode("utf-16"), -32700, "malformed_json"),
+    refused("something after the message", GOOD + b" {}", -32700, "malformed_json"),
+    refused("NaN", GOOD[:-1] + b',"x":NaN}', -32700, "malformed_json"),
+    refused("nesting without end", DEEP, -32700, "malformed_json"),
+    refused("a key twice", TWICE, -32600, "duplicate_key"),
+    refused("a key twice, once escaped", TWICE_ESCAPED, -32600, "duplicate_key"),
+    refused("two tool names", CALL_TWICE, -32600, "duplicate_key", CALL),
+    refused("a _meta key twice", META_TWICE, -32600, "duplicate_key"),
+    refused("a batch", b"[" + GOOD + b"]", -32600, "invalid_request"),
+    refused("an empty batch", b"[]", -32600, "invalid_request"),
+    refused("a string", b'"tools/list"', -32600, "invalid_request"),
+    refused("null", b"null", -32600, "invalid_request"),
+    refused("no jsonrpc", b'{"id":1,"method":"ping"}', -32600, "invalid_request"),
+    refused("jsonrpc 1.0", b'{"jsonrpc":"1.0","id":1,"method":"ping"}', -32600, "invalid_request"),
+    refused("no method", b'{"jsonrpc":"2.0","id":1}', -32600, "invalid_request"),
     refused(
-        "jsonrpc 1.0", b'{"jsonrpc":"1.0","id":1,"method":"ping"}', 400, -32600, "invalid_request"
-    ),
-    refused("no method", b'{"jsonrpc":"2.0","id":1}', 400, -32600, "invalid_request"),
-    refused(
-        "a number as method",
-        b'{"jsonrpc":"2.0","id":1,"method":7}',
-        400,
-        -32600,
-        "invalid_request",
+        "a number as method", b'{"jsonrpc":"2.0","id":1,"method":7}', -32600, "invalid_request"
     ),
     *(
         refused(
             f"{value.decode()} as id",
             b'{"jsonrpc":"2.0","id":%b,"method":"ping"}' % value,
-            400,
             -32600,
             "invalid_request",
         )
@@ -97,7 +101,6 @@ PARSED = [
         refused(
             f"{value.decode()} as params",
             b'{"jsonrpc":"2.0","id":1,"method":"ping","params":%b}' % value,
-            400,
             -32602,
             "invalid_params",
         )
@@ -106,7 +109,6 @@ PARSED = [
     refused(
         "_meta that is no object",
         b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":[]}}',
-        400,
         -32602,
         "invalid_params",
     ),
@@ -116,17 +118,15 @@ ERA = [
     refused(
         "a modern header, no _meta",
         b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
-        400,
         -32602,
         "invalid_params",
     ),
-    refused("no capabilities", with_meta({VERSION: MODERN}), 400, -32602, "invalid_params"),
-    refused("a number as version", with_meta({VERSION: 1, CAN: {}}), 400, -32602, "invalid_params"),
-    refused("no version header", GOOD, 400, -32020, "header_mismatch", {"Mcp-Method": "x"}),
+    refused("no capabilities", with_meta({VERSION: MODERN}), -32602, "invalid_params"),
+    refused("a number as version", with_meta({VERSION: 1, CAN: {}}), -32602, "invalid_params"),
+    refused("no version header", GOOD, -32020, "header_mismatch", {"Mcp-Method": "x"}),
     refused(
         "a legacy version header",
         GOOD,
-        400,
         -32020,
         "header_mismatch",
         {**LIST, "MCP-Protocol-Version": "2025-11-25"},
@@ -134,28 +134,17 @@ ERA = [
     refused(
         "a version from the future",
         with_meta({VERSION: "2099-01-01", CAN: {}}),
-        400,
         -32022,
         "unsupported_version",
         {**LIST, "MCP-Protocol-Version": "2099-01-01"},
     ),
-    refused(
-        "no method header",
-        GOOD,
-        400,
-        -32020,
-        "header_mismatch",
-        {"MCP-Protocol-Version": MODERN},
-    ),
-    refused("another method header", GOOD, 400, -32020, "header_mismatch", mirrored("ping")),
-    refused(
-        "a method header in capitals", GOOD, 400, -32020, "header_mismatch", mirrored("Tools/List")
-    ),
+    refused("no method header", GOOD, -32020, "header_mismatch", {"MCP-Protocol-Version": MODERN}),
+    refused("another method header", GOOD, -32020, "header_mismatch", mirrored("ping")),
+    refused("a method header in capitals", GOOD, -32020, "header_mismatch", mirrored("Tools/List")),
     *(
         refused(
             f"{says} name header",
             modern("tools/call", name="up__echo"),
-            400,
             -32020,
             "header_mismatch",
             mirrored("tools/call", name),
@@ -170,66 +159,24 @@ ERA = [
     refused(
         "odd bytes in the name header",
         modern("tools/call", name="up__echo"),
-        400,
         -32020,
         "header_mismatch",
         mirrored("tools/call", "up__\xe9cho"),
     ),
-    refused("text/plain", GOOD, 415, -32600, "invalid_request", {**LIST, "content-type": "text/x"}),
-    refused("no content type", GOOD, 415, -32600, "invalid_request", {**LIST, "content-type": ""}),
-    Row(
-        "an unknown method",
-        modern("tools/explode"),
-        mirrored("tools/explode"),
-        404,
-        -32601,
-        "request.answered",
-        "unknown",
+    refused("text/plain", GOOD, -32600, "invalid_request", {**LIST, "content-type": "text/x"}),
+    refused("no content type", GOOD, -32600, "invalid_request", {**LIST, "content-type": ""}),
+    answered("an unknown method", "tools/explode", modern("tools/explode"), -32601, 404),
+    answered("initialize in modern shape", "initialize", modern("initialize"), -32601, 404),
+    answered("a number as tool name", "tools/call", modern("tools/call", name=7), -32602),
+    answered(
+        "a cursor that nobody gave", "tools/list", modern("tools/list", cursor="AAAA"), -32602
     ),
-    Row(
-        "initialize in modern shape",
-        modern("initialize"),
-        mirrored("initialize"),
-        404,
-        -32601,
-        "request.answered",
-        "initialize",
-    ),
-    Row(
-        "a number as tool name",
-        modern("tools/call", name=7),
-        mirrored("tools/call"),
-        400,
-        -32602,
-        "request.answered",
-        "tools/call",
-    ),
-    Row(
-        "a cursor that nobody gave",
-        modern("tools/list", cursor="AAAA"),
-        LIST,
-        400,
-        -32602,
-        "request.answered",
-        "tools/list",
-    ),
-    Row(
-        "a number as cursor",
-        modern("tools/list", cursor=3),
-        LIST,
-        400,
-        -32602,
-        "request.answered",
-        "tools/list",
-    ),
-    Row(
+    answered("a number as cursor", "tools/list", modern("tools/list", cursor=3), -32602),
+    answered(
         "listening to a list",
-        modern("subscriptions/listen", notifications=[1]),
-        mirrored("subscriptions/listen"),
-        400,
-        -32602,
-        "request.answered",
         "subscriptions/listen",
+        modern("subscriptions/listen", notifications=[1]),
+        -32602,
     ),
 ]
 
@@ -287,6 +234,38 @@ def test_a_refusal_bears_the_id_of_the_request_when_it_could_be_read(
 def test_a_number_too_long_for_any_machine_passes_in_a_body_with_blanks(place: Place, ada: str):
     body = modern("tools/list", n=0).replace(b'"n":0', b'"n": ' + b"1" * 9000)
     assert place.client(ada).post(body, LIST).status == 200
+
+
+MIRRORS = [
+    ("nothing to repeat", {}, {}, 200),
+    ("a text", {"region": "eu"}, {"Mcp-Param-Region": "eu"}, 200),
+    ("a text in Base64", {"region": "eu"}, {"mcp-param-region": "=?base64?ZXU=?="}, 200),
+    ("a number", {"count": 42}, {"Mcp-Param-Count": "42.0"}, 200),
+    ("nothing repeated", {"region": "eu"}, {}, 400),
+    ("another text", {"region": "eu"}, {"Mcp-Param-Region": "us"}, 400),
+    ("a text that is the same number", {"region": "10"}, {"Mcp-Param-Region": "1e1"}, 400),
+    ("a text in capitals", {"region": "eu"}, {"Mcp-Param-Region": "EU"}, 400),
+    ("another number", {"count": 42}, {"Mcp-Param-Count": "43"}, 400),
+    ("a number only Python reads", {"count": 1000}, {"Mcp-Param-Count": "1_000"}, 400),
+    ("a header without an argument", {}, {"Mcp-Param-Region": "eu"}, 400),
+    ("a header for null", {"region": None}, {"Mcp-Param-Region": "eu"}, 400),
+]
+
+
+@pytest.mark.parametrize("row", MIRRORS, ids=[row[0] for row in MIRRORS])
+def test_headers_that_repeat_arguments_repeat_them_exactly(
+    place: Place, ada: str, row: tuple[str, dict[str, Any], dict[str, str], int]
+):
+    _, arguments, headers, http = row
+    before = len(place.leaves())
+    answer = place.client(ada).call("up__where", arguments, **headers)
+    assert answer.status == http
+    opening, *_ = place.since(before)
+    if http == 400:
+        assert answer.json["error"]["code"] == -32020
+        assert (opening["t"], opening["reason"]) == ("call.denied", "header_mismatch")
+    else:
+        assert opening["t"] == "call.intent"
 
 
 def test_a_name_header_in_base64_is_read(place: Place, ada: str):

@@ -52,7 +52,7 @@ def test_marks_are_found_through_chains_of_properties():
             plain={"type": "string", "default": {"x-mcp-header": "is only a value"}},
         )
     )
-    assert found == (Mirror(("a",), "Mcp-Param-A"), Mirror(("b", "c"), "Mcp-Param-C"))
+    assert found == (Mirror(("a",), "Mcp-Param-A"), Mirror(("b", "c"), "Mcp-Param-C", number=True))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ Source: MCP 2026-07-28 basic/versioning and basic/transports/streamable-http (Se
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -35,6 +36,7 @@ from gatelodge.core.protocol.version import (
 
 _NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _SENTINEL = b"=?base64?"
+_WHOLE = re.compile(rb"(-?[0-9]{1,16})(?:\.0{1,16})?")
 
 
 def client_era(version_header: str | None, message: Message) -> Era:
@@ -114,18 +116,19 @@ def headers_mirror(
         due = expected.get(mirror.header)
         if (given is None) != (due is None):
             return False
-        if given is not None and due is not None and not _same(given, due.encode("latin-1")):
+        if given is None or due is None:
+            continue
+        if header_text(given) != header_text(due.encode("latin-1")) and not (
+            mirror.number and _whole(given) == _whole(due.encode("latin-1"))
+        ):
             return False
     return True
 
 
-def _same(given: bytes, due: bytes) -> bool:
-    if header_text(given) == header_text(due):
-        return True
-    try:
-        return float(given) == float(due)
-    except ValueError:
-        return False
+def _whole(value: bytes) -> int | bytes:
+    """The whole number that a field says, or the field itself when it says none."""
+    number = _WHOLE.fullmatch(value)
+    return value if number is None else int(number[1])
 
 
 def passing_meta(meta: Members) -> Members:

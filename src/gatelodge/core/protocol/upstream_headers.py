@@ -29,10 +29,14 @@ def header_value(text: str) -> str:
 
 
 class Mirror(Struct, frozen=True):
-    """One argument that a header repeats: where it stands in the arguments, and the header."""
+    """One argument that a header repeats: where it stands in the arguments, and the header.
+
+    `number` = the schema says integer, so that 42 and 42.0 are the same.
+    """
 
     path: tuple[str, ...]
     header: str
+    number: bool = False
 
 
 _ONE: Final = frozenset((
@@ -70,7 +74,7 @@ def mirrors(schema: Raw) -> tuple[Mirror, ...]:
         if name.lower() in seen:
             raise Invalid("x-mcp-header names one header twice")
         seen.add(name.lower())
-        found.append(Mirror(path, PARAM_HEADER + name))
+        found.append(Mirror(path, PARAM_HEADER + name, part["type"] == "integer"))
     return tuple(found)
 
 
