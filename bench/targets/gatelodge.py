@@ -64,11 +64,17 @@ class Gatelodge(Target):
         return done.stdout
 
     def spawn(self) -> None:
-        where = ["--data-dir", str(self._folder / "state"), "--port", str(self._port)]
-        setting = f"audit.durability={self._durability}"
-        self.process = proc.start(
-            [PROGRAM, "up", *where, "--set", setting], core=TARGET_CORE, log=self._log
+        sets = (
+            f"audit.durability={self._durability}",
+            # One member makes all calls and opens all streams here; the default is meant for many.
+            "limits.calls_per_principal=1000",
+            "limits.streams_per_principal=10000",
         )
+        words = ["--data-dir", str(self._folder / "state")]
+        for one in sets:
+            words += ["--set", one]
+        words += ["up", "--port", str(self._port)]
+        self.process = proc.start([PROGRAM, *words], core=TARGET_CORE, log=self._log)
 
     def door(self) -> wire.Door:
         return wire.Door(self._port, "/k/main/mcp", "stub__echo", self._token, self._era)

@@ -178,6 +178,7 @@ class Node:
             rooms.follower.reap(),
             rooms.ground.sequencer.run(),
             rooms.calls.settle(),
+            rooms.streams.run(),
             rooms.watch.run(),
             self._listener.sweep(),
             self._hand_over.load(),

@@ -26,6 +26,10 @@ _WINDOW = 1024 * 1024
 """How much of a segment one read takes; several times the largest frame."""
 
 
+_LINGER_SECONDS = 0.002
+"""How long a record that nobody waits for may wait for others."""
+
+
 class _Job(Struct, frozen=True):
     """One durable write: whole frames at one place."""
 
@@ -103,9 +107,19 @@ class FileJournal:
             return
         self._entries.append(entry)
         self._futures.append(durable)
-        if self._idle:
+        if not self._idle:
+            return
+        if durable is not None:
             self._idle = False
             self._loop.call_soon(self._hand_over)
+        elif len(self._entries) == 1:
+            # Nobody waits for it: let a few gather before the thread is woken.
+            self._loop.call_later(_LINGER_SECONDS, self._gathered)
+
+    def _gathered(self) -> None:
+        if self._idle and self._entries:
+            self._idle = False
+            self._hand_over()
 
     @property
     def failed(self) -> bool:
@@ -139,7 +153,8 @@ class FileJournal:
         if self._closing is None:
             self._closing = self._loop.create_future()
             if self._idle:
-                self._closing.set_result(None)
+                self._idle = False
+                self._hand_over()
         await asyncio.shield(self._closing)
         if self._thread.is_alive():
             self._job = None

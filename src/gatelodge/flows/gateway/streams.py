@@ -4,6 +4,7 @@ After each swap of the view the tools of every stream are compared with what the
 only those that differ hear `tools/list_changed`. Owned by the event loop.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from gatelodge.core.ids import Instant, PrincipalId
@@ -12,23 +13,29 @@ from gatelodge.core.view_entry import PrincipalEntry
 from gatelodge.flows.gateway.listing import tools_of
 from gatelodge.ports.world import Clock
 
+BREATH_SECONDS = 15.0
+"""Proxies close a stream that says nothing for half a minute or more."""
 Shown = tuple[tuple[str, str], ...]
 """Shown name and definition digest of each tool, in order."""
 Memo = dict[tuple[PrincipalId, str, str], Shown]
 
 
 class Stream:
-    """One open stream. `changed` tells the client; it must not raise and must not wait."""
+    """One open stream: `changed` and `breathe` speak to its client, at once and without fail."""
 
-    __slots__ = ("alias", "changed", "knows", "principal", "slug")
+    __slots__ = ("alias", "breathe", "changed", "knows", "principal", "slug")
 
     def __init__(
-        self, principal: PrincipalId, slug: str, alias: str, changed: Callable[[], None]
+        self,
+        principal: PrincipalId,
+        place: tuple[str, str],
+        changed: Callable[[], None],
+        breathe: Callable[[], None],
     ) -> None:
         self.principal = principal
-        self.slug = slug
-        self.alias = alias
+        self.slug, self.alias = place
         self.changed = changed
+        self.breathe = breathe
         self.knows: Shown = ()
 
 
@@ -51,6 +58,13 @@ class Streams:
     def remove(self, stream: Stream) -> None:
         """Forget a stream that ended. Idempotent."""
         self._open.discard(stream)
+
+    async def run(self) -> None:
+        """Keep every idle stream open through proxies, until cancelled."""
+        while True:
+            await asyncio.sleep(BREATH_SECONDS)
+            for stream in tuple(self._open):
+                stream.breathe()
 
     def on_view(self, view: View) -> None:
         """Compare, and tell those for whom something changed."""

@@ -23,7 +23,6 @@ from gatelodge.flows.gateway.streams import Stream
 from gatelodge.web.endpoint.gate import Gate, answer_here, durable, elapsed_ms, turn_away
 from gatelodge.web.endpoint.visit import Visit
 
-BREATH_SECONDS = 15.0
 _CHANGED = "notifications/tools/list_changed"
 
 
@@ -78,6 +77,13 @@ class _Listening:
         elif self._changed:
             self._visit.answer.say(self._changed)
 
+    def breathe(self) -> None:
+        """Keep the stream open; a client that reads nothing loses it."""
+        if self._visit.connection.writable:
+            self._visit.answer.breathe()
+        else:
+            self.end("slow_client")
+
 
 async def _serve(
     gate: Gate, visit: Visit, greeting: bytes, changed: bytes, farewell: bytes
@@ -88,7 +94,8 @@ async def _serve(
         raise turn_away(429, "too many open streams", "limit", UNAVAILABLE, b"retry-after: 5")
     open_ = _Listening(visit, changed)
     running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, open_.cut)
-    stream = Stream(visit.who.id, visit.route.workspace, visit.route.alias, open_.changed)
+    place = (visit.route.workspace, visit.route.alias)
+    stream = Stream(visit.who.id, place, open_.changed, open_.breathe)
     written = durable(gate)
     seen = (visit.view.gov, visit.proto)
     record = gate.recorder.stream_opened(visit.log, visit.caller, seen, written)
@@ -107,7 +114,8 @@ async def _serve(
         visit.answer.open_stream()
         if greeting:
             visit.answer.say(greeting)
-        reason = await _until_ended(visit, open_.ended)
+        visit.forget()
+        reason = await open_.ended
     finally:
         gate.streams.remove(stream)
         gate.inflight.remove(running)
@@ -116,13 +124,3 @@ async def _serve(
         visit.connection.close_after()
         if visit.answer.streaming:
             visit.answer.end(200, farewell)
-
-
-async def _until_ended(visit: Visit, ended: "asyncio.Future[str]") -> str:
-    while True:
-        done, _ = await asyncio.wait({ended}, timeout=BREATH_SECONDS)
-        if done:
-            return ended.result()
-        if not visit.connection.writable:
-            return "slow_client"
-        visit.answer.breathe()

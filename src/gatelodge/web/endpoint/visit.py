@@ -111,6 +111,13 @@ class Visit:
         self.raw_id = b"null"
         self.session: Session | None = None
 
+    def forget(self) -> None:
+        """Let go of what a long stream does not need: above all of a view that will be old."""
+        self.connection.memo = None
+        self.request = HttpRequest()
+        del self.view, self.workspace, self.who, self.credential
+        self.caller = None
+
     @property
     def answerable(self) -> str:
         """The member who answers for the caller; their data key seals the opening."""
