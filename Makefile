@@ -8,8 +8,10 @@ SHELL := bash
 
 DATA ?= gatelodge-data
 WORKERS ?= auto
-PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+# The system's own Python first: MCP servers that run under uids of their own can reach it.
+PYTHON := $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$p" && break; done)
 BIN := .venv/bin
 NODE := $(shell command -v npm 2>/dev/null)
 
