@@ -16,6 +16,7 @@ from gatelodge.core.protocol.envelope import (
 )
 from gatelodge.core.protocol.era import headers_mirror, passing_meta
 from gatelodge.core.protocol.result import for_client, tool_error
+from gatelodge.core.protocol.version import META_PROGRESS
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.gateway.answers import (
@@ -25,10 +26,13 @@ from gatelodge.flows.gateway.answers import (
     Returned,
     RpcFailed,
 )
-from gatelodge.flows.gateway.call import CallRequest, Cut
+from gatelodge.flows.gateway.call import CallRequest, Cut, Notify
 from gatelodge.flows.gateway.inflight import CutReason
 from gatelodge.web.endpoint.gate import Gate, answer_here
 from gatelodge.web.endpoint.visit import Visit
+
+_TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
+"""How the JSON of a progress token, a string or a number, can begin."""
 
 ACCESS_ENDED = 4010
 """Our own JSON-RPC code (outside the reserved range): access ended while the call ran."""
@@ -83,7 +87,6 @@ def _request(visit: Visit, name: str) -> CallRequest:
         return not modern or headers_mirror(visit.request.headers, tool.mirrors, arguments)
 
     session = visit.session
-    progress = "progressToken" in visit.message.meta
     return CallRequest(
         who=visit.who,
         credential=visit.credential,
@@ -98,8 +101,24 @@ def _request(visit: Visit, name: str) -> CallRequest:
         proto=visit.proto,
         bytes_in=visit.bytes_in,
         request=None if session is None else (session.nonce, visit.message.id),
-        notify=visit.answer.notify if progress and visit.answer.may_stream else None,
+        notify=_progress_of(visit),
     )
+
+
+def _progress_of(visit: Visit) -> Notify | None:
+    """What takes progress to the client: None when it asked for none, or takes no stream.
+
+    Nothing else that a server says during a call goes on: we announce no logging.
+    """
+    token = visit.message.meta.get(META_PROGRESS)
+    if token is None or bytes(token)[:1] not in _TOKEN_BEGINS or not visit.answer.may_stream:
+        return None
+
+    def notify(method: str, params: bytes) -> None:
+        if method == "notifications/progress":
+            visit.answer.notify(method, params)
+
+    return notify
 
 
 def _passing(params: Members) -> Members:
