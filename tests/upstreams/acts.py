@@ -6,6 +6,7 @@ Each is a function for `HttpUpstream.tools`, called with the one request that it
 import asyncio
 import contextlib
 import json
+import threading
 
 from tests.upstreams.http_upstream import HttpUpstream, Talk
 
@@ -16,8 +17,11 @@ class Acting(HttpUpstream):
     def __init__(self, **given) -> None:
         super().__init__(**given)
         self.left: list[str] = []
+        self.released = threading.Event()
+        """Set by the test: the tool `wait` answers then."""
         self.tools = {
             "hang": self.hang,
+            "wait": self.wait,
             "open": self.open_and_hang,
             "fail": fail,
             "refuse": refuse,
@@ -44,6 +48,12 @@ class Acting(HttpUpstream):
     async def hang(self, talk: Talk) -> None:
         """Answer nothing until the caller hangs up."""
         await self._until_left(talk)
+
+    async def wait(self, talk: Talk) -> None:
+        """Answer once the test says so."""
+        while not self.released.is_set():  # noqa: ASYNC110 - set from the test's own thread
+            await asyncio.sleep(0.01)
+        talk.result(text("released"))
 
     async def open_and_hang(self, talk: Talk) -> None:
         """Say that there is progress, and no more."""

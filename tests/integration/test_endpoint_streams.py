@@ -1,0 +1,276 @@
+"""Who ends a call and what that means, and streams that tell their members what changed."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from tests.stage import Legacy, Place, Stage, mirrored, modern, raw_post
+from tests.upstreams.acts import Acting
+from tests.wire import Wire, until
+
+STREAM = "application/json, text/event-stream"
+WITHIN = 1.0
+
+
+@pytest.fixture(scope="module")
+def place(stage: Stage) -> Place:
+    return stage.place("streams")
+
+
+@pytest.fixture(scope="module", params=["modern", "legacy"])
+def server(stage: Stage, place: Place, request: pytest.FixtureRequest) -> Acting:
+    """A server of each era, behind the alias of that name."""
+    server = stage.servers.open(Acting(era=request.param))
+    place.serve(request.param, server.url)
+    place.grant(everyone=True, server=request.param, level="all")
+    return server
+
+
+@pytest.fixture(scope="module")
+def ada(place: Place) -> str:
+    return place.admit("ada")
+
+
+@pytest.fixture
+def alias(server: Acting, place: Place, ada: str) -> str:
+    server.released.clear()
+    until(lambda: f"{server.era}__echo" in place.client(ada).tools())
+    return server.era
+
+
+def called(place: Place, ada: str, tool: str, session: str = "", number: Any = 1) -> bytes:
+    """A call down to its bytes; of a legacy session when one is given."""
+    headers = {"Authorization": f"Bearer {ada}", "Accept": STREAM}
+    if session:
+        params = {"name": tool, "arguments": {}}
+        message = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+        return raw_post(
+            place.path, json.dumps(message).encode(), {**headers, "Mcp-Session-Id": session}
+        )
+    body = modern("tools/call", number, name=tool, arguments={}, _meta={"progressToken": 1})
+    return raw_post(place.path, body, {**headers, **mirrored("tools/call", tool)})
+
+
+def outcome_of(place: Place, before: int) -> str:
+    """How the one call since then ended."""
+
+    def ended() -> list[dict[str, Any]]:
+        return [leaf for leaf in place.since(before) if leaf["t"] == "call.outcome"]
+
+    return str(until(ended)[0]["outcome"])
+
+
+class TestHangingUp:
+    """A modern client cancels by closing; a legacy one does not."""
+
+    @pytest.mark.parametrize("tool", ["hang", "open"], ids=["before-a-byte", "in-the-stream"])
+    def test_a_modern_client_that_hangs_up_cancels(
+        self, stage: Stage, place: Place, server: Acting, ada: str, alias: str, tool: str
+    ):
+        before, executed = len(place.leaves()), len(server.executed)
+        with stage.wire() as wire:
+            wire.send(called(place, ada, f"{alias}__{tool}"))
+            until(lambda: len(server.executed) > executed)
+            if tool == "open":
+                assert wire.head().status == 200
+                assert b"progress" in wire.event()
+            left, told = len(server.left), len(server.of("notifications/cancelled"))
+        if alias == "modern":
+            until(lambda: len(server.left) > left, WITHIN)
+        else:
+            until(lambda: len(server.of("notifications/cancelled")) > told, WITHIN)
+        assert outcome_of(place, before) == "client_gone"
+
+    def test_a_legacy_client_that_is_cut_off_does_not_cancel(
+        self, stage: Stage, place: Place, server: Acting, ada: str, alias: str
+    ):
+        session = place.legacy(ada).session
+        before, executed = len(place.leaves()), len(server.executed)
+        told = len(server.of("notifications/cancelled"))
+        with stage.wire() as wire:
+            wire.send(called(place, ada, f"{alias}__wait", session))
+            until(lambda: len(server.executed) > executed)
+        assert place.client(ada).call(f"{alias}__echo").status == 200  # the gate saw it leave
+        server.released.set()
+        assert outcome_of(place, before) == "ok"
+        assert len(server.of("notifications/cancelled")) == told
+
+
+class TestCancelling:
+    """notifications/cancelled takes back a request of the same session, and no other."""
+
+    @pytest.fixture
+    def waiting(
+        self, stage: Stage, place: Place, server: Acting, ada: str, alias: str
+    ) -> Iterator[tuple[Legacy, Wire, Wire]]:
+        """Two sessions of one member, each with a request of the same id under way."""
+        mine, other = place.legacy(ada), place.legacy(ada)
+        executed = len(server.executed)
+        with stage.wire() as first, stage.wire() as second:
+            first.send(called(place, ada, f"{alias}__wait", mine.session, 7))
+            second.send(called(place, ada, f"{alias}__wait", other.session, 7))
+            until(lambda: len(server.executed) == executed + 2)
+            yield mine, first, second
+
+    def test_it_ends_the_own_request_only(
+        self, place: Place, server: Acting, waiting: tuple[Legacy, Wire, Wire]
+    ):
+        mine, first, second = waiting
+        before = len(place.leaves())
+        assert cancel(mine, 7).status == 202
+        told = first.answer()
+        assert (told.status, told.json["id"], told.json["error"]["code"]) == (200, 7, 4011)
+        assert "cancelled" in told.json["error"]["message"]
+        assert outcome_of(place, before) == "cancelled"
+        server.released.set()
+        assert second.answer().json["result"]["content"][0]["text"] == "released"
+
+    def test_a_strangers_word_ends_nothing(
+        self, place: Place, server: Acting, waiting: tuple[Legacy, Wire, Wire]
+    ):
+        mine, first, second = waiting
+        eve = place.legacy(place.token)
+        stolen = place.legacy(place.token)
+        stolen.session = mine.session
+        assert cancel(eve, 7).status == 202
+        assert cancel(stolen, 7).status == 404
+        for never in (8, "7", 7.0, None):
+            assert cancel(mine, never).status == 202
+        server.released.set()
+        for wire in (first, second):
+            assert wire.answer().json["result"]["content"][0]["text"] == "released"
+
+
+def cancel(client: Legacy, number: Any) -> Any:
+    params = {"requestId": number, "reason": "enough"}
+    return client.say({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+
+
+def listening(place: Place, token: str, number: Any = 1, **wanted: Any) -> bytes:
+    """A modern listen down to its bytes."""
+    body = modern("subscriptions/listen", number, notifications=wanted)
+    headers = {"Authorization": f"Bearer {token}", "Accept": STREAM}
+    return raw_post(place.path, body, {**headers, **mirrored("subscriptions/listen")})
+
+
+def old_stream(place: Place, legacy: Legacy) -> bytes:
+    """A legacy GET stream down to its bytes."""
+    return (
+        f"GET {place.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {legacy.token}\r\n"
+        f"Accept: text/event-stream\r\nMcp-Session-Id: {legacy.session}\r\n\r\n"
+    ).encode()
+
+
+@pytest.mark.parametrize("number", [5, -1, "five", "", "5"], ids=repr)
+@pytest.mark.parametrize("wanted", [{}, {"toolsListChanged": True, "promptsListChanged": True}])
+def test_a_stream_begins_with_what_is_honoured_under_its_own_id(
+    stage: Stage, place: Place, ada: str, number: Any, wanted: dict[str, Any]
+):
+    with stage.wire() as wire:
+        head = wire.send(listening(place, ada, number, **wanted)).head()
+        assert head.headers["content-type"] == "text/event-stream"
+        assert head.headers["x-accel-buffering"] == "no"
+        told = json.loads(wire.event())
+    assert told["method"] == "notifications/subscriptions/acknowledged"
+    honoured = {"toolsListChanged": True} if wanted else {}
+    assert told["params"]["notifications"] == honoured
+    mark = told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"]
+    assert (type(mark), mark) == (type(number), number)
+
+
+class TestChanges:
+    """Only those for whom something changed hear of it, and at once."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def team(cls, stage: Stage, place: Place) -> dict[str, str]:
+        place.serve("new", stage.servers.open(Acting()).url)
+        return {name: place.admit(name) for name in ("bob", "carol")}
+
+    @pytest.fixture
+    def streams(
+        self, stage: Stage, place: Place, team: dict[str, str]
+    ) -> Iterator[dict[str, Wire]]:
+        """Each member's modern and legacy stream, and one that asked for nothing."""
+        with ExitStack() as open_:
+            found = {}
+            for name, token in team.items():
+                for era in ("modern", "legacy"):
+                    wire = found[f"{name}-{era}"] = open_.enter_context(stage.wire())
+                    if era == "modern":
+                        wire.send(listening(place, token, toolsListChanged=True)).head()
+                        wire.event()
+                    else:
+                        wire.send(old_stream(place, place.legacy(token))).head()
+            deaf = found["bob-deaf"] = open_.enter_context(stage.wire())
+            deaf.send(listening(place, team["bob"])).head()
+            deaf.event()
+            yield found
+
+    def test_a_grant_and_its_end_are_told_to_its_member_alone(
+        self, place: Place, streams: dict[str, Wire]
+    ):
+        began = time.monotonic()
+        grant = place.grant(member="bob@example.test", server="new", level="all")
+        for round_ in ("granted", "taken back"):
+            for era in ("modern", "legacy"):
+                told = json.loads(streams[f"bob-{era}"].event())
+                assert told["method"] == "notifications/tools/list_changed", round_
+                marked = "_meta" in told.get("params", {})
+                assert marked == (era == "modern")
+            assert time.monotonic() - began < WITHIN
+            if round_ == "granted":
+                began = time.monotonic()
+                place.api("DELETE", f"/grants/{grant}")
+        for quiet in ("carol-modern", "carol-legacy", "bob-deaf"):
+            assert streams[quiet].is_silent(0.2), quiet
+
+
+def test_a_member_has_so_many_streams_and_no_more(stage: Stage, place: Place):
+    dan = place.admit("dan")
+    legacy = place.legacy(dan)
+    with ExitStack() as open_:
+        wires = [open_.enter_context(stage.wire()) for _ in range(5)]
+        for wire in wires[:2]:
+            wire.send(listening(place, dan)).head()
+            wire.event()
+        assert wires[2].send(old_stream(place, legacy)).head().status == 200
+        before = len(place.leaves())
+        for wire, sent in (
+            (wires[3], listening(place, dan, 9)),
+            (wires[4], old_stream(place, legacy)),
+        ):
+            refused = wire.send(sent).answer()
+            assert (refused.status, refused.json["error"]["code"]) == (429, -32000)
+            assert refused.headers["retry-after"] == "5"
+        reasons = [(leaf["t"], leaf["reason"], leaf["http"]) for leaf in place.since(before)]
+        assert reasons == [("request.refused", "limit", 429)] * 2
+        wires[0].socket.close()
+        until(lambda: _streams(place, before) == ["stream.closed"])
+        assert wires[3].send(listening(place, dan)).head().status == 200
+
+
+def _streams(place: Place, before: int) -> list[str]:
+    return [leaf["t"] for leaf in place.since(before) if leaf["t"].startswith("stream.")]
+
+
+def test_a_stream_whose_client_left_is_closed_on_record(stage: Stage, place: Place, ada: str):
+    before = len(place.leaves())
+    with stage.wire() as wire:
+        wire.send(listening(place, ada)).head()
+    opened, closed = until(lambda: len(found := place.since(before)) == 2 and found)
+    assert (opened["t"], closed["t"]) == ("stream.opened", "stream.closed")
+    assert (opened["stream"], opened["proto"]) == (closed["stream"], "2026-07-28")
+    assert closed["reason"] == "client_gone"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(40)
+def test_an_idle_stream_breathes_so_that_proxies_keep_it(stage: Stage, place: Place, ada: str):
+    with stage.wire() as wire:
+        wire.send(listening(place, ada)).head()
+        wire.event()
+        assert wire.chunk() == b": \n\n"
