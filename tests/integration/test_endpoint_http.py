@@ -69,6 +69,7 @@ UNREADABLE = [
     Row("HTTP/0.9", (b"POST /k/wires/mcp\r\n\r\n",), 505, "m"),
     Row("a long head", (LONG_HEAD,), 431, "l"),
     Row("one long field", (HEAD + b"X: " + b"x" * 9000 + b"\r\n\r\n",), 431, "l"),
+    Row("a field without end at once", (HEAD + b"X: " + b"x" * 32000,), 431, "l"),
     Row("a field without end", (HEAD + b"X: ", *[b"x" * 4000] * 8), 431, "l"),
     Row("a long body, announced", (ANNOUNCED, b"x" * BIG), 413, "l"),
     Row("a long body in one chunk", (CHUNKED + b"%x\r\n" % BIG, b"x" * BIG), 413, "l", -1),

@@ -157,7 +157,7 @@ class Reader:
         self._fields = []
         self._headed = False
         self._silent = 0
-        self._heard = self.partial = True
+        self.partial = True
 
     def on_url(self, url: bytes) -> None:
         """Collect the target."""
@@ -219,6 +219,7 @@ class Reader:
         request.body = self._first + self._more if self._more else self._first
         self._forget_body()
         self.partial = self.asks = False
+        self._heard = True
         self.ended = self.ended or request.last
         self._done.append(request)
 
