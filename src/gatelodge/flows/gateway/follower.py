@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from gatelodge.core.access.effects import effects
+from gatelodge.core.access.effects import Effects, effects
 from gatelodge.core.errors import StoreDown, Unavailable
 from gatelodge.core.ids import PrincipalId
 from gatelodge.core.state import State
@@ -99,12 +99,7 @@ class Follower:
         """Poll once: cut, read again, compile, swap, extend the lease. Raises StoreDown."""
         sent = self._clock.boottime()
         assert self._state is not None
-        progress = await self._store.poll(self._state.gov)
-        if progress.epoch != self._state.epoch or progress.gov < self._state.gov:
-            self._diverge()
-        if self.diverged:
-            # For good: a log that grew again above our place has other leaves below it.
-            raise StoreDown(self.diverged, remedy="See docs/operations.md, 'Restored database'.")
+        progress = await self._poll(self._state)
         if progress.leaves:
             await self._apply(progress)
         if self._state.gov >= progress.gov:
@@ -139,10 +134,15 @@ class Follower:
                 self._stale = True
                 self._inflight.cut_all("stale")
 
-    def _diverge(self) -> None:
-        if not self.diverged:
+    async def _poll(self, state: State) -> Progress:
+        progress = await self._store.poll(state.gov)
+        if not self.diverged and (progress.epoch != state.epoch or progress.gov < state.gov):
             self.diverged = "the gov log went back in time or changed its epoch"
             log.error("%s: nobody is served any more; read 'Restored database'", self.diverged)
+        if self.diverged:
+            # For good: a log that grew again above our place has other leaves below it.
+            raise StoreDown(self.diverged, remedy="See docs/operations.md, 'Restored database'.")
+        return progress
 
     def _and_their_agents(self, principals: frozenset[PrincipalId]) -> frozenset[PrincipalId]:
         """Agents rest with the member who answers for them, so what runs for them is cut too."""
@@ -152,25 +152,46 @@ class Follower:
         }
 
     async def _apply(self, progress: Progress) -> None:
+        """Act on new leaves: cut at once, then swap in a view of exactly one moment of the log.
+
+        The rows are read after the leaves, so they may be of a later moment than those. Then the
+        leaves in between are looked at too, until none of them asks for rows that were not read.
+        """
         assert self._state is not None
-        found = effects(progress.leaves)
-        if found.ends_access:
-            principals = self._and_their_agents(found.principals)
-            # Deny first, then cut: whoever registers after this line sees the new view.
-            self.view = self.view.without(
-                principals=found.principals,
-                credentials=found.credentials,
-                servers=found.servers,
-            )
-            calls, streams = self._inflight.cut(
-                "server_disabled" if found.servers else "revoked",
-                principals=principals,
-                credentials=found.credentials,
-                servers=found.servers,
-            )
-            self._cut = (self._cut[0] + calls, self._cut[1] + streams)
-        self._state = await self._store.load(found.nouns, self._state)
+        before = self._state
+        read: frozenset[str] | None = frozenset()
+        while True:
+            found = effects(progress.leaves)
+            self._end(found)
+            read = None if read is None or found.nouns is None else read | found.nouns
+            state = await self._store.load(read, before)
+            if state.gov == progress.gov:
+                break
+            progress = await self._poll(before)
+            between = effects(progress.leaves[: state.gov - before.gov])
+            if read is None or (between.nouns is not None and between.nouns <= read):
+                self._end(between)
+                break
+        self._state = state
         self._swap(await asyncio.to_thread(compile_view, self._state, self.view))
+
+    def _end(self, found: Effects) -> None:
+        """Deny first, then cut: whoever registers after the first line sees the new view."""
+        if not found.ends_access:
+            return
+        principals = self._and_their_agents(found.principals)
+        self.view = self.view.without(
+            principals=found.principals,
+            credentials=found.credentials,
+            servers=found.servers,
+        )
+        calls, streams = self._inflight.cut(
+            "server_disabled" if found.servers else "revoked",
+            principals=principals,
+            credentials=found.credentials,
+            servers=found.servers,
+        )
+        self._cut = (self._cut[0] + calls, self._cut[1] + streams)
 
     def _swap(self, view: View) -> None:
         self.view = view
