@@ -40,11 +40,12 @@ class House(Place):
         path = f"/k/main/s/{alias}/mcp" if alias else "/k/main/mcp"
         return f"http://127.0.0.1:{self.gate.port}{path}"
 
-    def guest(self) -> tuple[str, str]:
-        """A member of their own for one test, who may use `time`: email and token."""
+    def guest(self, *more: str) -> tuple[str, str]:
+        """A member of their own for one test, who may use `time` and `more`: email and token."""
         self._guests += 1
         name = f"guest{self._guests}"
-        return f"{name}@example.test", self.admit(name, time="all")
+        grants = dict.fromkeys(("time", *more), "all")
+        return f"{name}@example.test", self.admit(name, **grants)
 
     def spawn(self, alias: str, *command: str) -> None:
         """Register a stdio server and approve what it offers."""
