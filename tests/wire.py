@@ -52,6 +52,10 @@ class Wire:
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines[1:])}
         return Answer(int(lines[0].split(" ")[1]), headers, b"")
 
+    def skip(self, head: Answer) -> bytes:
+        """Read the body behind a head."""
+        return self._exactly(int(head.headers["content-length"]))
+
     def chunk(self) -> bytes:
         """Read one chunk of a chunked body; empty at its end."""
         size = int(self._until(b"\r\n"), 16)

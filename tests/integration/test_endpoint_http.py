@@ -379,6 +379,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_one_record(
     assert (leaf["reason"], leaf["http"], leaf["bytes_in"]) == ("client_gone", 0, size)
 
 
+@pytest.mark.slow
 def test_a_body_that_never_ends_is_given_up(stage: Stage, place: Place, wire: Wire):
     assert "limits.keepalive_seconds=2" in LIMITS
     before = len(place.leaves())
