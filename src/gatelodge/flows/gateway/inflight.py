@@ -15,7 +15,16 @@ CutReason = Literal["revoked", "server_disabled", "stale", "shutdown", "client_g
 class Running:
     """One call or stream that is running. `cut` ends it; it must not raise and must not wait."""
 
-    __slots__ = ("credential", "cut", "kind", "principal", "request", "server", "workspace")
+    __slots__ = (
+        "credential",
+        "cut",
+        "kind",
+        "principal",
+        "request",
+        "server",
+        "session",
+        "workspace",
+    )
 
     def __init__(
         self,
@@ -33,6 +42,8 @@ class Running:
         self.server = ""
         self.request: tuple[bytes, bytes] | None = None
         """Session nonce and raw request id, for a legacy client's cancellation."""
+        self.session = b""
+        """Nonce of the legacy session whose stream this is; it ends with the session."""
 
 
 class InFlight:
@@ -80,6 +91,10 @@ class InFlight:
     def of_request(self, nonce: bytes, raw_id: bytes) -> Running | None:
         """The call that a legacy session made under this request id."""
         return self._requests.get((nonce, raw_id))
+
+    def of_session(self, principal: str, nonce: bytes) -> list[Running]:
+        """The streams that this principal opened in a legacy session."""
+        return [r for r in self._by_principal.get(principal, ()) if r.session == nonce]
 
     def streams(self) -> list[Running]:
         """The open streams."""

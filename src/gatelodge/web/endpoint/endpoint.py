@@ -126,13 +126,19 @@ class Endpoint:
                 visit.proto = visit.session.version
                 await legacy_stream(self._gate, visit)
             case b"DELETE":
-                visit.session = session_of(self._gate, visit)
-                visit.method, visit.proto = "session/end", visit.session.version
-                ends_at, nonce = visit.session.ends_at, visit.session.nonce
-                self._gate.ended.end(nonce, ends_at, self._gate.clock.now())
-                await answer_here(self._gate, visit, b"")
+                await self._end_session(visit)
             case _:
                 raise turn_away(405, "use POST", "method_not_allowed", INVALID_REQUEST, _ALLOWED)
+
+    async def _end_session(self, visit: Visit) -> None:
+        """End a legacy session with its streams; calls that run in it come to their own end."""
+        gate, session = self._gate, session_of(self._gate, visit)
+        visit.session = session
+        visit.method, visit.proto = "session/end", session.version
+        gate.ended.end(session.nonce, session.ends_at, gate.clock.now())
+        for running in gate.inflight.of_session(visit.who.id, session.nonce):
+            running.cut("cancelled")
+        await answer_here(gate, visit, b"")
 
     async def _post(self, visit: Visit) -> None:
         message = read_body(self._gate, visit)

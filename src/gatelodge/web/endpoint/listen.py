@@ -94,6 +94,8 @@ async def _serve(
         raise turn_away(429, "too many open streams", "limit", UNAVAILABLE, b"retry-after: 5")
     open_ = _Listening(visit, changed)
     running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, open_.cut)
+    if visit.session is not None:
+        running.session = visit.session.nonce
     place = (visit.route.workspace, visit.route.alias)
     stream = Stream(visit.who.id, place, open_.changed, open_.breathe)
     written = durable(gate)
