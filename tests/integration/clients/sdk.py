@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+import pytest
 from mcp import Client, ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import (
@@ -26,6 +27,12 @@ MODERN = "2026-07-28"
 NEWEST_LEGACY = "2025-11-25"
 REVISIONS = [MODERN, NEWEST_LEGACY, "2025-06-18", "2025-03-26"]
 LEGACY = REVISIONS[1:]
+every_revision = pytest.mark.parametrize("revision", REVISIONS)
+each_era = pytest.mark.parametrize(
+    "revision",
+    [MODERN, NEWEST_LEGACY, *(pytest.param(old, marks=pytest.mark.slow) for old in LEGACY[1:])],
+)
+"""Each revision; the quick run has the newest one of each era."""
 
 
 @asynccontextmanager

@@ -9,17 +9,16 @@ from mcp.client.subscriptions import ToolsListChanged, listen
 from mcp_types import PaginatedRequestParams, ToolListChangedNotification
 from tests.gate import WAIT
 from tests.integration.clients.agent import Agent
-from tests.integration.clients.sdk import LEGACY, MODERN, REVISIONS, names, speaking
+from tests.integration.clients.sdk import LEGACY, MODERN, each_era, names, speaking
 from tests.wire import until
 
 pytestmark = pytest.mark.anyio
-every_revision = pytest.mark.parametrize("revision", REVISIONS)
 OWN = ["time__get_current_time", "time__convert_time"]
 LONG = "all__trigger-long-running-operation"
 HELLO = {"clientInfo": {"name": "plain", "version": "1"}}
 
 
-@every_revision
+@each_era
 async def test_each_lists_and_calls_their_own_tools_at_the_same_time(house, revision):
     async with (
         speaking(revision, house.url(), house.ada) as ada,
@@ -37,7 +36,7 @@ async def test_each_lists_and_calls_their_own_tools_at_the_same_time(house, revi
         both.start_soon(ask, ben, 2, "Asia/Tokyo")
 
 
-@every_revision
+@each_era
 async def test_a_cursor_of_another_is_no_cursor(house, revision):
     async with (
         speaking(revision, house.url(), house.ada) as ada,
@@ -51,7 +50,7 @@ async def test_a_cursor_of_another_is_no_cursor(house, revision):
             assert (refused.value.code, str(refused.value)) == (-32602, "invalid cursor")
 
 
-@every_revision
+@each_era
 async def test_progress_of_one_call_is_not_heard_in_another_with_the_same_token(house, revision):
     _, token = house.guest("all")
     heard = {"ada": [], "guest": []}
@@ -73,7 +72,7 @@ async def test_progress_of_one_call_is_not_heard_in_another_with_the_same_token(
     assert heard == {"ada": [(1, 2), (2, 2)], "guest": [(1, 3), (2, 3), (3, 3)]}
 
 
-@pytest.mark.parametrize("revision", LEGACY)
+@pytest.mark.parametrize("revision", [LEGACY[0], pytest.param(LEGACY[-1], marks=pytest.mark.slow)])
 async def test_a_change_for_one_is_not_told_to_the_other_on_a_legacy_stream(house, revision):
     before = house.streams_opened()
     (email, first), (_, second) = house.guest(), house.guest()

@@ -8,11 +8,18 @@ from mcp import MCPError
 from mcp.client.subscriptions import ToolsListChanged, listen
 from mcp_types import ToolListChangedNotification
 from tests.gate import WAIT
-from tests.integration.clients.sdk import LEGACY, MODERN, REVISIONS, names, pages, speaking
+from tests.integration.clients.sdk import (
+    LEGACY,
+    MODERN,
+    each_era,
+    every_revision,
+    names,
+    pages,
+    speaking,
+)
 from tests.wire import until
 
 pytestmark = pytest.mark.anyio
-every_revision = pytest.mark.parametrize("revision", REVISIONS)
 LONG = "trigger-long-running-operation"
 
 
@@ -40,7 +47,7 @@ async def test_every_page_together_is_each_tool_once(house, revision):
         }
 
 
-@every_revision
+@each_era
 async def test_a_call_reaches_each_kind_of_server_and_comes_back_whole(house, revision):
     async with speaking(revision, house.url(), house.ada) as session:
         await names(session)
@@ -80,7 +87,7 @@ async def test_a_denied_call_says_the_rule_the_reason_and_what_to_do(house, revi
         assert "history is kept. What to do: Make a new branch." in told.content[0].text
 
 
-@every_revision
+@each_era
 @pytest.mark.parametrize("alias", ["all", "web"])
 async def test_progress_reaches_the_callback_of_its_own_call(house, revision, alias):
     heard: dict[str, list[tuple[float, float | None]]] = {"one": [], "two": []}
@@ -104,7 +111,7 @@ async def test_progress_reaches_the_callback_of_its_own_call(house, revision, al
     assert heard["two"] == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-@every_revision
+@each_era
 async def test_a_call_that_its_client_gives_up_ends_at_the_gate_too(house, revision):
     before = house.outcomes(LONG)
     begun = anyio.Event()
@@ -143,7 +150,7 @@ async def test_a_modern_ping_is_an_unknown_method(house):
         assert refused.value.code == -32601
 
 
-@every_revision
+@each_era
 async def test_a_grant_given_and_taken_back_is_told_to_who_listens(house, revision):
     email, token = house.guest()
     before = house.streams_opened()
@@ -187,7 +194,7 @@ async def test_a_grant_given_and_taken_back_is_told_to_who_listens(house, revisi
             await change_and_hear(session)
 
 
-@every_revision
+@each_era
 async def test_the_endpoint_of_one_server_has_its_tools_by_their_own_names(house, revision):
     async with speaking(revision, house.url("time"), house.ada) as session:
         assert await names(session) == ["get_current_time", "convert_time"]
@@ -197,7 +204,7 @@ async def test_the_endpoint_of_one_server_has_its_tools_by_their_own_names(house
             await session.call_tool("time__get_current_time", {"timezone": "UTC"})
 
 
-@every_revision
+@each_era
 async def test_after_a_revocation_the_client_is_turned_away(house, revision):
     email, token = house.guest()
     async with speaking(revision, house.url(), token) as session:

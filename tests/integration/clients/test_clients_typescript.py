@@ -74,7 +74,11 @@ def journey(house: House, token: str, mode: str) -> Iterator[Journey]:
 
 @pytest.mark.parametrize(
     ("mode", "version"),
-    [("legacy", "2025-11-25"), ("auto", "2026-07-28"), ("2026-07-28", "2026-07-28")],
+    [
+        ("legacy", "2025-11-25"),
+        ("auto", "2026-07-28"),
+        pytest.param("2026-07-28", "2026-07-28", marks=pytest.mark.slow),
+    ],
 )
 def test_the_whole_journey(house, mode, version):
     before, streams = len(house.outcomes(LONG)), house.streams_opened()
