@@ -89,6 +89,25 @@ class Checkpoints:
             # From here on readers may hold it.
             self._last[head.log] = signed
 
+    async def remember(self) -> None:
+        """Keep in this node's guard what another node signed.
+
+        So each node notices by itself when the database they share was put back to an older state.
+        Raises LogForked then, LedgerDown and StoreDown when it cannot be done now.
+        """
+        signed = {head.log: await self.newest(head.log) for head in await self._ledger.heads()}
+        newer: dict[str, tuple[int, bytes]] = {}
+        # The heads are read after the signatures, so that they cover them.
+        for head in await self._ledger.heads():
+            kept, guarded = signed.get(head.log), self._guard.last(head.log)
+            if guarded is not None:
+                await self._check_grown(head, Signed(b"", *guarded))
+            if kept is not None and (guarded is None or kept.size > guarded[0]):
+                await self._check_grown(head, kept)
+                newer[head.log] = (kept.size, kept.root)
+        if newer:
+            await self._guard.advance(newer)
+
     def forget(self) -> None:
         """Another node signs now; read the newest checkpoints again when it is our turn."""
         self._last.clear()

@@ -112,15 +112,17 @@ class Sequencer:
         while True:
             pause = self._settings.sequence_ms / 1000
             try:
-                if await self._leads():
+                leads = await self._leads()
+                if leads:
                     await self.drain()
-                    now = clock.boottime()
-                    if now - signed >= self._settings.checkpoint_ms / 1000:
-                        signed = now
-                        await self.sign()
-                    if self._ports.nodes is not None and now - looked >= _LOST_SECONDS / 3:
-                        looked = now
-                        await self._close_lost(self._ports.nodes)
+                now = clock.boottime()
+                if now - signed >= self._settings.checkpoint_ms / 1000:
+                    signed = now
+                    await (self.sign() if leads else self.remember())
+                nodes = self._ports.nodes
+                if leads and nodes is not None and now - looked >= _LOST_SECONDS / 3:
+                    looked = now
+                    await self._close_lost(nodes)
             except (StoreDown, LedgerDown, KeyUnreachable, Conflict):
                 pause = max(pause, _PAUSE_AFTER_FAULT)
             await anyio.sleep(pause)
@@ -134,6 +136,11 @@ class Sequencer:
         """Sign the head of every log that grew. Raises what `Checkpoints.sign` does."""
         async with self._lock:
             await self.checkpoints.sign(await self._ledger.heads())
+
+    async def remember(self) -> None:
+        """Keep what the leading node signed. Raises what `Checkpoints.remember` does."""
+        async with self._lock:
+            await self.checkpoints.remember()
 
     async def advance(self, *, sign: bool = False) -> None:
         """Sequence now, and sign too, where this node leads; elsewhere the leader does it soon."""
