@@ -1,5 +1,5 @@
 """Fixtures that every room's tests may ask for."""
 
-from tests.postgres import postgres_url
+from tests.postgres import own_postgres_url, postgres_url
 
-__all__ = ["postgres_url"]
+__all__ = ["own_postgres_url", "postgres_url"]
