@@ -66,5 +66,5 @@ prepare: .venv/.stamp
 	@touch $@
 
 %/node_modules/.stamp: %/package.json %/package-lock.json
-	cd $* && npm ci --no-audit --no-fund --loglevel=error
+	cd $* && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
