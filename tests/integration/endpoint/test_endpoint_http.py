@@ -286,19 +286,6 @@ def test_http_1_0_is_served_and_closed(ada: str, wire: Wire):
     assert wire.is_closed()
 
 
-def test_a_stream_to_http_1_0_is_not_chunked(place: Place, ada: str, wire: Wire):
-    before = len(place.leaves())
-    listening = modern("subscriptions/listen", notifications={})
-    sent = post(ada, listening, headers=mirrored("subscriptions/listen"))
-    wire.send(sent.replace(b"HTTP/1.1", b"HTTP/1.0"))
-    head = wire.head()
-    assert "transfer-encoding" not in head.headers
-    assert head.headers["connection"] == "close"
-    assert (wire.unread or wire.socket.recv(6)).startswith(b"event:")
-    wire.socket.close()
-    until(lambda: [leaf["t"] for leaf in place.since(before)] == ["stream.opened", "stream.closed"])
-
-
 def test_an_offered_upgrade_is_ignored_and_the_body_read(place: Place, ada: str, wire: Wire):
     before = len(place.leaves())
     sent = post(ada, BODY, OFFER)
@@ -334,6 +321,14 @@ def test_what_follows_a_last_request_is_not_looked_at(place: Place, ada: str, wi
     assert wire.answer().headers["connection"] == "close"
     assert wire.is_closed()
     assert len(place.since(before)) == 2
+
+
+@pytest.mark.parametrize("size", [1, 3, 9, 16, 17])
+def test_a_request_may_come_in_pieces_of_any_size(ada: str, wire: Wire, size: int):
+    wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sent = post(ada)
+    wire.send(*[sent[at : at + size] for at in range(0, 64, size)], sent[64 + -64 % size :])
+    assert wire.answer().status == 200
 
 
 def test_a_good_request_before_a_bad_one_is_answered_first(place: Place, ada: str, wire: Wire):

@@ -279,6 +279,14 @@ def test_a_stream_whose_client_left_is_closed_on_record(stage: Stage, place: Pla
     assert closed["reason"] == "client_gone"
 
 
+def test_a_stream_to_http_1_0_is_not_chunked(stage: Stage, place: Place, ada: str):
+    with stage.wire() as wire:
+        head = wire.send(listening(place, ada).replace(b"HTTP/1.1", b"HTTP/1.0")).head()
+        assert "transfer-encoding" not in head.headers
+        assert head.headers["connection"] == "close"
+        assert (wire.unread or wire.socket.recv(6)).startswith(b"event:")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(40)
 def test_an_idle_stream_breathes_so_that_proxies_keep_it(stage: Stage, place: Place, ada: str):

@@ -14,6 +14,7 @@ from gatelodge.web.endpoint.reader import HttpLimits, HttpRequest, Reader, Unrea
 __all__ = ["HttpConnection", "HttpLimits", "HttpRequest", "Serving", "Unreadable"]
 
 _OURS = b"/k/"
+_USUAL = b"POST /k/"
 _PEEK = 16
 _QUEUED = 8
 LINGER_SECONDS = 2.0
@@ -116,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read requests, or hand the connection over when its next one is not ours."""
         reader = self._reader
-        if not self._answering and not reader.partial:
+        if self._peeked or not (self._answering or reader.partial or data.startswith(_USUAL)):
             data = self._peeked + data
             elsewhere = self._is_elsewhere(data)
             if elsewhere is None:

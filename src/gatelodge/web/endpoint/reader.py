@@ -187,7 +187,8 @@ class Reader:
         version = parser.get_http_version()
         request.chunks = version == "1.1"
         request.last = not parser.should_keep_alive()
-        self._upgrade = parser.should_upgrade() and request.method != b"CONNECT"
+        if b"upgrade" in headers and request.method != b"CONNECT":
+            self._upgrade = parser.should_upgrade()
         length = headers.get(b"content-length", b"0")
         if version not in _VERSIONS:
             self._refuse("version")
@@ -195,8 +196,8 @@ class Reader:
             self._refuse("head")
         elif length.isdigit() and int(length) > self._limits.body_bytes:
             self._refuse("body")
-        else:
-            self.asks = headers.get(b"expect", b"").lower() == b"100-continue"
+        elif b"expect" in headers:
+            self.asks = headers[b"expect"].lower() == b"100-continue"
 
     def on_body(self, body: bytes) -> None:
         """Collect the body within its limit."""
