@@ -1,6 +1,8 @@
 """The official Python SDK's client (mcp 2.3) in every revision, to real servers."""
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import anyio
 import pytest
@@ -20,6 +22,7 @@ from tests.integration.clients.sdk import (
 from tests.wire import until
 
 pytestmark = pytest.mark.anyio
+CLIENTS = Path(__file__).parents[3] / "docs/clients.md"
 LONG = "trigger-long-running-operation"
 
 
@@ -217,3 +220,11 @@ async def test_after_a_revocation_the_client_is_turned_away(house, revision):
         async with speaking(revision, house.url(), token) as session:
             opened.append(session)
     assert not opened
+
+
+async def test_the_example_of_the_manual_lists_the_tools(house, monkeypatch):
+    monkeypatch.setenv("GATE_TOKEN", house.ben)
+    (example,) = re.findall("```python\n(.*?)```", CLIENTS.read_text(), re.DOTALL)
+    written = {}
+    exec(example.replace("http://127.0.0.1:8720/k/main/mcp", house.url()), written)
+    assert await written["tools"]() == ["time__get_current_time", "time__convert_time"]

@@ -5,10 +5,12 @@ The script `tests/node/client.mjs` is the client; what it writes is looked at he
 
 import json
 import queue
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from tests.gate import WAIT, environment
 from tests.integration.clients.conftest import NODE, House
 from tests.wire import until
 
+CLIENTS = Path(__file__).parents[3] / "docs/clients.md"
+PRINTED = "http://127.0.0.1:8720/k/main/mcp"
 LONG = "trigger-long-running-operation"
 
 
@@ -123,3 +127,18 @@ def _change(house: House, client: Journey, email: str, grant: str) -> None:
     client.step("go on")
     house.grant(member=email, server="git", level="all")
     assert sum(name.startswith("git__") for name in client.step("changed")["names"]) == 12
+
+
+def test_the_example_of_the_manual_lists_the_tools(house):
+    (example,) = re.findall("```ts\n(.*?)```", CLIENTS.read_text(), re.DOTALL)
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", example.replace(PRINTED, house.url())],
+        cwd=NODE,
+        env=environment(GATE_TOKEN=house.ben),
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "time__get_current_time" in done.stdout
