@@ -199,6 +199,30 @@ def test_a_get_without_a_session_is_answered_at_once(house, revision):
         assert stranger.headers["www-authenticate"] == 'Bearer realm="gatelodge"'
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("localhost:{}", "http://localhost:{}", 200),
+        ("127.0.0.1:{}", "http://127.0.0.1:{}", 200),
+        ("localhost:{}", "http://LOCALHOST:{}", 200),
+        ("localhost:{}", "http://localhost:1", 403),
+        ("localhost:{}", "http://localhost", 403),
+        ("localhost:{}", "localhost:{}", 403),
+        ("localhost:{}", "null", 403),
+        ("localhost:{}", "http://evil.example", 403),
+        ("evil.example", "http://evil.example", 403),
+        ("evil.example:{}", "http://evil.example:{}", 403),
+    ],
+)
+def test_a_browser_may_come_from_the_gates_own_address_only(house, host, origin, status):
+    port = house.gate.port
+    named = {"host": host.format(port), "origin": origin.format(port)}
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}}
+    opening = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
+    with Agent(house, house.ben) as agent:
+        assert agent.post(opening, **named).status == status
+
+
 def listing(params):
     return {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params}
 

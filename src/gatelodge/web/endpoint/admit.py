@@ -82,11 +82,12 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     if request.repeated:
         name = request.repeated.decode("latin-1")
         raise turn_away(400, f"header {name} stands twice", "duplicate_header", HEADER_MISMATCH)
-    if b"host" not in request.headers:
+    host = request.headers.get(b"host")
+    if host is None:
         raise turn_away(400, "Host is missing", "malformed_http")
-    if not gate.origins.host_allowed(request.headers.get(b"host")):
+    if not gate.origins.host_allowed(host):
         raise turn_away(403, "this Host is not served here", "origin_not_allowed")
-    if not gate.origins.origin_allowed(request.headers.get(b"origin")):
+    if not gate.origins.origin_allowed(request.headers.get(b"origin"), host):
         raise turn_away(403, "this Origin is not allowed", "origin_not_allowed")
     if not gate.follower.fresh():
         why = gate.follower.diverged or "this node cannot prove that it is fresh"

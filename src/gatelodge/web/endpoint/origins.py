@@ -23,9 +23,16 @@ class Origins(Struct, frozen=True):
         bare = name.rpartition(b":")[0] if not name.endswith(b"]") and b":" in name else name
         return bare in self.hosts
 
-    def origin_allowed(self, origin: bytes | None) -> bool:
-        """Say whether a request with this Origin (None = no browser) may go on."""
-        return origin is None or origin.lower() in self.origins
+    def origin_allowed(self, origin: bytes | None, host: bytes = b"") -> bool:
+        """Say whether a request with this Origin (None = no browser) may go on.
+
+        `host` is the request's Host, already found to be ours: what came from there is no stranger.
+        """
+        if origin is None:
+            return True
+        scheme, _, authority = origin.lower().partition(b"://")
+        own = scheme in (b"http", b"https") and authority != b"" and authority == host.lower()
+        return own or origin.lower() in self.origins
 
 
 def origins(
