@@ -158,6 +158,7 @@ class Gate:
             stderr=stderr,
             env=self.env,
             start_new_session=True,
+            bufsize=0,  # what stands in a buffer of ours is not seen by select
         )
         stderr.close()
 

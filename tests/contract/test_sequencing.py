@@ -196,6 +196,35 @@ async def test_an_append_whose_answer_was_lost_is_not_repeated(start):
     assert (await book.examined()).findings == ()
 
 
+async def test_records_of_a_log_that_could_not_be_made_are_not_passed_over(start):
+    plain = await start()
+
+    class Full(type(plain.ledger)):
+        """Has no room for a new log at first."""
+
+        full = True
+
+        async def open_log(self, log, origin):
+            from gatelodge.core.errors import StoreDown
+
+            if self.full:
+                raise StoreDown("the disk is full")
+            return await super().open_log(log, origin)
+
+    await plain.crash()
+    book = await start("nod_2", ledger=Full(plain.sessions.write, plain.sessions.read))
+    await book.sequencer.recover(frozenset())
+    first = await book.called()
+    with pytest.raises(Exception, match="full"):
+        await book.sequencer.drain()
+    book.ledger.full = False
+    await book.called()
+    await book.sequencer.drain()
+    found = [msgspec.json.decode(body) for body in await book.bodies()]
+    assert [each["t"] for each in found] == ["log.opened", *["call.intent", "call.outcome"] * 2]
+    assert found[1]["call"] == first
+
+
 async def test_the_loop_sequences_signs_and_can_be_cancelled(book):
     running = asyncio.create_task(book.sequencer.run())
     call = await book.called()
@@ -206,6 +235,7 @@ async def test_the_loop_sequences_signs_and_can_be_cancelled(book):
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    await book.sequencer.drain()  # the outcome may have come after the last turn
     assert (await book.search.show(LOG, call)).outcome == "ok"
 
 

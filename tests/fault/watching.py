@@ -78,16 +78,16 @@ class Stream:
 
 
 class Running:
-    """A call that the server does not answer. `ended_at` is 0 until somebody ends it."""
+    """A call that takes long, -1 = without end. `ended_at` is 0 until it is over."""
 
-    def __init__(self, port, token, tool):
+    def __init__(self, port, token, tool, seconds=-1.0):
         self.ended_at = 0.0
         self.answer = (0, b"")
-        self.task = asyncio.create_task(self._call(port, token, tool))
+        self.task = asyncio.create_task(self._call(port, token, tool, seconds))
 
-    async def _call(self, port, token, tool):
+    async def _call(self, port, token, tool, seconds):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        params = {"name": tool, "arguments": {"for": -1}}
+        params = {"name": tool, "arguments": {"for": seconds}}
         writer.write(_request(token, "tools/call", params))
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             self.answer = await _answer(reader)

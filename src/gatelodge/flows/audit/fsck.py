@@ -19,6 +19,7 @@ from gatelodge.flows.audit.checkpoints import Checkpoints, Signed
 from gatelodge.ports.journal import Deks, Guard, Head, LeafAt, Ledger
 from gatelodge.tlog.errors import Malformed
 from gatelodge.tlog.merkle import Frontier, leaf_hash
+from gatelodge.tlog.strict import HASH_BYTES
 from gatelodge.tlog.tile import WIDTH, Tile, new_tiles
 
 _MOST_FINDINGS = 200
@@ -130,8 +131,9 @@ class Fsck:
 
     async def _compare(self, walk: "_Walk", tile: Tile) -> None:
         stored = await self._ledger.tile(walk.head.log, tile.level, tile.n)
-        if not stored.startswith(tile.hashes):  # a live log's partial tile may be wider by now
-            walk.find("tile", f"tile {tile.path} differs from its leaves", None)
+        if stored.startswith(tile.hashes):  # a live log's partial tile may be wider by now
+            return
+        walk.find("tile", f"tile {tile.path} differs from its leaves", _leaf_of(tile, stored))
 
     async def _open(self, walk: "_Walk", leaves: Sequence[LeafAt], deks: Deks) -> None:
         sealed = [(leaf, walk.actor(leaf)) for leaf in leaves if leaf.opening is not None]
@@ -256,6 +258,17 @@ class _Walk:
                 what = "closed_twice" if seen.pair in self._closed else "closed_unopened"
                 self.find(what, f"{seen.pair} was not open", leaf.index)
             self._closed.add(seen.pair)
+
+
+def _leaf_of(tile: Tile, stored: bytes) -> int | None:
+    """The first leaf whose hash is not the stored one; None above the lowest level."""
+    if tile.level:
+        return None
+    for at in range(tile.width):
+        place = slice(at * HASH_BYTES, (at + 1) * HASH_BYTES)
+        if tile.hashes[place] != stored[place]:
+            return tile.n * WIDTH + at
+    return None
 
 
 def _finding(log: str, code: str, detail: str, index: int | None = None) -> Finding:

@@ -176,17 +176,15 @@ class Sequencer:
         batch = await self._journal.read(_BATCH)
         if not batch.entries:
             return False
-        staged = await self._staged(logs, batch.entries)
+        # The journal has moved on past this batch. Until it is in the logs nothing is known here:
+        # whatever ends this, a cancellation too, the next turn looks and reads it again.
+        self._logs = None
         try:
-            await self._append(logs, staged, batch)
+            await self._append(logs, await self._staged(logs, batch.entries), batch)
         except Conflict:
             # Used before: by a leader of the same hour, or by an append whose answer was lost.
-            # What is in the logs now decides where this node goes on.
-            self._logs = None
             return True
-        except StoreDown:
-            self._logs = None
-            raise
+        self._logs = logs
         if batch.end is not None:
             await self._journal.forget(batch.end)
         return len(batch.entries) > _BATCH - _FRAME

@@ -1,0 +1,124 @@
+"""Starts that are cut short, stops while calls run, and a demo that is set up twice."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+from tests.fault.setting import admit, open_to_everyone, serve
+from tests.fault.watching import Running, Stream, until
+from tests.gate import Gate
+from tests.leaves import Calls, leaves_of
+from tests.upstreams.witnessing import Witness
+
+
+@pytest.fixture
+def upstream():
+    with Witness(tools=2) as witness:
+        yield witness
+
+
+def is_sound(gate):
+    found = gate.cli("audit", "fsck")
+    assert found["sound"], found["findings"]
+    calls = Calls(leaves_of(gate.directory))
+    calls.is_paired()
+    return calls
+
+
+def set_up(gate, upstream):
+    serve(gate, "up", upstream.url)
+    open_to_everyone(gate, "up")
+    return admit(gate, "ada")
+
+
+async def stopped_while_running(gate, upstream, token, tool, seconds):
+    """Send TERM while a stream and a call are open; the call, the stream, the exit code."""
+    stream = await Stream.open(gate.port, token)
+    call = Running(gate.port, token, tool, seconds=seconds)
+    await asyncio.to_thread(upstream.until_running, 1)
+    code = await asyncio.to_thread(gate.stop, signal.SIGTERM)
+    await until(lambda: call.ended_at and stream.ended_at, "a client was left hanging")
+    return call, stream, code
+
+
+@pytest.mark.slow
+@pytest.mark.guarantee("audit:every-request-once")
+def test_a_call_that_ends_in_time_is_answered_before_the_gate_stops(tmp_path, upstream):
+    gate = Gate(tmp_path / "data")
+    gate.start()
+    token = set_up(gate, upstream)
+    call, stream, code = asyncio.run(
+        stopped_while_running(gate, upstream, token, "up__t_0", seconds=1.0)
+    )
+    assert code == 0
+    assert call.answer[0] == 200
+    assert b'"result"' in call.answer[1]
+    assert b'"complete"' in stream.read
+    assert is_sound(gate).outcomes("ok") == {"t_0": 1}
+
+
+@pytest.mark.guarantee("audit:every-request-once")
+def test_a_call_that_does_not_end_is_cut_and_closed_as_cancelled(tmp_path, upstream):
+    gate = Gate(tmp_path / "data", "limits.shutdown_seconds=0.5")
+    gate.start()
+    token = set_up(gate, upstream)
+    call, _, code = asyncio.run(stopped_while_running(gate, upstream, token, "up__t_0", seconds=-1))
+    assert code == 0
+    assert b"4011" in call.answer[1]
+    upstream.until_running(0)
+    calls = is_sound(gate)
+    assert calls.outcomes("cancelled") == {"t_0": 1}
+    assert not calls.unresolved
+    with gate.running():
+        assert gate.client(token).call("up__t_1").status == 200
+    assert is_sound(gate).outcomes("ok") == {"t_1": 1}
+
+
+@pytest.mark.guarantee("audit:every-request-once")
+def test_a_call_that_ran_when_the_gate_was_killed_is_unresolved_at_once(tmp_path, upstream):
+    gate = Gate(tmp_path / "data")
+    gate.start()
+    token = set_up(gate, upstream)
+
+    async def killed():
+        call = Running(gate.port, token, "up__t_0")
+        await asyncio.to_thread(upstream.until_running, 1)
+        gate.kill()
+        await until(lambda: call.ended_at, "the client was left hanging")
+
+    asyncio.run(killed())
+    with gate.running():
+        (record,) = gate.cli("audit", "search", "--tool", "t_0")["items"]
+    assert record["outcome"] == "unresolved"
+    assert len(is_sound(gate).unresolved) == 1
+    assert sum(upstream.seen()["calls"]["t_0"].values()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_first_start_that_is_killed_at_any_moment_is_made_good_by_the_next(tmp_path):
+    for turn in range(8):
+        gate = Gate(tmp_path / f"data{turn}")
+        gate.spawn()
+        time.sleep(0.15 * turn)
+        gate.kill()
+        with gate.running():
+            assert gate.cli("member", "list")[0]["email"] == "owner@localhost"
+        is_sound(gate)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_demo_that_is_set_up_twice_is_set_up_once(tmp_path):
+    gate = Gate(tmp_path / "data")
+    told = []
+    for _ in range(2):
+        with gate.running("--demo"):
+            gate.event("demonstrated", 60)
+            told.append(
+                {noun: gate.cli(noun, "list") for noun in ("member", "agent", "grant")}
+                | {"server": [each["alias"] for each in gate.cli("server", "list")]}
+            )
+    assert told[0] == told[1]
+    is_sound(gate)
