@@ -9,7 +9,7 @@ from collections import Counter
 from uuid import uuid4
 
 import pytest
-from tests.fault.setting import admit, open_to_everyone, serve
+from tests.fault.scene.setting import admit, open_to_everyone, serve
 from tests.gate import MODERN, Gate
 from tests.leaves import Calls, leaves_of
 from tests.postgres import fresh_database

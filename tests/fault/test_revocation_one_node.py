@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from tests.fault.setting import MAIN, admit, open_to_everyone, serve, until_admitted
-from tests.fault.watching import Probe, Running, Stream, until
+from tests.fault.scene.setting import MAIN, admit, open_to_everyone, serve, until_admitted
+from tests.fault.scene.watching import Probe, Running, Stream, until
 from tests.gate import Gate
 from tests.upstreams.witnessing import Witness
 

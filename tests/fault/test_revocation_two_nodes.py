@@ -5,9 +5,9 @@ import random
 import statistics
 
 import pytest
-from tests.fault.nodes import two_nodes, until_both_call, until_both_serve
-from tests.fault.setting import MAIN, admit, open_to_everyone, serve
-from tests.fault.watching import Probe, Running, Stream, until
+from tests.fault.scene.nodes import two_nodes, until_both_call, until_both_serve
+from tests.fault.scene.setting import MAIN, admit, open_to_everyone, serve
+from tests.fault.scene.watching import Probe, Running, Stream, until
 from tests.leaves import Calls, leaves_of
 from tests.postgres import fresh_database
 from tests.upstreams.witnessing import Witness

@@ -5,8 +5,8 @@ import signal
 import time
 
 import pytest
-from tests.fault.setting import admit, open_to_everyone, serve
-from tests.fault.watching import Running, Stream, until
+from tests.fault.scene.setting import admit, open_to_everyone, serve
+from tests.fault.scene.watching import Running, Stream, until
 from tests.gate import Gate
 from tests.leaves import Calls, leaves_of
 from tests.upstreams.witnessing import Witness

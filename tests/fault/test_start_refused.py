@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 
 import pytest
-from tests.fault.setting import admit, open_to_everyone, serve
+from tests.fault.scene.setting import admit, open_to_everyone, serve
 from tests.gate import WAIT, Gate
 from tests.upstreams.witnessing import Witness
 

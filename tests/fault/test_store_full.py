@@ -8,7 +8,7 @@ import os
 import subprocess
 
 import pytest
-from tests.fault.setting import admit, open_to_everyone, serve
+from tests.fault.scene.setting import admit, open_to_everyone, serve
 from tests.gate import Client, Gate
 from tests.leaves import Calls, leaves_of
 from tests.upstreams.witnessing import Witness

@@ -14,9 +14,9 @@ import time
 import psycopg
 import pytest
 from tests import postgres
-from tests.fault.nodes import two_nodes, until_both_call, until_both_serve
-from tests.fault.setting import MAIN, admit, open_to_everyone, serve
-from tests.fault.watching import Probe, Running, Stream, until
+from tests.fault.scene.nodes import two_nodes, until_both_call, until_both_serve
+from tests.fault.scene.setting import MAIN, admit, open_to_everyone, serve
+from tests.fault.scene.watching import Probe, Running, Stream, until
 from tests.leaves import Calls, leaves_of
 from tests.upstreams.witnessing import Witness
 
