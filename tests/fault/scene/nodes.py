@@ -25,6 +25,11 @@ def until_both_serve(gates, token):
     _until(gates, lambda gate: gate.client(token).request("tools/list", {}).status == 200)
 
 
+def until_both_refuse(gates, token):
+    """Wait until no node admits a request of this member."""
+    _until(gates, lambda gate: gate.client(token).request("tools/list", {}).status == 503)
+
+
 def until_both_call(gates, token, tool):
     """Wait until a call of this tool succeeds on each node."""
     _until(gates, lambda gate: _succeeded(gate.client(token).call(tool).json))
@@ -38,5 +43,5 @@ def _until(gates, true):
     ends = time.monotonic() + WAIT
     for gate in gates:
         while not true(gate):
-            assert time.monotonic() < ends, "a node never serves"
+            assert time.monotonic() < ends, "a node never does"
             time.sleep(0.01)
