@@ -14,7 +14,12 @@ import time
 import psycopg
 import pytest
 from tests import postgres
-from tests.fault.scene.nodes import two_nodes, until_both_call, until_both_refuse, until_both_serve
+from tests.fault.scene.nodes import (
+    two_nodes,
+    until_both_are_stale,
+    until_both_call,
+    until_both_serve,
+)
 from tests.fault.scene.setting import MAIN, admit, open_to_everyone, serve
 from tests.fault.scene.watching import Probe, Running, Stream, until
 from tests.leaves import Calls, leaves_of
@@ -217,7 +222,7 @@ def test_a_database_put_back_to_an_older_state_ends_service_and_the_next_start(
     gates, files = restorable.gates, postgres.files(server)
     postgres.crash(server)
     shutil.copytree(files, tmp_path / "older")
-    until_both_refuse(gates, restorable.token)  # what a lease of before still allows is no sign
+    until_both_are_stale(gates, restorable.token)  # what a lease of before still allows is no sign
     postgres.start_again(server)
     until_both_serve(gates, restorable.token)
     newcomer = admit(gates[0], "eve")

@@ -25,9 +25,9 @@ def until_both_serve(gates, token):
     _until(gates, lambda gate: gate.client(token).request("tools/list", {}).status == 200)
 
 
-def until_both_refuse(gates, token):
-    """Wait until no node admits a request of this member."""
-    _until(gates, lambda gate: gate.client(token).request("tools/list", {}).status == 503)
+def until_both_are_stale(gates, token):
+    """Wait until no node's lease lasts; before that one may refuse for want of its journal."""
+    _until(gates, lambda gate: b"fresh" in gate.client(token).request("tools/list", {}).body)
 
 
 def until_both_call(gates, token, tool):
