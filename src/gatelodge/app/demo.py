@@ -12,23 +12,29 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gatelodge.adapters.upstream.child import PATH
+from gatelodge.adapters.upstream.reach import barred
 from gatelodge.app.announce import Announce
 from gatelodge.app.build import Ground
 from gatelodge.app.node import Rooms
 from gatelodge.core.catalog.server import Server, StdioTransport
 from gatelodge.core.errors import UpstreamError
-from gatelodge.core.ids import PrincipalId, ServerId
+from gatelodge.core.ids import PrincipalId
 from gatelodge.core.people import Agent, Group, Member, Workspace
 from gatelodge.core.policy.rules import GranteeKind, Level
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import agents, grants, groups, members, servers, tools
 from gatelodge.ports.store import Tx
-from gatelodge.ports.upstream import Observed
 
+T = TypeVar("T")
+RunAs = Literal["own", "gateway"]
+
+_SECONDS, _LOOK_SECONDS = 10.0, 0.02
 _NODE = Path(__file__).parents[3] / "examples/demo/node_modules/@modelcontextprotocol"
 """Where `npm ci` puts them in a clone; an installed gate has none."""
 _ALICE, _BOB = "alice@example.test", "bob@example.test"
@@ -89,86 +95,86 @@ async def demonstrate(rooms: Rooms, announce: Announce) -> None:
     workspace = await ground.store.read(lambda tx: tx.find(Workspace, slug="main")[0])
     await _change(ground, lambda act: _people(act, workspace))
     announce.step(f"demo: {_ALICE} and {_BOB} are members, ci is an agent")
-    known = {s.alias for s in await ground.store.read(lambda tx: servers.listed(tx, workspace.id))}
+    known = await ground.store.read(lambda tx: _known(tx, workspace))
     new = [offer for offer in offered() if offer.alias not in known]
     for offer in new:
         if not offer.installed:
             announce.step(f"demo: {offer.alias} is not installed; `make up` installs it with Node")
-    there = [offer for offer in new if offer.installed]
-    # They take a second each to start, so they do it together; the log has them in order.
-    sightings = await asyncio.gather(*(_sight(rooms, workspace, offer) for offer in there))
-    for offer, sighting in zip(there, sightings, strict=True):
-        announce.step(await _add_server(rooms, workspace, offer, sighting))
+    # They take a second each to start, so they do it together.
+    there = (_stand(rooms, workspace, offer) for offer in new if offer.installed)
+    for told in await asyncio.gather(*there):
+        announce.step(told)
     announce.demonstrated()
 
 
-class _Sighting(Struct, frozen=True):
-    """What a server showed, and under which transport; or why it could not be seen."""
-
-    transport: StdioTransport
-    definitions: list[bytes]
-    fault: str = ""
+def _known(tx: Tx, workspace: Workspace) -> set[str]:
+    """The aliases of servers that have tools. One without was cut off on its way here."""
+    here = servers.listed(tx, workspace.id)
+    return {server.alias for server in here if tools.listed(tx, workspace.id, server.id)}
 
 
-async def _sight(rooms: Rooms, workspace: Workspace, offer: DemoServer) -> _Sighting:
-    """Observe a server under a uid of its own, or else under the gate's."""
-    transport = offer.transport
-    if os.geteuid() != 0:
-        transport = replace(transport, run_as="gateway")
-    try:
-        seen = await _observed(rooms, workspace, offer, transport)
-    except UpstreamError as refused:
-        if transport.run_as == "gateway":
-            return _Sighting(transport, [], refused.detail)
-        # Its interpreter stands where only the gate's own account can read.
-        transport = replace(transport, run_as="gateway")
-        try:
-            seen = await _observed(rooms, workspace, offer, transport)
-        except UpstreamError as still:
-            return _Sighting(transport, [], still.detail)
-    return _Sighting(transport, [bytes(tool) for tool in seen.tools])
+async def _stand(rooms: Rooms, workspace: Workspace, offer: DemoServer) -> str:
+    """Approve a server, let the gate start it, then pin its tools and grant them at once.
 
+    Approving first is safe, since no tool is pinned yet; and the process that is looked at is
+    the one that goes on serving.
+    """
+    run_as: RunAs = "own" if _reachable(rooms, offer) else "gateway"
+    transport = replace(offer.transport, run_as=run_as)
 
-async def _add_server(
-    rooms: Rooms, workspace: Workspace, offer: DemoServer, sighting: _Sighting
-) -> str:
-    """Register, approve, pin and grant in one transaction."""
-    if sighting.fault:
-        return f"demo: {offer.alias} does not start: {sighting.fault}"
-
-    def add(act: Act) -> Server:
-        proposal = servers.Proposal(transport=sighting.transport)
-        server = servers.register(act, workspace.id, offer.alias, proposal)
-        tools.take_stock(act, workspace.id, server.id, sighting.definitions)
-        tools.approve(act, workspace.id, server.id)
-        _grant(act, workspace, server)
+    def approve(act: Act) -> Server:
+        server = _described(act, workspace, offer, transport)
         return servers.approve(act, workspace.id, server.id)
 
-    await _change(rooms.ground, add)
-    whose = "a uid of its own" if sighting.transport.run_as == "own" else "the gate's own uid"
-    count = len(sighting.definitions)
-    return f"demo: {offer.alias} is approved with {count} tools (not isolated, {whose})"
+    server = await _change(rooms.ground, approve)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            while server not in rooms.follower.view.state.servers:
+                await asyncio.sleep(_LOOK_SECONDS)
+        await rooms.upstreams.reconcile(rooms.follower.view.state.servers)
+        seen = await rooms.upstreams.observe(server)
+    except TimeoutError:
+        return f"demo: {offer.alias} is approved, but this node has not heard of it yet"
+    except UpstreamError as fault:
+        return f"demo: {offer.alias} does not start: {fault.detail}"
+    definitions = [bytes(tool) for tool in seen.tools]
+
+    def pin(act: Act) -> None:
+        tools.take_stock(act, workspace.id, server.id, definitions)
+        tools.approve(act, workspace.id, server.id)
+        _grant(act, workspace, server)
+
+    await _change(rooms.ground, pin)
+    whose = "a uid of its own" if run_as == "own" else "the gate's own uid"
+    return f"demo: {offer.alias} is approved with {len(definitions)} tools (not isolated, {whose})"
 
 
-async def _observed(
-    rooms: Rooms, workspace: Workspace, offer: DemoServer, transport: StdioTransport
-) -> Observed:
-    ground = rooms.ground
-    asked = Server(
-        id=ServerId(ground.ids.new("srv")),
-        workspace=workspace.id,
-        alias=offer.alias,
-        transport=transport,
-        created_at=ground.clock.now(),
-    )
-    return await rooms.upstreams.observe(asked)
+def _described(
+    act: Act, workspace: Workspace, offer: DemoServer, transport: StdioTransport
+) -> Server:
+    proposal = servers.Proposal(transport=transport)
+    found = act.tx.find(Server, workspace=workspace.id, alias=offer.alias)
+    if found:
+        return servers.revise(act, workspace.id, found[0].id, proposal)
+    return servers.register(act, workspace.id, offer.alias, proposal)
 
 
-async def _change(ground: Ground, work: Callable[[Act], object]) -> None:
-    def run(tx: Tx) -> None:
-        work(Act(tx=tx, by="system", at=ground.clock.now(), ids=ground.ids))
+def _reachable(rooms: Rooms, offer: DemoServer) -> bool:
+    """Say whether a uid of its own, which only root can give, could read and run the server.
 
-    await ground.store.change(run)
+    A Python that stands in somebody's closed home cannot be.
+    """
+    uid = rooms.ground.settings.hosting.first_uid
+    files = [word for word in offer.transport.command if word.startswith("/")]
+    return os.geteuid() == 0 and not any(barred(file, PATH, uid) for file in files)
+
+
+async def _change(ground: Ground, work: Callable[[Act], T]) -> T:
+    def run(tx: Tx) -> T:
+        return work(Act(tx=tx, by="system", at=ground.clock.now(), ids=ground.ids))
+
+    done, _ = await ground.store.change(run)
+    return done
 
 
 def _people(act: Act, workspace: Workspace) -> None:
