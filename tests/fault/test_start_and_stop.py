@@ -58,6 +58,7 @@ def test_a_call_that_ends_in_time_is_answered_before_the_gate_stops(tmp_path, up
     assert is_sound(gate).outcomes("ok") == {"t_0": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.guarantee("audit:every-request-once")
 def test_a_call_that_does_not_end_is_cut_and_closed_as_cancelled(tmp_path, upstream):
     gate = Gate(tmp_path / "data", "limits.shutdown_seconds=0.5")

@@ -50,6 +50,7 @@ def ready(gate):
     return Client(gate.port, "", "/api/v1/ready").send("GET", b"", {})
 
 
+@pytest.mark.slow
 @pytest.mark.guarantee("audit:intent-before-effect")
 def test_on_a_full_disk_nothing_is_forwarded_until_there_is_room_and_a_restart(disk):
     gate = Gate(disk / "data", "audit.segment_bytes=65536")
