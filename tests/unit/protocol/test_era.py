@@ -121,5 +121,8 @@ def test_a_client_is_named_as_it_names_itself_and_briefly(raw, text):
     ],
 )
 def test_mirrored_arguments_are_repeated_exactly_by_their_headers(headers, arguments, mirrored):
-    wanted = (Mirror(("region",), "Mcp-Param-Region"), Mirror(("count",), "Mcp-Param-Count", number=True))
+    wanted = (
+        Mirror(("region",), "Mcp-Param-Region"),
+        Mirror(("count",), "Mcp-Param-Count", number=True),
+    )
     assert headers_mirror(headers, wanted, Raw(arguments)) is mirrored
