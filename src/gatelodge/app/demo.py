@@ -129,7 +129,7 @@ async def _stand(rooms: Rooms, workspace: Workspace, offer: DemoServer) -> str:
     server = await _change(rooms.ground, approve)
     try:
         async with asyncio.timeout(_SECONDS):
-            while server not in rooms.follower.view.state.servers:
+            while server not in rooms.follower.view.state.servers:  # noqa: ASYNC110 - bounded by the timeout above
                 await asyncio.sleep(_LOOK_SECONDS)
         await rooms.upstreams.reconcile(rooms.follower.view.state.servers)
         seen = await rooms.upstreams.observe(server)
