@@ -213,6 +213,9 @@ class Found:
         self.scene = scene
         until(lambda: len(scene.place.leaves()) > 60)
         self.commands = scene.told_by_commands()
+        gate = scene.gate.process
+        assert gate is not None
+        until(lambda: children(gate.pid))  # the server that died comes back after its pause
         self.processes = scene.processes()
         self.live = scene.files()
         self.outputs = scene.end()
