@@ -12,8 +12,8 @@ from gatelodge.app.hand_over import HandOver
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.web.endpoint.endpoint import Endpoint
-from gatelodge.web.endpoint.http1 import HttpConnection, HttpLimits
-from gatelodge.web.endpoint.outbox import Outbox
+from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
+from gatelodge.web.endpoint.http.outbox import Outbox
 
 _SWEEP_SECONDS = 1.0
 _BACKLOG = 1024

@@ -22,7 +22,7 @@ from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.flows.audit.recorder import Refusal
 from gatelodge.web.endpoint.admit import let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
-from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest, Unreadable
+from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
 from gatelodge.web.endpoint.listen import legacy_stream
 from gatelodge.web.endpoint.methods import (
     LEGACY_METHODS,

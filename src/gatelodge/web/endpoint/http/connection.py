@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from gatelodge.web.endpoint.outbox import Outbox
-from gatelodge.web.endpoint.reader import HttpLimits, HttpRequest, Reader, Unreadable
+from gatelodge.web.endpoint.http.outbox import Outbox
+from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader, Unreadable
 
 __all__ = ["HttpConnection", "HttpLimits", "HttpRequest", "Serving", "Unreadable"]
 
