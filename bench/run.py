@@ -17,6 +17,7 @@ from bench.targets import Place, Target
 SOURCES = Path(__file__).parent
 MOST_STREAMS = 1000
 WARM_STREAMS = 500
+SETTLE_SECONDS = 3  # until the records of opened streams are in the log and signed: they idle then
 TURNS = 5  # answers on every connection, at least, in a stretch of load
 MOST_SECONDS = 12.0
 
@@ -203,9 +204,10 @@ class Run:
                     shape = wire.listen_shape(target.door())
                     # What the first ones load, and the room they make, counts for none.
                     wire.hold_streams(shape, WARM_STREAMS, stack)
+                    time.sleep(SETTLE_SECONDS)
                     before = proc.pss_mib(target.pids())
                     wire.hold_streams(shape, MOST_STREAMS, stack)
-                    time.sleep(1)
+                    time.sleep(SETTLE_SECONDS)
                     each = (proc.pss_mib(target.pids()) - before) * 1024 / MOST_STREAMS
                 self.results.streams.append(Streams(target.name, MOST_STREAMS, each))
                 _say(f"{target.name}: {each:.1f} KiB an idle stream")

@@ -12,7 +12,8 @@ from gatelodge.app.hand_over import HandOver
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.web.endpoint.endpoint import Endpoint
-from gatelodge.web.endpoint.http1 import HttpConnection, HttpLimits
+from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
+from gatelodge.web.endpoint.http.outbox import Outbox
 
 _SWEEP_SECONDS = 1.0
 _BACKLOG = 1024
@@ -27,6 +28,7 @@ class Listener:
         self._hand_over = hand_over
         self._servers: list[asyncio.AbstractServer] = []
         self._connections: set[HttpConnection] = set()
+        self._outbox = Outbox()
         self._socket = Path(settings.data_dir).resolve() / "run" / "admin.sock"
         limits = settings.limits
         self._limits = HttpLimits(
@@ -73,7 +75,8 @@ class Listener:
     def _connection(self) -> asyncio.Protocol:
         if len(self._connections) >= self._settings.limits.connections:
             return _Full()
-        return HttpConnection(self._endpoint, self._limits, self._connections, self._hand_over.take)
+        take, outbox = self._hand_over.take, self._outbox
+        return HttpConnection(self._endpoint, self._limits, self._connections, outbox, take)
 
     async def _bind(
         self, factory: Callable[[], asyncio.Protocol], host: str, port: int

@@ -3,11 +3,14 @@
 import os
 import secrets
 import time
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 
 from gatelodge.core.ids import Instant, Kind
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_CALL_RANDOM = 10
+_BLOCK = 4096 // _CALL_RANDOM * _CALL_RANDOM
 
 
 class SystemClock:
@@ -23,7 +26,15 @@ class SystemClock:
 
 
 class SystemIds:
-    """The port `Ids`: 22 characters of base62 hold 131 bits, so ids never meet and never count."""
+    """The port `Ids`: 22 characters of base62 hold 131 bits, so ids never meet and never count.
+
+    Random bytes of call ids are drawn in blocks, each byte used once; a fork would share what is
+    left of a block, and nothing here forks.
+    """
+
+    def __init__(self) -> None:
+        self._drawn = b""
+        self._used = 0
 
     def new(self, kind: Kind) -> str:
         """`{kind}_` and 22 characters of base62."""
@@ -36,8 +47,13 @@ class SystemIds:
 
     def call(self) -> str:
         """`c_` and 22 characters of base64url: 6 bytes of milliseconds, 10 random ones."""
+        start = self._used
+        if start >= len(self._drawn):
+            self._drawn, start = os.urandom(_BLOCK), 0
+        self._used = end = start + _CALL_RANDOM
         moment = (time.time_ns() // 1_000_000).to_bytes(6, "big")
-        return "c_" + urlsafe_b64encode(moment + os.urandom(10))[:22].decode("ascii")
+        octets = b2a_base64(moment + self._drawn[start:end], newline=False)
+        return "c_" + octets.translate(_URL_SAFE, b"=").decode("ascii")
 
     def random(self, size: int) -> bytes:
         """That many bytes from the kernel's random source."""

@@ -106,6 +106,7 @@ class Calls:
         self._clock = clock
         self._limits = limits
         self._unclosed: list[tuple[str, Ending]] = []
+        self._loop = asyncio.get_running_loop()
 
     async def call(self, request: CallRequest, view: Callable[[], View], cut: Cut) -> CallAnswer:
         """Make one call for a member, or say why not; either is in the log before this returns."""
@@ -152,7 +153,7 @@ class Calls:
             await asyncio.sleep(_SETTLE_SECONDS)
             for waiting in tuple(self._unclosed):
                 log, ending = waiting
-                written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                written: asyncio.Future[None] = self._loop.create_future()
                 self._recorder.outcome(log, ending, written)
                 try:
                     await written
@@ -185,7 +186,7 @@ class Calls:
     def _written(self) -> Written:
         if self._limits.durability == "async":
             return None
-        return asyncio.get_running_loop().create_future()
+        return self._loop.create_future()
 
     def _write_down(
         self, view: View, request: CallRequest, tool: ToolEntry, decision: Allow

@@ -22,9 +22,15 @@ from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.flows.audit.recorder import Refusal
 from gatelodge.web.endpoint.admit import let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
-from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest, Unreadable
+from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
 from gatelodge.web.endpoint.listen import legacy_stream
-from gatelodge.web.endpoint.methods import LEGACY_METHODS, MODERN_METHODS, unknown
+from gatelodge.web.endpoint.methods import (
+    LEGACY_METHODS,
+    MODERN_METHODS,
+    Method,
+    accepted,
+    unknown,
+)
 from gatelodge.web.endpoint.visit import Visit
 
 log = logging.getLogger(__name__)
@@ -77,7 +83,10 @@ class Endpoint:
             let_in(gate, visit)
             if gate.deks.current(visit.answerable) is None:
                 await gate.deks.ensure(visit.answerable)
-            await self._dispatch(visit)
+            if request.method == b"POST":
+                await self._posted(visit)(gate, visit)
+            else:
+                await self._dispatch(visit)
         except TurnedAway as away:
             await self._turned_away(visit, away)
         except Unavailable as down:
@@ -114,8 +123,6 @@ class Endpoint:
     async def _dispatch(self, visit: Visit) -> None:
         version = visit.request.headers.get(b"mcp-protocol-version", b"").decode("latin-1")
         match visit.request.method:
-            case b"POST":
-                await self._post(visit)
             case b"GET" | b"DELETE" if version and version not in LEGACY:
                 # The modern era has neither (MCP 2026-07-28 basic/transports/streamable-http).
                 raise turn_away(
@@ -140,18 +147,17 @@ class Endpoint:
             running.cut("cancelled")
         await answer_here(gate, visit, b"")
 
-    async def _post(self, visit: Visit) -> None:
+    def _posted(self, visit: Visit) -> Method:
+        """Read the body; what answers it. Raises TurnedAway."""
         message = read_body(self._gate, visit)
         if isinstance(message, Response):
             visit.method = "response"
-            await answer_here(self._gate, visit, b"", status=202)
-            return
+            return accepted
         if not message.is_request:
             self._cancelled(visit)
-            await answer_here(self._gate, visit, b"", status=202)
-            return
+            return accepted
         methods = MODERN_METHODS if visit.era == "modern" else LEGACY_METHODS
-        await methods.get(message.method, unknown)(self._gate, visit)
+        return methods.get(message.method, unknown)
 
     def _cancelled(self, visit: Visit) -> None:
         """A legacy client takes a request back (MCP 2025-11-25 cancellation)."""

@@ -86,6 +86,11 @@ async def list_tools(gate: Gate, visit: Visit) -> None:
     await answer_here(gate, visit, result_body(visit.message.id, result))
 
 
+async def accepted(gate: Gate, visit: Visit) -> None:
+    """Take a notification or a response: 202 without a body."""
+    await answer_here(gate, visit, b"", status=202)
+
+
 async def unknown(gate: Gate, visit: Visit) -> None:
     """Say that there is no such method: 404 for the modern era, a plain error for the legacy."""
     body = error_body(visit.message.id, METHOD_NOT_FOUND, "method not found")

@@ -6,8 +6,8 @@ from gatelodge.core.records.origin import DOOR
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, WorkspaceView
 from gatelodge.flows.audit.recorder import Caller
-from gatelodge.web.endpoint.answer import Answer
-from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest
+from gatelodge.web.endpoint.http.answer import Answer
+from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
 from gatelodge.web.endpoint.route import Route
 
 

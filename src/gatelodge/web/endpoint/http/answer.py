@@ -8,7 +8,7 @@ listen. Event streams are private to their request and never buffered by proxies
 from http import HTTPStatus
 
 from gatelodge.core.protocol.envelope import notification_body
-from gatelodge.web.endpoint.http1 import HttpConnection, HttpRequest
+from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
 
 _PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from gatelodge.web.endpoint.reader import HttpLimits, HttpRequest, Reader, Unreadable
+from gatelodge.web.endpoint.http.outbox import Outbox
+from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader, Unreadable
 
 __all__ = ["HttpConnection", "HttpLimits", "HttpRequest", "Serving", "Unreadable"]
 
@@ -48,12 +49,14 @@ class HttpConnection(asyncio.Protocol):
         "_closing",
         "_hand_over",
         "_limits",
+        "_outbox",
         "_peeked",
         "_queue",
         "_reader",
         "_serving",
         "_told",
         "_transport",
+        "_unsent",
         "idle_since",
         "memo",
         "on_gone",
@@ -66,12 +69,15 @@ class HttpConnection(asyncio.Protocol):
         serving: Serving,
         limits: HttpLimits,
         connections: "set[HttpConnection]",
+        outbox: Outbox,
         hand_over: Callable[[asyncio.Transport, bytes], None],
     ) -> None:
         self._serving = serving
         self._limits = limits
         self.open_connections = connections
+        self._outbox = outbox
         self._hand_over = hand_over
+        self._unsent: list[bytes] = []
         self._reader = Reader(limits)
         self._transport: asyncio.Transport | None = None
         self._peeked = b""
@@ -84,7 +90,8 @@ class HttpConnection(asyncio.Protocol):
         self.memo: object = None
         """What the endpoint keeps of the connection's last request."""
         self.writable = True
-        self.idle_since = asyncio.get_running_loop().time()
+        self.idle_since = 0.0
+        """When the sweep first saw it idle; 0 while it was not seen so."""
 
     # asyncio.Protocol
 
@@ -98,6 +105,7 @@ class HttpConnection(asyncio.Protocol):
         """Tell whoever is answering, and whoever counts, that nobody listens any more."""
         self.open_connections.discard(self)
         self._transport = None
+        self._unsent = []
         self._closing = True
         if self.on_gone is not None:
             gone, self.on_gone = self.on_gone, None
@@ -158,9 +166,18 @@ class HttpConnection(asyncio.Protocol):
         return None if self._transport is None else self._transport.get_extra_info("peername")
 
     def write(self, chunk: bytes) -> None:
-        """Send bytes of the present answer; nothing happens when the client has gone."""
+        """Send bytes of the present answer soon; nothing happens when the client has gone."""
         if self._transport is not None:
-            self._transport.write(chunk)
+            if not self._unsent:
+                self._outbox.add(self)
+            self._unsent.append(chunk)
+
+    def flush(self) -> None:
+        """Send now what was to be sent soon."""
+        unsent = self._unsent
+        if unsent and self._transport is not None:
+            self._unsent = []
+            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def finish(self) -> None:
         """The present answer is complete; begin the next request, or close."""
@@ -168,7 +185,7 @@ class HttpConnection(asyncio.Protocol):
         self._answering = False
         if self._transport is None:
             return
-        self.idle_since = asyncio.get_running_loop().time()
+        self.idle_since = 0.0
         if self._closing:
             self._end()
         elif self._queue:
@@ -193,12 +210,16 @@ class HttpConnection(asyncio.Protocol):
 
     def idle(self, now: float) -> bool:
         """Say whether nothing happened for longer than an idle connection may be kept."""
-        return not self._answering and now - self.idle_since > self._limits.keepalive
+        if self._answering:
+            return False
+        self.idle_since = self.idle_since or now
+        return now - self.idle_since > self._limits.keepalive
 
     def shut(self) -> None:
         """Close now when nothing is being answered, else after the answer."""
         self._closing = True
         if not self._answering and self._transport is not None:
+            self.flush()
             self._transport.close()
 
     # inside
@@ -214,6 +235,7 @@ class HttpConnection(asyncio.Protocol):
     def _leave(self, data: bytes) -> None:
         transport = self._transport
         assert transport is not None
+        self.flush()
         self.open_connections.discard(self)
         self._transport = None
         self._hand_over(transport, data)
@@ -240,6 +262,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Close; what came after the last answer was never looked at (RFC 9112 clause 9.6)."""
+        self.flush()
         transport, self._transport = self._transport, None
         assert transport is not None
         told = self._told

@@ -1,0 +1,37 @@
+"""What the endpoint sends in one round of the event loop, written together at its end.
+
+Clients that sleep are then woken once for many answers instead of once for each; on a busy machine
+that is a fifth of what a call costs.
+"""
+
+import asyncio
+from typing import Protocol
+
+
+class Outgoing(Protocol):
+    """A connection with something to write."""
+
+    def flush(self) -> None:
+        """Write it now."""
+        ...
+
+
+class Outbox:
+    """Connections that wait for the end of the round. Owned by the event loop."""
+
+    __slots__ = ("_loop", "_waiting")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Outgoing] = []
+
+    def add(self, connection: Outgoing) -> None:
+        """Have it flushed soon."""
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append(connection)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for connection in waiting:
+            connection.flush()
