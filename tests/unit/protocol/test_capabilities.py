@@ -43,6 +43,7 @@ def said(text: str | None, extensions=MODERN_EXTENSIONS) -> bytes:
         ('{"roots": {"listChanged": true}}', '{"roots":{}}'),
         ('{"elicitation":{}}', '{"elicitation":{}}'),
         ('{"elicitation":{"url":{},"form":{"x":1}}}', '{"elicitation":{"form":{},"url":{}}}'),
+        ('{"elicitation":{"form":true,"url":false}}', '{"elicitation":{"form":{}}}'),
         ('{"elicitation":{"voice":{}}}', "{}"),
         ('{"sampling":{"tools":{},"voice":{}}}', '{"sampling":{"tools":{}}}'),
         ('{"sampling":{"voice":{}}}', '{"sampling":{}}'),
