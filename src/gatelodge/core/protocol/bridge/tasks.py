@@ -66,8 +66,9 @@ def shown_task(raw: Raw, members: Members, sealed: str, prefix: Prefix) -> tuple
 def needs_task(definition: Raw) -> bool:
     """True for a tool that can be called as a task only: hide it where tasks are not relayed.
 
-    Such a tool would answer every call with an error (2025-11-25 basic/utilities/tasks, Tool-Level
-    Negotiation).
+    That is where the client or the server speaks a legacy revision: each call would end in an
+    error (2025-11-25 basic/utilities/tasks, Tool-Level Negotiation). A modern server tells a modern
+    client itself which capability is missing.
     """
     if b"taskSupport" not in bytes(definition):
         return False
