@@ -109,17 +109,19 @@ def principal_ref(principal: PrincipalEntry) -> dict[str, str]:
 
 def resource_ref(entry: Entry) -> dict[str, str]:
     """The resource of a request in parts."""
-    return _ref(*_resource(entry))
+    return _ref(resource_kind(entry), _resource_id(entry))
 
 
 def resource_uid(entry: Entry) -> str:
     """The resource of a request."""
-    return uid(*_resource(entry))
+    return uid(resource_kind(entry), _resource_id(entry))
 
 
 def resource_kind(entry: Entry) -> Kind:
     """The type of the resource of a request."""
-    return _resource(entry)[0]
+    if isinstance(entry, ToolEntry):
+        return "Tool"
+    return "Prompt" if entry.kind == "prompts" else "Resource"
 
 
 def action_ref(entry: Entry) -> dict[str, str]:
@@ -158,10 +160,8 @@ def entities(principal: PrincipalEntry, entry: Entry) -> cedarpy.Entities:
     return cedarpy.Entities.from_json_str(text, schema())
 
 
-def _resource(entry: Entry) -> tuple[Kind, str]:
-    if isinstance(entry, ToolEntry):
-        return "Tool", tool_id(entry.server, entry.name)
-    return ("Prompt" if entry.kind == "prompts" else "Resource"), entry.server
+def _resource_id(entry: Entry) -> str:
+    return tool_id(entry.server, entry.name) if isinstance(entry, ToolEntry) else entry.server
 
 
 def _action(entry: Entry) -> str:
