@@ -130,6 +130,13 @@ def test_servers_tools_and_grants_by_hand(gate: Gate, stub: str) -> None:
     matrix = gate.command("access", "matrix").stdout
     assert ["grace@example.test", "stub/echo", "allow"] in [row[:3] for row in lines(matrix)]
     assert "stub/count" not in matrix
+    reading = ("access", "explain", "grace@example.test", stub)
+    assert ["prompts", "of", stub] in lines(gate.command(*reading, "--prompts").stdout)
+    assert gate.cli(*reading, "--resources")["rule"] == given["id"]
+    assert gate.command(*reading, "--prompts", "--resources").returncode == 2
+    matrix = gate.command("access", "matrix", "--resources").stdout
+    assert lines(matrix)[0][:4] == ["PRINCIPAL", "RESOURCES", "OF", "DECISION"]
+    assert ["grace@example.test", stub, "allow"] in [row[:3] for row in lines(matrix)]
     gate.cli("grant", "revoke", given["id"])
     assert gate.command(*question).returncode == 1
     gate.cli("tool", "block", stub, "count", "--why", "OPS-8")

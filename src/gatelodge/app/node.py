@@ -21,6 +21,7 @@ from gatelodge.core.errors import (
 )
 from gatelodge.core.protocol.result import server_info
 from gatelodge.core.view import View
+from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.catalog.watch import Watch
 from gatelodge.flows.gateway.call import CallLimits, Calls
 from gatelodge.flows.gateway.follower import Follower, Following
@@ -41,6 +42,7 @@ class Rooms(Struct, frozen=True, kw_only=True):
     ground: Ground
     upstreams: UpstreamPool
     inflight: InFlight
+    offers: Offers
     streams: Streams
     follower: Follower
     calls: Calls
@@ -60,7 +62,8 @@ def wire(ground: Ground) -> Rooms:
         version=gatelodge.__version__,
         root=os.geteuid() == 0,
     )
-    inflight, streams = InFlight(), Streams(ground.clock)
+    inflight, offers = InFlight(), Offers()
+    streams = Streams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)
     following = Following(
         node=ground.node,
         poll_seconds=settings.store.poll_ms / 1000,
@@ -84,10 +87,13 @@ def wire(ground: Ground) -> Rooms:
         ground=ground,
         upstreams=upstreams,
         inflight=inflight,
+        offers=offers,
         streams=streams,
         follower=follower,
         calls=calls,
-        watch=Watch(upstreams, ground.store, ground.clock, ground.ids, lambda: follower.view),
+        watch=Watch(
+            upstreams, ground.store, ground.clock, ground.ids, offers, lambda: follower.view
+        ),
         endpoint=Endpoint(_gate(ground, follower, calls, inflight, streams)),
         admin=_admin(ground, follower, upstreams, revocation),
     )
@@ -167,6 +173,9 @@ class Node:
         """Recover, load, listen; returns the address. Raises LogForked, StoreDown, Conflict."""
         rooms = self._rooms
         await rooms.ground.sequencer.recover(await rooms.ground.others())
+        rooms.offers.on_observed(rooms.streams.on_observed)
+        rooms.upstreams.on_updated(rooms.streams.on_updated)
+        rooms.follower.on_view(rooms.offers.on_view)
         rooms.follower.on_view(rooms.streams.on_view)
         rooms.follower.on_view(self._reconcile)
         await rooms.follower.start()

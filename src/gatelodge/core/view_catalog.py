@@ -11,7 +11,7 @@ from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.schema import plain, tool_id
 from gatelodge.core.protocol.upstream_headers import Mirror, mirrors
-from gatelodge.core.view_entry import ServerView, Standing, ToolEntry
+from gatelodge.core.view_entry import ReadEntry, ReadKind, ServerView, Standing, ToolEntry
 
 Servers = dict[ServerId, ServerView]
 
@@ -97,7 +97,24 @@ def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None
             tools[row.name] = _tool_entry(server, row)
         except msgspec.DecodeError:
             faults.append(f"A tool of server {server.id} is left out: its definition is not JSON.")
-    return ServerView(server=server, tools=tools, rows=rows, faults=tuple(faults))
+    return ServerView(
+        server=server,
+        tools=tools,
+        prompts=_read_entry("prompts", server),
+        resources=_read_entry("resources", server),
+        rows=rows,
+        faults=tuple(faults),
+    )
+
+
+def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
+    return ReadEntry(
+        kind=kind,
+        server=server.id,
+        workspace=server.workspace,
+        alias=server.alias,
+        tags=server.tags,
+    )
 
 
 def _tool_entry(server: Server, row: Tool) -> ToolEntry:

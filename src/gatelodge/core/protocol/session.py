@@ -28,12 +28,17 @@ class Session(Struct, frozen=True, array_like=True):
 
 
 class Cursor(Struct, frozen=True, array_like=True):
-    """The last tool of a page; the next page begins after it."""
+    """The last item of a page; the next page begins after it.
+
+    It counts in lists of this kind, at the endpoint of this alias (empty = that of all servers).
+    """
 
     principal: str
     alias: str
     position: int
     name: str
+    kind: str = "tools"
+    endpoint: str = ""
 
 
 _session = msgspec.msgpack.Decoder(Session).decode

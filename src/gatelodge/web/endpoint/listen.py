@@ -10,6 +10,7 @@ import asyncio
 import msgspec
 from msgspec import Raw
 
+from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.envelope import (
     INVALID_PARAMS,
     UNAVAILABLE,
@@ -19,7 +20,7 @@ from gatelodge.core.protocol.envelope import (
 )
 from gatelodge.core.protocol.version import META_SUBSCRIPTION
 from gatelodge.flows.gateway.inflight import CutReason, Running
-from gatelodge.flows.gateway.streams import Stream
+from gatelodge.flows.gateway.streams import Kind, Stream
 from gatelodge.web.endpoint.gate import Gate, answer_here, durable, elapsed_ms, turn_away
 from gatelodge.web.endpoint.visit import Visit
 
@@ -70,12 +71,15 @@ class _Listening:
         """End the stream because access ended or the gate stops."""
         self.end(reason)
 
-    def changed(self) -> None:
+    def changed(self, _kind: Kind) -> None:
         """Tell the client that its tools changed."""
         if not self._visit.connection.writable:
             self.end("slow_client")
-        elif self._changed:
+        else:
             self._visit.answer.say(self._changed)
+
+    def updated(self, server: ServerId, uri: str) -> None:
+        """Nothing: no client of this release waits for a resource."""
 
     def breathe(self) -> None:
         """Keep the stream open; a client that reads nothing loses it."""
@@ -97,7 +101,7 @@ async def _serve(
     if visit.session is not None:
         running.session = visit.session.nonce
     place = (visit.route.workspace, visit.route.alias)
-    stream = Stream(visit.who.id, place, open_.changed, open_.breathe)
+    stream = Stream(visit.who.id, place, open_, ("tools",) if changed else ())
     written = durable(gate)
     seen = (visit.view.gov, visit.proto)
     record = gate.recorder.stream_opened(visit.log, visit.caller, seen, written)
@@ -112,7 +116,7 @@ async def _serve(
         # Registered first, then checked again: a revocation in between cut us or is seen here.
         if not gate.follower.view.admits(visit.credential, ""):
             open_.end("revoked")
-        gate.streams.add(stream, gate.follower.view)
+        gate.streams.add(stream)
         visit.answer.open_stream()
         if greeting:
             visit.answer.say(greeting)

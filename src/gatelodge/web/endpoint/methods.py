@@ -18,7 +18,7 @@ from gatelodge.core.protocol.result import (
 )
 from gatelodge.core.protocol.session import CONTEXT, Session, pack
 from gatelodge.core.protocol.version import LEGACY, MODERN
-from gatelodge.flows.gateway.listing import BadCursor, page_of, tools_of
+from gatelodge.flows.gateway.listing import BadCursor, Outlook, page_of, tools_of
 from gatelodge.flows.gateway.sessions import LIFE_MICROSECONDS
 from gatelodge.web.endpoint.calling import call_tool
 from gatelodge.web.endpoint.gate import Gate, answer_here
@@ -72,15 +72,15 @@ async def list_tools(gate: Gate, visit: Visit) -> None:
     raw = visit.message.params.get("cursor")
     cursor = read_text(raw)
     at = Instant(gate.clock.now())
-    every = tools_of(visit.view, visit.who, visit.workspace, visit.route.alias, at)
-    page = page_of(every, visit.who.id, cursor, gate.limits.page_size, gate.sealer)
+    look = Outlook(visit.view, visit.who, visit.workspace, visit.route.alias, at)
+    page = page_of(tools_of(look), "tools", look, cursor, gate.limits.page_size, gate.sealer)
     if isinstance(page, BadCursor) or (raw is not None and cursor is None):
         body = error_body(visit.message.id, INVALID_PARAMS, "invalid cursor")
         status = 400 if visit.era == "modern" else 200
         await answer_here(gate, visit, body, status=status, rpc_code=INVALID_PARAMS)
         return
     bare, legacy = bool(visit.route.alias), visit.era == "legacy"
-    raws = [tool.bare if bare else tool.listed for tool in page.tools]
+    raws = [tool.bare if bare else tool.listed for tool in page.items]
     tools = [for_legacy(raw) if legacy else bytes(raw) for raw in raws]
     result = list_result(tools, page.cursor, visit.era)
     await answer_here(gate, visit, result_body(visit.message.id, result))
