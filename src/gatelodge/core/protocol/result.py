@@ -105,7 +105,7 @@ def _for_legacy_client(raw: Raw, result: Members, meta: Raw | None) -> bytes:
     if meta is None and not any(key in result for key in _OWNED_BY_MODERN):
         return bytes(raw)
     kept = {k: v for k, v in result.items() if k not in _OWNED_BY_MODERN}
-    if "resultType" in result and members_of(kept.get("structuredContent")) is None:
+    if members_of(kept.get("structuredContent")) is None:
         kept.pop("structuredContent", None)
     if meta is not None:
         _put_meta(kept, {k: v for k, v in _members(meta).items() if k != META_SERVER_INFO})

@@ -93,6 +93,12 @@ def test_another_request_has_another_digest(method, params):
     assert request_digest(method, params) != request_digest("tools/call", CALL)
 
 
+def test_no_two_requests_are_read_as_one():
+    one = request_digest("m", {"a": Raw(b"1"), "b": Raw(b"2")})
+    assert one != request_digest("m", {"a1b": Raw(b"2")})
+    assert one != request_digest("ma", {"1b": Raw(b"2")})
+
+
 def test_a_session_sealed_before_capabilities_were_kept_is_read():
     session = Session("mem_1", "wsp_1", "", "2025-11-25", "c/1", 9, b"nonce", b'{"roots":{}}')
     assert read_session(pack(session)) == session

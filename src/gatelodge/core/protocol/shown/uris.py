@@ -58,8 +58,8 @@ def original_uri(uri: str, aliases: Container[str]) -> tuple[str, str] | None:
     if _begins(uri, _UI):
         alias, slash, rest = uri[len(_UI) :].partition("/")
         return (alias, uri[: len(_UI)] + rest) if slash and alias in aliases else None
-    alias, plus, rest = uri.partition("+")
-    if not plus or alias not in aliases:
+    alias, _, rest = uri.partition("+")
+    if alias not in aliases:
         return None
     if rest.startswith(":"):
         return alias, rest[1:]
