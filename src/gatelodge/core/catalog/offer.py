@@ -48,6 +48,8 @@ class Abilities(Struct, frozen=True, kw_only=True, gc=False):
 class Offer(Struct, frozen=True, kw_only=True):
     """What a server offers besides tools, in its order. `dropped` counts the items left out.
 
+    `capabilities` is the object that it declared, raw.
+
     `named` and `shown` find a prompt: by its own name, and by the one under which it is shown
     beside those of other servers.
     """
@@ -60,6 +62,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     named: dict[str, Item] = {}
     shown: dict[str, Item] = {}
     abilities: Abilities = Abilities()
+    capabilities: Raw = Raw(b"{}")
     instructions: str = ""
     dropped: int = 0
 
@@ -99,6 +102,7 @@ def read_offer(
         named={item.name: item for item in shown.values()},
         shown=shown,
         abilities=read_abilities(capabilities),
+        capabilities=capabilities,
         instructions=instructions,
         dropped=dropped,
     )

@@ -231,6 +231,15 @@ def raw_error_body(raw_id: bytes, error: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (raw_id, error)
 
 
+def request_body(raw_id: bytes, method: str, params: Raw) -> bytes:
+    """A JSON-RPC request with raw params."""
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (
+        raw_id,
+        _encode(method),
+        bytes(params),
+    )
+
+
 def notification_body(method: str, params: bytes) -> bytes:
     """A JSON-RPC notification with raw params."""
     return b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (_encode(method), params)

@@ -12,8 +12,14 @@ from gatelodge.core.errors import (
     UpstreamUnreachable,
 )
 from gatelodge.core.policy.decision import Deny
+from gatelodge.core.protocol.bridge.questions import (
+    InputRequest,
+    from_legacy,
+    from_url_required,
+    read_input_required,
+)
 from gatelodge.core.protocol.envelope import Members
-from gatelodge.core.protocol.result import call_ending, read_result, rpc_code
+from gatelodge.core.protocol.result import call_ending, read_result, result_kind, rpc_code
 from gatelodge.core.records.leaves import Outcome
 from gatelodge.flows.audit.recorder import Ending
 from gatelodge.flows.gateway.inflight import CutReason
@@ -34,7 +40,7 @@ class Returned(Struct, frozen=True):
 
     raw: Raw
     members: Members
-    ending: Literal["ok", "tool_error"]
+    ending: Literal["ok", "tool_error", "task_started"]
     call: str
 
 
@@ -42,6 +48,13 @@ class RpcFailed(Struct, frozen=True):
     """The upstream's JSON-RPC error, raw."""
 
     error: Raw
+    call: str
+
+
+class Asked(Struct, frozen=True):
+    """The server wants to know something first: the `input_required` result for a modern client."""
+
+    raw: Raw
     call: str
 
 
@@ -66,20 +79,50 @@ class WasCut(Struct, frozen=True):
     call: str
 
 
-CallAnswer = Returned | RpcFailed | NotAllowed | Failed | WasCut
+CallAnswer = Returned | RpcFailed | Asked | NotAllowed | Failed | WasCut
 
 
-def answer_of(reply: Reply, call: str) -> Returned | RpcFailed | Failed:
-    """What an upstream's reply means for the caller."""
+class Asks(Struct, frozen=True):
+    """The server asks back in the middle of the call.
+
+    `number` is a legacy server's question, which waits for its answer. `members` is a modern
+    server's result, `state` its state. `error` is that of a legacy server which wants URLs to be
+    visited before it is asked anew.
+    """
+
+    questions: dict[str, InputRequest]
+    number: int = 0
+    error: Raw | None = None
+    members: Members | None = None
+    state: bytes = b""
+
+
+def answer_of(
+    reply: Reply, call: str, *, tasks: bool = False
+) -> Returned | RpcFailed | Failed | Asks:
+    """What an upstream's reply means for the caller; `tasks` = its client takes a task for one."""
+    question = reply.question
+    if question is not None:
+        asked = from_legacy(question.method, question.params)
+        return Asks({"question": asked}, number=question.number)
     if reply.error is not None:
-        return RpcFailed(reply.error, call)
+        urls = from_url_required(reply.error)
+        return RpcFailed(reply.error, call) if urls is None else Asks(urls, error=reply.error)
     members = None if reply.result is None else read_result(reply.result)
     if reply.result is None or members is None:
         return Failed(UpstreamBrokeProtocol("the server's answer holds no result"), call)
-    ending = call_ending(members)
-    if ending == "upstream_protocol":
-        return Failed(UpstreamBrokeProtocol("the server asked a question back"), call)
-    return Returned(reply.result, members, ending, call)
+    kind = result_kind(members)
+    if kind == "complete":
+        ending = call_ending(members)
+        assert ending != "upstream_protocol"
+        return Returned(reply.result, members, ending, call)
+    if kind == "task" and tasks:
+        return Returned(reply.result, members, "task_started", call)
+    required = read_input_required(members) if kind == "input_required" else None
+    if required is None:
+        text = "the server's answer is of a kind that was not asked for"
+        return Failed(UpstreamBrokeProtocol(text), call)
+    return Asks(required.requests, members=members, state=required.state)
 
 
 def ending_of(answer: CallAnswer, call: str, ms: int) -> Ending:
@@ -91,6 +134,9 @@ def ending_of(answer: CallAnswer, call: str, ms: int) -> Ending:
         case RpcFailed():
             size, code = len(bytes(answer.error)), rpc_code(answer.error)
             return Ending(call=call, outcome="rpc_error", ms=ms, bytes_out=size, rpc_code=code)
+        case Asked():
+            size = len(bytes(answer.raw))
+            return Ending(call=call, outcome="input_required", ms=ms, bytes_out=size)
         case WasCut():
             return Ending(call=call, outcome=_CUT[answer.reason], ms=ms, bytes_out=0)
         case Failed():

@@ -59,12 +59,13 @@ class Relayed(Struct, frozen=True, array_like=True, tag="relayed"):
 
 
 class TaskId(Struct, frozen=True, array_like=True):
-    """A server's task, and whose it is."""
+    """A server's task, whose it is, and the tool whose call it stands for."""
 
     workspace: str
     alias: str
     principal: str
     server: str
+    tool: str
     task: str
 
 

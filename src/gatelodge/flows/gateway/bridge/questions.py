@@ -1,0 +1,205 @@
+"""What becomes of a server's questions: the two bridges, and the two pairs that need none.
+
+| server asks | modern client | legacy client |
+|---|---|---|
+| in a request (legacy) | parked; answered `input_required`; taken up by the retry | asked at once |
+| by `input_required` (modern) | relayed, its state sealed | asked at once, then asked again |
+
+A question goes to the client that caused it, and only if that client declared that it can be asked.
+Source: decision 0014; MCP 2026-07-28 basic/patterns/mrtr; 2025-11-25 client/elicitation.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Raw, Struct
+
+from gatelodge.core.errors import Invalid, LimitReached, UpstreamBrokeProtocol
+from gatelodge.core.protocol.bridge import questions as wire
+from gatelodge.core.protocol.bridge.questions import InputRequest
+from gatelodge.core.protocol.bridge.state import ROUNDS, Binding, Parked, request_digest
+from gatelodge.core.protocol.capabilities import may_ask
+from gatelodge.core.protocol.envelope import Members, members_of
+from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, RpcFailed
+from gatelodge.flows.gateway.inflight import Running
+from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
+from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing
+from gatelodge.flows.gateway.targets import Target
+from gatelodge.ports.upstream import Reply
+
+STALE = "this state is not good for this request (any more); make the request anew"
+ELSEWHERE = "the call waits on another node; make the request anew"
+
+
+class GoesOn(Struct, frozen=True):
+    """The call goes on: the exchange as it is, or (`again`) one more request with these params."""
+
+    params: Members
+    number: int = 0
+    again: bool = False
+
+
+class Questions:
+    """Settles one question after the other. Owned by the event loop."""
+
+    def __init__(self, rounds: Rounds) -> None:
+        self._rounds = rounds
+
+    def take_up(self, request: CallRequest, target: Target, cut: Cut) -> GoesOn | Failed:
+        """Go on with the call that a retry belongs to."""
+        brought = request.round
+        assert brought is not None
+        if brought.state is None:
+            # A server that keeps no state is simply told the answers.
+            return GoesOn(wire.retry_params(target.params, brought.responses, b""))
+        state = self._rounds.opened(brought.state, _binding(request, target))
+        if state is None:
+            return Failed(Invalid(STALE), "")
+        if not isinstance(state, Parked):
+            params = wire.retry_params(target.params, brought.responses, state.state)
+            return GoesOn(params, state.round)
+        waiting = self._rounds.take(state)
+        if waiting is None:
+            text = ELSEWHERE if self._rounds.elsewhere(state) else STALE
+            return Failed(Invalid(text), "")
+        cut.exchange = waiting.exchange
+        waiting.ears.attach(request.notify, request.meta)
+        reply = _answer_in(brought.responses, waiting.question)
+        if reply is not None:
+            waiting.exchange.answer(waiting.number, reply)
+        # Without an answer the question is still open, and the client is asked again.
+        return GoesOn(target.params, state.round)
+
+    async def settle(
+        self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
+    ) -> GoesOn | CallAnswer:
+        """Bring the questions to the client; what then becomes of the call."""
+        cut, call, number = at
+        if number > ROUNDS:
+            _abort(cut)
+            return Failed(LimitReached(f"the server asked more than {ROUNDS} times"), call)
+        askable = all(_askable(request, each) for each in asks.questions.values())
+        if asks.error is not None and (request.era == "legacy" or not askable):
+            return RpcFailed(asks.error, call)
+        if not askable:
+            return self._refuse(request, asks, cut, call)
+        if request.put is not None:
+            return await self._put(request, target, asks, at)
+        if request.era == "legacy":
+            return self._refuse(request, asks, cut, call)
+        binding = _binding(request, target)
+        if not asks.number:
+            sealed = self._rounds.relayed(binding, number, asks.state)
+            return Asked(_relayed(asks, sealed), call)
+        return self._park(request, asks, (binding, target.server), at)
+
+    def _park(
+        self, request: CallRequest, asks: Asks, to: tuple[Binding, str], at: tuple[Cut, str, int]
+    ) -> Asked | Failed:
+        cut, call, number = at
+        (question,) = asks.questions.values()
+        exchange = cut.exchange
+        assert exchange is not None
+        ears = request.hearing if isinstance(request.hearing, Hearing) else Hearing(None)
+        waiting = Waiting(exchange, asks.number, question, ears)
+        running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
+        running.server = to[1]
+        sealed = self._rounds.park(waiting, running, to[0], number)
+        if sealed is None:
+            _abort(cut)
+            return Failed(LimitReached("too many of your calls wait for an answer"), call)
+        cut.exchange = None  # it is the parked call's from now on
+        return Asked(wire.input_required({key_of(question): question}, sealed), call)
+
+    async def _put(
+        self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
+    ) -> GoesOn | CallAnswer:
+        """Ask a legacy client. A client that cannot be asked a thing in its revision declines it."""
+        cut, call, number = at
+        assert request.put is not None
+        put, told = _for_revision(asks.questions, request.proto, call)
+        answers = await request.put(put) if put else {}
+        if cut.reason is not None:
+            # Whoever cut it told the server; what is awaited next says so.
+            return GoesOn(target.params)
+        if asks.number:
+            assert cut.exchange is not None
+            (name,) = asks.questions
+            cut.exchange.answer(asks.number, answers.get(name, _UNANSWERED))
+            return GoesOn(target.params)
+        responses: Members = dict(told)
+        for name, question in put.items():
+            value = wire.response_value(question.method, answers.get(name, _UNANSWERED).result)
+            if value is None:
+                return Failed(UpstreamBrokeProtocol("the client did not answer the server"), call)
+            responses[name] = value
+        params = wire.retry_params(target.params, responses, asks.state)
+        return GoesOn(params, again=True)
+
+    def _refuse(
+        self, request: CallRequest, asks: Asks, cut: Cut, call: str
+    ) -> GoesOn | Failed:
+        """The client cannot be asked this."""
+        if asks.number and cut.exchange is not None:
+            (question,) = asks.questions.values()
+            error = wire.refusal(request.asker.capabilities, question.method)
+            cut.exchange.answer(asks.number, Reply(error=error))
+            return GoesOn({})
+        links = [wire.link_text(each) for each in asks.questions.values()]
+        text = "the server asks what this client did not declare that it can answer"
+        words = ". ".join([text, *(link for link in links if link)])
+        return Failed(UpstreamBrokeProtocol(words, remedy="Use another client."), call)
+
+
+_UNANSWERED = Reply(error=Raw(b'{"code":-32603,"message":"the client did not answer"}'))
+
+
+def key_of(question: InputRequest) -> str:
+    """The key of a legacy server's question: what a form asks for first, else its kind."""
+    if question.method != "elicitation/create":
+        return question.method.partition("/")[0]
+    schema = members_of((members_of(question.params) or {}).get("requestedSchema")) or {}
+    fields = members_of(schema.get("properties")) or {}
+    return next(iter(fields), "elicitation")
+
+
+def _binding(request: CallRequest, target: Target) -> Binding:
+    digest = request_digest(request.method, request.params)
+    return Binding(request.workspace, request.alias, request.who.id, target.server, digest)
+
+
+def _askable(request: CallRequest, question: InputRequest) -> bool:
+    return may_ask(request.asker.capabilities, question.method, question.params)
+
+
+def _relayed(asks: Asks, sealed: str) -> Raw:
+    if asks.members is None:
+        return wire.input_required(asks.questions, sealed)
+    return wire.with_state(asks.members, sealed)
+
+
+def _answer_in(responses: Members, question: InputRequest) -> Reply | None:
+    """The client's answer to a legacy server's question; None when it is not there."""
+    value = responses.get(key_of(question))
+    return None if value is None else Reply(result=value)
+
+
+def _for_revision(
+    questions: Mapping[str, InputRequest], version: str, call: str
+) -> tuple[dict[str, InputRequest], Members]:
+    """The questions as that revision has them, and the answers for those that it has not."""
+    put: dict[str, InputRequest] = {}
+    told: Members = {}
+    for name, question in questions.items():
+        known = wire.to_legacy(question, version, f"{call}-{len(put)}")
+        if known is None:
+            told[name] = wire.DECLINED
+        else:
+            put[name] = known
+    return put, told
+
+
+def _abort(cut: Cut) -> None:
+    if cut.exchange is not None:
+        cut.exchange.abort("cancelled")
+
+
