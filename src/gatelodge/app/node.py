@@ -23,10 +23,13 @@ from gatelodge.core.protocol.result import server_info
 from gatelodge.core.view import View
 from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.catalog.watch import Watch
+from gatelodge.flows.gateway.bridge.asking import Asking
+from gatelodge.flows.gateway.bridge.questions import Questions
+from gatelodge.flows.gateway.bridge.rounds import RoundLimits, Rounds
 from gatelodge.flows.gateway.call import CallLimits, Calls
 from gatelodge.flows.gateway.follower import Follower, Following
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.gateway.sessions import EndedSessions
+from gatelodge.flows.gateway.sessions import Sessions
 from gatelodge.flows.gateway.streams import Streams
 from gatelodge.flows.identity.revocation import Revocation
 from gatelodge.web.api.app import admin_app
@@ -70,18 +73,7 @@ def wire(ground: Ground) -> Rooms:
         lease_seconds=settings.store.lease_ms / 1000,
     )
     follower = Follower(ground.store, ground.nodes, ground.clock, inflight, following)
-    calls = Calls(
-        upstreams,
-        ground.recorder,
-        inflight,
-        ground.clock,
-        CallLimits(
-            durability=settings.audit.durability,
-            seconds=limits.call_seconds,
-            result_bytes=limits.result_bytes,
-            per_principal=limits.calls_per_principal,
-        ),
-    )
+    calls = _calls(ground, upstreams, inflight)
     revocation = Revocation(ground.store, ground.nodes, ground.clock, settings.store.lease_ms)
     return Rooms(
         ground=ground,
@@ -94,15 +86,37 @@ def wire(ground: Ground) -> Rooms:
         watch=Watch(
             upstreams, ground.store, ground.clock, ground.ids, offers, lambda: follower.view
         ),
-        endpoint=Endpoint(_gate(ground, follower, calls, inflight, streams)),
+        endpoint=Endpoint(_gate(ground, follower, calls, (inflight, streams, offers))),
         admin=_admin(ground, follower, upstreams, revocation),
     )
 
 
+def _calls(ground: Ground, upstreams: UpstreamPool, inflight: InFlight) -> Calls:
+    limits = ground.settings.limits
+    rounds = Rounds(
+        (ground.sealer, ground.clock, ground.ids),
+        ground.node,
+        inflight,
+        RoundLimits(seconds=limits.question_seconds, per_principal=limits.parked_per_principal),
+    )
+    costs = CallLimits(
+        durability=ground.settings.audit.durability,
+        seconds=limits.call_seconds,
+        result_bytes=limits.result_bytes,
+        per_principal=limits.calls_per_principal,
+    )
+    world = (ground.clock, costs)
+    return Calls(upstreams, ground.recorder, inflight, Questions(rounds), world)
+
+
 def _gate(
-    ground: Ground, follower: Follower, calls: Calls, inflight: InFlight, streams: Streams
+    ground: Ground,
+    follower: Follower,
+    calls: Calls,
+    running: tuple[InFlight, Streams, Offers],
 ) -> Gate:
     listen = ground.settings.listen
+    inflight, streams, offers = running
     return Gate(
         follower=follower,
         calls=calls,
@@ -110,7 +124,9 @@ def _gate(
         inflight=inflight,
         streams=streams,
         deks=ground.deks,
-        ended=EndedSessions(),
+        offers=offers,
+        asking=Asking(),
+        sessions=Sessions(),
         sealer=ground.sealer,
         peppers=ground.peppers,
         clock=ground.clock,

@@ -85,6 +85,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open listen streams of one principal."""
     calls_per_principal: Count = 256
     """Calls of one principal in flight."""
+    question_seconds: Seconds = 300.0
+    """How long a client may take to answer what a server asks during a call."""
+    parked_per_principal: Count = 32
+    """Calls of one principal that wait for its modern client to answer a legacy server."""
+    subscriptions: Count = 256
+    """Resources that one listen stream, or one legacy session, waits for."""
+    batch_messages: Annotated[int, Meta(ge=1, le=1_000)] = 50
+    """Messages in one batch (revision 2025-03-26)."""
     keepalive_seconds: Seconds = 75.0
     """An idle client connection is closed after this."""
     shutdown_seconds: Seconds = 10.0

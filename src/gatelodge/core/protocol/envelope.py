@@ -64,9 +64,11 @@ class Message(Struct, frozen=True):
 
 
 class Response(Struct, frozen=True):
-    """A client's answer to a question of ours (legacy revisions)."""
+    """A client's answer to a question of ours (legacy revisions): a result, or an error."""
 
     id: bytes
+    result: Raw | None = None
+    error: Raw | None = None
 
 
 class MessageFault(Exception):
@@ -196,7 +198,7 @@ def read_message(body: bytes, depth: int) -> Message | Response:
     raw_method = envelope.get("method")
     if raw_method is None:
         if raw_id and ("result" in envelope or "error" in envelope):
-            return Response(raw_id)
+            return Response(raw_id, envelope.get("result"), envelope.get("error"))
         _refuse(INVALID_REQUEST, "method is missing", "invalid_request", raw_id=raw_id or b"null")
     method = read_text(raw_method)
     if method is None:

@@ -7,6 +7,7 @@ from msgspec import Raw, Struct
 from gatelodge.core.errors import (
     HouseError,
     LimitReached,
+    Refused,
     UpstreamBrokeProtocol,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -150,4 +151,6 @@ def _failure(error: HouseError) -> Outcome:
         return "timeout"
     if isinstance(error, LimitReached):
         return "blocked_response"
+    if isinstance(error, Refused):
+        return "rpc_error"
     return "upstream_unreachable" if isinstance(error, UpstreamUnreachable) else "upstream_protocol"

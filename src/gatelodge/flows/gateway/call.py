@@ -17,8 +17,8 @@ from gatelodge.core.errors import LedgerDown, LimitReached, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.envelope import Members
 from gatelodge.core.view import View, decide
-from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, ToolEntry
-from gatelodge.flows.audit.recorder import Caller, Denial, Ending, Intent, Recorder
+from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.audit.recorder import Denial, Ending, Intent, Recorder
 from gatelodge.flows.gateway.answers import (
     Asks,
     CallAnswer,

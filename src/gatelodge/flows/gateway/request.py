@@ -103,11 +103,13 @@ class CallRequest(Struct, frozen=True, kw_only=True):
 class Cut:
     """A running call's ear: remembers why it was cut and stops the exchange that it has by then."""
 
-    __slots__ = ("exchange", "reason")
+    __slots__ = ("exchange", "give_up", "reason")
 
     def __init__(self) -> None:
         self.exchange: Exchange | None = None
         self.reason: CutReason | None = None
+        self.give_up: Callable[[], None] | None = None
+        """Set while the client is asked something: stops waiting for its word."""
 
     def __call__(self, reason: CutReason) -> None:
         """End the call for this reason; only the first one counts."""
@@ -115,6 +117,8 @@ class Cut:
             self.reason = reason
             if self.exchange is not None:
                 self.exchange.abort(reason)
+            if self.give_up is not None:
+                self.give_up()
 
 
 def _drop(_method: str, _params: bytes) -> None:

@@ -145,9 +145,7 @@ class Targets:
             return workspace.servers[found[0]], found[1]
         if uri[:8].lower() != "https://":
             return None
-        owner = next(
-            (s for s in workspace.servers.values() if self._offers.lists(s.id, uri)), None
-        )
+        owner = next((s for s in workspace.servers.values() if self._offers.lists(s.id, uri)), None)
         return None if owner is None else (owner, uri)
 
 

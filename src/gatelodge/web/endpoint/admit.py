@@ -33,21 +33,26 @@ _KNOWN_METHODS = frozenset(
         "server/discover",
         "tools/list",
         "tools/call",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "completion/complete",
+        "logging/setLevel",
         "subscriptions/listen",
+        "tasks/get",
+        "tasks/update",
+        "tasks/cancel",
         "notifications/initialized",
         "notifications/cancelled",
         "notifications/roots/list_changed",
         "notifications/progress",
-        "resources/list",
-        "resources/read",
-        "resources/templates/list",
-        "resources/subscribe",
-        "prompts/list",
-        "prompts/get",
-        "completion/complete",
-        "logging/setLevel",
     )
 )
+"""Names that a record may hold; any other is recorded as `unknown`."""
 
 
 def let_in(gate: Gate, visit: Visit) -> None:
@@ -150,10 +155,16 @@ def read_body(gate: Gate, visit: Visit) -> Message | Response:
         raise turn_away(415, "send Content-Type: application/json", "invalid_request")
     accept = headers.get(b"accept", b"*/*")
     visit.answer.may_stream = b"text/event-stream" in accept or b"*/*" in accept
+    return read_message_of(gate, visit, visit.request.body)
+
+
+def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response:
+    """Read one message, of a body or of a batch, and settle the era. Raises TurnedAway."""
+    headers = visit.request.headers
     raw_version = headers.get(b"mcp-protocol-version")
     version = None if raw_version is None else raw_version.decode("latin-1")
     try:
-        message = read_message(visit.request.body, gate.limits.json_depth)
+        message = read_message(body, gate.limits.json_depth)
         if isinstance(message, Response):
             visit.session = session_of(gate, visit)
             return message
@@ -201,7 +212,7 @@ def session_of(gate: Gate, visit: Visit) -> Session:
         or session.workspace != visit.workspace.id
         or session.alias != visit.route.alias
         or session.ends_at <= gate.clock.now()
-        or gate.ended.holds(session.nonce)
+        or gate.sessions.ended(session.nonce)
     ):
         raise turn_away(404, "no such session: initialize again", "session_unknown", -32600)
     return session

@@ -86,7 +86,9 @@ class Visit:
         "request",
         "route",
         "session",
+        "size",
         "started",
+        "task",
         "view",
         "who",
         "workspace",
@@ -95,7 +97,8 @@ class Visit:
     def __init__(self, connection: HttpConnection, request: HttpRequest, started: float) -> None:
         self.connection = connection
         self.request = request
-        self.answer = Answer(connection, request)
+        self.answer: Answer = Answer(connection, request)
+        self.size = request.size
         self.started = started
         self.log = DOOR
         self.era: Era = "legacy"
@@ -110,6 +113,15 @@ class Visit:
         self.method = ""
         self.raw_id = b"null"
         self.session: Session | None = None
+        self.task = ""
+        """The sealed id of the task that the request is about."""
+
+    def lent(self, whole: "Visit", answer: Answer, size: int) -> None:
+        """Become the visit of one message of a batch, of so many bytes, answered by itself."""
+        self.route, self.log, self.view = whole.route, whole.log, whole.view
+        self.workspace, self.credential, self.who = whole.workspace, whole.credential, whole.who
+        self.caller, self.session = whole.caller, whole.session
+        self.answer, self.size = answer, size
 
     def forget(self) -> None:
         """Let go of what a long stream does not need: above all of a view that will be old."""
@@ -126,5 +138,5 @@ class Visit:
 
     @property
     def bytes_in(self) -> int:
-        """Size of the request's body."""
-        return self.request.size
+        """Size of the request's body, or of its part of a batch."""
+        return self.size

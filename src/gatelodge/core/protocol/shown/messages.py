@@ -43,14 +43,15 @@ def shown_result(method: str, raw: Raw, result: Members, prefix: Prefix) -> tupl
     URIs of resources/read, and what `_meta` says of an app's resource. A result in which nothing
     of the kind can stand is not read any further.
     """
-    if not prefix.alias or method not in _CHANGES or not _may_hold(raw, method):
+    if not prefix.alias or method not in _CHANGES or not holds_uris(method, raw):
         return raw, result
     changes = _changes(method, prefix)
     changed = _changed(result, changes)
     return (raw, result) if changed is result else (Raw(join_members(changed)), changed)
 
 
-def _may_hold(raw: Raw, method: str) -> bool:
+def holds_uris(method: str, raw: Raw) -> bool:
+    """Say whether there may be a URI to show in this result; cheap, and never wrongly no."""
     text = bytes(raw)
     return method == "resources/read" or any(hint in text for hint in _HINTS)
 

@@ -14,43 +14,63 @@ from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.envelope import request_body
 from gatelodge.ports.upstream import Reply
 
+_Key = tuple[bytes, bytes]
+
+
+class Put:
+    """Questions that were put at once, until all are answered or somebody gives up."""
+
+    def __init__(self, table: dict[_Key, "asyncio.Future[Reply]"]) -> None:
+        self._table = table
+        self._keys: list[_Key] = []
+        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+
+    def add(self, name: str, key: _Key, future: "asyncio.Future[Reply]") -> None:
+        """One more question, under its key in the table."""
+        self._keys.append(key)
+        self._waiting[name] = self._table[key] = future
+
+    def give_up(self) -> None:
+        """Nobody will answer any more."""
+        for future in self._waiting.values():
+            future.cancel()
+
+    async def answers(self, seconds: float) -> dict[str, Reply]:
+        """What was answered in that time; a question that was not is missing."""
+        try:
+            await asyncio.wait(self._waiting.values(), timeout=seconds)
+        finally:
+            for key in self._keys:
+                self._table.pop(key, None)
+        return {
+            name: future.result()
+            for name, future in self._waiting.items()
+            if future.done() and not future.cancelled()
+        }
+
 
 class Asking:
     """The questions that wait for a client's word."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._open: dict[tuple[bytes, bytes], asyncio.Future[Reply]] = {}
+        self._open: dict[_Key, asyncio.Future[Reply]] = {}
 
     def __len__(self) -> int:
         """How many wait."""
         return len(self._open)
 
-    async def ask(
-        self,
-        session: bytes,
-        questions: Mapping[str, InputRequest],
-        say: Callable[[bytes], None],
-        seconds: float,
-    ) -> dict[str, Reply]:
-        """Put these questions into that session with `say`; the answers that came in time.
-
-        One that did not come is missing. A client that goes away is heard of by cancellation.
-        """
+    def put(
+        self, session: bytes, questions: Mapping[str, InputRequest], say: Callable[[bytes], None]
+    ) -> Put:
+        """Say these questions in that session."""
         loop = asyncio.get_running_loop()
-        waiting: dict[str, asyncio.Future[Reply]] = {}
-        keys: list[tuple[bytes, bytes]] = []
-        try:
-            for name, question in questions.items():
-                raw_id = b"%d" % next(self._numbers)
-                keys.append((session, raw_id))
-                waiting[name] = self._open[keys[-1]] = loop.create_future()
-                say(request_body(raw_id, question.method, question.params))
-            await asyncio.wait(waiting.values(), timeout=seconds)
-        finally:
-            for key in keys:
-                self._open.pop(key, None)
-        return {name: future.result() for name, future in waiting.items() if future.done()}
+        put = Put(self._open)
+        for name, question in questions.items():
+            raw_id = b"%d" % next(self._numbers)
+            put.add(name, (session, raw_id), loop.create_future())
+            say(request_body(raw_id, question.method, question.params))
+        return put
 
     def answered(
         self, session: bytes, raw_id: bytes, result: Raw | None, error: Raw | None

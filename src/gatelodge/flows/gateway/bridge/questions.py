@@ -20,8 +20,8 @@ from gatelodge.core.protocol.bridge.state import ROUNDS, Binding, Parked, reques
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members, members_of
 from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, RpcFailed
-from gatelodge.flows.gateway.inflight import Running
 from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
+from gatelodge.flows.gateway.inflight import Running
 from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing
 from gatelodge.flows.gateway.targets import Target
 from gatelodge.ports.upstream import Reply
@@ -135,9 +135,7 @@ class Questions:
         params = wire.retry_params(target.params, responses, asks.state)
         return GoesOn(params, again=True)
 
-    def _refuse(
-        self, request: CallRequest, asks: Asks, cut: Cut, call: str
-    ) -> GoesOn | Failed:
+    def _refuse(self, request: CallRequest, asks: Asks, cut: Cut, call: str) -> GoesOn | Failed:
         """The client cannot be asked this."""
         if asks.number and cut.exchange is not None:
             (question,) = asks.questions.values()
@@ -201,5 +199,3 @@ def _for_revision(
 def _abort(cut: Cut) -> None:
     if cut.exchange is not None:
         cut.exchange.abort("cancelled")
-
-

@@ -84,9 +84,7 @@ class Rounds:
             return None
         return state
 
-    def park(
-        self, waiting: Waiting, running: Running, binding: Binding, number: int
-    ) -> str | None:
+    def park(self, waiting: Waiting, running: Running, binding: Binding, number: int) -> str | None:
         """Let a call wait for its client; the sealed state, or None when too many wait already.
 
         `running` is registered for it, so that whatever ends the caller's access ends it too.
