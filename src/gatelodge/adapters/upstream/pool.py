@@ -14,10 +14,10 @@ from collections.abc import Callable
 import msgspec
 
 from gatelodge.adapters.upstream.flight import Flight, Flights, Listener, Means
-from gatelodge.adapters.upstream.http_wire import HttpWire
+from gatelodge.adapters.upstream.http.wire import HttpWire
 from gatelodge.adapters.upstream.link import Link, Wire
 from gatelodge.adapters.upstream.observe import read_tools
-from gatelodge.adapters.upstream.stdio import Place, StdioWire
+from gatelodge.adapters.upstream.stdio.wire import Place, StdioWire
 from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
 from gatelodge.core.errors import UpstreamUnreachable

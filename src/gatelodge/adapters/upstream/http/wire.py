@@ -11,11 +11,11 @@ from collections.abc import Coroutine
 
 from msgspec import UNSET, Raw
 
-from gatelodge.adapters.upstream.dial import Target, connect, head_lines, parse_target
 from gatelodge.adapters.upstream.flight import Break, Desk, Flight, Means
-from gatelodge.adapters.upstream.http_client import Fields, HttpClient, HttpConnection
-from gatelodge.adapters.upstream.http_head import Heads, request_wire
-from gatelodge.adapters.upstream.http_turn import Answer, Listening, Reading
+from gatelodge.adapters.upstream.http.client import Fields, HttpClient, HttpConnection
+from gatelodge.adapters.upstream.http.dial import Target, connect, head_lines, parse_target
+from gatelodge.adapters.upstream.http.head import Heads, request_wire
+from gatelodge.adapters.upstream.http.turn import Answer, Listening, Reading
 from gatelodge.adapters.upstream.link import Told
 from gatelodge.core.catalog.server import EraWish, HttpTransport
 from gatelodge.core.errors import (

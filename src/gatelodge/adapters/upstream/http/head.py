@@ -5,7 +5,7 @@ A head ends where the length of the body belongs; `request_wire` puts the two to
 
 from msgspec import Raw
 
-from gatelodge.adapters.upstream.dial import Target
+from gatelodge.adapters.upstream.http.dial import Target
 from gatelodge.core.protocol.upstream_headers import header_value, mirror_headers
 from gatelodge.core.protocol.version import MODERN, NAMED
 from gatelodge.ports.upstream import Request

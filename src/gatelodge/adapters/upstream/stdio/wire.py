@@ -11,9 +11,9 @@ import re
 
 from msgspec import UNSET, Struct
 
-from gatelodge.adapters.upstream.child import Child, Ears, Plan, start_child
 from gatelodge.adapters.upstream.flight import Break, Desk, Flight, Means
 from gatelodge.adapters.upstream.link import Told
+from gatelodge.adapters.upstream.stdio.child import Child, Ears, Plan, start_child
 from gatelodge.core.catalog.server import EraWish, StdioTransport
 from gatelodge.core.errors import (
     HouseError,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from msgspec import UNSET, Struct
 
-from gatelodge.adapters.upstream.http_client import Fields
+from gatelodge.adapters.upstream.http.client import Fields
 from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol.upstream import Message, parse_message
 
