@@ -153,8 +153,9 @@ async def test_a_change_of_tools_is_told(pool, era):
     pool.on_list_changed(changed.append)
     at = stdio(era)
     await ready(pool, at)
+    assert changed == [at.id]  # it was met
     await ask(pool, at, call("change"))
-    await until(lambda: changed == [at.id], "told")
+    await until(lambda: changed == [at.id] * 2, "told")
 
 
 async def test_a_modern_server_is_subscribed_to(pool):

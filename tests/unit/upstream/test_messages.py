@@ -54,6 +54,13 @@ def test_modern_meta_holds_version_capabilities_and_our_name(token, extra):
     assert meta == ({"a/b": []} if extra else {}) | ({"progressToken": 42} if token else {})
 
 
+def test_modern_meta_declares_what_the_callers_client_did():
+    opening = upstream.modern_meta("1.2", "", b'{"elicitation":{"form":{}}}', "debug")
+    meta = json.loads(upstream.meta_bytes(opening, {}, 0))
+    assert meta["io.modelcontextprotocol/clientCapabilities"] == {"elicitation": {"form": {}}}
+    assert meta["io.modelcontextprotocol/logLevel"] == "debug"
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"null", b"{", b"\xff", b'{"id":1.5}', b'{"result":"\xc3"}', b'{"a":NaN}',
@@ -91,10 +98,34 @@ def test_a_ping_is_answered_and_all_else_is_unknown():
     assert (told["id"], told["error"]["code"]) == (5, -32601)
 
 
+def test_a_question_is_answered_with_the_callers_own_bytes():
+    exact = Raw(b'{"action":"accept","content":{"n":12345678901234567890123}}')
+    assert upstream.response_bytes("q", exact, None).endswith(b'"result":' + bytes(exact) + b"}")
+    refused = upstream.response_bytes(7, None, Raw(b'{"code":1,"message":"no"}'))
+    assert json.loads(refused) == {"jsonrpc": "2.0", "id": 7, "error": {"code": 1, "message": "no"}}
+    assert json.loads(upstream.response_bytes(7, None, None))["error"]["code"] == -32603
+
+
+@pytest.mark.parametrize("method", ["sampling/createMessage", "elicitation/create", "roots/list"])
+def test_nothing_is_asked_that_was_not_declared(method):
+    assert not upstream.may_ask(b"{}", method, Raw(b"{}"))
+
+
+def test_notifications_name_what_they_belong_to():
+    assert upstream.updated_uri(b'{"uri":"a:b"}') == "a:b"
+    assert upstream.withdrawn(b'{"requestId":"q"}') == "q"
+    named = b'{"_meta":{"io.modelcontextprotocol/subscriptionId":5}}'
+    assert upstream.subscription(named) == 5
+    for odd in (b"{}", b"[]", b'{"uri":1,"requestId":null,"_meta":[]}'):
+        assert upstream.updated_uri(odd) == ""
+        assert upstream.withdrawn(odd) is None
+        assert upstream.subscription(odd) == 0
+
+
 def test_a_page_is_read_and_anything_else_is_none():
-    page = upstream.parse_page(Raw(b'{"tools":[{"name" : "a"}],"nextCursor":""}'))
-    assert bytes(page.tools[0]) == b'{"name" : "a"}'
-    assert page.nextCursor == ""
-    assert upstream.parse_page(Raw(b'{"tools":[{}]}')).nextCursor is None
-    assert upstream.parse_page(Raw(b'{"tools":{}}')) is None
-    assert upstream.parse_page(Raw(b"[]")) is None
+    page = upstream.parse_page(Raw(b'{"tools":[{"name" : "a"}],"nextCursor":""}'), "tools")
+    assert bytes(page.items[0]) == b'{"name" : "a"}'
+    assert page.cursor == ""
+    assert upstream.parse_page(Raw(b'{"prompts":[{}]}'), "prompts").cursor is None
+    for odd in (b'{"tools":{}}', b"[]", b"{}", b'{"tools":[],"nextCursor":1}'):
+        assert upstream.parse_page(Raw(odd), "tools") is None

@@ -14,19 +14,32 @@ from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
     META_CLIENT_CAPABILITIES,
     META_CLIENT_INFO,
+    META_LOG_LEVEL,
     META_PROGRESS,
     META_PROTOCOL_VERSION,
+    META_SUBSCRIPTION,
     MODERN,
+    Era,
 )
 
-RESERVED: Final = frozenset(
-    (META_PROTOCOL_VERSION, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_PROGRESS)
-)
+RESERVED: Final = frozenset((
+    META_PROTOCOL_VERSION, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL,
+    META_PROGRESS, META_SUBSCRIPTION,
+))  # fmt: skip
 """`_meta` keys that end at each hop and are issued anew."""
 
-CHANGED: Final = "notifications/tools/list_changed"
-LISTEN: Final = {"notifications": Raw(b'{"toolsListChanged":true}')}
-"""The params of the modern `subscriptions/listen` that asks for `CHANGED`."""
+CHANGED: Final = frozenset((
+    "notifications/tools/list_changed",
+    "notifications/prompts/list_changed",
+    "notifications/resources/list_changed",
+))  # fmt: skip
+UPDATED: Final = "notifications/resources/updated"
+PROGRESS: Final = "notifications/progress"
+CANCELLED: Final = "notifications/cancelled"
+ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
+
+NOTHING: Final = b"{}"
+"""Capabilities that declare nothing."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -72,14 +85,44 @@ def parse_fault(error: Raw) -> Fault:
         return Fault()
 
 
+def declared(capabilities: bytes, era: Era) -> Raw:  # noqa: ARG001 - one place for what may come
+    """What a server of this era is told of the capabilities of a caller's client."""
+    return Raw(capabilities)
+
+
+def may_ask(capabilities: bytes, method: str, params: Raw) -> bool:  # noqa: ARG001 - as above
+    """Say whether a client that declared these capabilities may be asked this question."""
+    needed = _QUESTIONS.get(method)
+    if needed is None or capabilities == NOTHING:
+        return False
+    try:
+        return needed in _members.decode(capabilities)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+
+
+_QUESTIONS: Final = {
+    "elicitation/create": "elicitation",
+    "sampling/createMessage": "sampling",
+    "roots/list": "roots",
+}
+
+
 @lru_cache(maxsize=1024)
-def modern_meta(version: str, client: str) -> bytes:
+def modern_meta(version: str, client: str, capabilities: bytes = NOTHING, level: str = "") -> bytes:
     """The members of `_meta` that every modern request carries, without the closing brace.
 
-    We declare no capabilities; `clientInfo` names this gate and, in brackets, whom it asks for.
+    Declared is what the caller's client declared; `clientInfo` names this gate and, in brackets,
+    whom it asks for.
     """
     ours = {"name": "gatelodge", "version": f"{version} ({client})" if client else version}
-    meta = {META_PROTOCOL_VERSION: MODERN, META_CLIENT_CAPABILITIES: {}, META_CLIENT_INFO: ours}
+    meta: dict[str, object] = {
+        META_PROTOCOL_VERSION: MODERN,
+        META_CLIENT_CAPABILITIES: declared(capabilities, "modern"),
+        META_CLIENT_INFO: ours,
+    }
+    if level:
+        meta[META_LOG_LEVEL] = level
     return _encode(meta)[:-1]
 
 
@@ -121,24 +164,50 @@ def notification_bytes(method: str, params: dict[str, object] | None = None) -> 
     return _encode(said | {"params": params} if params is not None else said)
 
 
-def initialize_params(version: str) -> dict[str, Raw]:
-    """The params of `initialize`: the newest legacy revision, no capabilities, our name."""
+def initialize_params(version: str, capabilities: bytes) -> dict[str, Raw]:
+    """The params of `initialize`: the newest legacy revision, what is declared, our name."""
     return {
         "protocolVersion": Raw(_encode(LEGACY_UPSTREAM[0])),
-        "capabilities": Raw(b"{}"),
+        "capabilities": declared(capabilities, "legacy"),
         "clientInfo": Raw(_encode({"name": "gatelodge", "version": version})),
     }
 
 
-def answer_bytes(asked: Message) -> bytes:
-    """What a server that asks us something is told: `ping` is answered, all else is unknown.
+def level_params(level: str) -> dict[str, Raw]:
+    """The params of `logging/setLevel`."""
+    return {"level": Raw(_encode(level))}
 
-    We declare no client capabilities, so a server has nothing else to ask (2025-11-25 lifecycle).
-    """
-    said: dict[str, object] = {"jsonrpc": "2.0", "id": asked.id}
+
+def uri_params(uri: str) -> dict[str, Raw]:
+    """The params of `resources/subscribe` and `resources/unsubscribe`."""
+    return {"uri": Raw(_encode(uri))}
+
+
+def response_bytes(number: int | str | None, result: Raw | None, error: Raw | None) -> bytes:
+    """Our response to a request of a legacy server; without either it is an internal error."""
+    said: dict[str, object] = {"jsonrpc": "2.0", "id": number}
+    if result is not None:
+        return _encode(said | {"result": result})
+    return _encode(said | {"error": _INTERNAL if error is None else error})
+
+
+_INTERNAL = Raw(b'{"code":-32603,"message":"Internal error"}')
+
+
+def answer_bytes(asked: Message) -> bytes:
+    """What a server that asks us something is told: `ping` is answered, all else is unknown."""
     if asked.method == "ping":
-        return _encode(said | {"result": {}})
-    return _encode(said | {"error": {"code": -32_601, "message": "Method not found"}})
+        return response_bytes(_asker(asked), Raw(b"{}"), None)
+    return refusal_bytes(_asker(asked))
+
+
+def refusal_bytes(number: int | str | None) -> bytes:
+    """Our response to a request of a server that nobody here can answer."""
+    return response_bytes(number, None, Raw(b'{"code":-32601,"message":"Method not found"}'))
+
+
+def _asker(asked: Message) -> int | str | None:
+    return None if asked.id is UNSET else asked.id
 
 
 def cancelled_bytes(number: int, reason: str) -> bytes:
@@ -172,19 +241,71 @@ def progress_restored(params: bytes, token: Raw) -> bytes:
     return _encode(members)
 
 
-class Page(Struct):
-    """One page of `tools/list`: raw tool objects and the cursor of the next page (None = last)."""
+def updated_uri(params: bytes) -> str:
+    """The resource that a `notifications/resources/updated` names; empty when it names none."""
+    try:
+        return _updates.decode(params).uri
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
 
-    tools: list[Raw]
+
+class _Update(Struct):
+    uri: str
+
+
+_updates = msgspec.json.Decoder(_Update)
+
+
+def withdrawn(params: bytes) -> int | str | None:
+    """The question of its own that a server's `notifications/cancelled` takes back, if any."""
+    try:
+        return _withdrawals.decode(params).requestId
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+class _Withdrawal(Struct):
+    requestId: int | str  # noqa: N815 - the wire's spelling
+
+
+_withdrawals = msgspec.json.Decoder(_Withdrawal)
+
+
+def subscription(params: bytes) -> int:
+    """The listen request of ours to which a notification belongs; 0 when it names none."""
+    try:
+        found = _subscriptions.decode(params).meta.get(META_SUBSCRIPTION)
+    except (msgspec.MsgspecError, RecursionError):
+        return 0
+    return found if isinstance(found, int) else 0
+
+
+class _Subscribed(Struct, rename={"meta": "_meta"}):
+    meta: dict[str, object] = {}
+
+
+_subscriptions = msgspec.json.Decoder(_Subscribed)
+
+
+class Page(Struct, frozen=True):
+    """One page of a list: raw objects and the cursor of the next page (None = last)."""
+
+    items: list[Raw]
+    cursor: str | None = None
+
+
+class _Cursor(Struct):
     nextCursor: str | None = None  # noqa: N815 - the wire's spelling
 
 
-_pages = msgspec.json.Decoder(Page)
+_cursors = msgspec.json.Decoder(_Cursor)
+_items = msgspec.json.Decoder(list[Raw])
 
 
-def parse_page(result: Raw) -> Page | None:
-    """The page in this result, or None when it is not one."""
+def parse_page(result: Raw, member: str) -> Page | None:
+    """The page in this result, whose objects stand in `member`; None when it is not one."""
     try:
-        return _pages.decode(result)
-    except (msgspec.MsgspecError, RecursionError):
+        items = _items.decode(_members.decode(result)[member])
+        return Page(items, _cursors.decode(result).nextCursor)
+    except (msgspec.MsgspecError, RecursionError, KeyError):
         return None

@@ -6,18 +6,21 @@ a sibling that turns out to be modern is kept.
 """
 
 import asyncio
+import contextlib
 import math
 import re
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Raw, Struct
 
-from gatelodge.adapters.upstream.child import Child, Ears, Plan, start_child
-from gatelodge.adapters.upstream.flight import Break, Desk, Flight, Means
-from gatelodge.adapters.upstream.link import Told
+from gatelodge.adapters.upstream.flight import Break, Flight, Means
+from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing, too_large
+from gatelodge.adapters.upstream.stdio.child import Child, Ears, Plan, start_child
+from gatelodge.adapters.upstream.stdio.listening import Listening
+from gatelodge.adapters.upstream.watch import keep_subscribed, listen
+from gatelodge.adapters.upstream.wire import Desk, Told
 from gatelodge.core.catalog.server import EraWish, StdioTransport
 from gatelodge.core.errors import (
     HouseError,
-    LimitReached,
     UpstreamBrokeProtocol,
     UpstreamError,
     UpstreamTimeout,
@@ -25,15 +28,14 @@ from gatelodge.core.errors import (
 )
 from gatelodge.core.protocol import upstream
 from gatelodge.core.protocol.upstream import Message, parse_message
-from gatelodge.core.protocol.upstream_era import Hello, discovered, initialized
+from gatelodge.core.protocol.upstream_era import Can, Hello, capable, discovered, initialized
 from gatelodge.core.protocol.version import MODERN, Era
 from gatelodge.ports.upstream import Reply, Request
 
 MOST_UNREAD = 16 * 1024 * 1024
 """A child that leaves this much of its input unread is sent nothing more."""
 PROBE_SECONDS = 10.0
-LISTEN_FIRST, LISTEN_LAST = 1.0, 60.0
-"""Pauses before a subscription that ended is made again."""
+TELL_SECONDS = 5.0
 _STATUS_SECONDS = 0.03
 _NUMBER = re.compile(rb'"id"\s*:\s*(\d+)\s*[,}]')
 
@@ -68,7 +70,9 @@ class StdioWire:
         self._child: Child | None = None
         self._ready = False
         self._modern = False
-        self._tells = False
+        self._can = Can()
+        self._hearing = Hearing(desk, self._say)
+        self._listenings: dict[int, Listening] = {}
         self._garbage = 0
         self._last = ""
 
@@ -76,6 +80,7 @@ class StdioWire:
         """Start the server and shake hands. Raises UpstreamError or KeyUnreachable."""
         self._last = ""
         self._ready = self._modern = False
+        self._hearing.era = "legacy"
         wish = self._wish
         known = self._place.eras.get(self._place.key)
         if wish == "legacy" or (wish == "auto" and known == "legacy"):
@@ -84,29 +89,20 @@ class StdioWire:
             hello = await self._probe()
         if hello is None:
             hello = await self._initialize()
-        self._place.eras[self._place.key] = hello.era
+        if wish == "auto":
+            self._place.eras[self._place.key] = hello.era
         self._modern = hello.era == "modern"
-        self._tells = hello.tells
+        self._hearing.era = hello.era
+        self._can = capable(hello.capabilities)
         self._ready = True
         return hello
 
     async def listen(self) -> None:
-        """Subscribe to changes where the server is modern; a legacy one tells them unasked."""
-        pause = LISTEN_FIRST
-        while self._modern and self._tells:
-            asked = Request(method="subscriptions/listen", params=upstream.LISTEN, seconds=math.inf)
-            began = asyncio.get_running_loop().time()
-            try:
-                reply = await self._ask(asked)
-            except UpstreamError:
-                return  # the child is gone, which the link is told too
-            if reply.error is not None:
-                return
-            if asyncio.get_running_loop().time() - began > LISTEN_LAST:
-                pause = LISTEN_FIRST
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LISTEN_LAST)
-            self._desk.changed()  # whatever was said in between was not heard
+        """Hear of changes; a legacy server tells them unasked, but for those of one resource."""
+        if self._modern:
+            await listen(self._desk, self._can, self._listening)
+        else:
+            await keep_subscribed(self._desk, self._can, self._subscribe)
 
     async def let_go(self) -> None:
         """The child broke, or its pipe did: end it with all it started."""
@@ -126,7 +122,10 @@ class StdioWire:
         request = flight.request
         era: bytes = b"{"
         if self._modern or request.method == "server/discover":
-            era = upstream.modern_meta(self._means.version, request.client)
+            asker = request.asker
+            era = upstream.modern_meta(
+                self._means.version, request.client, asker.capabilities, asker.level
+            )
         meta = upstream.meta_bytes(era, request.meta, flight.progress)
         flight.place = child
         child.write(upstream.request_bytes(flight.number, request.method, request.params, meta))
@@ -138,6 +137,10 @@ class StdioWire:
             return
         if flight.request.method != "initialize":
             child.write(upstream.cancelled_bytes(flight.number, reason))
+
+    def respond(self, flight: Flight | None, response: bytes) -> None:  # noqa: ARG002 - as wires do
+        """Write a response of ours; the end of the child is told to each flight anyway."""
+        self._say(response)
 
     def sweep(self, now: float) -> None:  # noqa: ARG002 - the same for every wire
         """Notice a child that died while a descendant keeps its pipes open."""
@@ -179,7 +182,8 @@ class StdioWire:
 
     async def _initialize(self) -> Hello:
         await self._start()
-        params = upstream.initialize_params(self._means.version)
+        asker = self._desk.asker
+        params = upstream.initialize_params(self._means.version, asker.capabilities)
         seconds = self._means.hosting.start_seconds
         try:
             reply = await self._ask(Request(method="initialize", params=params, seconds=seconds))
@@ -193,8 +197,13 @@ class StdioWire:
         hello = initialized(reply.result)
         if hello is None:
             raise UpstreamBrokeProtocol("The server speaks no revision that this gate speaks.")
-        assert self._child is not None
-        self._child.write(upstream.notification_bytes("notifications/initialized"))
+        self._say(upstream.notification_bytes("notifications/initialized"))
+        if asker.level and capable(hello.capabilities).logs:
+            level = upstream.level_params(asker.level)
+            with contextlib.suppress(UpstreamTimeout):  # one that does not know it logs as it likes
+                await self._ask(
+                    Request(method="logging/setLevel", params=level, seconds=TELL_SECONDS)
+                )
         return hello
 
     async def _start(self) -> None:
@@ -232,42 +241,38 @@ class StdioWire:
     def _longest(self) -> int:
         """The longest answer that somebody waits for, and room for its envelope."""
         waiting = (flight.limit for flight in self._desk.flights.open.values())
-        return max(waiting, default=self._means.result_bytes) + 4096
+        return max(waiting, default=self._means.result_bytes) + ENVELOPE
 
     def _heard(self, line: bytes) -> None:
         message = parse_message(line)
         if message is None:
             self._garbage += 1
             return
-        if message.method:
-            self._noted(message)
-            return
-        flight = self._desk.flights.open.get(message.id) if isinstance(message.id, int) else None
-        if flight is None:
-            return
-        if len(line) > flight.limit + 4096:
-            self._desk.flights.fail(flight, _too_large(flight))
-        elif message.error is not UNSET:
-            self._desk.flights.settle(flight, Reply(error=message.error))
-        elif message.result is not UNSET:
-            self._desk.flights.settle(flight, Reply(result=message.result))
+        if not message.method:
+            self._hearing.answer(message, len(line))
+        elif message.method == upstream.ACKNOWLEDGED and message.params is not UNSET:
+            listening = self._listenings.get(upstream.subscription(bytes(message.params)))
+            if listening is not None:
+                listening.acknowledge()
         else:
-            text = "The server answered without a result."
-            self._desk.flights.fail(flight, UpstreamBrokeProtocol(text))
+            self._hearing.take(message, None)
 
-    def _noted(self, message: Message) -> None:
+    def _say(self, body: bytes) -> None:
+        """Write a message that has no answer; a child that does not read is not told more."""
         child = self._child
-        if message.id is not UNSET:
-            if child is not None and not self._modern and child.unread <= MOST_UNREAD:
-                child.write(upstream.answer_bytes(message))
-        elif message.method == upstream.CHANGED:
-            if self._ready:
-                self._desk.changed()
-        elif message.method == "notifications/progress" and message.params is not UNSET:
-            params = bytes(message.params)
-            flight = self._desk.flights.open.get(upstream.progress_number(params))
-            if flight is not None:
-                flight.hear(message.method, params)
+        if child is not None and child.unread <= MOST_UNREAD:
+            child.write(body)
+
+    def _listening(self, params: dict[str, Raw]) -> Listening:
+        asked = Request(method="subscriptions/listen", params=params, seconds=math.inf)
+        flight = self._desk.flights.add(asked, None)
+        self.transmit(flight)
+        listening = self._listenings[flight.number] = Listening(flight, self._listenings)
+        return listening
+
+    async def _subscribe(self, method: str, uri: str) -> None:
+        params = upstream.uri_params(uri)
+        await self._ask(Request(method=method, params=params, seconds=TELL_SECONDS))
 
     def _too_long(self, beginning: bytes) -> None:
         """A line outgrew every answer that is waited for: its flight is told, the child goes."""
@@ -276,7 +281,7 @@ class StdioWire:
         if flight is None and self._desk.flights.calls == 1:
             flight = next(f for f in self._desk.flights.open.values() if not f.kept)
         if flight is not None:
-            self._desk.flights.fail(flight, _too_large(flight))
+            self._desk.flights.fail(flight, too_large(flight))
         self._lose("The server sent a line that is too long.")
 
     def _ended(self) -> None:
@@ -300,8 +305,3 @@ class StdioWire:
 
 def _died(flight: Flight) -> HouseError:  # noqa: ARG001 - one error for each
     return UpstreamBrokeProtocol("The server stopped before it had answered.")
-
-
-def _too_large(flight: Flight) -> HouseError:
-    text = f"The server's answer is larger than {flight.limit} bytes."
-    return LimitReached(text, remedy="Ask for less; an admin can raise limits.result_bytes.")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gatelodge.adapters.upstream.reach import barred, find_program
+from gatelodge.adapters.upstream.stdio.reach import barred, find_program
 from gatelodge.core.errors import UpstreamUnreachable
 
 PATH = "/usr/local/bin:/usr/bin:/bin"

@@ -41,7 +41,8 @@ class Turn(Protocol):
     """One request on its way: `wire` goes out, exactly one of the ends below comes back.
 
     `limit` is for the whole answer, and for each event when the stream is `endless`. The client
-    sets `place` (where it is under way) and `again` (it was sent twice).
+    sets `place` (where it is under way), `again` (it was sent twice) and `events` (the reader of
+    its stream, when the answer is one).
     """
 
     wire: bytes
@@ -49,6 +50,7 @@ class Turn(Protocol):
     endless: bool
     again: bool
     place: object | None
+    events: EventParser | None
 
     @property
     def repeatable(self) -> bool:
@@ -156,7 +158,7 @@ class HttpConnection(asyncio.Protocol):
         if self._fields.get(b"content-encoding", b"identity") != b"identity":
             self._fail(UpstreamBrokeProtocol("The server compressed its answer, unasked."))
         elif self._fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
-            self._events = EventParser()
+            self._events = turn.events = EventParser(endpoint=turn.endless)
         elif int(self._fields.get(b"content-length", b"0")) > turn.limit:
             self._too_large(turn)
 

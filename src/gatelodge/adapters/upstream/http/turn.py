@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from msgspec import UNSET, Struct
 
-from gatelodge.adapters.upstream.http_client import Fields
+from gatelodge.adapters.upstream.http.client import Fields, HttpClient
 from gatelodge.core.errors import HouseError
-from gatelodge.core.protocol.upstream import Message, parse_message
+from gatelodge.core.protocol.upstream import ACKNOWLEDGED, Message, parse_message
+from gatelodge.core.protocol.upstream_sse import EventParser
 
 READING_BYTES = 1024 * 1024
 """Largest answer to a handshake, largest event of a listening stream."""
@@ -31,6 +32,7 @@ class Reading:
         self.limit = READING_BYTES
         self.again = False
         self.place: object | None = None
+        self.events: EventParser | None = None
         self.done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._number = number
 
@@ -67,13 +69,18 @@ class Listening:
 
     endless = True
 
-    def __init__(self, wire: bytes, hear: Callable[[Message], None]) -> None:
+    def __init__(self, wire: bytes, hear: Callable[[Message], None], client: HttpClient) -> None:
+        loop = asyncio.get_running_loop()
         self.wire = wire
         self.limit = READING_BYTES
         self.again = False
         self.place: object | None = None
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.events: EventParser | None = None
+        self.ended: asyncio.Future[int] = loop.create_future()
+        self.acknowledged: asyncio.Future[None] = loop.create_future()
         self._hear = hear
+        self._client = client
+        client.send(self)
 
     @property
     def repeatable(self) -> bool:
@@ -92,6 +99,10 @@ class Listening:
         said = parse_message(message)
         if said is None:
             return False
+        if said.method == ACKNOWLEDGED:
+            if not self.acknowledged.done():
+                self.acknowledged.set_result(None)
+            return False
         if said.method:
             self._hear(said)
             return False
@@ -102,6 +113,60 @@ class Listening:
         """The stream broke."""
         self._end(0)
 
+    def close(self) -> None:
+        """Nothing more is wanted of it."""
+        self._client.forget(self)
+
     def _end(self, status: int) -> None:
         if not self.ended.done():
             self.ended.set_result(status)
+
+
+class Incoming:
+    """The stream of HTTP with SSE: its first event is `named`, each further one goes to `hear`.
+
+    `named` is empty when there is no such stream. `ended` hears once that it is over.
+    """
+
+    endless = True
+
+    def __init__(
+        self,
+        wire: bytes,
+        hear: Callable[[bytes], None],
+        ended: Callable[[HouseError | None], None],
+    ) -> None:
+        self.wire = wire
+        self.limit = READING_BYTES
+        self.again = False
+        self.place: object | None = None
+        self.events: EventParser | None = None
+        self.named: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._hear = hear
+        self._ended = ended
+
+    @property
+    def repeatable(self) -> bool:
+        """Asking for a stream twice does no harm."""
+        return True
+
+    def whole(self, status: int, fields: Fields, body: bytes) -> None:  # noqa: ARG002 - a turn's form
+        """The stream ended, or there was none."""
+        self._end(None)
+
+    def event(self, message: bytes, fields: Fields) -> bool:  # noqa: ARG002 - a turn's form
+        """Hand on what came."""
+        if self.named.done():
+            self._hear(message)
+        else:
+            self.named.set_result(message)
+        return False
+
+    def failed(self, fault: HouseError) -> None:
+        """The stream broke."""
+        self._end(fault)
+
+    def _end(self, fault: HouseError | None) -> None:
+        if not self.named.done():
+            self.named.set_result(b"")
+        self._ended(fault)
