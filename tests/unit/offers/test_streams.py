@@ -174,9 +174,13 @@ class TestLists:
         assert ann.since() == []
 
     def test_a_member_who_left_or_a_workspace_that_is_unknown_has_nothing(self, node):
-        ann, _ = node.listen()
         stranger = Heard()
         node.streams.add(Stream("mem_ann", ("nowhere", ""), stranger, EVERY))
+        ann, _ = node.listen()
+        node.sees("git", prompts=["a"])
+        assert ann.since() == ["prompts"]
+        node.sees("git")
+        assert ann.since() == ["prompts"]
         node.swap(*HOUSE[1:], GRANT)
         assert ann.since() == ["tools"]
         assert stranger.since() == []
