@@ -16,6 +16,8 @@ from gatelodge.flows.gateway.listing import (
 )
 
 SEALER = AesSealer(b"k" * 32)
+OLD = pack(["mem_ann", "a", 0, "t1"])
+"""A cursor as it was when there were tools only."""
 HOUSE = (
     member(),
     member("mem_bob"),
@@ -137,7 +139,11 @@ def test_a_cursor_of_another_principal_or_endpoint_means_nothing(kind):
     assert page_of((), "prompts", mine, cursor, 1, SEALER) == BadCursor()
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "AAAA", SEALER.seal(b"{}", CONTEXT)])
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "AAAA", SEALER.seal(b"{}", CONTEXT), AesSealer(b"o" * 32).seal(OLD, CONTEXT)],
+    ids=["empty", "short", "no-seal", "no-cursor", "of-another-gate"],
+)
 def test_a_cursor_that_was_not_made_here_means_nothing(cursor):
     look = outlook(view(*HOUSE))
     assert page_of((), "prompts", look, cursor, 1, SEALER) == BadCursor()
@@ -145,7 +151,7 @@ def test_a_cursor_that_was_not_made_here_means_nothing(cursor):
 
 def test_a_cursor_of_the_time_when_there_were_tools_only_still_counts_for_tools():
     look = outlook(view(*HOUSE))
-    old = SEALER.seal(pack(["mem_ann", "a", 0, "t1"]), CONTEXT)
+    old = SEALER.seal(OLD, CONTEXT)
     page = page_of(tools_of(look), "tools", look, old, 9, SEALER)
     assert [item.name for item in page.items] == ["t2", "t3"]
     assert page_of((), "prompts", look, old, 9, SEALER) == BadCursor()

@@ -79,8 +79,6 @@ class Streams:
         self._offers = offers
         self._view = view
         self._open: set[Stream] = set()
-        self._waiting: set[Stream] = set()
-        """Those that wait for a resource."""
         self._subscriptions: Subscriptions[Stream] = Subscriptions(subscribe)
         self._compared = 0
         """The version of the offers that streams know of."""
@@ -94,23 +92,19 @@ class Streams:
         look = self._look()
         stream.knows = look.known(stream)
         self._open.add(stream)
-        self._wait(stream, look)
+        self._subscriptions.enter(stream, look.readable(stream))
 
     def remove(self, stream: Stream) -> None:
         """Forget a stream that ended. Idempotent."""
         self._open.discard(stream)
-        self._waiting.discard(stream)
         self._subscriptions.leave(stream, stream.uris)
 
     def wait_for(self, stream: Stream, uris: Uris) -> None:
         """Let an open stream wait for exactly these resources from now on."""
-        if stream not in self._open:
-            stream.uris = uris
-            return
         gone, stream.uris = stream.uris - uris, uris
-        self._subscriptions.leave(stream, gone)
-        self._waiting.discard(stream)
-        self._wait(stream, self._look())
+        if stream in self._open:
+            self._subscriptions.leave(stream, gone)
+            self._subscriptions.enter(stream, self._look().readable(stream))
 
     async def run(self) -> None:
         """Keep every idle stream open through proxies, until cancelled."""
@@ -123,7 +117,8 @@ class Streams:
         """Compare, tell those for whom something changed, and end what may be read no more."""
         look = _Look(view, self._offers, Instant(self._clock.now()))
         self._compare(look)
-        self._subscriptions.replace((each, look.readable(each)) for each in self._waiting)
+        waiting = (each for each in self._open if each.uris)
+        self._subscriptions.replace((each, look.readable(each)) for each in waiting)
 
     def on_observed(self, server: ServerId) -> None:
         """Compare after a look at that server, and tell it again what it has to watch."""
@@ -138,11 +133,6 @@ class Streams:
             look = _outlook(view, stream, at)
             if look is not None and _may_read(look, ident):
                 stream.ear.updated(ident, uri)
-
-    def _wait(self, stream: Stream, look: "_Look") -> None:
-        if stream.uris:
-            self._waiting.add(stream)
-            self._subscriptions.enter(stream, look.readable(stream))
 
     def _look(self) -> "_Look":
         return _Look(self._view(), self._offers, Instant(self._clock.now()))
@@ -179,6 +169,8 @@ class _Look:
 
     def readable(self, stream: Stream) -> Uris:
         """Of the resources that the stream waits for, those whose server it may list now."""
+        if not stream.uris:
+            return stream.uris
         key = self._likes(stream)
         servers = self._readable.get(key)
         if servers is None:
@@ -216,7 +208,7 @@ def _read_by(look: Outlook) -> Iterator[ServerId]:
 def _may_read(look: Outlook, server: ServerId) -> bool:
     """True when it is allowed now, with the usual kind of credential of its principal."""
     found = look.workspace.server(server)
-    if found is None or look.alias not in {"", found.alias}:
+    if found is None:
         return False
     decision = decide(look.view, look.who, found.resources, look.at, look.who.context)
     return isinstance(decision, Allow)
