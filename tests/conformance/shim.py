@@ -9,7 +9,6 @@ with Shim() as shim:
 """
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Coroutine
 from typing import Any, Self
@@ -26,6 +25,7 @@ class Shim:
         self.target = target
         self.token = token
         self.port = 0
+        self._sides: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -35,7 +35,7 @@ class Shim:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._wait(_cancelled())
+        self._wait(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(WAIT)
         self._loop.close()
@@ -44,13 +44,24 @@ class Shim:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT)
 
     async def _listen(self) -> int:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=HEAD_BYTES)
-        self._serving = self._loop.create_task(server.serve_forever())
-        return int(server.sockets[0].getsockname()[1])
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=HEAD_BYTES)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _close(self) -> None:
+        self._server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        for side in self._sides:
+            side.transport.abort()
+        await asyncio.sleep(0)  # what was closed is gone one turn of the loop later
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        sides = [writer]
+        try:
             back, forth = await asyncio.open_connection("127.0.0.1", self.target)
+            sides.append(forth)
             ways = [
                 asyncio.create_task(self._requests(reader, forth)),
                 asyncio.create_task(_answers(back, writer)),
@@ -60,9 +71,13 @@ class Shim:
             finally:
                 for way in ways:
                     way.cancel()
-                forth.close()
                 await asyncio.gather(*ways, return_exceptions=True)
-        writer.close()
+        except OSError:
+            pass  # nobody listens there, so this side is closed as well
+        finally:
+            self._sides.extend(sides)
+            for side in sides:
+                side.close()
 
     async def _requests(self, reader: asyncio.StreamReader, forth: asyncio.StreamWriter) -> None:
         while True:
@@ -112,10 +127,3 @@ async def _answers(back: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     while part := await back.read(CHUNK):
         writer.write(part)
         await writer.drain()
-
-
-async def _cancelled() -> None:
-    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
