@@ -34,10 +34,14 @@ SUITES = {
     "2026-07-28": (HERE / INSTALLED, ("--requirements", "2026-07-28")),
     OLD: (HERE / "old" / INSTALLED, ("--suite", "all")),
 }
+SCENARIOS = {"2025-11-25": 33, "2026-07-28": 50, OLD: 32}
+"""How many scenarios each suite has."""
+
 SPOKEN = {"legacy": ("2025-11-25", OLD), "modern": ("2026-07-28",), "dual": tuple(SUITES)}
 """What a server of each era can be asked without a gate before it."""
 
 SUMMARY = re.compile(r"^[✓✗] (\S+): (\d+) passed, (\d+) failed$", re.MULTILINE)
+BEGUN = re.compile(r"^=== Running scenario: (\S+) ===$", re.MULTILINE)
 FOLDER = re.compile(r"(?:server-)?(.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 
 
@@ -70,22 +74,37 @@ def run(version: str, url: str, place: Path, scenario: str = "") -> dict[str, Ou
     if scenario:
         at = [] if version == OLD else ["--spec-version", version]
         chosen = ("--scenario", scenario, *at)
-    done = subprocess.run(
-        [str(NODE), str(script), "server", "--url", url, *chosen, "-o", str(place)],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=LONGEST,
-        check=False,
+    output, why = _output(
+        [str(NODE), str(script), "server", "--url", url, *chosen, "-o", str(place)]
     )
-    found = {name: Outcome(int(ok), int(bad)) for name, ok, bad in SUMMARY.findall(done.stdout)}
+    found = {name: Outcome(int(ok), int(bad)) for name, ok, bad in SUMMARY.findall(output)}
     for told in sorted(place.glob("*/checks.json")):
         named = FOLDER.fullmatch(told.parent.name)
         assert named, told.parent.name
         checks = json.loads(told.read_text())
         _note(found.setdefault(named[1], _counted(checks)), checks)
-    assert found, f"the suite ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr}"
+    for name in BEGUN.findall(output):
+        found.setdefault(name, Outcome(0, 1, {"no result": why}))
+    assert found, f"{why}: {output[-2000:]}"
     return found
+
+
+def _output(command: list[str]) -> tuple[str, str]:
+    """What a command says, and how it ended."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
+    with process:
+        try:
+            output = process.communicate(timeout=LONGEST)[0]
+            return output, f"the suite ended with {process.returncode}"
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.communicate()[0], f"the suite was stopped after {LONGEST} s"
 
 
 def _counted(checks: list[dict[str, str]]) -> Outcome:

@@ -8,9 +8,6 @@ from tests.conformance import suite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-SCENARIOS = {"2025-11-25": 33, "2026-07-28": 50, suite.OLD: 32}
-"""How many scenarios each suite has."""
-
 NOT_RUN = {
     "tasks-status-notifications": "the suite has no check for it: it looked on the stream of the "
     "call, and the extension tells of tasks on a listen stream (test_fixture_wire.py does look)",
@@ -29,4 +26,4 @@ def test_the_fixture_passes_every_scenario(version, era, tmp_path):
     skipped = {name for name, outcome in outcomes.items() if outcome.skipped}
     assert not faults, suite.table(outcomes)
     assert skipped == NOT_RUN.keys() & outcomes.keys()
-    assert len(outcomes) == SCENARIOS[version]
+    assert len(outcomes) == suite.SCENARIOS[version]

@@ -102,6 +102,8 @@ def test_through_the_gate_each_scenario_ends_as_the_table_says(version, era, tmp
             if (fault := _fault(name, outcome, expected))
         ),
     ]
+    if len(outcomes) != suite.SCENARIOS[version]:
+        faults.append(f"{len(outcomes)} of {suite.SCENARIOS[version]} scenarios were run")
     assert not faults, "\n".join([f"{version} -> {era}", *faults])
 
 
