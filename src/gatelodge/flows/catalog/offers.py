@@ -27,7 +27,7 @@ class Offers:
         self._known: dict[ServerId, Offer] = {}
         self._listeners: list[Callable[[ServerId], None]] = []
         self._clashes: tuple[tuple[object, ...], frozenset[str]] = ((), frozenset())
-        """Of one set of servers at one version, since most gates have one workspace that is busy."""
+        """Of one set of servers at one version: most gates have one workspace that is busy."""
         self.version = 0
 
     def of(self, server: ServerId) -> Offer | None:

@@ -112,13 +112,17 @@ def answer_of(
     members = None if reply.result is None else read_result(reply.result)
     if reply.result is None or members is None:
         return Failed(UpstreamBrokeProtocol("the server's answer holds no result"), call)
+    return _read(reply.result, members, call, tasks=tasks)
+
+
+def _read(raw: Raw, members: Members, call: str, *, tasks: bool) -> Returned | Failed | Asks:
     kind = result_kind(members)
     if kind == "complete":
         ending = call_ending(members)
         assert ending != "upstream_protocol"
-        return Returned(reply.result, members, ending, call)
+        return Returned(raw, members, ending, call)
     if kind == "task" and tasks:
-        return Returned(reply.result, members, "task_started", call)
+        return Returned(raw, members, "task_started", call)
     required = read_input_required(members) if kind == "input_required" else None
     if required is None:
         text = "the server's answer is of a kind that was not asked for"

@@ -86,24 +86,25 @@ class Questions:
             return await self._put(request, target, asks, at)
         if request.era == "legacy":
             return self._refuse(request, asks, cut, call)
+        return self._give(request, target, asks, at)
+
+    def _give(
+        self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
+    ) -> Asked | Failed:
+        """Answer a modern client with the questions, and a state to come back with."""
+        cut, call, number = at
         binding = _binding(request, target)
         if not asks.number:
             sealed = self._rounds.relayed(binding, number, asks.state)
             return Asked(_relayed(asks, sealed), call)
-        return self._park(request, asks, (binding, target.server), at)
-
-    def _park(
-        self, request: CallRequest, asks: Asks, to: tuple[Binding, str], at: tuple[Cut, str, int]
-    ) -> Asked | Failed:
-        cut, call, number = at
         (question,) = asks.questions.values()
         exchange = cut.exchange
         assert exchange is not None
         ears = request.hearing if isinstance(request.hearing, Hearing) else Hearing(None)
         waiting = Waiting(exchange, asks.number, question, ears)
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
-        running.server = to[1]
-        sealed = self._rounds.park(waiting, running, to[0], number)
+        running.server = target.server
+        sealed = self._rounds.park(waiting, running, binding, number)
         if sealed is None:
             _abort(cut)
             return Failed(LimitReached("too many of your calls wait for an answer"), call)
@@ -113,8 +114,8 @@ class Questions:
     async def _put(
         self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
     ) -> GoesOn | CallAnswer:
-        """Ask a legacy client. A client that cannot be asked a thing in its revision declines it."""
-        cut, call, number = at
+        """Ask a legacy client; one that cannot be asked a thing in its revision declines it."""
+        cut, call, _ = at
         assert request.put is not None
         put, told = _for_revision(asks.questions, request.proto, call)
         answers = await request.put(put) if put else {}
