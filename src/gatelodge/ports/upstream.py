@@ -15,23 +15,26 @@ from gatelodge.core.protocol.version import Era
 class Question(Struct, frozen=True):
     """What a legacy server asks of the client during a request (elicitation, sampling, roots).
 
-    `params` is raw JSON; `number` names the question in `Exchange.answer`.
+    `params` is raw JSON; `number` names the question in `Exchange.answer`, `key` is how the server
+    itself calls it (the id of its request, as text).
     """
 
     number: int
     method: str
     params: msgspec.Raw
+    key: str = ""
 
 
 class Reply(Struct, frozen=True):
-    """What the upstream said: exactly one of `result`, `error` (raw JSON) and `question` is set.
+    """What the upstream said: exactly one of `result`, `error` (raw JSON) and `questions` is set.
 
-    A modern server asks by a result whose `resultType` is `input_required`; that is a result here.
+    Questions that come together are one reply. A modern server asks by a result whose `resultType`
+    is `input_required`; that is a result here.
     """
 
     result: msgspec.Raw | None = None
     error: msgspec.Raw | None = None
-    question: Question | None = None
+    questions: tuple[Question, ...] = ()
 
 
 class Asker(Struct, frozen=True):
@@ -84,12 +87,13 @@ class Exchange(Protocol):
     def reply(self) -> "Future[Reply]":
         """Resolved with the answer, or failed with an UpstreamError or LimitReached (too large).
 
-        After a question was answered it is a new future: the exchange goes on.
+        After the first answer to its questions it is a new future: the exchange goes on when all
+        are answered.
         """
         ...
 
     def answer(self, question: int, reply: Reply) -> None:
-        """Answer the question that `reply` brought; what comes next is in the new `reply`.
+        """Answer a question that `reply` brought; what comes next is in the new `reply`.
 
         Never raises: a server that is gone by then fails the new future.
         """

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import Raw, Struct
 
-from gatelodge.adapters.upstream.question import Asked, Pending
+from gatelodge.adapters.upstream.question import GATHER_SECONDS, Asked, Pending
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import HouseError, UpstreamTimeout
 from gatelodge.core.protocol.upstream import PROGRESS, Message, progress_number, progress_restored
@@ -173,26 +173,29 @@ class Flights:
             flight.asked = Asked()
         if not flight.asked.add(message):
             return False
-        self._open_next(flight, flight.asked)
+        self._open_soon(flight, flight.asked)
         return True
 
     def answer(self, flight: Flight, number: int, reply: Reply) -> None:
-        """Tell the server the answer to the open question, and wait for what it says next.
+        """Tell the server the answer to an open question; wait for more once all are answered.
 
-        Its deadline stood still while the question was open.
+        Its deadline stood still while questions were open.
         """
         asked = flight.asked
         closed = None if asked is None else asked.close(number)
         if asked is None or closed is None:
             return
-        flight.reply = self.loop.create_future()
-        flight.deadline += self.loop.time() - asked.since
+        if _brought_questions(flight.reply):
+            flight.reply = self.loop.create_future()
         if self.open.get(flight.number) is not flight:
-            _conclude(flight.reply, asked.ended)
+            if not flight.reply.done():
+                _conclude(flight.reply, asked.ended)
             return
         if not closed.withdrawn:
             self._carrier.respond(flight, closed, reply)
-        self._open_next(flight, asked)
+        if not asked.open:
+            flight.deadline += self.loop.time() - asked.since
+            self._open_soon(flight, asked)
 
     def withdraw(self, number: int | str) -> None:
         """The server takes back a question that it asked."""
@@ -231,12 +234,26 @@ class Flights:
         """How many callers wait; subscriptions of our own do not count."""
         return sum(not flight.kept for flight in self.open.values())
 
+    def _open_soon(self, flight: Flight, asked: Asked) -> None:
+        """Open a round a moment later, with what is asked meanwhile."""
+        if not asked.gathers:
+            asked.gathers = True
+            self.loop.call_later(GATHER_SECONDS, self._open_next, flight, asked)
+
     def _open_next(self, flight: Flight, asked: Asked) -> None:
         if flight.reply.done():
-            return  # the open question's own reply, or a caller who is gone
-        question = asked.next(self.loop.time())
-        if question is not None:
-            flight.reply.set_result(Reply(question=question))
+            asked.gathers = False
+            return  # questions that are open, an answer, or a caller who is gone
+        questions = asked.next(self.loop.time())
+        if questions:
+            flight.reply.set_result(Reply(questions=questions))
+
+
+def _brought_questions(reply: "asyncio.Future[Reply]") -> bool:
+    """True while the first of a round's questions is answered: what follows needs a new future."""
+    if not reply.done() or reply.cancelled() or reply.exception() is not None:
+        return False
+    return bool(reply.result().questions)
 
 
 def _conclude(reply: "asyncio.Future[Reply]", ended: Reply | HouseError | None) -> None:

@@ -13,6 +13,7 @@ from gatelodge.adapters.upstream.flight import Flight
 from gatelodge.adapters.upstream.wire import Desk
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol import upstream
+from gatelodge.core.protocol.bridge.questions import ASKED, refusal
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.upstream import Message
 from gatelodge.core.protocol.version import Era
@@ -75,6 +76,10 @@ class Hearing:
         whose = None
         if may_ask(self._desk.asker.capabilities, message.method, params):
             whose = flight or self._only()
+        elif flight is not None and message.method in ASKED:
+            capabilities, era = self._desk.asker.capabilities, flight.request.era
+            self._say(upstream.refused_bytes(message, refusal(capabilities, message.method, era)))
+            return
         if (
             whose is None
             or flights.open.get(whose.number) is not whose

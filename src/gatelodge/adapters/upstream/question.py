@@ -1,6 +1,4 @@
-"""What a legacy server asks during one flight: one question at a time, the next ones in line."""
-
-from collections import deque
+"""What a legacy server asks during one flight: in rounds, the next questions in line."""
 
 from msgspec import UNSET, Raw, Struct
 
@@ -9,7 +7,9 @@ from gatelodge.core.protocol.upstream import Message
 from gatelodge.ports.upstream import Question, Reply
 
 MOST_WAITING = 8
-"""Questions that may wait in line behind the open one."""
+"""Questions that may wait in line behind those of the open round."""
+GATHER_SECONDS = 0.01
+"""How long the first question of a round waits for others that were sent with it."""
 
 
 class Pending(Struct):
@@ -23,17 +23,18 @@ class Pending(Struct):
 class Asked:
     """The questions of one flight; owned by it.
 
-    `open` is with the caller since `since`; `ended` is how the flight ended meanwhile, kept until
-    the caller answers.
+    `open` are with the caller since `since`; `ended` is how the flight ended meanwhile, kept until
+    the caller answers. `gathers` while a round is being gathered.
     """
 
-    __slots__ = ("_count", "_waiting", "ended", "open", "since")
+    __slots__ = ("_count", "_waiting", "ended", "gathers", "open", "since")
 
     def __init__(self) -> None:
-        self.open: Pending | None = None
+        self.open: dict[int, Pending] = {}
         self.since = 0.0
         self.ended: Reply | HouseError | None = None
-        self._waiting: deque[Pending] = deque()
+        self.gathers = False
+        self._waiting: list[Pending] = []
         self._count = 0
 
     def add(self, message: Message) -> bool:
@@ -43,32 +44,32 @@ class Asked:
         self._count += 1
         params = Raw(b"{}") if message.params is UNSET else Raw(bytes(message.params))
         number = None if message.id is UNSET else message.id
-        self._waiting.append(Pending(number, Question(self._count, message.method, params)))
+        told = Question(self._count, message.method, params, str(number))
+        self._waiting.append(Pending(number, told))
         return True
 
-    def next(self, now: float) -> Question | None:
-        """Open the next question, unless one is open or none waits."""
-        if self.open is not None or not self._waiting:
-            return None
-        self.open, self.since = self._waiting.popleft(), now
-        return self.open.told
+    def next(self, now: float) -> tuple[Question, ...]:
+        """Open the next round, unless one is open; empty when none waits."""
+        self.gathers = False
+        if self.open or not self._waiting:
+            return ()
+        self.open, self.since = {each.told.number: each for each in self._waiting}, now
+        self._waiting = []
+        return tuple(each.told for each in self.open.values())
 
     def close(self, question: int) -> Pending | None:
-        """The open question, which is answered now; None when it is another one."""
-        closed = self.open
-        if closed is None or closed.told.number != question:
-            return None
-        self.open = None
-        return closed
+        """An open question, which is answered now; None when it is not open."""
+        return self.open.pop(question, None)
 
     def withdraw(self, number: int | str) -> bool:
         """The server takes a question back; true when it was one of these.
 
-        The caller may have the open one already: its answer is taken and goes nowhere.
+        The caller may have an open one already: its answer is taken and goes nowhere.
         """
-        if self.open is not None and self.open.id == number:
-            self.open.withdrawn = True
-            return True
+        for pending in self.open.values():
+            if pending.id == number:
+                pending.withdrawn = True
+                return True
         for waiting in self._waiting:
             if waiting.id == number:
                 self._waiting.remove(waiting)
@@ -77,5 +78,4 @@ class Asked:
 
     def rest(self) -> list[Pending]:
         """Every question that the server still waits for."""
-        opened = [] if self.open is None or self.open.withdrawn else [self.open]
-        return [*opened, *self._waiting]
+        return [*(each for each in self.open.values() if not each.withdrawn), *self._waiting]

@@ -38,8 +38,6 @@ PROGRESS: Final = "notifications/progress"
 CANCELLED: Final = "notifications/cancelled"
 ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 
-"""Capabilities that declare nothing."""
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -180,6 +178,11 @@ def answer_bytes(asked: Message) -> bytes:
 def refusal_bytes(number: int | str | None) -> bytes:
     """Our response to a request of a server that nobody here can answer."""
     return response_bytes(number, None, Raw(b'{"code":-32601,"message":"Method not found"}'))
+
+
+def refused_bytes(asked: Message, error: Raw) -> bytes:
+    """Our response to a request of a server that this error refuses."""
+    return response_bytes(_asker(asked), None, error)
 
 
 def _asker(asked: Message) -> int | str | None:

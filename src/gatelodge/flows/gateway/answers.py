@@ -86,13 +86,13 @@ CallAnswer = Returned | RpcFailed | Asked | NotAllowed | Failed | WasCut
 class Asks(Struct, frozen=True):
     """The server asks back in the middle of the call.
 
-    `number` is a legacy server's question, which waits for its answer. `members` is a modern
-    server's result, `state` its state. `error` is that of a legacy server which wants URLs to be
-    visited before it is asked anew.
+    `numbers` are those of a legacy server's questions, which wait for answers. `members` is a
+    modern server's result, `state` its state. `error` is that of a legacy server which wants URLs
+    to be visited before it is asked anew.
     """
 
     questions: dict[str, InputRequest]
-    number: int = 0
+    numbers: dict[str, int] = {}
     error: Raw | None = None
     members: Members | None = None
     state: bytes = b""
@@ -102,10 +102,9 @@ def answer_of(
     reply: Reply, call: str, *, tasks: bool = False
 ) -> Returned | RpcFailed | Failed | Asks:
     """What an upstream's reply means for the caller; `tasks` = its client takes a task for one."""
-    question = reply.question
-    if question is not None:
-        asked = from_legacy(question.method, question.params)
-        return Asks({"question": asked}, number=question.number)
+    if reply.questions:
+        asked = {each.key: from_legacy(each.method, each.params) for each in reply.questions}
+        return Asks(asked, {each.key: each.number for each in reply.questions})
     if reply.error is not None:
         urls = from_url_required(reply.error)
         return RpcFailed(reply.error, call) if urls is None else Asks(urls, error=reply.error)

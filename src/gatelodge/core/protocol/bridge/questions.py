@@ -22,7 +22,12 @@ from gatelodge.core.protocol.envelope import (
     repeats_a_key,
 )
 from gatelodge.core.protocol.upstream import parse_fault
-from gatelodge.core.protocol.version import META_PREFIX, META_PROGRESS
+from gatelodge.core.protocol.version import (
+    META_PREFIX,
+    META_PROGRESS,
+    MISSING_CAPABILITY,
+    Era,
+)
 
 ASKING: Final = frozenset(("tools/call", "prompts/get", "resources/read"))
 """Requests that may be answered with `input_required` (mrtr, Supported Requests)."""
@@ -267,14 +272,20 @@ def response_value(method: str, result: Raw | None) -> Raw | None:
     return CANCELLED if method == "elicitation/create" else None
 
 
-def refusal(capabilities: bytes, method: str) -> Raw:
+def refusal(capabilities: bytes, method: str, era: Era = "legacy") -> Raw:
     """The JSON-RPC error for a server whose question may not be asked of this client.
 
+    For a modern client the one that says which capability is missing, since the server may well
+    end its call with it (2026-07-28 basic/index, MissingRequiredClientCapability). For a legacy one
     `-32602` for a mode that was not declared (2025-11-25 client/elicitation, Error Handling) or
     tools in sampling; `-32601` where nothing of the kind was declared.
     """
-    kinds = members_of(Raw(capabilities)) or {}
+    kind = method.partition("/")[0]
+    if era == "modern" and method in ASKED:
+        text = "the client cannot be asked this: it did not declare the capability"
+        needed = {"requiredCapabilities": {kind: {}}}
+        return Raw(_encode({"code": MISSING_CAPABILITY, "message": text, "data": needed}))
     code, text = METHOD_NOT_FOUND, "Method not found"
-    if method in ASKED and method.partition("/")[0] in kinds:
+    if method in ASKED and kind in (members_of(Raw(capabilities)) or {}):
         code, text = INVALID_PARAMS, "the client did not declare this kind of question"
     return Raw(_encode({"code": code, "message": text}))

@@ -18,7 +18,7 @@ from gatelodge.core.protocol.bridge import questions as wire
 from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.bridge.state import ROUNDS, Binding, Parked, request_digest
 from gatelodge.core.protocol.capabilities import may_ask
-from gatelodge.core.protocol.envelope import Members, members_of
+from gatelodge.core.protocol.envelope import Members
 from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, RpcFailed
 from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
 from gatelodge.flows.gateway.inflight import Running
@@ -63,10 +63,11 @@ class Questions:
             return Failed(Invalid(text), "")
         cut.exchange = waiting.exchange
         waiting.ears.attach(request.notify, request.meta)
-        reply = _answer_in(brought.responses, waiting.question)
-        if reply is not None:
-            waiting.exchange.answer(waiting.number, reply)
-        # Without an answer the question is still open, and the client is asked again.
+        if not waiting.numbers.keys() <= brought.responses.keys():
+            # Something is still open: the exchange says it again, and the client is asked again.
+            return GoesOn(target.params, state.round)
+        for key, number in waiting.numbers.items():
+            waiting.exchange.answer(number, Reply(result=brought.responses[key]))
         return GoesOn(target.params, state.round)
 
     async def settle(
@@ -94,14 +95,12 @@ class Questions:
         """Answer a modern client with the questions, and a state to come back with."""
         cut, call, number = at
         binding = _binding(request, target)
-        if not asks.number:
+        if not asks.numbers:
             sealed = self._rounds.relayed(binding, number, asks.state)
             return Asked(_relayed(asks, sealed), call)
-        (question,) = asks.questions.values()
-        exchange = cut.exchange
-        assert exchange is not None
+        assert cut.exchange is not None
         ears = request.hearing if isinstance(request.hearing, Hearing) else Hearing(None)
-        waiting = Waiting(exchange, asks.number, question, ears)
+        waiting = Waiting(cut.exchange, asks.numbers, ears)
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
         running.server = target.server
         sealed = self._rounds.park(waiting, running, binding, number)
@@ -109,7 +108,7 @@ class Questions:
             _abort(cut)
             return Failed(LimitReached("too many of your calls wait for an answer"), call)
         cut.exchange = None  # it is the parked call's from now on
-        return Asked(wire.input_required({key_of(question): question}, sealed), call)
+        return Asked(wire.input_required(asks.questions, sealed), call)
 
     async def _put(
         self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
@@ -122,10 +121,10 @@ class Questions:
         if cut.reason is not None:
             # Whoever cut it told the server; what is awaited next says so.
             return GoesOn(target.params)
-        if asks.number:
+        if asks.numbers:
             assert cut.exchange is not None
-            (name,) = asks.questions
-            cut.exchange.answer(asks.number, answers.get(name, _UNANSWERED))
+            for name, number in asks.numbers.items():
+                cut.exchange.answer(number, _told_or(answers, name, told))
             return GoesOn(target.params)
         responses: Members = dict(told)
         for name, question in put.items():
@@ -138,10 +137,12 @@ class Questions:
 
     def _refuse(self, request: CallRequest, asks: Asks, cut: Cut, call: str) -> GoesOn | Failed:
         """The client cannot be asked this."""
-        if asks.number and cut.exchange is not None:
-            (question,) = asks.questions.values()
-            error = wire.refusal(request.asker.capabilities, question.method)
-            cut.exchange.answer(asks.number, Reply(error=error))
+        exchange = cut.exchange
+        if asks.numbers and exchange is not None:
+            for name, question in asks.questions.items():
+                capabilities = request.asker.capabilities
+                error = wire.refusal(capabilities, question.method, request.era)
+                exchange.answer(asks.numbers[name], Reply(error=error))
             return GoesOn({})
         links = [wire.link_text(each) for each in asks.questions.values()]
         text = "the server asks what this client did not declare that it can answer"
@@ -150,15 +151,6 @@ class Questions:
 
 
 _UNANSWERED = Reply(error=Raw(b'{"code":-32603,"message":"the client did not answer"}'))
-
-
-def key_of(question: InputRequest) -> str:
-    """The key of a legacy server's question: what a form asks for first, else its kind."""
-    if question.method != "elicitation/create":
-        return question.method.partition("/")[0]
-    schema = members_of((members_of(question.params) or {}).get("requestedSchema")) or {}
-    fields = members_of(schema.get("properties")) or {}
-    return next(iter(fields), "elicitation")
 
 
 def _binding(request: CallRequest, target: Target) -> Binding:
@@ -176,10 +168,11 @@ def _relayed(asks: Asks, sealed: str) -> Raw:
     return wire.with_state(asks.members, sealed)
 
 
-def _answer_in(responses: Members, question: InputRequest) -> Reply | None:
-    """The client's answer to a legacy server's question; None when it is not there."""
-    value = responses.get(key_of(question))
-    return None if value is None else Reply(result=value)
+def _told_or(answers: Mapping[str, Reply], name: str, told: Members) -> Reply:
+    """The client's answer, or what stands for it where it was not or could not be asked."""
+    if name in told:
+        return Reply(result=told[name])
+    return answers.get(name, _UNANSWERED)
 
 
 def _for_revision(

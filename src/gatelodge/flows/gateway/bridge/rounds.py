@@ -11,7 +11,6 @@ import asyncio
 
 from msgspec import Struct
 
-from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.bridge.state import (
     CONTEXT,
     Binding,
@@ -32,14 +31,12 @@ _HANDLE_BYTES = 16
 class Waiting:
     """A parked call. `cut` ends it for good: the server is told, the place is free."""
 
-    __slots__ = ("ears", "exchange", "key", "number", "question", "running", "timer")
+    __slots__ = ("ears", "exchange", "key", "numbers", "running", "timer")
 
-    def __init__(
-        self, exchange: Exchange, number: int, question: InputRequest, ears: Hearing
-    ) -> None:
+    def __init__(self, exchange: Exchange, numbers: dict[str, int], ears: Hearing) -> None:
         self.exchange = exchange
-        self.number = number
-        self.question = question
+        self.numbers = numbers
+        """Of the open questions, by the keys under which the client answers them."""
         self.ears = ears
         self.key = b""
         self.running: Running | None = None
