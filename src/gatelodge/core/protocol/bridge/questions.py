@@ -283,7 +283,7 @@ def refusal(capabilities: bytes, method: str, era: Era = "legacy") -> Raw:
     kind = method.partition("/")[0]
     if era == "modern" and method in ASKED:
         text = "the client cannot be asked this: it did not declare the capability"
-        needed = {"requiredCapabilities": {kind: {}}}
+        needed: dict[str, object] = {"requiredCapabilities": {kind: {}}}
         return Raw(_encode({"code": MISSING_CAPABILITY, "message": text, "data": needed}))
     code, text = METHOD_NOT_FOUND, "Method not found"
     if method in ASKED and kind in (members_of(Raw(capabilities)) or {}):

@@ -103,12 +103,12 @@ class Questions:
         waiting = Waiting(cut.exchange, asks.numbers, ears)
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
         running.server = target.server
-        sealed = self._rounds.park(waiting, running, binding, number)
-        if sealed is None:
+        parked = self._rounds.park(waiting, running, binding, number)
+        if parked is None:
             _abort(cut)
             return Failed(LimitReached("too many of your calls wait for an answer"), call)
         cut.exchange = None  # it is the parked call's from now on
-        return Asked(wire.input_required(asks.questions, sealed), call)
+        return Asked(wire.input_required(asks.questions, parked), call)
 
     async def _put(
         self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
