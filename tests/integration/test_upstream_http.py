@@ -246,7 +246,7 @@ async def test_a_legacy_server_that_asks_is_answered(pool, upstream):
 
     await until(lambda: len(answers()) == 2, "both are answered")
     assert answers()["q1"]["result"] == {}
-    assert answers()["q2"]["error"]["code"] == -32601
+    assert answers()["q2"]["error"]["code"] == -32021
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])

@@ -10,6 +10,9 @@ from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.schema import plain, tool_id
+from gatelodge.core.protocol.bridge.tasks import needs_task
+from gatelodge.core.protocol.shown.messages import shown_tool
+from gatelodge.core.protocol.shown.uris import Prefix
 from gatelodge.core.protocol.upstream_headers import Mirror, mirrors
 from gatelodge.core.view_entry import ReadEntry, ReadKind, ServerView, Standing, ToolEntry
 
@@ -90,6 +93,9 @@ def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None
     for row in rows:
         if row.name in clashing:
             continue
+        if needs_task(Raw(row.definition.encode())):
+            faults.append(f"A tool of server {server.id} is left out: it is for tasks only.")
+            continue
         if last is not None and known.get(row.name) == row and row.name in last.tools:
             tools[row.name] = last.tools[row.name]
             continue
@@ -137,7 +143,7 @@ def _tool_entry(server: Server, row: Tool) -> ToolEntry:
         open_world=row.open_world or not row.reviewed,
         tags=server.tags,
         uid=plain(tool_id(server.id, row.name)),
-        listed=_named(members, shown),
+        listed=shown_tool(Prefix(server.alias), _named(members, shown)),
         bare=_named(members, row.name),
         mirrors=_mirrors(members.get("inputSchema")),
     )

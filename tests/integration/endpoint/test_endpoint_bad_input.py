@@ -278,7 +278,7 @@ LEGACY = [
     ("an unknown method", {"method": "tools/explode"}, 200, -32601, "unknown"),
     ("a number as tool name", {"method": "tools/call", "params": {"name": 7}}, 200, -32602, None),
     ("a bad cursor", {"method": "tools/list", "params": {"cursor": "AAAA"}}, 200, -32602, None),
-    ("a resource", {"method": "resources/read", "params": {"uri": "x:y"}}, 200, -32601, None),
+    ("a resource", {"method": "resources/read", "params": {"uri": "x:y"}}, 200, -32002, None),
 ]
 
 

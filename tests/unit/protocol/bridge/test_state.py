@@ -58,7 +58,7 @@ def test_a_state_is_good_for_a_while(state):
 
 
 def test_a_task_id_is_read_as_it_was_packed_and_is_no_state():
-    task = TaskId("wsp_1", "gh", "mem_1", "srv_1", "their task")
+    task = TaskId("wsp_1", "gh", "mem_1", "srv_1", "slow", "their task")
     assert read_task_id(pack(task)) == task
     assert read_state(pack(task)) is None
 

@@ -64,11 +64,10 @@ def shown_task(raw: Raw, members: Members, sealed: str, prefix: Prefix) -> tuple
 
 
 def needs_task(definition: Raw) -> bool:
-    """True for a tool that can be called as a task only: hide it where tasks are not relayed.
+    """True for a tool that can be called as a task of 2025-11-25 only, which is not relayed.
 
-    That is where the client or the server speaks a legacy revision: each call would end in an
-    error (2025-11-25 basic/utilities/tasks, Tool-Level Negotiation). A modern server tells a modern
-    client itself which capability is missing.
+    Each call would end in an error (2025-11-25 basic/utilities/tasks, Tool-Level Negotiation), so
+    nobody is shown it. The tasks extension has no such word: there the server decides by itself.
     """
     if b"taskSupport" not in bytes(definition):
         return False

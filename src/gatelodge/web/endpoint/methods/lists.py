@@ -7,7 +7,6 @@ from msgspec import Raw
 
 from gatelodge.core.catalog.offer import Item, OfferKind
 from gatelodge.core.ids import Instant
-from gatelodge.core.protocol.bridge.tasks import needs_task
 from gatelodge.core.protocol.envelope import INVALID_PARAMS, error_body, read_text, result_body
 from gatelodge.core.protocol.result import ListKind, for_legacy, list_result
 from gatelodge.core.protocol.shown.messages import shown_resource, shown_template
@@ -35,12 +34,8 @@ async def list_tools(gate: Gate, visit: Visit) -> None:
         return for_legacy(raw) if legacy else bytes(raw)
 
     look = _look(gate, visit)
-    tools = tools_of(look)
-    if legacy and any(needs_task(tool.bare) for tool in tools):
-        # Called by a legacy client each of them would end in an error: tasks are not bridged.
-        tools = tuple(tool for tool in tools if not needs_task(tool.bare))
-    cursor = _cursor(visit)
-    page = page_of(tools, "tools", look, cursor, gate.limits.page_size, gate.sealer)
+    size, cursor = gate.limits.page_size, _cursor(visit)
+    page = page_of(tools_of(look), "tools", look, cursor, size, gate.sealer)
     await _answer(gate, visit, "tools", _shown(page, listed))
 
 
