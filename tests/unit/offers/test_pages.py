@@ -14,6 +14,7 @@ from gatelodge.flows.gateway.listing import (
     offered,
     page_of,
     tools_of,
+    web_servers,
 )
 
 SEALER = AesSealer(b"k" * 32)
@@ -115,6 +116,26 @@ def test_a_prompt_is_found_by_the_name_that_its_endpoint_shows(alias, name, foun
     home = view(*HOUSE).workspaces["home"]
     hit = find_prompt(home, alias, name, known)
     assert (hit and (hit[0].alias, hit[1].name)) == found
+
+
+def test_a_web_resource_leads_to_the_servers_that_list_it_for_this_member():
+    known = offers(
+        a={"resources": ["https://one", "x:1"]},
+        b={"resources": ["https://one", "https://two"]},
+        c={"resources": ["https://two"], "templates": ["https://{t}"]},
+    )
+
+    def aliases(**seen):
+        found = web_servers(outlook(view(*HOUSE), **seen), known)
+        return {uri: [server.alias for server in servers] for uri, servers in found.items()}
+
+    assert aliases() == {"https://one": ["a", "b"], "https://two": ["b"]}
+    assert aliases(principal="mem_bob") == {
+        "https://one": ["a", "b"],
+        "https://two": ["b", "c"],
+        "https://{t}": ["c"],
+    }
+    assert aliases(alias="a") == {"https://one": ["a"]}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])

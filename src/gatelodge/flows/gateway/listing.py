@@ -105,6 +105,21 @@ def find_prompt(
     return None if item is None else (server, item)
 
 
+def web_servers(look: Outlook, offers: Offers) -> dict[str, tuple[ServerView, ...]]:
+    """The servers that list each web resource which this principal may read here, by alias.
+
+    A URI of one server can be shown as it is, so that clients may fetch it by themselves; one of
+    several has to say whose it is.
+    """
+    found: dict[str, tuple[ServerView, ...]] = {}
+    servers = reachable(look.view, look.who, look.workspace, look.at, "resources", look.alias)
+    for server in servers:
+        offer = offers.of(server.id)
+        for uri in () if offer is None else offer.web:
+            found[uri] = (*found.get(uri, ()), server)
+    return found
+
+
 def page_of(
     items: tuple[T, ...],
     kind: ListKind,
