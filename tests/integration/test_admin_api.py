@@ -293,37 +293,6 @@ def test_a_grant_is_given_explained_and_taken_back(house: House, stub: str) -> N
     assert house.ok("GET", question, by="member")["allowed"] is False
 
 
-@pytest.mark.parametrize("kind", ["prompts", "resources"])
-def test_who_may_read_prompts_and_resources_is_told_too(house: House, stub: str, kind: str) -> None:
-    question = f"{W}/access/explain?principal=me&server={stub}&kind={kind}"
-    assert house.ok("GET", question, by="member")["decision"] == "deny: no_grant"
-    tool = house.ok("GET", f"{W}/tools?server={stub}")["items"][0]["name"]
-    body = {"member": "member@example.test", "server": stub, "level": "read"}
-    single = house.ok("POST", f"{W}/grants", {**body, "tool": tool})
-    full = question.replace("=me", "=member@example.test")
-    (line,) = house.ok("GET", full)["grants"]
-    assert (line["permits"], line["why_not"]) == (False, "for one tool alone")
-    whole = house.ok("POST", f"{W}/grants", body)
-    found = house.ok("GET", question, by="member")
-    told = [found[each] for each in ("kind", "tool", "allowed", "rule")]
-    assert told == [kind, stub, True, whole["id"]]
-    matrix = house.ok("GET", f"{W}/access/matrix?kind={kind}")
-    cells = {each["principal"]: each for each in matrix["cells"] if each["tool"] == stub}
-    assert (matrix["kind"], cells["member@example.test"]["rule"]) == (kind, whole["id"])
-    assert not cells["owner@localhost"]["allowed"]
-    for grant in (single, whole):
-        house.ok("DELETE", f"{W}/grants/{grant['id']}")
-
-
-def test_a_question_about_what_is_not_there_is_refused(house: House, stub: str) -> None:
-    explain = f"{W}/access/explain?principal=me"
-    house.refused(404, "not_found", "GET", f"{explain}&server=none&kind=prompts")
-    house.refused(404, "not_found", "GET", f"{explain}&tool={stub}")
-    house.refused(404, "not_found", "GET", explain)
-    house.refused(400, "invalid", "GET", f"{explain}&server={stub}&kind=files")
-    house.refused(400, "invalid", "GET", f"{W}/access/matrix?kind=files")
-
-
 @pytest.mark.parametrize(
     "body",
     [

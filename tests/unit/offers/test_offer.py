@@ -94,13 +94,26 @@ def test_of_two_that_are_called_alike_the_first_counts():
         ({"resources": {}}, {"resources": True}),
         ({"resources": {"subscribe": True}}, {"resources": True, "subscribe": True}),
         ({"resources": {"subscribe": "yes"}}, {"resources": True}),
-        ({"resources": 1, "completions": {}}, {"resources": True, "completions": True}),
+        ({"resources": 1, "prompts": None, "completions": {}}, {"completions": True}),
         ({"logging": {}}, {"logging": True}),
         ({"extensions": {"io.modelcontextprotocol/tasks": {}}}, {"tasks": True}),
         ({"extensions": {"com.example/tasks": {}}}, {}),
+        ({"extensions": {"io.modelcontextprotocol/tasks": True}}, {}),
         ({"extensions": []}, {}),
         ([], {}),
     ],
 )
 def test_a_server_is_able_to_do_what_it_declares(said, able):
-    assert read_abilities(Raw(json.dumps(said).encode())) == Abilities(**able)
+    declared = Raw(json.dumps(said).encode())
+    assert read_abilities(declared) == Abilities(**able)
+    offer = read_offer(GIT, capabilities=declared)
+    assert (offer.capabilities, offer.abilities) == (declared, Abilities(**able))
+
+
+def test_what_a_client_could_fetch_by_itself_is_told_apart():
+    offer = read_offer(
+        GIT,
+        resources=resources("https://a/b", "HTTPS://c", "http://d", "file:///e"),
+        templates=templates("https://f/{g}", "{+https}"),
+    )
+    assert offer.web == {"https://a/b", "HTTPS://c", "https://f/{g}"}

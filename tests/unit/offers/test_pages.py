@@ -10,9 +10,11 @@ from gatelodge.flows.gateway.listing import (
     CONTEXT,
     BadCursor,
     by_server,
+    find_prompt,
     offered,
     page_of,
     tools_of,
+    web_servers,
 )
 
 SEALER = AesSealer(b"k" * 32)
@@ -91,6 +93,49 @@ def test_the_lists_by_server_are_those_of_the_offers_themselves():
     assert a is KNOWN.of("srv_a").prompts
     assert b is KNOWN.of("srv_b").prompts
     assert len(by_server(outlook(view(*HOUSE)), "resources", KNOWN)) == 1
+
+
+@pytest.mark.parametrize(
+    ("alias", "name", "found"),
+    [
+        ("", "a__a1", ("a", "a1")),
+        ("", "b__b_2", ("b", "b.2")),
+        ("b", "b.2", ("b", "b.2")),
+        ("", "b.2", None),
+        ("", "b__b.2", None),
+        ("b", "b__b_2", None),
+        ("a", "b.2", None),
+        ("", "c__a1", None),
+        ("", "none__a1", None),
+        ("none", "a1", None),
+        ("", "", None),
+    ],
+)
+def test_a_prompt_is_found_by_the_name_that_its_endpoint_shows(alias, name, found):
+    known = offers(a={"prompts": ["a1"]}, b={"prompts": ["b.2"]})
+    home = view(*HOUSE).workspaces["home"]
+    hit = find_prompt(home, alias, name, known)
+    assert (hit and (hit[0].alias, hit[1].name)) == found
+
+
+def test_a_web_resource_leads_to_the_servers_that_list_it_for_this_member():
+    known = offers(
+        a={"resources": ["https://one", "x:1"]},
+        b={"resources": ["https://one", "https://two"]},
+        c={"resources": ["https://two"], "templates": ["https://{t}"]},
+    )
+
+    def aliases(**seen):
+        found = web_servers(outlook(view(*HOUSE), **seen), known)
+        return {uri: [server.alias for server in servers] for uri, servers in found.items()}
+
+    assert aliases() == {"https://one": ["a", "b"], "https://two": ["b"]}
+    assert aliases(principal="mem_bob") == {
+        "https://one": ["a", "b"],
+        "https://two": ["b", "c"],
+        "https://{t}": ["c"],
+    }
+    assert aliases(alias="a") == {"https://one": ["a"]}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])

@@ -90,10 +90,27 @@ async def test_a_server_that_is_slow_holds_up_no_other(house):
     house.slow["srv_git"] = asyncio.Event()
     house.meet("srv_git")
     house.meet("srv_b")
-    await house.until(lambda: house.names("srv_b"))
+    for said in ("b", "c"):
+        house.says["srv_b"] = observed(prompts=[said])
+        await house.until(lambda said=said: house.names("srv_b") == [said])
+        house.meet("srv_b")
     assert house.names("srv_git") is None
     house.slow["srv_git"].set()
     await house.until(lambda: house.names("srv_git"))
+
+
+async def test_what_a_server_says_while_it_is_looked_at_is_looked_at_next(house):
+    house.slow["srv_git"] = asyncio.Event()
+    house.meet("srv_git")
+    await house.until(lambda: house.looks)
+    house.meet("srv_git")
+    house.meet("srv_b")
+    await house.until(lambda: house.written)
+    assert house.looks == ["srv_git", "srv_b"]
+    house.says["srv_git"] = observed(prompts=["later"])
+    house.slow["srv_git"].set()
+    await house.until(lambda: len(house.looks) == 3 and house.written == 3)
+    assert house.names("srv_git") == ["later"]
 
 
 async def test_a_server_that_is_away_offers_what_it_last_did(house):

@@ -35,7 +35,10 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Abilities(Struct, frozen=True, kw_only=True, gc=False):
-    """Which capabilities that concern us a server declared; `tasks` is the extension."""
+    """Which capabilities that concern us a server declared, each as an object.
+
+    `tasks` is the extension of that name.
+    """
 
     prompts: bool = False
     resources: bool = False
@@ -51,7 +54,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     `capabilities` is the object that it declared, raw.
 
     `named` and `shown` find a prompt: by its own name, and by the one under which it is shown
-    beside those of other servers.
+    beside those of other servers. `web` are the resources and templates that a client could fetch
+    from the web by itself. `capabilities` is the object that `abilities` was read from.
     """
 
     server: ServerId
@@ -61,6 +65,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     templates: tuple[Item, ...] = ()
     named: dict[str, Item] = {}
     shown: dict[str, Item] = {}
+    web: frozenset[str] = frozenset()
+    capabilities: Raw = Raw(b"{}")
     abilities: Abilities = Abilities()
     capabilities: Raw = Raw(b"{}")
     instructions: str = ""
@@ -101,6 +107,8 @@ def read_offer(
         templates=tuple(patterns.values()),
         named={item.name: item for item in shown.values()},
         shown=shown,
+        web=frozenset(each for each in (*documents, *patterns) if _on_the_web(each)),
+        capabilities=capabilities,
         abilities=read_abilities(capabilities),
         capabilities=capabilities,
         instructions=instructions,
@@ -110,15 +118,16 @@ def read_offer(
 
 def read_abilities(capabilities: Raw) -> Abilities:
     """What the server's capabilities object declares; nothing where it cannot be read."""
-    said = _object(capabilities)
+    said = _object(capabilities) or {}
     resources = _object(said.get("resources"))
+    extensions = _object(said.get("extensions")) or {}
     return Abilities(
-        prompts="prompts" in said,
-        resources="resources" in said,
-        subscribe=bytes(resources.get("subscribe", b"")) == b"true",
-        completions="completions" in said,
-        logging="logging" in said,
-        tasks=TASKS in _object(said.get("extensions")),
+        prompts=_object(said.get("prompts")) is not None,
+        resources=resources is not None,
+        subscribe=resources is not None and bytes(resources.get("subscribe", b"")) == b"true",
+        completions=_object(said.get("completions")) is not None,
+        logging=_object(said.get("logging")) is not None,
+        tasks=_object(extensions.get(TASKS)) is not None,
     )
 
 
@@ -184,8 +193,12 @@ def _template(_alias: str, raw: Raw) -> tuple[str, str, Raw]:
     return pattern, pattern, raw
 
 
-def _object(raw: Raw | None) -> dict[str, Raw]:
+def _on_the_web(uri: str) -> bool:
+    return uri[:8].lower() == "https://"
+
+
+def _object(raw: Raw | None) -> dict[str, Raw] | None:
     try:
-        return {} if raw is None else _members(raw)
+        return None if raw is None else _members(raw)
     except _UNREADABLE:
-        return {}
+        return None

@@ -23,7 +23,8 @@ DEBOUNCE_SECONDS = 0.25
 class Watch:
     """Observes a server when it is met and when it says that something changed.
 
-    Owned by the event loop.
+    Each server by itself and one look at a time, so that one which is slow to answer holds up no
+    other. Owned by the event loop.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Watch:
         self._offers = offers
         self._view = view
         self._changed: set[str] = set()
+        self._looking: set[str] = set()
         self._wake = asyncio.Event()
 
     def begin(self) -> None:
@@ -50,13 +52,16 @@ class Watch:
 
     async def run(self) -> None:
         """Observe what changed, until cancelled."""
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(DEBOUNCE_SECONDS)
-            self._wake.clear()
-            waiting, self._changed = self._changed, set()
-            # At once: a server that is slow to answer holds up no other.
-            await asyncio.gather(*(self._observe(each) for each in self._approved(waiting)))
+        async with asyncio.TaskGroup() as looks:
+            while True:
+                await self._wake.wait()
+                await asyncio.sleep(DEBOUNCE_SECONDS)
+                self._wake.clear()
+                ready = self._changed - self._looking
+                self._changed -= ready
+                for server in self._approved(ready):
+                    self._looking.add(server.id)
+                    looks.create_task(self._look(server))
 
     def _hear(self, server: str) -> None:
         self._changed.add(server)
@@ -65,6 +70,12 @@ class Watch:
     def _approved(self, wanted: Collection[str]) -> list[Server]:
         rows = self._view().state.servers
         return [row for row in rows if row.id in wanted and row.status == "approved"]
+
+    async def _look(self, server: Server) -> None:
+        await self._observe(server)
+        self._looking.discard(server.id)
+        if server.id in self._changed:
+            self._wake.set()
 
     async def _observe(self, server: Server) -> None:
         try:

@@ -14,7 +14,7 @@ from gatelodge.core.catalog.offer import Item, OfferKind
 from gatelodge.core.ids import Instant
 from gatelodge.core.protocol.session import Cursor, pack, read_cursor
 from gatelodge.core.view import View, reachable, visible
-from gatelodge.core.view_entry import PrincipalEntry, ReadKind, ToolEntry, WorkspaceView
+from gatelodge.core.view_entry import PrincipalEntry, ReadKind, ServerView, ToolEntry, WorkspaceView
 from gatelodge.flows.catalog.offers import Offers
 from gatelodge.ports.world import Sealer
 
@@ -88,6 +88,36 @@ def by_server(look: Outlook, kind: OfferKind, offers: Offers) -> tuple[tuple[Ite
     servers = reachable(look.view, look.who, look.workspace, look.at, read, look.alias)
     found = (offer.items(kind) for each in servers if (offer := offers.of(each.id)) is not None)
     return tuple(items for items in found if items)
+
+
+def find_prompt(
+    workspace: WorkspaceView, alias: str, name: str, offers: Offers
+) -> tuple[ServerView, Item] | None:
+    """The prompt that clients call so at this endpoint, and its server; decides nothing.
+
+    `alias` names the one server of the endpoint, which shows its own names; empty, `name` is shown.
+    """
+    server = workspace.servers.get(alias or name.partition("__")[0])
+    offer = None if server is None else offers.of(server.id)
+    if server is None or offer is None:
+        return None
+    item = (offer.named if alias else offer.shown).get(name)
+    return None if item is None else (server, item)
+
+
+def web_servers(look: Outlook, offers: Offers) -> dict[str, tuple[ServerView, ...]]:
+    """The servers that list each web resource which this principal may read here, by alias.
+
+    A URI of one server can be shown as it is, so that clients may fetch it by themselves; one of
+    several has to say whose it is.
+    """
+    found: dict[str, tuple[ServerView, ...]] = {}
+    servers = reachable(look.view, look.who, look.workspace, look.at, "resources", look.alias)
+    for server in servers:
+        offer = offers.of(server.id)
+        for uri in () if offer is None else offer.web:
+            found[uri] = (*found.get(uri, ()), server)
+    return found
 
 
 def page_of(
