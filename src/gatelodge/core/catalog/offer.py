@@ -68,7 +68,6 @@ class Offer(Struct, frozen=True, kw_only=True):
     web: frozenset[str] = frozenset()
     capabilities: Raw = Raw(b"{}")
     abilities: Abilities = Abilities()
-    capabilities: Raw = Raw(b"{}")
     instructions: str = ""
     dropped: int = 0
 
@@ -110,7 +109,6 @@ def read_offer(
         web=frozenset(each for each in (*documents, *patterns) if _on_the_web(each)),
         capabilities=capabilities,
         abilities=read_abilities(capabilities),
-        capabilities=capabilities,
         instructions=instructions,
         dropped=dropped,
     )

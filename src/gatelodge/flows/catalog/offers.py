@@ -12,7 +12,6 @@ from gatelodge.core.catalog.offer import Offer, read_offer
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
 from gatelodge.core.view import View
-from gatelodge.core.view_entry import ServerView
 from gatelodge.ports.upstream import Observed
 
 
@@ -26,32 +25,11 @@ class Offers:
     def __init__(self) -> None:
         self._known: dict[ServerId, Offer] = {}
         self._listeners: list[Callable[[ServerId], None]] = []
-        self._clashes: tuple[tuple[object, ...], frozenset[str]] = ((), frozenset())
-        """Of one set of servers at one version: most gates have one workspace that is busy."""
         self.version = 0
 
     def of(self, server: ServerId) -> Offer | None:
         """What that server offers; None until it was met for the first time."""
         return self._known.get(server)
-
-    def lists(self, server: ServerId, uri: str) -> bool:
-        """Say whether that server lists a resource of this URI."""
-        offer = self._known.get(server)
-        return offer is not None and any(item.name == uri for item in offer.resources)
-
-    def clashing(self, servers: tuple[ServerView, ...]) -> frozenset[str]:
-        """The `https` URIs that more than one of these servers lists: they are shown apart."""
-        key = (self.version, *(each.id for each in servers))
-        if self._clashes[0] != key:
-            seen: set[str] = set()
-            twice: set[str] = set()
-            for server in servers:
-                offer = self._known.get(server.id)
-                for item in () if offer is None else offer.resources:
-                    if item.name[:8].lower() == "https://":
-                        (twice if item.name in seen else seen).add(item.name)
-            self._clashes = (key, frozenset(twice))
-        return self._clashes[1]
 
     def on_observed(self, listener: Callable[[ServerId], None]) -> None:
         """Call `listener(server id)` whenever a server was met or looked at again."""

@@ -73,7 +73,7 @@ class Calls:
     async def call(self, request: CallRequest, view: Callable[[], View], cut: Cut) -> CallAnswer:
         """Make one call for a member, or say why not; either is in the log before this returns."""
         now = view()
-        target = request.find(now)  # what
+        target = cut.target = request.find(now, request.params)  # what
         decision = self._may(now, request, target)  # the same tool? may they?
         if target is None or isinstance(decision, Deny):
             return await self._not_allowed(now, request, target, decision)

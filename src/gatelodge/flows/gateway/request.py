@@ -84,7 +84,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     alias: str
     log: str
     method: str
-    find: Callable[[View], Target | None]
+    find: Callable[[View, Members], Target | None]
     mirrored: Callable[[ToolEntry], bool]
     params: Members
     meta: Members
@@ -103,11 +103,13 @@ class CallRequest(Struct, frozen=True, kw_only=True):
 class Cut:
     """A running call's ear: remembers why it was cut and stops the exchange that it has by then."""
 
-    __slots__ = ("exchange", "give_up", "reason")
+    __slots__ = ("exchange", "give_up", "reason", "target")
 
     def __init__(self) -> None:
         self.exchange: Exchange | None = None
         self.reason: CutReason | None = None
+        self.target: Target | None = None
+        """What the call is about, once that was found."""
         self.give_up: Callable[[], None] | None = None
         """Set while the client is asked something: stops waiting for its word."""
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.catalog.offer import Item
+from gatelodge.core.ids import Instant, PrincipalId
 from gatelodge.core.protocol.bridge.state import TaskId
 from gatelodge.core.protocol.envelope import Members, read_text
 from gatelodge.core.protocol.shown.messages import read_reference, with_reference
@@ -16,6 +17,8 @@ from gatelodge.core.protocol.shown.uris import BARE, Prefix, original_uri
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import Entry, ReadEntry, ServerView, ToolEntry, WorkspaceView
 from gatelodge.flows.catalog.offers import Offers
+from gatelodge.flows.gateway.listing import Outlook, find_prompt, web_servers
+from gatelodge.ports.world import Clock
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,12 +47,15 @@ class Target(Struct, frozen=True, gc=False):
 
 
 class Targets:
-    """Finds targets at one endpoint: that of a workspace, or (`alias`) of one of its servers."""
+    """Finds targets for one principal at one endpoint: a workspace's, or (`alias`) a server's."""
 
-    __slots__ = ("_alias", "_offers", "_slug")
+    __slots__ = ("_alias", "_clock", "_offers", "_principal", "_slug")
 
-    def __init__(self, offers: Offers, slug: str, alias: str) -> None:
-        self._offers = offers
+    def __init__(
+        self, world: tuple[Offers, Clock], principal: PrincipalId, slug: str, alias: str
+    ) -> None:
+        self._offers, self._clock = world
+        self._principal = principal
         self._slug = slug
         self._alias = alias
 
@@ -79,7 +85,7 @@ class Targets:
 
     def resource(self, view: View, uri: str, params: Members) -> Target | None:
         """The resource of this URI; whether its server has it is the server's to say."""
-        found = self._resource(view.workspaces.get(self._slug), uri)
+        found = self._resource(view, uri)
         if found is None:
             return None
         server, own = found
@@ -91,15 +97,14 @@ class Targets:
         reference = read_reference(ref)
         if ref is None or reference is None:
             return None
-        workspace = view.workspaces.get(self._slug)
         entry: ReadEntry
         if reference.kind == "prompt":
-            prompt = self._prompt(workspace, reference.name)
+            prompt = self._prompt(view.workspaces.get(self._slug), reference.name)
             if prompt is None:
                 return None
             entry, own = prompt[0], prompt[1].name
         else:
-            resource = self._resource(workspace, reference.name)
+            resource = self._resource(view, reference.name)
             if resource is None:
                 return None
             entry, own = resource[0].resources, resource[1]
@@ -121,20 +126,25 @@ class Targets:
         """How the URIs of the server of that alias are shown here."""
         if self._alias:
             return BARE
-        workspace = view.workspaces.get(self._slug)
-        servers = () if workspace is None else tuple(workspace.servers.values())
-        return Prefix(alias, self._offers.clashing(servers))
+        several = (uri for uri, servers in self._web(view).items() if len(servers) > 1)
+        return Prefix(alias, frozenset(several))
 
     def _prompt(self, workspace: WorkspaceView | None, name: str) -> tuple[ReadEntry, Item] | None:
-        alias = self._alias or name.partition("__")[0]
-        server = None if workspace is None else workspace.servers.get(alias)
-        offer = None if server is None else self._offers.of(server.id)
-        if server is None or offer is None:
-            return None
-        item = (offer.named if self._alias else offer.shown).get(name)
-        return None if item is None else (server.prompts, item)
+        found = None
+        if workspace is not None:
+            found = find_prompt(workspace, self._alias, name, self._offers)
+        return None if found is None else (found[0].prompts, found[1])
 
-    def _resource(self, workspace: WorkspaceView | None, uri: str) -> tuple[ServerView, str] | None:
+    def _web(self, view: View) -> dict[str, tuple[ServerView, ...]]:
+        """The servers that list each web resource which this principal may read here."""
+        workspace, who = view.workspaces.get(self._slug), view.principals.get(self._principal)
+        if workspace is None or who is None:
+            return {}
+        at = Instant(self._clock.now())
+        return web_servers(Outlook(view, who, workspace, self._alias, at), self._offers)
+
+    def _resource(self, view: View, uri: str) -> tuple[ServerView, str] | None:
+        workspace = view.workspaces.get(self._slug)
         if workspace is None:
             return None
         if self._alias:
@@ -143,10 +153,8 @@ class Targets:
         found = original_uri(uri, workspace.servers)
         if found is not None:
             return workspace.servers[found[0]], found[1]
-        if uri[:8].lower() != "https://":
-            return None
-        owner = next((s for s in workspace.servers.values() if self._offers.lists(s.id, uri)), None)
-        return None if owner is None else (owner, uri)
+        owners = self._web(view).get(uri, ())
+        return (owners[0], uri) if len(owners) == 1 else None
 
 
 def _with(params: Members, name: str, value: str) -> Members:

@@ -19,6 +19,7 @@ from gatelodge.core.records.origin import DOOR, calls_log
 from gatelodge.core.view_entry import CredentialEntry
 from gatelodge.flows.audit.recorder import Caller
 from gatelodge.flows.identity.authenticate import authenticate
+from gatelodge.ports.upstream import Asker
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, turn_away
 from gatelodge.web.endpoint.route import route_of
 from gatelodge.web.endpoint.visit import Admitted, Visit
@@ -106,6 +107,8 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     visit.credential = credential
     visit.who = view.principals[credential.principal]
     visit.caller = caller_of(visit, "")
+    visit.targets = gate.targets(visit.who.id, route)
+    visit.asker = Asker(visit.who.id)
 
 
 def log_of(gate: Gate, target: bytes) -> str:

@@ -5,6 +5,7 @@ import asyncio
 from msgspec import Struct
 
 from gatelodge.config.schema import Limits
+from gatelodge.core.ids import PrincipalId
 from gatelodge.core.protocol.envelope import INVALID_REQUEST, Fault, error_body
 from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.flows.audit.recorder import Answer, Recorder, Refusal
@@ -48,9 +49,9 @@ class Gate(Struct, frozen=True, kw_only=True):
     info: bytes
     """The gate's own serverInfo, raw JSON."""
 
-    def targets(self, route: Route) -> Targets:
-        """What can be asked for at this endpoint."""
-        return Targets(self.offers, route.workspace, route.alias)
+    def targets(self, who: PrincipalId, route: Route) -> Targets:
+        """What this principal can ask for at this endpoint."""
+        return Targets((self.offers, self.clock), who, route.workspace, route.alias)
 
 
 class TurnedAway(Exception):

@@ -38,7 +38,7 @@ async def call_tool(gate: Gate, visit: Visit) -> None:
     if name is None:
         await _invalid(gate, visit, "params.name must be a string")
         return
-    targets = gate.targets(visit.route)
+    targets = visit.targets
     await _forward(gate, visit, name, lambda view, params: targets.tool(view, name, params))
 
 
@@ -48,7 +48,7 @@ async def get_prompt(gate: Gate, visit: Visit) -> None:
     if name is None:
         await _invalid(gate, visit, "params.name must be a string")
         return
-    targets = gate.targets(visit.route)
+    targets = visit.targets
     await _forward(gate, visit, name, lambda view, params: targets.prompt(view, name, params))
 
 
@@ -58,13 +58,13 @@ async def read_resource(gate: Gate, visit: Visit) -> None:
     if uri is None:
         await _invalid(gate, visit, "params.uri must be a string")
         return
-    targets = gate.targets(visit.route)
+    targets = visit.targets
     await _forward(gate, visit, uri, lambda view, params: targets.resource(view, uri, params))
 
 
 async def complete(gate: Gate, visit: Visit) -> None:
     """Answer completion/complete."""
-    targets = gate.targets(visit.route)
+    targets = visit.targets
     await _forward(gate, visit, "", targets.completion)
 
 
@@ -80,7 +80,7 @@ async def about_task(gate: Gate, visit: Visit) -> None:
         await _invalid(gate, visit, "params.taskId must be a string")
         return
     task = _task(gate, visit, sealed)
-    targets = gate.targets(visit.route)
+    targets = visit.targets
     visit.task = sealed
     await _forward(
         gate,
@@ -120,17 +120,9 @@ async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
         visit.connection.on_gone = lambda: cut("client_gone")
         if visit.connection.gone:
             cut("client_gone")
-    found: list[Target] = []
-
-    def remembered(view: View) -> Target | None:
-        target = find(view, params)
-        if target is not None:
-            found.append(target)
-        return target
-
-    request = _request(gate, visit, cut, params, remembered, retry)
+    request = _request(gate, visit, cut, (params, find), retry)
     answer = await gate.calls.call(request, lambda: gate.follower.view, cut)
-    status, body = render(gate, visit, name, found[0] if found else None, answer)
+    status, body = render(gate, visit, name, cut.target, answer)
     visit.answer.end(status, body)
 
 
@@ -138,11 +130,11 @@ def _request(
     gate: Gate,
     visit: Visit,
     cut: Cut,
-    params: Members,
-    find: Callable[[View], Target | None],
+    wanted: tuple[Members, Find],
     retry: Retry | None,
 ) -> CallRequest:
     assert visit.caller is not None
+    params, find = wanted
 
     def mirrored(tool: ToolEntry) -> bool:
         arguments = params.get("arguments", Raw(b"{}"))
@@ -168,7 +160,7 @@ def _request(
         meta=passing_meta(message.meta),
         proto=visit.proto,
         era=visit.era,
-        asker=Asker(visit.who.id, capabilities, level),
+        asker=_asker(visit, capabilities, level),
         bytes_in=visit.bytes_in,
         request=None if session is None else (session.nonce, message.id),
         notify=notify,
@@ -177,6 +169,12 @@ def _request(
         put=None if session is None or capabilities == NOTHING else _put(gate, visit, cut),
         tasks=has_extension(capabilities, TASKS),
     )
+
+
+def _asker(visit: Visit, capabilities: bytes, level: str) -> Asker:
+    if capabilities == NOTHING and not level:
+        return visit.asker
+    return Asker(visit.who.id, capabilities, level)
 
 
 def _capabilities(visit: Visit) -> bytes:

@@ -28,7 +28,6 @@ from gatelodge.flows.gateway.streams import Kind, Stream
 from gatelodge.flows.gateway.subscriptions import Uris
 from gatelodge.web.endpoint.gate import Gate, answer_here, durable, elapsed_ms, turn_away
 from gatelodge.web.endpoint.methods.subscribing import watched
-from gatelodge.web.endpoint.route import Route
 from gatelodge.web.endpoint.visit import Visit
 
 _KINDS: Final[dict[str, Kind]] = {
@@ -84,11 +83,12 @@ def _wanted(raw: Raw | None) -> list[str] | None:
 class _Listening:
     """One open stream: ended once, by whoever is first. `tag` is the `_meta` of all it says."""
 
-    __slots__ = ("_answer", "_connection", "_gate", "_route", "_tag", "ended")
+    __slots__ = ("_answer", "_connection", "_gate", "_slug", "_tag", "_targets", "ended")
 
     def __init__(self, gate: Gate, visit: Visit, tag: bytes) -> None:
         self._gate = gate
-        self._route: Route = visit.route
+        self._slug = visit.route.workspace
+        self._targets = visit.targets
         self._answer = visit.answer
         self._connection = visit.connection
         self._tag = tag
@@ -113,12 +113,12 @@ class _Listening:
 
     def updated(self, server: ServerId, uri: str) -> None:
         """Tell the client that a resource changed which it waits for."""
-        view, gate = self._gate.follower.view, self._gate
-        workspace = view.workspaces.get(self._route.workspace)
+        view = self._gate.follower.view
+        workspace = view.workspaces.get(self._slug)
         found = None if workspace is None else workspace.server(server)
         if found is None:
             return
-        shown = shown_uri(gate.targets(self._route).prefix(view, found.alias), uri)
+        shown = shown_uri(self._targets.prefix(view, found.alias), uri)
         params = b'{"uri":%b' % _encode(shown) + (b"," + self._tag if self._tag else b"") + b"}"
         self._say(notification_body("notifications/resources/updated", params))
 

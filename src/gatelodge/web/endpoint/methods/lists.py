@@ -47,13 +47,13 @@ async def list_prompts(gate: Gate, visit: Visit) -> None:
 
 async def list_resources(gate: Gate, visit: Visit) -> None:
     """Answer resources/list, with shown URIs."""
-    prefix = _prefixes(gate, visit)
+    prefix = _prefixes(visit)
     await _list(gate, visit, "resources", lambda i: bytes(shown_resource(prefix(i.alias), i.raw)))
 
 
 async def list_templates(gate: Gate, visit: Visit) -> None:
     """Answer resources/templates/list, with shown URI templates."""
-    prefix = _prefixes(gate, visit)
+    prefix = _prefixes(visit)
     await _list(gate, visit, "templates", lambda i: bytes(shown_template(prefix(i.alias), i.raw)))
 
 
@@ -73,8 +73,8 @@ async def _list(gate: Gate, visit: Visit, kind: OfferKind, listed: Callable[[Ite
     await _answer(gate, visit, _MEMBER[kind], _shown(page, listed))
 
 
-def _prefixes(gate: Gate, visit: Visit) -> Callable[[str], Prefix]:
-    targets = gate.targets(visit.route)
+def _prefixes(visit: Visit) -> Callable[[str], Prefix]:
+    targets = visit.targets
     view = visit.view
     return lambda alias: targets.prefix(view, alias)
 

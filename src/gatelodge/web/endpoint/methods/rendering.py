@@ -63,7 +63,7 @@ def render(
         case Returned():
             return 200, result_body(raw_id, _result(gate, visit, target, answer))
         case RpcFailed():
-            return _error(gate, visit, target, answer.error)
+            return _error(visit, target, answer.error)
         case Asked():
             return 200, result_body(raw_id, bytes(answer.raw))
         case NotAllowed():
@@ -79,9 +79,9 @@ def _result(gate: Gate, visit: Visit, target: Target | None, answer: Returned) -
     raw, members, method = answer.raw, answer.members, visit.message.method
     if answer.ending == "task_started" or visit.task:
         sealed = visit.task or _sealed_task(gate, visit, target, answer)
-        raw, members = shown_task(raw, members, sealed, _prefix(gate, visit, target))
+        raw, members = shown_task(raw, members, sealed, _prefix(visit, target))
     elif not visit.route.alias and holds_uris(method, raw):
-        raw, members = shown_result(method, raw, members, _prefix(gate, visit, target))
+        raw, members = shown_result(method, raw, members, _prefix(visit, target))
     return for_client(raw, members, visit.era, gate.info, method)
 
 
@@ -93,18 +93,18 @@ def _sealed_task(gate: Gate, visit: Visit, target: Target | None, answer: Return
     return gate.sealer.seal(pack(TaskId(*place, target.server, target.name, own)), TASK_CONTEXT)
 
 
-def _prefix(gate: Gate, visit: Visit, target: Target | None) -> Prefix:
+def _prefix(visit: Visit, target: Target | None) -> Prefix:
     if target is None:
         return BARE
-    return gate.targets(visit.route).prefix(visit.view, target.entry.alias)
+    return visit.targets.prefix(visit.view, target.entry.alias)
 
 
-def _error(gate: Gate, visit: Visit, target: Target | None, error: Raw) -> tuple[int, bytes]:
+def _error(visit: Visit, target: Target | None, error: Raw) -> tuple[int, bytes]:
     method = visit.message.method
     own = read_text(target.params.get("uri")) if target is not None else None
     told = error_for(error, method, visit.era, own or "")
     if not visit.route.alias:
-        told = shown_error(_prefix(gate, visit, target), told)
+        told = shown_error(_prefix(visit, target), told)
     status = http_status(rpc_code(told), visit.era)
     return status, raw_error_body(visit.message.id, bytes(told))
 

@@ -18,7 +18,7 @@ Watched = tuple[ServerId, str]
 
 def watched(gate: Gate, visit: Visit, uri: str) -> Watched | None:
     """The resource behind a shown URI, None when this caller may not read it."""
-    target = gate.targets(visit.route).resource(visit.view, uri, {})
+    target = visit.targets.resource(visit.view, uri, {})
     if target is None:
         return None
     at, context = Instant(gate.clock.now()), visit.credential.context
