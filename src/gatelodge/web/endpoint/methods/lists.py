@@ -74,9 +74,15 @@ async def _list(gate: Gate, visit: Visit, kind: OfferKind, listed: Callable[[Ite
 
 
 def _prefixes(visit: Visit) -> Callable[[str], Prefix]:
-    targets = visit.targets
-    view = visit.view
-    return lambda alias: targets.prefix(view, alias)
+    """How the URIs of each alias are shown, worked out once for all of its items."""
+    known: dict[str, Prefix] = {}
+
+    def prefix(alias: str) -> Prefix:
+        if alias not in known:
+            known[alias] = visit.targets.prefix(visit.view, alias)
+        return known[alias]
+
+    return prefix
 
 
 def _look(gate: Gate, visit: Visit) -> Outlook:
