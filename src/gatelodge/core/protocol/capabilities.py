@@ -40,9 +40,9 @@ def declared(raw: Raw | None, extensions: frozenset[str] = MODERN_EXTENSIONS) ->
     specification names, and those of `extensions`, with settings of up to 512 bytes. The spelling
     `"elicitation":{}` is kept, since older servers know no other.
     """
-    if raw is None:
+    given = NOTHING if raw is None else bytes(raw)
+    if given == NOTHING:
         return NOTHING
-    given = bytes(raw)
     return (_known if len(given) <= _KNOWN_BYTES else _declared)(given, extensions)
 
 

@@ -80,9 +80,10 @@ class Calls:
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
         running.server, running.request = target.server, request.request
         self._inflight.add(running)
-        started, call, closed = self._clock.boottime(), "", False
+        started, call, unclosed = self._clock.boottime(), "", None
         try:
             call, written = self._write_down(now, request, target, decision)  # write it down
+            unclosed = _unknown(call)
             overlaps = self._limits.durability == "overlap" and target.entry.read_only
             if written is not None and not overlaps:
                 await written
@@ -93,16 +94,21 @@ class Calls:
                 answer = await self._exchange(request, target, cut, call)  # forward
             if written is not None and overlaps:
                 await written
-            closed = True
             ms = int((self._clock.boottime() - started) * 1000)
-            return await self._close(request.log, answer, call, ms)  # close the record, hand back
+            unclosed = ending_of(answer, call, ms)
+            written = self._written()
+            self._recorder.outcome(request.log, unclosed, written)  # close the record
+            if written is not None:
+                await written
+            unclosed = None
+            return answer  # hand back
         except LedgerDown as down:
             return Failed(down, call)
         finally:
             self._inflight.remove(running)
-            if call and not closed:
-                # The record of the intent failed, or we did: no answer leaves, the pair is closed.
-                self._unclosed.append((request.log, _unknown(call)))
+            if unclosed is not None:
+                # A record failed, or we did: no answer leaves, the pair is closed later.
+                self._unclosed.append((request.log, unclosed))
 
     async def settle(self) -> None:
         """Close what could not be closed at once, until cancelled.
@@ -196,19 +202,23 @@ class Calls:
     ) -> CallAnswer:
         """Forward, and wait for what comes back; what the server asks goes to the client first.
 
-        A retry goes on where its call stands: with a parked exchange, or by what the server itself
-        wanted to be told.
+        The exchange keeps its own deadline.
         """
-        params, number = target.params, 0
-        if request.round is not None:
-            taken = self._questions.take_up(request, target, cut)
-            if isinstance(taken, Failed):
-                return taken
-            params, number = taken.params, taken.number
-        if cut.exchange is None:
-            self._begin(request, target, params, cut)
+        number = self._started(request, target, cut)
+        if isinstance(number, Failed):
+            return number
         while True:
-            answer = await self._finish(request, cut, call)
+            assert cut.exchange is not None
+            try:
+                reply = await cut.exchange.reply
+            except (UpstreamError, LimitReached) as error:
+                return WasCut(cut.reason, call) if cut.reason is not None else Failed(error, call)
+            except asyncio.CancelledError:
+                if cut.reason is None:
+                    raise
+            if cut.reason is not None:
+                return WasCut(cut.reason, call)
+            answer = answer_of(reply, call, tasks=request.tasks)
             if not isinstance(answer, Asks):
                 return answer
             number += 1
@@ -217,6 +227,21 @@ class Calls:
                 return settled
             if settled.again:
                 self._begin(request, target, settled.params, cut)
+
+    def _started(self, request: CallRequest, target: Target, cut: Cut) -> int | Failed:
+        """Begin an exchange, or take up that of the call which a retry belongs to; rounds so far.
+
+        A retry goes on with a parked exchange, or by what the server itself wanted to be told.
+        """
+        if request.round is None:
+            self._begin(request, target, target.params, cut)
+            return 0
+        taken = self._questions.take_up(request, target, cut)
+        if isinstance(taken, Failed):
+            return taken
+        if cut.exchange is None:
+            self._begin(request, target, taken.params, cut)
+        return taken.number
 
     def _begin(self, request: CallRequest, target: Target, params: Members, cut: Cut) -> None:
         tool = target.entry
@@ -233,34 +258,6 @@ class Calls:
             asker=request.asker,
         )
         cut.exchange = self._upstreams.begin(tool.server, forwarded, request.hearing)
-
-    async def _finish(self, request: CallRequest, cut: Cut, call: str) -> CallAnswer | Asks:
-        """Wait for the upstream; the exchange keeps its own deadline."""
-        assert cut.exchange is not None
-        try:
-            reply = await cut.exchange.reply
-        except (UpstreamError, LimitReached) as error:
-            return WasCut(cut.reason, call) if cut.reason is not None else Failed(error, call)
-        except asyncio.CancelledError:
-            if cut.reason is None:
-                raise
-            return WasCut(cut.reason, call)
-        if cut.reason is not None:
-            return WasCut(cut.reason, call)
-        return answer_of(reply, call, tasks=request.tasks)
-
-    async def _close(self, log: str, answer: CallAnswer, call: str, ms: int) -> CallAnswer:
-        """Close the record; the answer leaves only when that is durable."""
-        ending = ending_of(answer, call, ms)
-        written = self._written()
-        self._recorder.outcome(log, ending, written)
-        if written is not None:
-            try:
-                await written
-            except LedgerDown as down:
-                self._unclosed.append((log, ending))
-                return Failed(down, call)
-        return answer
 
 
 def _policy(view: View, request: CallRequest) -> str:

@@ -1,6 +1,6 @@
 """Requests that a server answers, from the wire to the call flow and back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Raw
 
@@ -32,14 +32,13 @@ _MESSAGE, _PROGRESS = "notifications/message", "notifications/progress"
 Find = Callable[[View, Members], Target | None]
 
 
-async def call_tool(gate: Gate, visit: Visit) -> None:
-    """Make the call that the visit asks for and send its answer."""
+def call_tool(gate: Gate, visit: Visit) -> Awaitable[None]:
+    """Make the call that the visit asks for and send its answer (a coroutine: the hot path)."""
     name = read_text(visit.message.params.get("name"))
     if name is None:
-        await _invalid(gate, visit, "params.name must be a string")
-        return
+        return _invalid(gate, visit, "params.name must be a string")
     targets = visit.targets
-    await _forward(gate, visit, name, lambda view, params: targets.tool(view, name, params))
+    return _forward(gate, visit, name, lambda view, params: targets.tool(view, name, params))
 
 
 async def get_prompt(gate: Gate, visit: Visit) -> None:
