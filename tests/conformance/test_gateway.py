@@ -7,7 +7,11 @@ there is a fault, and so is one that passes although it stands there.
 import pytest
 from tests.conformance import suite
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.guarantee("protocol:both-eras"),
+]
 
 
 def because(reason: str, *scenarios: str) -> dict[str, str]:
