@@ -98,7 +98,10 @@ def test_a_mirrored_header_is_read_with_its_sentinel():
 
 def test_reserved_meta_ends_at_this_hop_and_the_rest_goes_on():
     meta = {**META, "progressToken": Raw(b"7"), "vendor/x": Raw(b"[1]")}
-    assert passing_meta(meta) == {"progressToken": Raw(b"7"), "vendor/x": Raw(b"[1]")}
+    trace = {"traceparent": Raw(b'"00-1"'), "baggage": Raw(b'"user=ada"')}
+    passing = passing_meta({**meta, **trace})
+    assert passing.pop("traceparent") == Raw(b'"00-1"')
+    assert passing == {"progressToken": Raw(b"7"), "vendor/x": Raw(b"[1]")}
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from gatelodge.core.protocol.version import (
 )
 
 _SENTINEL = b"=?base64?"
+_BAGGAGE = "baggage"
 _WHOLE = re.compile(rb"(-?[0-9]{1,16})(?:\.0{1,16})?")
 
 
@@ -132,8 +133,16 @@ def _whole(value: bytes) -> int | bytes:
 
 
 def passing_meta(meta: Members) -> Members:
-    """The `_meta` members that may go on to an upstream: reserved ones end at each hop."""
-    return {key: value for key, value in meta.items() if not key.startswith(META_PREFIX)}
+    """The `_meta` members that may go on to an upstream: reserved ones end at each hop.
+
+    Trace context goes on, its baggage does not: that may say more of a caller than a server of
+    somebody else should know (W3C Baggage, Privacy Considerations).
+    """
+    return {
+        key: value
+        for key, value in meta.items()
+        if not key.startswith(META_PREFIX) and key != _BAGGAGE
+    }
 
 
 def said_of_itself(message: Message) -> Raw | None:
