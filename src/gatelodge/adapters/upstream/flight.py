@@ -125,6 +125,10 @@ class Carrier(Protocol):
         """The caller answered a question of the server."""
         ...
 
+    def refuse(self, flight: Flight) -> None:
+        """Nobody will answer what the server still asks."""
+        ...
+
 
 class Flights:
     """The requests in flight of one link, by number."""
@@ -150,9 +154,11 @@ class Flights:
         self.open[flight.number] = flight
 
     def settle(self, flight: Flight, reply: Reply) -> None:
-        """The upstream answered."""
+        """The upstream answered, perhaps without waiting for an answer to what it asks."""
         if self.open.pop(flight.number, None) is None:
             return
+        if flight.asked is not None:
+            self._carrier.refuse(flight)
         if not flight.reply.done():
             flight.reply.set_result(reply)
         elif flight.asked is not None:

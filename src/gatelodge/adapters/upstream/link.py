@@ -177,6 +177,10 @@ class Link:
             self._held.remove(flight)
             return
         self._wire.cancel(flight, reason)
+        self.refuse(flight)
+
+    def refuse(self, flight: Flight) -> None:
+        """Tell the server that nobody will answer what it still asks."""
         for pending in () if flight.asked is None else flight.asked.rest():
             self._wire.respond(None, refusal_bytes(pending.id))
 

@@ -276,6 +276,9 @@ class _Nowhere:
     def respond(self, flight: Flight, question: Pending, reply: Reply) -> None:
         """Nobody asked."""
 
+    def refuse(self, flight: Flight) -> None:
+        """Nobody asked."""
+
 
 def _failed(fault: HouseError, request: Request) -> Flight:
     """A flight that ended before it began."""

@@ -154,13 +154,13 @@ def _words(deny: Deny) -> str:
 def _failed(visit: Visit, error: HouseError, call: str) -> tuple[int, bytes]:
     raw_id = visit.message.id
     if isinstance(error, Unavailable):
-        text = f"{error.detail}. Nothing was forwarded that is not written down."
+        text = f"{error.detail.rstrip('.')}. Nothing was forwarded that is not written down."
         return 503, error_body(raw_id, UNAVAILABLE, text)
     if isinstance(error, Refused) and not call:
         status = 400 if visit.era == "modern" else 200
         return status, error_body(raw_id, INVALID_PARAMS, error.detail)
     remedy = f" {error.remedy}" if error.remedy else ""
-    text = f"{error.detail}.{remedy}"
+    text = f"{error.detail.rstrip('.')}.{remedy}"
     decision: dict[str, object] = {"decision": "allow", "error": error.code, "call": call}
     if visit.message.method != "tools/call":
         return 200, error_body(raw_id, INTERNAL_ERROR, text, _encode(decision))
