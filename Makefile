@@ -20,6 +20,8 @@ DEMO_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wild
 TEST_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/node/package.json)))
 # The official conformance suites, which only the slow suites run, with the Node that they need.
 CONFORMANCE_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/conformance/package.json tests/conformance/old/package.json)))
+# The agents' own programs, which only the slow suites run, with the conformance suites' Node.
+AGENTS_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/agents/package.json)))
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -40,7 +42,7 @@ check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/mypy
 	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
 
-slow: prepare $(TEST_NODE) $(CONFORMANCE_NODE) $(DEMO_NODE)  ## Run the suites that need more time
+slow: prepare $(TEST_NODE) $(CONFORMANCE_NODE) $(AGENTS_NODE) $(DEMO_NODE)  ## Run the suites that need more time
 	$(BIN)/pytest -m slow
 
 all: check test slow  ## Everything that is checked before a change is taken

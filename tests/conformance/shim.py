@@ -25,6 +25,8 @@ class Shim:
         self.target = target
         self.token = token
         self.port = 0
+        self.seen: list[str] = []
+        """The first line of each request."""
         self._sides: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -82,6 +84,7 @@ class Shim:
     async def _requests(self, reader: asyncio.StreamReader, forth: asyncio.StreamWriter) -> None:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
+            self.seen.append(head.partition(b"\r\n")[0].decode("latin-1"))
             forth.write(with_token(head, self.token))
             await _body(head, reader, forth)
 

@@ -183,7 +183,6 @@ def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response
     if visit.era == "legacy" and message.method != "initialize":
         visit.session = session_of(gate, visit)
         visit.proto = visit.session.version
-        _name_caller(visit, visit.session.client.encode(), visit.session.client)
         return message
     raw = said_of_itself(message)
     if raw is None:
@@ -204,7 +203,10 @@ def _name_caller(visit: Visit, given: bytes, text: str | None) -> None:
 
 
 def session_of(gate: Gate, visit: Visit) -> Session:
-    """The legacy session that the request names. Raises TurnedAway (400 none, 404 unknown)."""
+    """The legacy session that the request names; its client is the caller's from here on.
+
+    Raises TurnedAway (400 none, 404 unknown).
+    """
     sealed = visit.request.headers.get(b"mcp-session-id")
     if sealed is None:
         raise turn_away(400, "Mcp-Session-Id is missing: initialize first", "session_unknown")
@@ -218,4 +220,5 @@ def session_of(gate: Gate, visit: Visit) -> Session:
         or gate.sessions.ended(session.nonce)
     ):
         raise turn_away(404, "no such session: initialize again", "session_unknown", -32600)
+    _name_caller(visit, session.client.encode(), session.client)
     return session
