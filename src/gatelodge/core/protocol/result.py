@@ -81,7 +81,7 @@ def for_client(
     (server/utilities/caching).
     """
     meta = result.get("_meta")
-    if meta is not None and META_SERVER_INFO.encode() not in bytes(meta):
+    if meta is not None and (META_SERVER_INFO.encode() not in bytes(meta) or not _is_object(meta)):
         meta = None
     if era == "legacy":
         return _for_legacy_client(raw, result, meta)
@@ -94,6 +94,10 @@ def for_client(
         said = bytes(meta)
         shown["_meta"] = _known(said, info) if len(said) <= _KNOWN_BYTES else _anew(said, info)
     return join_members(shown)
+
+
+def _is_object(raw: Raw) -> bool:
+    return bytes(raw)[:1] == b"{"
 
 
 def _for_legacy_client(raw: Raw, result: Members, meta: Raw | None) -> bytes:
