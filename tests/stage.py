@@ -216,8 +216,8 @@ def raw_post(path: str, body: bytes, headers: dict[str, str], *more: bytes) -> b
 class Stage:
     """The shared gate and its servers."""
 
-    def __init__(self, directory: Path) -> None:
-        self.gate = Gate(directory, *LIMITS)
+    def __init__(self, directory: Path, *more: str) -> None:
+        self.gate = Gate(directory, *LIMITS, *more)
         self.servers = Servers()
 
     def place(self, slug: str) -> Place:

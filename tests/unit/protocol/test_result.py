@@ -36,6 +36,7 @@ def passed(text: str, era, method="tools/call"):
         ('{"content": [ {"type":"odd","n":123456789012345678901234567890} ]}', "legacy"),
         ('{"resultType":"complete","content":[], "x":1E400}', "modern"),
         ('{"content":[],"structuredContent":null,"_meta":{"v/x":1}}', "legacy"),
+        ('{"content":[],"structuredContent":[1],"ttlMs":5,"cacheScope":"x"}', "legacy"),
     ],
 )
 def test_a_result_of_the_clients_own_era_passes_byte_for_byte(text, era):

@@ -124,3 +124,26 @@ def test_a_page_is_read_and_anything_else_is_none():
     assert upstream.parse_page(Raw(b'{"prompts":[{}]}'), "prompts").cursor is None
     for odd in (b'{"tools":{}}', b"[]", b"{}", b'{"tools":[],"nextCursor":1}'):
         assert upstream.parse_page(Raw(odd), "tools") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"result":\xff}', 7),
+        (b' {"id" : 7 ,"jsonrpc": "2.0" , "error":{"a', 7),
+        (b'{"result":{"a":"\xff"},"jsonrpc":"2.0","id":7}\n', 7),
+        (b'{"jsonrpc":"2.0","result":\xff,"id":7}', 7),
+        (b'{"result":\xff, "id": 7, "jsonrpc": "2.0"}', 7),
+        (b'{"result":"' + b"\xff" * 999 + b'","id":7}', 7),
+        (b'{"jsonrpc":"2.0","method":"x","params":{"id":7,"result":\xff}}', 0),
+        (b'{"jsonrpc":"2.0","id":7,"method":"x","params":\xff}', 0),
+        (b'{"jsonrpc":"2.0","method":"x","params":{"a":\xff},"id":7}', 0),
+        (b'{"jsonrpc":"2.0","id":"7","result":\xff}', 0),
+        (b'{"jsonrpc":"2.0","id":' + b"7" * 99 + b',"result":\xff}', 0),
+        (b'{"result":{"x":\xff,"id":7}}', 0),
+        (b"starting, id:7", 0),
+        (b"", 0),
+    ],
+)
+def test_an_unreadable_answer_is_known_by_its_ends(body, number):
+    assert upstream.answered_number(body) == number

@@ -22,6 +22,10 @@ from gatelodge.ports.upstream import Reply
 ENVELOPE = 4096
 """Room in a message for what surrounds a result."""
 
+GARBLED = (
+    "The server's answer cannot be read: it is not JSON in UTF-8, or holds half of a surrogate pair"
+)
+
 
 class Hearing:
     """The ear of one wire; `say` writes a message of ours to the server."""
@@ -68,6 +72,17 @@ class Hearing:
         else:
             text = "The server answered without a result."
             flights.fail(flight, UpstreamBrokeProtocol(text))
+
+    def garbled(self, body: bytes, flight: Flight | None = None) -> bool:
+        """What cannot be read; true when it was the answer to a request, which then fails.
+
+        `flight` is whose stream carried it, if any: on that way it answers nobody else.
+        """
+        found = self._desk.flights.open.get(upstream.answered_number(body))
+        if found is None or (flight is not None and found is not flight):
+            return False
+        self._desk.flights.fail(found, UpstreamBrokeProtocol(GARBLED))
+        return True
 
     def _asked(self, message: Message, flight: Flight | None) -> None:
         """Put a question to the one who caused it, or refuse it at once."""

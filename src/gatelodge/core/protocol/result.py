@@ -81,7 +81,7 @@ def for_client(
     (server/utilities/caching).
     """
     meta = result.get("_meta")
-    if meta is not None and META_SERVER_INFO.encode() not in bytes(meta):
+    if meta is not None and (META_SERVER_INFO.encode() not in bytes(meta) or not _is_object(meta)):
         meta = None
     if era == "legacy":
         return _for_legacy_client(raw, result, meta)
@@ -96,17 +96,25 @@ def for_client(
     return join_members(shown)
 
 
+def _is_object(raw: Raw) -> bool:
+    return bytes(raw)[:1] == b"{"
+
+
 def _for_legacy_client(raw: Raw, result: Members, meta: Raw | None) -> bytes:
     """Without what the modern era added; `meta` is given when it holds the server's own name.
 
-    Structured content that is no object is new there too, so it is dropped from what a modern
-    server said; the content beside it says the same (server/tools, Structured Content).
+    A result of the modern era says its resultType; what says none was written for a legacy client
+    and keeps all it has. Structured content that is no object is new in the modern era too, so it
+    is dropped there; the content beside it says the same (server/tools, Structured Content).
     """
-    if meta is None and not any(key in result for key in _OWNED_BY_MODERN):
+    modern = "resultType" in result
+    if meta is None and not modern:
         return bytes(raw)
-    kept = {k: v for k, v in result.items() if k not in _OWNED_BY_MODERN}
-    if members_of(kept.get("structuredContent")) is None:
-        kept.pop("structuredContent", None)
+    kept = dict(result)
+    if modern:
+        kept = {k: v for k, v in result.items() if k not in _OWNED_BY_MODERN}
+        if members_of(kept.get("structuredContent")) is None:
+            kept.pop("structuredContent", None)
     if meta is not None:
         _put_meta(kept, {k: v for k, v in _members(meta).items() if k != META_SERVER_INFO})
     return join_members(kept)

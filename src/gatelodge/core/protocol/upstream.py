@@ -4,6 +4,7 @@ Only envelopes are decoded; params and results stay raw, so numbers, escapes and
 pass unchanged. Ids and progress tokens of the upstream side are this house's own integers.
 """
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -72,6 +73,28 @@ def parse_message(body: bytes) -> Message | None:
         return _messages.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def answered_number(body: bytes) -> int:
+    """The request of ours that an unreadable message answers; 0 when that cannot be told.
+
+    A response tells at its beginning or at its end, in every order of its members that libraries
+    write. What lies between, above all what makes it unreadable, is not looked at.
+    """
+    found = _HEAD.match(body[:_EDGE]) or (
+        _OPENS.match(body[:_EDGE]) and _TAIL.search(body[-_EDGE:])
+    )
+    return int(found[1]) if found else 0
+
+
+_EDGE: Final = 256
+_JSONRPC: Final = rb'\s*"jsonrpc"\s*:\s*"2\.0"\s*'
+_ID: Final = rb'\s*"id"\s*:\s*(\d{1,18})\s*'
+_HEAD: Final = re.compile(
+    rb'\s*\{(?:%b,)?%b,(?:%b,)?\s*"(?:result|error)"' % (_JSONRPC, _ID, _JSONRPC)
+)
+_OPENS: Final = re.compile(rb'\s*\{(?:%b,)?\s*"(?:result|error)"' % _JSONRPC)
+_TAIL: Final = re.compile(rb",(?:%b,)?%b(?:,%b)?\}\s*$" % (_JSONRPC, _ID, _JSONRPC))
 
 
 def parse_fault(error: Raw) -> Fault:

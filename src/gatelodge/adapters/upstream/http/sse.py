@@ -177,6 +177,7 @@ class SseWire:
     def _heard(self, event: bytes) -> None:
         message = parse_message(event)
         if message is None:
+            self._hearing.garbled(event)
             return
         if message.method:
             self._hearing.take(message, None)

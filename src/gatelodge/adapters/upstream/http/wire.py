@@ -157,6 +157,8 @@ class HttpWire:
         flights = self._desk.flights
         if status == 200:
             message = parse_message(body)
+            if message is None and self._hearing.garbled(body, flight):
+                return
             if message is None or not self._settled(flight, message):
                 text = "The server ended its answer without a JSON-RPC response to the request."
                 self._ended_early(flight, UpstreamBrokeProtocol(text))
@@ -182,7 +184,7 @@ class HttpWire:
         """An event on a flight's stream; true when it was the response."""
         message = parse_message(event)
         if message is None:
-            return False
+            return self._hearing.garbled(event, flight)
         if message.method:
             self._hearing.take(message, flight)
             return False

@@ -246,7 +246,7 @@ class StdioWire:
     def _heard(self, line: bytes) -> None:
         message = parse_message(line)
         if message is None:
-            self._garbage += 1
+            self._garbage += not self._hearing.garbled(line)
             return
         if not message.method:
             self._hearing.answer(message, len(line))
