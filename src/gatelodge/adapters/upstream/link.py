@@ -175,9 +175,8 @@ class Link:
         if flight in self._held:
             self._held.remove(flight)
             return
-        self._wire.cancel(flight, reason)
-        for pending in () if flight.asked is None else flight.asked.rest():
-            self._wire.respond(None, refusal_bytes(pending.id))
+        open_still = () if flight.asked is None else flight.asked.rest()
+        self._wire.cancel(flight, reason, tuple(refusal_bytes(each.id) for each in open_still))
 
     def respond(self, flight: Flight, question: Pending, reply: Reply) -> None:
         """Send a caller's answer to the server that asked."""
