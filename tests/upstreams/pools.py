@@ -15,10 +15,11 @@ from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Transport
 from gatelodge.core.errors import KeyUnreachable
 from gatelodge.core.ids import Instant, ServerId, WorkspaceId
-from gatelodge.ports.upstream import Observed, Reply, Request
+from gatelodge.ports.upstream import Asker, Observed, Reply, Request
 
 HERE = Path(__file__).parent
 STDIO = str(HERE / "stdio_server.py")
+ASKING = str(HERE / "asking_server.py")
 WAIT = 20.0
 HOSTING = Hosting(start_seconds=15.0, backoff_seconds=0.2, stop_seconds=1.0)
 
@@ -64,6 +65,16 @@ def stdio(mode: str = "modern", name: str = "one", **fields: Any) -> Server:
     command = fields.pop("command", (sys.executable, STDIO, mode))
     transport = StdioTransport(command=command, **{"run_as": "gateway", **wanted})
     return server(name, transport, **fields)
+
+
+def asking(era: str = "legacy", name: str = "one", **fields: Any) -> Server:
+    return stdio(name=name, command=(sys.executable, ASKING, era), **fields)
+
+
+def asker(principal: str = "ann", level: str = "", **capabilities: Any) -> Asker:
+    """Somebody whose client declares these capabilities."""
+    said = json.dumps(capabilities, separators=(",", ":")).encode()
+    return Asker(principal=principal, capabilities=said, level=level)
 
 
 def http(url: str, name: str = "one", **fields: Any) -> Server:

@@ -176,8 +176,8 @@ class Link:
         if flight in self._held:
             self._held.remove(flight)
             return
-        self._wire.cancel(flight, reason)
-        self.refuse(flight)
+        open_still = () if flight.asked is None else flight.asked.rest()
+        self._wire.cancel(flight, reason, tuple(refusal_bytes(each.id) for each in open_still))
 
     def refuse(self, flight: Flight) -> None:
         """Tell the server that nobody will answer what it still asks."""

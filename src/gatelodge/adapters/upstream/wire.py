@@ -50,12 +50,12 @@ class Wire(Protocol):
         """Write a request."""
         ...
 
-    def cancel(self, flight: Flight, reason: str) -> None:
-        """Tell the server that nobody waits for it."""
+    def cancel(self, flight: Flight, reason: str, refusals: tuple[bytes, ...]) -> None:
+        """Tell the server that nobody waits for it, and then that nobody answers its questions."""
         ...
 
-    def respond(self, flight: Flight | None, response: bytes) -> None:
-        """Send a response of ours; when it cannot be sent the flight, if any, fails."""
+    def respond(self, flight: Flight, response: bytes) -> None:
+        """Send the answer to a question of the server; when it cannot be sent the flight fails."""
         ...
 
     def sweep(self, now: float) -> None:

@@ -36,10 +36,10 @@ class Errands:
         """Say something that has no response; what comes back is at most a status."""
         return await self.read(Reading(request_wire(head, body)), TELL_SECONDS)
 
-    def say(self, head: bytes, body: bytes) -> None:
-        """Tell without waiting; a caller's next request finds out when the server cannot hear."""
+    def say(self, head: bytes, *bodies: bytes) -> None:
+        """Tell these in order, without waiting: that nobody hears, a caller's request finds out."""
         if len(self._aside) < MOST_ASIDE:
-            self._run(self._unheard(head, body))
+            self._run(self._unheard(head, bodies))
 
     def deliver(
         self, head: bytes, body: bytes, failed: Callable[[int, HouseError | None], None]
@@ -61,9 +61,10 @@ class Errands:
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
 
-    async def _unheard(self, head: bytes, body: bytes) -> None:
+    async def _unheard(self, head: bytes, bodies: tuple[bytes, ...]) -> None:
         with contextlib.suppress(HouseError):
-            await self.tell(head, body)
+            for body in bodies:
+                await self.tell(head, body)
 
     async def _delivered(
         self, head: bytes, body: bytes, failed: Callable[[int, HouseError | None], None]

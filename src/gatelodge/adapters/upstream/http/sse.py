@@ -108,19 +108,16 @@ class SseWire:
         self._incoming.limit = max(self._incoming.limit, flight.limit + ENVELOPE)
         self._client.send(flight)
 
-    def cancel(self, flight: Flight, reason: str) -> None:
+    def cancel(self, flight: Flight, reason: str, refusals: tuple[bytes, ...]) -> None:
         """Tell the server that nobody waits."""
         assert isinstance(flight, HttpFlight)
         taken = flight.place is self
         if (self._client.forget(flight) or taken) and flight.request.method != "initialize":
-            self._say(upstream.cancelled_bytes(flight.number, reason))
+            self._say(upstream.cancelled_bytes(flight.number, reason), *refusals)
 
-    def respond(self, flight: Flight | None, response: bytes) -> None:
+    def respond(self, flight: Flight, response: bytes) -> None:
         """POST a response of ours."""
-        if flight is None:
-            self._say(response)
-        else:
-            self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
+        self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
 
     def sweep(self, now: float) -> None:
         """Look at what is only looked at now and then."""
@@ -245,5 +242,5 @@ class SseWire:
         params = upstream.uri_params(uri)
         await self._ask(Request(method=method, params=params, seconds=TELL_SECONDS))
 
-    def _say(self, body: bytes) -> None:
-        self._errands.say(self._heads.legacy, body)
+    def _say(self, *bodies: bytes) -> None:
+        self._errands.say(self._heads.legacy, *bodies)

@@ -75,12 +75,24 @@ class Listening:
         self.limit = READING_BYTES
         self.again = False
         self.place: object | None = None
-        self.events: EventParser | None = None
         self.ended: asyncio.Future[int] = loop.create_future()
         self.acknowledged: asyncio.Future[None] = loop.create_future()
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self._events: EventParser | None = None
         self._hear = hear
         self._client = client
         client.send(self)
+
+    @property
+    def events(self) -> EventParser | None:
+        """The reader of the stream; it is there as soon as the server opened it."""
+        return self._events
+
+    @events.setter
+    def events(self, reader: EventParser | None) -> None:
+        self._events = reader
+        if not self.opened.done():
+            self.opened.set_result(None)
 
     @property
     def repeatable(self) -> bool:

@@ -37,6 +37,9 @@ from gatelodge.core.protocol.upstream_era import Can, Hello, capable
 from gatelodge.core.protocol.version import HEADER_MISMATCH
 from gatelodge.ports.upstream import Reply, Request
 
+STREAM_SECONDS = 1.0
+"""How long a request waits for a session's own stream to be open."""
+
 
 class HttpWire:
     """One server over HTTP. The link opens it, waits until it breaks, and opens it again."""
@@ -59,6 +62,7 @@ class HttpWire:
         self._epoch = 0
         self._modern = False
         self._can = Can()
+        self._stream: Listening | None = None
 
     async def open(self) -> Hello:
         """Meet the server and agree on an era. Raises UpstreamError or KeyUnreachable."""
@@ -77,6 +81,7 @@ class HttpWire:
             if not isinstance(met, Met):
                 return await self._open_older(heads, met)
             hello, self._session = met.hello, met.session
+            await self._open_stream(capable(hello.capabilities))
         self._modern = hello.era == "modern"
         self._hearing.era = hello.era
         self._can = capable(hello.capabilities)
@@ -118,19 +123,17 @@ class HttpWire:
         flight.events = None
         self._client.send(flight)
 
-    def cancel(self, flight: Flight, reason: str) -> None:
+    def cancel(self, flight: Flight, reason: str, refusals: tuple[bytes, ...]) -> None:
         """Tell the server that nobody waits: by closing (modern), or in words (legacy)."""
         assert isinstance(flight, HttpFlight)
         seen = self._client.forget(flight) or flight.last
         if seen and not self._modern:
-            self._say(upstream.cancelled_bytes(flight.number, reason))
+            self._say(upstream.cancelled_bytes(flight.number, reason), *refusals)
 
-    def respond(self, flight: Flight | None, response: bytes) -> None:
+    def respond(self, flight: Flight, response: bytes) -> None:
         """POST a response of ours (2025-11-25 transports: answered by 202)."""
-        if flight is None or self._heads is None:
-            self._say(response)
-        else:
-            self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
+        assert self._heads is not None
+        self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
 
     def sweep(self, now: float) -> None:
         """Look at what is only looked at now and then."""
@@ -254,10 +257,10 @@ class HttpWire:
         tls = self._means.tls() if self._target.tls else None
         return await connect(self._target, lambda: HttpConnection(self._client), tls)
 
-    def _say(self, body: bytes) -> None:
+    def _say(self, *bodies: bytes) -> None:
         """Tell the server something without waiting for it."""
         if self._heads is not None:
-            self._errands.say(self._heads.legacy, body)
+            self._errands.say(self._heads.legacy, *bodies)
 
     async def listen(self) -> None:
         """Hear of changes, and keep the watched resources watched, while this task lives."""
@@ -266,8 +269,23 @@ class HttpWire:
             return
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_subscribed(self._desk, self._can, self._subscribe))
-            if self._can.tells or self._can.subscribes or not self._desk.shared:
-                group.create_task(self._keep_stream())
+            if self._stream is not None:
+                group.create_task(self._keep_stream(self._stream))
+
+    async def _open_stream(self, can: Can) -> None:
+        """Open the session's own stream, where the server may have something to tell on it.
+
+        In a session of somebody's own that is waited for: what is asked before reaches nobody.
+        """
+        self._stream = None
+        if can.tells or can.subscribes or not self._desk.shared:
+            self._stream = self._new_stream()
+        if not self._desk.shared and (stream := self._stream) is not None:
+            await asyncio.wait(
+                (stream.opened, stream.ended),
+                timeout=STREAM_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
 
     def _listening(self, params: dict[str, Raw]) -> Listening:
         assert self._heads is not None
@@ -278,29 +296,30 @@ class HttpWire:
         wire = request_wire(self._heads.modern(asked), body)
         return Listening(wire, self._heard_aside, self._client)
 
-    async def _keep_stream(self) -> None:
-        """Keep the stream of a legacy session open; a server that has none is left in peace."""
+    def _new_stream(self) -> Listening:
         assert self._heads is not None
+        return Listening(self._heads.listening(), self._heard_aside, self._client)
+
+    async def _keep_stream(self, stream: Listening) -> None:
+        """Keep the stream of a legacy session open; a server that has none is left in peace."""
         loop = asyncio.get_running_loop()
-        pause, opened = LISTEN_FIRST, 0
+        pause, again = LISTEN_FIRST, False
         while True:
             began = loop.time()
-            listening = Listening(self._heads.listening(), self._heard_aside, self._client)
-            if opened:
-                self._desk.missed()  # whatever was said in between was not heard
             try:
-                refused = await listening.ended
+                refused = await stream.ended
             finally:
-                listening.close()
-            if refused == 404 and self._session and opened:
+                stream.close()
+            if refused == 404 and self._session and again:
                 self._begin_anew()
             if refused:
                 return
-            opened += 1
             if loop.time() - began > LISTEN_LAST:
                 pause = LISTEN_FIRST
             await asyncio.sleep(pause)
             pause = min(pause * 2, LISTEN_LAST)
+            stream, again = self._new_stream(), True
+            self._desk.missed()  # whatever was said in between was not heard
 
     def _heard_aside(self, message: Message) -> None:
         self._hearing.take(message, None)

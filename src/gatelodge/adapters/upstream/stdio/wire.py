@@ -130,15 +130,17 @@ class StdioWire:
         flight.place = child
         child.write(upstream.request_bytes(flight.number, request.method, request.params, meta))
 
-    def cancel(self, flight: Flight, reason: str) -> None:
+    def cancel(self, flight: Flight, reason: str, refusals: tuple[bytes, ...]) -> None:
         """Tell the server that nobody waits."""
         child = self._child
         if child is None or flight.place is not child:
             return
         if flight.request.method != "initialize":
             child.write(upstream.cancelled_bytes(flight.number, reason))
+        for refusal in refusals:
+            child.write(refusal)
 
-    def respond(self, flight: Flight | None, response: bytes) -> None:  # noqa: ARG002 - as wires do
+    def respond(self, flight: Flight, response: bytes) -> None:  # noqa: ARG002 - as every wire does
         """Write a response of ours; the end of the child is told to each flight anyway."""
         self._say(response)
 
