@@ -194,6 +194,7 @@ class Node:
         rooms.follower.on_view(rooms.offers.on_view)
         rooms.follower.on_view(rooms.streams.on_view)
         rooms.follower.on_view(self._reconcile)
+        rooms.follower.on_end(rooms.upstreams.leave)
         await rooms.follower.start()
         rooms.watch.begin()
         address = await self._listener.open()

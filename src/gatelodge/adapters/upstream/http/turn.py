@@ -61,7 +61,7 @@ class Reading:
 
 
 class Listening:
-    """A long-lived stream: each message goes to `hear`.
+    """A long-lived stream: each message goes to `hear`. `opened` says that it began.
 
     `ended` is 0 when the stream ended or broke and may be opened again, else the HTTP status (or
     200 for a JSON-RPC error) with which the server refused to open one.
@@ -75,12 +75,24 @@ class Listening:
         self.limit = READING_BYTES
         self.again = False
         self.place: object | None = None
-        self.events: EventParser | None = None
         self.ended: asyncio.Future[int] = loop.create_future()
+        self.opened: asyncio.Future[None] = loop.create_future()
         self.acknowledged: asyncio.Future[None] = loop.create_future()
+        self._events: EventParser | None = None
         self._hear = hear
         self._client = client
         client.send(self)
+
+    @property
+    def events(self) -> EventParser | None:
+        """The reader of the stream, set when it begins."""
+        return self._events
+
+    @events.setter
+    def events(self, reader: EventParser | None) -> None:
+        self._events = reader
+        if not self.opened.done():
+            self.opened.set_result(None)
 
     @property
     def repeatable(self) -> bool:

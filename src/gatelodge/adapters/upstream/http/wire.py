@@ -37,6 +37,10 @@ from gatelodge.core.protocol.upstream_era import Can, Hello, capable
 from gatelodge.core.protocol.version import HEADER_MISMATCH
 from gatelodge.ports.upstream import Reply, Request
 
+STREAM_SECONDS = 1.0
+"""How long a session's first request waits for its own stream: some servers answer that request
+for a stream only with the first event."""
+
 
 class HttpWire:
     """One server over HTTP. The link opens it, waits until it breaks, and opens it again."""
@@ -57,6 +61,7 @@ class HttpWire:
         self._heads: Heads | None = None
         self._session = b""
         self._epoch = 0
+        self._stream: Listening | None = None
         self._modern = False
         self._can = Can()
 
@@ -80,7 +85,15 @@ class HttpWire:
         self._modern = hello.era == "modern"
         self._hearing.era = hello.era
         self._can = capable(hello.capabilities)
+        if not self._modern and not self._desk.shared:
+            await self._open_stream()
         return hello
+
+    async def _open_stream(self) -> None:
+        """Open the session's own stream: what a server asks there before it is there is lost."""
+        stream = self._stream = self._begin_stream()
+        waits = (stream.opened, stream.ended)
+        await asyncio.wait(waits, timeout=STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
     async def _open_older(self, heads: Heads, fault: HouseError) -> Hello:
         """Meet the server over HTTP with SSE; `fault` is why that is tried, and told if in vain."""
@@ -142,6 +155,9 @@ class HttpWire:
 
     async def let_go(self) -> None:
         """Connections that carry nothing are not trusted after a loss; the others may finish."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
         self._client.close_idle()
 
     async def shut(self) -> None:
@@ -264,8 +280,7 @@ class HttpWire:
             return
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_subscribed(self._desk, self._can, self._subscribe))
-            if self._can.tells or self._can.subscribes or not self._desk.shared:
-                group.create_task(self._keep_stream())
+            group.create_task(self._keep_stream())
 
     def _listening(self, params: dict[str, Raw]) -> Listening:
         assert self._heads is not None
@@ -277,13 +292,15 @@ class HttpWire:
         return Listening(wire, self._heard_aside, self._client)
 
     async def _keep_stream(self) -> None:
-        """Keep the stream of a legacy session open; a server that has none is left in peace."""
-        assert self._heads is not None
+        """Keep the stream of a legacy session open; a server that has none is left in peace.
+
+        Whatever it declared, it may ask something there, and waits until that is answered.
+        """
         loop = asyncio.get_running_loop()
         pause, opened = LISTEN_FIRST, 0
         while True:
             began = loop.time()
-            listening = Listening(self._heads.listening(), self._heard_aside, self._client)
+            listening, self._stream = self._stream or self._begin_stream(), None
             if opened:
                 self._desk.missed()  # whatever was said in between was not heard
             try:
@@ -299,6 +316,10 @@ class HttpWire:
                 pause = LISTEN_FIRST
             await asyncio.sleep(pause)
             pause = min(pause * 2, LISTEN_LAST)
+
+    def _begin_stream(self) -> Listening:
+        assert self._heads is not None
+        return Listening(self._heads.listening(), self._heard_aside, self._client)
 
     def _heard_aside(self, message: Message) -> None:
         self._hearing.take(message, None)
