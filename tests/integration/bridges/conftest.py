@@ -45,6 +45,7 @@ class Town(Place):
     def __init__(self, gate: Gate) -> None:
         super().__init__(gate, "main", gate.token)
         self.ada = ""
+        self.urls: dict[str, str] = {}
         self._guests = 0
 
     def url(self, alias: str = "") -> str:
@@ -59,6 +60,7 @@ class Town(Place):
 
     def furnish(self, urls: dict[str, str]) -> None:
         """Register the servers, and let Ada in."""
+        self.urls = urls
         python = [sys.executable, ASKING]
         with ThreadPoolExecutor() as together:
             for done in (

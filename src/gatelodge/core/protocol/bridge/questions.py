@@ -41,8 +41,8 @@ URL_REQUIRED: Final = -32_042
 DECLINED: Final = Raw(b'{"action":"decline"}')
 CANCELLED: Final = Raw(b'{"action":"cancel"}')
 NOBODYS: Final = Raw(
-    b'{"code":-32603,"message":"none of the calls that run can be asked this: with several calls at '
-    b'once it cannot be told which of them asks"}'
+    b'{"code":-32603,"message":"no running call can be asked this: '
+    b'of several calls it cannot be told which one asks"}'
 )
 """What a server hears whose question belongs to no call that could be told."""
 _NO_PARAMS: Final = Raw(b"{}")
