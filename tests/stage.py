@@ -119,6 +119,13 @@ class Place:
         self.api("POST", f"/servers/{alias}/observe", {})
         self.api("POST", f"/servers/{alias}/approve", {})
 
+    def spawn(self, alias: str, *command: str, era: str = "auto") -> None:
+        """Register a stdio server and approve what it offers."""
+        transport = {"type": "stdio", "command": list(command), "run_as": "gateway"}
+        self.api("POST", "/servers", {"alias": alias, "transport": transport, "era": era})
+        self.api("POST", f"/servers/{alias}/observe", {})
+        self.api("POST", f"/servers/{alias}/approve", {})
+
     def admit(self, name: str, **grants: str) -> str:
         """Let a member in, with a level for each of these servers; returns a token of theirs."""
         email = f"{name}@example.test"

@@ -137,7 +137,7 @@ async def test_a_server_that_asks_is_answered_ping_and_nothing_else(pool):
     told = text(await ask(pool, at, call("told")))  # our answers were written before this call
     answers = {message["id"]: message for message in told if "id" in message}
     assert answers["q1"]["result"] == {}
-    assert answers["q2"]["error"]["code"] == -32601
+    assert answers["q2"]["error"]["code"] == -32021
 
 
 async def test_the_servers_own_error_is_handed_on_raw(pool):

@@ -19,7 +19,6 @@ from gatelodge.core.errors import (
     StoreDown,
     Unavailable,
 )
-from gatelodge.core.ids import PrincipalId
 from gatelodge.core.protocol.result import server_info
 from gatelodge.core.view import View
 from gatelodge.flows.catalog.offers import Offers
@@ -183,7 +182,6 @@ class Node:
         self._hand_over = HandOver(self._application)
         self._listener = Listener(rooms.ground.settings, rooms.endpoint, self._hand_over)
         self._tasks: list[asyncio.Task[None]] = []
-        self._present: frozenset[PrincipalId] = frozenset()
         self.broken: asyncio.Future[HouseError] = asyncio.get_running_loop().create_future()
         """Resolved when an invariant is gone: the process must stop."""
 
@@ -196,6 +194,7 @@ class Node:
         rooms.follower.on_view(rooms.offers.on_view)
         rooms.follower.on_view(rooms.streams.on_view)
         rooms.follower.on_view(self._reconcile)
+        rooms.follower.on_end(rooms.upstreams.leave)
         await rooms.follower.start()
         rooms.watch.begin()
         address = await self._listener.open()
@@ -234,10 +233,6 @@ class Node:
         return admin_app(self._rooms.admin)  # type: ignore[return-value]
 
     def _reconcile(self, view: View) -> None:
-        """Make the pool fit the view: its servers, and no session of who is not there any more."""
-        for gone in self._present - view.principals.keys():
-            self._rooms.upstreams.leave(gone)
-        self._present = frozenset(view.principals)
         self._spawn(self._rooms.upstreams.reconcile(view.state.servers))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

@@ -47,13 +47,6 @@ class House(Place):
         grants = dict.fromkeys(("time", *more), "all")
         return f"{name}@example.test", self.admit(name, **grants)
 
-    def spawn(self, alias: str, *command: str) -> None:
-        """Register a stdio server and approve what it offers."""
-        transport = {"type": "stdio", "command": list(command), "run_as": "gateway"}
-        self.api("POST", "/servers", {"alias": alias, "transport": transport})
-        self.api("POST", f"/servers/{alias}/observe", {})
-        self.api("POST", f"/servers/{alias}/approve", {})
-
     def furnish(self, port: int) -> None:
         """Register the servers, and let people in."""
         with ThreadPoolExecutor() as together:

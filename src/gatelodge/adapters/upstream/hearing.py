@@ -13,7 +13,7 @@ from gatelodge.adapters.upstream.flight import Flight
 from gatelodge.adapters.upstream.wire import Desk
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol import upstream
-from gatelodge.core.protocol.bridge.questions import ASKED, refusal
+from gatelodge.core.protocol.bridge.questions import ASKED, NOBODYS, refusal
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.upstream import Message
 from gatelodge.core.protocol.version import Era
@@ -86,21 +86,21 @@ class Hearing:
 
     def _asked(self, message: Message, flight: Flight | None) -> None:
         """Put a question to the one who caused it, or refuse it at once."""
-        flights = self._desk.flights
-        params = Raw(b"{}") if message.params is UNSET else message.params
-        whose = None
-        if may_ask(self._desk.asker.capabilities, message.method, params):
-            whose = flight or self._only()
-        elif flight is not None and message.method in ASKED:
-            capabilities, era = self._desk.asker.capabilities, flight.request.era
-            self._say(upstream.refused_bytes(message, refusal(capabilities, message.method, era)))
+        if message.method not in ASKED:
+            self._say(upstream.answer_bytes(message))
             return
-        if (
+        flights, capabilities = self._desk.flights, self._desk.asker.capabilities
+        params = Raw(b"{}") if message.params is UNSET else message.params
+        whose = flight or self._only()
+        if not may_ask(capabilities, message.method, params):
+            era = "legacy" if whose is None else whose.request.era
+            self._say(upstream.refused_bytes(message, refusal(capabilities, message.method, era)))
+        elif (
             whose is None
             or flights.open.get(whose.number) is not whose
             or not flights.ask(whose, message)
         ):
-            self._say(upstream.answer_bytes(message))
+            self._say(upstream.refused_bytes(message, NOBODYS))
 
     def _updated(self, params: bytes) -> None:
         uri = upstream.updated_uri(params)

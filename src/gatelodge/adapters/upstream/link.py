@@ -182,7 +182,7 @@ class Link:
     def refuse(self, flight: Flight) -> None:
         """Tell the server that nobody will answer what it still asks."""
         for pending in () if flight.asked is None else flight.asked.rest():
-            self._wire.respond(None, refusal_bytes(pending.id))
+            self._wire.respond(flight, refusal_bytes(pending.id))
 
     def respond(self, flight: Flight, question: Pending, reply: Reply) -> None:
         """Send a caller's answer to the server that asked."""

@@ -12,6 +12,8 @@ from gatelodge.core.errors import HouseError, UpstreamTimeout
 MOST_ASIDE = 256
 """Notifications and refusals of ours under way at once; more are dropped."""
 TELL_SECONDS = 5.0
+LAST_SECONDS = 0.5
+"""How long the last words of a link that ends may take, such as that nobody waits any more."""
 
 
 class Errands:
@@ -51,7 +53,9 @@ class Errands:
         self._run(self._delivered(head, body, failed))
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Let what is under way be said, if it can be said soon."""
+        if self._aside:
+            await asyncio.wait(tuple(self._aside), timeout=LAST_SECONDS)
         for task in list(self._aside):
             task.cancel()
         await asyncio.gather(*self._aside, return_exceptions=True)

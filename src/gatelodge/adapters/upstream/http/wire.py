@@ -145,6 +145,9 @@ class HttpWire:
 
     async def let_go(self) -> None:
         """Connections that carry nothing are not trusted after a loss; the others may finish."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
         self._client.close_idle()
 
     async def shut(self) -> None:

@@ -40,6 +40,11 @@ URL_REQUIRED: Final = -32_042
 
 DECLINED: Final = Raw(b'{"action":"decline"}')
 CANCELLED: Final = Raw(b'{"action":"cancel"}')
+NOBODYS: Final = Raw(
+    b'{"code":-32603,"message":"no running call can be asked this: '
+    b'of several calls it cannot be told which one asks"}'
+)
+"""What a server hears whose question belongs to no call that could be told."""
 _NO_PARAMS: Final = Raw(b"{}")
 _FIRST_ELICITATION: Final = "2025-06-18"
 _FIRST_MODES: Final = "2025-11-25"
@@ -286,6 +291,7 @@ def refusal(capabilities: bytes, method: str, era: Era = "legacy") -> Raw:
         needed: dict[str, object] = {"requiredCapabilities": {kind: {}}}
         return Raw(_encode({"code": MISSING_CAPABILITY, "message": text, "data": needed}))
     code, text = METHOD_NOT_FOUND, "Method not found"
-    if method in ASKED and kind in (members_of(Raw(capabilities)) or {}):
-        code, text = INVALID_PARAMS, "the client did not declare this kind of question"
+    if method in ASKED:
+        text = "the client did not declare that it can be asked this"
+        code = INVALID_PARAMS if kind in (members_of(Raw(capabilities)) or {}) else code
     return Raw(_encode({"code": code, "message": text}))
