@@ -10,7 +10,7 @@ from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import Secrets, ask, call, http, make_pool, ready, text, until
 
 from gatelodge.core.errors import KeyUnreachable, UpstreamBrokeProtocol, UpstreamUnreachable
-from gatelodge.core.protocol.upstream_headers import mirrors
+from gatelodge.core.protocol.upstream_headers import header_value, mirrors
 from gatelodge.ports.upstream import Request
 
 pytestmark = pytest.mark.anyio
@@ -109,6 +109,35 @@ async def test_a_modern_request_tells_all_about_itself(pool, upstream):
     assert meta["io.modelcontextprotocol/clientCapabilities"] == {}
     named = meta["io.modelcontextprotocol/clientInfo"]
     assert named == {"name": "gatelodge", "version": "9.9 (cc/2)"}
+
+
+@pytest.mark.parametrize(
+    ("method", "member", "value"),
+    [
+        ("prompts/get", "name", "greet"),
+        ("resources/read", "uri", "file:///naïve"),
+        ("tasks/get", "taskId", "t-1"),
+        ("tasks/update", "taskId", "t-1"),
+        ("tasks/cancel", "taskId", "t-1"),
+        ("completion/complete", "", ""),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+async def test_each_method_names_in_its_header_what_it_is_about(
+    pool, upstream, method, member, value, named
+):
+    at = http(upstream.url)
+    await ready(pool, at)
+    upstream.methods[method] = lambda talk: talk.result({})
+    params = {member: Raw(json.dumps(value).encode())} if member else {}
+    for said in (value, "another") if member == "taskId" else (value,):
+        params = {member: Raw(json.dumps(said).encode())} if member else {}
+        name = said if named and member else ""
+        await ask(pool, at, Request(method=method, params=params, name=name))
+        seen = upstream.of(method)[-1]
+        assert seen.header("Mcp-Method") == method
+        given = seen.header("Mcp-Name")
+        assert given == (header_value(said) if member else None)
 
 
 async def test_a_legacy_request_bears_its_session_and_nothing_modern(pool, upstream):

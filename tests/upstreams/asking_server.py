@@ -86,6 +86,13 @@ def log(number, given, _meta):
     say(number, "logged")
 
 
+def steps(number, _given, meta):
+    for step in (1, 2):
+        params = {"progressToken": meta.get("progressToken"), "progress": step}
+        send(method="notifications/progress", params=params)
+    say(number, "done")
+
+
 def declared(number, _given, meta):
     known = {"capabilities": state["capabilities"], "level": state["level"], "pid": os.getpid()}
     prefix = "io.modelcontextprotocol/"
@@ -117,6 +124,7 @@ TOOLS = {
     "ask_and_go": ask_and_go,
     "stray": stray,
     "log": log,
+    "steps": steps,
     "declared": declared,
     "touch": touch,
     "seen": seen,

@@ -150,7 +150,8 @@ class Relay(HttpUpstream):
             name, session = await self._spawn()
             session.down = talk
             talk.stream()
-            talk.chunk(f"event: endpoint\ndata: {self.endpoint.format(name)}\n\n")
+            if self.endpoint:
+                talk.chunk(f"event: endpoint\ndata: {self.endpoint.format(name)}\n\n")
             self.pumps.append(asyncio.ensure_future(self._pump(session)))
             return
         session_name = seen.path.partition("session=")[2]
