@@ -75,16 +75,22 @@ async def told(exchange):
         return await exchange.reply
 
 
+def only(reply):
+    """The one question of this round."""
+    (question,) = reply.questions
+    return question
+
+
 def answer(exchange, reply, value):
-    exchange.answer(reply.question.number, Reply(result=Raw(json.dumps(value).encode())))
+    exchange.answer(only(reply).number, Reply(result=Raw(json.dumps(value).encode())))
 
 
 async def test_a_question_reaches_the_caller_and_the_answer_the_server(pool, at):
     exchange = pool.begin(at.id, questions(FORM), None)
     reply = await told(exchange)
     assert (reply.result, reply.error) == (None, None)
-    assert reply.question.method == "elicitation/create"
-    assert json.loads(bytes(reply.question.params)) == FORM[1]
+    assert only(reply).method == "elicitation/create"
+    assert json.loads(bytes(only(reply).params)) == FORM[1]
     answer(exchange, reply, {"action": "accept", "content": {"n": 1}})
     assert text(await told(exchange)) == [{"action": "accept", "content": {"n": 1}}]
     assert pool.counts()["calls"] == 0
@@ -93,44 +99,53 @@ async def test_a_question_reaches_the_caller_and_the_answer_the_server(pool, at)
 async def test_an_error_is_an_answer_too(pool, at):
     exchange = pool.begin(at.id, questions(FORM), None)
     reply = await told(exchange)
-    exchange.answer(reply.question.number, Reply(error=Raw(b'{"code":-1,"message":"no"}')))
+    exchange.answer(only(reply).number, Reply(error=Raw(b'{"code":-1,"message":"no"}')))
     assert text(await told(exchange)) == [{"code": -1, "message": "no"}]
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-async def test_questions_come_one_at_a_time_in_their_order(pool, at, at_once):
-    exchange = pool.begin(at.id, questions(FORM, ROOTS, FORM, at_once=at_once), None)
+async def test_questions_come_in_their_order(pool, at):
+    exchange = pool.begin(at.id, questions(FORM, ROOTS, FORM), None)
     methods = []
     for number in range(3):
         reply = await told(exchange)
-        methods.append(reply.question.method)
+        methods.append(only(reply).method)
         answer(exchange, reply, {"n": number})
     assert methods == ["elicitation/create", "roots/list", "elicitation/create"]
     assert text(await told(exchange)) == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
+async def test_questions_that_are_asked_at_once_are_one_round(pool, at):
+    exchange = pool.begin(at.id, questions(FORM, ROOTS, FORM, at_once=True), None)
+    asked = (await told(exchange)).questions
+    methods = [each.method for each in asked]
+    assert methods == ["elicitation/create", "roots/list", "elicitation/create"]
+    assert len({each.key for each in asked}) == 3
+    for number, each in reversed(list(enumerate(asked))):
+        exchange.answer(each.number, Reply(result=Raw(b'{"n":%d}' % number)))
+    assert text(await told(exchange)) == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
 async def test_more_questions_than_may_wait_are_refused(pool, at):
     asked = [ROOTS] * (MOST_WAITING + 3)
-    heard = []
-    exchange = pool.begin(at.id, questions(*asked, at_once=True), lambda *told: heard.append(told))
-    await until(lambda: heard, "all were asked")
+    exchange = pool.begin(at.id, questions(*asked, at_once=True), lambda *_: None)
     reply = await told(exchange)
-    while reply.question is not None:
-        answer(exchange, reply, {"roots": []})
+    while reply.questions:
+        for each in reply.questions:
+            exchange.answer(each.number, Reply(result=Raw(b'{"roots":[]}')))
         reply = await told(exchange)
     codes = [each.get("code", 0) for each in text(reply)]
-    assert codes == [0] * (MOST_WAITING + 1) + [-32601] * 2
+    assert codes == [0] * MOST_WAITING + [-32603] * 3
 
 
 async def test_what_was_not_declared_is_refused_at_once(pool, at):
     reply = await ask(pool, at, questions(SAMPLE, ("ping", {}), ("no/such", {})))
     codes = [each.get("code") for each in text(reply)]
-    assert codes == [-32601, None, -32601]
+    assert codes == [-32021, None, -32601]
 
 
 async def test_nothing_can_be_asked_in_the_shared_session(pool, at):
     reply = await ask(pool, at, questions(FORM, ROOTS, who=asker("ann")))
-    assert [each["code"] for each in text(reply)] == [-32601, -32601]
+    assert [each["code"] for each in text(reply)] == [-32021, -32021]
 
 
 async def test_questions_of_two_callers_do_not_cross(pool, at):
@@ -147,7 +162,7 @@ async def test_a_question_that_may_be_of_two_requests_is_refused(pool, at):
     hanging = pool.begin(at.id, call("hang", asker=ANN), None)
     await until(lambda: pool.counts()["calls"] == 1, "it runs")
     reply = await ask(pool, at, questions(ROOTS))
-    assert text(reply)[0]["code"] == -32601
+    assert text(reply)[0]["code"] == -32603
     hanging.abort("cancelled")
 
 
@@ -155,7 +170,7 @@ async def test_a_question_that_may_be_of_two_requests_is_refused(pool, at):
 async def test_a_question_outside_any_request_is_refused(pool, relay, at):
     await ask(pool, at, call("stray", asker=ANN))
     refused = await until(lambda: relay.answer_to("stray"), "it is answered")
-    assert refused["error"]["code"] == -32601
+    assert refused["error"]["code"] == -32603
 
 
 async def test_the_deadline_stands_still_while_a_question_is_open(pool, at):
@@ -170,7 +185,7 @@ async def test_the_deadline_stands_still_while_a_question_is_open(pool, at):
 async def test_the_deadline_goes_on_after_the_answer(pool, at):
     exchange = pool.begin(at.id, questions(FORM, FORM, seconds=1.0), None)
     reply = await told(exchange)
-    exchange.answer(reply.question.number + 7, Reply(result=Raw(b"{}")))  # of no question: nothing
+    exchange.answer(only(reply).number + 7, Reply(result=Raw(b"{}")))  # of no question: nothing
     assert exchange.reply.done()
     late = pool.begin(at.id, call("hang", asker=BOB, seconds=0.3), None)
     with pytest.raises(UpstreamTimeout):
@@ -219,7 +234,6 @@ async def test_a_result_that_overtakes_the_answer_is_kept(pool, at):
 async def test_a_question_that_is_taken_back_is_not_answered(pool, at):
     exchange = pool.begin(at.id, call("ask_and_go", {"withdraw": True}, asker=ANN), None)
     reply = await told(exchange)
-    assert reply.question is not None
     answer(exchange, reply, {"first": 1})
     second = await told(exchange)
     answer(exchange, second, {"second": 2})
