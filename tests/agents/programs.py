@@ -198,12 +198,13 @@ class Gemini(Program):
         }
         (self.home / ".gemini").mkdir()
         settings = {**json.loads(self.manual(url)), **quiet}
+        settings["mcpServers"]["gate"]["trust"] = True
         (self.home / ".gemini/settings.json").write_text(json.dumps(settings))
         return {"GOOGLE_GEMINI_BASE_URL": model.url, "GEMINI_API_KEY": "none"}
 
     def arguments(self) -> list[str]:
-        quietly = ["--skip-trust", "--yolo", "--debug", "--output-format", "json"]
-        return [*quietly, "--model", "gemini-2.5-pro", "--prompt", "look"]
+        alone = ["--skip-trust", "--debug", "--output-format", "json"]
+        return [*alone, "--model", "gemini-2.5-pro", "--prompt", "look"]
 
     def last_words(self, output: str) -> str:
         return str(json.loads(output)["response"])
