@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 PACKAGES = json.loads((HERE / "package.json").read_text())["dependencies"]
 PAGE = ROOT / "docs/clients.md"
 PRINTED = "https://gate.example.com/k/main/mcp"
-LONGEST = 30.0
+LONGEST = 45.0
 """No run takes longer, in seconds; a usual one takes two."""
 
 
@@ -198,12 +198,13 @@ class Gemini(Program):
         }
         (self.home / ".gemini").mkdir()
         settings = {**json.loads(self.manual(url)), **quiet}
+        settings["mcpServers"]["gate"]["trust"] = True
         (self.home / ".gemini/settings.json").write_text(json.dumps(settings))
         return {"GOOGLE_GEMINI_BASE_URL": model.url, "GEMINI_API_KEY": "none"}
 
     def arguments(self) -> list[str]:
-        quietly = ["--skip-trust", "--yolo", "--debug", "--output-format", "json"]
-        return [*quietly, "--model", "gemini-2.5-pro", "--prompt", "look"]
+        alone = ["--skip-trust", "--debug", "--output-format", "json"]
+        return [*alone, "--model", "gemini-2.5-pro", "--prompt", "look"]
 
     def last_words(self, output: str) -> str:
         return str(json.loads(output)["response"])

@@ -4,6 +4,7 @@ Nothing of theirs is imitated but the model: Claude Code, Codex and Gemini CLI r
 them, with the files that docs/clients.md shows.
 """
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ from typing import Any
 import pytest
 from tests.agents.conftest import DENIAL, READ, House
 from tests.agents.model import Model
-from tests.agents.programs import EVERY, Codex, Program
+from tests.agents.programs import EVERY, Claude, Codex, Program
 from tests.conformance.shim import Shim
 from tests.wire import until
 
 from gatelodge.core.tokens import mint
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 NEVER_ISSUED = mint("personal", b"n" * 32)
 SEEN = {"lamp__read", "lamp__quench"}
@@ -97,6 +98,25 @@ def test_an_agent_with_a_wrong_token_is_turned_away_and_looks_for_no_other_way_i
     assert set(door.seen) == {f"POST {house.path} HTTP/1.1"}
     wanted = Counter(unknown=len(door.seen))
     until(lambda: failures(house) - before == wanted, why=str(door.seen))
+
+
+def test_claude_code_without_a_token_finds_no_oauth_and_gives_up(house: House, tmp_path: Path):
+    program = ClaudeWithoutToken(tmp_path)
+    with Shim(house.gate.port) as door, Model("lamp__read") as model:
+        ended = program.run(f"http://127.0.0.1:{door.port}{house.path}", "", model)
+    assert program.complaint in ended.output, ended
+    assert (shown(model), model.heard, model.strays) == (set(), [], [])
+    asked = {line.split(" ")[1] for line in door.seen}
+    assert {f"/.well-known/oauth-protected-resource{house.path}", "/register"} <= asked
+
+
+class ClaudeWithoutToken(Claude):
+    """Claude Code whose user wrote down the URL only."""
+
+    def manual(self, url: str) -> str:
+        told = json.loads(super().manual(url))
+        del told["mcpServers"]["gate"]["headers"]
+        return json.dumps(told)
 
 
 def failures(house: House) -> Counter[str]:
