@@ -84,6 +84,14 @@ class Town(Place):
         """How each call ended since then."""
         return [x["outcome"] for x in self.since(before) if x["t"] == "call.outcome"]
 
+    def closed(self, before: int) -> bool:
+        """Say whether a call ended since then."""
+        return any(leaf["t"] == "call.outcome" for leaf in self.leaves()[before:])
+
+    def streams(self) -> int:
+        """How many streams were ever opened."""
+        return sum(leaf["t"] == "stream.opened" for leaf in self.leaves())
+
 
 @contextmanager
 def _asking(era: str, transport: str) -> Iterator[str]:
