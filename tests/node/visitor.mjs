@@ -1,7 +1,8 @@
 // A client of a TypeScript SDK that does what it is told: node visitor.mjs SDK URL TOKEN MODE ANSWERS
 //
 // SDK is `client` (2.x) or `sdk` (1.x); MODE is legacy, auto or a pin (2.x). ANSWERS is JSON: for each
-// method that it can be asked, what it answers, in order, the last one again and again.
+// method that it can be asked, what it answers, in order, the last one again and again; null is an
+// error, "never" no answer at all.
 // Each line on standard input is JSON: {id, do, params, options}, or {stop: id} to give one up. Each
 // line of output is JSON, too: {id, result}, {id, error}, {asked}, {heard} or {id, progress}.
 import { createInterface } from 'node:readline';
@@ -17,6 +18,7 @@ if (answers['roots/list']) capabilities.roots = { listChanged: true };
 const answer = ({ method, params }) => {
   write({ asked: { method, params } });
   const next = answers[method].length > 1 ? answers[method].shift() : answers[method][0];
+  if (next === 'never') return new Promise(() => {});
   if (!next) throw new Error('this client fails');
   return next;
 };

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from tests.conformance.suite import fixture
 from tests.gate import ROOT, WAIT, Gate, environment
+from tests.integration.clients.conftest import EVERYTHING, server_everything
 from tests.leaves import Calls
 from tests.stage import Place
+from tests.wire import until
 
 ASKING = str(ROOT / "tests/upstreams/asking_sdk.py")
 PUSHING = ("push", "sse", "pipe")
@@ -40,13 +42,22 @@ SETTINGS = (
 
 
 class Town(Place):
-    """The gate's first workspace; Ada may use all servers."""
+    """The gate's first workspace; Ada may use all its servers. `urls` are theirs."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, urls: dict[str, str], spawned: dict[str, list[str]]) -> None:
         super().__init__(gate, "main", gate.token)
-        self.ada = ""
-        self.urls: dict[str, str] = {}
+        self.urls = urls
         self._guests = 0
+        with ThreadPoolExecutor() as together:
+            for done in (
+                *(together.submit(self.serve, alias, url) for alias, url in urls.items()),
+                *(together.submit(self._spawn, alias, c) for alias, c in spawned.items()),
+            ):
+                done.result(WAIT)
+        self.ada = self.admit("ada", **dict.fromkeys((*urls, *spawned), "all"))
+        for alias in (*urls, *spawned):  # what a server offers is shown once it was met
+            ada = self.client(self.ada, alias)
+            until(lambda: ada.request("prompts/list", {}).json["result"]["prompts"])  # noqa: B023
 
     def url(self, alias: str = "") -> str:
         """The endpoint that a client is given."""
@@ -58,18 +69,10 @@ class Town(Place):
         name = f"guest{self._guests}"
         return f"{name}@example.test", self.admit(name, **dict.fromkeys(aliases, "all"))
 
-    def furnish(self, urls: dict[str, str]) -> None:
-        """Register the servers, and let Ada in."""
-        self.urls = urls
-        python = [sys.executable, ASKING]
-        with ThreadPoolExecutor() as together:
-            for done in (
-                *(together.submit(self.serve, alias, url) for alias, url in urls.items()),
-                together.submit(self.spawn, "pipe", *python, "legacy", "stdio", era="legacy"),
-                together.submit(self.spawn, "needpipe", *python, "modern", "stdio", era="modern"),
-            ):
-                done.result(WAIT)
-        self.ada = self.admit("ada", **dict.fromkeys(ALIASES, "all"))
+    def _spawn(self, alias: str, command: list[str]) -> None:
+        """Start a server; one of the asking ones speaks both eras over stdio, and shall not."""
+        era = command[2] if ASKING in command else "auto"
+        self.spawn(alias, *command, era=era)
 
     def since(self, before: int) -> list[dict[str, Any]]:
         """The records of calls from that many on; each intent is closed once."""
@@ -80,6 +83,14 @@ class Town(Place):
     def outcomes(self, before: int) -> list[str]:
         """How each call ended since then."""
         return [x["outcome"] for x in self.since(before) if x["t"] == "call.outcome"]
+
+    def closed(self, before: int) -> bool:
+        """Say whether a call ended since then."""
+        return any(leaf["t"] == "call.outcome" for leaf in self.leaves()[before:])
+
+    def streams(self) -> int:
+        """How many streams were ever opened."""
+        return sum(leaf["t"] == "stream.opened" for leaf in self.leaves())
 
 
 @contextmanager
@@ -97,21 +108,31 @@ def _asking(era: str, transport: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """The gate, furnished."""
+    """A gate with servers that ask."""
     gate = Gate(tmp_path_factory.mktemp("bridges") / "gate", *SETTINGS)
-    with ExitStack() as open_, ThreadPoolExecutor() as together:
-        started = {
-            "push": together.submit(open_.enter_context, _asking("legacy", "http")),
-            "sse": together.submit(open_.enter_context, _asking("legacy", "sse")),
-            "need": together.submit(open_.enter_context, _asking("modern", "http")),
-            "both": together.submit(open_.enter_context, fixture("dual")),
+    with ExitStack() as open_:
+        urls = {
+            "push": open_.enter_context(_asking("legacy", "http")),
+            "sse": open_.enter_context(_asking("legacy", "sse")),
+            "need": open_.enter_context(_asking("modern", "http")),
+            "both": f"http://127.0.0.1:{open_.enter_context(fixture('dual'))}/mcp",
         }
         open_.enter_context(gate.running())
-        made = Town(gate)
-        urls = {alias: each.result(WAIT) for alias, each in started.items()}
-        urls["both"] = f"http://127.0.0.1:{urls['both']}/mcp"
-        made.furnish(urls)
-        yield made
+        python = [sys.executable, ASKING]
+        pipes = {"pipe": [*python, "legacy", "stdio"], "needpipe": [*python, "modern", "stdio"]}
+        yield Town(gate, urls, pipes)
+
+
+@pytest.fixture(scope="session")
+def fair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """A gate with server-everything behind it, over each transport."""
+    gate = Gate(tmp_path_factory.mktemp("fair") / "gate", "limits.page_size=3", *SETTINGS)
+    with ExitStack() as open_:
+        web = open_.enter_context(server_everything("streamableHttp"))
+        old = open_.enter_context(server_everything("sse"))
+        urls = {"web": f"http://127.0.0.1:{web}/mcp", "old": f"http://127.0.0.1:{old}/sse"}
+        open_.enter_context(gate.running())
+        yield Town(gate, urls, {"io": ["node", str(EVERYTHING), "stdio"]})
 
 
 @pytest.fixture

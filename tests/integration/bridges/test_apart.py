@@ -97,7 +97,7 @@ async def test_a_parked_call_ends_with_its_members_access_in_under_a_second(town
         mine, theirs = await round_of(ada, **order), await round_of(guest, **order)
         before = time.time()
         await anyio.to_thread.run_sync(town.api, "POST", f"/members/{email}/revoke", {})
-        ended = await _given_up(ada, alias, dish)
+        ended = await given_up(ada, alias, dish)
         assert ended - before < 1.0
         with pytest.raises(Refused):
             await round_of(guest, **order, **answered(theirs, accept(count=1)))
@@ -105,7 +105,7 @@ async def test_a_parked_call_ends_with_its_members_access_in_under_a_second(town
         assert text(done) == f"3 x {dish}"
 
 
-async def _given_up(visitor, alias, dish) -> float:
+async def given_up(visitor, alias, dish) -> float:
     """When the server gave up a question on this dish, which it does once."""
     with anyio.fail_after(WAIT):
         while True:
@@ -169,7 +169,7 @@ async def test_a_server_that_is_disabled_takes_its_parked_calls_with_it(town):
         other = await round_of(guest, **another)
         before = time.time()
         await anyio.to_thread.run_sync(town.api, "POST", "/servers/brief/disable", {})
-        assert await _given_up(guest, "push", "a brief soup") - before < 1.0
+        assert await given_up(guest, "push", "a brief soup") - before < 1.0
         with pytest.raises(Refused, match="Unknown tool"):
             await round_of(guest, **order, **answered(asked, accept(count=1)))
         done = await round_of(guest, **another, **answered(other, accept(count=2)))

@@ -28,7 +28,8 @@ Json = dict[str, Any]
 Answers = dict[str, list[Any]]
 """For each method that a client can be asked, its answers in order, the last one again and again.
 
-None is an error; the Python client also takes an async function that makes one.
+None is an error, "never" no answer at all; the Python client also takes an async function that
+makes one.
 """
 
 ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
@@ -195,6 +196,8 @@ class Python(Visitor):
             self.asked.append({"method": method, "params": asked})
             given = self._answers[method]
             answer = given.pop(0) if len(given) > 1 else given[0]
+            if answer == "never":
+                await anyio.sleep_forever()
             if callable(answer):
                 answer = await answer()
             if answer is None:
