@@ -265,10 +265,11 @@ async def answered(exchange, answers):
     """The result of a call, each question of which is answered by its method."""
     asked = []
     async with asyncio.timeout(pools.WAIT):
-        while (reply := await exchange.reply).question is not None:
-            asked.append(reply.question.method)
-            said = Raw(json.dumps(answers[reply.question.method]).encode())
-            exchange.answer(reply.question.number, Reply(result=said))
+        while questions := (reply := await exchange.reply).questions:
+            for question in questions:
+                asked.append(question.method)
+                said = Raw(json.dumps(answers[question.method]).encode())
+                exchange.answer(question.number, Reply(result=said))
     return asked, bytes(reply.result)
 
 

@@ -7,6 +7,7 @@ waits for the answers; a modern request only tells what came with it. Standard l
 import json
 import os
 import sys
+import time
 
 ERA = sys.argv[1]
 CAN = {
@@ -64,6 +65,7 @@ def ask(number, given, _meta):
 def ask_and_go(number, given, _meta):
     """Ask, and answer the call without waiting; or die, or take the question back."""
     send(id="gone", method="roots/list", params={})
+    time.sleep(0.1)  # it was handed on as a round of its own
     if given.get("die"):
         os._exit(7)
     if given.get("withdraw"):

@@ -179,9 +179,9 @@ async def test_progress_and_questions_go_on_after_the_last_event(pool, upstream,
     request = call("echo", asker=asker("ann", roots={}), meta={"progressToken": Raw(b'"t"')})
     exchange = pool.begin(at.id, request, lambda _, params: heard.append(json.loads(params)))
     reply = await exchange.reply
-    assert reply.question.method == "roots/list"
+    assert reply.questions[0].method == "roots/list"
     assert heard == [{"progressToken": "t", "progress": 1}]
-    exchange.answer(reply.question.number, Reply(result=Raw(b'{"roots":[]}')))
+    exchange.answer(reply.questions[0].number, Reply(result=Raw(b'{"roots":[]}')))
     assert text(await exchange.reply) == 1
     assert upstream.rest[:2] == ["e1", "e3"]
     assert upstream.answer_to("q")["result"] == {"roots": []}

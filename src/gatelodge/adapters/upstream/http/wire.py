@@ -81,7 +81,7 @@ class HttpWire:
             if not isinstance(met, Met):
                 return await self._open_older(heads, met)
             hello, self._session = met.hello, met.session
-            await self._open_stream(capable(hello.capabilities))
+            await self._open_stream()
         self._modern = hello.era == "modern"
         self._hearing.era = hello.era
         self._can = capable(hello.capabilities)
@@ -275,15 +275,13 @@ class HttpWire:
             if self._stream is not None:
                 group.create_task(self._keep_stream(self._stream))
 
-    async def _open_stream(self, can: Can) -> None:
-        """Open the session's own stream, where the server may have something to tell on it.
+    async def _open_stream(self) -> None:
+        """Open the session's own stream: a server may ask there, and waits until it is answered.
 
         In a session of somebody's own that is waited for: what is asked before reaches nobody.
         """
-        self._stream = None
-        if can.tells or can.subscribes or not self._desk.shared:
-            self._stream = self._new_stream()
-        if not self._desk.shared and (stream := self._stream) is not None:
+        stream = self._stream = self._new_stream()
+        if not self._desk.shared:
             await asyncio.wait(
                 (stream.opened, stream.ended),
                 timeout=STREAM_SECONDS,
