@@ -16,6 +16,7 @@ from tests.integration.bridges.visitors import (
     Refused,
     accept,
     every_client,
+    form_client,
     legacy_client,
     methods,
     modern_client,
@@ -175,7 +176,7 @@ async def test_so_many_calls_of_one_member_may_wait_and_no_more(town):
         assert "inputRequests" in await round_of(guest, **order)
 
 
-@every_client
+@form_client
 async def test_a_server_of_both_eras_asks_in_that_of_its_client(town, kind):
     answers = {
         ELICIT: [accept(name="Ada")],
