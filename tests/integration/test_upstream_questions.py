@@ -12,7 +12,7 @@ from gatelodge.ports.upstream import Asker, Reply
 pytestmark = pytest.mark.anyio
 
 ADA = Asker(principal="mem_ada", capabilities=b'{"roots":{}}')
-ROOTS = {"jsonrpc": "2.0", "id": "q1", "method": "roots/list"}
+ROOTS = {"jsonrpc": "2.0", "method": "roots/list"}
 FOUND = Raw(b'{"roots":[]}')
 
 
@@ -29,13 +29,13 @@ class Aside(HttpUpstream):
         """Ask where the session listens, if it does, and answer when that is answered."""
         self.asking.append(talk)
         for stream in self.listening[-1:]:
-            stream.event(ROOTS)
+            stream.event({**ROOTS, "id": f"q{len(self.asking)}"})
 
     @property
     def told(self):
         """The answers to questions that came so far."""
         posts = [seen.message for seen in self.requests if seen.verb == "POST"]
-        return [message for message in posts if message.get("id") == "q1"]
+        return [message for message in posts if str(message.get("id")).startswith("q")]
 
     def _listen(self, talk) -> None:
         if self.pause:
@@ -80,7 +80,7 @@ async def test_the_first_call_of_a_session_waits_for_the_stream_on_which_it_is_a
     await until(lambda: upstream.told, "it is answered")
     upstream.asking[0].result({})
     async with asyncio.timeout(5):
-        assert (await exchange.reply).result == Raw(b"{}")
+        assert bytes((await exchange.reply).result) == b"{}"
 
 
 @pytest.mark.parametrize("upstream", [3600], indirect=True)
@@ -127,6 +127,39 @@ async def test_a_question_of_one_of_two_calls_is_refused_with_the_reason(pool, u
     assert not second.reply.done()
     for each in (first, second):
         each.abort("cancelled")
+
+
+async def test_a_call_that_waits_for_an_answer_is_not_the_one_that_asks_next(pool, upstream):
+    at = http(upstream.url)
+    await ready(pool, at)
+    parked = pool.begin(at.id, call("echo", asker=ADA), None)
+    async with asyncio.timeout(5):
+        [first] = (await parked.reply).questions
+    again = pool.begin(at.id, call("echo", asker=ADA), None)
+    async with asyncio.timeout(5):
+        [second] = (await again.reply).questions
+    again.answer(second.number, Reply(result=FOUND))
+    await until(lambda: len(upstream.told) == 1, "it is answered")
+    upstream.asking[1].result({"of": "the second"})
+    async with asyncio.timeout(5):
+        assert bytes((await again.reply).result) == b'{"of": "the second"}'
+    parked.answer(first.number, Reply(result=FOUND))
+    await until(lambda: len(upstream.told) == 2, "so is the first")
+    parked.abort("cancelled")
+
+
+async def test_a_call_that_waits_for_an_answer_is_asked_more_when_it_is_alone(pool, upstream):
+    at = http(upstream.url)
+    await ready(pool, at)
+    exchange = pool.begin(at.id, call("echo", asker=ADA), None)
+    async with asyncio.timeout(5):
+        [first] = (await exchange.reply).questions
+    upstream.listening[-1].event({**ROOTS, "id": "q2"})
+    exchange.answer(first.number, Reply(result=FOUND))
+    async with asyncio.timeout(5):
+        [second] = (await exchange.reply).questions
+    assert second.key == "q2"
+    exchange.abort("cancelled")
 
 
 async def test_a_session_ends_with_the_access_of_its_owner(pool, upstream):

@@ -14,6 +14,7 @@ from tests.integration.bridges.test_apart import given_up
 from tests.integration.bridges.test_methods import TEXT, over_each_way
 from tests.integration.bridges.visitors import (
     ELICIT,
+    LEGACY,
     Python,
     every_client,
     legacy_client,
@@ -176,7 +177,7 @@ async def test_a_modern_client_hears_log_messages_of_its_level(town, level, want
         assert [each["params"]["data"] for each in visitor.heard] == wanted
 
 
-@legacy_client
+@pytest.mark.parametrize("kind", LEGACY)
 @every_server
 async def test_a_call_that_is_given_up_while_it_asks_is_cancelled(town, kind, alias):
     dish = f"a dish for {kind} at {alias}"

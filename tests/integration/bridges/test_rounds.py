@@ -16,6 +16,7 @@ from tests.integration.bridges.visitors import (
     Refused,
     accept,
     every_client,
+    form_client,
     legacy_client,
     methods,
     modern_client,
@@ -161,6 +162,17 @@ async def test_a_question_that_is_not_answered_yet_is_asked_again(town, alias):
         assert text(done) == "Bye, Ada"
 
 
+@pushing_server
+async def test_a_call_that_is_never_taken_up_again_is_in_nobodys_way(town, alias):
+    _, token = town.guest(*PUSHING)
+    order = {"name": f"{alias}__order", "arguments": {"dish": "soup"}}
+    async with visiting("python-modern", town.url(), token, FORM) as guest:
+        assert (await round_of(guest, **order))["inputRequests"]
+        assert await guest.call(f"{alias}__order", dish="fish") == "1 x fish"
+        assert (await round_of(guest, **order))["inputRequests"]
+        assert await guest.call(f"{alias}__order", dish="pie") == "1 x pie"
+
+
 async def test_so_many_calls_of_one_member_may_wait_and_no_more(town):
     _, token = town.guest(*PUSHING)
     async with visiting("python-modern", town.url(), token, FORM) as guest:
@@ -175,7 +187,7 @@ async def test_so_many_calls_of_one_member_may_wait_and_no_more(town):
         assert "inputRequests" in await round_of(guest, **order)
 
 
-@every_client
+@form_client
 async def test_a_server_of_both_eras_asks_in_that_of_its_client(town, kind):
     answers = {
         ELICIT: [accept(name="Ada")],

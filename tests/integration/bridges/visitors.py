@@ -36,13 +36,21 @@ ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/l
 MODERN = ("python-modern", "node2-modern")
 LEGACY = ("python-2025-11-25", "node2-legacy", "node1")
 OLDER = ("python-2025-06-18", "python-2025-03-26")
-every_client = pytest.mark.parametrize(
-    "kind", [*MODERN, *LEGACY, *(pytest.param(old, marks=pytest.mark.slow) for old in OLDER)]
-)
-modern_client = pytest.mark.parametrize("kind", MODERN)
-legacy_client = pytest.mark.parametrize(
-    "kind", [*LEGACY, *(pytest.param(old, marks=pytest.mark.slow) for old in OLDER)]
-)
+OLDEST = "python-2025-03-26"
+"""A revision that has no elicitation."""
+
+
+def _clients(*kinds: str) -> Any:
+    return pytest.mark.parametrize(
+        "kind", [pytest.param(k, marks=pytest.mark.slow) if k in OLDER else k for k in kinds]
+    )
+
+
+every_client = _clients(*MODERN, *LEGACY, *OLDER)
+modern_client = _clients(*MODERN)
+legacy_client = _clients(*LEGACY, *OLDER)
+form_client = _clients(*MODERN, *LEGACY, OLDER[0])
+"""Clients of revisions in which a person can be asked to fill a form."""
 
 
 of_clients = [

@@ -2,7 +2,8 @@
 
 What a request's own stream carries belongs to that request. What comes by any other way belongs to
 the only request under way in a session of one principal, else to nobody (decision 0014): in a
-shared session it could be another member's.
+shared session it could be another member's. For questions, a request that waits for an answer
+already is not under way beside one that does not.
 """
 
 from collections.abc import Callable
@@ -91,7 +92,7 @@ class Hearing:
             return
         flights, capabilities = self._desk.flights, self._desk.asker.capabilities
         params = Raw(b"{}") if message.params is UNSET else message.params
-        whose = flight or self._only()
+        whose = flight or self._asking()
         if not may_ask(capabilities, message.method, params):
             era = "legacy" if whose is None else whose.request.era
             self._say(upstream.refused_bytes(message, refusal(capabilities, message.method, era)))
@@ -122,6 +123,16 @@ class Hearing:
             return None if self._desk.shared else self._only()
         asked = [f for f in self._under_way() if f.request.asker.level]
         return asked[0] if len(asked) == 1 else None
+
+    def _asking(self) -> Flight | None:
+        """The only request that can have caused a question which no stream ties to one.
+
+        One that waits for an answer already, which may never come, is none while another runs.
+        """
+        under_way = self._under_way()
+        free = [f for f in under_way if f.asked is None or not f.asked.open]
+        found = free or under_way
+        return found[0] if len(found) == 1 else None
 
     def _only(self) -> Flight | None:
         """The only request of a caller that was sent and is not answered."""

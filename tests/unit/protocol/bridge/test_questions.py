@@ -245,3 +245,19 @@ def test_an_answer_passes_as_it_is_and_a_failed_elicitation_was_dismissed():
 )
 def test_a_server_that_may_not_ask_hears_why(capabilities, method, code):
     assert json.loads(bytes(refusal(capabilities, method)))["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "method", "needed"),
+    [
+        (b"{}", "elicitation/create", {"elicitation": {}}),
+        (b'{"elicitation":{}}', "elicitation/create", {"elicitation": {"url": {}}}),
+        (b'{"elicitation":{"form":{}}}', "elicitation/create", {"elicitation": {"url": {}}}),
+        (b'{"elicitation":{"url":{}}}', "elicitation/create", {"elicitation": {"form": {}}}),
+        (b'{"sampling":{}}', "sampling/createMessage", {"sampling": {"tools": {}}}),
+        (b'{"sampling":{}}', "roots/list", {"roots": {}}),
+    ],
+)
+def test_a_modern_client_hears_which_part_of_a_capability_is_missing(capabilities, method, needed):
+    told = json.loads(bytes(refusal(capabilities, method, "modern")))
+    assert (told["code"], told["data"]) == (-32021, {"requiredCapabilities": needed})

@@ -288,10 +288,20 @@ def refusal(capabilities: bytes, method: str, era: Era = "legacy") -> Raw:
     kind = method.partition("/")[0]
     if era == "modern" and method in ASKED:
         text = "the client cannot be asked this: it did not declare the capability"
-        needed: dict[str, object] = {"requiredCapabilities": {kind: {}}}
+        needed = {"requiredCapabilities": {kind: _missing(capabilities, kind)}}
         return Raw(_encode({"code": MISSING_CAPABILITY, "message": text, "data": needed}))
     code, text = METHOD_NOT_FOUND, "Method not found"
     if method in ASKED:
         text = "the client did not declare that it can be asked this"
         code = INVALID_PARAMS if kind in (members_of(Raw(capabilities)) or {}) else code
     return Raw(_encode({"code": code, "message": text}))
+
+
+def _missing(capabilities: bytes, kind: str) -> dict[str, object]:
+    """The part that is missing of a capability: of one that was declared, the other one."""
+    declared = members_of((members_of(Raw(capabilities)) or {}).get(kind))
+    if declared is None:
+        return {}
+    if kind == "elicitation":
+        return {"form" if "url" in declared else "url": {}}
+    return {"tools": {}} if kind == "sampling" else {}
