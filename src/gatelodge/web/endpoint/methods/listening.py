@@ -168,9 +168,9 @@ async def _serve(
         # Registered first, then checked again: a revocation in between cut us or is seen here.
         if not gate.follower.view.admits(visit.credential, ""):
             open_.end("revoked")
-        gate.streams.add(stream)
         if kept is not None:
-            kept.stream = stream
+            kept.stream, stream.uris = stream, kept.uris  # also what was subscribed to meanwhile
+        gate.streams.add(stream)
         visit.answer.open_stream()
         if greeting:
             visit.answer.say(greeting)
