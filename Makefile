@@ -18,6 +18,8 @@ NODE := $(shell command -v npm 2>/dev/null)
 # Servers and clients written in JavaScript: used when Node is there, left out and said so if not.
 DEMO_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard examples/demo/package.json)))
 TEST_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/node/package.json)))
+# Servers that only the slow suites run.
+SLOW_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/servers/package.json)))
 # The official conformance suites, which only the slow suites run, with the Node that they need.
 CONFORMANCE_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/conformance/package.json tests/conformance/old/package.json)))
 
@@ -40,7 +42,7 @@ check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/mypy
 	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
 
-slow: prepare $(TEST_NODE) $(CONFORMANCE_NODE) $(DEMO_NODE)  ## Run the suites that need more time
+slow: prepare $(TEST_NODE) $(SLOW_NODE) $(CONFORMANCE_NODE) $(DEMO_NODE)  ## Run the suites that need more time
 	$(BIN)/pytest -m slow
 
 all: check test slow  ## Everything that is checked before a change is taken
