@@ -18,7 +18,6 @@ SETTINGS = (
     "limits.page_size=30",
     "audit.sequence_ms=50",
     "hosting.backoff_seconds=0.2",
-    "hosting.stop_seconds=1",
 )
 
 

