@@ -5,6 +5,7 @@ import json
 
 import pytest
 from msgspec import Raw
+from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     WAIT,
     ask,
@@ -236,6 +237,29 @@ async def test_a_lost_session_fails_the_call_that_was_asked(pool, relay):
     answer(exchange, reply, {})
     with pytest.raises(UpstreamBrokeProtocol):
         await told(exchange)
+
+
+async def test_a_session_that_was_begun_anew_knows_no_old_question(pool):
+    upstream = await HttpUpstream(era="legacy").start()
+    at = http(upstream.url)
+    await ready(pool, at)
+
+    def asking_for_ever(talk):
+        talk.stream()
+        talk.event({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
+
+    upstream.tools["echo"] = asking_for_ever
+    exchange = pool.begin(at.id, call("echo", asker=ANN), None)
+    reply = await told(exchange)
+    upstream.session = "session-2"
+    del upstream.tools["echo"]
+    assert text(await ask(pool, at, call("echo", 1, asker=ANN))) == 1
+    answer(exchange, reply, {"roots": []})
+    with pytest.raises(UpstreamBrokeProtocol):
+        await told(exchange)
+    assert upstream.answer_to("q") is None
+    await pool.reconcile(())
+    await upstream.stop()
 
 
 @pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)
