@@ -124,9 +124,10 @@ async def test_more_questions_than_may_wait_are_refused(pool, at):
 
 
 async def test_what_was_not_declared_is_refused_at_once(pool, at):
-    reply = await ask(pool, at, questions(SAMPLE, ("ping", {}), ("no/such", {})))
+    link = ("elicitation/create", {"mode": "url", "message": "Go", "url": "https://a.test"})
+    reply = await ask(pool, at, questions(SAMPLE, ("ping", {}), ("no/such", {}), link))
     codes = [each.get("code") for each in text(reply)]
-    assert codes == [-32601, None, -32601]
+    assert codes == [-32601, None, -32601, -32601]
 
 
 async def test_nothing_can_be_asked_in_the_shared_session(pool, at):

@@ -76,8 +76,10 @@ async def said(pool, at, **fields):
 
 async def test_whoever_declares_nothing_shares_one_session(pool, at):
     await ready(pool, at)
-    told = [await said(pool, at, asker=asker(name)) for name in ("ann", "bob")]
-    assert told[0] == told[1]
+    tasks = {"io.modelcontextprotocol/tasks": {}}  # which says nothing to a legacy server
+    askers = (asker("ann"), asker("bob"), asker("cho", extensions=tasks))
+    told = [await said(pool, at, asker=each) for each in askers]
+    assert told[0] == told[1] == told[2]
     assert told[0]["capabilities"] == {}
     assert pool.counts()["tasks"] == 1
 

@@ -106,11 +106,6 @@ def test_a_question_is_answered_with_the_callers_own_bytes():
     assert json.loads(upstream.response_bytes(7, None, None))["error"]["code"] == -32603
 
 
-@pytest.mark.parametrize("method", ["sampling/createMessage", "elicitation/create", "roots/list"])
-def test_nothing_is_asked_that_was_not_declared(method):
-    assert not upstream.may_ask(b"{}", method, Raw(b"{}"))
-
-
 def test_notifications_name_what_they_belong_to():
     assert upstream.updated_uri(b'{"uri":"a:b"}') == "a:b"
     assert upstream.withdrawn(b'{"requestId":"q"}') == "q"

@@ -13,7 +13,8 @@ from gatelodge.adapters.upstream.flight import Flight
 from gatelodge.adapters.upstream.wire import Desk
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol import upstream
-from gatelodge.core.protocol.upstream import Message, may_ask
+from gatelodge.core.protocol.capabilities import may_ask
+from gatelodge.core.protocol.upstream import Message
 from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import Reply
 

@@ -27,7 +27,8 @@ from gatelodge.core.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
-from gatelodge.core.protocol.upstream import NOTHING, refusal_bytes, response_bytes
+from gatelodge.core.protocol.capabilities import NOTHING
+from gatelodge.core.protocol.upstream import refusal_bytes, response_bytes
 from gatelodge.core.protocol.upstream_era import Hello
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Reply, Request, State
 

@@ -16,7 +16,7 @@ from gatelodge.adapters.upstream.link import Link
 from gatelodge.config.schema import Hosting
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import HouseError, LimitReached
-from gatelodge.core.protocol.upstream import NOTHING, declared
+from gatelodge.core.protocol.capabilities import NOTHING, for_legacy
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
 
 _MOST = "Too many sessions with this server are open."
@@ -141,7 +141,7 @@ class Lodging:
         )
         if modern and not mirrors:
             return None
-        said = bytes(declared(asker.capabilities, "legacy"))
+        said = bytes(for_legacy(asker.capabilities))
         if said != NOTHING or asker.level:
             return Asker(principal=asker.principal, capabilities=said, level=asker.level)
         return NOBODY if modern else None

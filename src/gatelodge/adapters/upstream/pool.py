@@ -24,7 +24,7 @@ from gatelodge.adapters.upstream.wire import Wire
 from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
-from gatelodge.core.protocol.upstream import NOTHING
+from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import Asker, Health, Observed, Reply, Request
 from gatelodge.ports.world import Secrets

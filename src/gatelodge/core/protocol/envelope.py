@@ -134,6 +134,16 @@ def read_text(raw: Raw | None) -> str | None:
         return None
 
 
+def members_of(raw: Raw | None) -> Members | None:
+    """The members of the object in `raw`, or None when it is absent or something else."""
+    if raw is None:
+        return None
+    try:
+        return _members(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def _read_id(raw: Raw | None) -> bytes:
     if raw is None:
         return b""

@@ -32,9 +32,9 @@ from gatelodge.core.protocol.version import (
     META_PREFIX,
     META_PROTOCOL_VERSION,
     MODERN,
+    NAMED,
 )
 
-_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _SENTINEL = b"=?base64?"
 _WHOLE = re.compile(rb"(-?[0-9]{1,16})(?:\.0{1,16})?")
 
@@ -93,7 +93,7 @@ def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
         raise _fault(INVALID_PARAMS, f"params._meta must hold {META_CLIENT_CAPABILITIES}", message)
     if headers.get(b"mcp-method", b"").decode("latin-1") != message.method:
         raise _fault(HEADER_MISMATCH, "header Mcp-Method must equal the method", message)
-    member = _NAMED.get(message.method)
+    member = NAMED.get(message.method)
     if member is None:
         return
     name = read_text(message.params.get(member))

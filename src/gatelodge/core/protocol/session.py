@@ -11,7 +11,11 @@ CONTEXT = b"mcp-session"
 
 
 class Session(Struct, frozen=True, array_like=True):
-    """What initialize settled. `ends_at` is microseconds UTC; `nonce` tells sessions apart."""
+    """What initialize settled. `ends_at` is microseconds UTC; `nonce` tells sessions apart.
+
+    `capabilities` is what the client declared, in the form of `core.protocol.capabilities`. New
+    members stand at the end and have a default, so that sessions sealed before them are read.
+    """
 
     principal: str
     workspace: str
@@ -20,6 +24,7 @@ class Session(Struct, frozen=True, array_like=True):
     client: str
     ends_at: int
     nonce: bytes
+    capabilities: bytes = b"{}"
 
 
 class Cursor(Struct, frozen=True, array_like=True):

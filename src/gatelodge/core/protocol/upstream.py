@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, for_modern
 from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
     META_CLIENT_CAPABILITIES,
@@ -19,7 +20,6 @@ from gatelodge.core.protocol.version import (
     META_PROTOCOL_VERSION,
     META_SUBSCRIPTION,
     MODERN,
-    Era,
 )
 
 RESERVED: Final = frozenset((
@@ -37,9 +37,6 @@ UPDATED: Final = "notifications/resources/updated"
 PROGRESS: Final = "notifications/progress"
 CANCELLED: Final = "notifications/cancelled"
 ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
-
-NOTHING: Final = b"{}"
-"""Capabilities that declare nothing."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -85,29 +82,6 @@ def parse_fault(error: Raw) -> Fault:
         return Fault()
 
 
-def declared(capabilities: bytes, era: Era) -> Raw:  # noqa: ARG001 - one place for what may come
-    """What a server of this era is told of the capabilities of a caller's client."""
-    return Raw(capabilities)
-
-
-def may_ask(capabilities: bytes, method: str, params: Raw) -> bool:  # noqa: ARG001 - as above
-    """Say whether a client that declared these capabilities may be asked this question."""
-    needed = _QUESTIONS.get(method)
-    if needed is None or capabilities == NOTHING:
-        return False
-    try:
-        return needed in _members.decode(capabilities)
-    except (msgspec.MsgspecError, RecursionError):
-        return False
-
-
-_QUESTIONS: Final = {
-    "elicitation/create": "elicitation",
-    "sampling/createMessage": "sampling",
-    "roots/list": "roots",
-}
-
-
 @lru_cache(maxsize=1024)
 def modern_meta(version: str, client: str, capabilities: bytes = NOTHING, level: str = "") -> bytes:
     """The members of `_meta` that every modern request carries, without the closing brace.
@@ -118,7 +92,7 @@ def modern_meta(version: str, client: str, capabilities: bytes = NOTHING, level:
     ours = {"name": "gatelodge", "version": f"{version} ({client})" if client else version}
     meta: dict[str, object] = {
         META_PROTOCOL_VERSION: MODERN,
-        META_CLIENT_CAPABILITIES: declared(capabilities, "modern"),
+        META_CLIENT_CAPABILITIES: for_modern(capabilities),
         META_CLIENT_INFO: ours,
     }
     if level:
@@ -168,7 +142,7 @@ def initialize_params(version: str, capabilities: bytes) -> dict[str, Raw]:
     """The params of `initialize`: the newest legacy revision, what is declared, our name."""
     return {
         "protocolVersion": Raw(_encode(LEGACY_UPSTREAM[0])),
-        "capabilities": declared(capabilities, "legacy"),
+        "capabilities": for_legacy(capabilities),
         "clientInfo": Raw(_encode({"name": "gatelodge", "version": version})),
     }
 

@@ -34,11 +34,15 @@ META_SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 META_PROGRESS = "progressToken"
 
 NAMED = {
-    "tools/call": "name", "prompts/get": "name", "resources/read": "uri",
-    "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId",
-}  # fmt: skip
-"""Methods whose `Mcp-Name` header repeats a member of their params (2.2 of the transport page; for
-tasks, SEP-2663)."""
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+"""Methods whose `Mcp-Name` header repeats a member of their params (2026-07-28 transports, Standard
+Request Headers; tasks extension, Streamable HTTP: Routing Headers)."""
 
 HEADER_MISMATCH = -32_020
 MISSING_CAPABILITY = -32_021
