@@ -96,7 +96,8 @@ def steps(number, _given, meta):
 
 
 def declared(number, _given, meta):
-    known = {"capabilities": state["capabilities"], "level": state["level"], "pid": os.getpid()}
+    known = {"capabilities": state["capabilities"], "level": state["level"]}
+    known |= {"pid": os.getpid(), "uid": os.getuid()}
     prefix = "io.modelcontextprotocol/"
     if state["modern"]:
         known["capabilities"] = meta.get(f"{prefix}clientCapabilities")

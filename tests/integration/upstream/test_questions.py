@@ -5,6 +5,7 @@ import json
 
 import pytest
 from msgspec import Raw
+from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     WAIT,
     ask,
@@ -138,9 +139,10 @@ async def test_more_questions_than_may_wait_are_refused(pool, at):
 
 
 async def test_what_was_not_declared_is_refused_at_once(pool, at):
-    reply = await ask(pool, at, questions(SAMPLE, ("ping", {}), ("no/such", {})))
+    link = ("elicitation/create", {"mode": "url", "message": "Go", "url": "https://a.test"})
+    reply = await ask(pool, at, questions(SAMPLE, ("ping", {}), ("no/such", {}), link))
     codes = [each.get("code") for each in text(reply)]
-    assert codes == [-32021, None, -32601]
+    assert codes == [-32021, None, -32601, -32021]
 
 
 async def test_nothing_can_be_asked_in_the_shared_session(pool, at):
@@ -250,6 +252,29 @@ async def test_a_lost_session_fails_the_call_that_was_asked(pool, relay):
     answer(exchange, reply, {})
     with pytest.raises(UpstreamBrokeProtocol):
         await told(exchange)
+
+
+async def test_a_session_that_was_begun_anew_knows_no_old_question(pool):
+    upstream = await HttpUpstream(era="legacy").start()
+    at = http(upstream.url)
+    await ready(pool, at)
+
+    def asking_for_ever(talk):
+        talk.stream()
+        talk.event({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
+
+    upstream.tools["echo"] = asking_for_ever
+    exchange = pool.begin(at.id, call("echo", asker=ANN), None)
+    reply = await told(exchange)
+    upstream.session = "session-2"
+    del upstream.tools["echo"]
+    assert text(await ask(pool, at, call("echo", 1, asker=ANN))) == 1
+    answer(exchange, reply, {"roots": []})
+    with pytest.raises(UpstreamBrokeProtocol):
+        await told(exchange)
+    assert upstream.answer_to("q") is None
+    await pool.reconcile(())
+    await upstream.stop()
 
 
 @pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)

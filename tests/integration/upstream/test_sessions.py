@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import os
+import shutil
+import stat
 
 import pytest
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
+    ASKING,
     HOSTING,
     alive,
     ask,
@@ -72,8 +76,10 @@ async def said(pool, at, **fields):
 
 async def test_whoever_declares_nothing_shares_one_session(pool, at):
     await ready(pool, at)
-    told = [await said(pool, at, asker=asker(name)) for name in ("ann", "bob")]
-    assert told[0] == told[1]
+    tasks = {"io.modelcontextprotocol/tasks": {}}  # which says nothing to a legacy server
+    askers = (asker("ann"), asker("bob"), asker("cho", extensions=tasks))
+    told = [await said(pool, at, asker=each) for each in askers]
+    assert told[0] == told[1] == told[2]
     assert told[0]["capabilities"] == {}
     assert pool.counts()["tasks"] == 1
 
@@ -299,6 +305,22 @@ async def test_methods_of_every_kind_are_carried(pool, at):
         for who in (ANN, asker("ann")):
             reply = await ask(pool, at, Request(method=method, params={}, asker=who))
             assert reply.result is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a child its own uid")
+async def test_each_session_over_stdio_has_a_uid_of_its_own(tmp_path):
+    script = tmp_path / "server.py"
+    shutil.copy(ASKING, script)
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+    pool = make_pool(root=True)
+    at = stdio(command=("/usr/bin/python3", str(script), "legacy"), run_as="own")
+    await ready(pool, at)
+    told = [await said(pool, at, asker=each) for each in (ANN, BOB, asker("ann"))]
+    assert len({each["uid"] for each in told}) == 3
+    assert min(each["uid"] for each in told) >= HOSTING.first_uid
+    await pool.close()
 
 
 async def test_the_gate_ends_with_all_of_its_sessions(at):

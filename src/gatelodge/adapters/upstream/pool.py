@@ -24,6 +24,7 @@ from gatelodge.adapters.upstream.wire import Wire
 from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
+from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import Asker, Health, Observed, Reply, Request
 from gatelodge.ports.world import Secrets
@@ -73,8 +74,12 @@ class UpstreamPool:
         lodging = self._lodgings.get(server)
         if lodging is None:
             return _failed(UpstreamUnreachable("The server is not in use."), request)
-        link = lodging.main
-        if link.modern and request.era == "modern":  # nothing to choose (hot path)
+        link, asker = lodging.main, request.asker
+        if link.modern:
+            plain = request.era == "modern"
+        else:
+            plain = asker.capabilities == NOTHING and not asker.level
+        if plain:  # there is nothing to choose (hot path)
             return link.begin(request, on_notification)
         found = lodging.carrier(request)
         if isinstance(found, HouseError):

@@ -40,6 +40,8 @@ from gatelodge.ports.upstream import Reply, Request
 STREAM_SECONDS = 1.0
 """How long a request waits for a session's own stream to be open."""
 
+_ASKED_IN_VAIN = "The server lost its session while a question of it was open."
+
 
 class HttpWire:
     """One server over HTTP. The link opens it, waits until it breaks, and opens it again."""
@@ -133,7 +135,12 @@ class HttpWire:
     def respond(self, flight: Flight, response: bytes) -> None:
         """POST a response of ours (2025-11-25 transports: answered by 202)."""
         assert self._heads is not None
-        self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
+        if flight.epoch == self._epoch:
+            self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
+        else:  # the session that it was asked in is gone, and nobody there waits any more
+            assert isinstance(flight, HttpFlight)
+            self._client.forget(flight)
+            self._desk.flights.fail(flight, UpstreamBrokeProtocol(_ASKED_IN_VAIN))
 
     def sweep(self, now: float) -> None:
         """Look at what is only looked at now and then."""
@@ -250,8 +257,7 @@ class HttpWire:
             self.lost(flight, fault)
         elif status == 404 and self._session:
             self._client.forget(flight)
-            text = "The server lost its session while a question of it was answered."
-            self._desk.flights.fail(flight, UpstreamBrokeProtocol(text))
+            self._desk.flights.fail(flight, UpstreamBrokeProtocol(_ASKED_IN_VAIN))
             if flight.epoch == self._epoch:
                 self._begin_anew()
 
@@ -280,6 +286,8 @@ class HttpWire:
 
         In a session of somebody's own that is waited for: what is asked before reaches nobody.
         """
+        if self._stream is not None:
+            self._stream.close()  # of a session that was lost before it was heard
         stream = self._stream = self._new_stream()
         if not self._desk.shared:
             await asyncio.wait(
