@@ -46,8 +46,9 @@ class Library(HttpUpstream):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.definitions = [tool(name) for name in TOOLS]
-        self.prompts = [{"name": "plan"}, {"name": "review"}]
-        self.resources = [{"uri": f"doc://{name}", "name": name} for name in ("a", "b", "c")]
+        self.prompts = [{"name": name} for name in ("plan", "review", "p", "q", "r")]
+        self.resources = [{"uri": f"doc://{name}", "name": name} for name in "abcdefg"]
+        self.templates = [{"uriTemplate": f"{name}://{{x}}", "name": name} for name in "abcd"]
         self.raw = b"{}"
         self.streamed = False
         self.sessions: dict[str, Any] = {}
@@ -136,9 +137,7 @@ class Library(HttpUpstream):
         lists = {
             "prompts/list": {"prompts": self.prompts},
             "resources/list": {"resources": self.resources},
-            "resources/templates/list": {
-                "resourceTemplates": [{"uriTemplate": "doc://{x}", "name": "x"}]
-            },
+            "resources/templates/list": {"resourceTemplates": self.templates},
             "tools/list": {"tools": self.definitions},
         }
         if method in lists:

@@ -54,7 +54,7 @@ class Modern(Client):
 
     def retry(self, tool: str, asked: dict[str, Any], **changed: Any) -> Answer:
         """Come back with an answer to each question."""
-        answers = {key: YES for key in asked.get("inputRequests", {})}
+        answers = dict.fromkeys(asked.get("inputRequests", {}), YES)
         params = {
             "name": tool,
             "arguments": {},
