@@ -60,7 +60,7 @@ class Library(HttpUpstream):
         self.released = threading.Event()
         self.streams: dict[str, Talk] = {}
         """The GET stream of each legacy session."""
-        self._asked: dict[str, asyncio.Future[Any]] = {}
+        self.asked: dict[str, asyncio.Future[Any]] = {}
         self.tools = {
             "raw": self._raw,
             "raw_stream": self._raw_stream,
@@ -75,6 +75,7 @@ class Library(HttpUpstream):
             "logs": self._logs,
             "task": lambda talk: talk.result(self._task("working") | {"resultType": "task"}),
             "steps": self._steps,
+            "crossed": self._crossed,
         }
 
     def is_modern(self, talk: Talk) -> bool:
@@ -215,8 +216,8 @@ class Library(HttpUpstream):
 
     async def _answer_to(self, talk: Talk, question: dict[str, Any]) -> Any:
         """Put a question on the stream of the request; wait for the answer."""
-        number = f"q-{len(self._asked)}"
-        future = self._asked[number] = asyncio.get_running_loop().create_future()
+        number = f"q-{len(self.asked)}"
+        future = self.asked[number] = asyncio.get_running_loop().create_future()
         talk.event({"jsonrpc": "2.0", "id": number, **question})
         hung_up = asyncio.ensure_future(talk.writer._reader.read(1))
         await asyncio.wait((future, hung_up), return_when=asyncio.FIRST_COMPLETED, timeout=20)
@@ -233,16 +234,20 @@ class Library(HttpUpstream):
         talk.stream()
         for number in range(100):
             key = f"m-{number}"
-            self._asked[key] = asyncio.get_running_loop().create_future()
+            self.asked[key] = asyncio.get_running_loop().create_future()
             talk.event({"jsonrpc": "2.0", "id": key, **self.question})
-        first = [self._asked[f"m-{number}"] for number in range(100)]
+        first = [self.asked[f"m-{number}"] for number in range(100)]
         await asyncio.wait(first, timeout=20)
         talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text("told")})
         talk.end()
 
+    async def expect(self, number: str) -> None:
+        """Wait from now on for the answer to a question of this id."""
+        self.asked[number] = asyncio.get_running_loop().create_future()
+
     def _heard(self, message: dict[str, Any]) -> None:
         """An answer to a question of ours, or a notification."""
-        future = self._asked.get(str(message.get("id")))
+        future = self.asked.get(str(message.get("id")))
         if future is not None and not future.done():
             future.set_result(message.get("result", message.get("error")))
 
@@ -279,6 +284,20 @@ class Library(HttpUpstream):
         talk.stream()
         talk.event(_told("notifications/progress", progressToken=token, progress=1, message=mark))
         talk.event(_told("notifications/message", level="error", data=mark))
+        talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text(mark)})
+        talk.end()
+
+    async def _crossed(self, talk: Talk) -> None:
+        """Progress under every token that anybody may have, answers to everybody; then wait."""
+        talk.stream()
+        mark = talk.seen.message["params"]["arguments"]["mark"]
+        for number in (n for n in range(1, 200) if n != talk.seen.message["id"]):
+            talk.event(_told("notifications/progress", progressToken=number, progress=9))
+            talk.event({"jsonrpc": "2.0", "id": number, "result": text(mark)})
+            talk.event({"jsonrpc": "2.0", "id": number, "error": {"code": 1, "message": mark}})
+        await talk.writer.drain()
+        while not self.released.is_set():  # noqa: ASYNC110 - set from the test's own thread
+            await asyncio.sleep(0.01)
         talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text(mark)})
         talk.end()
 
