@@ -57,7 +57,7 @@ class Theft(NamedTuple):
     who: str = "ada"
     alias: str = ""
     tool: str = "lib__ask"
-    changed: dict[str, Any] = {}
+    changed: tuple[tuple[str, Any], ...] = ()
 
 
 THEFTS = [
@@ -74,9 +74,9 @@ THEFTS = [
     Theft("too late", lambda team, s: team.aged(s)),
     Theft("by another member", who="eve"),
     Theft("for another tool", tool="lib__ask_twice"),
-    Theft("with other arguments", changed={"arguments": {"x": 1}}),
-    Theft("without arguments", changed={"arguments": None}),
-    Theft("with something added", changed={"vendor": 1}),
+    Theft("with other arguments", changed=(("arguments", {"x": 1}),)),
+    Theft("without arguments", changed=(("arguments", None),)),
+    Theft("with something added", changed=(("vendor", 1),)),
     Theft("at the endpoint of the server", alias="lib", tool="ask"),
     Theft("of another kind", lambda team, s: team.client("ada").request("tools/list", {})
           .json["result"]["nextCursor"]),
@@ -91,7 +91,7 @@ def test_a_state_is_good_for_its_own_request_only(team: Team, theft: Theft):
     state = theft.state(team, asked["requestState"])
     before, seen = scene.count, len(scene.server.of("tools/call"))
     thief = team.client(theft.who, theft.alias)
-    answer = thief.retry(theft.tool, {**asked, "requestState": state}, **theft.changed)
+    answer = thief.retry(theft.tool, {**asked, "requestState": state}, **dict(theft.changed))
     assert (answer.status, answer.json["error"]["code"]) == (400, -32602)
     assert "make the request anew" in answer.json["error"]["message"]
     assert scene.records(before) == [("call.intent", ""), ("call.outcome", "rpc_error")]

@@ -48,7 +48,8 @@ class Asked:
 
 
 async def one_after_the_other():
-    loop, opened, never = asyncio.get_running_loop(), [], asyncio.Event()
+    loop, opened = asyncio.get_running_loop(), []
+    dialled, never = asyncio.Event(), asyncio.Event()
 
     async def dial():
         if opened:
@@ -56,16 +57,15 @@ async def one_after_the_other():
         connection = HttpConnection(client)
         opened.append(connection)
         connection.connection_made(Socket())
+        dialled.set()
         return connection
 
     client = HttpClient(dial)
     first, second = Asked(b"first"), Asked(b"second")
     client.send(first)
-    while not opened:
-        await asyncio.sleep(0)
+    await dialled.wait()
     (connection,) = opened
-    while first.place is None:
-        await asyncio.sleep(0)
+    assert first.place is connection
     connection.data_received(STREAM + EVENT)
     client.send(second)
     connection.data_received(b"0\r\n\r\n")
