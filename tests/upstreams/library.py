@@ -26,7 +26,7 @@ SAMPLE = {
 }
 TOOLS = (
     "echo", "raw", "raw_stream", "ask", "ask_twice", "ask_forever", "ask_many", "sample", "leave",
-    "hang", "wait", "logs", "crossed", "task", "steps",
+    "hang", "open", "wait", "logs", "crossed", "task", "steps",
 )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ class Library(HttpUpstream):
             "sample": self._ask,
             "leave": self._leave,
             "hang": self._hang,
+            "open": self._open,
             "wait": self._wait,
             "logs": self._logs,
             "task": lambda talk: talk.result(self._task("working") | {"resultType": "task"}),
@@ -258,6 +259,23 @@ class Library(HttpUpstream):
         with contextlib.suppress(ConnectionError):
             await talk.writer._reader.read(1)
         self._goes(talk)
+
+    async def _open(self, talk: Talk) -> None:
+        """Say that there is progress; answer once the test says so, unless the caller hangs up."""
+        token = talk.seen.message["params"].get("_meta", {}).get("progressToken")
+        talk.stream()
+        talk.event(_told("notifications/progress", progressToken=token, progress=1))
+        hung_up = asyncio.ensure_future(talk.writer._reader.read(1))
+        while not self.released.is_set() and not hung_up.done():
+            await asyncio.sleep(0.01)
+        if hung_up.done():
+            self._goes(talk)
+            return
+        talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text("released")})
+        talk.end()
+        hung_up.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await hung_up
 
     async def _leave(self, talk: Talk) -> None:
         """Ask, and die."""

@@ -182,6 +182,7 @@ class Node:
         self._hand_over = HandOver(self._application)
         self._listener = Listener(rooms.ground.settings, rooms.endpoint, self._hand_over)
         self._tasks: list[asyncio.Task[None]] = []
+        self._members: frozenset[str] = frozenset()
         self.broken: asyncio.Future[HouseError] = asyncio.get_running_loop().create_future()
         """Resolved when an invariant is gone: the process must stop."""
 
@@ -194,6 +195,7 @@ class Node:
         rooms.follower.on_view(rooms.offers.on_view)
         rooms.follower.on_view(rooms.streams.on_view)
         rooms.follower.on_view(self._reconcile)
+        rooms.follower.on_view(self._leave)
         await rooms.follower.start()
         rooms.watch.begin()
         address = await self._listener.open()
@@ -233,6 +235,13 @@ class Node:
 
     def _reconcile(self, view: View) -> None:
         self._spawn(self._rooms.upstreams.reconcile(view.state.servers))
+
+    def _leave(self, view: View) -> None:
+        """End the sessions with servers of whoever is gone; nobody else could ever use them."""
+        gone = self._members - view.principals.keys()
+        self._members = frozenset(view.principals)
+        for principal in gone:
+            self._rooms.upstreams.leave(principal)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
