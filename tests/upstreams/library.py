@@ -191,7 +191,7 @@ class Library(HttpUpstream):
 
     async def _ask(self, talk: Talk) -> None:
         """Ask `asks` times, or once, or for ever; answer with what was said."""
-        name = talk.seen.message["params"]["name"]
+        name = talk.seen.message["params"].get("name", "")
         times = {"ask_twice": 2, "ask_forever": 1000}.get(name, self.asks)
         question = SAMPLE if name == "sample" else self.question
         if self.is_modern(talk):
@@ -266,7 +266,7 @@ class Library(HttpUpstream):
         talk.stream()
         talk.event(_told("notifications/progress", progressToken=token, progress=1))
         hung_up = asyncio.ensure_future(talk.writer._reader.read(1))
-        while not self.released.is_set() and not hung_up.done():
+        while not self.released.is_set() and not hung_up.done():  # noqa: ASYNC110 - as in wait
             await asyncio.sleep(0.01)
         if hung_up.done():
             self._goes(talk)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gatelodge.core.errors import LedgerDown, LimitReached, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
+from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.envelope import Members
 from gatelodge.core.view import View, decide
 from gatelodge.core.view_entry import ToolEntry
@@ -247,7 +248,7 @@ class Calls:
             return WasCut(cut.reason, call)
         if cut.reason is not None:
             return WasCut(cut.reason, call)
-        return answer_of(reply, call, tasks=request.tasks)
+        return answer_of(reply, call, tasks=request.tasks, asks=request.method in ASKING)
 
     async def _close(self, log: str, answer: CallAnswer, call: str, ms: int) -> CallAnswer:
         """Close the record; the answer leaves only when that is durable."""
