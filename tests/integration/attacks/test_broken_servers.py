@@ -1,4 +1,4 @@
-"""Prompts, resources, completions and tasks of a server that fails: told, recorded, nobody else's."""
+"""A server that fails in prompts, resources, completions and tasks is told, and nobody else is."""
 
 import json
 import time
