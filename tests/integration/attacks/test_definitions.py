@@ -1,4 +1,4 @@
-"""What a server says of its tools is data: it is bounded, never followed, and pinned as approved."""
+"""What a server says of its tools is data: bounded, never followed, and pinned as approved."""
 
 import json
 from typing import Any
