@@ -198,11 +198,13 @@ class Library(HttpUpstream):
             self._ask_anew(talk, question, times)
             return
         talk.stream()
-        answers = [await self._answer_to(talk, question) for _ in range(times)]
-        if not talk.closed:
-            talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text("told")})
-            talk.end()
-        self.told += answers
+        for _ in range(times):
+            answer = await self._answer_to(talk, question)
+            if talk.closed:
+                return
+            self.told.append(answer)
+        talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text("told")})
+        talk.end()
 
     def _ask_anew(self, talk: Talk, question: dict[str, Any], times: int) -> None:
         params = talk.seen.message["params"]
