@@ -62,6 +62,12 @@ class Servers:
         for talk in list(upstream.listening):
             self.loop.call_soon_threadsafe(talk.event, {"jsonrpc": "2.0", "method": method})
 
+    def say(self, upstream: HttpUpstream, method: str, **params: Any) -> None:
+        """Have it send one with these params."""
+        for talk in list(upstream.listening):
+            told = {"jsonrpc": "2.0", "method": method, "params": params}
+            self.loop.call_soon_threadsafe(talk.event, told)
+
     def close(self) -> None:
         """End every server and the thread."""
         for upstream in list(self._open):

@@ -26,7 +26,7 @@ SAMPLE = {
 }
 TOOLS = (
     "echo", "raw", "raw_stream", "ask", "ask_twice", "ask_forever", "ask_many", "sample", "leave",
-    "hang", "wait", "logs", "crossed", "task", "steps",
+    "hang", "open", "wait", "logs", "crossed", "task", "steps",
 )  # fmt: skip
 
 
@@ -46,8 +46,9 @@ class Library(HttpUpstream):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.definitions = [tool(name) for name in TOOLS]
-        self.prompts = [{"name": "plan"}, {"name": "review"}]
-        self.resources = [{"uri": f"doc://{name}", "name": name} for name in ("a", "b", "c")]
+        self.prompts = [{"name": name} for name in ("plan", "review", "p", "q", "r")]
+        self.resources = [{"uri": f"doc://{name}", "name": name} for name in "abcdefg"]
+        self.templates = [{"uriTemplate": f"{name}://{{x}}", "name": name} for name in "abcd"]
         self.raw = b"{}"
         self.streamed = False
         self.sessions: dict[str, Any] = {}
@@ -59,7 +60,7 @@ class Library(HttpUpstream):
         self.released = threading.Event()
         self.streams: dict[str, Talk] = {}
         """The GET stream of each legacy session."""
-        self._asked: dict[str, asyncio.Future[Any]] = {}
+        self.asked: dict[str, asyncio.Future[Any]] = {}
         self.tools = {
             "raw": self._raw,
             "raw_stream": self._raw_stream,
@@ -70,10 +71,12 @@ class Library(HttpUpstream):
             "sample": self._ask,
             "leave": self._leave,
             "hang": self._hang,
+            "open": self._open,
             "wait": self._wait,
             "logs": self._logs,
             "task": lambda talk: talk.result(self._task("working") | {"resultType": "task"}),
             "steps": self._steps,
+            "crossed": self._crossed,
         }
 
     def is_modern(self, talk: Talk) -> bool:
@@ -136,9 +139,7 @@ class Library(HttpUpstream):
         lists = {
             "prompts/list": {"prompts": self.prompts},
             "resources/list": {"resources": self.resources},
-            "resources/templates/list": {
-                "resourceTemplates": [{"uriTemplate": "doc://{x}", "name": "x"}]
-            },
+            "resources/templates/list": {"resourceTemplates": self.templates},
             "tools/list": {"tools": self.definitions},
         }
         if method in lists:
@@ -190,18 +191,20 @@ class Library(HttpUpstream):
 
     async def _ask(self, talk: Talk) -> None:
         """Ask `asks` times, or once, or for ever; answer with what was said."""
-        name = talk.seen.message["params"]["name"]
+        name = talk.seen.message["params"].get("name", "")
         times = {"ask_twice": 2, "ask_forever": 1000}.get(name, self.asks)
         question = SAMPLE if name == "sample" else self.question
         if self.is_modern(talk):
             self._ask_anew(talk, question, times)
             return
         talk.stream()
-        answers = [await self._answer_to(talk, question) for _ in range(times)]
-        if not talk.closed:
-            talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text("told")})
-            talk.end()
-        self.told += answers
+        for _ in range(times):
+            answer = await self._answer_to(talk, question)
+            if talk.closed:
+                return
+            self.told.append(answer)
+        talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text("told")})
+        talk.end()
 
     def _ask_anew(self, talk: Talk, question: dict[str, Any], times: int) -> None:
         params = talk.seen.message["params"]
@@ -216,8 +219,8 @@ class Library(HttpUpstream):
 
     async def _answer_to(self, talk: Talk, question: dict[str, Any]) -> Any:
         """Put a question on the stream of the request; wait for the answer."""
-        number = f"q-{len(self._asked)}"
-        future = self._asked[number] = asyncio.get_running_loop().create_future()
+        number = f"q-{len(self.asked)}"
+        future = self.asked[number] = asyncio.get_running_loop().create_future()
         talk.event({"jsonrpc": "2.0", "id": number, **question})
         hung_up = asyncio.ensure_future(talk.writer._reader.read(1))
         await asyncio.wait((future, hung_up), return_when=asyncio.FIRST_COMPLETED, timeout=20)
@@ -234,16 +237,20 @@ class Library(HttpUpstream):
         talk.stream()
         for number in range(100):
             key = f"m-{number}"
-            self._asked[key] = asyncio.get_running_loop().create_future()
+            self.asked[key] = asyncio.get_running_loop().create_future()
             talk.event({"jsonrpc": "2.0", "id": key, **self.question})
-        first = [self._asked[f"m-{number}"] for number in range(100)]
+        first = [self.asked[f"m-{number}"] for number in range(100)]
         await asyncio.wait(first, timeout=20)
         talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text("told")})
         talk.end()
 
+    async def expect(self, number: str) -> None:
+        """Wait from now on for the answer to a question of this id."""
+        self.asked[number] = asyncio.get_running_loop().create_future()
+
     def _heard(self, message: dict[str, Any]) -> None:
         """An answer to a question of ours, or a notification."""
-        future = self._asked.get(str(message.get("id")))
+        future = self.asked.get(str(message.get("id")))
         if future is not None and not future.done():
             future.set_result(message.get("result", message.get("error")))
 
@@ -254,6 +261,23 @@ class Library(HttpUpstream):
         with contextlib.suppress(ConnectionError):
             await talk.writer._reader.read(1)
         self._goes(talk)
+
+    async def _open(self, talk: Talk) -> None:
+        """Say that there is progress; answer once the test says so, unless the caller hangs up."""
+        token = talk.seen.message["params"].get("_meta", {}).get("progressToken")
+        talk.stream()
+        talk.event(_told("notifications/progress", progressToken=token, progress=1))
+        hung_up = asyncio.ensure_future(talk.writer._reader.read(1))
+        while not self.released.is_set() and not hung_up.done():  # noqa: ASYNC110 - as in wait
+            await asyncio.sleep(0.01)
+        if hung_up.done():
+            self._goes(talk)
+            return
+        talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text("released")})
+        talk.end()
+        hung_up.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await hung_up
 
     async def _leave(self, talk: Talk) -> None:
         """Ask, and die."""
@@ -280,6 +304,20 @@ class Library(HttpUpstream):
         talk.stream()
         talk.event(_told("notifications/progress", progressToken=token, progress=1, message=mark))
         talk.event(_told("notifications/message", level="error", data=mark))
+        talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text(mark)})
+        talk.end()
+
+    async def _crossed(self, talk: Talk) -> None:
+        """Progress under every token that anybody may have, answers to everybody; then wait."""
+        talk.stream()
+        mark = talk.seen.message["params"]["arguments"]["mark"]
+        for number in (n for n in range(1, 200) if n != talk.seen.message["id"]):
+            talk.event(_told("notifications/progress", progressToken=number, progress=9))
+            talk.event({"jsonrpc": "2.0", "id": number, "result": text(mark)})
+            talk.event({"jsonrpc": "2.0", "id": number, "error": {"code": 1, "message": mark}})
+        await talk.writer.drain()
+        while not self.released.is_set():  # noqa: ASYNC110 - set from the test's own thread
+            await asyncio.sleep(0.01)
         talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text(mark)})
         talk.end()
 

@@ -11,6 +11,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A gate of their own."""
     shared = Stage(
         tmp_path_factory.mktemp("attacks") / "gate",
+        "limits.call_seconds=4",
         "limits.question_seconds=3",
         "limits.parked_per_principal=2",
         "limits.subscriptions=4",

@@ -99,9 +99,12 @@ class Asks(Struct, frozen=True):
 
 
 def answer_of(
-    reply: Reply, call: str, *, tasks: bool = False
+    reply: Reply, call: str, *, tasks: bool = False, asks: bool = True
 ) -> Returned | RpcFailed | Failed | Asks:
-    """What an upstream's reply means for the caller; `tasks` = its client takes a task for one."""
+    """What an upstream's reply means for the caller.
+
+    `tasks` = its client takes a task for one, `asks` = the request may be answered with questions.
+    """
     if reply.questions:
         asked = {each.key: from_legacy(each.method, each.params) for each in reply.questions}
         return Asks(asked, {each.key: each.number for each in reply.questions})
@@ -111,10 +114,13 @@ def answer_of(
     members = None if reply.result is None else read_result(reply.result)
     if reply.result is None or members is None:
         return Failed(UpstreamBrokeProtocol("the server's answer holds no result"), call)
-    return _read(reply.result, members, call, tasks=tasks)
+    return _read(reply.result, members, call, (tasks, asks))
 
 
-def _read(raw: Raw, members: Members, call: str, *, tasks: bool) -> Returned | Failed | Asks:
+def _read(
+    raw: Raw, members: Members, call: str, takes: tuple[bool, bool]
+) -> Returned | Failed | Asks:
+    tasks, asks = takes
     kind = result_kind(members)
     if kind == "complete":
         ending = call_ending(members)
@@ -122,7 +128,7 @@ def _read(raw: Raw, members: Members, call: str, *, tasks: bool) -> Returned | F
         return Returned(raw, members, ending, call)
     if kind == "task" and tasks:
         return Returned(raw, members, "task_started", call)
-    required = read_input_required(members) if kind == "input_required" else None
+    required = read_input_required(members) if asks and kind == "input_required" else None
     if required is None:
         text = "the server's answer is of a kind that was not asked for"
         return Failed(UpstreamBrokeProtocol(text), call)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gatelodge.core.errors import LedgerDown, LimitReached, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
+from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.envelope import Members
 from gatelodge.core.view import View, decide
 from gatelodge.core.view_entry import ToolEntry
@@ -218,7 +219,7 @@ class Calls:
                     raise
             if cut.reason is not None:
                 return WasCut(cut.reason, call)
-            answer = answer_of(reply, call, tasks=request.tasks)
+            answer = answer_of(reply, call, tasks=request.tasks, asks=request.method in ASKING)
             if not isinstance(answer, Asks):
                 return answer
             number += 1

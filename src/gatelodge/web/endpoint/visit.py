@@ -126,14 +126,6 @@ class Visit:
         self.task = ""
         """The sealed id of the task that the request is about."""
 
-    def lent(self, whole: "Visit", answer: Answer, size: int) -> None:
-        """Become the visit of one message of a batch, of so many bytes, answered by itself."""
-        self.route, self.log, self.view = whole.route, whole.log, whole.view
-        self.workspace, self.credential, self.who = whole.workspace, whole.credential, whole.who
-        self.caller, self.session = whole.caller, whole.session
-        self.targets, self.asker = whole.targets, whole.asker
-        self.answer, self.size = answer, size
-
     def forget(self) -> None:
         """Let go of what a long stream does not need: above all of a view that will be old."""
         self.connection.memo = None

@@ -306,10 +306,10 @@ class HttpClient:
 
     def release(self, connection: HttpConnection, keep_alive: bytes) -> None:
         """A connection is free: the next turn gets it, or it idles."""
+        self._draining.discard(connection)
         if self._waiting:
             connection.take(self._waiting.popleft())
             return
-        self._draining.discard(connection)
         connection.until = self._loop.time() + _idle_seconds(keep_alive)
         self._idle.append(connection)
 

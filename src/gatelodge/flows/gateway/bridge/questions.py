@@ -78,7 +78,8 @@ class Questions:
         if number > ROUNDS:
             _abort(cut)
             return Failed(LimitReached(f"the server asked more than {ROUNDS} times"), call)
-        askable = all(_askable(request, each) for each in asks.questions.values())
+        askable = request.era == "legacy" or request.method in wire.ASKING
+        askable = askable and all(_askable(request, each) for each in asks.questions.values())
         if asks.error is not None and (request.era == "legacy" or not askable):
             return RpcFailed(asks.error, call)
         if not askable:

@@ -7,7 +7,7 @@ from msgspec import Raw
 from gatelodge.core.protocol.bridge.levels import message_level, passes, read_level
 from gatelodge.core.protocol.bridge.questions import InputRequest, Retry, read_retry
 from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, read_task_id
-from gatelodge.core.protocol.bridge.tasks import REQUIRED
+from gatelodge.core.protocol.bridge.tasks import AUGMENTED, REQUIRED
 from gatelodge.core.protocol.capabilities import NOTHING, TASKS, declared, has_extension
 from gatelodge.core.protocol.envelope import INVALID_PARAMS, Members, error_body, read_text
 from gatelodge.core.protocol.era import headers_mirror, passing_meta
@@ -166,7 +166,7 @@ def _request(
         hearing=Hearing(notify) if asks else notify,
         round=None if retry is None else Round(retry.responses or {}, retry.state),
         put=None if session is None or capabilities == NOTHING else _put(gate, visit, cut),
-        tasks=has_extension(capabilities, TASKS),
+        tasks=message.method == AUGMENTED and has_extension(capabilities, TASKS),
     )
 
 
