@@ -19,7 +19,7 @@ from gatelodge.ports.upstream import Asker, Observed, Reply, Request
 
 HERE = Path(__file__).parent
 STDIO = str(HERE / "stdio_server.py")
-ASKING = str(HERE / "asking_server.py")
+ASKING = str(HERE / "asking" / "server.py")
 WAIT = 20.0
 HOSTING = Hosting(start_seconds=15.0, backoff_seconds=0.2, stop_seconds=1.0)
 

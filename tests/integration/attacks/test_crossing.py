@@ -162,7 +162,7 @@ def test_a_question_aside_goes_to_the_only_call_of_its_session_or_to_nobody(
         team.servers.wait(team.server.expect(number))
         team.aside(at, {"id": number, **team.server.question})
         until(answered[number].done)
-        assert answered[number].result()["code"] == -32601, "nobody can tell whose it is"
+        assert answered[number].result()["code"] == -32603, "nobody can tell whose it is"
     assert lines[1].is_silent(0.01)
     assert lines[2].is_silent(0.01)
 

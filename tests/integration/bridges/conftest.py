@@ -16,7 +16,7 @@ from tests.leaves import Calls
 from tests.stage import Place
 from tests.wire import until
 
-ASKING = str(ROOT / "tests/upstreams/asking_sdk.py")
+ASKING = str(ROOT / "tests/upstreams/asking/sdk.py")
 PUSHING = ("push", "sse", "pipe")
 """Legacy servers, which ask by a request: over HTTP, HTTP with SSE, stdio."""
 NEEDING = ("need", "needpipe")

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from msgspec import Raw
+from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     HOSTING,
@@ -18,7 +19,6 @@ from tests.upstreams.pools import (
     text,
     until,
 )
-from tests.upstreams.relay import Relay
 
 from gatelodge.adapters.upstream.http import sse
 from gatelodge.core.errors import (

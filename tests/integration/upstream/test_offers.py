@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     ask,
@@ -17,7 +18,6 @@ from tests.upstreams.pools import (
     text,
     until,
 )
-from tests.upstreams.relay import Relay
 
 from gatelodge.config.schema import Limits
 from gatelodge.core.errors import LimitReached, UpstreamError

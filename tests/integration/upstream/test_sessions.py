@@ -7,6 +7,7 @@ import shutil
 import stat
 
 import pytest
+from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     ASKING,
@@ -23,7 +24,6 @@ from tests.upstreams.pools import (
     text,
     until,
 )
-from tests.upstreams.relay import Relay
 
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import LimitReached, UpstreamError, UpstreamUnreachable

@@ -71,6 +71,7 @@ class Door(SimpleNamespace):
             workspace=SimpleNamespace(id="wsp_1"),
             route=SimpleNamespace(workspace="home", alias=""),
             view=SimpleNamespace(gov=1),
+            targets=None,
             connection=SimpleNamespace(gone=False, on_gone=None, close_after=lambda: None),
             answer=answer,
             caller="ann",

@@ -1,4 +1,4 @@
-"""`asking_server.py` behind HTTP, in the test's own process: a child of it for each session.
+"""`server.py` behind HTTP, in the test's own process: a child of it for each session.
 
 `via` says by which way a session hears what is not an answer: `post` (the stream of the newest
 request), `get` (the session's own stream), or `sse` (HTTP with SSE, the transport of 2024-11-05).

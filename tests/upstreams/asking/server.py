@@ -1,4 +1,4 @@
-"""An MCP server over stdio that has everything and asks back: asking_server.py ERA.
+"""An MCP server over stdio that has everything and asks back: server.py ERA.
 
 ERA is legacy (2025-11-25), modern (2026-07-28) or both. A legacy session asks while a call runs and
 waits for the answers; a modern request only tells what came with it. Standard library only.

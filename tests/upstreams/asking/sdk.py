@@ -1,4 +1,4 @@
-"""A server on the Python SDK that asks its client: asking_sdk.py ERA TRANSPORT.
+"""A server on the Python SDK that asks its client: sdk.py ERA TRANSPORT.
 
 ERA is `legacy` (2025-11-25 and older: it sends a request in the middle of the call and waits) or
 `modern` (2026-07-28: it answers `input_required`); over HTTP a client of the other era is refused.
