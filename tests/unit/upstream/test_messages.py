@@ -124,3 +124,17 @@ def test_a_page_is_read_and_anything_else_is_none():
     assert upstream.parse_page(Raw(b'{"prompts":[{}]}'), "prompts").cursor is None
     for odd in (b'{"tools":{}}', b"[]", b"{}", b'{"tools":[],"nextCursor":1}'):
         assert upstream.parse_page(Raw(odd), "tools") is None
+
+
+@pytest.mark.parametrize(
+    ("params", "made"),
+    [
+        (b'{"progress":2}', 2.0),
+        (b'{"progress":0.5,"total":1}', 0.5),
+        (b'{"progress":"2"}', None),
+        (b"{}", None),
+        (b"[", None),
+    ],
+)
+def test_progress_says_how_far_it_is(params, made):
+    assert upstream.progress_made(params) == made
