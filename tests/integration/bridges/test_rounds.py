@@ -162,6 +162,24 @@ async def test_a_question_that_is_not_answered_yet_is_asked_again(town, alias):
         assert text(done) == "Bye, Ada"
 
 
+@every_client
+@pytest.mark.parametrize("alias", NEEDING)
+async def test_a_server_that_asks_nothing_but_time_is_called_again(town, kind, alias):
+    async with visiting(kind, town.url(), town.ada) as visitor:
+        assert await visitor.call(f"{alias}__patience", rounds=3) == "after 3"
+
+
+@pytest.mark.parametrize("kind", ["python-2025-11-25", "node2-legacy"])
+async def test_a_server_that_never_has_time_is_left(town, kind):
+    before = len(town.leaves())
+    async with visiting(kind, town.url(), town.ada) as visitor:
+        call = {"name": "need__patience", "arguments": {"rounds": 100}}
+        told = await visitor.do("tools/call", **call)
+        assert told["isError"]
+        assert "more than 10 times" in text(told)
+    assert town.outcomes(before) == ["blocked_response"]
+
+
 @pushing_server
 async def test_a_call_that_is_never_taken_up_again_is_in_nobodys_way(town, alias):
     _, token = town.guest(*PUSHING)

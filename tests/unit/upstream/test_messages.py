@@ -147,3 +147,17 @@ def test_a_page_is_read_and_anything_else_is_none():
 )
 def test_an_unreadable_answer_is_known_by_its_ends(body, number):
     assert upstream.answered_number(body) == number
+
+
+@pytest.mark.parametrize(
+    ("params", "made"),
+    [
+        (b'{"progress":2}', 2.0),
+        (b'{"progress":0.5,"total":1}', 0.5),
+        (b'{"progress":"2"}', None),
+        (b"{}", None),
+        (b"[", None),
+    ],
+)
+def test_progress_says_how_far_it_is(params, made):
+    assert upstream.progress_made(params) == made

@@ -158,6 +158,8 @@ async def survey(ctx: Context) -> str:
 async def sign_in(url: str, ctx: Context) -> str:
     """Asks the person to visit a page."""
     answers = await ask(ctx, page=visit(url))
+    if ERA == "legacy":
+        await ctx.session.send_elicit_complete("e-1", related_request_id=ctx.request_id)
     return f"signed in: {answers['page']['action']}"
 
 
@@ -180,6 +182,15 @@ async def narrate(ctx: Context) -> str:
     await ctx.log("info", "after")
     await ctx.report_progress(3, 4)
     return f"the end: {filled(answers['go'], 'word')}"
+
+
+@tool
+async def patience(rounds: int, ctx: Context) -> str:
+    """Asks nothing; a modern server wants to be called again so many times."""
+    done = int(ctx.request_state or 0)
+    if ERA == "modern" and done < rounds:
+        return InputRequiredResult(request_state=str(done + 1))
+    return f"after {rounds}"
 
 
 @tool

@@ -226,8 +226,23 @@ def progress_number(params: bytes) -> int:
     return token if isinstance(token, int) else 0
 
 
+def progress_made(params: bytes) -> float | None:
+    """How far a `notifications/progress` says it is; None when it does not say."""
+    try:
+        return _steps.decode(params).progress
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
 class _Token(Struct):
     progressToken: int | str | None = None  # noqa: N815 - the wire's spelling
+
+
+class _Step(Struct):
+    progress: float
+
+
+_steps = msgspec.json.Decoder(_Step)
 
 
 _tokens = msgspec.json.Decoder(_Token)

@@ -6,7 +6,7 @@ from msgspec import Raw, Struct
 
 from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.envelope import Era, Members
-from gatelodge.core.protocol.upstream import progress_restored
+from gatelodge.core.protocol.upstream import progress_made, progress_restored
 from gatelodge.core.protocol.version import META_PROGRESS
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, ToolEntry
@@ -30,6 +30,29 @@ class Round(Struct, frozen=True):
 
     responses: Members
     state: str | None
+
+
+class Rising:
+    """Hands notifications on, progress only while it rises.
+
+    A server that is asked again begins anew with it, which its client must not see (MCP 2025-11-25
+    basic/utilities/progress: it increases with each notification).
+    """
+
+    __slots__ = ("_made", "_notify")
+
+    def __init__(self, notify: Notify) -> None:
+        self._notify = notify
+        self._made: float | None = None
+
+    def __call__(self, method: str, params: bytes) -> None:
+        """Hand on, or drop."""
+        if method == _PROGRESS:
+            made, last = progress_made(params), self._made
+            if made is not None and last is not None and made <= last:
+                return
+            self._made = made
+        self._notify(method, params)
 
 
 class Hearing:
@@ -94,7 +117,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     bytes_in: int
     request: tuple[bytes, bytes] | None
     notify: Notify | None
-    hearing: Hearing | Notify | None
+    hearing: Hearing | Rising | Notify | None
     round: Round | None
     put: Put | None
     tasks: bool

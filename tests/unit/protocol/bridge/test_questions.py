@@ -21,6 +21,7 @@ from gatelodge.core.protocol.bridge.questions import (
     response_value,
     retry_params,
     to_legacy,
+    to_modern,
     with_state,
 )
 from gatelodge.core.protocol.envelope import members_of
@@ -139,11 +140,11 @@ def test_a_malformed_retry_is_refused(text):
 
 def test_a_legacy_question_loses_what_the_modern_era_has_not():
     url = Raw(b'{"mode":"url","elicitationId":"e","message":"m","url":"https://x","task":{}}')
-    assert json.loads(bytes(from_legacy("elicitation/create", url).params)) == {
-        "mode": "url",
-        "message": "m",
-        "url": "https://x",
-    }
+    asked = from_legacy("elicitation/create", url)
+    shown = {"mode": "url", "message": "m", "url": "https://x"}
+    assert json.loads(bytes(to_modern(asked).params)) == shown
+    assert json.loads(bytes(asked.params)) == shown | {"elicitationId": "e"}
+    assert to_legacy(asked, "2025-11-25", "another") is asked
     meta = Raw(
         b'{"messages":[],"_meta":{"progressToken":1,"io.modelcontextprotocol/related-task":{},'
         b'"v/x":1.0}}'
@@ -170,7 +171,7 @@ def test_a_url_is_shown_to_clients_of_the_revision_that_knows_the_mode():
     shown = to_legacy(asked, "2025-11-25", "e-1")
     assert json.loads(bytes(shown.params))["elicitationId"] == "e-1"
     assert b'"novel":1E400' in bytes(shown.params)
-    assert from_legacy(shown.method, shown.params) == asked
+    assert to_modern(from_legacy(shown.method, shown.params)) == asked
     assert to_legacy(asked, "2025-06-18", "e-1") is None
     assert to_legacy(asked, "2025-03-26", "e-1") is None
 

@@ -179,15 +179,15 @@ def retry_params(params: Members, responses: Members | None, state: bytes) -> Me
 
 
 def from_legacy(method: str, params: Raw) -> InputRequest:
-    """A legacy server's question as a modern client knows it.
+    """A legacy server's question, to be handed on.
 
-    Left out: `elicitationId` and `task`, which that revision does not have, and what is reserved
-    in `_meta`, which ends at each hop.
+    Left out: `task`, which no client of this gate is asked for, and what is reserved in `_meta`,
+    which ends at each hop.
     """
     members = members_of(params)
     if members is None:
         return InputRequest(method)
-    kept = {k: v for k, v in members.items() if k not in ("elicitationId", "task", "_meta")}
+    kept = {k: v for k, v in members.items() if k not in ("task", "_meta")}
     meta = members_of(members.get("_meta")) or {}
     passing = {k: v for k, v in meta.items() if k != META_PROGRESS and not _reserved(k)}
     if passing:
@@ -200,11 +200,21 @@ def _reserved(key: str) -> bool:
     return key.startswith(META_PREFIX)
 
 
+def to_modern(request: InputRequest) -> InputRequest:
+    """A legacy server's question as a modern client knows it: without an `elicitationId`."""
+    members = members_of(request.params) or {}
+    if "elicitationId" not in members:
+        return request
+    kept = {key: value for key, value in members.items() if key != "elicitationId"}
+    return InputRequest(request.method, Raw(join_members(kept)))
+
+
 def to_legacy(request: InputRequest, version: str, elicitation: str) -> InputRequest | None:
-    """A modern server's question as a legacy client of this revision knows it.
+    """A server's question as a legacy client of this revision knows it.
 
     None when such a client cannot be asked: URL mode came with 2025-11-25, elicitation itself with
-    2025-06-18. `elicitation` is the elicitationId for URL mode, which the modern era has not.
+    2025-06-18. `elicitation` is the elicitationId for URL mode, which the modern era has not; that
+    of a legacy server stays, since the server may say under it that the visit is over.
     """
     if request.method != "elicitation/create":
         return request
@@ -218,7 +228,7 @@ def to_legacy(request: InputRequest, version: str, elicitation: str) -> InputReq
         kept = {key: value for key, value in members.items() if key != "mode"}
         same = len(kept) == len(members)
         return request if same else InputRequest(request.method, Raw(join_members(kept)))
-    if not url:
+    if not url or "elicitationId" in members:
         return request
     named = members | {"elicitationId": Raw(_encode(elicitation))}
     return InputRequest(request.method, Raw(join_members(named)))
@@ -243,7 +253,7 @@ def from_url_required(error: Raw) -> dict[str, InputRequest] | None:
         if members is None or not _visits(members):
             return None
         params = Raw(join_members({"mode": Raw(b'"url"')} | members))
-        found[f"url-{number}"] = from_legacy("elicitation/create", params)
+        found[f"url-{number}"] = to_modern(from_legacy("elicitation/create", params))
     return found if 0 < len(found) <= MOST else None
 
 

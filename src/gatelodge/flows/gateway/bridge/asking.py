@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.envelope import request_body
+from gatelodge.flows.gateway.streams import BREATH_SECONDS
 from gatelodge.ports.upstream import Reply
 
 _Key = tuple[bytes, bytes]
@@ -35,10 +36,18 @@ class Put:
         for future in self._waiting.values():
             future.cancel()
 
-    async def answers(self, seconds: float) -> dict[str, Reply]:
-        """What was answered in that time; a question that was not is missing."""
+    async def answers(self, seconds: float, breathe: Callable[[], None]) -> dict[str, Reply]:
+        """What was answered in that time; a question that was not is missing.
+
+        `breathe` is called now and then: people take longer than a proxy keeps a silent stream.
+        """
+        loop = asyncio.get_running_loop()
+        ends, waiting = loop.time() + seconds, set(self._waiting.values())
         try:
-            await asyncio.wait(self._waiting.values(), timeout=seconds)
+            while waiting and (left := ends - loop.time()) > 0:
+                _, waiting = await asyncio.wait(waiting, timeout=min(left, BREATH_SECONDS))
+                if waiting:
+                    breathe()
         finally:
             for key in self._keys:
                 self._table.pop(key, None)

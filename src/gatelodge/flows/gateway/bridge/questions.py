@@ -4,11 +4,13 @@
 |---|---|---|
 | in a request (legacy) | parked; answered `input_required`; taken up by the retry | asked at once |
 | by `input_required` (modern) | relayed, its state sealed | asked at once, then asked again |
+| nothing yet, by a state alone (modern) | relayed | asked again after a moment |
 
 A question goes to the client that caused it, and only if that client declared that it can be asked.
 Source: decision 0014; MCP 2026-07-28 basic/patterns/mrtr; 2025-11-25 client/elicitation.
 """
 
+import asyncio
 from collections.abc import Mapping
 
 from msgspec import Raw, Struct
@@ -28,6 +30,8 @@ from gatelodge.ports.upstream import Reply
 
 STALE = "this state is not good for this request (any more); make the request anew"
 ELSEWHERE = "the call waits on another node; make the request anew"
+PAUSE, LONGEST_PAUSE = 0.05, 0.25
+"""Seconds before a server is asked again that wants nothing but that; doubled each time."""
 
 
 class GoesOn(Struct, frozen=True):
@@ -50,12 +54,12 @@ class Questions:
         assert brought is not None
         if brought.state is None:
             # A server that keeps no state is simply told the answers.
-            return GoesOn(wire.retry_params(target.params, brought.responses, b""))
+            return GoesOn(wire.retry_params(target.params, brought.responses or None, b""))
         state = self._rounds.opened(brought.state, _binding(request, target))
         if state is None:
             return Failed(Invalid(STALE), "")
         if not isinstance(state, Parked):
-            params = wire.retry_params(target.params, brought.responses, state.state)
+            params = wire.retry_params(target.params, brought.responses or None, state.state)
             return GoesOn(params, state.round)
         waiting = self._rounds.take(state)
         if waiting is None:
@@ -78,16 +82,17 @@ class Questions:
         if number > ROUNDS:
             _abort(cut)
             return Failed(LimitReached(f"the server asked more than {ROUNDS} times"), call)
-        askable = request.era == "legacy" or request.method in wire.ASKING
-        askable = askable and all(_askable(request, each) for each in asks.questions.values())
+        if not asks.questions and request.era == "legacy":
+            await asyncio.sleep(min(PAUSE * 2 ** (number - 1), LONGEST_PAUSE))
+            params = wire.retry_params(target.params, None, asks.state)
+            return GoesOn(params, again=cut.reason is None)
+        askable = _may_be_asked(request, asks)
         if asks.error is not None and (request.era == "legacy" or not askable):
             return RpcFailed(asks.error, call)
-        if not askable:
+        if not askable or (request.era == "legacy" and request.put is None):
             return self._refuse(request, asks, cut, call)
         if request.put is not None:
             return await self._put(request, target, asks, at)
-        if request.era == "legacy":
-            return self._refuse(request, asks, cut, call)
         return self._give(request, target, asks, at)
 
     def _give(
@@ -109,7 +114,8 @@ class Questions:
             _abort(cut)
             return Failed(LimitReached("too many of your calls wait for an answer"), call)
         cut.exchange = None  # it is the parked call's from now on
-        return Asked(wire.input_required(asks.questions, parked), call)
+        asked = {key: wire.to_modern(question) for key, question in asks.questions.items()}
+        return Asked(wire.input_required(asked, parked), call)
 
     async def _put(
         self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
@@ -157,6 +163,13 @@ _UNANSWERED = Reply(error=Raw(b'{"code":-32603,"message":"the client did not ans
 def _binding(request: CallRequest, target: Target) -> Binding:
     digest = request_digest(request.method, request.params)
     return Binding(request.workspace, request.alias, request.who.id, target.server, digest)
+
+
+def _may_be_asked(request: CallRequest, asks: Asks) -> bool:
+    """True when the client can be asked all of it; a modern one is, by three methods only."""
+    if request.era == "modern" and request.method not in wire.ASKING:
+        return False
+    return all(_askable(request, each) for each in asks.questions.values())
 
 
 def _askable(request: CallRequest, question: InputRequest) -> bool:

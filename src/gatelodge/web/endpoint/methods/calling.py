@@ -19,7 +19,7 @@ from gatelodge.core.protocol.version import (
 )
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import ToolEntry
-from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing, Notify, Put, Round
+from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing, Notify, Put, Rising, Round
 from gatelodge.flows.gateway.targets import Target
 from gatelodge.ports.upstream import Asker, Reply
 from gatelodge.web.endpoint.gate import Gate, answer_here
@@ -29,6 +29,8 @@ from gatelodge.web.endpoint.visit import Visit
 _TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
 """How the JSON of a progress token, a string or a number, can begin."""
 _MESSAGE, _PROGRESS = "notifications/message", "notifications/progress"
+_COMPLETE = "notifications/elicitation/complete"
+"""That a page was visited; no later revision than 2025-11-25 has it."""
 Find = Callable[[View, Members], Target | None]
 
 
@@ -143,7 +145,11 @@ def _request(
     session, message = visit.session, visit.message
     capabilities, level = _capabilities(visit), _level(gate, visit)
     notify = _notify(visit, level)
-    asks = capabilities != NOTHING and visit.era == "modern"
+    hearing: Hearing | Rising | Notify | None = notify
+    if visit.era == "legacy":
+        hearing = None if notify is None else Rising(notify)
+    elif capabilities != NOTHING:
+        hearing = Hearing(notify)
     return CallRequest(
         who=visit.who,
         credential=visit.credential,
@@ -163,7 +169,7 @@ def _request(
         bytes_in=visit.bytes_in,
         request=None if session is None else (session.nonce, message.id),
         notify=notify,
-        hearing=Hearing(notify) if asks else notify,
+        hearing=hearing,
         round=None if retry is None else Round(retry.responses or {}, retry.state),
         put=None if session is None or capabilities == NOTHING else _put(gate, visit, cut),
         tasks=message.method == AUGMENTED and has_extension(capabilities, TASKS),
@@ -202,7 +208,7 @@ def _put(gate: Gate, visit: Visit, cut: Cut) -> Put:
         if visit.connection.gone or cut.reason is not None:
             put.give_up()
         try:
-            return await put.answers(gate.limits.question_seconds)
+            return await put.answers(gate.limits.question_seconds, visit.answer.breathe)
         finally:
             cut.give_up = visit.connection.on_gone = None
 
@@ -222,7 +228,7 @@ def _notify(visit: Visit, level: str) -> Notify | None:
         return None
 
     def notify(method: str, params: bytes) -> None:
-        told = method == _PROGRESS and progress
+        told = progress if method == _PROGRESS else method == _COMPLETE and visit.era == "legacy"
         if method == _MESSAGE:
             told = every or passes(level, message_level(params))
         if told:
