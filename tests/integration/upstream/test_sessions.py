@@ -103,6 +103,15 @@ async def test_each_principal_each_declaration_and_each_level_has_its_own(pool, 
     assert pool.counts()["tasks"] == 1 + len(askers)
 
 
+async def test_a_level_that_the_server_does_not_take_needs_no_session(pool, upstream):
+    upstream.era = "legacy"
+    at = http(upstream.url)
+    await ready(pool, at)
+    await ask(pool, at, call("echo", asker=asker("ann", "debug")))
+    assert len(upstream.of("initialize")) == 1
+    assert not upstream.of("logging/setLevel")
+
+
 async def test_a_request_that_came_before_the_server_goes_to_its_session(pool, at):
     await pool.reconcile((at,))
     told = await asyncio.gather(*(said(pool, at, asker=each) for each in (ANN, BOB, asker("ann"))))
