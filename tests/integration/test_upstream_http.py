@@ -222,7 +222,7 @@ async def test_connections_are_kept_and_shared(pool, upstream):
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
 async def test_a_stream_brings_progress_and_the_answer(pool, upstream, era):
-    upstream.era = era
+    upstream.era, upstream.tells = era, False
     at = http(upstream.url)
     await ready(pool, at)
 

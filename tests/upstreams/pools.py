@@ -1,12 +1,17 @@
 """What every test of the pool needs: a pool, servers for it, calls, and bounded waiting."""
 
 import asyncio
+import contextlib
 import json
+import os
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -22,6 +27,10 @@ STDIO = str(HERE / "stdio_server.py")
 ASKING = str(HERE / "asking" / "server.py")
 WAIT = 20.0
 HOSTING = Hosting(start_seconds=15.0, backoff_seconds=0.2, stop_seconds=1.0)
+
+
+ROOT = msgspec.structs.replace(HOSTING, first_uid=1_000_000 + os.getpid() * 8)
+"""For pools that are root: with the same uids, a run beside this one would kill its children."""
 
 
 class Secrets:
@@ -47,6 +56,14 @@ def make_pool(secrets: Secrets | None = None, **settings: Any) -> UpstreamPool:
         root=settings.pop("root", False),
         **settings,
     )
+
+
+@contextlib.contextmanager
+def reachable(script: str) -> Iterator[str]:
+    """A copy that every uid can read; not below pytest's folder, which each run closes again."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield shutil.copy(script, f"{folder}/server.py")
 
 
 def server(name: str, transport: Transport, **fields: Any) -> Server:

@@ -225,6 +225,7 @@ async def test_a_server_that_dies_fails_what_comes_after_the_question(pool, at):
         await told(exchange)
 
 
+@pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)
 async def test_a_result_that_overtakes_the_answer_is_kept(pool, at):
     exchange = pool.begin(at.id, call("ask_and_go", asker=ANN), None)
     reply = await told(exchange)

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
-import stat
 
 import pytest
 from tests.upstreams.asking.relay import Relay
@@ -12,6 +10,7 @@ from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     ASKING,
     HOSTING,
+    ROOT,
     alive,
     ask,
     asker,
@@ -19,6 +18,7 @@ from tests.upstreams.pools import (
     call,
     http,
     make_pool,
+    reachable,
     ready,
     stdio,
     text,
@@ -101,6 +101,15 @@ async def test_each_principal_each_declaration_and_each_level_has_its_own(pool, 
     assert [each["level"] for each in told] == [None, None, None, "debug", "info"]
     assert told[4]["capabilities"] == {}
     assert pool.counts()["tasks"] == 1 + len(askers)
+
+
+async def test_a_level_that_the_server_does_not_take_needs_no_session(pool, upstream):
+    upstream.era = "legacy"
+    at = http(upstream.url)
+    await ready(pool, at)
+    await ask(pool, at, call("echo", asker=asker("ann", "debug")))
+    assert len(upstream.of("initialize")) == 1
+    assert not upstream.of("logging/setLevel")
 
 
 async def test_a_request_that_came_before_the_server_goes_to_its_session(pool, at):
@@ -308,19 +317,15 @@ async def test_methods_of_every_kind_are_carried(pool, at):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a child its own uid")
-async def test_each_session_over_stdio_has_a_uid_of_its_own(tmp_path):
-    script = tmp_path / "server.py"
-    shutil.copy(ASKING, script)
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & stat.S_IXOTH:
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-    pool = make_pool(root=True)
-    at = stdio(command=("/usr/bin/python3", str(script), "legacy"), run_as="own")
-    await ready(pool, at)
-    told = [await said(pool, at, asker=each) for each in (ANN, BOB, asker("ann"))]
+async def test_each_session_over_stdio_has_a_uid_of_its_own():
+    pool = make_pool(root=True, hosting=ROOT)
+    with reachable(ASKING) as script:
+        at = stdio(command=("/usr/bin/python3", script, "legacy"), run_as="own")
+        await ready(pool, at)
+        told = [await said(pool, at, asker=each) for each in (ANN, BOB, asker("ann"))]
+        await pool.close()
     assert len({each["uid"] for each in told}) == 3
-    assert min(each["uid"] for each in told) >= HOSTING.first_uid
-    await pool.close()
+    assert min(each["uid"] for each in told) >= ROOT.first_uid
 
 
 async def test_the_gate_ends_with_all_of_its_sessions(at):

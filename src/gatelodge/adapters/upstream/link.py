@@ -29,7 +29,7 @@ from gatelodge.core.errors import (
 )
 from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.upstream import refusal_bytes, response_bytes
-from gatelodge.core.protocol.upstream_era import Hello
+from gatelodge.core.protocol.upstream_era import Hello, capable
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Reply, Request, State
 
 MOST_HELD = 1024
@@ -68,7 +68,8 @@ class Link:
     """The life of one server. `run` is its owner task; all else is called on the same loop.
 
     `asker` is what a session declares, and for whom; the main link declares nothing. `modern` is
-    what the server spoke when it was last met; `used` and `watched` belong to the keeper.
+    what the server spoke when it was last met, `logs` that it takes a level; `used` and `watched`
+    belong to the keeper.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Link:
         self.note = ""
         self.dead = False
         self.modern = False
+        self.logs = False
         self.again = False
         self.asker = NOBODY if asker is None else asker
         self.main = asker is None
@@ -278,6 +280,7 @@ class Link:
             await self._wire.let_go()
             return Break(fault)
         self.modern = self._hello.era == "modern"
+        self.logs = capable(self._hello.capabilities).logs
         self.again = self._restarts > 0
         self._failures = 0
         self._lost = self._loop.create_future()

@@ -142,8 +142,9 @@ class Lodging:
         if modern and not mirrors:
             return None
         said = bytes(for_legacy(asker.capabilities))
-        if said != NOTHING or asker.level:
-            return Asker(principal=asker.principal, capabilities=said, level=asker.level)
+        level = asker.level if self.main.logs else ""  # what it does not take separates nobody
+        if said != NOTHING or level:
+            return Asker(principal=asker.principal, capabilities=said, level=level)
         return NOBODY if modern else None
 
     def _end(self, link: Link) -> None:
