@@ -55,6 +55,7 @@ class Library(HttpUpstream):
         self.told: list[Any] = []
         """What it was answered to its questions, in order."""
         self.left: list[str] = []
+        """A word for each call that was taken back: by hanging up, or (legacy) in words."""
         self.question = QUESTION
         self.asks = 1
         self.released = threading.Event()
@@ -250,6 +251,8 @@ class Library(HttpUpstream):
 
     def _heard(self, message: dict[str, Any]) -> None:
         """An answer to a question of ours, or a notification."""
+        if message.get("method") == "notifications/cancelled":
+            self.left.append("taken back")
         future = self.asked.get(str(message.get("id")))
         if future is not None and not future.done():
             future.set_result(message.get("result", message.get("error")))
@@ -294,7 +297,8 @@ class Library(HttpUpstream):
         talk.result(text("released"))
 
     def _goes(self, talk: Talk) -> None:
-        self.left.append(talk.seen.message["params"].get("name", ""))
+        if self.is_modern(talk):
+            self.left.append("hung up")
         talk.close()
 
     def _steps(self, talk: Talk) -> None:

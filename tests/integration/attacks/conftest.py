@@ -13,6 +13,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         tmp_path_factory.mktemp("attacks") / "gate",
         "limits.call_seconds=4",
         "limits.question_seconds=3",
+        "limits.list_seconds=1",
         "limits.parked_per_principal=2",
         "limits.subscriptions=4",
         "limits.batch_messages=4",

@@ -16,8 +16,8 @@ from gatelodge.flows.gateway.targets import Target
 from gatelodge.ports.upstream import Asker, Exchange, Reply
 
 Notify = Callable[[str, bytes], None]
-HELD = 64
-"""Notifications kept while a call is parked; the oldest are dropped."""
+HELD, HELD_BYTES = 64, 256 * 1024
+"""Notifications kept while a call is parked, and their size; the oldest are dropped."""
 _PROGRESS = "notifications/progress"
 
 Put = Callable[[Mapping[str, InputRequest]], Awaitable[dict[str, Reply]]]
@@ -58,18 +58,18 @@ class Rising:
 class Hearing:
     """Takes a server's notifications to whoever waits for the call now; keeps a few when nobody."""
 
-    __slots__ = ("_held", "_notify", "_token")
+    __slots__ = ("_held", "_notify", "_size", "_token")
 
     def __init__(self, notify: Notify | None) -> None:
         self._notify = notify
         self._token: Raw | None = None
         self._held: list[tuple[str, bytes]] = []
+        self._size = 0
 
     def __call__(self, method: str, params: bytes) -> None:
         """Hand on, or keep."""
         if self._notify is None:
-            self._held.append((method, params))
-            del self._held[:-HELD]
+            self._keep(method, params)
             return
         if method == _PROGRESS and self._token is not None:
             params = progress_restored(params, self._token)
@@ -83,10 +83,16 @@ class Hearing:
         """Somebody waits again, with a progress token of their own; what was kept goes out."""
         token = meta.get(META_PROGRESS)
         self._notify, self._token = notify or _drop, token
-        held, self._held = self._held, []
+        held, self._held, self._size = self._held, [], 0
         for method, params in held:
             if method != _PROGRESS or token is not None:
                 self(method, params)
+
+    def _keep(self, method: str, params: bytes) -> None:
+        self._held.append((method, params))
+        self._size += len(params)
+        while len(self._held) > HELD or self._size > HELD_BYTES:
+            self._size -= len(self._held.pop(0)[1])
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):

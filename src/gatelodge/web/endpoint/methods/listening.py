@@ -27,7 +27,7 @@ from gatelodge.flows.gateway.sessions import Kept
 from gatelodge.flows.gateway.streams import Kind, Stream
 from gatelodge.flows.gateway.subscriptions import Uris
 from gatelodge.web.endpoint.gate import Gate, answer_here, durable, elapsed_ms, turn_away
-from gatelodge.web.endpoint.methods.subscribing import watched
+from gatelodge.web.endpoint.methods.subscribing import unbearable, watched
 from gatelodge.web.endpoint.visit import Visit
 
 _KINDS: Final[dict[str, Kind]] = {
@@ -44,8 +44,11 @@ async def listen(gate: Gate, visit: Visit) -> None:
     """Serve subscriptions/listen until somebody ends it."""
     asked = members_of(visit.message.params.get("notifications", Raw(b"{}")))
     wanted = None if asked is None else _wanted(asked.get("resourceSubscriptions"))
-    if asked is None or wanted is None or len(wanted) > gate.limits.subscriptions:
-        body = error_body(visit.message.id, INVALID_PARAMS, "params.notifications cannot be read")
+    text = "params.notifications cannot be read"
+    if asked is not None and wanted is not None:
+        text = unbearable(gate, wanted)
+    if asked is None or wanted is None or text:
+        body = error_body(visit.message.id, INVALID_PARAMS, text)
         await answer_here(gate, visit, body, status=400, rpc_code=INVALID_PARAMS)
         return
     kinds = tuple(kind for name, kind in _KINDS.items() if bytes(asked.get(name, b"")) == b"true")

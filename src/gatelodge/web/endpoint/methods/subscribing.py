@@ -5,6 +5,8 @@ for and may read (`flows.gateway.subscriptions`). Source: MCP 2025-11-25 server/
 (Subscriptions); 2026-07-28 server/subscriptions.
 """
 
+from collections.abc import Collection
+
 from gatelodge.core.ids import Instant, ServerId
 from gatelodge.core.policy.decision import Allow
 from gatelodge.core.protocol.envelope import INVALID_PARAMS, error_body, read_text, result_body
@@ -14,6 +16,19 @@ from gatelodge.web.endpoint.methods.rendering import unknown
 from gatelodge.web.endpoint.visit import Visit
 
 Watched = tuple[ServerId, str]
+
+
+LONGEST_URI = 8192
+"""Characters in a URI that somebody waits for: it is kept for as long as they do."""
+
+
+def unbearable(gate: Gate, uris: Collection[str]) -> str:
+    """Why nobody can wait for so much at once; empty when they can."""
+    if len(uris) > gate.limits.subscriptions:
+        return f"one client waits for at most {gate.limits.subscriptions} resources at once"
+    if any(len(uri) > LONGEST_URI for uri in uris):
+        return f"a URI is too long to wait for: at most {LONGEST_URI} characters"
+    return ""
 
 
 def watched(gate: Gate, visit: Visit, uri: str) -> Watched | None:
@@ -50,8 +65,8 @@ async def _change(gate: Gate, visit: Visit, *, wanted: bool) -> None:
         return
     kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now())
     uris = kept.uris | {found} if wanted else kept.uris - {found}
-    if len(uris) > gate.limits.subscriptions:
-        text = f"one session waits for at most {gate.limits.subscriptions} resources"
+    text = unbearable(gate, [own for _, own in uris])
+    if text:
         body = error_body(visit.message.id, INVALID_PARAMS, text)
         await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
         return
