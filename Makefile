@@ -18,6 +18,9 @@ NODE := $(shell command -v npm 2>/dev/null)
 # Servers and clients written in JavaScript: used when Node is there, left out and said so if not.
 DEMO_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard examples/demo/package.json)))
 TEST_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/node/package.json)))
+# What only the slow suites run: more servers, the official conformance suites with the Node that
+# they need, and the agents' own programs, which take it from there.
+SLOW_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/servers/package.json tests/conformance/package.json tests/conformance/old/package.json tests/agents/package.json)))
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -38,7 +41,7 @@ check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/mypy
 	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
 
-slow: prepare $(TEST_NODE) $(DEMO_NODE)  ## Run the suites that need more time
+slow: prepare $(TEST_NODE) $(SLOW_NODE) $(DEMO_NODE)  ## Run the suites that need more time
 	$(BIN)/pytest -m slow
 
 all: check test slow  ## Everything that is checked before a change is taken

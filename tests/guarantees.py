@@ -77,9 +77,8 @@ GUARANTEES: dict[str, Guarantee] = {
     "protocol:both-eras": Guarantee(
         says="Any client from 2025-03-26 to 2026-07-28 works with any upstream of the same range, "
         "bridged where no direct connection would.",
-        source="MCP 2025-03-26, 2025-06-18, 2025-11-25 and 2026-07-28",
-        missing="Both eras are spoken on both sides for tools. What a server asks of a client "
-        "during a call (sampling, elicitation, roots), resources and prompts are not bridged.",
+        source="MCP 2025-03-26, 2025-06-18, 2025-11-25 and 2026-07-28; decision 0014",
+        since="0.1",
     ),
     "protocol:lossless": Guarantee(
         says="Results pass through unchanged but for the fields this gateway owns.",

@@ -62,6 +62,12 @@ class Servers:
         for talk in list(upstream.listening):
             self.loop.call_soon_threadsafe(talk.event, {"jsonrpc": "2.0", "method": method})
 
+    def say(self, upstream: HttpUpstream, method: str, **params: Any) -> None:
+        """Have it send one with these params."""
+        for talk in list(upstream.listening):
+            told = {"jsonrpc": "2.0", "method": method, "params": params}
+            self.loop.call_soon_threadsafe(talk.event, told)
+
     def close(self) -> None:
         """End every server and the thread."""
         for upstream in list(self._open):
@@ -115,6 +121,13 @@ class Place:
     def serve(self, alias: str, url: str, era: str = "auto") -> None:
         """Register a server and approve what it offers."""
         transport = {"type": "http", "url": url, "allow_private": True}
+        self.api("POST", "/servers", {"alias": alias, "transport": transport, "era": era})
+        self.api("POST", f"/servers/{alias}/observe", {})
+        self.api("POST", f"/servers/{alias}/approve", {})
+
+    def spawn(self, alias: str, *command: str, era: str = "auto") -> None:
+        """Register a stdio server and approve what it offers."""
+        transport = {"type": "stdio", "command": list(command), "run_as": "gateway"}
         self.api("POST", "/servers", {"alias": alias, "transport": transport, "era": era})
         self.api("POST", f"/servers/{alias}/observe", {})
         self.api("POST", f"/servers/{alias}/approve", {})
@@ -216,8 +229,8 @@ def raw_post(path: str, body: bytes, headers: dict[str, str], *more: bytes) -> b
 class Stage:
     """The shared gate and its servers."""
 
-    def __init__(self, directory: Path) -> None:
-        self.gate = Gate(directory, *LIMITS)
+    def __init__(self, directory: Path, *more: str) -> None:
+        self.gate = Gate(directory, *LIMITS, *more)
         self.servers = Servers()
 
     def place(self, slug: str) -> Place:

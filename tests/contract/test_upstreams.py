@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 from tests.upstreams import pools
-from tests.upstreams.pools import ask, call, http, make_pool, ready, stdio, text, until
+from tests.upstreams.pools import ask, asker, call, http, make_pool, ready, stdio, text, until
 
 from gatelodge.core.errors import UpstreamTimeout, UpstreamUnreachable
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import Reply, Request
 
 pytestmark = pytest.mark.anyio
 
@@ -105,17 +105,17 @@ async def sdk_server(era, served):
     served((sys.executable, str(pools.HERE / "sdk_server.py"), str(port)), port)
     await until(lambda: listens(port), "the SDK server listens")
     return Real(
-        http(f"http://127.0.0.1:{port}/mcp", era=era), era, 2, call("add", {"a": 2, "b": 3}), b"5"
+        http(f"http://127.0.0.1:{port}/mcp", era=era), era, 5, call("add", {"a": 2, "b": 3}), b"5"
     )
 
 
-async def everything_http(served):
+async def everything_http(served, transport="streamableHttp"):
     port = free_port()
-    served((node(), str(EVERYTHING), "streamableHttp"), port, PORT=str(port))
+    served((node(), str(EVERYTHING), transport), port, PORT=str(port))
     await until(lambda: listens(port), "server-everything listens")
-    return Real(
-        http(f"http://127.0.0.1:{port}/mcp"), "legacy", 13, call("echo", {"message": "hi"}), b"hi"
-    )
+    path = "sse" if transport == "sse" else "mcp"
+    at = http(f"http://127.0.0.1:{port}/{path}")
+    return Real(at, "legacy", 13, call("echo", {"message": "hi"}), b"hi")
 
 
 def everything_stdio():
@@ -123,7 +123,14 @@ def everything_stdio():
     return Real(at, "legacy", 13, call("echo", {"message": "hi"}), b"hi")
 
 
-QUICK = ["time modern", "sdk legacy", "everything stdio", "everything http"]
+async def everything(way, served):
+    if way == "stdio":
+        return everything_stdio()
+    return await everything_http(served, "sse" if way == "sse" else "streamableHttp")
+
+
+QUICK = ["time modern", "sdk legacy", "everything stdio", "everything http", "everything sse"]
+WAYS = ["stdio", "http", "sse"]
 SLOW = ["time legacy", "git modern", "git legacy", "sdk modern"]
 KINDS = [*QUICK, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW)]
 
@@ -137,7 +144,7 @@ async def real(request, tmp_path, served):
         return git_server(how, tmp_path)
     if what == "sdk":
         return await sdk_server(how, served)
-    return everything_stdio() if how == "stdio" else await everything_http(served)
+    return await everything(how, served)
 
 
 async def test_tools_are_observed_as_they_are(pool, real):
@@ -180,9 +187,9 @@ async def test_nothing_is_left_after_the_server_is_taken_away(pool, real):
     assert pid is None or not pools.alive(pid)
 
 
-@pytest.mark.parametrize("way", ["stdio", "http"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_progress_of_a_long_operation_comes_with_the_callers_token(pool, served, way):
-    real = everything_stdio() if way == "stdio" else await everything_http(served)
+    real = await everything(way, served)
     await ready(pool, real.at)
     heard = []
     asked = call(
@@ -207,9 +214,9 @@ async def test_progress_of_the_sdk_comes_in_both_eras(pool, served, era):
     assert {step["progressToken"] for step in heard} == {41}
 
 
-@pytest.mark.parametrize("way", ["stdio", "http"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_long_operation_ends_at_our_deadline(pool, served, way):
-    real = everything_stdio() if way == "stdio" else await everything_http(served)
+    real = await everything(way, served)
     await ready(pool, real.at)
     asked = call("trigger-long-running-operation", {"duration": 60, "steps": 2}, seconds=0.3)
     with pytest.raises(UpstreamTimeout):
@@ -235,3 +242,121 @@ async def test_a_killed_real_server_is_started_again(pool):
     await until(lambda: pool.health(real.at.id).restarts == 1, "its death is noticed")
     await until(lambda: pool.health(real.at.id).state == "ready", "started again")
     assert real.holds in bytes((await ask(pool, real.at, real.request)).result)
+
+
+ANN = asker("ann", elicitation={}, sampling={}, roots={})
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_everything_that_a_real_server_offers_is_observed(pool, served, way):
+    real = await everything(way, served)
+    await ready(pool, real.at)
+    observed = await pool.observe(real.at)
+    assert {json.loads(bytes(each))["name"] for each in observed.prompts} >= {"simple-prompt"}
+    assert all(json.loads(bytes(each))["uri"] for each in observed.resources)
+    assert len(observed.templates) == 2
+    said = json.loads(bytes(observed.capabilities))
+    assert said["resources"]["subscribe"] is True
+    assert observed.instructions
+    assert pool.health(real.at.id).detail == "" or way == "sse"
+
+
+async def answered(exchange, answers):
+    """The result of a call, each question of which is answered by its method."""
+    asked = []
+    async with asyncio.timeout(pools.WAIT):
+        while questions := (reply := await exchange.reply).questions:
+            for question in questions:
+                asked.append(question.method)
+                said = Raw(json.dumps(answers[question.method]).encode())
+                exchange.answer(question.number, Reply(result=said))
+    return asked, bytes(reply.result)
+
+
+ROOTS = {"roots/list": {"roots": [{"uri": "file:///work", "name": "Work"}]}}
+
+
+ASKS = {
+    "elicitation/create": (
+        call("trigger-elicitation-request", asker=ANN),
+        {"action": "accept", "content": {"name": "Ann of the gate"}},
+    ),
+    "sampling/createMessage": (
+        call("trigger-sampling-request", {"prompt": "Hi"}, asker=ANN),
+        {
+            "role": "assistant",
+            "model": "m",
+            "content": {"type": "text", "text": "Ann of the gate"},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", ASKS)
+async def test_a_real_server_asks_the_one_who_called(pool, served, way, method):
+    real = await everything(way, served)
+    await ready(pool, real.at)
+    request, answer = ASKS[method]
+    exchange = pool.begin(real.at.id, request, None)
+    asked, result = await answered(exchange, {method: answer, **ROOTS})
+    assert method in asked
+    assert b"Ann of the gate" in result
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_resources_of_a_real_server_are_watched(pool, served, way):
+    real = await everything(way, served)
+    await ready(pool, real.at)
+    updated = []
+    pool.on_updated(lambda server, uri: updated.append((server, uri)))
+    uri = "demo://resource/dynamic/text/1"
+    pool.subscribe(real.at.id, frozenset({uri}))
+    await ask(pool, real.at, call("toggle-subscriber-updates"))
+    await until(lambda: (real.at.id, uri) in updated, "told")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_prompts_and_resources_of_a_real_server_are_read(pool, served, way):
+    real = await everything(way, served)
+    await ready(pool, real.at)
+    named = {"name": Raw(b'"simple-prompt"')}
+    prompt = await ask(pool, real.at, Request(method="prompts/get", params=named))
+    assert json.loads(bytes(prompt.result))["messages"]
+    uri = {"uri": Raw(b'"demo://resource/dynamic/text/1"')}
+    read = await ask(pool, real.at, Request(method="resources/read", params=uri, asker=ANN))
+    assert json.loads(bytes(read.result))["contents"]
+
+
+async def test_a_real_server_of_both_eras_is_spoken_to_in_the_callers(pool, served):
+    real = await sdk_server("auto", served)
+    await ready(pool, real.at)
+    assert pool.health(real.at.id).era == "modern"
+    for era in ("modern", "legacy"):
+        told = text(await ask(pool, real.at, call("declared", era=era, asker=ANN)))
+        assert told.keys() == {"elicitation", "sampling", "roots"}
+    exchange = pool.begin(real.at.id, call("greet", era="legacy", asker=ANN), None)
+    accept = {"action": "accept", "content": {"name": "Ann"}}
+    asked, result = await answered(exchange, {"elicitation/create": accept})
+    assert asked == ["elicitation/create"]
+    assert b"Hello Ann" in result
+    assert pool.counts()["tasks"] == 2
+
+
+async def test_a_real_modern_server_tells_of_its_lists_and_its_resources(pool, served):
+    real = await sdk_server("modern", served)
+    await ready(pool, real.at)
+    changed, updated = [], []
+    pool.on_updated(lambda server, uri: updated.append((server, uri)))
+    pool.subscribe(real.at.id, frozenset({"res://counter"}))
+    pool.on_list_changed(changed.append)
+
+    async def touched():
+        await ask(pool, real.at, call("touch"))
+        return updated and changed
+
+    for _ in range(500):  # it listens anew at its own pace
+        if await touched():
+            break
+    assert set(updated) == {(real.at.id, "res://counter")}
+    assert set(changed) == {real.at.id}

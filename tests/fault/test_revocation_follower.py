@@ -98,13 +98,15 @@ async def test_an_end_that_comes_between_poll_and_read_is_acted_on_at_once(house
     await house.token(house.ada)
     await house.follower.step()
     assert house.ada in holders(house)
-    cut = []
+    cut, ended = [], []
     house.inflight.add(Running("stream", house.ada, "", house.workspace, cut.append))
+    house.follower.on_end(ended.append)
     await house.do(groups.create, house.workspace, "a group")
     house.store.between = [house.act(members.suspend, house.workspace, house.ada)]
     await house.follower.step()
     assert house.ada not in holders(house)
     assert cut == ["revoked"]
+    assert ended == [house.ada]
 
 
 async def test_a_token_that_comes_between_poll_and_read_is_known(house):

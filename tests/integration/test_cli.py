@@ -138,6 +138,30 @@ def test_servers_tools_and_grants_by_hand(gate: Gate, stub: str) -> None:
     assert "exactly what was approved" in gate.command("tool", "diff", stub).stdout
 
 
+@pytest.mark.parametrize("kind", ["prompts", "resources"])
+def test_who_may_read_what_a_server_has_is_told_too(gate: Gate, stub: str, kind: str) -> None:
+    email = f"{kind}@example.test"
+    gate.cli("member", "add", email)
+    question = ("access", "explain", email, stub, f"--{kind}")
+    grant = ("grant", "add", "--member", email, "--server", stub, "--level", "read")
+    gate.cli(*grant, "--tool", "echo")
+    told = gate.command(*question)
+    assert told.returncode == 1
+    assert "for one tool alone" in told.stdout
+    assert [kind, "of", stub] in lines(told.stdout)
+    whole = gate.cli(*grant)["id"]
+    found = gate.cli(*question)
+    assert (found["kind"], found["tool"], found["rule"]) == (kind, stub, whole)
+    matrix = lines(gate.command("access", "matrix", f"--{kind}").stdout)
+    assert matrix[0][:4] == ["PRINCIPAL", kind.upper(), "OF", "DECISION"]
+    assert [email, stub, "allow", "no", whole] in matrix
+    assert gate.command("access", "explain", email, "none", f"--{kind}").returncode == 3
+    assert gate.command("access", "matrix", "--prompts", "--resources").returncode == 2
+    path = f"/workspaces/main/access/matrix?kind={kind.title()}"
+    with pytest.raises(AssertionError, match="not one of tools, prompts, resources"):
+        gate.api("GET", path)
+
+
 def test_a_server_that_cannot_be_observed_is_kept_and_told(gate: Gate) -> None:
     done = gate.command("server", "add", "gone", "--run-as", "gateway", "--", "/no/such/program")
     assert done.returncode == 4
@@ -205,6 +229,7 @@ def test_a_call_is_found_proved_and_verified_without_a_gate(
 
 def test_following_shows_calls_as_they_end_and_stops_when_told(gate: Gate, stub: str) -> None:
     token = gate.member("followed@example.test", stub)
+    assert gate.client(token).call("stub__echo").status == 200  # so that there is a newest record
     follower = subprocess.Popen(
         gate.arguments("audit", "tail", "-f", "-n", "1", "--json"),
         stdout=subprocess.PIPE,

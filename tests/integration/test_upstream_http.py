@@ -10,7 +10,7 @@ from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import Secrets, ask, call, http, make_pool, ready, text, until
 
 from gatelodge.core.errors import KeyUnreachable, UpstreamBrokeProtocol, UpstreamUnreachable
-from gatelodge.core.protocol.upstream_headers import mirrors
+from gatelodge.core.protocol.upstream_headers import header_value, mirrors
 from gatelodge.ports.upstream import Request
 
 pytestmark = pytest.mark.anyio
@@ -111,6 +111,35 @@ async def test_a_modern_request_tells_all_about_itself(pool, upstream):
     assert named == {"name": "gatelodge", "version": "9.9 (cc/2)"}
 
 
+@pytest.mark.parametrize(
+    ("method", "member", "value"),
+    [
+        ("prompts/get", "name", "greet"),
+        ("resources/read", "uri", "file:///naïve"),
+        ("tasks/get", "taskId", "t-1"),
+        ("tasks/update", "taskId", "t-1"),
+        ("tasks/cancel", "taskId", "t-1"),
+        ("completion/complete", "", ""),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+async def test_each_method_names_in_its_header_what_it_is_about(
+    pool, upstream, method, member, value, named
+):
+    at = http(upstream.url)
+    await ready(pool, at)
+    upstream.methods[method] = lambda talk: talk.result({})
+    params = {member: Raw(json.dumps(value).encode())} if member else {}
+    for said in (value, "another") if member == "taskId" else (value,):
+        params = {member: Raw(json.dumps(said).encode())} if member else {}
+        name = said if named and member else ""
+        await ask(pool, at, Request(method=method, params=params, name=name))
+        seen = upstream.of(method)[-1]
+        assert seen.header("Mcp-Method") == method
+        given = seen.header("Mcp-Name")
+        assert given == (header_value(said) if member else None)
+
+
 async def test_a_legacy_request_bears_its_session_and_nothing_modern(pool, upstream):
     upstream.era = "legacy"
     at = http(upstream.url)
@@ -193,7 +222,7 @@ async def test_connections_are_kept_and_shared(pool, upstream):
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
 async def test_a_stream_brings_progress_and_the_answer(pool, upstream, era):
-    upstream.era = era
+    upstream.era, upstream.tells = era, False
     at = http(upstream.url)
     await ready(pool, at)
 
@@ -246,7 +275,7 @@ async def test_a_legacy_server_that_asks_is_answered(pool, upstream):
 
     await until(lambda: len(answers()) == 2, "both are answered")
     assert answers()["q1"]["result"] == {}
-    assert answers()["q2"]["error"]["code"] == -32601
+    assert answers()["q2"]["error"]["code"] == -32021
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
@@ -280,11 +309,12 @@ async def test_a_change_of_tools_is_heard_and_a_lost_stream_is_opened_again(pool
     at = http(upstream.url)
     await ready(pool, at)
     await until(lambda: upstream.listening, "it listens")
+    assert changed == [at.id]  # it was met
     upstream.listening[0].event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
-    await until(lambda: changed == [at.id], "heard")
+    await until(lambda: changed == [at.id] * 2, "heard")
     upstream.listening[0].close()
     await until(lambda: len(upstream.listening) == 2, "opened again")
-    assert changed == [at.id, at.id]
+    await until(lambda: changed == [at.id] * 3, "what was said meanwhile may have been missed")
 
 
 async def test_a_session_lost_while_listening_is_begun_anew(pool, upstream):

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import stat
 
 import pytest
@@ -137,7 +136,7 @@ async def test_a_server_that_asks_is_answered_ping_and_nothing_else(pool):
     told = text(await ask(pool, at, call("told")))  # our answers were written before this call
     answers = {message["id"]: message for message in told if "id" in message}
     assert answers["q1"]["result"] == {}
-    assert answers["q2"]["error"]["code"] == -32601
+    assert answers["q2"]["error"]["code"] == -32021
 
 
 async def test_the_servers_own_error_is_handed_on_raw(pool):
@@ -153,8 +152,9 @@ async def test_a_change_of_tools_is_told(pool, era):
     pool.on_list_changed(changed.append)
     at = stdio(era)
     await ready(pool, at)
+    assert changed == [at.id]  # it was met
     await ask(pool, at, call("change"))
-    await until(lambda: changed == [at.id], "told")
+    await until(lambda: changed == [at.id] * 2, "told")
 
 
 async def test_a_modern_server_is_subscribed_to(pool):
@@ -199,20 +199,16 @@ async def test_a_missing_secret_names_the_reference_and_starts_nothing(pool):
 
 
 @root_only
-async def test_a_server_has_a_uid_of_its_own_and_leaves_nobody_behind(tmp_path):
-    script = tmp_path / "server.py"
-    shutil.copy(pools.STDIO, script)
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & stat.S_IXOTH:
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-    pool = make_pool(root=True)
-    one = stdio(name="a", command=(DEBIAN, str(script), "modern"), run_as="own")
-    two = stdio(name="b", command=(DEBIAN, str(script), "modern"), run_as="own")
-    await pool.reconcile((one, two))
-    who = [text(await ask(pool, at, call("whoami"))) for at in (one, two)]
+async def test_a_server_has_a_uid_of_its_own_and_leaves_nobody_behind():
+    pool = make_pool(root=True, hosting=pools.ROOT)
+    with pools.reachable(pools.STDIO) as script:
+        one = stdio(name="a", command=(DEBIAN, script, "modern"), run_as="own")
+        two = stdio(name="b", command=(DEBIAN, script, "modern"), run_as="own")
+        await pool.reconcile((one, two))
+        who = [text(await ask(pool, at, call("whoami"))) for at in (one, two)]
     uids = {each["uid"] for each in who}
     assert len(uids) == 2
-    assert all(uid >= 210_000 for uid in uids)
+    assert all(uid >= pools.ROOT.first_uid for uid in uids)
     assert all(each["gid"] == each["uid"] and each["groups"] == [] for each in who)
     assert pool.health(one.id).isolation == f"not isolated, uid {who[0]['uid']}"
     left = text(await ask(pool, one, call("fork")))

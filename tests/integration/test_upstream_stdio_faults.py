@@ -16,6 +16,7 @@ from gatelodge.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gatelodge.ports.upstream import Asker
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +66,7 @@ async def test_a_child_killed_in_a_call_fails_that_call_and_is_started_again(poo
     await until(lambda: pool.health(at.id).state == "ready", "started again")
     assert pool.health(at.id).restarts == 1
     assert pool.health(at.id).pid != first
-    assert changed == [at.id]
+    await until(lambda: at.id in changed, "what it offers is looked at again")
     assert text(await ask(pool, at, call("echo", 1))) == 1
 
 
@@ -139,6 +140,17 @@ async def test_a_result_over_its_limit_is_refused_and_the_server_stays(pool):
         await ask(pool, at, call("big", {"bytes": 200_000}, max_bytes=100_000))
     assert text(await ask(pool, at, call("echo", 1))) == 1
     running.abort("cancelled")
+
+
+async def test_a_question_whose_call_is_answered_before_it_is_put_is_refused(pool):
+    at = stdio("legacy")
+    await ready(pool, at)
+    ada = Asker(principal="ada", capabilities=b'{"roots":{}}')
+    reply = await ask(pool, at, call("ask", asker=ada))
+    assert text(reply) == "asked"
+    told = text(await ask(pool, at, call("told", asker=ada)))  # refused before this call
+    (answer,) = [message for message in told if message.get("id") == "q2"]
+    assert answer["error"]["code"] == -32601
 
 
 async def test_an_endless_line_is_refused_and_the_server_replaced():

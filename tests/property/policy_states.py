@@ -23,6 +23,16 @@ _SCOPES_WHAT = [
     'resource in Gatelodge::Tag::"prod"',
     'resource == Gatelodge::Tool::"srv_y/drop%20table/%C3%A9"',
     'resource in Gatelodge::Workspace::"wsp_else"',
+    "resource is Gatelodge::Tool",
+    'resource == Gatelodge::Prompt::"srv_x"',
+    'resource is Gatelodge::Resource in Gatelodge::Server::"srv_y"',
+]
+_SCOPES_HOW = [
+    "action",
+    "action",
+    'action in Gatelodge::Action::"use"',
+    'action == Gatelodge::Action::"call"',
+    'action == Gatelodge::Action::"get"',
 ]
 _ATOMS = [
     "true",
@@ -31,6 +41,10 @@ _ATOMS = [
     "resource.openWorld",
     "resource.pinned",
     'resource in Gatelodge::Tag::"prod"',
+    "resource is Gatelodge::Prompt",
+    'resource in Gatelodge::Resource::"srv_x"',
+    'action == Gatelodge::Action::"get"',
+    '[Gatelodge::Tool::"srv_x/get", Gatelodge::Tool::"srv_y/put"].contains(resource)',
     'principal in [Gatelodge::Group::"grp_b", Gatelodge::Group::"grp_c"]',
     "principal is Gatelodge::Member",
     'principal == Gatelodge::Agent::"agt_1"',
@@ -65,7 +79,7 @@ def conditions(draw, depth=2):
 def guardrails(draw, ident="grd_1", modes=("enforce", "enforce", "enforce", "observe", "retired")):
     who, what = draw(st.sampled_from(_SCOPES_WHO)), draw(st.sampled_from(_SCOPES_WHAT))
     clause = draw(st.sampled_from(["when", "unless"]))
-    action = draw(st.sampled_from(["action", 'action in Gatelodge::Action::"use"']))
+    action = draw(st.sampled_from(_SCOPES_HOW))
     test = f"{clause} {{ {draw(conditions())} }}"
     text = f'@reason("because") forbid ({who}, {action}, {what}) {test};'
     return rows.guardrail(

@@ -8,8 +8,8 @@ from gatelodge.core.access.explain import explain
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.policy.referee import rule_in_full
 from gatelodge.core.policy.rules import Grant, Guardrail
-from gatelodge.core.view import decide, visible
-from gatelodge.core.view_entry import AGENT, PERSONAL
+from gatelodge.core.view import decide, reachable, visible
+from gatelodge.core.view_entry import AGENT, PERSONAL, ReadEntry, ToolEntry
 
 few = settings(deadline=None, max_examples=40)
 moments = st.sampled_from(MOMENTS)
@@ -17,19 +17,19 @@ contexts = st.sampled_from([PERSONAL, AGENT])
 
 
 def pairs(view):
-    """Every principal with every tool of its workspace."""
+    """Every principal with everything that is decided about in its workspace."""
     for who in view.principals.values():
         home = view.workspace(who.workspace)
         for server in home.servers.values():
-            for tool in server.tools.values():
-                yield who, tool
+            for entry in server.entries:
+                yield who, entry
 
 
 def allowed(view, at, context):
     return {
-        (who.id, tool.uid)
-        for who, tool in pairs(view)
-        if isinstance(decide(view, who, tool, at, context), Allow)
+        (who.id, entry.server, entry.key)
+        for who, entry in pairs(view)
+        if isinstance(decide(view, who, entry, at, context), Allow)
     }
 
 
@@ -88,6 +88,45 @@ def test_what_is_listed_is_what_does_not_answer_as_unknown(found, at, context):
             for tool in visible(view, who, home, at, server)
         }
         assert by_server == shown
+
+
+@pytest.mark.guarantee("access:list-equals-call")
+@few
+@given(states(), moments, contexts)
+def test_servers_are_reached_for_what_does_not_answer_as_unknown(found, at, context):
+    view = rows.view(*found)
+    for who in view.principals.values():
+        home = view.workspace(who.workspace)
+        for kind in ("prompts", "resources"):
+            reached = reachable(view, who, home, at, kind)
+            assert [server.alias for server in reached] == sorted(s.alias for s in reached)
+            for alias, server in home.servers.items():
+                decision = decide(view, who, server.reading(kind), at, context)
+                hidden = isinstance(decision, Deny) and decision.hidden
+                assert (server in reached) == (not hidden)
+                alone = reachable(view, who, home, at, kind, alias)
+                assert alone == (() if hidden else (server,))
+
+
+@few
+@given(states(), moments, contexts)
+def test_prompts_and_resources_never_stand_among_the_tools(found, at, context):
+    view = rows.view(*found)
+    for who in view.principals.values():
+        home = view.workspace(who.workspace)
+        listed = visible(view, who, home, at)
+        assert all(isinstance(entry, ToolEntry) for entry in (*listed, *home.tools.values()))
+
+
+@few
+@given(states(), moments, contexts)
+def test_no_rule_but_one_for_the_whole_server_gives_its_prompts_and_resources(found, at, context):
+    whole = {row.id for row in found if isinstance(row, Grant) and not row.tool}
+    view = rows.view(*found)
+    for who, entry in pairs(view):
+        decision = decide(view, who, entry, at, context)
+        if isinstance(decision, Allow) and isinstance(entry, ReadEntry):
+            assert decision.rule in whole
 
 
 @few
@@ -151,6 +190,10 @@ def test_a_view_made_from_the_previous_one_decides_as_one_made_from_nothing(
         home, anew = view.workspace(who.workspace), fresh.workspace(who.workspace)
         assert home.policy == anew.policy
         assert visible(view, who, home, at) == visible(fresh, who, anew, at)
+        for kind in ("prompts", "resources"):
+            kept = reachable(view, who, home, at, kind)
+            made = reachable(fresh, who, anew, at, kind)
+            assert [server.id for server in kept] == [server.id for server in made]
 
 
 @few

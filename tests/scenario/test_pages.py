@@ -32,6 +32,19 @@ def test_each_client_file_is_toml(text):
     assert tomllib.loads(text)
 
 
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("@anthropic-ai/claude-code", "Claude Code"),
+        ("@google/gemini-cli", "Gemini CLI"),
+        ("@openai/codex", "Codex"),
+    ],
+)
+def test_the_versions_of_the_agents_are_the_ones_that_the_tests_run(package, name):
+    tried = json.loads((ROOT / "tests/agents/package.json").read_text("utf-8"))["dependencies"]
+    assert f"\n| {name} | {tried[package]} |" in (ROOT / "docs/clients.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize("text", blocks("docs/clients.md", "python"))
 def test_each_piece_of_python_compiles(text):
     compile(text, "docs/clients.md", "exec")

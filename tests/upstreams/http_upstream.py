@@ -78,12 +78,18 @@ Tool = Callable[[Talk], Awaitable[None] | None]
 
 @dataclass
 class HttpUpstream:
-    """`era` is modern, legacy or both; `session` is what a legacy server knows its clients by."""
+    """`era` is modern, legacy or both; `session` is what a legacy server knows its clients by.
+
+    With `many` each handshake gets a session of its own, which begins with it.
+    """
 
     era: str = "both"
     session: str = "session-1"
+    many: bool = False
+    begun: int = 0
     version: str = "2025-11-25"
     tells: bool = True
+    can: dict[str, Any] = field(default_factory=dict)
     stream: bool = True
     definitions: list[Any] = field(default_factory=lambda: [{"name": "echo", "inputSchema": {}}])
     tools: dict[str, Tool] = field(default_factory=dict)
@@ -111,6 +117,16 @@ class HttpUpstream:
         for writer in list(self.open):
             writer.close()
         await self.server.wait_closed()
+
+    def knows(self, seen: Seen) -> bool:
+        """True when the request is of a session that is not lost."""
+        named = seen.header("Mcp-Session-Id") or ""
+        return named == self.session or (self.many and named.startswith(f"{self.session}/"))
+
+    def answer_to(self, question: Any) -> Any:
+        """The response that came to a question of the server, None until it comes."""
+        posts = [r.message for r in self.requests if r.verb == "POST"]
+        return next((m for m in posts if m.get("id") == question and "method" not in m), None)
 
     def of(self, method: str) -> list[Seen]:
         return [r for r in self.requests if r.verb == "POST" and r.message.get("method") == method]
@@ -163,7 +179,7 @@ class HttpUpstream:
     def _modern(self, talk: Talk, method: str) -> None:
         assert talk.seen.header("Mcp-Method") == method
         if method == "server/discover":
-            can = {"tools": {"listChanged": self.tells}}
+            can = {"tools": {"listChanged": self.tells}, **self.can}
             talk.result(
                 {"supportedVersions": ["2026-07-28"], "capabilities": can, "instructions": "M"}
             )
@@ -177,12 +193,14 @@ class HttpUpstream:
     def _legacy(self, talk: Talk, method: str) -> None:
         message = talk.seen.message
         if method == "initialize":
-            can = {"tools": {"listChanged": self.tells}}
+            can = {"tools": {"listChanged": self.tells}, **self.can}
             answer = {"protocolVersion": self.version, "capabilities": can, "instructions": "L"}
-            talk.result(answer, **({"Mcp_Session_Id": self.session} if self.session else {}))
+            self.begun += 1
+            session = f"{self.session}/{self.begun}" if self.many else self.session
+            talk.result(answer, **({"Mcp_Session_Id": session} if self.session else {}))
         elif method == "server/discover":
             talk.answer("400 Bad Request", b"Missing session")
-        elif self.session and talk.seen.header("Mcp-Session-Id") != self.session:
+        elif not self.knows(talk.seen):
             talk.answer("404 Not Found", b"")
         elif "id" not in message or "method" not in message:
             talk.write("HTTP/1.1 202 Accepted\nContent-Length: 0\n\n")
@@ -204,7 +222,7 @@ class HttpUpstream:
         if not self.stream:
             talk.answer("405 Method Not Allowed", b"")
             return
-        if talk.seen.header("Mcp-Session-Id") != (self.session or None):
+        if not self.knows(talk.seen):
             talk.answer("404 Not Found", b"")
             return
         talk.stream()

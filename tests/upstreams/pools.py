@@ -1,12 +1,17 @@
 """What every test of the pool needs: a pool, servers for it, calls, and bounded waiting."""
 
 import asyncio
+import contextlib
 import json
+import os
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -15,12 +20,17 @@ from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Transport
 from gatelodge.core.errors import KeyUnreachable
 from gatelodge.core.ids import Instant, ServerId, WorkspaceId
-from gatelodge.ports.upstream import Observed, Reply, Request
+from gatelodge.ports.upstream import Asker, Observed, Reply, Request
 
 HERE = Path(__file__).parent
 STDIO = str(HERE / "stdio_server.py")
+ASKING = str(HERE / "asking" / "server.py")
 WAIT = 20.0
 HOSTING = Hosting(start_seconds=15.0, backoff_seconds=0.2, stop_seconds=1.0)
+
+
+ROOT = msgspec.structs.replace(HOSTING, first_uid=1_000_000 + os.getpid() * 8)
+"""For pools that are root: with the same uids, a run beside this one would kill its children."""
 
 
 class Secrets:
@@ -48,6 +58,14 @@ def make_pool(secrets: Secrets | None = None, **settings: Any) -> UpstreamPool:
     )
 
 
+@contextlib.contextmanager
+def reachable(script: str) -> Iterator[str]:
+    """A copy that every uid can read; not below pytest's folder, which each run closes again."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield shutil.copy(script, f"{folder}/server.py")
+
+
 def server(name: str, transport: Transport, **fields: Any) -> Server:
     return Server(
         id=ServerId(f"srv_{name}"),
@@ -64,6 +82,16 @@ def stdio(mode: str = "modern", name: str = "one", **fields: Any) -> Server:
     command = fields.pop("command", (sys.executable, STDIO, mode))
     transport = StdioTransport(command=command, **{"run_as": "gateway", **wanted})
     return server(name, transport, **fields)
+
+
+def asking(era: str = "legacy", name: str = "one", **fields: Any) -> Server:
+    return stdio(name=name, command=(sys.executable, ASKING, era), **fields)
+
+
+def asker(principal: str = "ann", level: str = "", **capabilities: Any) -> Asker:
+    """Somebody whose client declares these capabilities."""
+    said = json.dumps(capabilities, separators=(",", ":")).encode()
+    return Asker(principal=principal, capabilities=said, level=level)
 
 
 def http(url: str, name: str = "one", **fields: Any) -> Server:

@@ -114,6 +114,13 @@ def big(number, given, _meta):
     result(number, {"content": [{"type": "text", "text": "x" * given["bytes"]}]})
 
 
+def spell(number, given, _meta):
+    """Answer with these bytes, given in hex, as the result."""
+    raw = b'{"jsonrpc":"2.0","id":%d,"result":%b}' % (number, bytes.fromhex(given["hex"]))
+    sys.stdout.buffer.write(raw + b"\n")
+    sys.stdout.flush()
+
+
 TOOLS = {
     "echo": lambda number, given, _meta: say(number, given),
     "hang": lambda _number, _given, _meta: None,
@@ -131,6 +138,7 @@ TOOLS = {
     "fork": lambda number, _given, _meta: say(number, descendant()),
     "error": error,
     "slow": slow,
+    "spell": spell,
 }
 
 

@@ -17,8 +17,8 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.adapters.upstream.child import PATH
-from gatelodge.adapters.upstream.reach import barred
+from gatelodge.adapters.upstream.stdio.child import PATH
+from gatelodge.adapters.upstream.stdio.reach import barred
 from gatelodge.app.announce import Announce
 from gatelodge.app.build import Ground
 from gatelodge.app.node import Rooms

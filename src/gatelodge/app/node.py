@@ -21,11 +21,15 @@ from gatelodge.core.errors import (
 )
 from gatelodge.core.protocol.result import server_info
 from gatelodge.core.view import View
+from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.catalog.watch import Watch
+from gatelodge.flows.gateway.bridge.asking import Asking
+from gatelodge.flows.gateway.bridge.questions import Questions
+from gatelodge.flows.gateway.bridge.rounds import RoundLimits, Rounds
 from gatelodge.flows.gateway.call import CallLimits, Calls
 from gatelodge.flows.gateway.follower import Follower, Following
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.gateway.sessions import EndedSessions
+from gatelodge.flows.gateway.sessions import Sessions
 from gatelodge.flows.gateway.streams import Streams
 from gatelodge.flows.identity.revocation import Revocation
 from gatelodge.web.api.app import admin_app
@@ -41,6 +45,7 @@ class Rooms(Struct, frozen=True, kw_only=True):
     ground: Ground
     upstreams: UpstreamPool
     inflight: InFlight
+    offers: Offers
     streams: Streams
     follower: Follower
     calls: Calls
@@ -60,43 +65,58 @@ def wire(ground: Ground) -> Rooms:
         version=gatelodge.__version__,
         root=os.geteuid() == 0,
     )
-    inflight, streams = InFlight(), Streams(ground.clock)
+    inflight, offers = InFlight(), Offers()
+    streams = Streams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)
     following = Following(
         node=ground.node,
         poll_seconds=settings.store.poll_ms / 1000,
         lease_seconds=settings.store.lease_ms / 1000,
     )
     follower = Follower(ground.store, ground.nodes, ground.clock, inflight, following)
-    calls = Calls(
-        upstreams,
-        ground.recorder,
-        inflight,
-        ground.clock,
-        CallLimits(
-            durability=settings.audit.durability,
-            seconds=limits.call_seconds,
-            result_bytes=limits.result_bytes,
-            per_principal=limits.calls_per_principal,
-        ),
-    )
+    calls = _calls(ground, upstreams, inflight)
     revocation = Revocation(ground.store, ground.nodes, ground.clock, settings.store.lease_ms)
     return Rooms(
         ground=ground,
         upstreams=upstreams,
         inflight=inflight,
+        offers=offers,
         streams=streams,
         follower=follower,
         calls=calls,
-        watch=Watch(upstreams, ground.store, ground.clock, ground.ids, lambda: follower.view),
-        endpoint=Endpoint(_gate(ground, follower, calls, inflight, streams)),
+        watch=Watch(
+            upstreams, ground.store, ground.clock, ground.ids, offers, lambda: follower.view
+        ),
+        endpoint=Endpoint(_gate(ground, follower, calls, (inflight, streams, offers))),
         admin=_admin(ground, follower, upstreams, revocation),
     )
 
 
+def _calls(ground: Ground, upstreams: UpstreamPool, inflight: InFlight) -> Calls:
+    limits = ground.settings.limits
+    rounds = Rounds(
+        (ground.sealer, ground.clock, ground.ids),
+        ground.node,
+        inflight,
+        RoundLimits(seconds=limits.question_seconds, per_principal=limits.parked_per_principal),
+    )
+    costs = CallLimits(
+        durability=ground.settings.audit.durability,
+        seconds=limits.call_seconds,
+        result_bytes=limits.result_bytes,
+        per_principal=limits.calls_per_principal,
+    )
+    world = (ground.clock, costs)
+    return Calls(upstreams, ground.recorder, inflight, Questions(rounds), world)
+
+
 def _gate(
-    ground: Ground, follower: Follower, calls: Calls, inflight: InFlight, streams: Streams
+    ground: Ground,
+    follower: Follower,
+    calls: Calls,
+    running: tuple[InFlight, Streams, Offers],
 ) -> Gate:
     listen = ground.settings.listen
+    inflight, streams, offers = running
     return Gate(
         follower=follower,
         calls=calls,
@@ -104,7 +124,9 @@ def _gate(
         inflight=inflight,
         streams=streams,
         deks=ground.deks,
-        ended=EndedSessions(),
+        offers=offers,
+        asking=Asking(),
+        sessions=Sessions(),
         sealer=ground.sealer,
         peppers=ground.peppers,
         clock=ground.clock,
@@ -167,8 +189,12 @@ class Node:
         """Recover, load, listen; returns the address. Raises LogForked, StoreDown, Conflict."""
         rooms = self._rooms
         await rooms.ground.sequencer.recover(await rooms.ground.others())
+        rooms.offers.on_observed(rooms.streams.on_observed)
+        rooms.upstreams.on_updated(rooms.streams.on_updated)
+        rooms.follower.on_view(rooms.offers.on_view)
         rooms.follower.on_view(rooms.streams.on_view)
         rooms.follower.on_view(self._reconcile)
+        rooms.follower.on_end(rooms.upstreams.leave)
         await rooms.follower.start()
         rooms.watch.begin()
         address = await self._listener.open()

@@ -85,6 +85,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open listen streams of one principal."""
     calls_per_principal: Count = 256
     """Calls of one principal in flight."""
+    question_seconds: Seconds = 300.0
+    """How long a client may take to answer what a server asks during a call."""
+    parked_per_principal: Count = 32
+    """Calls of one principal that wait for its modern client to answer a legacy server."""
+    subscriptions: Count = 256
+    """Resources that one listen stream, or one legacy session, waits for."""
+    batch_messages: Annotated[int, Meta(ge=1, le=1_000)] = 50
+    """Messages in one batch (revision 2025-03-26)."""
     keepalive_seconds: Seconds = 75.0
     """An idle client connection is closed after this."""
     shutdown_seconds: Seconds = 10.0
@@ -92,7 +100,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How stdio servers run until a sandbox is configured: child processes, not isolated."""
+    """How servers are met and kept; stdio servers run as child processes, not isolated."""
 
     first_uid: Annotated[int, Meta(ge=1_000, le=2_000_000_000)] = 210_000
     """Where the gate is root, each stdio server gets a uid of its own from here on."""
@@ -102,6 +110,10 @@ class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """First pause before a dead server is started again; doubles up to a minute."""
     stop_seconds: Seconds = 3.0
     """How long a server may take to go after its input closed, and again after TERM."""
+    session_idle_seconds: Seconds = 600.0
+    """A caller's own session with a server is closed after this time without a request."""
+    sessions_per_server: Count = 64
+    """Open sessions of callers with one server; over stdio each is a process."""
 
 
 class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -44,7 +44,9 @@ from gatelodge.core.view_catalog import Servers, by_shown_name, servers
 from gatelodge.core.view_entry import (
     CallContext,
     CredentialEntry,
+    Entry,
     PrincipalEntry,
+    ReadKind,
     ServerView,
     ToolEntry,
     WorkspaceView,
@@ -135,21 +137,21 @@ _NOTHING: Final = Compiled({}, {}, {}, {}, NO_MEMORY)
 
 
 def decide(
-    view: View, principal: PrincipalEntry, tool: ToolEntry, at: Instant, context: CallContext
+    view: View, principal: PrincipalEntry, entry: Entry, at: Instant, context: CallContext
 ) -> Decision:
-    """Whether the principal may call the tool at `at`, and which rule says so.
+    """Whether the principal may use this tool, or these prompts or resources, and by which rule.
 
     A forbid beats a grant, silence is a deny, and so is an error in a policy. Nearly always three
     look-ups in tables made ahead. A principal or server that this view does not hold is denied,
     whatever view its entry came from.
     """
     access = view.access.get(principal.id)
-    if access is None or (view.gone and tool.server in view.gone):
+    if access is None or (view.gone and entry.server in view.gone):
         return NO_GRANT
-    cells = access.cells.get(tool.server)
+    cells = access.cells.get(entry.server)
     if cells is None:
         return NO_GRANT
-    cell = cells.get(tool.name, NO_GRANT)
+    cell = cells.get(entry.key, NO_GRANT)
     if type(cell) is Depends:
         return settle(cell, at, context)
     return cell  # type: ignore[return-value] # mypy does not narrow by `type() is`
@@ -177,6 +179,8 @@ def visible(
         if owner in view.gone or (server is not None and owner != server.id):
             continue
         if table.listed is not None:
+            if server is not None:
+                return table.listed
             found.extend(table.listed)
             continue
         found.extend(
@@ -187,13 +191,39 @@ def visible(
     return tuple(found)
 
 
+def reachable(
+    view: View,
+    principal: PrincipalEntry,
+    workspace: WorkspaceView,
+    at: Instant,
+    kind: ReadKind,
+    alias: str = "",
+) -> tuple[ServerView, ...]:
+    """The servers whose prompts (or resources) to list, by alias: as `visible` is for tools.
+
+    With `alias` that server at most.
+    """
+    access = view.access.get(principal.id)
+    if access is None or workspace.id != view.principals[principal.id].workspace:
+        return ()
+    found: list[ServerView] = []
+    for table in access.tables:
+        server = table.server
+        if server.id in view.gone or (alias and server.alias != alias):
+            continue
+        cell = table.cells.get(server.reading(kind).key)
+        if cell is not None and shows(cell, at):
+            found.append(server)
+    return tuple(found)
+
+
 def would_stop(
-    view: View, principal: PrincipalEntry, tool: ToolEntry, at: Instant, context: CallContext
+    view: View, principal: PrincipalEntry, entry: Entry, at: Instant, context: CallContext
 ) -> tuple[GuardrailId, ...]:
     """The guardrails in mode observe that would have stopped this allowed call."""
     for table in view.access.get(principal.id, NO_ACCESS).tables:
-        if table.server.id == tool.server and table.watches:
-            return watched(table.watches.get(tool.name, ()), at, context)
+        if table.server.id == entry.server and table.watches:
+            return watched(table.watches.get(entry.key, ()), at, context)
     return ()
 
 

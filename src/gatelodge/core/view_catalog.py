@@ -10,8 +10,11 @@ from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.schema import plain, tool_id
+from gatelodge.core.protocol.bridge.tasks import needs_task
+from gatelodge.core.protocol.shown.messages import shown_tool
+from gatelodge.core.protocol.shown.uris import Prefix
 from gatelodge.core.protocol.upstream_headers import Mirror, mirrors
-from gatelodge.core.view_entry import ServerView, Standing, ToolEntry
+from gatelodge.core.view_entry import ReadEntry, ReadKind, ServerView, Standing, ToolEntry
 
 Servers = dict[ServerId, ServerView]
 
@@ -90,6 +93,9 @@ def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None
     for row in rows:
         if row.name in clashing:
             continue
+        if needs_task(Raw(row.definition.encode())):
+            faults.append(f"A tool of server {server.id} is left out: it is for tasks only.")
+            continue
         if last is not None and known.get(row.name) == row and row.name in last.tools:
             tools[row.name] = last.tools[row.name]
             continue
@@ -97,7 +103,24 @@ def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None
             tools[row.name] = _tool_entry(server, row)
         except msgspec.DecodeError:
             faults.append(f"A tool of server {server.id} is left out: its definition is not JSON.")
-    return ServerView(server=server, tools=tools, rows=rows, faults=tuple(faults))
+    return ServerView(
+        server=server,
+        tools=tools,
+        prompts=_read_entry("prompts", server),
+        resources=_read_entry("resources", server),
+        rows=rows,
+        faults=tuple(faults),
+    )
+
+
+def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
+    return ReadEntry(
+        kind=kind,
+        server=server.id,
+        workspace=server.workspace,
+        alias=server.alias,
+        tags=server.tags,
+    )
 
 
 def _tool_entry(server: Server, row: Tool) -> ToolEntry:
@@ -120,7 +143,7 @@ def _tool_entry(server: Server, row: Tool) -> ToolEntry:
         open_world=row.open_world or not row.reviewed,
         tags=server.tags,
         uid=plain(tool_id(server.id, row.name)),
-        listed=_named(members, shown),
+        listed=shown_tool(Prefix(server.alias), _named(members, shown)),
         bare=_named(members, row.name),
         mirrors=_mirrors(members.get("inputSchema")),
     )

@@ -3,7 +3,7 @@
 Nothing here decides; `core.policy` and `core.view` do, over these values.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import Raw, Struct
 
@@ -14,6 +14,9 @@ from gatelodge.core.protocol.upstream_headers import Mirror
 
 Standing = Literal["pinned", "changed", "new"]
 """pinned: as approved; changed: differs from what was approved; new: never approved."""
+ReadKind = Literal["prompts", "resources"]
+Key = str | tuple[ReadKind]
+"""What a decision table is asked by: a tool's own name, or something that is no name at all."""
 
 
 class CallContext(Struct, frozen=True, gc=False):
@@ -85,6 +88,11 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     mirrors: tuple[Mirror, ...] = ()
 
     @property
+    def key(self) -> Key:
+        """Where the decisions about this tool stand in its server's table."""
+        return self.name
+
+    @property
     def rank(self) -> int:
         """How much a grant must reach: 0 read-only, 1 neither, 2 destructive."""
         if self.read_only:
@@ -92,14 +100,52 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
         return 2 if self.destructive else 1
 
 
+class ReadEntry(Struct, frozen=True, kw_only=True, gc=False):
+    """All prompts of a server, or all its resources and their templates: one thing to decide about.
+
+    Reading is all that can be done with them, and nobody approves their texts one by one, so the
+    values that are reviewed for a tool are fixed here (decision 0014).
+    """
+
+    kind: ReadKind
+    server: ServerId
+    workspace: WorkspaceId
+    alias: str
+    tags: tuple[str, ...] = ()
+
+    read_only: ClassVar[bool] = True
+    destructive: ClassVar[bool] = False
+    open_world: ClassVar[bool] = True
+    standing: ClassVar[Standing] = "pinned"
+    """There is nothing to pin, so nothing that could differ from its pin."""
+    rank: ClassVar[int] = 0
+
+    @property
+    def key(self) -> Key:
+        """Where the decisions about these stand in their server's table."""
+        return (self.kind,)
+
+    @property
+    def uid(self) -> str:
+        """The id of the entity in policy text: the server's own."""
+        return self.server
+
+
+Entry = ToolEntry | ReadEntry
+"""Whatever there is a decision about."""
+
+
 class ServerView(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """An approved server and its present tools by original name, in the order of position.
 
-    Compared by identity: the same object in two views means that nothing of it changed.
+    `prompts` and `resources` stand for all of each, whether the server has any or none. Compared
+    by identity: the same object in two views means that nothing of it changed.
     """
 
     server: Server
     tools: dict[str, ToolEntry]
+    prompts: ReadEntry
+    resources: ReadEntry
     rows: tuple[Tool, ...]
     faults: tuple[str, ...] = ()
 
@@ -112,6 +158,15 @@ class ServerView(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     def alias(self) -> str:
         """The server's alias, unique in its workspace."""
         return self.server.alias
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All there is a decision about on this server, its tools first."""
+        return (*self.tools.values(), self.prompts, self.resources)
+
+    def reading(self, kind: ReadKind) -> ReadEntry:
+        """The entry that stands for all of that kind."""
+        return self.prompts if kind == "prompts" else self.resources
 
 
 class WorkspaceView(Struct, frozen=True, kw_only=True, eq=False, gc=False):

@@ -9,13 +9,51 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.protocol.upstream_headers import Mirror
+from gatelodge.core.protocol.version import Era
+
+
+class Question(Struct, frozen=True):
+    """What a legacy server asks of the client during a request (elicitation, sampling, roots).
+
+    `params` is raw JSON; `number` names the question in `Exchange.answer`, `key` is how the server
+    itself calls it (the id of its request, as text).
+    """
+
+    number: int
+    method: str
+    params: msgspec.Raw
+    key: str = ""
 
 
 class Reply(Struct, frozen=True):
-    """What the upstream answered: exactly one of `result` and `error` (raw JSON) is set."""
+    """What the upstream said: exactly one of `result`, `error` (raw JSON) and `questions` is set.
+
+    Questions that come together are one reply. A modern server asks by a result whose `resultType`
+    is `input_required`; that is a result here.
+    """
 
     result: msgspec.Raw | None = None
     error: msgspec.Raw | None = None
+    questions: tuple[Question, ...] = ()
+
+
+class Asker(Struct, frozen=True):
+    """On whose behalf a request is made, and what may be asked back.
+
+    `capabilities` is the JSON of what the caller's client declared, in the form of
+    `core.protocol.capabilities`: what is declared upstream, no more and no less. While it is `{}`
+    no question can flow, and a session may be shared; otherwise it belongs to `principal` alone.
+    `level` is the least severe log message wanted, empty for the server's own choice (legacy) or
+    none (modern).
+    """
+
+    principal: str = ""
+    capabilities: bytes = b"{}"
+    level: str = ""
+
+
+NOBODY = Asker()
+"""The gate itself."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -25,7 +63,9 @@ class Request(Struct, frozen=True, kw_only=True):
     anew by the adapter for the era it speaks).
     `name` is the tool, prompt or URI that `params` names; `mirrors` are the arguments that a modern
     HTTP server wants repeated in headers (`core.protocol.upstream_headers.mirrors` of the pinned
-    inputSchema); `client` is what the caller's program calls itself, never believed.
+    inputSchema); `client` is what the caller's program calls itself, never believed. `era` is what
+    the caller speaks: a server that speaks both is spoken to in this one, unless its definition
+    says otherwise.
     """
 
     method: str
@@ -36,6 +76,8 @@ class Request(Struct, frozen=True, kw_only=True):
     client: str = ""
     seconds: float = 60.0
     max_bytes: int = 16 * 1024 * 1024
+    era: Era = "modern"
+    asker: Asker = NOBODY
 
 
 class Exchange(Protocol):
@@ -43,7 +85,18 @@ class Exchange(Protocol):
 
     @property
     def reply(self) -> "Future[Reply]":
-        """Resolved with the answer, or failed with an UpstreamError or LimitReached (too large)."""
+        """Resolved with the answer, or failed with an UpstreamError or LimitReached (too large).
+
+        After the first answer to its questions it is a new future: the exchange goes on when all
+        are answered.
+        """
+        ...
+
+    def answer(self, question: int, reply: Reply) -> None:
+        """Answer a question that `reply` brought; what comes next is in the new `reply`.
+
+        Never raises: a server that is gone by then fails the new future.
+        """
         ...
 
     def abort(self, reason: str) -> None:
@@ -73,13 +126,18 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 class Observed(Struct, frozen=True, kw_only=True):
-    """What a server says of itself: its tools as raw JSON objects, in its order.
+    """What a server says of itself: what it offers as raw JSON objects, in its order.
 
     `dropped` counts tools left out because a client must not use them: no name, or, from a modern
-    HTTP server, an invalid `x-mcp-header`.
+    HTTP server, an invalid `x-mcp-header`. A list that the server does not have is empty.
+    `capabilities` is the raw object that it declared in the era in which it was observed.
     """
 
     tools: tuple[msgspec.Raw, ...]
+    prompts: tuple[msgspec.Raw, ...] = ()
+    resources: tuple[msgspec.Raw, ...] = ()
+    templates: tuple[msgspec.Raw, ...] = ()
+    capabilities: msgspec.Raw = msgspec.Raw(b"{}")
     instructions: str = ""
     dropped: int = 0
 
@@ -118,10 +176,25 @@ class Upstreams(Protocol):
         ...
 
     def on_list_changed(self, listener: Callable[[str], None]) -> None:
-        """Call `listener(server id)` when a server's tools may have changed.
+        """Call `listener(server id)` when what a server offers may have changed.
 
-        Either it said so, or it came back after it was lost.
+        It said so of its tools, prompts or resources, or it was met, for the first time or again.
         """
+        ...
+
+    def subscribe(self, server: str, uris: frozenset[str]) -> None:
+        """Have exactly these resources of the server watched from now on; it waits for nothing.
+
+        They stay watched over lost connections, and are forgotten when the server leaves the pool.
+        """
+        ...
+
+    def on_updated(self, listener: Callable[[str, str], None]) -> None:
+        """Call `listener(server id, uri)` when a watched resource changed, or may have."""
+        ...
+
+    def leave(self, principal: str) -> None:
+        """End every session that belongs to this principal; what runs in it fails."""
         ...
 
     async def close(self) -> None:

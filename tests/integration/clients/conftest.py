@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,6 @@ class House(Place):
         grants = dict.fromkeys(("time", *more), "all")
         return f"{name}@example.test", self.admit(name, **grants)
 
-    def spawn(self, alias: str, *command: str) -> None:
-        """Register a stdio server and approve what it offers."""
-        transport = {"type": "stdio", "command": list(command), "run_as": "gateway"}
-        self.api("POST", "/servers", {"alias": alias, "transport": transport})
-        self.api("POST", f"/servers/{alias}/observe", {})
-        self.api("POST", f"/servers/{alias}/approve", {})
-
     def furnish(self, port: int) -> None:
         """Register the servers, and let people in."""
         with ThreadPoolExecutor() as together:
@@ -80,15 +74,15 @@ class House(Place):
         return sum(leaf["t"] == "stream.opened" for leaf in self.leaves())
 
 
-@pytest.fixture(scope="session")
-def everything() -> Iterator[int]:
-    """The port of a server-everything over HTTP."""
+@contextmanager
+def server_everything(way: str) -> Iterator[int]:
+    """The port of a server-everything of its own; `way` is `streamableHttp` or `sse`."""
     assert EVERYTHING.exists(), "run `npm ci` in tests/node"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        ["node", str(EVERYTHING), "streamableHttp"],
+        ["node", str(EVERYTHING), way],
         env=environment(PORT=str(port)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -99,6 +93,13 @@ def everything() -> Iterator[int]:
     finally:
         process.kill()
         process.wait(WAIT)
+
+
+@pytest.fixture(scope="session")
+def everything() -> Iterator[int]:
+    """The port of a server-everything over HTTP."""
+    with server_everything("streamableHttp") as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

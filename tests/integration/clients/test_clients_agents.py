@@ -129,7 +129,7 @@ def test_codex(house):
             def ask(params):
                 return agent.post(listing({**params, "_meta": {"progressToken": 0}}), accept=either)
 
-            assert len(walk(ask)) == 40
+            assert len(walk(ask)) == 38
             thread = "01a205c4-be57-7373-9aa9-ea3e1b630ccf"
             turn = {"session_id": thread, "model": "gpt-5", "sandbox": "seccomp"}
             meta = {

@@ -32,7 +32,7 @@ async def test_each_lists_and_calls_their_own_tools_at_the_same_time(house, revi
                 told = await session.call_tool("time__get_current_time", {"timezone": message})
                 assert told.structured_content["timezone"] == message
 
-        both.start_soon(ask, ada, 40, "Europe/Berlin")
+        both.start_soon(ask, ada, 38, "Europe/Berlin")
         both.start_soon(ask, ben, 2, "Asia/Tokyo")
 
 

@@ -43,10 +43,10 @@ async def test_every_page_together_is_each_tool_once(house, revision):
         flat = [name for page in found for name in page]
         assert len(set(flat)) == len(flat) > 30
         assert Counter(name.split("__")[0] for name in flat) == {
-            "all": 13,
+            "all": 12,
             "git": 12,
             "time": 2,
-            "web": 13,
+            "web": 12,
         }
 
 

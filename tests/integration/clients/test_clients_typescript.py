@@ -93,7 +93,7 @@ def test_the_whole_journey(house, mode, version):
         assert (connected["version"], connected["server"]) == (version, "gatelodge")
         assert (connected["session"] is None) == (version == "2026-07-28")
         listed = client.step("tools")["names"]
-        assert len(listed) == len(set(listed)) == 40
+        assert len(listed) == len(set(listed)) == 38
         assert client.step("time")["structuredContent"]["timezone"] == "UTC"
         weather = client.step("structured")["structuredContent"]
         assert set(weather) == {"conditions", "humidity", "temperature"}

@@ -278,7 +278,7 @@ LEGACY = [
     ("an unknown method", {"method": "tools/explode"}, 200, -32601, "unknown"),
     ("a number as tool name", {"method": "tools/call", "params": {"name": 7}}, 200, -32602, None),
     ("a bad cursor", {"method": "tools/list", "params": {"cursor": "AAAA"}}, 200, -32602, None),
-    ("a resource", {"method": "resources/read", "params": {"uri": "x:y"}}, 200, -32601, None),
+    ("a resource", {"method": "resources/read", "params": {"uri": "x:y"}}, 200, -32002, None),
 ]
 
 
@@ -294,7 +294,8 @@ def test_a_legacy_client_gets_its_errors_as_answers(
     answer = legacy.say({"jsonrpc": "2.0", "id": 9, **message})
     assert (answer.status, answer.json["error"]["code"]) == (http, code)
     (leaf,) = place.since(before)
-    wanted = ("request.answered", method or message["method"], "2025-11-25")
+    kind = "call.denied" if code == -32002 else "request.answered"
+    wanted = (kind, method or message["method"], "2025-11-25")
     assert (leaf["t"], leaf["method"], leaf["proto"]) == wanted
 
 

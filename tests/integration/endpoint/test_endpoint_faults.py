@@ -70,6 +70,7 @@ def test_a_fault_of_a_server_is_told_by_name_and_recorded(
     assert result["isError"] is True
     assert result["_meta"]["dev.gatelodge/decision"]["error"] == row.code
     assert "secret words" not in json.dumps(result)
+    assert ".." not in result["content"][0]["text"]
     if (row.tool, alias) == ("hang", "bad"):
         until(lambda: "hang" in server.left, why="a modern server that hangs is hung up on")
     intent, outcome = place.since(before)

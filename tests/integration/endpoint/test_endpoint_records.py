@@ -109,6 +109,24 @@ def expire(stage: Stage, token: str) -> None:
     connection.close()
 
 
+def test_each_record_of_a_session_names_its_client_whatever_connection_it_came_over(stage: Stage):
+    place = stage.place("named")
+    token = place.admit("ada")
+    client = place.legacy(token)
+    of_session = {"authorization": f"Bearer {token}", "mcp-session-id": client.session}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in of_session.items())
+    with stage.wire() as wire:
+        wire.send(f"GET {place.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{lines}\r\n".encode())
+        assert wire.head().status == 200
+        assert client.say({"jsonrpc": "2.0", "id": 1, "result": {}}).status == 202
+        assert client.request("tools/list", {}).status == 200
+        assert client.send("DELETE", b"", of_session).status == 200
+    found = place.api("GET", "/audit/tail?limit=50")["items"]
+    named = {item["method"] or item["type"]: item["client"] for item in found if item["who"]}
+    wanted = ("initialize", "stream.opened", "response", "tools/list", "session/end")
+    assert named == dict.fromkeys(wanted, "legacy/1")
+
+
 class Crowd:
     """Clients that do everything a client may do, each counting what it should leave."""
 

@@ -25,7 +25,23 @@ when { principal is Gatelodge::Agent && principal.owner in Gatelodge::Group::"gr
 WRONG_TIME = """\
 @reason("no") forbid (principal, action, resource)
 when { datetime("soon") < context.now };"""
-GOOD = [PLAIN, FULL, ROLE, OWNER]
+READING = """
+@reason("no") forbid (principal, action == Gatelodge::Action::"get", resource)
+when { resource is Gatelodge::Prompt && resource == Gatelodge::Prompt::"srv_x" };"""
+GOOD = [PLAIN, FULL, ROLE, OWNER, READING]
+
+A, B = ('Gatelodge::Tool::"srv_x/a"', 'Gatelodge::Tool::"srv_x/b"')
+FOR_TOOLS = [
+    f"[{A}, {B}].contains(resource)",
+    f"[resource].containsAny([{A}])",
+    f"[resource] == [{A}]",
+    f"{{it: resource}} == {{it: {A}}}",
+    f"(if resource.readOnly then resource else {A}) == {B}",
+    f"resource == {A} || resource in [{A}, {B}]",
+    "resource.pinned && resource has readOnly",
+    'action == Gatelodge::Action::"call" && resource is Gatelodge::Tool',
+]
+"""What could be written when tools were all there was."""
 
 REFUSED = {
     "no policy": ("// nothing", "exactly one policy"),
@@ -48,6 +64,10 @@ REFUSED = {
         '@reason("no") forbid (principal, action, resource) when { principal.role == "owner" };',
         "role",
     ),
+    "a set of one type for all resources": (
+        f'{PLAIN[:-1]} when {{ [Gatelodge::Prompt::"x"].contains(resource) }};',
+        "not compatible",
+    ),
     "an unknown entity": (
         '@reason("no")\nforbid (principal in Gatelodge::Team::"x", action, resource);',
         "Line 2: ",
@@ -65,6 +85,11 @@ REFUSED = {
 @pytest.mark.parametrize("text", GOOD)
 def test_a_good_guardrail_may_be_published(text):
     validate(text)
+
+
+@pytest.mark.parametrize("condition", FOR_TOOLS)
+def test_a_guardrail_written_with_tools_alone_in_mind_may_be_published(condition):
+    validate(f'@reason("no") forbid (principal, action, resource) when {{ {condition} }};')
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -87,7 +87,9 @@ def test_an_id_keeps_its_type_and_spelling(raw):
 
 
 def test_an_answer_to_a_question_of_ours_is_no_request():
-    assert read_message(b'{"jsonrpc":"2.0","id":3,"result":{}}', DEPTH) == Response(b"3")
+    said = read_message(b'{"jsonrpc":"2.0","id":3,"result":{}}', DEPTH)
+    assert isinstance(said, Response)
+    assert (said.id, bytes(said.result or b""), said.error) == (b"3", b"{}", None)
 
 
 def test_what_is_not_ours_passes_byte_for_byte():

@@ -54,6 +54,17 @@ def test_a_request_whose_headers_mirror_its_body_passes():
     check_modern(call(), coded)
 
 
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])
+def test_a_request_about_a_task_repeats_its_id_in_a_header(method):
+    about = Message(method, b"1", {"taskId": Raw(b'"t"')}, META)
+    headers = {**HEADERS, b"mcp-method": method.encode(), b"mcp-name": b"t"}
+    check_modern(about, headers)
+    with pytest.raises(MessageFault):
+        check_modern(about, {**headers, b"mcp-name": b"u"})
+    with pytest.raises(MessageFault):
+        check_modern(about, {k: v for k, v in headers.items() if k != b"mcp-name"})
+
+
 @pytest.mark.parametrize(
     ("message", "headers", "code"),
     [
@@ -87,7 +98,10 @@ def test_a_mirrored_header_is_read_with_its_sentinel():
 
 def test_reserved_meta_ends_at_this_hop_and_the_rest_goes_on():
     meta = {**META, "progressToken": Raw(b"7"), "vendor/x": Raw(b"[1]")}
-    assert passing_meta(meta) == {"progressToken": Raw(b"7"), "vendor/x": Raw(b"[1]")}
+    trace = {"traceparent": Raw(b'"00-1"'), "baggage": Raw(b'"user=ada"')}
+    passing = passing_meta({**meta, **trace})
+    assert passing.pop("traceparent") == Raw(b'"00-1"')
+    assert passing == {"progressToken": Raw(b"7"), "vendor/x": Raw(b"[1]")}
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,17 @@ import pytest
 from msgspec import Raw
 
 from gatelodge.core.protocol.result import (
+    INSTRUCTION_BYTES,
     call_ending,
+    discover_result,
     for_client,
     for_legacy,
+    initialize_result,
+    instructions,
     list_result,
+    no_completions,
     read_result,
+    result_kind,
     rpc_code,
     tool_error,
 )
@@ -19,9 +25,9 @@ INFO = b'{"name":"gatelodge"}'
 SERVER = '"io.modelcontextprotocol/serverInfo"'
 
 
-def passed(text: str, era):
+def passed(text: str, era, method="tools/call"):
     raw = Raw(text.encode())
-    return for_client(raw, read_result(raw), era, INFO).decode()
+    return for_client(raw, read_result(raw), era, INFO, method).decode()
 
 
 @pytest.mark.parametrize(
@@ -30,6 +36,7 @@ def passed(text: str, era):
         ('{"content": [ {"type":"odd","n":123456789012345678901234567890} ]}', "legacy"),
         ('{"resultType":"complete","content":[], "x":1E400}', "modern"),
         ('{"content":[],"structuredContent":null,"_meta":{"v/x":1}}', "legacy"),
+        ('{"content":[],"structuredContent":[1],"ttlMs":5,"cacheScope":"x"}', "legacy"),
     ],
 )
 def test_a_result_of_the_clients_own_era_passes_byte_for_byte(text, era):
@@ -55,6 +62,62 @@ def test_the_servers_name_ends_at_this_hop():
         "v/x": 1,
     }
     assert json.loads(passed(text, "legacy")) == {"_meta": {"v/x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("given", "hints"),
+    [
+        ("", (0, "private")),
+        (',"ttlMs":500,"cacheScope":"private"', (500, "private")),
+        (',"ttlMs":500,"cacheScope":"public"', (500, "private")),
+        (',"ttlMs":500', (500, "private")),
+        (',"ttlMs":-1,"cacheScope":7', (0, "private")),
+        (',"ttlMs":null,"cacheScope":"private"', (0, "private")),
+    ],
+)
+@pytest.mark.parametrize("kind", ["", ',"resultType":"complete"'])
+def test_a_resource_is_never_public_and_kept_no_longer_than_its_server_said(given, hints, kind):
+    told = json.loads(passed('{"contents":[]' + given + kind + "}", "modern", "resources/read"))
+    assert (told["ttlMs"], told["cacheScope"]) == hints
+    assert told["resultType"] == "complete"
+
+
+def test_results_that_are_not_cached_get_no_hints():
+    text = '{"resultType":"complete","messages":[ ]}'
+    assert passed(text, "modern", "prompts/get") == text
+    hinted = '{"resultType":"complete", "contents":[],"ttlMs":1,"cacheScope":"private"}'
+    assert passed(hinted, "modern", "resources/read") == hinted
+    asked = '{"resultType":"input_required", "requestState":"s"}'
+    assert passed(asked, "modern", "resources/read") == asked
+    assert passed('{ "contents":[] }', "legacy", "resources/read") == '{ "contents":[] }'
+
+
+@pytest.mark.parametrize("value", ["[ 1 ]", "null", '"x"', "7"])
+def test_structured_content_that_legacy_clients_cannot_take_is_left_out(value):
+    text = '{"resultType":"complete","structuredContent":' + value + ',"content":[1.0]}'
+    assert passed(text, "legacy") == '{"content":[1.0]}'
+    assert passed(text, "modern") == text
+
+
+def test_structured_content_that_is_an_object_stays():
+    text = '{"resultType":"complete","structuredContent":{"n":1E400}}'
+    assert passed(text, "legacy") == '{"structuredContent":{"n":1E400}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("{}", "complete"),
+        ('{"resultType":"complete"}', "complete"),
+        ('{"resultType":"input_required"}', "input_required"),
+        ('{"resultType":"task"}', "task"),
+        ('{"resultType":"novel"}', "unknown"),
+        ('{"resultType":7}', "unknown"),
+        ('{"resultType":null}', "unknown"),
+    ],
+)
+def test_the_kind_of_a_result_is_what_it_says_or_complete(text, kind):
+    assert result_kind(read_result(Raw(text.encode()))) == kind
 
 
 @pytest.mark.parametrize(
@@ -84,6 +147,51 @@ def test_a_filtered_list_is_private_and_never_cached():
     assert page["ttlMs"] == 0
     assert page["nextCursor"] == "next"
     assert json.loads(list_result([], None, "legacy")) == {"tools": []}
+
+
+@pytest.mark.parametrize("kind", ["tools", "prompts", "resources", "resourceTemplates"])
+def test_each_list_has_its_items_under_its_own_name(kind):
+    item = b'{"n": 1E400}'
+    page = list_result([item, item], "", "modern", kind)
+    assert page.startswith(b'{"%b":[%b,%b],"nextCursor":"",' % (kind.encode(), item, item))
+    assert list_result([], None, "legacy", kind) == b'{"%b":[]}' % kind.encode()
+
+
+def test_discovery_and_handshake_announce_what_they_are_given():
+    can = Raw(b'{"prompts":{"listChanged":true},"tools":{"listChanged":true}}')
+    assert json.loads(discover_result(INFO, ("v",), "i", can))["capabilities"] == {
+        "prompts": {"listChanged": True},
+        "tools": {"listChanged": True},
+    }
+    told = json.loads(initialize_result(INFO, "v", "i", can))
+    assert told["capabilities"]["prompts"] == {"listChanged": True}
+    assert json.loads(initialize_result(INFO, "v", "i"))["capabilities"] == {
+        "tools": {"listChanged": True}
+    }
+
+
+def test_a_server_without_proposals_proposes_nothing():
+    assert json.loads(no_completions("legacy")) == {"completion": {"values": [], "hasMore": False}}
+    assert json.loads(no_completions("modern"))["resultType"] == "complete"
+
+
+def test_instructions_are_the_gates_own_and_then_each_servers_under_its_alias():
+    said = instructions("Ours.", [("gh", "Theirs.\n"), ("none", " "), ("fs", "Others.")])
+    assert said == "Ours.\n\n## gh\n\nTheirs.\n\n## fs\n\nOthers."
+    assert instructions("", [("gh", "Theirs.")]) == "## gh\n\nTheirs."
+    assert instructions("Ours.", []) == "Ours."
+
+
+def test_instructions_stay_below_their_cap_and_no_server_takes_anothers_room():
+    said = instructions("Ours.", [("a", "é" * 9_000), ("b", "short"), ("c", "x" * 9_000)])
+    assert len(said.encode()) <= INSTRUCTION_BYTES
+    assert said.count("é") == said.encode().count("é".encode())
+    assert "\n\n## b\n\nshort\n\n## c\n\nxxx" in said
+    assert said.count("…") == 2
+    assert said.count("x") > said.count("é")
+    assert instructions("Ours.", [("a", "x" * 99)], 20) == "Ours.\n\n## a\n\nxxxx…"
+    assert instructions("Ours.", [("a", "x" * 99)], 10) == "Ours."
+    assert instructions("é" * 9, [], 8) == "éé…"
 
 
 def test_a_denial_is_a_tool_result_with_the_rule_under_our_own_key():

@@ -7,7 +7,13 @@ from msgspec import Raw
 
 from gatelodge.core.errors import UpstreamBrokeProtocol, UpstreamUnreachable
 from gatelodge.core.protocol.upstream import parse_message
-from gatelodge.core.protocol.upstream_era import Hello, discovered, initialized
+from gatelodge.core.protocol.upstream_era import (
+    Hello,
+    capable,
+    discovered,
+    initialized,
+    listening,
+)
 from gatelodge.core.protocol.upstream_status import rejected, retry_after
 
 
@@ -25,9 +31,44 @@ def test_a_discover_result_makes_a_server_modern():
         "capabilities": {"tools": {"listChanged": True}, "x": 1},
         "instructions": "Be kind.",
     }
-    assert discovered(answer(result=said)) == Hello(
-        era="modern", version="2026-07-28", instructions="Be kind.", tells=True
-    )
+    hello = discovered(answer(result=said))
+    assert (hello.era, hello.version, hello.instructions) == ("modern", "2026-07-28", "Be kind.")
+    assert json.loads(bytes(hello.capabilities)) == said["capabilities"]
+
+
+@pytest.mark.parametrize(
+    ("said", "lists", "tells", "subscribes", "logs"),
+    [
+        ({}, {"tools"}, set(), False, False),
+        ({"tools": {}}, {"tools"}, set(), False, False),
+        ({"tools": {"listChanged": True}, "logging": {}}, {"tools"}, {"tools"}, False, True),
+        ({"prompts": {"listChanged": False}}, {"prompts"}, set(), False, False),
+        (
+            {"resources": {"subscribe": True}, "tools": 1},
+            {"resources", "tools"},
+            set(),
+            True,
+            False,
+        ),
+        ([], {"tools"}, set(), False, False),
+        ("odd", {"tools"}, set(), False, False),
+    ],
+)
+def test_capabilities_say_what_a_server_has(said, lists, tells, subscribes, logs):
+    can = capable(Raw(json.dumps(said).encode()))
+    assert (can.lists, can.tells) == (lists, tells)
+    assert (can.subscribes, can.logs) == (subscribes, logs)
+
+
+def test_what_is_listened_to_is_what_a_server_tells():
+    can = capable(Raw(b'{"tools":{"listChanged":true},"resources":{"listChanged":true}}'))
+    assert listening(capable(Raw(b'{"tools":{}}')), frozenset()) is None
+    wanted = listening(can, frozenset({"b:2", "a:1"}))["notifications"]
+    assert json.loads(bytes(wanted)) == {
+        "toolsListChanged": True,
+        "resourcesListChanged": True,
+        "resourceSubscriptions": ["a:1", "b:2"],
+    }
 
 
 @pytest.mark.parametrize("code", [-32020, -32021])

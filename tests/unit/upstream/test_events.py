@@ -47,3 +47,33 @@ def test_what_is_held_is_counted_and_let_go():
     assert parser.held >= 1000
     assert parser.feed(b"\n") == [b"x" * 1000 + b"\ny"]
     assert parser.held == 0
+
+
+def test_the_last_event_is_one_that_was_whole():
+    parser = EventParser()
+    parser.feed(b"id: 1\nretry: 250\ndata:\n\n")
+    assert (parser.last, parser.retry) == (b"1", 250)
+    parser.feed(b"id: 2\ndata: half")
+    assert parser.last == b"1"
+    parser.feed(b"\n\ndata: without an id\n\n")
+    assert parser.last == b"2"
+
+
+@pytest.mark.parametrize("name", [b"caf\xc3\xa9", b"a b", b"\x00", b"x" * 1025])
+def test_an_id_that_no_header_can_say_is_none(name):
+    parser = EventParser()
+    parser.feed(b"id: 1\ndata:\n\nid: " + name + b"\ndata:\n\n")
+    assert parser.last == b""
+
+
+@pytest.mark.parametrize("pause", [b"", b"soon", b"-1", b"9" * 5000])
+def test_a_pause_that_is_no_number_is_not_one(pause):
+    parser = EventParser()
+    parser.feed(b"retry: " + pause + b"\ndata:\n\n")
+    assert parser.retry is None
+
+
+def test_an_address_is_told_where_one_is_wanted():
+    stream = b"event: endpoint\ndata: /messages?s=1\n\nevent: other\ndata: x\n\ndata: m\n\n"
+    assert EventParser().feed(stream) == [b"m"]
+    assert EventParser(endpoint=True).feed(stream) == [b"/messages?s=1", b"m"]

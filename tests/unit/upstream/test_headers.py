@@ -114,3 +114,9 @@ def test_what_no_header_can_say_gives_none(arguments):
 
 def test_a_path_ends_where_there_is_no_object():
     assert mirror_headers((Mirror(("a", "b"), "H"),), Raw(b'{"a":"text"}')) == ()
+
+
+@pytest.mark.parametrize("beside", ["1E400", "9" * 5000, '{"deep":[1e999]}'], ids=lambda b: b[:9])
+def test_no_argument_hides_the_one_that_is_repeated(beside):
+    given_arguments = Raw(f'{{"x":{beside},"a":"eu"}}'.encode())
+    assert mirror_headers((Mirror(("a",), "H"),), given_arguments) == (("H", "eu"),)

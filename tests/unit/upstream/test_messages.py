@@ -54,6 +54,13 @@ def test_modern_meta_holds_version_capabilities_and_our_name(token, extra):
     assert meta == ({"a/b": []} if extra else {}) | ({"progressToken": 42} if token else {})
 
 
+def test_modern_meta_declares_what_the_callers_client_did():
+    opening = upstream.modern_meta("1.2", "", b'{"elicitation":{"form":{}}}', "debug")
+    meta = json.loads(upstream.meta_bytes(opening, {}, 0))
+    assert meta["io.modelcontextprotocol/clientCapabilities"] == {"elicitation": {"form": {}}}
+    assert meta["io.modelcontextprotocol/logLevel"] == "debug"
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"null", b"{", b"\xff", b'{"id":1.5}', b'{"result":"\xc3"}', b'{"a":NaN}',
@@ -91,10 +98,66 @@ def test_a_ping_is_answered_and_all_else_is_unknown():
     assert (told["id"], told["error"]["code"]) == (5, -32601)
 
 
+def test_a_question_is_answered_with_the_callers_own_bytes():
+    exact = Raw(b'{"action":"accept","content":{"n":12345678901234567890123}}')
+    assert upstream.response_bytes("q", exact, None).endswith(b'"result":' + bytes(exact) + b"}")
+    refused = upstream.response_bytes(7, None, Raw(b'{"code":1,"message":"no"}'))
+    assert json.loads(refused) == {"jsonrpc": "2.0", "id": 7, "error": {"code": 1, "message": "no"}}
+    assert json.loads(upstream.response_bytes(7, None, None))["error"]["code"] == -32603
+
+
+def test_notifications_name_what_they_belong_to():
+    assert upstream.updated_uri(b'{"uri":"a:b"}') == "a:b"
+    assert upstream.withdrawn(b'{"requestId":"q"}') == "q"
+    named = b'{"_meta":{"io.modelcontextprotocol/subscriptionId":5}}'
+    assert upstream.subscription(named) == 5
+    for odd in (b"{}", b"[]", b'{"uri":1,"requestId":null,"_meta":[]}'):
+        assert upstream.updated_uri(odd) == ""
+        assert upstream.withdrawn(odd) is None
+        assert upstream.subscription(odd) == 0
+
+
 def test_a_page_is_read_and_anything_else_is_none():
-    page = upstream.parse_page(Raw(b'{"tools":[{"name" : "a"}],"nextCursor":""}'))
-    assert bytes(page.tools[0]) == b'{"name" : "a"}'
-    assert page.nextCursor == ""
-    assert upstream.parse_page(Raw(b'{"tools":[{}]}')).nextCursor is None
-    assert upstream.parse_page(Raw(b'{"tools":{}}')) is None
-    assert upstream.parse_page(Raw(b"[]")) is None
+    page = upstream.parse_page(Raw(b'{"tools":[{"name" : "a"}],"nextCursor":""}'), "tools")
+    assert bytes(page.items[0]) == b'{"name" : "a"}'
+    assert page.cursor == ""
+    assert upstream.parse_page(Raw(b'{"prompts":[{}]}'), "prompts").cursor is None
+    for odd in (b'{"tools":{}}', b"[]", b"{}", b'{"tools":[],"nextCursor":1}'):
+        assert upstream.parse_page(Raw(odd), "tools") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"result":\xff}', 7),
+        (b' {"id" : 7 ,"jsonrpc": "2.0" , "error":{"a', 7),
+        (b'{"result":{"a":"\xff"},"jsonrpc":"2.0","id":7}\n', 7),
+        (b'{"jsonrpc":"2.0","result":\xff,"id":7}', 7),
+        (b'{"result":\xff, "id": 7, "jsonrpc": "2.0"}', 7),
+        (b'{"result":"' + b"\xff" * 999 + b'","id":7}', 7),
+        (b'{"jsonrpc":"2.0","method":"x","params":{"id":7,"result":\xff}}', 0),
+        (b'{"jsonrpc":"2.0","id":7,"method":"x","params":\xff}', 0),
+        (b'{"jsonrpc":"2.0","method":"x","params":{"a":\xff},"id":7}', 0),
+        (b'{"jsonrpc":"2.0","id":"7","result":\xff}', 0),
+        (b'{"jsonrpc":"2.0","id":' + b"7" * 99 + b',"result":\xff}', 0),
+        (b'{"result":{"x":\xff,"id":7}}', 0),
+        (b"starting, id:7", 0),
+        (b"", 0),
+    ],
+)
+def test_an_unreadable_answer_is_known_by_its_ends(body, number):
+    assert upstream.answered_number(body) == number
+
+
+@pytest.mark.parametrize(
+    ("params", "made"),
+    [
+        (b'{"progress":2}', 2.0),
+        (b'{"progress":0.5,"total":1}', 0.5),
+        (b'{"progress":"2"}', None),
+        (b"{}", None),
+        (b"[", None),
+    ],
+)
+def test_progress_says_how_far_it_is(params, made):
+    assert upstream.progress_made(params) == made

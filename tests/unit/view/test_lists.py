@@ -58,6 +58,8 @@ def test_principals_that_no_rule_tells_apart_share_one_list():
     home = made.workspaces["home"]
     ann, eve = made.principals["mem_ann"], made.principals["mem_eve"]
     assert visible(made, ann, home, NOON) is visible(made, eve, home, NOON)
+    one = home.servers["b"]
+    assert visible(made, ann, home, NOON, one) is visible(made, eve, home, NOON, one)
 
 
 def test_nothing_of_another_workspace_is_listed():

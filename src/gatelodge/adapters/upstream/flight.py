@@ -13,9 +13,10 @@ from typing import Protocol
 
 from msgspec import Raw, Struct
 
+from gatelodge.adapters.upstream.question import GATHER_SECONDS, Asked, Pending
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import HouseError, UpstreamTimeout
-from gatelodge.core.protocol.upstream import progress_number, progress_restored
+from gatelodge.core.protocol.upstream import PROGRESS, Message, progress_number, progress_restored
 from gatelodge.core.protocol.version import META_PROGRESS
 from gatelodge.ports.upstream import Reply, Request
 from gatelodge.ports.world import Secrets
@@ -44,11 +45,13 @@ class Flight:
     """One request in flight (the port's `Exchange`).
 
     `number` is our JSON-RPC id upstream. `place` is what carries it now (None = not written),
-    `wire` its bytes; `again`, `replayed` and `epoch` keep it from being sent a third time.
+    `wire` its bytes; `again`, `replayed` and `epoch` keep it from being sent a third time. `asked`
+    holds what the server asks during it, from the first question on.
     """
 
     __slots__ = (
         "again",
+        "asked",
         "deadline",
         "epoch",
         "limit",
@@ -79,6 +82,7 @@ class Flight:
         self.again = False
         self.replayed = False
         self.epoch = 0
+        self.asked: Asked | None = None
 
     @property
     def progress(self) -> int:
@@ -90,6 +94,10 @@ class Flight:
         """True for a long-lived request of our own, such as a subscription."""
         return math.isinf(self.deadline)
 
+    def answer(self, question: int, reply: Reply) -> None:
+        """Answer the question that `reply` brought; what comes next is in the new `reply`."""
+        self.table.answer(self, question, reply)
+
     def abort(self, reason: str) -> None:
         """Stop waiting: the upstream is told, `reply` is cancelled."""
         self.table.give_up(self, reason)
@@ -99,21 +107,37 @@ class Flight:
         listener = self.listener
         if listener is None:
             return
-        if method == "notifications/progress":
+        if method == PROGRESS:
             if self.token is None or progress_number(params) != self.number:
                 return
             params = progress_restored(params, self.token)
         listener(method, params)
 
 
-class Flights:
-    """The requests in flight of one server, by number. `cancel` tells the upstream of an end."""
+class Carrier(Protocol):
+    """What tells the upstream of what happens to a flight here."""
 
-    def __init__(self, cancel: Callable[[Flight, str], None], kind: type[Flight]) -> None:
+    def cancel(self, flight: Flight, reason: str) -> None:
+        """Nobody waits any more."""
+        ...
+
+    def respond(self, flight: Flight, question: Pending, reply: Reply) -> None:
+        """The caller answered a question of the server."""
+        ...
+
+    def refuse(self, flight: Flight) -> None:
+        """Nobody will answer what the server still asks."""
+        ...
+
+
+class Flights:
+    """The requests in flight of one link, by number."""
+
+    def __init__(self, carrier: Carrier, kind: type[Flight]) -> None:
         self.loop = asyncio.get_running_loop()
         self.numbers = itertools.count(1)
         self.open: dict[int, Flight] = {}
-        self._cancel = cancel
+        self._carrier = carrier
         self._kind = kind
 
     def add(self, request: Request, listener: Listener | None) -> Flight:
@@ -122,32 +146,88 @@ class Flights:
         self.open[flight.number] = flight
         return flight
 
+    def take_over(self, flight: Flight) -> None:
+        """Make a flight of another table, which was not sent, one of this table."""
+        flight.table.open.pop(flight.number, None)
+        flight.table = self
+        flight.number = next(self.numbers)
+        self.open[flight.number] = flight
+
     def settle(self, flight: Flight, reply: Reply) -> None:
-        """The upstream answered."""
-        if self.open.pop(flight.number, None) is not None and not flight.reply.done():
+        """The upstream answered, perhaps without waiting for an answer to what it asks."""
+        if self.open.pop(flight.number, None) is None:
+            return
+        if flight.asked is not None:
+            self._carrier.refuse(flight)
+        if not flight.reply.done():
             flight.reply.set_result(reply)
+        elif flight.asked is not None:
+            flight.asked.ended = reply
 
     def fail(self, flight: Flight, fault: HouseError) -> None:
         """No answer will come, and this is why."""
-        if self.open.pop(flight.number, None) is not None and not flight.reply.done():
+        if self.open.pop(flight.number, None) is None:
+            return
+        if not flight.reply.done():
             flight.reply.set_exception(fault)
+        elif flight.asked is not None:
+            flight.asked.ended = fault
+
+    def ask(self, flight: Flight, message: Message) -> bool:
+        """Hand a server's question to the caller, in its turn; false when too many wait."""
+        if flight.asked is None:
+            flight.asked = Asked()
+        if not flight.asked.add(message):
+            return False
+        self._open_soon(flight, flight.asked)
+        return True
+
+    def answer(self, flight: Flight, number: int, reply: Reply) -> None:
+        """Tell the server the answer to an open question; wait for more once all are answered.
+
+        Its deadline stood still while questions were open.
+        """
+        asked = flight.asked
+        closed = None if asked is None else asked.close(number)
+        if asked is None or closed is None:
+            return
+        if _brought_questions(flight.reply):
+            flight.reply = self.loop.create_future()
+        if self.open.get(flight.number) is not flight:
+            if not flight.reply.done():
+                _conclude(flight.reply, asked.ended)
+            return
+        if not closed.withdrawn:
+            self._carrier.respond(flight, closed, reply)
+        if not asked.open:
+            flight.deadline += self.loop.time() - asked.since
+            self._open_soon(flight, asked)
+
+    def withdraw(self, number: int | str) -> None:
+        """The server takes back a question that it asked."""
+        for flight in self.open.values():
+            if flight.asked is not None and flight.asked.withdraw(number):
+                return
 
     def give_up(self, flight: Flight, reason: str) -> None:
         """Nobody waits any more: tell the upstream. Idempotent."""
         if self.open.pop(flight.number, None) is None:
             return
         flight.reply.cancel()
-        self._cancel(flight, reason)
+        self._carrier.cancel(flight, reason)
 
     def sweep(self, now: float) -> None:
-        """End every flight that is past its deadline or whose caller is gone."""
+        """End every flight that is past its deadline or whose caller is gone.
+
+        While a question is open the caller has the word, and the time.
+        """
         for flight in list(self.open.values()):
             if flight.reply.cancelled():
                 self.give_up(flight, "cancelled")
-            elif flight.deadline <= now:
+            elif flight.deadline <= now and not flight.reply.done():
                 seconds = flight.request.seconds
                 self.fail(flight, UpstreamTimeout(f"No answer within {seconds:g} s."))
-                self._cancel(flight, "timeout")
+                self._carrier.cancel(flight, "timeout")
 
     def fail_all(self, fault: Callable[[Flight], HouseError], place: object = None) -> None:
         """Fail every flight, or each that `place` carries; each gets an error of its own."""
@@ -160,23 +240,33 @@ class Flights:
         """How many callers wait; subscriptions of our own do not count."""
         return sum(not flight.kept for flight in self.open.values())
 
+    def _open_soon(self, flight: Flight, asked: Asked) -> None:
+        """Open a round a moment later, with what is asked meanwhile."""
+        if not asked.gathers:
+            asked.gathers = True
+            self.loop.call_later(GATHER_SECONDS, self._open_next, flight, asked)
 
-class Desk(Protocol):
-    """Where a wire hands in what it hears: the link of its server."""
+    def _open_next(self, flight: Flight, asked: Asked) -> None:
+        if flight.reply.done():
+            asked.gathers = False
+            return  # questions that are open, an answer, or a caller who is gone
+        questions = asked.next(self.loop.time())
+        if questions:
+            flight.reply.set_result(Reply(questions=questions))
 
-    @property
-    def flights(self) -> Flights:
-        """The requests in flight."""
-        ...
 
-    def hold(self, flight: Flight) -> None:
-        """Send this flight as soon as the server is ready."""
-        ...
+def _brought_questions(reply: "asyncio.Future[Reply]") -> bool:
+    """True while the first of a round's questions is answered: what follows needs a new future."""
+    if not reply.done() or reply.cancelled() or reply.exception() is not None:
+        return False
+    return bool(reply.result().questions)
 
-    def changed(self) -> None:
-        """The server's tools may have changed."""
-        ...
 
-    def broke(self, why: Break) -> None:
-        """The server is lost until it was met anew."""
-        ...
+def _conclude(reply: "asyncio.Future[Reply]", ended: Reply | HouseError | None) -> None:
+    """How a flight ended while its caller was thinking about a question."""
+    if ended is None:
+        reply.cancel()
+    elif isinstance(ended, HouseError):
+        reply.set_exception(ended)
+    else:
+        reply.set_result(ended)

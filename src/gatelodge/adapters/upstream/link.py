@@ -6,6 +6,9 @@
 | ready | sent | starting when meeting anew mends it at once, else waiting |
 | waiting, failed | refused; over HTTP they may also wake it, after the first pause | starting |
 | off | refused | nothing: the pool ended it |
+
+The main link of a server tries again by itself. A session that was lost rests until a request wakes
+it, which may be never.
 """
 
 import asyncio
@@ -14,9 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from msgspec import Struct
-
 from gatelodge.adapters.upstream.flight import Break, Flight, Flights, Listener
+from gatelodge.adapters.upstream.question import Pending
+from gatelodge.adapters.upstream.wire import Told, Wire
 from gatelodge.core.errors import (
     HouseError,
     LimitReached,
@@ -24,8 +27,10 @@ from gatelodge.core.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
-from gatelodge.core.protocol.upstream_era import Hello
-from gatelodge.ports.upstream import Health, Request, State
+from gatelodge.core.protocol.capabilities import NOTHING
+from gatelodge.core.protocol.upstream import refusal_bytes, response_bytes
+from gatelodge.core.protocol.upstream_era import Hello, capable
+from gatelodge.ports.upstream import NOBODY, Asker, Health, Reply, Request, State
 
 MOST_HELD = 1024
 LONGEST_PAUSE = 60.0
@@ -35,76 +40,62 @@ FAILURES = 3
 """After so many failures in a row a server counts as failed."""
 
 
-class Told(Struct, frozen=True, kw_only=True):
-    """What a wire says of itself; `detail` holds no payload."""
+class Keeper(Protocol):
+    """Whoever keeps a link: hears what becomes of it, and says which link carries a request."""
 
-    pid: int | None = None
-    isolation: str = "not isolated"
-    detail: str = ""
-    connections: int = 0
-    children: int = 0
-
-
-class Wire(Protocol):
-    """How a server is spoken to; `wakes` = a request is a reason to try it again."""
-
-    wakes: bool
-
-    @property
-    def kind(self) -> type[Flight]:
-        """What a request in flight is on this wire."""
+    def elsewhere(self, link: "Link", request: Request) -> "Link | HouseError | None":
+        """The link that carries what was held while nothing was known; None = this one."""
         ...
 
-    async def open(self) -> Hello:
-        """Meet the server. Raises UpstreamError or KeyUnreachable."""
+    def met(self, link: "Link") -> None:
+        """The server was met."""
         ...
 
-    async def listen(self) -> None:
-        """Hear of changes while the server is ready; cancelled when it is lost."""
+    def unmet(self, link: "Link", fault: HouseError) -> None:
+        """It was not met, or was lost; what is held may be taken away (`Link.released`)."""
         ...
 
-    async def let_go(self) -> None:
-        """The server was lost: leave nothing of it running."""
+    def changed(self) -> None:
+        """What the server offers may have changed."""
         ...
 
-    async def shut(self) -> None:
-        """End whatever is open, in order."""
-        ...
-
-    def transmit(self, flight: Flight) -> None:
-        """Write a request."""
-        ...
-
-    def cancel(self, flight: Flight, reason: str) -> None:
-        """Tell the server that nobody waits for it."""
-        ...
-
-    def sweep(self, now: float) -> None:
-        """Look at what is only looked at now and then."""
-        ...
-
-    def told(self) -> Told:
-        """What an admin may know of it."""
+    def updated(self, uri: str) -> None:
+        """A watched resource may have changed."""
         ...
 
 
 class Link:
-    """The life of one server. `run` is its owner task; all else is called on the same loop."""
+    """The life of one server. `run` is its owner task; all else is called on the same loop.
+
+    `asker` is what a session declares, and for whom; the main link declares nothing. `modern` is
+    what the server spoke when it was last met, `logs` that it takes a level; `used` and `watched`
+    belong to the keeper.
+    """
 
     def __init__(
         self,
         definition: bytes,
         wire: "Callable[[Link], Wire]",
-        changed: Callable[[], None],
+        keeper: Keeper,
         first_pause: float,
+        asker: Asker | None = None,
     ) -> None:
+        """`asker` makes it a session; without it this is the main link."""
         self.definition = definition
         self.note = ""
         self.dead = False
+        self.modern = False
+        self.logs = False
+        self.again = False
+        self.asker = NOBODY if asker is None else asker
+        self.main = asker is None
+        self.used = 0.0
+        self.watched: frozenset[str] = frozenset()
+        self.rewatch = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._keeper = keeper
         self._wire = wire(self)
-        self.flights = Flights(self._cancel, self._wire.kind)
-        self._changed = changed
+        self.flights = Flights(self, self._wire.kind)
         self._first_pause = first_pause
         self._state: State = "starting"
         self._held: deque[Flight] = deque()
@@ -121,11 +112,14 @@ class Link:
         flight = self.flights.add(request, listener)
         if self._state == "ready":
             self._wire.transmit(flight)
-        elif self._state == "starting" or self._woken():
-            self.hold(flight)
         else:
-            self.flights.fail(flight, self._away())
+            self._queue(flight)
         return flight
+
+    def adopt(self, flight: Flight) -> None:
+        """Carry a flight that was begun on another link and not sent there."""
+        self.flights.take_over(flight)
+        self._queue(flight)
 
     def hold(self, flight: Flight) -> None:
         """Send this flight as soon as the server is ready."""
@@ -140,6 +134,21 @@ class Link:
         else:
             self._held.append(flight)
 
+    def released(self) -> list[Flight]:
+        """The flights that were held; whoever asks carries them elsewhere."""
+        held, self._held = self._held, deque()
+        return [flight for flight in held if self.flights.open.get(flight.number) is flight]
+
+    def rewire(self, wire: Wire) -> None:
+        """Speak to the server another way from now on (streamable HTTP, HTTP with SSE)."""
+        self._wire = wire
+
+    def watch(self, uris: frozenset[str]) -> None:
+        """Have exactly these resources watched."""
+        if uris != self.watched:
+            self.watched = uris
+            self.rewatch.set()
+
     def broke(self, why: Break) -> None:
         """The wire lost the server; requests are held or refused from this moment on."""
         if self._state == "ready":
@@ -149,8 +158,37 @@ class Link:
             self._lost.set_result(why)
 
     def changed(self) -> None:
-        """The server's tools may have changed."""
-        self._changed()
+        """What the server offers may have changed."""
+        if self._state == "ready":  # what comes before that is read anyway
+            self._keeper.changed()
+
+    def updated(self, uri: str) -> None:
+        """A watched resource changed."""
+        if self.watched:
+            self._keeper.updated(uri)
+
+    def missed(self) -> None:
+        """Something may have been said that nobody heard."""
+        self.changed()
+        for uri in self.watched:
+            self._keeper.updated(uri)
+
+    def cancel(self, flight: Flight, reason: str) -> None:
+        """Tell the server that nobody waits, also not for its questions."""
+        if flight in self._held:
+            self._held.remove(flight)
+            return
+        open_still = () if flight.asked is None else flight.asked.rest()
+        self._wire.cancel(flight, reason, tuple(refusal_bytes(each.id) for each in open_still))
+
+    def refuse(self, flight: Flight) -> None:
+        """Tell the server that nobody will answer what it still asks."""
+        for pending in () if flight.asked is None else flight.asked.rest():
+            self._wire.respond(flight, refusal_bytes(pending.id))
+
+    def respond(self, flight: Flight, question: Pending, reply: Reply) -> None:
+        """Send a caller's answer to the server that asked."""
+        self._wire.respond(flight, response_bytes(question.id, reply.result, reply.error))
 
     async def run(self) -> None:
         """Keep the server met for as long as this task lives."""
@@ -184,6 +222,16 @@ class Link:
     def hopeful(self) -> bool:
         """True when the server is there, or is being met right now."""
         return self._state in ("ready", "starting") and not self.dead
+
+    @property
+    def known(self) -> bool:
+        """True when the server was met at least once, so that its era is known."""
+        return self._hello is not None
+
+    @property
+    def shared(self) -> bool:
+        """True while the session is nobody's own: it declares nothing and wants no level."""
+        return self.asker.capabilities == NOTHING and not self.asker.level
 
     def stop(self) -> None:
         """Nothing more is sent, and whoever waits is told. The pool ends the owner task."""
@@ -231,16 +279,15 @@ class Link:
             self._failures += 1
             await self._wire.let_go()
             return Break(fault)
-        again = self._restarts > 0 or self._failures > 0
+        self.modern = self._hello.era == "modern"
+        self.logs = capable(self._hello.capabilities).logs
+        self.again = self._restarts > 0
         self._failures = 0
         self._lost = self._loop.create_future()
         self._to("ready")
-        held, self._held = self._held, deque()
-        for flight in held:
-            if flight.number in self.flights.open:
-                self.hold(flight)
-        if again:
-            self._changed()  # what it says of itself may differ from what it said before
+        self._keeper.met(self)
+        for flight in self.released():
+            self._place(flight)
         listening = self._loop.create_task(self._wire.listen())
         try:
             why = await self._lost
@@ -257,14 +304,32 @@ class Link:
         """Refuse for a while; a request may end the rest early where the wire says so."""
         self._fault = fault
         now = self._loop.time()
-        self._until, self._deaf_until = now + pause, now + self._first_pause
+        self._until = now + pause
+        self._deaf_until = now + self._first_pause if self._wire.wakes else self._until
         self._to("failed" if self._failures >= FAILURES else "waiting")
-        held, self._held = self._held, deque()
-        for flight in held:
+        self._keeper.unmet(self, fault)
+        for flight in self.released():
             self.flights.fail(flight, self._away())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._until):
+            async with asyncio.timeout_at(self._until if self.main else None):
                 await self._wake.wait()
+
+    def _queue(self, flight: Flight) -> None:
+        """Send, hold or refuse a flight, whatever the state."""
+        if self._state in ("ready", "starting") or self._woken():
+            self.hold(flight)
+        else:
+            self.flights.fail(flight, self._away())
+
+    def _place(self, flight: Flight) -> None:
+        """Send what was held, now that it is known how."""
+        other = self._keeper.elsewhere(self, flight.request)
+        if other is None:
+            self.hold(flight)
+        elif isinstance(other, HouseError):
+            self.flights.fail(flight, other)
+        else:
+            other.adopt(flight)
 
     def _to(self, state: State) -> None:
         self._state = state
@@ -275,7 +340,8 @@ class Link:
 
     def _woken(self) -> bool:
         """True when this request ended the rest."""
-        if self._state == "off" or not self._wire.wakes or self._loop.time() < self._deaf_until:
+        deaf = self._loop.time() < self._deaf_until or (self.main and not self._wire.wakes)
+        if self._state == "off" or deaf:
             return False
         self._wake.set()
         self._to("starting")
@@ -284,12 +350,6 @@ class Link:
     def _away(self) -> UpstreamError:
         wait = max(0.1, self._until - self._loop.time())
         return UpstreamUnreachable("The server is not running now.", retry_after=round(wait, 1))
-
-    def _cancel(self, flight: Flight, reason: str) -> None:
-        if flight in self._held:
-            self._held.remove(flight)
-        else:
-            self._wire.cancel(flight, reason)
 
 
 def _stopped(flight: Flight) -> HouseError:

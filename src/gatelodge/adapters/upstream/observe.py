@@ -1,4 +1,4 @@
-"""Reading what a server says of itself: all pages of its tools, each tool as it was sent."""
+"""Reading what a server says of itself: all pages of each list, each object as it was sent."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,64 +8,117 @@ from msgspec import Raw, Struct
 
 from gatelodge.adapters.upstream.flight import Flight
 from gatelodge.core.errors import (
+    HouseError,
     Invalid,
     LimitReached,
     UpstreamBrokeProtocol,
     UpstreamTimeout,
 )
 from gatelodge.core.protocol.upstream import Page, parse_fault, parse_page
+from gatelodge.core.protocol.upstream_era import Hello, Offer, capable
 from gatelodge.core.protocol.upstream_headers import mirrors
 from gatelodge.ports.upstream import Observed, Request
 
 MOST_PAGES = 50
 MOST_BYTES = 4 * 1024 * 1024
-_REMEDY = "The server offers more than this gate takes; ask its author for fewer tools."
+_REMEDY = "The server offers more than this gate takes; ask its author for less."
 
 
-class _Schemed(Struct):
-    name: str
-    inputSchema: Raw = Raw(b"{}")  # noqa: N815 - the wire's spelling
+class Listing(Struct, frozen=True):
+    """One list that a server may have: how it is asked for, and what names its objects."""
+
+    what: str
+    method: str
+    member: str
+    key: str
+    offer: Offer
 
 
-async def read_tools(
-    begin: Callable[[Request], Flight], seconds: float, *, strict_headers: bool
-) -> Observed:
-    """All tools, without instructions. `strict_headers` = drop those a modern HTTP client must.
+TOOLS = Listing("tools", "tools/list", "tools", "name", "tools")
+OTHERS = (
+    Listing("prompts", "prompts/list", "prompts", "name", "prompts"),
+    Listing("resources", "resources/list", "resources", "uri", "resources"),
+    Listing(
+        "resource templates",
+        "resources/templates/list",
+        "resourceTemplates",
+        "uriTemplate",
+        "resources",
+    ),
+)
 
-    Raises UpstreamError, or LimitReached for more than 50 pages or 4 MiB.
+
+async def read_offers(
+    begin: Callable[[Request], Flight], hello: Hello, seconds: float, *, strict_headers: bool
+) -> tuple[Observed, str]:
+    """What the server offers, and what an admin should know of how it was read.
+
+    `strict_headers` = drop the tools that a modern HTTP client must. Raises UpstreamError, or
+    LimitReached for more than 50 pages or 4 MiB, when the tools cannot be read within `seconds`;
+    any other list is empty then.
     """
-    tools: list[Raw] = []
-    dropped = size = 0
+    can = capable(hello.capabilities)
+    told = await _read(begin, TOOLS, seconds) if TOOLS.offer in can.lists else []
+    tools = [tool for tool in told if usable(tool, strict_headers=strict_headers)]
+    dropped = len(told) - len(tools)
+    notes = [f"{dropped} unusable tools were left out."] if dropped else []
+    wanted = [listing for listing in OTHERS if listing.offer in can.lists]
+    read = await asyncio.gather(*(_read_if_able(begin, each, seconds) for each in wanted))
+    lists: dict[str, tuple[Raw, ...]] = {}
+    for listing, items in zip(wanted, read, strict=True):
+        if items is None:
+            notes.append(f"Its {listing.what} could not be read.")
+        lists[listing.what] = tuple(item for item in items or () if _named(item, listing.key))
+    observed = Observed(
+        tools=tuple(tools),
+        prompts=lists.get("prompts", ()),
+        resources=lists.get("resources", ()),
+        templates=lists.get("resource templates", ()),
+        capabilities=hello.capabilities,
+        instructions=hello.instructions,
+        dropped=dropped,
+    )
+    return observed, " ".join(notes)
+
+
+async def _read_if_able(
+    begin: Callable[[Request], Flight], listing: Listing, seconds: float
+) -> list[Raw] | None:
+    try:
+        return await _read(begin, listing, seconds)
+    except HouseError:
+        return None
+
+
+async def _read(begin: Callable[[Request], Flight], listing: Listing, seconds: float) -> list[Raw]:
+    """All objects of one list."""
+    found: list[Raw] = []
+    size = 0
     cursors: set[str] = set()
     params: dict[str, Raw] = {}
     until = asyncio.get_running_loop().time() + seconds
     for _ in range(MOST_PAGES):
-        page = await _page(begin, params, until, seconds)
-        for tool in page.tools:
-            whole = bytes(tool)
-            size += len(whole)
-            if usable(tool, strict_headers=strict_headers):
-                tools.append(Raw(whole))
-            else:
-                dropped += 1
+        left = until - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise UpstreamTimeout(f"The {listing.what} were not listed within {seconds:g} s.")
+        asked = Request(method=listing.method, params=params, seconds=left, max_bytes=MOST_BYTES)
+        page = await _page(begin, listing, asked)
+        found += [Raw(bytes(item)) for item in page.items]
+        size += sum(len(bytes(item)) for item in page.items)
         if size > MOST_BYTES:
-            raise LimitReached(f"The tools are larger than {MOST_BYTES} bytes.", remedy=_REMEDY)
-        if page.nextCursor is None:
-            return Observed(tools=tuple(tools), dropped=dropped)
-        if page.nextCursor in cursors:
-            raise UpstreamBrokeProtocol("The server's list of tools runs in a circle.")
-        cursors.add(page.nextCursor)
-        params = {"cursor": Raw(msgspec.json.encode(page.nextCursor))}
-    raise LimitReached(f"The list of tools has more than {MOST_PAGES} pages.", remedy=_REMEDY)
+            text = f"The {listing.what} are larger than {MOST_BYTES} bytes."
+            raise LimitReached(text, remedy=_REMEDY)
+        if page.cursor is None:
+            return found
+        if page.cursor in cursors:
+            raise UpstreamBrokeProtocol(f"The server's list of {listing.what} runs in a circle.")
+        cursors.add(page.cursor)
+        params = {"cursor": Raw(msgspec.json.encode(page.cursor))}
+    text = f"The list of {listing.what} has more than {MOST_PAGES} pages."
+    raise LimitReached(text, remedy=_REMEDY)
 
 
-async def _page(
-    begin: Callable[[Request], Flight], params: dict[str, Raw], until: float, seconds: float
-) -> Page:
-    left = until - asyncio.get_running_loop().time()
-    if left <= 0:
-        raise UpstreamTimeout(f"The tools were not listed within {seconds:g} s.")
-    asked = Request(method="tools/list", params=params, seconds=left, max_bytes=MOST_BYTES)
+async def _page(begin: Callable[[Request], Flight], listing: Listing, asked: Request) -> Page:
     flight = begin(asked)
     try:
         reply = await flight.reply
@@ -73,13 +126,19 @@ async def _page(
         flight.abort("cancelled")
     if reply.result is None:
         code = 0 if reply.error is None else parse_fault(reply.error).code
-        if code == -32_601 and not params:
-            return Page(tools=[])  # a server of prompts or resources only
-        raise UpstreamBrokeProtocol(f"The server answered tools/list with error {code}.")
-    page = parse_page(reply.result)
+        if code == -32_601 and not asked.params:
+            return Page([])  # it declares what it does not have, or nothing at all
+        raise UpstreamBrokeProtocol(f"The server answered {listing.method} with error {code}.")
+    page = parse_page(reply.result, listing.member)
     if page is None:
-        raise UpstreamBrokeProtocol("The server answered tools/list with something else.")
+        text = f"The server answered {listing.method} with something else."
+        raise UpstreamBrokeProtocol(text)
     return page
+
+
+class _Schemed(Struct):
+    name: str
+    inputSchema: Raw = Raw(b"{}")  # noqa: N815 - the wire's spelling
 
 
 def usable(tool: Raw, *, strict_headers: bool) -> bool:
@@ -91,3 +150,12 @@ def usable(tool: Raw, *, strict_headers: bool) -> bool:
     except (msgspec.MsgspecError, RecursionError, Invalid):
         return False
     return bool(read.name)
+
+
+def _named(item: Raw, key: str) -> bool:
+    """True when the object says what it is to be asked for by."""
+    try:
+        named = msgspec.json.decode(item, type=dict[str, Raw]).get(key)
+        return named is not None and bool(msgspec.json.decode(named, type=str))
+    except (msgspec.MsgspecError, RecursionError):
+        return False

@@ -1,4 +1,4 @@
-"""The pool of upstream MCP servers: one link for each approved one, and nothing else.
+"""The pool of upstream MCP servers: one lodging for each approved one, and nothing else.
 
 `reconcile` makes it equal to the catalog; `observe` reaches a server once because an admin said so.
 Everything runs on one event loop and is owned here: the links, their owner tasks, and one timer
@@ -14,15 +14,19 @@ from collections.abc import Callable
 import msgspec
 
 from gatelodge.adapters.upstream.flight import Flight, Flights, Listener, Means
-from gatelodge.adapters.upstream.http_wire import HttpWire
-from gatelodge.adapters.upstream.link import Link, Wire
-from gatelodge.adapters.upstream.observe import read_tools
-from gatelodge.adapters.upstream.stdio import Place, StdioWire
+from gatelodge.adapters.upstream.http.wire import HttpWire
+from gatelodge.adapters.upstream.link import Link
+from gatelodge.adapters.upstream.lodging import Lodging, Upkeep
+from gatelodge.adapters.upstream.observe import read_offers
+from gatelodge.adapters.upstream.question import Pending
+from gatelodge.adapters.upstream.stdio.wire import Place, StdioWire
+from gatelodge.adapters.upstream.wire import Wire
 from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
-from gatelodge.core.errors import UpstreamUnreachable
+from gatelodge.core.errors import HouseError, UpstreamUnreachable
+from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.version import Era
-from gatelodge.ports.upstream import Health, Observed, Request
+from gatelodge.ports.upstream import Asker, Health, Observed, Reply, Request
 from gatelodge.ports.world import Secrets
 
 SWEEP_SECONDS = 0.05
@@ -57,58 +61,89 @@ class UpstreamPool:
             hosting=hosting,
             result_bytes=limits.result_bytes,
         )
-        self._links: dict[str, Link] = {}
+        self._lodgings: dict[str, Lodging] = {}
         self._tasks: dict[asyncio.Task[None], Link] = {}
         self._uids: dict[Link, int] = {}
         self._eras: dict[bytes, Era] = {}
-        self._listeners: list[Callable[[str], None]] = []
+        self._changed: list[Callable[[str], None]] = []
+        self._updated: list[Callable[[str, str], None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, server: str, request: Request, on_notification: Listener | None) -> Flight:
         """Send a request; never raises, `reply` fails instead."""
-        link = self._links.get(server)
-        if link is not None:
+        lodging = self._lodgings.get(server)
+        if lodging is None:
+            return _failed(UpstreamUnreachable("The server is not in use."), request)
+        link, asker = lodging.main, request.asker
+        if link.modern:
+            plain = request.era == "modern"
+        else:
+            plain = asker.capabilities == NOTHING and not asker.level
+        if plain:  # there is nothing to choose (hot path)
             return link.begin(request, on_notification)
-        absent = Flights(lambda _flight, _reason: None, Flight)
-        flight = absent.add(request, on_notification)
-        absent.fail(flight, UpstreamUnreachable("The server is not in use."))
-        return flight
+        found = lodging.carrier(request)
+        if isinstance(found, HouseError):
+            return _failed(found, request)
+        return found.begin(request, on_notification)
 
     async def observe(self, server: Server) -> Observed:
-        """Reach the server, starting it if it must be, and read its tools.
+        """Reach the server, starting it if it must be, and read what it offers.
 
         A server that is in the pool and well, with this very definition, is asked where it is; any
         other is reached for this one question and left again.
         """
-        link = self._links.get(server.id)
-        if link is not None and link.hopeful and link.definition == _definition(server):
-            return await self._read(link, server)
-        link, task = self._start(server)
+        lodging = self._lodgings.get(server.id)
+        if lodging is not None:
+            link = lodging.main
+            if link.hopeful and link.definition == _definition(server):
+                return await self._read(link, server)
+        once = Lodging(server, self._upkeep(_nobody, _nobody))
         try:
-            return await self._read(link, server)
+            return await self._read(once.main, server)
         finally:
-            await self._end(link, task)
+            task = next(task for task, link in self._tasks.items() if link is once.main)
+            once.close()
+            await asyncio.wait((task,))
 
     async def reconcile(self, servers: tuple[Server, ...]) -> None:
         """Make the pool equal to the approved servers of this list; waits for no start or stop."""
         wanted: dict[str, Server] = {s.id: s for s in servers if s.status == "approved"}
-        for key, link in list(self._links.items()):
-            kept = wanted.get(key)
+        watched: dict[str, frozenset[str]] = {}
+        for key, lodging in list(self._lodgings.items()):
+            kept, link = wanted.get(key), lodging.main
             if kept is None or link.dead or _definition(kept) != link.definition:
-                del self._links[key]
-                self._stop(link)
+                del self._lodgings[key]
+                watched[key] = link.watched
+                lodging.close()
         for key, server in wanted.items():
-            if key not in self._links:
-                self._links[key], _ = self._start(server)
+            if key not in self._lodgings:
+                upkeep = self._upkeep(self._tell_changed, self._tell_updated)
+                self._lodgings[key] = Lodging(server, upkeep)
+                self.subscribe(key, watched.get(key, frozenset()))
 
     def health(self, server: str) -> Health:
         """How that server is doing now; `off` when it is not in the pool."""
-        link = self._links.get(server)
-        return Health(state="off") if link is None else link.health()
+        lodging = self._lodgings.get(server)
+        return Health(state="off") if lodging is None else lodging.health()
 
     def on_list_changed(self, listener: Callable[[str], None]) -> None:
-        """Call `listener(server id)` when a server's tools may have changed."""
-        self._listeners.append(listener)
+        """Call `listener(server id)` when what a server offers may have changed."""
+        self._changed.append(listener)
+
+    def subscribe(self, server: str, uris: frozenset[str]) -> None:
+        """Have exactly these resources of the server watched from now on; it waits for nothing."""
+        lodging = self._lodgings.get(server)
+        if lodging is not None:
+            lodging.main.watch(uris)
+
+    def on_updated(self, listener: Callable[[str, str], None]) -> None:
+        """Call `listener(server id, uri)` when a watched resource changed, or may have."""
+        self._updated.append(listener)
+
+    def leave(self, principal: str) -> None:
+        """End every session that belongs to this principal; what runs in it fails."""
+        for lodging in self._lodgings.values():
+            lodging.leave(principal)
 
     def counts(self) -> dict[str, int]:
         """What is open now: calls, connections, children, owner tasks."""
@@ -122,7 +157,7 @@ class UpstreamPool:
 
     async def close(self) -> None:
         """End every connection and child process (close stdin, then TERM, then KILL)."""
-        self._links.clear()
+        self._lodgings.clear()
         for task, link in list(self._tasks.items()):
             link.stop()
             task.cancel()
@@ -135,37 +170,49 @@ class UpstreamPool:
     async def _read(self, link: Link, server: Server) -> Observed:
         hello = await link.meet(self._means.hosting.start_seconds * 2)
         http = isinstance(server.transport, HttpTransport)
-        observed = await read_tools(
+        observed, link.note = await read_offers(
             lambda request: link.begin(request, None),
+            hello,
             self._limits.list_seconds,
             strict_headers=http and hello.era == "modern",
         )
-        dropped = observed.dropped
-        link.note = f"{dropped} unusable tools were left out." if dropped else ""
-        return msgspec.structs.replace(observed, instructions=hello.instructions)
+        return observed
 
-    def _start(self, server: Server) -> tuple[Link, asyncio.Task[None]]:
+    def _upkeep(
+        self, changed: Callable[[str], None], updated: Callable[[str, str], None]
+    ) -> Upkeep:
+        return Upkeep(
+            begin=self._start,
+            end=self._stop,
+            changed=changed,
+            updated=updated,
+            hosting=self._means.hosting,
+        )
+
+    def _start(self, lodging: Lodging, asker: Asker | None) -> Link:
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
+        server = lodging.server
         link = Link(
             _definition(server),
             lambda desk: self._wire(server, desk),
-            lambda: self._changed(server.id),
+            lodging,
             self._means.hosting.backoff_seconds,
+            asker,
         )
         task = loop.create_task(link.run(), name=f"upstream {server.id}")
         self._tasks[task] = link
         task.add_done_callback(self._ended)
-        return link, task
+        return link
 
     def _wire(self, server: Server, desk: Link) -> Wire:
-        transport = server.transport
+        transport, wish = server.transport, server.era if desk.main else "legacy"
         if isinstance(transport, HttpTransport):
-            return HttpWire(transport, server.era, self._means, desk)
+            return HttpWire(transport, wish, self._means, desk)
         uid = self._uid(server.id, transport, desk)
         place = Place(uid, msgspec.json.encode(transport), self._eras)
-        return StdioWire(transport, server.era, self._means, desk, place)
+        return StdioWire(transport, wish, self._means, desk, place)
 
     def _uid(self, server: str, transport: StdioTransport, link: Link) -> int:
         """A uid that no other running server has: always the same where that is possible."""
@@ -177,11 +224,6 @@ class UpstreamPool:
             number = (number + 1) % UIDS
         self._uids[link] = self._means.hosting.first_uid + number
         return self._uids[link]
-
-    async def _end(self, link: Link, task: asyncio.Task[None]) -> None:
-        link.stop()
-        task.cancel()
-        await asyncio.wait((task,))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """An owner task is over: as it was told to, or because of something nobody thought of."""
@@ -198,9 +240,13 @@ class UpstreamPool:
             if owned is link:
                 task.cancel()
 
-    def _changed(self, server: str) -> None:
-        for listener in self._listeners:
+    def _tell_changed(self, server: str) -> None:
+        for listener in self._changed:
             listener(server)
+
+    def _tell_updated(self, server: str, uri: str) -> None:
+        for listener in self._updated:
+            listener(server, uri)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -208,6 +254,8 @@ class UpstreamPool:
         self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
         for link in list(self._tasks.values()):
             link.sweep(now)
+        for lodging in self._lodgings.values():
+            lodging.sweep(now)
 
     def _trust(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -218,3 +266,28 @@ class UpstreamPool:
 def _definition(server: Server) -> bytes:
     """What a change of makes a restart: how the server is reached, and which era is wished."""
     return msgspec.json.encode((server.transport, server.era), order="sorted")
+
+
+def _nobody(*_told: str) -> None:
+    """Hears of nothing: a server that is reached once is not in the pool."""
+
+
+class _Nowhere:
+    """Carries what is never sent (`Carrier`)."""
+
+    def cancel(self, flight: Flight, reason: str) -> None:
+        """Nothing is told to nobody."""
+
+    def respond(self, flight: Flight, question: Pending, reply: Reply) -> None:
+        """Nobody asked."""
+
+    def refuse(self, flight: Flight) -> None:
+        """Nobody asked."""
+
+
+def _failed(fault: HouseError, request: Request) -> Flight:
+    """A flight that ended before it began."""
+    absent = Flights(_Nowhere(), Flight)
+    flight = absent.add(request, None)
+    absent.fail(flight, fault)
+    return flight

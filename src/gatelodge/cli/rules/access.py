@@ -7,19 +7,31 @@ import click
 from gatelodge.cli import output
 from gatelodge.cli.lazy import group
 from gatelodge.cli.terminal import Terminal
+from gatelodge.core.errors import Invalid
 
 access = group("access", "Who can use what, and which rule says so.")
 
 
 @access.command("explain")
 @click.argument("principal")
-@click.argument("tool", metavar="SERVER/TOOL")
+@click.argument("what", metavar="SERVER[/TOOL]")
+@click.option("--prompts", is_flag=True, help="About the prompts of SERVER.")
+@click.option("--resources", is_flag=True, help="About the resources of SERVER.")
 @click.pass_obj
 @click.pass_context
-def explain(ctx: click.Context, terminal: Terminal, principal: str, tool: str) -> None:
+def explain(
+    ctx: click.Context,
+    terminal: Terminal,
+    principal: str,
+    what: str,
+    prompts: bool,
+    resources: bool,
+) -> None:
     """Say whether somebody may call a tool, and why. Exit code 1 when not."""
+    kind = _kind(prompts=prompts, resources=resources)
+    asked = {"tool": what} if kind == "tools" else {"server": what}
     gate = terminal.gate
-    found = gate.get(gate.here("access", "explain"), principal=principal, tool=tool)
+    found = gate.get(gate.here("access", "explain"), principal=principal, kind=kind, **asked)
     terminal.show(found, _explained)
     if not found["allowed"]:
         ctx.exit(output.NEGATIVE)
@@ -27,17 +39,27 @@ def explain(ctx: click.Context, terminal: Terminal, principal: str, tool: str) -
 
 @access.command("matrix")
 @click.option("--all", "everything", is_flag=True, help="Show what is denied too.")
+@click.option("--prompts", is_flag=True, help="About each server's prompts, not its tools.")
+@click.option("--resources", is_flag=True, help="About each server's resources, not its tools.")
 @click.pass_obj
-def matrix(terminal: Terminal, everything: bool) -> None:
+def matrix(terminal: Terminal, everything: bool, prompts: bool, resources: bool) -> None:
     """Show who can use what now, each cell with the rule that says so."""
+    kind = _kind(prompts=prompts, resources=resources)
     gate = terminal.gate
-    found = gate.get(gate.here("access", "matrix"))
+    found = gate.get(gate.here("access", "matrix"), kind=kind)
     terminal.show(found, lambda it: _matrix(it, everything=everything))
+
+
+def _kind(*, prompts: bool, resources: bool) -> str:
+    if prompts and resources:
+        raise Invalid("give either --prompts or --resources")
+    return "prompts" if prompts else "resources" if resources else "tools"
 
 
 def _explained(found: dict[str, Any]) -> str:
     grants, guardrails = found.pop("grants"), found.pop("guardrails")
-    parts = [output.fields(found.items())]
+    names = {"tool": _column(found.pop("kind", "tools"))}
+    parts = [output.fields((names.get(name, name), value) for name, value in found.items())]
     for head, rows in (("grants", grants), ("guardrails", guardrails)):
         if rows:
             columns = [column.replace("_", " ") for column in rows[0]]
@@ -52,4 +74,10 @@ def _matrix(found: dict[str, Any], *, everything: bool) -> str:
     if not shown:
         return f"Nobody may use anything yet. {tail}"
     columns = ("principal", "tool", "decision", "conditional", "rule")
-    return f"{output.table(columns, ([cell[each] for each in columns] for cell in shown))}\n{tail}"
+    head = ("principal", _column(found.get("kind", "tools")), *columns[2:])
+    return f"{output.table(head, ([cell[each] for each in columns] for cell in shown))}\n{tail}"
+
+
+def _column(kind: str) -> str:
+    """What stands over a tool, or over a server whose prompts or resources it is about."""
+    return "tool" if kind == "tools" else f"{kind} of"

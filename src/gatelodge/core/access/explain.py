@@ -13,14 +13,14 @@ from gatelodge.core.policy.guardrails import CompiledGuardrail
 from gatelodge.core.policy.rules import GranteeKind, GuardrailMode, Level
 from gatelodge.core.policy.table import Depends
 from gatelodge.core.view import View, decide
-from gatelodge.core.view_entry import CallContext, PrincipalEntry, Standing, ToolEntry
+from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry, Standing, ToolEntry
 
 
 class GrantPath(Struct, frozen=True, kw_only=True):
-    """One grant on the tool, whoever it is for.
+    """One grant on the tool, or on the server of the prompts or resources, whoever it is for.
 
     `mine`: the principal is its grantee, by `via` (a group's or principal's id, empty for
-    everyone); `reaches`: its level covers this tool; `lasts`: it has not expired.
+    everyone); `reaches`: it covers this entry; `lasts`: it has not expired.
     """
 
     grant: GrantId
@@ -58,7 +58,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """Why. For people who may see the policy: it names other grantees.
 
     `conditional` says that the answer can change with the time or circumstances alone. `grants`
-    are all that concern the tool, by id; the first that `permits` is the rule of an Allow.
+    are all that concern the entry, by id; the first that `permits` is the rule of an Allow.
     `guardrails` are those that do not always pass, the enforced ones first.
     """
 
@@ -72,7 +72,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 def explain(
     view: View,
     principal: PrincipalEntry,
-    tool: ToolEntry,
+    entry: Entry,
     at: Instant,
     context: CallContext | None = None,
 ) -> Explanation:
@@ -85,31 +85,36 @@ def explain(
     rules = view.rules[principal.workspace]
     mine = frozenset(subjects(principal))
     grants = [
-        _path(compiled, tool, at, mine=subject in mine)
+        _path(compiled, entry, at, mine=subject in mine)
         for subject, by_server in rules.grants.items()
-        for compiled in by_server.get(tool.server, ())
-        if compiled.grant.tool in {"", tool.name} and compiled.grant.workspace == tool.workspace
+        for compiled in by_server.get(entry.server, ())
+        if _concerns(compiled, entry) and compiled.grant.workspace == entry.workspace
     ]
     guardrails = [
         _bearing(guard, ever, at, given)
         for guard in rules.guards.all
-        if (ever := foresee(guard, principal, tool)) != "passes"
+        if (ever := foresee(guard, principal, entry)) != "passes"
     ]
     return Explanation(
-        decision=decide(view, principal, tool, at, given),
-        conditional=depends(view, principal, tool),
-        standing=tool.standing,
+        decision=decide(view, principal, entry, at, given),
+        conditional=depends(view, principal, entry),
+        standing=entry.standing,
         grants=tuple(sorted(grants, key=lambda path: path.grant)),
         guardrails=tuple(guardrails),
     )
 
 
-def depends(view: View, principal: PrincipalEntry, tool: ToolEntry) -> bool:
+def depends(view: View, principal: PrincipalEntry, entry: Entry) -> bool:
     """True when time or circumstances alone can change the decision."""
     access = view.access.get(principal.id)
-    if access is None or tool.server in view.gone:
+    if access is None or entry.server in view.gone:
         return False
-    return isinstance(access.cells.get(tool.server, {}).get(tool.name), Depends)
+    return isinstance(access.cells.get(entry.server, {}).get(entry.key), Depends)
+
+
+def _concerns(compiled: CompiledGrant, entry: Entry) -> bool:
+    """A grant on one tool says nothing of others, but tells why prompts cannot be read."""
+    return not isinstance(entry, ToolEntry) or compiled.grant.tool in {"", entry.name}
 
 
 def _bearing(
@@ -126,7 +131,7 @@ def _bearing(
     )
 
 
-def _path(compiled: CompiledGrant, tool: ToolEntry, at: Instant, *, mine: bool) -> GrantPath:
+def _path(compiled: CompiledGrant, entry: Entry, at: Instant, *, mine: bool) -> GrantPath:
     grant = compiled.grant
     return GrantPath(
         grant=grant.id,
@@ -139,6 +144,6 @@ def _path(compiled: CompiledGrant, tool: ToolEntry, at: Instant, *, mine: bool) 
         expires_at=grant.expires_at,
         ticket=grant.ticket,
         mine=mine,
-        reaches=compiled.covers(tool),
+        reaches=compiled.covers(entry),
         lasts=at < compiled.until,
     )

@@ -1,6 +1,10 @@
-"""The access matrix: each principal of a workspace with each tool, and the rule that says so."""
+"""The access matrix: each principal of a workspace with each tool, and the rule that says so.
+
+Or with the prompts, or the resources, of each server.
+"""
 
 from collections.abc import Collection, Iterator
+from typing import Literal
 
 from msgspec import Struct
 
@@ -8,13 +12,16 @@ from gatelodge.core.access.explain import depends
 from gatelodge.core.ids import Instant, PrincipalId, ServerId
 from gatelodge.core.policy.decision import Decision
 from gatelodge.core.view import View, decide
-from gatelodge.core.view_entry import PrincipalEntry, ServerView, WorkspaceView
+from gatelodge.core.view_entry import Entry, PrincipalEntry, ReadKind, ToolEntry, WorkspaceView
+
+Kind = Literal["tools"] | ReadKind
 
 
 class MatrixCell(Struct, frozen=True, kw_only=True, gc=False):
     """One principal and one tool: the decision at that moment, by the usual kind of credential.
 
-    `conditional` says that time or circumstances alone can change it.
+    `conditional` says that time or circumstances alone can change it. `tool` is empty when the
+    cell is about all prompts, or all resources, of the server.
     """
 
     principal: PrincipalId
@@ -31,6 +38,7 @@ def matrix(
     *,
     principals: Collection[PrincipalId] | None = None,
     servers: Collection[ServerId] | None = None,
+    kind: Kind = "tools",
 ) -> Iterator[MatrixCell]:
     """The cells by principal id, then alias and position.
 
@@ -48,17 +56,18 @@ def matrix(
     ]
     for principal in chosen:
         for server in columns:
-            yield from _row(view, principal, server, at)
+            if kind == "tools":
+                for tool in server.tools.values():
+                    yield _cell(view, principal, tool, at)
+            else:
+                yield _cell(view, principal, server.reading(kind), at)
 
 
-def _row(
-    view: View, principal: PrincipalEntry, server: ServerView, at: Instant
-) -> Iterator[MatrixCell]:
-    for tool in server.tools.values():
-        yield MatrixCell(
-            principal=principal.id,
-            server=server.id,
-            tool=tool.name,
-            decision=decide(view, principal, tool, at, principal.context),
-            conditional=depends(view, principal, tool),
-        )
+def _cell(view: View, principal: PrincipalEntry, entry: Entry, at: Instant) -> MatrixCell:
+    return MatrixCell(
+        principal=principal.id,
+        server=entry.server,
+        tool=entry.name if isinstance(entry, ToolEntry) else "",
+        decision=decide(view, principal, entry, at, principal.context),
+        conditional=depends(view, principal, entry),
+    )

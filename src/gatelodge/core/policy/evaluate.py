@@ -1,4 +1,4 @@
-"""One guardrail, one principal, one tool: what Cedar says, now or whenever.
+"""One guardrail, one principal, one entry: what Cedar says, now or whenever.
 
 `foresee` is the partial evaluation that tells whether the answer depends on the circumstances at
 all; if it does, it comes as a question that `judge` answers in full for each call. A policy that
@@ -13,25 +13,25 @@ from msgspec import Struct
 from gatelodge.core.ids import Instant
 from gatelodge.core.policy.guardrails import CompiledGuardrail
 from gatelodge.core.policy.schema import (
-    ACTION,
-    ACTION_REF,
     UNKNOWN,
+    action_ref,
+    action_uid,
     circumstances,
     entities,
     principal_ref,
     principal_uid,
-    tool_ref,
-    tool_uid,
+    resource_ref,
+    resource_uid,
 )
-from gatelodge.core.view_entry import CallContext, PrincipalEntry, ToolEntry
+from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry
 
 Outcome = Literal["forbids", "passes", "fails"]
 
 
 class Question(Struct, frozen=True, eq=False, gc=False):
-    """A guardrail, a principal and a tool, ready to be judged at any moment.
+    """A guardrail, a principal and an entry, ready to be judged at any moment.
 
-    It stands for every principal and tool that the guardrail cannot tell from these.
+    It stands for every principal and entry that the guardrail cannot tell from these.
     """
 
     guard: CompiledGuardrail
@@ -41,7 +41,7 @@ class Question(Struct, frozen=True, eq=False, gc=False):
 
 
 def foresee(
-    guard: CompiledGuardrail, principal: PrincipalEntry, tool: ToolEntry
+    guard: CompiledGuardrail, principal: PrincipalEntry, entry: Entry
 ) -> Outcome | Question:
     """Whether the guardrail forbids such calls always or never, else the question of each call.
 
@@ -50,7 +50,7 @@ def foresee(
     if guard.policies is None:
         return "fails"
     try:
-        found = entities(principal, tool)
+        found = entities(principal, entry)
     except ValueError:
         return "fails"
     question = Question(
@@ -59,14 +59,14 @@ def foresee(
         found,
         {
             "principal": principal_ref(principal),
-            "action": ACTION_REF,
-            "resource": tool_ref(tool),
+            "action": action_ref(entry),
+            "resource": resource_ref(entry),
         },
     )
     request = {
         "principal": principal_uid(principal),
-        "action": ACTION,
-        "resource": tool_uid(tool),
+        "action": action_uid(entry),
+        "resource": resource_uid(entry),
         "context": UNKNOWN,
     }
     try:

@@ -9,7 +9,7 @@ from gatelodge.core.ids import Instant
 from gatelodge.core.policy.decision import Allow
 from gatelodge.core.policy.rules import Grant, Level
 from gatelodge.core.policy.schema import ANY_USE, moment, plain, tool_id, uid
-from gatelodge.core.view_entry import ToolEntry
+from gatelodge.core.view_entry import Entry
 
 NEVER: Final = 2**63
 """The `until` of a grant that does not expire: after every instant."""
@@ -35,9 +35,13 @@ class CompiledGrant(Struct, frozen=True, eq=False, gc=False):
     reach: int
     allow: Allow
 
-    def covers(self, tool: ToolEntry) -> bool:
-        """True when this grant permits that tool of its server to its grantee while it lasts."""
-        return self.grant.tool in {"", tool.name} and tool.rank <= self.reach
+    def covers(self, entry: Entry) -> bool:
+        """True when this grant permits that entry of its server to its grantee while it lasts.
+
+        A grant on the whole server covers its prompts and resources, whatever its level: they are
+        read-only. One on a single tool does not.
+        """
+        return self.grant.tool in {"", entry.key} and entry.rank <= self.reach
 
 
 def permit_text(grant: Grant) -> str:

@@ -12,7 +12,7 @@ from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import GuardrailId
 from gatelodge.core.policy.decision import Deny
 from gatelodge.core.policy.rules import Guardrail
-from gatelodge.core.policy.schema import plain, schema
+from gatelodge.core.policy.schema import plain, schema, tools_schema
 
 LONGEST_TEXT = 16_384
 LONGEST_REASON = 500
@@ -59,7 +59,9 @@ def validate(text: str) -> None:
     """Return when the text may be published as a guardrail, else raise Invalid with the place.
 
     It must be exactly one Cedar `forbid` with an `@reason`, without `@id` and without slots, and
-    pass Cedar's strict validation against the schema of the house.
+    pass Cedar's strict validation against the schema of the house. A text that makes sense for
+    tools alone (`[Gatelodge::Tool::"..."].contains(resource)`) passes too: prompts and resources
+    have no other attributes, so it can be evaluated for them all the same.
     """
     if len(text) > LONGEST_TEXT:
         raise Invalid(f"The guardrail is longer than {LONGEST_TEXT} characters.")
@@ -70,7 +72,10 @@ def validate(text: str) -> None:
             remedy="Write `forbid`, or make a grant for what should be allowed.",
         )
     _check_annotations(text, policy)
-    for fault in cedarpy.validate_policies(text, schema(), release_gil=True).errors:
+    faults = cedarpy.validate_policies(text, schema(), release_gil=True).errors
+    if not faults or not cedarpy.validate_policies(text, tools_schema(), release_gil=True).errors:
+        return
+    for fault in faults:
         message = fault.error.replace("for policy `policy0`, ", "")
         raise Invalid(
             f"Line {_line_of(text, *_quoted(message))}: {message}.",

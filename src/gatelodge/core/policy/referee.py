@@ -11,14 +11,14 @@ from msgspec import Struct
 
 from gatelodge.core.ids import Instant
 from gatelodge.core.policy.schema import (
-    ACTION,
+    action_uid,
     circumstances,
     entities,
     principal_uid,
+    resource_uid,
     schema,
-    tool_uid,
 )
-from gatelodge.core.view_entry import CallContext, PrincipalEntry, ToolEntry
+from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry
 
 
 class Ruling(Struct, frozen=True):
@@ -33,17 +33,17 @@ class Ruling(Struct, frozen=True):
 
 
 def rule_in_full(
-    text: str, principal: PrincipalEntry, tool: ToolEntry, at: Instant, context: CallContext
+    text: str, principal: PrincipalEntry, entry: Entry, at: Instant, context: CallContext
 ) -> Ruling:
     """Evaluate the text. A text that does not parse allows nothing."""
     request = {
         "principal": principal_uid(principal),
-        "action": ACTION,
-        "resource": tool_uid(tool),
+        "action": action_uid(entry),
+        "resource": resource_uid(entry),
         "context": circumstances(at, context),
     }
     try:
-        found = cedarpy.is_authorized(request, _parsed(text), entities(principal, tool), schema())
+        found = cedarpy.is_authorized(request, _parsed(text), entities(principal, entry), schema())
     except (ValueError, TypeError) as fault:
         return Ruling(allowed=False, errors=(str(fault),))
     told = found.diagnostics

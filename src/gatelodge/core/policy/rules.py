@@ -14,7 +14,10 @@ GuardrailMode = Literal["enforce", "observe", "retired"]
 
 
 class Grant(Struct, frozen=True, kw_only=True):
-    """Who may use which tools of a server. An empty `tool` means each tool of the server."""
+    """Who may use which tools of a server.
+
+    An empty `tool` means each tool of the server, and its prompts and resources whatever the level.
+    """
 
     id: GrantId
     workspace: WorkspaceId

@@ -1,6 +1,7 @@
 """The Cedar schema of the house, and the one place where Cedar entities are written.
 
-One action, `call`, stands for every tool (an action per tool makes validation explode). Ids of
+One action, `call`, stands for every tool (an action per tool makes validation explode), and `get`
+for the prompts and resources of a server, one entity of each with the server's own id. Ids of
 principals, groups, servers and tools are percent-encoded where they hold anything but plain
 characters, so that no text of ours is ever built from a character with a meaning; a tool's id is
 `server/name`. Tags are free text and appear only as values.
@@ -15,11 +16,13 @@ import msgspec
 
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
-from gatelodge.core.view_entry import CallContext, PrincipalEntry, ToolEntry
+from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry, ToolEntry
 
-Kind = Literal["Workspace", "Group", "Member", "Agent", "Server", "Tag", "Tool"]
+Kind = Literal[
+    "Workspace", "Group", "Member", "Agent", "Server", "Tag", "Tool", "Prompt", "Resource"
+]
 
-SCHEMA = """\
+_TOOLS = """\
 namespace Gatelodge {
   type Circumstances = { now: datetime, credential: String };
   entity Workspace;
@@ -35,12 +38,25 @@ namespace Gatelodge {
   action call in [use] appliesTo {
     principal: [Member, Agent], resource: [Tool], context: Circumstances
   };
-}
 """
 """`credential` is "personal" or "agent"; the booleans of a tool are reviewed values."""
 
-ACTION = 'Gatelodge::Action::"call"'
-ACTION_REF = {"type": "Gatelodge::Action", "id": "call"}
+_READS = """\
+  entity Prompt in [Server] {
+    readOnly: Bool, destructive: Bool, openWorld: Bool, pinned: Bool
+  };
+  entity Resource in [Server] {
+    readOnly: Bool, destructive: Bool, openWorld: Bool, pinned: Bool
+  };
+  action get in [use] appliesTo {
+    principal: [Member, Agent], resource: [Prompt, Resource], context: Circumstances
+  };
+"""
+"""The attributes of a tool, always true, false, true, true: what is written with tools in mind
+means something for these too."""
+
+SCHEMA = _TOOLS + _READS + "}\n"
+
 ANY_USE = 'Gatelodge::Action::"use"'
 
 _PLAIN = "_-.:@/"
@@ -50,6 +66,12 @@ _PLAIN = "_-.:@/"
 def schema() -> cedarpy.Schema:
     """The parsed schema (a handle, made once)."""
     return cedarpy.Schema.from_str(SCHEMA)
+
+
+@cache
+def tools_schema() -> cedarpy.Schema:
+    """The schema as if there were tools only (a handle, made once)."""
+    return cedarpy.Schema.from_str(_TOOLS + "}\n")
 
 
 def plain(ident: str) -> str:
@@ -85,14 +107,31 @@ def principal_ref(principal: PrincipalEntry) -> dict[str, str]:
     return _ref("Member" if principal.kind == "member" else "Agent", principal.id)
 
 
-def tool_ref(tool: ToolEntry) -> dict[str, str]:
+def resource_ref(entry: Entry) -> dict[str, str]:
     """The resource of a request in parts."""
-    return _ref("Tool", tool_id(tool.server, tool.name))
+    return _ref(resource_kind(entry), _resource_id(entry))
 
 
-def tool_uid(tool: ToolEntry) -> str:
+def resource_uid(entry: Entry) -> str:
     """The resource of a request."""
-    return uid("Tool", tool_id(tool.server, tool.name))
+    return uid(resource_kind(entry), _resource_id(entry))
+
+
+def resource_kind(entry: Entry) -> Kind:
+    """The type of the resource of a request."""
+    if isinstance(entry, ToolEntry):
+        return "Tool"
+    return "Prompt" if entry.kind == "prompts" else "Resource"
+
+
+def action_ref(entry: Entry) -> dict[str, str]:
+    """The action of a request in parts: what can be done with this resource."""
+    return {"type": "Gatelodge::Action", "id": _action(entry)}
+
+
+def action_uid(entry: Entry) -> str:
+    """The action of a request: what can be done with this resource."""
+    return f'Gatelodge::Action::"{_action(entry)}"'
 
 
 def circumstances(at: Instant, context: CallContext) -> str:
@@ -110,15 +149,23 @@ UNKNOWN = (
 """A context of which nothing is known yet, for partial evaluation."""
 
 
-def entities(principal: PrincipalEntry, tool: ToolEntry) -> cedarpy.Entities:
+def entities(principal: PrincipalEntry, entry: Entry) -> cedarpy.Entities:
     """The entities one request touches, checked against the schema.
 
     Built with the schema on purpose: without it the action hierarchy is absent and
     `action in ...` silently never matches.
     """
-    found = [*_principal(principal), _server(tool), _tool(tool)]
+    found = [*_principal(principal), _server(entry), _entry(entry)]
     text = msgspec.json.encode(found).decode()
     return cedarpy.Entities.from_json_str(text, schema())
+
+
+def _resource_id(entry: Entry) -> str:
+    return tool_id(entry.server, entry.name) if isinstance(entry, ToolEntry) else entry.server
+
+
+def _action(entry: Entry) -> str:
+    return "call" if isinstance(entry, ToolEntry) else "get"
 
 
 def _ref(kind: Kind, ident: str) -> dict[str, str]:
@@ -140,17 +187,17 @@ def _principal(principal: PrincipalEntry) -> list[dict[str, Any]]:
     return [agent, *_principal(principal.owner)]
 
 
-def _server(tool: ToolEntry) -> dict[str, Any]:
-    parents = [_ref("Tag", tag) for tag in dict.fromkeys(tool.tags)]
-    parents.append(_ref("Workspace", tool.workspace))
-    return _entity(_ref("Server", tool.server), {}, parents)
+def _server(entry: Entry) -> dict[str, Any]:
+    parents = [_ref("Tag", tag) for tag in dict.fromkeys(entry.tags)]
+    parents.append(_ref("Workspace", entry.workspace))
+    return _entity(_ref("Server", entry.server), {}, parents)
 
 
-def _tool(tool: ToolEntry) -> dict[str, Any]:
+def _entry(entry: Entry) -> dict[str, Any]:
     attrs = {
-        "readOnly": tool.read_only,
-        "destructive": tool.destructive,
-        "openWorld": tool.open_world,
-        "pinned": tool.standing == "pinned",
+        "readOnly": entry.read_only,
+        "destructive": entry.destructive,
+        "openWorld": entry.open_world,
+        "pinned": entry.standing == "pinned",
     }
-    return _entity(tool_ref(tool), attrs, [_ref("Server", tool.server)])
+    return _entity(resource_ref(entry), attrs, [_ref("Server", entry.server)])

@@ -1,8 +1,8 @@
-"""Decision tables: for each class of principals and each server, tool → decision, made ahead.
+"""Decision tables: for each class of principals and each server, entry → decision, made ahead.
 
 A table is shared by every class with the same grants on the server and the same bearing of the
 guardrails, and by every view in which its inputs did not change. Grants are set arithmetic here;
-guardrails are asked of Cedar once for each kind of tool they can tell apart. A property test holds
+guardrails are asked of Cedar once for each kind of entry they can tell apart. A property test holds
 every cell against the full evaluation of the full text.
 """
 
@@ -17,7 +17,8 @@ from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.policy.evaluate import Outcome, Question, foresee
 from gatelodge.core.policy.grants import NEVER, CompiledGrant
 from gatelodge.core.policy.guardrails import PINNED, CompiledGuardrail
-from gatelodge.core.view_entry import PrincipalEntry, ServerView, ToolEntry
+from gatelodge.core.policy.schema import resource_kind
+from gatelodge.core.view_entry import Entry, Key, PrincipalEntry, ServerView, ToolEntry
 
 NO_GRANT: Final = Deny("no_grant", hidden=True)
 NOT_APPROVED: Final = Deny("tool_unknown", PINNED, "This tool is not approved.", hidden=True)
@@ -47,7 +48,7 @@ Watch = tuple[CompiledGuardrail, Question | None]
 
 
 class Fate(Struct, frozen=True, eq=False, gc=False):
-    """What the guardrails mean for one tool and one class of principals, whatever is granted."""
+    """What the guardrails mean for one entry and one class of principals, whatever is granted."""
 
     fixed: Deny | None
     questions: tuple[Question, ...]
@@ -55,15 +56,15 @@ class Fate(Struct, frozen=True, eq=False, gc=False):
 
 
 class Table(Struct, frozen=True, eq=False, gc=False):
-    """The decisions on one server; a tool that is not in `cells` is not granted.
+    """The decisions on one server; an entry that is not in `cells` is not granted.
 
     `listed` are the tools to show, None when that depends on the time.
     """
 
     server: ServerView
     grants: tuple[CompiledGrant, ...]
-    cells: dict[str, Cell]
-    watches: dict[str, tuple[Watch, ...]]
+    cells: dict[Key, Cell]
+    watches: dict[Key, tuple[Watch, ...]]
     listed: tuple[ToolEntry, ...] | None
 
 
@@ -73,7 +74,7 @@ class Access(Struct, frozen=True, eq=False, gc=False):
     The same object in two views means that nothing changed for these principals.
     """
 
-    cells: dict[ServerId, dict[str, Cell]]
+    cells: dict[ServerId, dict[Key, Cell]]
     tables: tuple[Table, ...]
     listed: tuple[ToolEntry, ...] | None
 
@@ -82,7 +83,7 @@ NO_ACCESS: Final = Access({}, (), ())
 
 
 Bearings = tuple[Outcome | Question, ...]
-"""How each guardrail bears on one tool, or one guardrail on each tool."""
+"""How each guardrail bears on one entry, or one guardrail on each entry."""
 
 OutcomeKey = tuple[CompiledGuardrail, Hashable, Hashable]
 Servers = dict[ServerId, ServerView]
@@ -189,8 +190,8 @@ class Tables:
                 for guard, facet in zip(guards.all, bearing, strict=True)
             ]
             made = tuple(
-                _fate(tool, guards, tuple(row[place] for row in rows))
-                for place, tool in enumerate(view.tools.values())
+                _fate(entry, guards, tuple(row[place] for row in rows))
+                for place, entry in enumerate(view.entries)
             )
             self._fates[key] = made
         return made
@@ -198,23 +199,21 @@ class Tables:
     def _row(
         self, view: ServerView, guard: CompiledGuardrail, principal: PrincipalEntry, facet: Hashable
     ) -> Bearings:
-        """How the guardrail bears on each tool of the server, in order."""
+        """How the guardrail bears on each entry of the server, in order."""
         key = (view, guard, facet)
         row = self._rows.get(key)
         if row is None:
-            row = tuple(
-                self._outcome(guard, principal, facet, tool) for tool in view.tools.values()
-            )
+            row = tuple(self._outcome(guard, principal, facet, entry) for entry in view.entries)
             self._rows[key] = row
         return row
 
     def _outcome(
-        self, guard: CompiledGuardrail, principal: PrincipalEntry, facet: Hashable, tool: ToolEntry
+        self, guard: CompiledGuardrail, principal: PrincipalEntry, facet: Hashable, entry: Entry
     ) -> Outcome | Question:
-        key = (guard, facet, _kind_of_tool(guard, tool))
+        key = (guard, facet, _kind_of_entry(guard, entry))
         outcome = self._outcomes.get(key)
         if outcome is None:
-            outcome = foresee(guard, principal, tool)
+            outcome = foresee(guard, principal, entry)
             self._outcomes[key] = outcome
         return outcome
 
@@ -248,22 +247,26 @@ def _bearing(guard: CompiledGuardrail, principal: PrincipalEntry) -> Hashable:
     )
 
 
-def _kind_of_tool(guard: CompiledGuardrail, tool: ToolEntry) -> Hashable:
-    """A key that two tools share only if this guardrail cannot tell them apart."""
-    named = guard.named
+def _kind_of_entry(guard: CompiledGuardrail, entry: Entry) -> Hashable:
+    """A key that two entries share only if this guardrail cannot tell them apart.
+
+    Its type settles the action too: tools are called, prompts and resources are got.
+    """
+    named, kind = guard.named, resource_kind(entry)
     if not named:
-        itself: Hashable = tool.workspace
+        itself: Hashable = entry.workspace
     else:
         itself = (
-            tool.workspace,
-            tool.server if ("Server", tool.server) in named else "",
-            tuple(tag for tag in tool.tags if ("Tag", tag) in named),
-            tool.uid if ("Tool", tool.uid) in named else "",
+            entry.workspace,
+            entry.server if ("Server", entry.server) in named else "",
+            tuple(tag for tag in entry.tags if ("Tag", tag) in named),
+            entry.uid if (kind, entry.uid) in named else "",
         )
-    return (itself, tool.read_only, tool.destructive, tool.open_world, tool.standing == "pinned")
+    pinned = entry.standing == "pinned"
+    return (kind, itself, entry.read_only, entry.destructive, entry.open_world, pinned)
 
 
-def _fate(tool: ToolEntry, guards: Guards, outcomes: Bearings) -> Fate:
+def _fate(entry: Entry, guards: Guards, outcomes: Bearings) -> Fate:
     """Weigh the outcomes: a certain forbid hides, then the pin speaks, then a failure denies."""
     fixed: Deny | None = None
     failing: Deny | None = None
@@ -276,8 +279,8 @@ def _fate(tool: ToolEntry, guards: Guards, outcomes: Bearings) -> Fate:
             fixed = fixed or guard.hiding
         elif outcome == "fails":
             failing = failing or guard.failing
-    if fixed is None and tool.standing != "pinned":
-        fixed = NOT_APPROVED if tool.standing == "new" else CHANGED
+    if fixed is None and entry.standing != "pinned":
+        fixed = NOT_APPROVED if entry.standing == "new" else CHANGED
     fixed = fixed or failing
     watches = tuple(
         (guard, outcome if isinstance(outcome, Question) else None)
@@ -288,21 +291,21 @@ def _fate(tool: ToolEntry, guards: Guards, outcomes: Bearings) -> Fate:
 
 
 def _fill(view: ServerView, fates: tuple[Fate, ...], grants: tuple[CompiledGrant, ...]) -> Table:
-    cells: dict[str, Cell] = {}
-    watches: dict[str, tuple[Watch, ...]] = {}
+    cells: dict[Key, Cell] = {}
+    watches: dict[Key, tuple[Watch, ...]] = {}
     listed: list[ToolEntry] = []
     timed = False
-    for tool, fate in zip(view.tools.values(), fates, strict=True):
-        permits = tuple(compiled for compiled in grants if compiled.covers(tool))
+    for entry, fate in zip(view.entries, fates, strict=True):
+        permits = tuple(compiled for compiled in grants if compiled.covers(entry))
         if not permits:
             continue
         cell = _cell(permits, fate)
-        cells[tool.name] = cell
+        cells[entry.key] = cell
         hidden = fate.fixed is not None and fate.fixed.hidden
         if fate.watches and fate.fixed is None:
-            watches[tool.name] = fate.watches
-        if not hidden:
-            listed.append(tool)
+            watches[entry.key] = fate.watches
+        if not hidden and isinstance(entry, ToolEntry):
+            listed.append(entry)
             timed = timed or all(permit.until != NEVER for permit in permits)
     return Table(view, grants, cells, watches, None if timed else tuple(listed))
 

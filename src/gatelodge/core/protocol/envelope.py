@@ -64,9 +64,11 @@ class Message(Struct, frozen=True):
 
 
 class Response(Struct, frozen=True):
-    """A client's answer to a question of ours (legacy revisions)."""
+    """A client's answer to a question of ours (legacy revisions): a result, or an error."""
 
     id: bytes
+    result: Raw | None = None
+    error: Raw | None = None
 
 
 class MessageFault(Exception):
@@ -134,6 +136,16 @@ def read_text(raw: Raw | None) -> str | None:
         return None
 
 
+def members_of(raw: Raw | None) -> Members | None:
+    """The members of the object in `raw`, or None when it is absent or something else."""
+    if raw is None:
+        return None
+    try:
+        return _members(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def _read_id(raw: Raw | None) -> bytes:
     if raw is None:
         return b""
@@ -186,7 +198,7 @@ def read_message(body: bytes, depth: int) -> Message | Response:
     raw_method = envelope.get("method")
     if raw_method is None:
         if raw_id and ("result" in envelope or "error" in envelope):
-            return Response(raw_id)
+            return Response(raw_id, envelope.get("result"), envelope.get("error"))
         _refuse(INVALID_REQUEST, "method is missing", "invalid_request", raw_id=raw_id or b"null")
     method = read_text(raw_method)
     if method is None:
@@ -219,6 +231,15 @@ def error_body(raw_id: bytes, code: int, message: str, data: bytes = b"") -> byt
 def raw_error_body(raw_id: bytes, error: bytes) -> bytes:
     """A JSON-RPC error with an upstream's raw error object."""
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (raw_id, error)
+
+
+def request_body(raw_id: bytes, method: str, params: Raw) -> bytes:
+    """A JSON-RPC request with raw params."""
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (
+        raw_id,
+        _encode(method),
+        bytes(params),
+    )
 
 
 def notification_body(method: str, params: bytes) -> bytes:

@@ -32,10 +32,11 @@ from gatelodge.core.protocol.version import (
     META_PREFIX,
     META_PROTOCOL_VERSION,
     MODERN,
+    NAMED,
 )
 
-_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _SENTINEL = b"=?base64?"
+_BAGGAGE = "baggage"
 _WHOLE = re.compile(rb"(-?[0-9]{1,16})(?:\.0{1,16})?")
 
 
@@ -93,7 +94,7 @@ def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
         raise _fault(INVALID_PARAMS, f"params._meta must hold {META_CLIENT_CAPABILITIES}", message)
     if headers.get(b"mcp-method", b"").decode("latin-1") != message.method:
         raise _fault(HEADER_MISMATCH, "header Mcp-Method must equal the method", message)
-    member = _NAMED.get(message.method)
+    member = NAMED.get(message.method)
     if member is None:
         return
     name = read_text(message.params.get(member))
@@ -132,8 +133,16 @@ def _whole(value: bytes) -> int | bytes:
 
 
 def passing_meta(meta: Members) -> Members:
-    """The `_meta` members that may go on to an upstream: reserved ones end at each hop."""
-    return {key: value for key, value in meta.items() if not key.startswith(META_PREFIX)}
+    """The `_meta` members that may go on to an upstream: reserved ones end at each hop.
+
+    Trace context goes on, its baggage does not: that may say more of a caller than a server of
+    somebody else should know (W3C Baggage, Privacy Considerations).
+    """
+    return {
+        key: value
+        for key, value in meta.items()
+        if not key.startswith(META_PREFIX) and key != _BAGGAGE
+    }
 
 
 def said_of_itself(message: Message) -> Raw | None:

@@ -1,22 +1,30 @@
 """Results on their way back: what this gate owns is put in or taken out, the rest is untouched.
 
-Source: MCP 2026-07-28 basic/index (resultType, reserved `_meta` keys), server/utilities/caching;
-the map between eras is decision 0012's table.
+Source: MCP 2026-07-28 basic/index (resultType, reserved `_meta` keys), server/utilities/caching,
+server/tools (structured content).
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
 import msgspec
 from msgspec import Raw
 
-from gatelodge.core.protocol.envelope import Era, Members, join_members
+from gatelodge.core.protocol.capabilities import TOOLS_ONLY
+from gatelodge.core.protocol.envelope import Era, Members, join_members, members_of
 from gatelodge.core.protocol.version import META_SERVER_INFO
 
 _members = msgspec.json.Decoder(Members).decode
 _OWNED_BY_MODERN = ("resultType", "ttlMs", "cacheScope")
+_CACHED = frozenset(("resources/read",))
+"""Requests that a server answers with cache hints; lists and discovery are answered here."""
+_PRIVATE = Raw(b'"private"')
 
 Ending = Literal["ok", "tool_error", "upstream_protocol"]
+Kind = Literal["complete", "input_required", "task", "unknown"]
+ListKind = Literal["tools", "prompts", "resources", "resourceTemplates"]
+"""The member of a list's result that holds its items."""
 
 
 def server_info(version: str) -> bytes:
@@ -33,12 +41,22 @@ def call_ending(result: Members) -> Ending:
     return "tool_error" if failed is not None and bytes(failed) == b"true" else "ok"
 
 
+def result_kind(result: Members) -> Kind:
+    """Which kind of result this is; without a resultType it is complete (basic/index, Results)."""
+    raw = result.get("resultType")
+    return "complete" if raw is None else _KINDS.get(bytes(raw), "unknown")
+
+
+_KINDS: dict[bytes, Kind] = {
+    b'"complete"': "complete",
+    b'"input_required"': "input_required",
+    b'"task"': "task",
+}
+
+
 def read_result(raw: Raw) -> Members | None:
     """The result's members, or None when it is no object."""
-    try:
-        return _members(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    return members_of(raw)
 
 
 def rpc_code(error: Raw) -> int | None:
@@ -53,28 +71,63 @@ class _Error(msgspec.Struct):
     code: int | None = None
 
 
-def for_client(raw: Raw, result: Members, era: Era, info: bytes) -> bytes:
+def for_client(
+    raw: Raw, result: Members, era: Era, info: bytes, method: str = "tools/call"
+) -> bytes:
     """The result as this client's era wants it; the same bytes when nothing has to change.
 
     `info` is the gate's serverInfo: reserved `_meta` keys end at each hop and are issued anew.
+    Cache hints of resources/read are kept, but what one caller may read is never public
+    (server/utilities/caching).
     """
     meta = result.get("_meta")
-    foreign = meta is not None and META_SERVER_INFO.encode() in bytes(meta)
+    if meta is not None and (META_SERVER_INFO.encode() not in bytes(meta) or not _is_object(meta)):
+        meta = None
     if era == "legacy":
-        if not foreign and not any(key in result for key in _OWNED_BY_MODERN):
-            return bytes(raw)
-        kept = {k: v for k, v in result.items() if k not in _OWNED_BY_MODERN}
-        if foreign and meta is not None:
-            _put_meta(kept, {k: v for k, v in _members(meta).items() if k != META_SERVER_INFO})
-        return join_members(kept)
-    if not foreign and "resultType" in result:
+        return _for_legacy_client(raw, result, meta)
+    hints = _cache_hints(result) if method in _CACHED and result_kind(result) == "complete" else {}
+    if meta is None and not hints and "resultType" in result:
         return bytes(raw)
-    shown = dict(result)
+    shown = result | hints
     shown.setdefault("resultType", Raw(b'"complete"'))
-    if foreign and meta is not None:
+    if meta is not None:
         said = bytes(meta)
         shown["_meta"] = _known(said, info) if len(said) <= _KNOWN_BYTES else _anew(said, info)
     return join_members(shown)
+
+
+def _is_object(raw: Raw) -> bool:
+    return bytes(raw)[:1] == b"{"
+
+
+def _for_legacy_client(raw: Raw, result: Members, meta: Raw | None) -> bytes:
+    """Without what the modern era added; `meta` is given when it holds the server's own name.
+
+    A result of the modern era says its resultType; what says none was written for a legacy client
+    and keeps all it has. Structured content that is no object is new in the modern era too, so it
+    is dropped there; the content beside it says the same (server/tools, Structured Content).
+    """
+    modern = "resultType" in result
+    if meta is None and not modern:
+        return bytes(raw)
+    kept = dict(result)
+    if modern:
+        kept = {k: v for k, v in result.items() if k not in _OWNED_BY_MODERN}
+        if members_of(kept.get("structuredContent")) is None:
+            kept.pop("structuredContent", None)
+    if meta is not None:
+        _put_meta(kept, {k: v for k, v in _members(meta).items() if k != META_SERVER_INFO})
+    return join_members(kept)
+
+
+def _cache_hints(result: Members) -> Members:
+    """The hints to put in: none of them kept longer than the server said, all of them private."""
+    hints: Members = {}
+    if not bytes(result.get("ttlMs", b"")).isdigit():
+        hints["ttlMs"] = Raw(b"0")
+    if bytes(result.get("cacheScope", b"")) != b'"private"':
+        hints["cacheScope"] = _PRIVATE
+    return hints
 
 
 def _anew(meta: bytes, info: bytes) -> Raw:
@@ -123,9 +176,11 @@ def for_legacy(definition: Raw) -> bytes:
     return join_members({k: v for k, v in members.items() if k != "outputSchema"})
 
 
-def list_result(tools: list[bytes], cursor: str | None, era: Era) -> bytes:
-    """A page of tools/list. Filtered lists are private and never cached (MCP caching)."""
-    parts = [b'{"tools":[', b",".join(tools), b"]"]
+def list_result(
+    items: list[bytes], cursor: str | None, era: Era, kind: ListKind = "tools"
+) -> bytes:
+    """A page of a list. Filtered lists are private and never cached (MCP caching)."""
+    parts = [b'{"%b":[' % kind.encode(), b",".join(items), b"]"]
     if cursor is not None:
         parts.append(b',"nextCursor":' + msgspec.json.encode(cursor))
     if era == "modern":
@@ -134,28 +189,68 @@ def list_result(tools: list[bytes], cursor: str | None, era: Era) -> bytes:
     return b"".join(parts)
 
 
-def discover_result(info: bytes, versions: tuple[str, ...], instructions: str) -> bytes:
+def discover_result(
+    info: bytes, versions: tuple[str, ...], instructions: str, capabilities: Raw = TOOLS_ONLY
+) -> bytes:
     """The answer to server/discover (MCP 2026-07-28 server/discover)."""
-    return msgspec.json.encode(
-        {
-            "resultType": "complete",
-            "supportedVersions": versions,
-            "capabilities": {"tools": {"listChanged": True}},
-            "instructions": instructions,
-            "ttlMs": 0,
-            "cacheScope": "private",
-            "_meta": {META_SERVER_INFO: Raw(info)},
-        }
-    )
+    result: dict[str, object] = {
+        "resultType": "complete",
+        "supportedVersions": versions,
+        "capabilities": capabilities,
+        "instructions": instructions,
+        "ttlMs": 0,
+        "cacheScope": "private",
+        "_meta": {META_SERVER_INFO: Raw(info)},
+    }
+    return msgspec.json.encode(result)
 
 
-def initialize_result(info: bytes, version: str, instructions: str) -> bytes:
-    """The answer to a legacy initialize."""
-    return msgspec.json.encode(
-        {
-            "protocolVersion": version,
-            "capabilities": {"tools": {"listChanged": True}},
-            "serverInfo": Raw(info),
-            "instructions": instructions,
-        }
-    )
+def initialize_result(
+    info: bytes, version: str, instructions: str, capabilities: Raw = TOOLS_ONLY
+) -> bytes:
+    """The answer to a legacy initialize (MCP 2025-11-25 basic/lifecycle)."""
+    result: dict[str, object] = {
+        "protocolVersion": version,
+        "capabilities": capabilities,
+        "serverInfo": Raw(info),
+        "instructions": instructions,
+    }
+    return msgspec.json.encode(result)
+
+
+def no_completions(era: Era) -> bytes:
+    """The answer to completion/complete where a server has nothing to propose."""
+    kind = b',"resultType":"complete"' if era == "modern" else b""
+    return b'{"completion":{"values":[],"hasMore":false}%b}' % kind
+
+
+INSTRUCTION_BYTES = 4096
+"""How long the instructions of this gate and its servers may be together, in UTF-8."""
+
+
+def instructions(
+    own: str, servers: Iterable[tuple[str, str]], most: int = INSTRUCTION_BYTES
+) -> str:
+    """The gate's own words, then a section for each server: its alias as a heading, its words.
+
+    At most `most` bytes. Room is shared evenly among the servers, and what one leaves is the
+    next ones'; what does not fit ends in an ellipsis, never within a character.
+    """
+    sections = [(alias, text.strip()) for alias, text in servers if text.strip()]
+    said = _cut(own, most)
+    for place, (alias, text) in enumerate(sections):
+        heading = f"\n\n## {alias}\n\n"
+        room = (most - len(said.encode())) // (len(sections) - place) - len(heading.encode())
+        cut = _cut(text, room)
+        said += heading + cut if cut else ""
+    return said.removeprefix("\n\n")
+
+
+def _cut(text: str, room: int) -> str:
+    """As much of a text as fits into so many bytes of UTF-8."""
+    whole = text.encode("utf-8", "replace")
+    if len(whole) <= room:
+        return whole.decode()
+    mark = "…"
+    left = room - len(mark.encode())
+    return whole[:left].decode(errors="ignore").rstrip() + mark if left > 0 else ""

@@ -11,7 +11,11 @@ CONTEXT = b"mcp-session"
 
 
 class Session(Struct, frozen=True, array_like=True):
-    """What initialize settled. `ends_at` is microseconds UTC; `nonce` tells sessions apart."""
+    """What initialize settled. `ends_at` is microseconds UTC; `nonce` tells sessions apart.
+
+    `capabilities` is what the client declared, in the form of `core.protocol.capabilities`. New
+    members stand at the end and have a default, so that sessions sealed before them are read.
+    """
 
     principal: str
     workspace: str
@@ -20,15 +24,21 @@ class Session(Struct, frozen=True, array_like=True):
     client: str
     ends_at: int
     nonce: bytes
+    capabilities: bytes = b"{}"
 
 
 class Cursor(Struct, frozen=True, array_like=True):
-    """The last tool of a page; the next page begins after it."""
+    """The last item of a page; the next page begins after it.
+
+    It counts in lists of this kind, at the endpoint of this alias (empty = that of all servers).
+    """
 
     principal: str
     alias: str
     position: int
     name: str
+    kind: str = "tools"
+    endpoint: str = ""
 
 
 _session = msgspec.msgpack.Decoder(Session).decode

@@ -4,29 +4,40 @@ Only envelopes are decoded; params and results stay raw, so numbers, escapes and
 pass unchanged. Ids and progress tokens of the upstream side are this house's own integers.
 """
 
+import re
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, for_modern
 from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
     META_CLIENT_CAPABILITIES,
     META_CLIENT_INFO,
+    META_LOG_LEVEL,
     META_PROGRESS,
     META_PROTOCOL_VERSION,
+    META_SUBSCRIPTION,
     MODERN,
 )
 
-RESERVED: Final = frozenset(
-    (META_PROTOCOL_VERSION, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_PROGRESS)
-)
+RESERVED: Final = frozenset((
+    META_PROTOCOL_VERSION, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL,
+    META_PROGRESS, META_SUBSCRIPTION,
+))  # fmt: skip
 """`_meta` keys that end at each hop and are issued anew."""
 
-CHANGED: Final = "notifications/tools/list_changed"
-LISTEN: Final = {"notifications": Raw(b'{"toolsListChanged":true}')}
-"""The params of the modern `subscriptions/listen` that asks for `CHANGED`."""
+CHANGED: Final = frozenset((
+    "notifications/tools/list_changed",
+    "notifications/prompts/list_changed",
+    "notifications/resources/list_changed",
+))  # fmt: skip
+UPDATED: Final = "notifications/resources/updated"
+PROGRESS: Final = "notifications/progress"
+CANCELLED: Final = "notifications/cancelled"
+ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,6 +75,28 @@ def parse_message(body: bytes) -> Message | None:
         return None
 
 
+def answered_number(body: bytes) -> int:
+    """The request of ours that an unreadable message answers; 0 when that cannot be told.
+
+    A response tells at its beginning or at its end, in every order of its members that libraries
+    write. What lies between, above all what makes it unreadable, is not looked at.
+    """
+    found = _HEAD.match(body[:_EDGE]) or (
+        _OPENS.match(body[:_EDGE]) and _TAIL.search(body[-_EDGE:])
+    )
+    return int(found[1]) if found else 0
+
+
+_EDGE: Final = 256
+_JSONRPC: Final = rb'\s*"jsonrpc"\s*:\s*"2\.0"\s*'
+_ID: Final = rb'\s*"id"\s*:\s*(\d{1,18})\s*'
+_HEAD: Final = re.compile(
+    rb'\s*\{(?:%b,)?%b,(?:%b,)?\s*"(?:result|error)"' % (_JSONRPC, _ID, _JSONRPC)
+)
+_OPENS: Final = re.compile(rb'\s*\{(?:%b,)?\s*"(?:result|error)"' % _JSONRPC)
+_TAIL: Final = re.compile(rb",(?:%b,)?%b(?:,%b)?\}\s*$" % (_JSONRPC, _ID, _JSONRPC))
+
+
 def parse_fault(error: Raw) -> Fault:
     """The error's code, message and details; code 0 when it is not a JSON-RPC error object."""
     try:
@@ -73,13 +106,20 @@ def parse_fault(error: Raw) -> Fault:
 
 
 @lru_cache(maxsize=1024)
-def modern_meta(version: str, client: str) -> bytes:
+def modern_meta(version: str, client: str, capabilities: bytes = NOTHING, level: str = "") -> bytes:
     """The members of `_meta` that every modern request carries, without the closing brace.
 
-    We declare no capabilities; `clientInfo` names this gate and, in brackets, whom it asks for.
+    Declared is what the caller's client declared; `clientInfo` names this gate and, in brackets,
+    whom it asks for.
     """
     ours = {"name": "gatelodge", "version": f"{version} ({client})" if client else version}
-    meta = {META_PROTOCOL_VERSION: MODERN, META_CLIENT_CAPABILITIES: {}, META_CLIENT_INFO: ours}
+    meta: dict[str, object] = {
+        META_PROTOCOL_VERSION: MODERN,
+        META_CLIENT_CAPABILITIES: for_modern(capabilities),
+        META_CLIENT_INFO: ours,
+    }
+    if level:
+        meta[META_LOG_LEVEL] = level
     return _encode(meta)[:-1]
 
 
@@ -121,24 +161,55 @@ def notification_bytes(method: str, params: dict[str, object] | None = None) -> 
     return _encode(said | {"params": params} if params is not None else said)
 
 
-def initialize_params(version: str) -> dict[str, Raw]:
-    """The params of `initialize`: the newest legacy revision, no capabilities, our name."""
+def initialize_params(version: str, capabilities: bytes) -> dict[str, Raw]:
+    """The params of `initialize`: the newest legacy revision, what is declared, our name."""
     return {
         "protocolVersion": Raw(_encode(LEGACY_UPSTREAM[0])),
-        "capabilities": Raw(b"{}"),
+        "capabilities": for_legacy(capabilities),
         "clientInfo": Raw(_encode({"name": "gatelodge", "version": version})),
     }
 
 
-def answer_bytes(asked: Message) -> bytes:
-    """What a server that asks us something is told: `ping` is answered, all else is unknown.
+def level_params(level: str) -> dict[str, Raw]:
+    """The params of `logging/setLevel`."""
+    return {"level": Raw(_encode(level))}
 
-    We declare no client capabilities, so a server has nothing else to ask (2025-11-25 lifecycle).
-    """
-    said: dict[str, object] = {"jsonrpc": "2.0", "id": asked.id}
+
+def uri_params(uri: str) -> dict[str, Raw]:
+    """The params of `resources/subscribe` and `resources/unsubscribe`."""
+    return {"uri": Raw(_encode(uri))}
+
+
+def response_bytes(number: int | str | None, result: Raw | None, error: Raw | None) -> bytes:
+    """Our response to a request of a legacy server; without either it is an internal error."""
+    said: dict[str, object] = {"jsonrpc": "2.0", "id": number}
+    if result is not None:
+        return _encode(said | {"result": result})
+    return _encode(said | {"error": _INTERNAL if error is None else error})
+
+
+_INTERNAL = Raw(b'{"code":-32603,"message":"Internal error"}')
+
+
+def answer_bytes(asked: Message) -> bytes:
+    """What a server that asks us something is told: `ping` is answered, all else is unknown."""
     if asked.method == "ping":
-        return _encode(said | {"result": {}})
-    return _encode(said | {"error": {"code": -32_601, "message": "Method not found"}})
+        return response_bytes(_asker(asked), Raw(b"{}"), None)
+    return refusal_bytes(_asker(asked))
+
+
+def refusal_bytes(number: int | str | None) -> bytes:
+    """Our response to a request of a server that nobody here can answer."""
+    return response_bytes(number, None, Raw(b'{"code":-32601,"message":"Method not found"}'))
+
+
+def refused_bytes(asked: Message, error: Raw) -> bytes:
+    """Our response to a request of a server that this error refuses."""
+    return response_bytes(_asker(asked), None, error)
+
+
+def _asker(asked: Message) -> int | str | None:
+    return None if asked.id is UNSET else asked.id
 
 
 def cancelled_bytes(number: int, reason: str) -> bytes:
@@ -155,8 +226,23 @@ def progress_number(params: bytes) -> int:
     return token if isinstance(token, int) else 0
 
 
+def progress_made(params: bytes) -> float | None:
+    """How far a `notifications/progress` says it is; None when it does not say."""
+    try:
+        return _steps.decode(params).progress
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
 class _Token(Struct):
     progressToken: int | str | None = None  # noqa: N815 - the wire's spelling
+
+
+class _Step(Struct):
+    progress: float
+
+
+_steps = msgspec.json.Decoder(_Step)
 
 
 _tokens = msgspec.json.Decoder(_Token)
@@ -172,19 +258,71 @@ def progress_restored(params: bytes, token: Raw) -> bytes:
     return _encode(members)
 
 
-class Page(Struct):
-    """One page of `tools/list`: raw tool objects and the cursor of the next page (None = last)."""
+def updated_uri(params: bytes) -> str:
+    """The resource that a `notifications/resources/updated` names; empty when it names none."""
+    try:
+        return _updates.decode(params).uri
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
 
-    tools: list[Raw]
+
+class _Update(Struct):
+    uri: str
+
+
+_updates = msgspec.json.Decoder(_Update)
+
+
+def withdrawn(params: bytes) -> int | str | None:
+    """The question of its own that a server's `notifications/cancelled` takes back, if any."""
+    try:
+        return _withdrawals.decode(params).requestId
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+class _Withdrawal(Struct):
+    requestId: int | str  # noqa: N815 - the wire's spelling
+
+
+_withdrawals = msgspec.json.Decoder(_Withdrawal)
+
+
+def subscription(params: bytes) -> int:
+    """The listen request of ours to which a notification belongs; 0 when it names none."""
+    try:
+        found = _subscriptions.decode(params).meta.get(META_SUBSCRIPTION)
+    except (msgspec.MsgspecError, RecursionError):
+        return 0
+    return found if isinstance(found, int) else 0
+
+
+class _Subscribed(Struct, rename={"meta": "_meta"}):
+    meta: dict[str, object] = {}
+
+
+_subscriptions = msgspec.json.Decoder(_Subscribed)
+
+
+class Page(Struct, frozen=True):
+    """One page of a list: raw objects and the cursor of the next page (None = last)."""
+
+    items: list[Raw]
+    cursor: str | None = None
+
+
+class _Cursor(Struct):
     nextCursor: str | None = None  # noqa: N815 - the wire's spelling
 
 
-_pages = msgspec.json.Decoder(Page)
+_cursors = msgspec.json.Decoder(_Cursor)
+_items = msgspec.json.Decoder(list[Raw])
 
 
-def parse_page(result: Raw) -> Page | None:
-    """The page in this result, or None when it is not one."""
+def parse_page(result: Raw, member: str) -> Page | None:
+    """The page in this result, whose objects stand in `member`; None when it is not one."""
     try:
-        return _pages.decode(result)
-    except (msgspec.MsgspecError, RecursionError):
+        items = _items.decode(_members.decode(result)[member])
+        return Page(items, _cursors.decode(result).nextCursor)
+    except (msgspec.MsgspecError, RecursionError, KeyError):
         return None

@@ -4,7 +4,7 @@ Recognised modern answers make it modern; anything else a server answered makes 
 on HTTP is an outage and never a judgement (2026-07-28 basic/versioning, transports).
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -18,33 +18,76 @@ from gatelodge.core.protocol.version import (
     Era,
 )
 
+Offer = Literal["tools", "prompts", "resources"]
+OFFERS: Final[tuple[Offer, ...]] = ("tools", "prompts", "resources")
+
 
 class Hello(Struct, frozen=True, kw_only=True):
-    """What a server said of itself when it was met. `tells` = it announces changes of its tools."""
+    """What a server said of itself when it was met; `capabilities` is the raw object."""
 
     era: Era
     version: str
     instructions: str = ""
-    tells: bool = False
+    capabilities: Raw = Raw(b"{}")
 
 
-class _Tools(Struct):
-    listChanged: bool = False  # noqa: N815 - the wire's spelling
+class Can(Struct, frozen=True, kw_only=True):
+    """What capabilities mean: the lists that a server has, those whose changes it announces.
+
+    `subscribes` = its resources can be watched one by one; `logs` = it takes a level.
+    """
+
+    lists: frozenset[Offer] = frozenset()
+    tells: frozenset[Offer] = frozenset()
+    subscribes: bool = False
+    logs: bool = False
 
 
-class _Capabilities(Struct):
-    tools: _Tools | None = None
+def capable(capabilities: Raw) -> Can:
+    """Read a server's capabilities; what cannot be read is not there.
+
+    A server that declares none of the three lists may have tools all the same: early ones did not
+    say, and a server that was met by a modern error could not.
+    """
+    said = _members(capabilities)
+    lists = {offer: _members(said[offer]) for offer in OFFERS if offer in said}
+    resources = lists.get("resources", {})
+    return Can(
+        lists=frozenset(lists) or frozenset({"tools"}),
+        tells=frozenset(offer for offer, has in lists.items() if _true(has, "listChanged")),
+        subscribes=_true(resources, "subscribe"),
+        logs="logging" in said,
+    )
+
+
+def listening(can: Can, uris: frozenset[str]) -> dict[str, Raw] | None:
+    """The params of the modern `subscriptions/listen`; None when there is nothing to hear of."""
+    wanted: dict[str, object] = {f"{o}ListChanged": True for o in OFFERS if o in can.tells}
+    if uris:
+        wanted["resourceSubscriptions"] = sorted(uris)
+    return {"notifications": Raw(msgspec.json.encode(wanted))} if wanted else None
+
+
+def _members(raw: Raw) -> dict[str, Raw]:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Raw])
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
+
+
+def _true(members: dict[str, Raw], name: str) -> bool:
+    return bytes(members.get(name, b"")) == b"true"
 
 
 class _Discovered(Struct):
     supportedVersions: list[str]  # noqa: N815 - the wire's spelling
-    capabilities: _Capabilities = msgspec.field(default_factory=_Capabilities)
+    capabilities: Raw = Raw(b"{}")
     instructions: str | None = None
 
 
 class _Initialized(Struct):
     protocolVersion: str  # noqa: N815 - the wire's spelling
-    capabilities: _Capabilities = msgspec.field(default_factory=_Capabilities)
+    capabilities: Raw = Raw(b"{}")
     instructions: str | None = None
 
 
@@ -98,6 +141,6 @@ def initialized(result: Raw) -> Hello | None:
     return _hello("legacy", said.protocolVersion, said.capabilities, said.instructions)
 
 
-def _hello(era: Era, version: str, can: _Capabilities, instructions: str | None) -> Hello:
-    tells = can.tools is not None and can.tools.listChanged
-    return Hello(era=era, version=version, instructions=instructions or "", tells=tells)
+def _hello(era: Era, version: str, capabilities: Raw, instructions: str | None) -> Hello:
+    whole = Raw(bytes(capabilities)) if _members(capabilities) else Raw(b"{}")
+    return Hello(era=era, version=version, instructions=instructions or "", capabilities=whole)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.errors import Invalid
+from gatelodge.core.protocol.envelope import members_of
 from gatelodge.core.protocol.version import PARAM_HEADER
 
 _PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
@@ -101,20 +102,27 @@ def _parts(root: Any) -> Iterator[tuple[tuple[str, ...] | None, dict[str, Any]]]
 
 
 def mirror_headers(wanted: tuple[Mirror, ...], arguments: Raw) -> tuple[tuple[str, str], ...]:
-    """The `Mcp-Param-*` headers for these arguments; an absent or null argument gives none."""
-    try:
-        given = msgspec.json.decode(arguments)
-    except (msgspec.MsgspecError, RecursionError):
-        return ()
+    """The `Mcp-Param-*` headers for these arguments; an absent or null argument gives none.
+
+    Nothing is read but what is mirrored, so that no argument beside it can hide it.
+    """
     made: list[tuple[str, str]] = []
     for mirror in wanted:
-        value: Any = given
-        for key in mirror.path:
-            value = value.get(key) if isinstance(value, dict) else None
-        text = _text(value)
+        text = _text(_argument(arguments, mirror.path))
         if text is not None:
             made.append((mirror.header, header_value(text)))
     return tuple(made)
+
+
+def _argument(arguments: Raw, path: tuple[str, ...]) -> Any:
+    """The value at the end of that path; None for one that is not there or cannot be read."""
+    value: Raw | None = arguments
+    for key in path:
+        value = (members_of(value) or {}).get(key)
+    try:
+        return None if value is None else msgspec.json.decode(value)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def _text(value: Any) -> str | None:

@@ -3,16 +3,26 @@
 The parser keeps no more than one unfinished event; whoever feeds it caps what it may hold.
 """
 
+_LONGEST_ID = 1024
+
 
 class EventParser:
-    """Bytes in, `data` of finished `message` events out; other event types are passed over."""
+    """Bytes in, `data` of finished `message` events out; other event types are passed over.
 
-    def __init__(self) -> None:
+    With `endpoint`, events of that type are told too (2024-11-05 transports, HTTP with SSE). `last`
+    is the id of the newest event, `retry` the pause in milliseconds that the server asked for.
+    """
+
+    def __init__(self, *, endpoint: bool = False) -> None:
+        self._kinds = (b"", b"message", b"endpoint") if endpoint else (b"", b"message")
+        self.last = b""
+        self.retry: int | None = None
         self._rest = bytearray()
         self._searched = 0
         self._data: list[bytes] = []
         self._held = 0
         self._kind = b""
+        self._id = b""
         self._after_cr = False
         self._fresh = True
 
@@ -48,11 +58,12 @@ class EventParser:
             self._fresh = False
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line:
-            if self._data and self._kind in (b"", b"message"):
+            if self._data and self._kind in self._kinds:
                 done.append(b"\n".join(self._data))
             self._data.clear()
             self._held = 0
             self._kind = b""
+            self.last = self._id  # only now: who goes on after it must have seen the whole event
             return
         field, _, value = line.partition(b":")
         if field == b"data":
@@ -61,3 +72,12 @@ class EventParser:
             self._held += len(value) + 1
         elif field == b"event":
             self._kind = value.removeprefix(b" ")
+        elif field == b"id":
+            self._name(value.removeprefix(b" "))
+        elif field == b"retry" and len(value) <= 8 and value.strip().isdigit():
+            self.retry = int(value)
+
+    def _name(self, identity: bytes) -> None:
+        """Keep an event's id, if it can be said in a header; what cannot is as good as none."""
+        plain = len(identity) <= _LONGEST_ID and all(0x21 <= byte <= 0x7E for byte in identity)
+        self._id = identity if plain else b""

@@ -33,8 +33,16 @@ META_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 META_SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 META_PROGRESS = "progressToken"
 
-NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""Methods whose `Mcp-Name` header repeats a member of their params (2.2 of the transport page)."""
+NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+"""Methods whose `Mcp-Name` header repeats a member of their params (2026-07-28 transports, Standard
+Request Headers; tasks extension, Streamable HTTP: Routing Headers)."""
 
 HEADER_MISMATCH = -32_020
 MISSING_CAPABILITY = -32_021

@@ -1,17 +1,18 @@
-"""Watches what servers say of themselves and writes down what changed.
+"""Watches what servers say of themselves: tools are written down, all else is remembered.
 
 A tool whose definition differs from its pin is refused from the moment the observation is
 committed (guarantee access:deny-by-default); nobody has to look at a page first.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import HouseError
 from gatelodge.core.view import View
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import tools
+from gatelodge.flows.catalog.offers import Offers
 from gatelodge.ports.store import Store, Tx
 from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, Ids
@@ -20,7 +21,11 @@ DEBOUNCE_SECONDS = 0.25
 
 
 class Watch:
-    """Observes a server again after it said that its tools changed; owned by the event loop."""
+    """Observes a server when it is met and when it says that something changed.
+
+    Each server by itself and one look at a time, so that one which is slow to answer holds up no
+    other. Owned by the event loop.
+    """
 
     def __init__(
         self,
@@ -28,14 +33,17 @@ class Watch:
         store: Store,
         clock: Clock,
         ids: Ids,
+        offers: Offers,
         view: Callable[[], View],
     ) -> None:
         self._upstreams = upstreams
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._offers = offers
         self._view = view
         self._changed: set[str] = set()
+        self._looking: set[str] = set()
         self._wake = asyncio.Event()
 
     def begin(self) -> None:
@@ -44,24 +52,38 @@ class Watch:
 
     async def run(self) -> None:
         """Observe what changed, until cancelled."""
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(DEBOUNCE_SECONDS)
-            self._wake.clear()
-            waiting, self._changed = self._changed, set()
-            for server in self._view().state.servers:
-                if server.id in waiting and server.status == "approved":
-                    await self._observe(server)
+        async with asyncio.TaskGroup() as looks:
+            while True:
+                await self._wake.wait()
+                await asyncio.sleep(DEBOUNCE_SECONDS)
+                self._wake.clear()
+                ready = self._changed - self._looking
+                self._changed -= ready
+                for server in self._approved(ready):
+                    self._looking.add(server.id)
+                    looks.create_task(self._look(server))
 
     def _hear(self, server: str) -> None:
         self._changed.add(server)
         self._wake.set()
+
+    def _approved(self, wanted: Collection[str]) -> list[Server]:
+        rows = self._view().state.servers
+        return [row for row in rows if row.id in wanted and row.status == "approved"]
+
+    async def _look(self, server: Server) -> None:
+        await self._observe(server)
+        self._looking.discard(server.id)
+        if server.id in self._changed:
+            self._wake.set()
 
     async def _observe(self, server: Server) -> None:
         try:
             seen = await self._upstreams.observe(server)
         except HouseError:
             return  # its health says why; it tells again when it is back
+        if self._approved({server.id}):  # it may have left meanwhile
+            self._offers.keep(server, seen)
         definitions = [bytes(tool) for tool in seen.tools]
 
         def keep(tx: Tx) -> None:

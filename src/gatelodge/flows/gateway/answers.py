@@ -7,13 +7,20 @@ from msgspec import Raw, Struct
 from gatelodge.core.errors import (
     HouseError,
     LimitReached,
+    Refused,
     UpstreamBrokeProtocol,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
 from gatelodge.core.policy.decision import Deny
+from gatelodge.core.protocol.bridge.questions import (
+    InputRequest,
+    from_legacy,
+    from_url_required,
+    read_input_required,
+)
 from gatelodge.core.protocol.envelope import Members
-from gatelodge.core.protocol.result import call_ending, read_result, rpc_code
+from gatelodge.core.protocol.result import call_ending, read_result, result_kind, rpc_code
 from gatelodge.core.records.leaves import Outcome
 from gatelodge.flows.audit.recorder import Ending
 from gatelodge.flows.gateway.inflight import CutReason
@@ -34,7 +41,7 @@ class Returned(Struct, frozen=True):
 
     raw: Raw
     members: Members
-    ending: Literal["ok", "tool_error"]
+    ending: Literal["ok", "tool_error", "task_started"]
     call: str
 
 
@@ -42,6 +49,13 @@ class RpcFailed(Struct, frozen=True):
     """The upstream's JSON-RPC error, raw."""
 
     error: Raw
+    call: str
+
+
+class Asked(Struct, frozen=True):
+    """The server wants to know something first: the `input_required` result for a modern client."""
+
+    raw: Raw
     call: str
 
 
@@ -66,20 +80,59 @@ class WasCut(Struct, frozen=True):
     call: str
 
 
-CallAnswer = Returned | RpcFailed | NotAllowed | Failed | WasCut
+CallAnswer = Returned | RpcFailed | Asked | NotAllowed | Failed | WasCut
 
 
-def answer_of(reply: Reply, call: str) -> Returned | RpcFailed | Failed:
-    """What an upstream's reply means for the caller."""
+class Asks(Struct, frozen=True):
+    """The server asks back in the middle of the call.
+
+    `numbers` are those of a legacy server's questions, which wait for answers. `members` is a
+    modern server's result, `state` its state. `error` is that of a legacy server which wants URLs
+    to be visited before it is asked anew.
+    """
+
+    questions: dict[str, InputRequest]
+    numbers: dict[str, int] = {}
+    error: Raw | None = None
+    members: Members | None = None
+    state: bytes = b""
+
+
+def answer_of(
+    reply: Reply, call: str, *, tasks: bool = False, asks: bool = True
+) -> Returned | RpcFailed | Failed | Asks:
+    """What an upstream's reply means for the caller.
+
+    `tasks` = its client takes a task for one, `asks` = the request may be answered with questions.
+    """
+    if reply.questions:
+        asked = {each.key: from_legacy(each.method, each.params) for each in reply.questions}
+        return Asks(asked, {each.key: each.number for each in reply.questions})
     if reply.error is not None:
-        return RpcFailed(reply.error, call)
+        urls = from_url_required(reply.error)
+        return RpcFailed(reply.error, call) if urls is None else Asks(urls, error=reply.error)
     members = None if reply.result is None else read_result(reply.result)
     if reply.result is None or members is None:
         return Failed(UpstreamBrokeProtocol("the server's answer holds no result"), call)
-    ending = call_ending(members)
-    if ending == "upstream_protocol":
-        return Failed(UpstreamBrokeProtocol("the server asked a question back"), call)
-    return Returned(reply.result, members, ending, call)
+    return _read(reply.result, members, call, (tasks, asks))
+
+
+def _read(
+    raw: Raw, members: Members, call: str, takes: tuple[bool, bool]
+) -> Returned | Failed | Asks:
+    tasks, asks = takes
+    kind = result_kind(members)
+    if kind == "complete":
+        ending = call_ending(members)
+        assert ending != "upstream_protocol"
+        return Returned(raw, members, ending, call)
+    if kind == "task" and tasks:
+        return Returned(raw, members, "task_started", call)
+    required = read_input_required(members) if asks and kind == "input_required" else None
+    if required is None:
+        text = "the server's answer is of a kind that was not asked for"
+        return Failed(UpstreamBrokeProtocol(text), call)
+    return Asks(required.requests, members=members, state=required.state)
 
 
 def ending_of(answer: CallAnswer, call: str, ms: int) -> Ending:
@@ -91,6 +144,9 @@ def ending_of(answer: CallAnswer, call: str, ms: int) -> Ending:
         case RpcFailed():
             size, code = len(bytes(answer.error)), rpc_code(answer.error)
             return Ending(call=call, outcome="rpc_error", ms=ms, bytes_out=size, rpc_code=code)
+        case Asked():
+            size = len(bytes(answer.raw))
+            return Ending(call=call, outcome="input_required", ms=ms, bytes_out=size)
         case WasCut():
             return Ending(call=call, outcome=_CUT[answer.reason], ms=ms, bytes_out=0)
         case Failed():
@@ -104,4 +160,6 @@ def _failure(error: HouseError) -> Outcome:
         return "timeout"
     if isinstance(error, LimitReached):
         return "blocked_response"
+    if isinstance(error, Refused):
+        return "rpc_error"
     return "upstream_unreachable" if isinstance(error, UpstreamUnreachable) else "upstream_protocol"

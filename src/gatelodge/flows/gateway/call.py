@@ -3,23 +3,25 @@
 Who is calling was settled by the face (fresh view, good credential); from there `Calls.call` reads
 from top to bottom: what, the same tool, may they, write it down, forward, close the record, hand
 back. Denials are values. Nothing else in this house reaches an upstream for a member (a house test
-looks), and the durable order is decision 0004.
+looks), and the durable order is decision 0004. A call is any request that a server answers: of a
+tool, a prompt, a resource, a completion or a task.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Literal
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from gatelodge.core.errors import LedgerDown, LimitReached, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
+from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.envelope import Members
 from gatelodge.core.view import View, decide
-from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, ToolEntry
-from gatelodge.flows.audit.recorder import Caller, Denial, Ending, Intent, Recorder
+from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.audit.recorder import Denial, Ending, Intent, Recorder
 from gatelodge.flows.gateway.answers import (
+    Asks,
     CallAnswer,
     Failed,
     NotAllowed,
@@ -27,40 +29,18 @@ from gatelodge.flows.gateway.answers import (
     answer_of,
     ending_of,
 )
-from gatelodge.flows.gateway.inflight import CutReason, InFlight, Running
-from gatelodge.ports.upstream import Exchange, Request, Upstreams
+from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions
+from gatelodge.flows.gateway.inflight import InFlight, Running
+from gatelodge.flows.gateway.request import CallRequest, Cut
+from gatelodge.flows.gateway.targets import Target
+from gatelodge.ports.upstream import Request, Upstreams
 from gatelodge.ports.world import Clock
 
 Durability = Literal["strict", "overlap", "async"]
-Notify = Callable[[str, bytes], None]
 Written = asyncio.Future[None] | None
 """Resolved when a record is durable; None when nobody waits for it."""
 
-_encode = msgspec.json.Encoder().encode
 _SETTLE_SECONDS = 1.0
-
-
-class CallRequest(Struct, frozen=True, kw_only=True):
-    """One tools/call, read and authenticated.
-
-    `find` resolves the name that the client used; `mirrored` says whether the request's headers
-    repeat the arguments that this tool wants repeated.
-    """
-
-    who: PrincipalEntry
-    credential: CredentialEntry
-    caller: Caller
-    workspace: str
-    slug: str
-    log: str
-    find: Callable[[View], ToolEntry | None]
-    mirrored: Callable[[ToolEntry], bool]
-    params: Members
-    meta: Members
-    proto: str
-    bytes_in: int
-    request: tuple[bytes, bytes] | None
-    notify: Notify | None
 
 
 class CallLimits(Struct, frozen=True, kw_only=True):
@@ -72,23 +52,6 @@ class CallLimits(Struct, frozen=True, kw_only=True):
     per_principal: int
 
 
-class Cut:
-    """A running call's ear: remembers why it was cut and stops the exchange that it has by then."""
-
-    __slots__ = ("exchange", "reason")
-
-    def __init__(self) -> None:
-        self.exchange: Exchange | None = None
-        self.reason: CutReason | None = None
-
-    def __call__(self, reason: CutReason) -> None:
-        """End the call for this reason; only the first one counts."""
-        if self.reason is None:
-            self.reason = reason
-            if self.exchange is not None:
-                self.exchange.abort(reason)
-
-
 class Calls:
     """The call path. `_unclosed` (event loop) holds outcomes that could not be written yet."""
 
@@ -97,52 +60,56 @@ class Calls:
         upstreams: Upstreams,
         recorder: Recorder,
         inflight: InFlight,
-        clock: Clock,
-        limits: CallLimits,
+        questions: Questions,
+        world: tuple[Clock, CallLimits],
     ) -> None:
         self._upstreams = upstreams
         self._recorder = recorder
         self._inflight = inflight
-        self._clock = clock
-        self._limits = limits
+        self._questions = questions
+        self._clock, self._limits = world
         self._unclosed: list[tuple[str, Ending]] = []
         self._loop = asyncio.get_running_loop()
 
     async def call(self, request: CallRequest, view: Callable[[], View], cut: Cut) -> CallAnswer:
         """Make one call for a member, or say why not; either is in the log before this returns."""
         now = view()
-        tool = request.find(now)  # what
-        decision = self._may(now, request, tool)  # the same tool? may they?
-        if tool is None or isinstance(decision, Deny):
-            return await self._not_allowed(now, request, tool, decision)
+        target = cut.target = request.find(now, request.params)  # what
+        decision = self._may(now, request, target)  # the same tool? may they?
+        if target is None or isinstance(decision, Deny):
+            return await self._not_allowed(now, request, target, decision)
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
-        running.server, running.request = tool.server, request.request
+        running.server, running.request = target.server, request.request
         self._inflight.add(running)
-        started, call, closed = self._clock.boottime(), "", False
+        started, call, unclosed = self._clock.boottime(), "", None
         try:
-            call, written = self._write_down(now, request, tool, decision)  # write it down
-            overlaps = self._limits.durability == "overlap" and tool.read_only
+            call, written = self._write_down(now, request, target, decision)  # write it down
+            unclosed = _unknown(call)
+            overlaps = self._limits.durability == "overlap" and target.entry.read_only
             if written is not None and not overlaps:
                 await written
             answer: CallAnswer
-            if self._ended_since(view(), request, tool, cut):
+            if self._ended_since(view(), request, target, cut):
                 answer = WasCut(cut.reason or "revoked", call)
             else:
-                forwarded = self._forwarded(request, tool)  # forward
-                cut.exchange = self._upstreams.begin(tool.server, forwarded, request.notify)
-                answer = await self._finish(cut, call)
+                answer = await self._exchange(request, target, cut, call)  # forward
             if written is not None and overlaps:
                 await written
-            closed = True
             ms = int((self._clock.boottime() - started) * 1000)
-            return await self._close(request.log, answer, call, ms)  # close the record, hand back
+            unclosed = ending_of(answer, call, ms)
+            written = self._written()
+            self._recorder.outcome(request.log, unclosed, written)  # close the record
+            if written is not None:
+                await written
+            unclosed = None
+            return answer  # hand back
         except LedgerDown as down:
             return Failed(down, call)
         finally:
             self._inflight.remove(running)
-            if call and not closed:
-                # The record of the intent failed, or we did: no answer leaves, the pair is closed.
-                self._unclosed.append((request.log, _unknown(call)))
+            if unclosed is not None:
+                # A record failed, or we did: no answer leaves, the pair is closed later.
+                self._unclosed.append((request.log, unclosed))
 
     async def settle(self) -> None:
         """Close what could not be closed at once, until cancelled.
@@ -161,16 +128,17 @@ class Calls:
                     break
                 self._unclosed.remove(waiting)
 
-    def _may(self, view: View, request: CallRequest, tool: ToolEntry | None) -> Allow | Deny:
-        if tool is None:
+    def _may(self, view: View, request: CallRequest, target: Target | None) -> Allow | Deny:
+        if target is None:
             return Deny("tool_unknown", hidden=True)
-        decision = decide(view, request.who, tool, self._clock.now(), request.credential.context)
+        entry = target.entry
+        decision = decide(view, request.who, entry, self._clock.now(), request.credential.context)
         if isinstance(decision, Deny):
             return decision
         if not isinstance(decision, Allow):
             # Nobody can be asked in this release, so what needs an answer is refused.
             return Deny("approval_denied", rule=decision.rule, text="this call needs an approval")
-        if tool.mirrors and not request.mirrored(tool):
+        if type(entry) is ToolEntry and entry.mirrors and not request.mirrored(entry):
             text = "the Mcp-Param headers must repeat the arguments that the tool's schema names"
             return Deny("header_mismatch", text=text)
         calls, _ = self._inflight.counts(request.who.id)
@@ -179,9 +147,9 @@ class Calls:
             return Deny("quota", rule="limits.calls_per_principal", text=text)
         return decision
 
-    def _ended_since(self, view: View, request: CallRequest, tool: ToolEntry, cut: Cut) -> bool:
+    def _ended_since(self, view: View, request: CallRequest, target: Target, cut: Cut) -> bool:
         """Look once more between the record and the forward: access may have ended meanwhile."""
-        return cut.reason is not None or not view.admits(request.credential, tool.server)
+        return cut.reason is not None or not view.admits(request.credential, target.server)
 
     def _written(self) -> Written:
         if self._limits.durability == "async":
@@ -189,35 +157,36 @@ class Calls:
         return self._loop.create_future()
 
     def _write_down(
-        self, view: View, request: CallRequest, tool: ToolEntry, decision: Allow
+        self, view: View, request: CallRequest, target: Target, decision: Allow
     ) -> tuple[str, Written]:
+        entry = target.entry
         intent = Intent(
-            method="tools/call",
+            method=request.method,
             proto=request.proto,
             gov=view.gov,
             policy=_policy(view, request),
             rule=decision.rule,
-            server=tool.server,
-            tool=tool.name,
-            tool_def=tool.digest,
+            server=entry.server,
+            tool=target.name,
+            tool_def=entry.digest if type(entry) is ToolEntry else "",
             bytes_in=request.bytes_in,
         )
         written = self._written()
         return self._recorder.intent(request.log, request.caller, intent, written), written
 
     async def _not_allowed(
-        self, view: View, request: CallRequest, tool: ToolEntry | None, decision: Allow | Deny
+        self, view: View, request: CallRequest, target: Target | None, decision: Allow | Deny
     ) -> NotAllowed | Failed:
         deny = decision if isinstance(decision, Deny) else Deny("tool_unknown", hidden=True)
         denial = Denial(
-            method="tools/call",
+            method=request.method,
             proto=request.proto,
             gov=view.gov,
             policy=_policy(view, request),
             reason=deny.reason,
             rule=deny.rule,
-            server="" if tool is None else tool.server,
-            tool="" if tool is None else tool.name,
+            server="" if target is None else target.server,
+            tool="" if target is None else target.name,
             bytes_in=request.bytes_in,
         )
         written = self._written()
@@ -229,45 +198,67 @@ class Calls:
                 return Failed(down, call)
         return NotAllowed(deny, call)
 
-    def _forwarded(self, request: CallRequest, tool: ToolEntry) -> Request:
-        return Request(
-            method="tools/call",
-            params={**request.params, "name": Raw(_encode(tool.name))},
+    async def _exchange(
+        self, request: CallRequest, target: Target, cut: Cut, call: str
+    ) -> CallAnswer:
+        """Forward, and wait for what comes back; what the server asks goes to the client first.
+
+        The exchange keeps its own deadline.
+        """
+        number = self._started(request, target, cut)
+        if isinstance(number, Failed):
+            return number
+        while True:
+            assert cut.exchange is not None
+            try:
+                reply = await cut.exchange.reply
+            except (UpstreamError, LimitReached) as error:
+                return WasCut(cut.reason, call) if cut.reason is not None else Failed(error, call)
+            except asyncio.CancelledError:
+                if cut.reason is None:
+                    raise
+            if cut.reason is not None:
+                return WasCut(cut.reason, call)
+            answer = answer_of(reply, call, tasks=request.tasks, asks=request.method in ASKING)
+            if not isinstance(answer, Asks):
+                return answer
+            number += 1
+            settled = await self._questions.settle(request, target, answer, (cut, call, number))
+            if not isinstance(settled, GoesOn):
+                return settled
+            if settled.again:
+                self._begin(request, target, settled.params, cut)
+
+    def _started(self, request: CallRequest, target: Target, cut: Cut) -> int | Failed:
+        """Begin an exchange, or take up that of the call which a retry belongs to; rounds so far.
+
+        A retry goes on with a parked exchange, or by what the server itself wanted to be told.
+        """
+        if request.round is None:
+            self._begin(request, target, target.params, cut)
+            return 0
+        taken = self._questions.take_up(request, target, cut)
+        if isinstance(taken, Failed):
+            return taken
+        if cut.exchange is None:
+            self._begin(request, target, taken.params, cut)
+        return taken.number
+
+    def _begin(self, request: CallRequest, target: Target, params: Members, cut: Cut) -> None:
+        tool = target.entry
+        forwarded = Request(
+            method=request.method,
+            params=params,
             meta=request.meta,
-            name=tool.name,
+            name=target.label,
             client=request.caller.client,
             seconds=self._limits.seconds,
             max_bytes=self._limits.result_bytes,
-            mirrors=tool.mirrors,
+            mirrors=tool.mirrors if type(tool) is ToolEntry else (),
+            era=request.era,
+            asker=request.asker,
         )
-
-    async def _finish(self, cut: Cut, call: str) -> CallAnswer:
-        """Wait for the upstream; the exchange keeps its own deadline."""
-        assert cut.exchange is not None
-        try:
-            reply = await cut.exchange.reply
-        except (UpstreamError, LimitReached) as error:
-            return WasCut(cut.reason, call) if cut.reason is not None else Failed(error, call)
-        except asyncio.CancelledError:
-            if cut.reason is None:
-                raise
-            return WasCut(cut.reason, call)
-        if cut.reason is not None:
-            return WasCut(cut.reason, call)
-        return answer_of(reply, call)
-
-    async def _close(self, log: str, answer: CallAnswer, call: str, ms: int) -> CallAnswer:
-        """Close the record; the answer leaves only when that is durable."""
-        ending = ending_of(answer, call, ms)
-        written = self._written()
-        self._recorder.outcome(log, ending, written)
-        if written is not None:
-            try:
-                await written
-            except LedgerDown as down:
-                self._unclosed.append((log, ending))
-                return Failed(down, call)
-        return answer
+        cut.exchange = self._upstreams.begin(tool.server, forwarded, request.hearing)
 
 
 def _policy(view: View, request: CallRequest) -> str:

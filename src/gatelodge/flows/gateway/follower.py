@@ -61,6 +61,7 @@ class Follower:
         self._lease = following.lease_seconds
         self._state: State | None = None
         self._listeners: list[Callable[[View], None]] = []
+        self._ends: list[Callable[[PrincipalId], None]] = []
         self._stale = False
         self._beat_due = asyncio.Event()
         self._cut = (0, 0)
@@ -76,6 +77,10 @@ class Follower:
     def on_view(self, listener: Callable[[View], None]) -> None:
         """Call `listener(view)` on the event loop after each swap."""
         self._listeners.append(listener)
+
+    def on_end(self, listener: Callable[[PrincipalId], None]) -> None:
+        """Call `listener(principal)` when the access of one ended, after their calls were cut."""
+        self._ends.append(listener)
 
     async def start(self) -> None:
         """Load everything once; afterwards the node may serve. Raises StoreDown."""
@@ -192,6 +197,9 @@ class Follower:
             servers=found.servers,
         )
         self._cut = (self._cut[0] + calls, self._cut[1] + streams)
+        for listener in self._ends:
+            for principal in principals:
+                listener(principal)
 
     def _swap(self, view: View) -> None:
         self.view = view

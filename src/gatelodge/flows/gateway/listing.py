@@ -1,57 +1,151 @@
-"""What a member may call is what a member can list: one page at a time, in a stable order.
+"""What a member may use is what a member can list: one page at a time, in a stable order.
 
-A page ends with a sealed cursor that names the last tool shown, so that pages stay whole while the
-catalog changes, and a cursor of one principal means nothing to another.
+Tools are listed from the view, all else from what servers offered when they were last seen. A page
+ends with a sealed cursor that names the last item shown, so that pages stay whole while the catalog
+changes; a cursor means nothing to another principal, in another list or at another endpoint.
 """
+
+from itertools import chain
+from typing import Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
+from gatelodge.core.catalog.offer import Item, OfferKind
 from gatelodge.core.ids import Instant
 from gatelodge.core.protocol.session import Cursor, pack, read_cursor
-from gatelodge.core.view import View, visible
-from gatelodge.core.view_entry import PrincipalEntry, ToolEntry, WorkspaceView
+from gatelodge.core.view import View, reachable, visible
+from gatelodge.core.view_entry import PrincipalEntry, ReadKind, ServerView, ToolEntry, WorkspaceView
+from gatelodge.flows.catalog.offers import Offers
 from gatelodge.ports.world import Sealer
 
 CONTEXT = b"mcp-cursor"
 
+ListKind = Literal["tools"] | OfferKind
 
-class Page(Struct, frozen=True):
-    """Tools of one page, and the cursor of the next (None on the last)."""
 
-    tools: tuple[ToolEntry, ...]
+class Listed(Protocol):
+    """Anything that stands in a list: ordered by alias, then by its place at its server."""
+
+    @property
+    def alias(self) -> str:
+        """The alias of its server."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """Its place among those of its server."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The server's own name for it."""
+        ...
+
+
+T = TypeVar("T", bound=Listed)
+
+
+class Outlook(Struct, frozen=True):
+    """Who looks, from which endpoint (`alias` = that of one server), and when."""
+
+    view: View
+    who: PrincipalEntry
+    workspace: WorkspaceView
+    alias: str
+    at: Instant
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """Items of one page, and the cursor of the next (None on the last)."""
+
+    items: tuple[T, ...]
     cursor: str | None
 
 
 class BadCursor(Struct, frozen=True):
-    """The cursor was not made here for this principal and endpoint."""
+    """The cursor was not made here for this principal, list and endpoint."""
 
 
-def tools_of(
-    view: View, who: PrincipalEntry, workspace: WorkspaceView, alias: str, at: Instant
-) -> tuple[ToolEntry, ...]:
-    """Every tool that this principal may call here; `alias` narrows to one server."""
-    if not alias:
-        return visible(view, who, workspace, at)
-    server = workspace.servers.get(alias)
-    return () if server is None else visible(view, who, workspace, at, server)
+def tools_of(look: Outlook) -> tuple[ToolEntry, ...]:
+    """Every tool that this principal may call here."""
+    if not look.alias:
+        return visible(look.view, look.who, look.workspace, look.at)
+    server = look.workspace.servers.get(look.alias)
+    return () if server is None else visible(look.view, look.who, look.workspace, look.at, server)
+
+
+def offered(look: Outlook, kind: OfferKind, offers: Offers) -> tuple[Item, ...]:
+    """Everything of that kind that this principal may use here, by alias and in servers' order."""
+    return tuple(chain.from_iterable(by_server(look, kind, offers)))
+
+
+def by_server(look: Outlook, kind: OfferKind, offers: Offers) -> tuple[tuple[Item, ...], ...]:
+    """The same, apart for each server that has any.
+
+    These tuples are those of the offers: the same object in two answers means no change.
+    """
+    read: ReadKind = "prompts" if kind == "prompts" else "resources"
+    servers = reachable(look.view, look.who, look.workspace, look.at, read, look.alias)
+    found = (offer.items(kind) for each in servers if (offer := offers.of(each.id)) is not None)
+    return tuple(items for items in found if items)
+
+
+def find_prompt(
+    workspace: WorkspaceView, alias: str, name: str, offers: Offers
+) -> tuple[ServerView, Item] | None:
+    """The prompt that clients call so at this endpoint, and its server; decides nothing.
+
+    `alias` names the one server of the endpoint, which shows its own names; empty, `name` is shown.
+    """
+    server = workspace.servers.get(alias or name.partition("__")[0])
+    offer = None if server is None else offers.of(server.id)
+    if server is None or offer is None:
+        return None
+    item = (offer.named if alias else offer.shown).get(name)
+    return None if item is None else (server, item)
+
+
+def web_servers(look: Outlook, offers: Offers) -> dict[str, tuple[ServerView, ...]]:
+    """The servers that list each web resource which this principal may read here, by alias.
+
+    A URI of one server can be shown as it is, so that clients may fetch it by themselves; one of
+    several has to say whose it is.
+    """
+    found: dict[str, tuple[ServerView, ...]] = {}
+    servers = reachable(look.view, look.who, look.workspace, look.at, "resources", look.alias)
+    for server in servers:
+        offer = offers.of(server.id)
+        for uri in () if offer is None else offer.web:
+            found[uri] = (*found.get(uri, ()), server)
+    return found
 
 
 def page_of(
-    tools: tuple[ToolEntry, ...], who: str, cursor: str | None, size: int, sealer: Sealer
-) -> Page | BadCursor:
-    """The page of `tools` after `cursor` (None = the first page)."""
+    items: tuple[T, ...],
+    kind: ListKind,
+    look: Outlook,
+    cursor: str | None,
+    size: int,
+    sealer: Sealer,
+) -> Page[T] | BadCursor:
+    """The page of `items` after `cursor` (None = the first page)."""
     start = 0
     if cursor is not None:
         last = read_cursor(sealer.open(cursor, CONTEXT))
-        if last is None or last.principal != who:
+        if last is None or (last.principal, last.kind, last.endpoint) != _bounds(look, kind):
             return BadCursor()
         after = (last.alias, last.position, last.name)
         start = next(
-            (i for i, t in enumerate(tools) if (t.alias, t.position, t.name) > after), len(tools)
+            (i for i, t in enumerate(items) if (t.alias, t.position, t.name) > after), len(items)
         )
-    chosen = tools[start : start + size]
-    if start + size >= len(tools):
+    chosen = items[start : start + size]
+    if start + size >= len(items):
         return Page(chosen, None)
     end = chosen[-1]
-    mark = Cursor(who, end.alias, end.position, end.name)
+    principal, _, endpoint = _bounds(look, kind)
+    mark = Cursor(principal, end.alias, end.position, end.name, kind, endpoint)
     return Page(chosen, sealer.seal(pack(mark), CONTEXT))
+
+
+def _bounds(look: Outlook, kind: ListKind) -> tuple[str, ListKind, str]:
+    return look.who.id, kind, look.alias

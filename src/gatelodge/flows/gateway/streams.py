@@ -1,92 +1,229 @@
-"""Open listen streams, told exactly when what their member may call has changed.
+"""Open listen streams, told exactly when what their member may use has changed.
 
-After each swap of the view the tools of every stream are compared with what the stream last knew;
-only those that differ hear `tools/list_changed`. Owned by the event loop.
+After each swap of the view, and each look at a server, what every stream may list is compared with
+what it last knew, and only those that differ hear of it. Those who wait for a resource hear that it
+changed while they may read it. Owned by the event loop.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Literal, Protocol
 
-from gatelodge.core.ids import Instant, PrincipalId
-from gatelodge.core.view import View
-from gatelodge.core.view_entry import PrincipalEntry
-from gatelodge.flows.gateway.listing import tools_of
+from gatelodge.core.ids import Instant, PrincipalId, ServerId
+from gatelodge.core.policy.decision import Allow
+from gatelodge.core.view import View, decide, reachable
+from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.catalog.offers import Offers
+from gatelodge.flows.gateway.listing import Outlook, by_server, tools_of
+from gatelodge.flows.gateway.subscriptions import Subscriptions, Uris
 from gatelodge.ports.world import Clock
 
 BREATH_SECONDS = 15.0
 """Proxies close a stream that says nothing for half a minute or more."""
-Shown = tuple[tuple[str, str], ...]
-"""Shown name and definition digest of each tool, in order."""
-Memo = dict[tuple[PrincipalId, str, str], Shown]
+Kind = Literal["tools", "prompts", "resources"]
+"""What a list-changed notification is about; templates belong to resources."""
+Known = tuple[tuple[object, ...], ...]
+"""What a stream last knew, for each kind that it wants: tuples of the view and of the offers."""
+_NO_URIS: Uris = frozenset()
+
+
+class Ear(Protocol):
+    """The client of a stream; each word reaches it at once and without fail."""
+
+    def changed(self, kind: Kind) -> None:
+        """The list of that kind is another now."""
+        ...
+
+    def updated(self, server: ServerId, uri: str) -> None:
+        """That resource changed; the URI is the server's own."""
+        ...
+
+    def breathe(self) -> None:
+        """Nothing happened; keep the stream open."""
+        ...
 
 
 class Stream:
-    """One open stream: `changed` and `breathe` speak to its client, at once and without fail."""
+    """One open stream: whose, at which endpoint (workspace's slug and alias), and what it wants."""
 
-    __slots__ = ("alias", "breathe", "changed", "knows", "principal", "slug")
+    __slots__ = ("alias", "ear", "knows", "principal", "slug", "uris", "wants")
 
     def __init__(
         self,
         principal: PrincipalId,
         place: tuple[str, str],
-        changed: Callable[[], None],
-        breathe: Callable[[], None],
+        ear: Ear,
+        wants: tuple[Kind, ...] = (),
+        uris: Uris = _NO_URIS,
     ) -> None:
         self.principal = principal
         self.slug, self.alias = place
-        self.changed = changed
-        self.breathe = breathe
-        self.knows: Shown = ()
+        self.ear = ear
+        self.wants = wants
+        self.uris = uris
+        self.knows: Known = ()
 
 
 class Streams:
     """Every open stream of this node."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        offers: Offers,
+        subscribe: Callable[[str, frozenset[str]], None],
+        view: Callable[[], View],
+    ) -> None:
+        """`subscribe` is that of `Upstreams`: what a server has to watch from now on."""
         self._clock = clock
+        self._offers = offers
+        self._view = view
         self._open: set[Stream] = set()
+        self._subscriptions: Subscriptions[Stream] = Subscriptions(subscribe)
+        self._compared = 0
+        """The version of the offers that streams know of."""
 
     def __len__(self) -> int:
         """How many are open."""
         return len(self._open)
 
-    def add(self, stream: Stream, view: View) -> None:
+    def add(self, stream: Stream) -> None:
         """Begin to watch for this stream."""
-        stream.knows = self._shown(stream, view, {})
+        look = self._look()
+        stream.knows = look.known(stream)
         self._open.add(stream)
+        self._subscriptions.enter(stream, look.readable(stream))
 
     def remove(self, stream: Stream) -> None:
         """Forget a stream that ended. Idempotent."""
         self._open.discard(stream)
+        self._subscriptions.leave(stream, stream.uris)
+
+    def wait_for(self, stream: Stream, uris: Uris) -> None:
+        """Let an open stream wait for exactly these resources from now on."""
+        gone, stream.uris = stream.uris - uris, uris
+        if stream in self._open:
+            self._subscriptions.leave(stream, gone)
+            self._subscriptions.enter(stream, self._look().readable(stream))
 
     async def run(self) -> None:
         """Keep every idle stream open through proxies, until cancelled."""
         while True:
             await asyncio.sleep(BREATH_SECONDS)
             for stream in tuple(self._open):
-                stream.breathe()
+                stream.ear.breathe()
 
     def on_view(self, view: View) -> None:
-        """Compare, and tell those for whom something changed."""
-        memo: Memo = {}
+        """Compare, tell those for whom something changed, and end what may be read no more."""
+        look = _Look(view, self._offers, Instant(self._clock.now()))
+        self._compare(look)
+        waiting = (each for each in self._open if each.uris)
+        self._subscriptions.replace((each, look.readable(each)) for each in waiting)
+
+    def on_observed(self, server: ServerId) -> None:
+        """Compare after a look at that server, and tell it again what it has to watch."""
+        if self._offers.version != self._compared:
+            self._compare(self._look())
+        self._subscriptions.hand_again(server)
+
+    def on_updated(self, server: str, uri: str) -> None:
+        """Tell those who wait for that resource and may read it now."""
+        view, at, ident = self._view(), Instant(self._clock.now()), ServerId(server)
+        for stream in tuple(self._subscriptions.waiting(ident, uri)):
+            look = _outlook(view, stream, at)
+            if look is not None and _may_read(look, ident):
+                stream.ear.updated(ident, uri)
+
+    def _look(self) -> "_Look":
+        return _Look(self._view(), self._offers, Instant(self._clock.now()))
+
+    def _compare(self, look: "_Look") -> None:
+        self._compared = self._offers.version
         for stream in tuple(self._open):
-            now = self._shown(stream, view, memo)
-            if now != stream.knows:
-                stream.knows = now
-                stream.changed()
+            # Taken even where it is equal, so that all who know the same hold one object.
+            knew, stream.knows = stream.knows, look.known(stream)
+            for kind, was, now in zip(stream.wants, knew, stream.knows, strict=True):
+                if was is not now and _differs(was, now):
+                    stream.ear.changed(kind)
 
-    def _shown(self, stream: Stream, view: View, memo: Memo) -> Shown:
-        key = (stream.principal, stream.slug, stream.alias)
-        known = memo.get(key)
-        if known is None:
-            who = view.principals.get(stream.principal)
-            known = memo[key] = self._tools(view, who, stream) if who is not None else ()
-        return known
 
-    def _tools(self, view: View, who: PrincipalEntry, stream: Stream) -> Shown:
-        workspace = view.workspaces.get(stream.slug)
-        if workspace is None:
-            return ()
-        at = Instant(self._clock.now())
-        tools = tools_of(view, who, workspace, stream.alias, at)
-        return tuple((tool.shown, tool.digest + tool.standing) for tool in tools)
+class _Look:
+    """One comparison: what principals that no rule tells apart know is worked out once for all."""
+
+    def __init__(self, view: View, offers: Offers, at: Instant) -> None:
+        self._view = view
+        self._offers = offers
+        self._at = at
+        self._known: dict[tuple[object, ...], Known] = {}
+        self._readable: dict[tuple[object, ...], frozenset[ServerId]] = {}
+
+    def known(self, stream: Stream) -> Known:
+        """What the stream may list now, for each kind that it wants."""
+        key = (*self._likes(stream), stream.wants)
+        found = self._known.get(key)
+        if found is None:
+            look = _outlook(self._view, stream, self._at)
+            found = tuple(() if look is None else self._listed(each, look) for each in stream.wants)
+            self._known[key] = found
+        return found
+
+    def readable(self, stream: Stream) -> Uris:
+        """Of the resources that the stream waits for, those whose server it may list now."""
+        if not stream.uris:
+            return stream.uris
+        key = self._likes(stream)
+        servers = self._readable.get(key)
+        if servers is None:
+            look = _outlook(self._view, stream, self._at)
+            servers = frozenset(() if look is None else _read_by(look))
+            self._readable[key] = servers
+        return frozenset(each for each in stream.uris if each[0] in servers)
+
+    def _likes(self, stream: Stream) -> tuple[object, ...]:
+        """The same for streams that know the same: the view has one access object for all alike."""
+        return id(self._view.access.get(stream.principal)), stream.slug, stream.alias
+
+    def _listed(self, kind: Kind, look: Outlook) -> tuple[object, ...]:
+        if kind == "tools":
+            return tools_of(look)
+        if kind == "prompts":
+            return by_server(look, "prompts", self._offers)
+        templates = by_server(look, "templates", self._offers)
+        return by_server(look, "resources", self._offers) + templates
+
+
+def _outlook(view: View, stream: Stream, at: Instant) -> Outlook | None:
+    """What the stream's member sees there; None when either is gone."""
+    who, workspace = view.principals.get(stream.principal), view.workspaces.get(stream.slug)
+    if who is None or workspace is None:
+        return None
+    return Outlook(view, who, workspace, stream.alias, at)
+
+
+def _read_by(look: Outlook) -> Iterator[ServerId]:
+    servers = reachable(look.view, look.who, look.workspace, look.at, "resources", look.alias)
+    return (each.id for each in servers)
+
+
+def _may_read(look: Outlook, server: ServerId) -> bool:
+    """True when it is allowed now, with the usual kind of credential of its principal."""
+    found = look.workspace.server(server)
+    if found is None:
+        return False
+    decision = decide(look.view, look.who, found.resources, look.at, look.who.context)
+    return isinstance(decision, Allow)
+
+
+def _differs(was: tuple[object, ...], now: tuple[object, ...]) -> bool:
+    """True when a list would show something else."""
+    if len(was) != len(now):
+        return True
+    pairs = zip(was, now, strict=True)
+    return any(one is not other and _face(one) != _face(other) for one, other in pairs)
+
+
+def _face(listed: object) -> object:
+    """What of a tool a list shows; anything else is shown as it is."""
+    if isinstance(listed, ToolEntry):
+        return (listed.shown, listed.digest, listed.standing)
+    return listed

@@ -19,6 +19,7 @@ from gatelodge.core.records.origin import DOOR, calls_log
 from gatelodge.core.view_entry import CredentialEntry
 from gatelodge.flows.audit.recorder import Caller
 from gatelodge.flows.identity.authenticate import authenticate
+from gatelodge.ports.upstream import Asker
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, turn_away
 from gatelodge.web.endpoint.route import route_of
 from gatelodge.web.endpoint.visit import Admitted, Visit
@@ -33,21 +34,26 @@ _KNOWN_METHODS = frozenset(
         "server/discover",
         "tools/list",
         "tools/call",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "completion/complete",
+        "logging/setLevel",
         "subscriptions/listen",
+        "tasks/get",
+        "tasks/update",
+        "tasks/cancel",
         "notifications/initialized",
         "notifications/cancelled",
         "notifications/roots/list_changed",
         "notifications/progress",
-        "resources/list",
-        "resources/read",
-        "resources/templates/list",
-        "resources/subscribe",
-        "prompts/list",
-        "prompts/get",
-        "completion/complete",
-        "logging/setLevel",
     )
 )
+"""Names that a record may hold; any other is recorded as `unknown`."""
 
 
 def let_in(gate: Gate, visit: Visit) -> None:
@@ -101,6 +107,8 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     visit.credential = credential
     visit.who = view.principals[credential.principal]
     visit.caller = caller_of(visit, "")
+    visit.targets = gate.targets(visit.who.id, route)
+    visit.asker = Asker(visit.who.id)
 
 
 def log_of(gate: Gate, target: bytes) -> str:
@@ -150,10 +158,16 @@ def read_body(gate: Gate, visit: Visit) -> Message | Response:
         raise turn_away(415, "send Content-Type: application/json", "invalid_request")
     accept = headers.get(b"accept", b"*/*")
     visit.answer.may_stream = b"text/event-stream" in accept or b"*/*" in accept
+    return read_message_of(gate, visit, visit.request.body)
+
+
+def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response:
+    """Read one message, of a body or of a batch, and settle the era. Raises TurnedAway."""
+    headers = visit.request.headers
     raw_version = headers.get(b"mcp-protocol-version")
     version = None if raw_version is None else raw_version.decode("latin-1")
     try:
-        message = read_message(visit.request.body, gate.limits.json_depth)
+        message = read_message(body, gate.limits.json_depth)
         if isinstance(message, Response):
             visit.session = session_of(gate, visit)
             return message
@@ -169,7 +183,6 @@ def read_body(gate: Gate, visit: Visit) -> Message | Response:
     if visit.era == "legacy" and message.method != "initialize":
         visit.session = session_of(gate, visit)
         visit.proto = visit.session.version
-        _name_caller(visit, visit.session.client.encode(), visit.session.client)
         return message
     raw = said_of_itself(message)
     if raw is None:
@@ -190,7 +203,10 @@ def _name_caller(visit: Visit, given: bytes, text: str | None) -> None:
 
 
 def session_of(gate: Gate, visit: Visit) -> Session:
-    """The legacy session that the request names. Raises TurnedAway (400 none, 404 unknown)."""
+    """The legacy session that the request names; its client is the caller's from here on.
+
+    Raises TurnedAway (400 none, 404 unknown).
+    """
     sealed = visit.request.headers.get(b"mcp-session-id")
     if sealed is None:
         raise turn_away(400, "Mcp-Session-Id is missing: initialize first", "session_unknown")
@@ -201,7 +217,8 @@ def session_of(gate: Gate, visit: Visit) -> Session:
         or session.workspace != visit.workspace.id
         or session.alias != visit.route.alias
         or session.ends_at <= gate.clock.now()
-        or gate.ended.holds(session.nonce)
+        or gate.sessions.ended(session.nonce)
     ):
         raise turn_away(404, "no such session: initialize again", "session_unknown", -32600)
+    _name_caller(visit, session.client.encode(), session.client)
     return session

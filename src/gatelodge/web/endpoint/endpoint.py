@@ -9,11 +9,13 @@ import asyncio
 import logging
 
 from gatelodge.core.errors import HouseError, Unavailable
+from gatelodge.core.protocol.bridge.batch import is_batch
 from gatelodge.core.protocol.envelope import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
     UNAVAILABLE,
     Fault,
+    Message,
     Response,
     error_body,
 )
@@ -21,10 +23,11 @@ from gatelodge.core.protocol.version import LEGACY
 from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.flows.audit.recorder import Refusal
 from gatelodge.web.endpoint.admit import let_in, log_of, read_body, session_of
+from gatelodge.web.endpoint.batch import answer_batch, may_batch
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
-from gatelodge.web.endpoint.listen import legacy_stream
-from gatelodge.web.endpoint.methods import (
+from gatelodge.web.endpoint.methods.listening import legacy_stream
+from gatelodge.web.endpoint.methods.tables import (
     LEGACY_METHODS,
     MODERN_METHODS,
     Method,
@@ -84,7 +87,10 @@ class Endpoint:
             if gate.deks.current(visit.answerable) is None:
                 await gate.deks.ensure(visit.answerable)
             if request.method == b"POST":
-                await self._posted(visit)(gate, visit)
+                if is_batch(request.body) and may_batch(gate, visit):
+                    await answer_batch(gate, visit, self._method_of)
+                else:
+                    await self._method_of(visit, read_body(gate, visit))(gate, visit)
             else:
                 await self._dispatch(visit)
         except TurnedAway as away:
@@ -142,16 +148,18 @@ class Endpoint:
         gate, session = self._gate, session_of(self._gate, visit)
         visit.session = session
         visit.method, visit.proto = "session/end", session.version
-        gate.ended.end(session.nonce, session.ends_at, gate.clock.now())
+        gate.sessions.end(session.nonce, session.ends_at, gate.clock.now())
         for running in gate.inflight.of_session(visit.who.id, session.nonce):
             running.cut("cancelled")
         await answer_here(gate, visit, b"")
 
-    def _posted(self, visit: Visit) -> Method:
-        """Read the body; what answers it. Raises TurnedAway."""
-        message = read_body(self._gate, visit)
+    def _method_of(self, visit: Visit, message: Message | Response) -> Method:
+        """What answers this message; a client's answer to a question of ours is handed on here."""
         if isinstance(message, Response):
-            visit.method = "response"
+            visit.method, session = "response", visit.session
+            if session is not None:
+                nonce = session.nonce
+                self._gate.asking.answered(nonce, message.id, message.result, message.error)
             return accepted
         if not message.is_request:
             self._cancelled(visit)

@@ -5,17 +5,22 @@ import asyncio
 from msgspec import Struct
 
 from gatelodge.config.schema import Limits
+from gatelodge.core.ids import PrincipalId
 from gatelodge.core.protocol.envelope import INVALID_REQUEST, Fault, error_body
 from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.flows.audit.recorder import Answer, Recorder, Refusal
+from gatelodge.flows.catalog.offers import Offers
+from gatelodge.flows.gateway.bridge.asking import Asking
 from gatelodge.flows.gateway.call import Calls
 from gatelodge.flows.gateway.follower import Follower
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.gateway.sessions import EndedSessions
+from gatelodge.flows.gateway.sessions import Sessions
 from gatelodge.flows.gateway.streams import Streams
+from gatelodge.flows.gateway.targets import Targets
 from gatelodge.ports.journal import Deks
 from gatelodge.ports.world import Clock, Ids, Peppers, Sealer
 from gatelodge.web.endpoint.origins import Origins
+from gatelodge.web.endpoint.route import Route
 from gatelodge.web.endpoint.visit import Visit
 
 
@@ -31,7 +36,9 @@ class Gate(Struct, frozen=True, kw_only=True):
     inflight: InFlight
     streams: Streams
     deks: Deks
-    ended: EndedSessions
+    offers: Offers
+    asking: Asking
+    sessions: Sessions
     sealer: Sealer
     peppers: Peppers
     clock: Clock
@@ -41,6 +48,10 @@ class Gate(Struct, frozen=True, kw_only=True):
     waits: bool
     info: bytes
     """The gate's own serverInfo, raw JSON."""
+
+    def targets(self, who: PrincipalId, route: Route) -> Targets:
+        """What this principal can ask for at this endpoint."""
+        return Targets((self.offers, self.clock), who, route.workspace, route.alias)
 
 
 class TurnedAway(Exception):

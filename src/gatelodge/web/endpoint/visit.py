@@ -6,6 +6,8 @@ from gatelodge.core.records.origin import DOOR
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, WorkspaceView
 from gatelodge.flows.audit.recorder import Caller
+from gatelodge.flows.gateway.targets import Targets
+from gatelodge.ports.upstream import Asker
 from gatelodge.web.endpoint.http.answer import Answer
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
 from gatelodge.web.endpoint.route import Route
@@ -18,6 +20,7 @@ class Admitted:
     """
 
     __slots__ = (
+        "asker",
         "authorization",
         "caller",
         "client",
@@ -27,6 +30,7 @@ class Admitted:
         "origin",
         "route",
         "target",
+        "targets",
         "view",
         "who",
         "workspace",
@@ -46,6 +50,7 @@ class Admitted:
         self.who = visit.who
         self.client = b""
         self.caller = visit.caller
+        self.targets, self.asker = visit.targets, visit.asker
 
     def fits(self, request: HttpRequest, view: View) -> bool:
         """Say whether this request is let in exactly as the last one was."""
@@ -63,7 +68,7 @@ class Admitted:
         """Fill in the visit."""
         visit.route, visit.log, visit.view = self.route, self.log, self.view
         visit.workspace, visit.credential, visit.who = self.workspace, self.credential, self.who
-        visit.caller = self.caller
+        visit.caller, visit.targets, visit.asker = self.caller, self.targets, self.asker
 
 
 class Visit:
@@ -74,6 +79,7 @@ class Visit:
 
     __slots__ = (
         "answer",
+        "asker",
         "caller",
         "connection",
         "credential",
@@ -86,7 +92,10 @@ class Visit:
         "request",
         "route",
         "session",
+        "size",
         "started",
+        "targets",
+        "task",
         "view",
         "who",
         "workspace",
@@ -95,7 +104,8 @@ class Visit:
     def __init__(self, connection: HttpConnection, request: HttpRequest, started: float) -> None:
         self.connection = connection
         self.request = request
-        self.answer = Answer(connection, request)
+        self.answer: Answer = Answer(connection, request)
+        self.size = request.size
         self.started = started
         self.log = DOOR
         self.era: Era = "legacy"
@@ -106,16 +116,21 @@ class Visit:
         self.who: PrincipalEntry
         self.credential: CredentialEntry
         self.caller: Caller | None = None
+        self.targets: Targets
+        self.asker: Asker
+        """The caller, as one whom nothing can be asked."""
         self.message: Message
         self.method = ""
         self.raw_id = b"null"
         self.session: Session | None = None
+        self.task = ""
+        """The sealed id of the task that the request is about."""
 
     def forget(self) -> None:
         """Let go of what a long stream does not need: above all of a view that will be old."""
         self.connection.memo = None
         self.request = HttpRequest()
-        del self.view, self.workspace, self.who, self.credential
+        del self.view, self.workspace, self.who, self.credential, self.targets, self.asker
         self.caller = None
 
     @property
@@ -126,5 +141,5 @@ class Visit:
 
     @property
     def bytes_in(self) -> int:
-        """Size of the request's body."""
-        return self.request.size
+        """Size of the request's body, or of its part of a batch."""
+        return self.size

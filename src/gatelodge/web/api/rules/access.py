@@ -6,19 +6,19 @@ from litestar import get
 from msgspec import Struct
 
 from gatelodge.core.access.explain import Explanation, explain
-from gatelodge.core.access.matrix import MatrixCell, matrix
-from gatelodge.core.errors import Forbidden, NotFound
+from gatelodge.core.access.matrix import Kind, MatrixCell, matrix
+from gatelodge.core.errors import Forbidden, Invalid, NotFound
 from gatelodge.core.ids import PrincipalId
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.policy.decision import Allow, Ask, Decision, Deny
 from gatelodge.core.view import View
-from gatelodge.core.view_entry import PrincipalEntry, ToolEntry, WorkspaceView
+from gatelodge.core.view_entry import PrincipalEntry, ServerView, ToolEntry, WorkspaceView
 from gatelodge.web.api.gate import Place
 from gatelodge.web.api.given import Asks, Here
 
 
 class GrantLine(Struct, frozen=True, kw_only=True):
-    """A grant that concerns the tool; `permits` = alone it would allow the call."""
+    """A grant that concerns what was asked about; `permits` = alone it would allow it."""
 
     id: str
     to: str
@@ -28,7 +28,7 @@ class GrantLine(Struct, frozen=True, kw_only=True):
 
 
 class GuardrailLine(Struct, frozen=True, kw_only=True):
-    """A guardrail that can stop such a call; `now` says what it does to this one."""
+    """A guardrail that can stop such a request; `now` says what it does to this one."""
 
     name: str
     mode: str
@@ -37,7 +37,11 @@ class GuardrailLine(Struct, frozen=True, kw_only=True):
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """The decision at `gov`, the rule that says so, and everything that bears on it."""
+    """The decision at `gov`, the rule that says so, and everything that bears on it.
+
+    `kind` says what it is about; `tool` is SERVER/TOOL, or the server alone when it is about the
+    server's prompts or resources.
+    """
 
     principal: str
     tool: str
@@ -50,12 +54,16 @@ class Explained(Struct, frozen=True, kw_only=True):
     standing: str
     gov: int
     at: str
+    kind: str = "tools"
     grants: tuple[GrantLine, ...] = ()
     guardrails: tuple[GuardrailLine, ...] = ()
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """One principal and one tool; `decision` is allow, ask or the reason of the deny."""
+    """One principal and one tool; `decision` is allow, ask or the reason of the deny.
+
+    In a matrix of prompts or of resources `tool` is the server alone.
+    """
 
     principal: str
     tool: str
@@ -66,23 +74,33 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 
 class Matrix(Struct, frozen=True, kw_only=True):
-    """Each principal with each tool of the approved servers, as of `gov`."""
+    """Each principal with each tool of the approved servers, as of `gov`.
+
+    Or with the prompts, or the resources, of each server; `kind` says which.
+    """
 
     workspace: str
     gov: int
     at: str
+    kind: str = "tools"
     cells: tuple[Cell, ...]
 
 
 @get("/access/explain", opt={"act": ("access.read", "access.own")})
-async def explain_route(place: Here, principal: Asks, tool: Asks) -> Explained:
-    """Say whether somebody may call a tool now, and which rule says so."""
+async def explain_route(
+    place: Here, principal: Asks, tool: Asks = "", server: Asks = "", kind: Asks = "tools"
+) -> Explained:
+    """Say whether somebody may call a tool now, and which rule says so.
+
+    With `kind=prompts` or `kind=resources`: whether they may read those of `server`.
+    """
+    asked = _kind(kind)
     view = await place.gate.present()
     here = _workspace(view, place)
     if not place.caller.may("access.read") and principal not in {place.caller.by, "me"}:
         raise Forbidden("this role may look at its own access only")
     who = _principal(view, place, place.caller.by if principal == "me" else principal)
-    wanted = _tool(here, tool)
+    wanted = _tool(here, tool) if asked == "tools" else _server(here, server).reading(asked)
     at = place.gate.clock.now()
     found = explain(view, who, wanted, at)
     names = _names(view, place)
@@ -90,7 +108,7 @@ async def explain_route(place: Here, principal: Asks, tool: Asks) -> Explained:
     full = place.caller.may("access.read")
     return Explained(
         principal=names[who.id],
-        tool=f"{wanted.alias}/{wanted.name}",
+        tool=f"{wanted.alias}/{wanted.name}" if isinstance(wanted, ToolEntry) else wanted.alias,
         allowed=isinstance(found.decision, Allow),
         decision=word,
         rule=rule,
@@ -100,14 +118,19 @@ async def explain_route(place: Here, principal: Asks, tool: Asks) -> Explained:
         standing=found.standing,
         gov=view.gov,
         at=rfc3339(at),
-        grants=tuple(_grants(found, names)) if full else (),
+        kind=asked,
+        grants=tuple(_grants(found, names, asked)) if full else (),
         guardrails=tuple(_guardrails(found)) if full else (),
     )
 
 
 @get("/access/matrix", opt={"act": "access.read"})
-async def matrix_route(place: Here) -> Matrix:
-    """Show each principal with each tool of the approved servers, now."""
+async def matrix_route(place: Here, kind: Asks = "tools") -> Matrix:
+    """Show each principal with each tool of the approved servers, now.
+
+    With `kind=prompts` or `kind=resources` those of each server stand in the place of its tools.
+    """
+    asked = _kind(kind)
     view = await place.gate.present()
     here = _workspace(view, place)
     at = place.gate.clock.now()
@@ -117,7 +140,18 @@ async def matrix_route(place: Here) -> Matrix:
         workspace=here.slug,
         gov=view.gov,
         at=rfc3339(at),
-        cells=tuple(_cell(each, names, aliases) for each in matrix(view, here, at)),
+        kind=asked,
+        cells=tuple(_cell(each, names, aliases) for each in matrix(view, here, at, kind=asked)),
+    )
+
+
+def _kind(text: str) -> Kind:
+    match text:
+        case "tools" | "prompts" | "resources":
+            return text
+    raise Invalid(
+        f"the kind {text!r} is not one of tools, prompts, resources",
+        remedy="Leave it out to ask about tools.",
     )
 
 
@@ -167,6 +201,16 @@ def _tool(here: WorkspaceView, text: str) -> ToolEntry:
     return found
 
 
+def _server(here: WorkspaceView, text: str) -> ServerView:
+    found = here.servers.get(text)
+    if found is None:
+        raise NotFound(
+            f"no approved server is called {text!r}",
+            remedy="See `gatelodge server list`.",
+        )
+    return found
+
+
 def _decided(decision: Decision) -> tuple[str, str, str, str]:
     match decision:
         case Allow(rule):
@@ -177,13 +221,16 @@ def _decided(decision: Decision) -> tuple[str, str, str, str]:
             return f"deny: {decision.reason}", decision.rule, decision.text, decision.advice
 
 
-def _grants(found: Explanation, names: dict[str, str]) -> Iterator[GrantLine]:
+def _grants(found: Explanation, names: dict[str, str], kind: Kind) -> Iterator[GrantLine]:
     for each in found.grants:
+        short = f"level {each.level} does not reach this tool"
+        if kind != "tools":
+            short = "for one tool alone"
         why_not = [
             text
             for holds, text in (
                 (each.mine, "for somebody else"),
-                (each.reaches, f"level {each.level} does not reach this tool"),
+                (each.reaches, short),
                 (each.lasts, "expired"),
             )
             if not holds
@@ -204,9 +251,10 @@ def _guardrails(found: Explanation) -> Iterator[GuardrailLine]:
 
 def _cell(cell: MatrixCell, names: dict[str, str], aliases: dict[str, str]) -> Cell:
     word, rule, _, _ = _decided(cell.decision)
+    alias = aliases.get(cell.server, cell.server)
     return Cell(
         principal=names.get(cell.principal, cell.principal),
-        tool=f"{aliases.get(cell.server, cell.server)}/{cell.tool}",
+        tool=f"{alias}/{cell.tool}" if cell.tool else alias,
         allowed=isinstance(cell.decision, Allow),
         decision=word,
         rule=rule,

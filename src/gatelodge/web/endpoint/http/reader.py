@@ -183,7 +183,7 @@ class Reader:
             size += len(name) + len(value) + 4
             if name in headers and (name in SINGLE or name.startswith(b"mcp-")):
                 request.repeated = name
-            headers[name] = value
+            headers[name] = value.rstrip(b" \t")  # which the parser leaves (RFC 9112 clause 5.1)
         version = parser.get_http_version()
         request.chunks = version == "1.1"
         request.last = not parser.should_keep_alive()

@@ -1,0 +1,150 @@
+"""What a server says besides answers: whose it is, and that it reaches nobody else.
+
+What a request's own stream carries belongs to that request. What comes by any other way belongs to
+the only request under way in a session of one principal, else to nobody (decision 0014): in a
+shared session it could be another member's. For questions, a request that waits for an answer
+already is not under way beside one that does not.
+"""
+
+from collections.abc import Callable
+
+from msgspec import UNSET, Raw
+
+from gatelodge.adapters.upstream.flight import Flight
+from gatelodge.adapters.upstream.wire import Desk
+from gatelodge.core.errors import HouseError, LimitReached, UpstreamBrokeProtocol
+from gatelodge.core.protocol import upstream
+from gatelodge.core.protocol.bridge.questions import ASKED, NOBODYS, refusal
+from gatelodge.core.protocol.capabilities import may_ask
+from gatelodge.core.protocol.upstream import Message
+from gatelodge.core.protocol.version import Era
+from gatelodge.ports.upstream import Reply
+
+ENVELOPE = 4096
+"""Room in a message for what surrounds a result."""
+
+GARBLED = (
+    "The server's answer cannot be read: it is not JSON in UTF-8, or holds half of a surrogate pair"
+)
+
+
+class Hearing:
+    """The ear of one wire; `say` writes a message of ours to the server."""
+
+    def __init__(self, desk: Desk, say: Callable[[bytes], None]) -> None:
+        self._desk = desk
+        self._say = say
+        self.era: Era = "legacy"
+
+    def take(self, message: Message, flight: Flight | None) -> None:
+        """A request or notification of the server; `flight` is whose stream carried it, if any."""
+        if message.id is not UNSET:
+            if self.era == "legacy":
+                self._asked(message, flight)
+            return  # a modern server never sends requests
+        params = b"{}" if message.params is UNSET else bytes(message.params)
+        if message.method in upstream.CHANGED:
+            self._desk.changed()
+        elif message.method == upstream.UPDATED:
+            self._updated(params)
+        elif message.method == upstream.CANCELLED:
+            self._withdrawn(params)
+        elif message.method == upstream.PROGRESS:
+            found = flight or self._desk.flights.open.get(upstream.progress_number(params))
+            if found is not None:
+                found.hear(message.method, params)
+        else:
+            found = flight or self._whose()
+            if found is not None:
+                found.hear(message.method, params)
+
+    def answer(self, message: Message, size: int) -> None:
+        """A response of the server, of so many bytes, on a way that carries those of many."""
+        flights = self._desk.flights
+        flight = flights.open.get(message.id) if isinstance(message.id, int) else None
+        if flight is None:
+            return
+        if size > flight.limit + ENVELOPE:
+            flights.fail(flight, too_large(flight))
+        elif message.error is not UNSET:
+            flights.settle(flight, Reply(error=message.error))
+        elif message.result is not UNSET:
+            flights.settle(flight, Reply(result=message.result))
+        else:
+            text = "The server answered without a result."
+            flights.fail(flight, UpstreamBrokeProtocol(text))
+
+    def garbled(self, body: bytes, flight: Flight | None = None) -> bool:
+        """What cannot be read; true when it was the answer to a request, which then fails.
+
+        `flight` is whose stream carried it, if any: on that way it answers nobody else.
+        """
+        found = self._desk.flights.open.get(upstream.answered_number(body))
+        if found is None or (flight is not None and found is not flight):
+            return False
+        self._desk.flights.fail(found, UpstreamBrokeProtocol(GARBLED))
+        return True
+
+    def _asked(self, message: Message, flight: Flight | None) -> None:
+        """Put a question to the one who caused it, or refuse it at once."""
+        if message.method not in ASKED:
+            self._say(upstream.answer_bytes(message))
+            return
+        flights, capabilities = self._desk.flights, self._desk.asker.capabilities
+        params = Raw(b"{}") if message.params is UNSET else message.params
+        whose = flight or self._asking()
+        if not may_ask(capabilities, message.method, params):
+            era = "legacy" if whose is None else whose.request.era
+            self._say(upstream.refused_bytes(message, refusal(capabilities, message.method, era)))
+        elif (
+            whose is None
+            or flights.open.get(whose.number) is not whose
+            or not flights.ask(whose, message)
+        ):
+            self._say(upstream.refused_bytes(message, NOBODYS))
+
+    def _updated(self, params: bytes) -> None:
+        uri = upstream.updated_uri(params)
+        if uri:
+            self._desk.updated(uri)
+
+    def _withdrawn(self, params: bytes) -> None:
+        number = upstream.withdrawn(params)
+        if number is not None:
+            self._desk.flights.withdraw(number)
+
+    def _whose(self) -> Flight | None:
+        """To whom a notification belongs that no stream and no token ties to a request.
+
+        A modern server sends log messages only to requests that asked for them (2026-07-28
+        server/utilities/logging): there the only one that did.
+        """
+        if self.era == "legacy":
+            return None if self._desk.shared else self._only()
+        asked = [f for f in self._under_way() if f.request.asker.level]
+        return asked[0] if len(asked) == 1 else None
+
+    def _asking(self) -> Flight | None:
+        """The only request that can have caused a question which no stream ties to one.
+
+        One that waits for an answer already, which may never come, is none while another runs.
+        """
+        under_way = self._under_way()
+        free = [f for f in under_way if f.asked is None or not f.asked.open]
+        found = free or under_way
+        return found[0] if len(found) == 1 else None
+
+    def _only(self) -> Flight | None:
+        """The only request of a caller that was sent and is not answered."""
+        under_way = self._under_way()
+        return under_way[0] if len(under_way) == 1 else None
+
+    def _under_way(self) -> list[Flight]:
+        flights = self._desk.flights.open.values()
+        return [f for f in flights if f.place is not None and not f.kept]
+
+
+def too_large(flight: Flight) -> HouseError:
+    """A result that outgrew what its caller takes."""
+    text = f"The server's answer is larger than {flight.limit} bytes."
+    return LimitReached(text, remedy="Ask for less; an admin can raise limits.result_bytes.")

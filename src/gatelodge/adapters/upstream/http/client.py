@@ -1,0 +1,377 @@
+"""A small HTTP/1.1 client for one origin: kept connections, one request on each at a time.
+
+Written on httptools because the client decides what a call costs. A turn is written with one call
+and answered from the parser's callback; there is no task and no timer for it. Rules that keep tools
+from running twice: a turn that was written is sent again only when it is `repeatable`, nothing of
+an answer was seen, and then once; a connection that was idle for long is not used for it at all.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol, cast
+
+import httptools
+
+from gatelodge.core.errors import (
+    HouseError,
+    LimitReached,
+    UpstreamBrokeProtocol,
+)
+from gatelodge.core.protocol.upstream_sse import EventParser
+
+MOST_CONNECTIONS = 512
+MOST_WAITING = 1024
+MOST_HEAD = 64 * 1024
+IDLE_SECONDS = 4.0
+"""An idle connection is not used after this: common servers close theirs after 5 s, and a request
+that meets a closing connection may or may not have been run."""
+DRAIN_SECONDS = 2.0
+"""How long a stream may go on after its response before its connection is closed."""
+
+_KEPT = frozenset((
+    b"content-type", b"content-length", b"transfer-encoding", b"keep-alive", b"mcp-session-id",
+    b"retry-after", b"content-encoding",
+))  # fmt: skip
+
+Fields = dict[bytes, bytes]
+
+
+class Turn(Protocol):
+    """One request on its way: `wire` goes out, exactly one of the ends below comes back.
+
+    `limit` is for the whole answer, and for each event when the stream is `endless`. The client
+    sets `place` (where it is under way), `again` (it was sent twice) and `events` (the reader of
+    its stream, when the answer is one).
+    """
+
+    wire: bytes
+    limit: int
+    endless: bool
+    again: bool
+    place: object | None
+    events: EventParser | None
+
+    @property
+    def repeatable(self) -> bool:
+        """True when running it twice does no harm."""
+        ...
+
+    def whole(self, status: int, fields: Fields, body: bytes) -> None:
+        """The answer, complete. For a stream that ended too, then with an empty body."""
+        ...
+
+    def event(self, message: bytes, fields: Fields) -> bool:
+        """One event of a stream; true when nothing more of it is wanted."""
+        ...
+
+    def failed(self, fault: HouseError) -> None:
+        """No answer will come."""
+        ...
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection. Owned by its client; `turn` is what it carries now."""
+
+    def __init__(self, client: "HttpClient") -> None:
+        self._client = client
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self.turn: Turn | None = None
+        self.until = 0.0
+        self.draining = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self._heard = False
+        self._headed = False
+        self._head_size = 0
+        self._status = 0
+        self._fields: Fields = {}
+        self._size = 0
+        self._body: list[bytes] = []
+        self._events: EventParser | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready to carry turns."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+
+    def take(self, turn: Turn) -> None:
+        """Carry a turn, written with all others of this round; it is its place until it ends."""
+        self.turn = turn
+        turn.place = self
+        self._client.write_soon(self)
+
+    def write(self) -> None:
+        """Write the turn that was taken, unless it was given up in the meantime."""
+        if self.turn is not None and self._transport is not None:
+            self._transport.write(self.turn.wire)
+
+    def close(self) -> None:
+        """Close at once, whatever it carries; the turn is not told."""
+        self.turn = None
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+        self._client.lost(self)
+
+    @property
+    def alive(self) -> bool:
+        """True while it can be written to."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the answer."""
+        self._heard = True
+        if self.turn is None and not self.draining:
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            self._fail(UpstreamBrokeProtocol("The answer could not be read."))
+            raise
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail(UpstreamBrokeProtocol("The server answered something that is not HTTP/1.1."))
+            return
+        if self.turn is not None and not self._headed and self._heard:
+            self._head_size += len(data)
+            if self._head_size > MOST_HEAD:
+                self._fail(UpstreamBrokeProtocol("The server's answer has an endless head."))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the few fields that matter; the first of several counts."""
+        self._head_size += len(name) + len(value)
+        name = name.lower()
+        if name in _KEPT:
+            self._fields.setdefault(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Choose how the body is read."""
+        self._status = self._parser.get_status_code()
+        if self._status < 200:
+            return
+        self._headed = True
+        turn = self.turn
+        if turn is None:
+            return
+        if self._fields.get(b"content-encoding", b"identity") != b"identity":
+            self._fail(UpstreamBrokeProtocol("The server compressed its answer, unasked."))
+        elif self._fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
+            self._events = turn.events = EventParser(endpoint=turn.endless)
+        elif int(self._fields.get(b"content-length", b"0")) > turn.limit:
+            self._too_large(turn)
+
+    def on_body(self, chunk: bytes) -> None:
+        """Keep a part of the body, or hand on the events that it ends."""
+        turn = self.turn
+        if turn is None:
+            return
+        self._size += len(chunk)
+        events = self._events
+        if events is None:
+            if self._size > turn.limit:
+                self._too_large(turn)
+            else:
+                self._body.append(chunk)
+            return
+        if (events.held + len(chunk) if turn.endless else self._size) > turn.limit:
+            self._too_large(turn)
+            return
+        for message in events.feed(chunk):
+            if turn.event(message, self._fields):
+                self.turn = turn.place = None
+                self.draining = True
+                self._client.drain(self)
+                return
+
+    def on_message_complete(self) -> None:
+        """Hand over the answer and be free for the next turn."""
+        if self._status < 200:
+            self._fields = {}
+            return
+        turn, status, fields, body = self.turn, self._status, self._fields, self._body
+        stays = self._parser.should_keep_alive()
+        self.turn = None
+        self.draining = False
+        self._clear()
+        if turn is not None:
+            turn.place = None
+            turn.whole(status, fields, body[0] if len(body) == 1 else b"".join(body))
+        if stays and self.alive:
+            self._client.release(self, fields.get(b"keep-alive", b""))
+        else:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer, or we, closed; what was under way ends here."""
+        self._transport = None
+        turn = self.turn
+        unframed = self._headed and not (
+            b"content-length" in self._fields or b"transfer-encoding" in self._fields
+        )
+        if turn is not None and unframed and exc is None:
+            self.turn = turn.place = None
+            turn.whole(self._status, self._fields, b"".join(self._body))
+        self._client.lost(self)
+        turn = self.turn
+        if turn is None:
+            return
+        if not self._heard and turn.repeatable and not turn.again:
+            self.turn = turn.place = None
+            turn.again = True
+            self._client.repeat(turn)
+            return
+        self._fail(
+            UpstreamBrokeProtocol("The server closed the connection before it had answered.")
+        )
+
+    def _too_large(self, turn: Turn) -> None:
+        text = f"The server's answer is larger than {turn.limit} bytes."
+        remedy = "Ask for less; an admin can raise limits.result_bytes."
+        self._fail(LimitReached(text, remedy=remedy))
+
+    def _fail(self, fault: HouseError) -> None:
+        turn = self.turn
+        self.close()
+        if turn is not None:
+            turn.place = None
+            turn.failed(fault)
+
+
+class HttpClient:
+    """The connections to one origin, and the turns that wait for one."""
+
+    def __init__(self, dial: Callable[[], Awaitable[HttpConnection]]) -> None:
+        self._dial = dial
+        self._loop = asyncio.get_running_loop()
+        self._all: set[HttpConnection] = set()
+        self._idle: list[HttpConnection] = []
+        self._draining: set[HttpConnection] = set()
+        self._waiting: deque[Turn] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._unwritten: list[HttpConnection] = []
+
+    @property
+    def size(self) -> int:
+        """Open connections, those being opened included."""
+        return len(self._all) + len(self._opening)
+
+    def send(self, turn: Turn) -> None:
+        """Write the turn on a free connection, or as soon as there is one."""
+        idle = self._idle
+        if idle:
+            now = self._loop.time()
+            while idle:
+                connection = idle.pop()
+                if connection.until > now and connection.alive:
+                    connection.take(turn)
+                    return
+                connection.close()
+        if len(self._waiting) >= MOST_WAITING:
+            turn.failed(LimitReached("Too many requests wait for this server.", retry_after=1.0))
+            return
+        self._waiting.append(turn)
+        self._open_more()
+
+    def write_soon(self, connection: HttpConnection) -> None:
+        """Write what this connection carries at the end of the loop's round.
+
+        A server that sleeps is then woken once for many requests instead of once for each.
+        """
+        if not self._unwritten:
+            self._loop.call_soon(self._write)
+        self._unwritten.append(connection)
+
+    def _write(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for connection in unwritten:
+            connection.write()
+
+    def repeat(self, turn: Turn) -> None:
+        """Send once more what a stale connection swallowed; no other idle connection is trusted."""
+        self.close_idle()
+        self._waiting.appendleft(turn)
+        self._open_more()
+
+    def forget(self, turn: Turn) -> bool:
+        """Drop a turn that nobody waits for; true when the server may have seen it."""
+        place, turn.place = turn.place, None
+        if isinstance(place, HttpConnection):
+            place.close()
+            return True
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+        return False
+
+    def release(self, connection: HttpConnection, keep_alive: bytes) -> None:
+        """A connection is free: the next turn gets it, or it idles."""
+        self._draining.discard(connection)
+        if self._waiting:
+            connection.take(self._waiting.popleft())
+            return
+        connection.until = self._loop.time() + _idle_seconds(keep_alive)
+        self._idle.append(connection)
+
+    def drain(self, connection: HttpConnection) -> None:
+        """A stream gave all that was wanted; let it end by itself for a moment."""
+        connection.until = self._loop.time() + DRAIN_SECONDS
+        self._draining.add(connection)
+
+    def lost(self, connection: HttpConnection) -> None:
+        """A connection is closed."""
+        if connection in self._all:
+            self._all.discard(connection)
+            self._draining.discard(connection)
+            if connection in self._idle:
+                self._idle.remove(connection)
+            if self._waiting:
+                self._open_more()
+
+    def sweep(self, now: float) -> None:
+        """Close connections that idled or drained for too long."""
+        for connection in [c for c in (*self._idle, *self._draining) if c.until <= now]:
+            connection.close()
+
+    def close_idle(self) -> None:
+        """Close every connection that carries nothing."""
+        for connection in list(self._idle):
+            connection.close()
+
+    async def close(self) -> None:
+        """Close everything; turns under way are not told."""
+        self._waiting.clear()
+        for task in list(self._opening):
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        for connection in list(self._all):
+            connection.close()
+
+    def _open_more(self) -> None:
+        while self.size < MOST_CONNECTIONS and len(self._opening) < len(self._waiting):
+            task = self._loop.create_task(self._open())
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if self._waiting:
+            self._open_more()
+
+    async def _open(self) -> None:
+        try:
+            connection = await self._dial()
+        except HouseError as fault:
+            if self._waiting:
+                turn = self._waiting.popleft()
+                turn.failed(fault)
+            return
+        self._all.add(connection)
+        self.release(connection, b"")
+
+
+def _idle_seconds(keep_alive: bytes) -> float:
+    """How long a connection may idle: what the server promised less a second, else our own."""
+    _, found, rest = keep_alive.lower().partition(b"timeout=")
+    seconds = rest.partition(b",")[0].strip()
+    return max(0.0, min(60.0, float(seconds) - 1)) if found and seconds.isdigit() else IDLE_SECONDS

@@ -1,0 +1,246 @@
+"""MCP over HTTP with SSE (2024-11-05 transports): one stream down, a POST for each message up.
+
+The stream's first event names the URL to post to, which must be of the same origin. It carries
+every answer, so it is read as the output of a child is: answers find their flight by our own ids.
+When it ends the link goes back to streamable HTTP, and finds out anew.
+"""
+
+import asyncio
+import contextlib
+from functools import partial
+from urllib.parse import urljoin
+
+from msgspec import Raw, structs
+
+from gatelodge.adapters.upstream.flight import Break, Flight, Means
+from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing
+from gatelodge.adapters.upstream.http.client import Fields
+from gatelodge.adapters.upstream.http.dial import parse_target
+from gatelodge.adapters.upstream.http.errands import TELL_SECONDS, Errands
+from gatelodge.adapters.upstream.http.flight import HttpFlight
+from gatelodge.adapters.upstream.http.head import Heads, request_wire
+from gatelodge.adapters.upstream.http.meeting import spoken
+from gatelodge.adapters.upstream.http.turn import Incoming
+from gatelodge.adapters.upstream.watch import keep_subscribed
+from gatelodge.adapters.upstream.wire import Desk, Told, Wire
+from gatelodge.core.catalog.server import HttpTransport
+from gatelodge.core.errors import (
+    HouseError,
+    LimitReached,
+    UpstreamBrokeProtocol,
+    UpstreamError,
+    UpstreamUnreachable,
+)
+from gatelodge.core.protocol import upstream, upstream_status
+from gatelodge.core.protocol.upstream import parse_message
+from gatelodge.core.protocol.upstream_era import Can, Hello, capable
+from gatelodge.ports.upstream import Reply, Request
+
+ENDPOINT_SECONDS = 5.0
+"""How long a stream may take to name the URL to post to."""
+STEADY_SECONDS = 5.0
+"""A stream that lasted this long is opened again at once when it ends."""
+
+
+class SseWire:
+    """One server over HTTP with SSE, for as long as one stream lasts; then `newer` takes over."""
+
+    kind = HttpFlight
+    wakes = True
+
+    def __init__(
+        self,
+        newer: Wire,
+        transport: HttpTransport,
+        heads: Heads,
+        errands: Errands,
+        means: Means,
+        desk: Desk,
+    ) -> None:
+        self._newer = newer
+        self._transport = transport
+        self._heads = heads
+        self._errands = errands
+        self._client = errands.client
+        self._means = means
+        self._desk = desk
+        self._hearing = Hearing(desk, self._say)
+        self._incoming = Incoming(heads.listening(), self._heard, self._ended)
+        self._incoming.limit = means.result_bytes + ENVELOPE
+        self._since = asyncio.get_running_loop().time()
+        self._can = Can()
+
+    async def open(self) -> Hello:
+        """Meet the server. Raises UpstreamError, also when no such stream is there."""
+        self._client.send(self._incoming)
+        named = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ENDPOINT_SECONDS):
+                named = await self._incoming.named
+        if not named:
+            raise UpstreamUnreachable("The server has no stream there.")
+        self._heads = self._heads.to(self._path(named))
+        params = upstream.initialize_params(self._means.version, self._desk.asker.capabilities)
+        seconds = self._means.hosting.start_seconds
+        reply = await self._ask(Request(method="initialize", params=params, seconds=seconds))
+        if reply.result is None:
+            raise UpstreamBrokeProtocol("The server refused the handshake.")
+        hello = spoken(reply.result)
+        self._heads.agreed(hello.version, b"")
+        told = upstream.notification_bytes("notifications/initialized")
+        await self._errands.tell(self._heads.legacy, told)
+        self._can = capable(hello.capabilities)
+        if self._desk.asker.level and self._can.logs:
+            params = upstream.level_params(self._desk.asker.level)
+            with contextlib.suppress(UpstreamError):
+                await self._ask(Request(method="logging/setLevel", params=params, seconds=seconds))
+        return hello
+
+    def transmit(self, flight: Flight) -> None:
+        """POST the request; its answer comes on the stream."""
+        assert isinstance(flight, HttpFlight)
+        request = flight.request
+        meta = upstream.meta_bytes(b"{", request.meta, flight.progress)
+        body = upstream.request_bytes(flight.number, request.method, request.params, meta)
+        flight.wire = request_wire(self._heads.legacy, body)
+        flight.owner = self
+        flight.last = b""
+        self._incoming.limit = max(self._incoming.limit, flight.limit + ENVELOPE)
+        self._client.send(flight)
+
+    def cancel(self, flight: Flight, reason: str, refusals: tuple[bytes, ...]) -> None:
+        """Tell the server that nobody waits."""
+        assert isinstance(flight, HttpFlight)
+        taken = flight.place is self
+        if (self._client.forget(flight) or taken) and flight.request.method != "initialize":
+            self._say(upstream.cancelled_bytes(flight.number, reason), *refusals)
+
+    def respond(self, flight: Flight, response: bytes) -> None:
+        """POST a response of ours."""
+        self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
+
+    def sweep(self, now: float) -> None:
+        """Look at what is only looked at now and then."""
+        self._client.sweep(now)
+
+    def told(self) -> Told:
+        """How many connections are open."""
+        detail = "It speaks HTTP with SSE, which is out of use since 2025-03-26."
+        return Told(isolation="remote", connections=self._client.size, detail=detail)
+
+    async def listen(self) -> None:
+        """Keep the watched resources watched; all else comes on the stream."""
+        await keep_subscribed(self._desk, self._can, self._subscribe)
+
+    async def let_go(self) -> None:
+        """The stream is over: the next attempt begins with what is newer."""
+        self._client.forget(self._incoming)
+        self._client.close_idle()
+        self._desk.rewire(self._newer)
+
+    async def shut(self) -> None:
+        """Close the stream, which ends the session, and every connection."""
+        self._client.forget(self._incoming)
+        await self._newer.shut()
+
+    def answered(self, flight: HttpFlight, status: int, fields: Fields, body: bytes) -> None:
+        """A POST was taken, or refused."""
+        flights = self._desk.flights
+        if status < 300:
+            flight.place = self
+            if body:
+                self._heard(body)  # some servers answer where they were asked
+            return
+        wait = upstream_status.retry_after(fields.get(b"retry-after", b""))
+        judged = upstream_status.rejected(status, body, flight.number, session=False, wait=wait)
+        if isinstance(judged, Raw):
+            flights.settle(flight, Reply(error=judged))
+        elif isinstance(judged, HouseError):
+            flights.fail(flight, judged)
+            if status in (401, 404, 410):
+                self._lose(UpstreamUnreachable(judged.detail, remedy=judged.remedy))
+
+    def heard(self, flight: HttpFlight, event: bytes) -> bool:  # noqa: ARG002 - an owner's form
+        """An event on the answer to a POST is as good as one on the stream."""
+        self._heard(event)
+        return False
+
+    def lost(self, flight: HttpFlight, fault: HouseError) -> None:
+        """A POST broke."""
+        self._desk.flights.fail(flight, fault)
+        if isinstance(fault, UpstreamUnreachable):
+            self._lose(UpstreamUnreachable(fault.detail, remedy=fault.remedy))
+
+    def _heard(self, event: bytes) -> None:
+        message = parse_message(event)
+        if message is None:
+            self._hearing.garbled(event)
+            return
+        if message.method:
+            self._hearing.take(message, None)
+        else:
+            self._hearing.answer(message, len(event))
+
+    def _ended(self, fault: HouseError | None) -> None:
+        """The stream ended or broke, and with it the session."""
+        carried = self._carried()
+        if isinstance(fault, LimitReached) and len(carried) == 1:
+            self._desk.flights.fail(carried[0], fault)
+        self._lose(UpstreamUnreachable("The server's stream ended."))
+
+    def _lose(self, fault: UpstreamUnreachable) -> None:
+        """No answer comes any more: whoever waits is told, and the server is met anew."""
+        for flight in self._carried():
+            taken = flight.place is self
+            sent = self._client.forget(flight) or taken
+            text = "The server's stream ended before it had answered."
+            lost = UpstreamBrokeProtocol(text) if sent else UpstreamUnreachable(fault.detail)
+            self._desk.flights.fail(flight, lost)
+        steady = asyncio.get_running_loop().time() - self._since > STEADY_SECONDS
+        self._desk.broke(Break(fault, at_once=steady))
+
+    def _carried(self) -> list[HttpFlight]:
+        """The flights that this wire sent."""
+        flights = self._desk.flights.open.values()
+        return [
+            f for f in flights if isinstance(f, HttpFlight) and getattr(f, "owner", None) is self
+        ]
+
+    def _not_told(self, flight: Flight, status: int, fault: HouseError | None) -> None:
+        """The answer to a server's question did not reach it.
+
+        A question that the server does not know any more may have been given up: its call goes on.
+        """
+        assert isinstance(flight, HttpFlight)
+        if fault is not None:
+            self.lost(flight, fault)
+        elif status == 404:
+            self._lose(UpstreamUnreachable("The server lost its session."))
+
+    def _path(self, named: bytes) -> str:
+        """The path to post to. Raises UpstreamError when it is of another origin."""
+        own = parse_target(self._transport)
+        try:
+            url = urljoin(self._transport.url, named.decode())
+        except ValueError as bad:
+            raise UpstreamBrokeProtocol("The server named no URL to post to.") from bad
+        target = parse_target(structs.replace(self._transport, url=url))
+        if (target.tls, target.host, target.port) != (own.tls, own.host, own.port):
+            raise UpstreamBrokeProtocol("The server named a URL of another origin to post to.")
+        return target.path
+
+    async def _ask(self, asked: Request) -> Reply:
+        flights = self._desk.flights
+        flight = flights.add(asked, None)
+        self.transmit(flight)
+        try:
+            return await flight.reply
+        finally:
+            flights.give_up(flight, "cancelled")
+
+    async def _subscribe(self, method: str, uri: str) -> None:
+        params = upstream.uri_params(uri)
+        await self._ask(Request(method=method, params=params, seconds=TELL_SECONDS))
+
+    def _say(self, *bodies: bytes) -> None:
+        self._errands.say(self._heads.legacy, *bodies)

@@ -1,0 +1,152 @@
+"""One server in the pool: its main link, and the sessions of callers beside it.
+
+The main link is everybody's and declares nothing, so nothing can be asked in it. A legacy server is
+told what a client can do when a session begins, so whoever can be asked something has a session of
+their own there, opened when it is first needed and closed when it was idle for long. A modern
+server is told with each request. A server that speaks both eras is spoken to in the caller's
+(decision 0014).
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import Struct, structs
+
+from gatelodge.adapters.upstream.link import Link
+from gatelodge.config.schema import Hosting
+from gatelodge.core.catalog.server import Server
+from gatelodge.core.errors import HouseError, LimitReached
+from gatelodge.core.protocol.capabilities import NOTHING, for_legacy
+from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
+
+_MOST = "Too many sessions with this server are open."
+_REMEDY = "Try again later; an admin can raise hosting.sessions_per_server."
+
+
+class Upkeep(Struct, frozen=True, kw_only=True):
+    """What a lodging is given: how a link is begun and ended, and who hears of changes."""
+
+    begin: "Callable[[Lodging, Asker | None], Link]"
+    end: Callable[[Link], None]
+    changed: Callable[[str], None]
+    updated: Callable[[str, str], None]
+    hosting: Hosting
+
+
+class Lodging:
+    """Keeps the links of one server (`Keeper`). On one event loop, like its pool.
+
+    `legacy` says whether a modern server also speaks legacy: None until it was tried.
+    """
+
+    def __init__(self, server: Server, upkeep: Upkeep) -> None:
+        self.server = server
+        self._upkeep = upkeep
+        self._loop = asyncio.get_running_loop()
+        self._sessions: dict[Asker, Link] = {}
+        self._legacy: bool | None = None
+        self._fault = ""
+        self.main = upkeep.begin(self, None)
+
+    def carrier(self, request: Request) -> Link | HouseError:
+        """The link that carries a request; a session is begun when none is there."""
+        main = self.main
+        if not main.known:
+            return main  # which holds it and asks again
+        asker = self._asker(request)
+        if asker is None:
+            return main
+        session = self._sessions.get(asker)
+        if session is None or session.dead:
+            if not main.hopeful:
+                return main  # nothing is begun with a server that is away
+            if len(self._sessions) >= self._upkeep.hosting.sessions_per_server:
+                return LimitReached(_MOST, remedy=_REMEDY)
+            session = self._sessions[asker] = self._upkeep.begin(self, asker)
+        session.used = self._loop.time()
+        return session
+
+    def elsewhere(self, link: Link, request: Request) -> Link | HouseError | None:
+        """The link that carries what `link` held while nothing was known; None = itself."""
+        if link is not self.main:
+            return None
+        other = self.carrier(request)
+        return None if other is link else other
+
+    def met(self, link: Link) -> None:
+        """The server was met: whoever knows what it offers looks again."""
+        if link is not self.main:
+            self._legacy = True if self.main.modern else self._legacy
+            self._fault = ""
+        else:
+            self._legacy = None
+            self.changed()
+
+    def unmet(self, link: Link, fault: HouseError) -> None:
+        """A session was not begun; of a modern server it follows that it does not speak legacy.
+
+        What was held for it goes over the modern link then: none of it was sent.
+        """
+        if link is self.main:
+            return
+        self._fault = f"A session could not be begun or was lost: {fault.detail}"
+        if not self.main.modern or self._legacy:
+            return
+        self._legacy = False
+        for flight in link.released():
+            self.main.adopt(flight)
+        self._end(link)
+
+    def changed(self) -> None:
+        """What the server offers may have changed."""
+        self._upkeep.changed(self.server.id)
+
+    def updated(self, uri: str) -> None:
+        """A watched resource may have changed."""
+        self._upkeep.updated(self.server.id, uri)
+
+    def leave(self, principal: str) -> None:
+        """End every session of this principal; what nobody owns stays."""
+        for asker, link in list(self._sessions.items()):
+            if asker.principal == principal and not link.shared:
+                self._end(link)
+
+    def sweep(self, now: float) -> None:
+        """End the sessions that were idle for too long."""
+        for link in list(self._sessions.values()):
+            if link.flights.open:
+                link.used = now
+            elif now - link.used > self._upkeep.hosting.session_idle_seconds:
+                self._end(link)
+
+    def close(self) -> None:
+        """End all links."""
+        for link in list(self._sessions.values()):
+            self._end(link)
+        self._upkeep.end(self.main)
+
+    def health(self) -> Health:
+        """How the server is doing; the main link speaks for all."""
+        said = self.main.health()
+        if not self._fault:
+            return said
+        return structs.replace(said, detail=f"{said.detail} {self._fault}".strip())
+
+    def _asker(self, request: Request) -> Asker | None:
+        """Whose session carries the request; None for the main link."""
+        asker = request.asker
+        modern = self.main.modern
+        mirrors = (
+            request.era == "legacy" and self.server.era == "auto" and self._legacy is not False
+        )
+        if modern and not mirrors:
+            return None
+        said = bytes(for_legacy(asker.capabilities))
+        level = asker.level if self.main.logs else ""  # what it does not take separates nobody
+        if said != NOTHING or level:
+            return Asker(principal=asker.principal, capabilities=said, level=level)
+        return NOBODY if modern else None
+
+    def _end(self, link: Link) -> None:
+        self._sessions.pop(link.asker, None)
+        self._upkeep.end(link)

@@ -1,0 +1,1 @@
+"""Servers over stdio: child processes and their pipes."""

@@ -1,0 +1,125 @@
+"""What a link wants of the way in which its server is spoken to, and what it gives to it."""
+
+import asyncio
+from typing import Protocol
+
+from msgspec import Struct
+
+from gatelodge.adapters.upstream.flight import Break, Flight, Flights
+from gatelodge.core.protocol.upstream_era import Hello
+from gatelodge.ports.upstream import Asker
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What a wire says of itself; `detail` holds no payload."""
+
+    pid: int | None = None
+    isolation: str = "not isolated"
+    detail: str = ""
+    connections: int = 0
+    children: int = 0
+
+
+class Wire(Protocol):
+    """How a server is spoken to; `wakes` = a request is a reason to try it again."""
+
+    wakes: bool
+
+    @property
+    def kind(self) -> type[Flight]:
+        """What a request in flight is on this wire."""
+        ...
+
+    async def open(self) -> Hello:
+        """Meet the server. Raises UpstreamError or KeyUnreachable."""
+        ...
+
+    async def listen(self) -> None:
+        """Hear of changes while the server is ready; cancelled when it is lost."""
+        ...
+
+    async def let_go(self) -> None:
+        """The server was lost: leave nothing of it running."""
+        ...
+
+    async def shut(self) -> None:
+        """End whatever is open, in order."""
+        ...
+
+    def transmit(self, flight: Flight) -> None:
+        """Write a request."""
+        ...
+
+    def cancel(self, flight: Flight, reason: str, refusals: tuple[bytes, ...]) -> None:
+        """Tell the server that nobody waits for it, and then that nobody answers its questions."""
+        ...
+
+    def respond(self, flight: Flight, response: bytes) -> None:
+        """Send the answer to a question of the server; when it cannot be sent the flight fails."""
+        ...
+
+    def sweep(self, now: float) -> None:
+        """Look at what is only looked at now and then."""
+        ...
+
+    def told(self) -> Told:
+        """What an admin may know of it."""
+        ...
+
+
+class Desk(Protocol):
+    """Where a wire hands in what it hears: the link of its server."""
+
+    @property
+    def flights(self) -> Flights:
+        """The requests in flight."""
+        ...
+
+    @property
+    def asker(self) -> Asker:
+        """For whom the session is, and what it declares."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """True while it belongs to nobody: then nothing can be asked in it."""
+        ...
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The resources to watch."""
+        ...
+
+    @property
+    def rewatch(self) -> asyncio.Event:
+        """Set when `watched` changed."""
+        ...
+
+    @property
+    def again(self) -> bool:
+        """True when the server had been ready before, and was lost since."""
+        ...
+
+    def rewire(self, wire: Wire) -> None:
+        """Speak to the server another way from now on."""
+        ...
+
+    def hold(self, flight: Flight) -> None:
+        """Send this flight as soon as the server is ready."""
+        ...
+
+    def changed(self) -> None:
+        """What the server offers may have changed."""
+        ...
+
+    def updated(self, uri: str) -> None:
+        """A watched resource changed."""
+        ...
+
+    def missed(self) -> None:
+        """Something may have been said that nobody heard."""
+        ...
+
+    def broke(self, why: Break) -> None:
+        """The server is lost until it was met anew."""
+        ...

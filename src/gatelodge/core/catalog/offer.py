@@ -1,0 +1,202 @@
+"""What a server offers besides tools: prompts, resources, templates, and what it can do.
+
+Every item keeps the server's own bytes. What has no usable name, or one that another item had
+before it, is left out and counted.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gatelodge.core.catalog.naming import shown_name
+from gatelodge.core.catalog.server import Server
+from gatelodge.core.ids import ServerId
+
+LONGEST_NAME: Final = 128
+"""Characters in a prompt's name, as in a tool's: it is recorded with each use."""
+OfferKind = Literal["prompts", "resources", "templates"]
+TASKS: Final = "io.modelcontextprotocol/tasks"
+
+
+class Item(Struct, frozen=True, kw_only=True, gc=False):
+    """One prompt, resource or template.
+
+    `name` is what it is used by: a prompt's name, a URI, a URI template. `raw` is the object as
+    the server sent it; `listed` is the same under its shown name (prompts; else `raw` itself).
+    """
+
+    alias: str
+    position: int
+    name: str
+    raw: Raw
+    listed: Raw
+
+
+class Abilities(Struct, frozen=True, kw_only=True, gc=False):
+    """Which capabilities that concern us a server declared, each as an object.
+
+    `tasks` is the extension of that name.
+    """
+
+    prompts: bool = False
+    resources: bool = False
+    subscribe: bool = False
+    completions: bool = False
+    logging: bool = False
+    tasks: bool = False
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """What a server offers besides tools, in its order. `dropped` counts the items left out.
+
+    `capabilities` is the object that it declared, raw.
+
+    `named` and `shown` find a prompt: by its own name, and by the one under which it is shown
+    beside those of other servers. `web` are the resources and templates that a client could fetch
+    from the web by itself. `capabilities` is the object that `abilities` was read from.
+    """
+
+    server: ServerId
+    alias: str
+    prompts: tuple[Item, ...] = ()
+    resources: tuple[Item, ...] = ()
+    templates: tuple[Item, ...] = ()
+    named: dict[str, Item] = {}
+    shown: dict[str, Item] = {}
+    web: frozenset[str] = frozenset()
+    capabilities: Raw = Raw(b"{}")
+    abilities: Abilities = Abilities()
+    instructions: str = ""
+    dropped: int = 0
+
+    def items(self, kind: OfferKind) -> tuple[Item, ...]:
+        """The items of that kind."""
+        match kind:
+            case "prompts":
+                return self.prompts
+            case "resources":
+                return self.resources
+            case "templates":
+                return self.templates
+
+
+def read_offer(
+    server: Server,
+    *,
+    prompts: Iterable[Raw] = (),
+    resources: Iterable[Raw] = (),
+    templates: Iterable[Raw] = (),
+    capabilities: Raw = Raw(b"{}"),  # noqa: B008 - immutable
+    instructions: str = "",
+) -> Offer:
+    """The offer in what a server said of itself. Never raises: what cannot be read is left out."""
+    shown: dict[str, Item] = {}
+    dropped = _fill(shown, server.alias, prompts, _prompt)
+    documents: dict[str, Item] = {}
+    dropped += _fill(documents, server.alias, resources, _resource)
+    patterns: dict[str, Item] = {}
+    dropped += _fill(patterns, server.alias, templates, _template)
+    return Offer(
+        server=server.id,
+        alias=server.alias,
+        prompts=tuple(shown.values()),
+        resources=tuple(documents.values()),
+        templates=tuple(patterns.values()),
+        named={item.name: item for item in shown.values()},
+        shown=shown,
+        web=frozenset(each for each in (*documents, *patterns) if _on_the_web(each)),
+        capabilities=capabilities,
+        abilities=read_abilities(capabilities),
+        instructions=instructions,
+        dropped=dropped,
+    )
+
+
+def read_abilities(capabilities: Raw) -> Abilities:
+    """What the server's capabilities object declares; nothing where it cannot be read."""
+    said = _object(capabilities) or {}
+    resources = _object(said.get("resources"))
+    extensions = _object(said.get("extensions")) or {}
+    return Abilities(
+        prompts=_object(said.get("prompts")) is not None,
+        resources=resources is not None,
+        subscribe=resources is not None and bytes(resources.get("subscribe", b"")) == b"true",
+        completions=_object(said.get("completions")) is not None,
+        logging=_object(said.get("logging")) is not None,
+        tasks=_object(extensions.get(TASKS)) is not None,
+    )
+
+
+class _Prompt(Struct):
+    name: str
+
+
+class _Resource(Struct):
+    uri: str
+
+
+class _Template(Struct):
+    uriTemplate: str  # noqa: N815 - the wire's spelling
+
+
+_prompts = msgspec.json.Decoder(_Prompt).decode
+_resources = msgspec.json.Decoder(_Resource).decode
+_templates = msgspec.json.Decoder(_Template).decode
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+_Read = Callable[[str, Raw], tuple[str, str, Raw]]
+"""What an item is found by, its own name, and its object as it is listed. Raises ValueError."""
+
+
+def _fill(found: dict[str, Item], alias: str, raws: Iterable[Raw], read: _Read) -> int:
+    """Put the usable items into `found`, in order, the first of each name; count the others."""
+    dropped = 0
+    for position, raw in enumerate(raws):
+        try:
+            key, name, listed = read(alias, raw)
+        except _UNREADABLE:
+            dropped += 1
+            continue
+        if key in found:
+            dropped += 1
+        else:
+            found[key] = Item(alias=alias, position=position, name=name, raw=raw, listed=listed)
+    return dropped
+
+
+def _prompt(alias: str, raw: Raw) -> tuple[str, str, Raw]:
+    """Two names that are shown alike count as one: nobody could tell them apart in a list."""
+    name = _prompts(raw).name
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise ValueError(name)
+    shown = shown_name(alias, name)
+    return shown, name, Raw(_encode({**_members(raw), "name": shown}))
+
+
+def _resource(_alias: str, raw: Raw) -> tuple[str, str, Raw]:
+    uri = _resources(raw).uri
+    if not uri:
+        raise ValueError(uri)
+    return uri, uri, raw
+
+
+def _template(_alias: str, raw: Raw) -> tuple[str, str, Raw]:
+    pattern = _templates(raw).uriTemplate
+    if not pattern:
+        raise ValueError(pattern)
+    return pattern, pattern, raw
+
+
+def _on_the_web(uri: str) -> bool:
+    return uri[:8].lower() == "https://"
+
+
+def _object(raw: Raw | None) -> dict[str, Raw] | None:
+    try:
+        return None if raw is None else _members(raw)
+    except _UNREADABLE:
+        return None

@@ -1,0 +1,1 @@
+"""Between eras: questions, sealed states, errors, batches, tasks and log levels."""

@@ -1,0 +1,98 @@
+"""JSON-RPC errors of one era as the other knows them, and the HTTP status they come with.
+
+Source: MCP 2026-07-28 basic/index (Error Codes), basic/transports/streamable-http (Server
+Validation), server/resources (Error Handling); 2025-11-25 client/elicitation.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from gatelodge.core.protocol.bridge.questions import URL_REQUIRED
+from gatelodge.core.protocol.envelope import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    join_members,
+    members_of,
+    read_text,
+)
+from gatelodge.core.protocol.upstream import parse_fault
+from gatelodge.core.protocol.version import (
+    HEADER_MISMATCH,
+    MISSING_CAPABILITY,
+    UNSUPPORTED_VERSION,
+    Era,
+)
+
+NOT_FOUND: Final = -32_002
+"""A resource that is not there, up to 2025-11-25; since then it is -32602 with `data.uri`."""
+
+_STATUS: Final = {
+    METHOD_NOT_FOUND: 404,
+    PARSE_ERROR: 400,
+    INVALID_REQUEST: 400,
+    INVALID_PARAMS: 400,
+    HEADER_MISMATCH: 400,
+    MISSING_CAPABILITY: 400,
+    UNSUPPORTED_VERSION: 400,
+}
+_HOP: Final = frozenset((HEADER_MISMATCH, UNSUPPORTED_VERSION))
+"""Errors of the connection between a server and this gate; its client has no part in them."""
+_URL_NEEDED: Final = Raw(b'{"requiredCapabilities":{"elicitation":{"url":{}}}}')
+
+_encode = msgspec.json.Encoder().encode
+
+
+def http_status(code: int | None, era: Era) -> int:
+    """The HTTP status of an answer with this JSON-RPC error code; None = an error without one.
+
+    In the legacy era an error is an answer like any other, and its status is 200.
+    """
+    return 200 if era == "legacy" or code is None else _STATUS.get(code, 200)
+
+
+def error_for(error: Raw, method: str, era: Era, uri: str = "") -> Raw:
+    """A server's JSON-RPC error as a client of this era knows it; the same one when it knows it.
+
+    Message and details stay. `uri` is what was asked for, put in where a modern error must name it
+    and the server did not. A `-32042` that was not turned into questions (`from_url_required`)
+    means in the modern era that URL elicitation was not declared.
+    """
+    code = parse_fault(error).code
+    if code in _HOP:
+        return _with(error, INTERNAL_ERROR)
+    if era == "modern":
+        return _for_modern(error, code, method, uri)
+    if code == MISSING_CAPABILITY:
+        return _with(error, INTERNAL_ERROR)
+    if code == INVALID_PARAMS and method.startswith("resources/") and _uri_of(error) is not None:
+        return _with(error, NOT_FOUND)
+    return error
+
+
+def _for_modern(error: Raw, code: int, method: str, uri: str) -> Raw:
+    if code == URL_REQUIRED:
+        return _with(error, MISSING_CAPABILITY, _URL_NEEDED)
+    if code != NOT_FOUND or not method.startswith("resources/"):
+        return error
+    if uri and _uri_of(error) is None:
+        return _with(error, INVALID_PARAMS, Raw(_encode({"uri": uri})))
+    return _with(error, INVALID_PARAMS)
+
+
+def _uri_of(error: Raw) -> str | None:
+    """The URI that an error is about, None when it names none."""
+    return read_text((members_of(parse_fault(error).data) or {}).get("uri"))
+
+
+def _with(error: Raw, code: int, details: Raw | None = None) -> Raw:
+    """The error under another code, and with other details when they are given."""
+    members = dict(members_of(error) or {})
+    members["code"] = Raw(b"%d" % code)
+    if details is not None:
+        members["data"] = details
+    return Raw(join_members(members))

@@ -1,0 +1,182 @@
+"""What a client declared that it can do, and what this gate announces that it offers.
+
+A server is told what the caller's own client declared, no more and no less (decision 0014): with
+`{}` nobody can be asked anything. What a client of this gate is told is the union of what the
+servers offer that it may see.
+Source: MCP 2026-07-28 client/elicitation, client/sampling, client/roots (Capabilities) and
+basic/versioning (Extension Negotiation); 2025-11-25 basic/lifecycle (Capability Negotiation).
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gatelodge.core.protocol.envelope import Members, join_members, members_of, read_text
+
+TASKS: Final = "io.modelcontextprotocol/tasks"
+APPS: Final = "io.modelcontextprotocol/ui"
+MODERN_EXTENSIONS: Final = frozenset((TASKS, APPS))
+"""Extensions that pass between a modern client and a modern server."""
+LEGACY_EXTENSIONS: Final = frozenset((APPS,))
+"""Extensions that also pass where one side speaks a legacy revision: they add no kind of result."""
+
+NOTHING: Final = b"{}"
+TOOLS_ONLY: Final = Raw(b'{"tools":{"listChanged":true}}')
+"""What is announced where no server offers more than tools."""
+
+_PARTS: Final = {"elicitation": ("form", "url"), "roots": (), "sampling": ("context", "tools")}
+_YES: Final = Raw(b"{}")
+_SETTINGS_BYTES: Final = 512
+_KNOWN_BYTES: Final = 512
+
+
+def declared(raw: Raw | None, extensions: frozenset[str] = MODERN_EXTENSIONS) -> bytes:
+    """What a client's capabilities mean for a server behind us: compact JSON with sorted keys.
+
+    `{}` when there is nothing. Kept are elicitation, sampling and roots with the parts that the
+    specification names, and those of `extensions`, with settings of up to 512 bytes. The spelling
+    `"elicitation":{}` is kept, since older servers know no other.
+    """
+    given = NOTHING if raw is None else bytes(raw)
+    if given == NOTHING:
+        return NOTHING
+    return (_known if len(given) <= _KNOWN_BYTES else _declared)(given, extensions)
+
+
+def _declared(given: bytes, extensions: frozenset[str]) -> bytes:
+    said = members_of(Raw(given)) or {}
+    kept: Members = {}
+    for name, parts in _PARTS.items():
+        members = _granted(said.get(name))
+        if members is None:
+            continue
+        named = {part: _YES for part in parts if _granted(members.get(part)) is not None}
+        # An empty `elicitation` means form mode: what named another mode only must not become it.
+        if named or not members or name != "elicitation":
+            kept[name] = Raw(join_members(named))
+    settings = _extensions(said, extensions)
+    if settings:
+        kept["extensions"] = Raw(join_members(settings))
+    return join_members(dict(sorted(kept.items())))
+
+
+_known = lru_cache(maxsize=1024)(_declared)
+"""A client says the same on each of its requests."""
+
+
+def _granted(raw: Raw | None) -> Members | None:
+    """The members of a capability; None when it is not declared."""
+    if raw is not None and bytes(raw) == b"true":
+        return {}
+    return members_of(raw)
+
+
+def _extensions(said: Members, allowed: frozenset[str]) -> Members:
+    """The settings of each allowed extension, without blanks; what is no object is not declared."""
+    given = members_of(said.get("extensions")) or {}
+    return {
+        name: Raw(msgspec.json.format(bytes(given[name]), indent=-1))
+        for name in sorted(allowed & given.keys())
+        if len(bytes(given[name])) <= _SETTINGS_BYTES and members_of(given[name]) is not None
+    }
+
+
+class _Askable(Struct, frozen=True):
+    """What a client with certain capabilities can be asked."""
+
+    form: bool
+    url: bool
+    sampling: bool
+    tools: bool
+    roots: bool
+
+
+@lru_cache(maxsize=1024)
+def _askable(capabilities: bytes) -> _Askable:
+    said = members_of(Raw(capabilities)) or {}
+    modes = members_of(said.get("elicitation"))
+    sampling = members_of(said.get("sampling"))
+    return _Askable(
+        form=modes is not None and ("form" in modes or not modes),
+        url=modes is not None and "url" in modes,
+        sampling=sampling is not None,
+        tools=sampling is not None and "tools" in sampling,
+        roots="roots" in said,
+    )
+
+
+def may_ask(capabilities: bytes, method: str, params: Raw) -> bool:
+    """Say whether a client with these capabilities (from `declared`) may be asked this question.
+
+    Elicitation is declared by mode, and without one it is form mode (client/elicitation,
+    Capabilities); sampling with tools needs `sampling.tools` (client/sampling). What is no
+    question, or not one that can be read, may not be asked.
+    """
+    if capabilities == NOTHING:
+        return False
+    can = _askable(capabilities)
+    if method == "roots/list":
+        return can.roots
+    members = members_of(params)
+    if members is None:
+        return False
+    if method == "elicitation/create":
+        mode = read_text(members["mode"]) if "mode" in members else "form"
+        return can.form if mode == "form" else can.url and mode == "url"
+    if method == "sampling/createMessage":
+        return can.tools or (can.sampling and not members.keys() & {"tools", "toolChoice"})
+    return False
+
+
+def has_extension(capabilities: bytes, extension: str) -> bool:
+    """Say whether a client with these capabilities (from `declared`) declared this extension."""
+    if b"extensions" not in capabilities:
+        return False
+    said = members_of(Raw(capabilities)) or {}
+    return extension in (members_of(said.get("extensions")) or {})
+
+
+def for_modern(capabilities: bytes) -> Raw:
+    """What a modern server is told in `_meta` of each request (2026-07-28 basic/index, _meta)."""
+    return Raw(capabilities)
+
+
+def for_legacy(capabilities: bytes) -> Raw:
+    """What a legacy server is told in `initialize`: only extensions that pass there are left."""
+    if b"extensions" not in capabilities:
+        return Raw(capabilities)
+    return Raw(_declared(capabilities, LEGACY_EXTENSIONS))
+
+
+def offered(servers: Iterable[Raw], extensions: frozenset[str]) -> Raw:
+    """The ServerCapabilities that this gate announces for servers with these capabilities.
+
+    Tools always, and their changes; the rest as soon as one server has it. Of `extensions` each is
+    announced that one server has, with its settings when all that have it agree on them
+    (2026-07-28 server/discover, 2025-11-25 basic/lifecycle).
+    """
+    kept: dict[str, object] = {"tools": {"listChanged": True}}
+    settings: dict[str, Raw] = {}
+    subscribe = False
+    for raw in servers:
+        said = members_of(raw) or {}
+        for name in ("completions", "logging"):
+            if members_of(said.get(name)) is not None:
+                kept[name] = {}
+        if members_of(said.get("prompts")) is not None:
+            kept["prompts"] = {"listChanged": True}
+        resources = members_of(said.get("resources"))
+        if resources is not None:
+            subscribe = subscribe or bytes(resources.get("subscribe", b"")) == b"true"
+            kept["resources"] = {"listChanged": True}
+        for name, value in _extensions(said, extensions).items():
+            same = bytes(settings.setdefault(name, value)) == bytes(value)
+            settings[name] = value if same else _YES
+    if subscribe:
+        kept["resources"] = {"listChanged": True, "subscribe": True}
+    if settings:
+        kept["extensions"] = settings
+    return Raw(msgspec.json.encode(kept, order="deterministic"))

@@ -1,0 +1,217 @@
+"""Messages with the URIs and names that clients see, and requests turned back.
+
+Only the members that hold a URI are written anew; each other value keeps its bytes, and where
+nothing changes the very same bytes come back. Text and structured content are left alone.
+Source: MCP 2026-07-28 server/tools (resource links, embedded resources), server/prompts,
+server/resources, server/utilities/completion; the apps extension (`_meta.ui.resourceUri`).
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gatelodge.core.catalog.naming import shown_name
+from gatelodge.core.protocol.envelope import (
+    INVALID_PARAMS,
+    Members,
+    join_members,
+    members_of,
+    read_text,
+)
+from gatelodge.core.protocol.shown.uris import Prefix, shown_uri
+from gatelodge.core.protocol.upstream import parse_fault
+
+_NOT_FOUND: Final = frozenset((INVALID_PARAMS, -32_002))
+"""How either era says that a resource is not there."""
+_HINTS: Final = (b"esource", b"\\u00")
+"""What a result with a URI to show must hold: the letters, or an escape that may hide them."""
+
+Change = Callable[[Raw], Raw]
+"""Gives back the very same object when there is nothing to change."""
+
+_encode = msgspec.json.Encoder().encode
+_raws = msgspec.json.Decoder(list[Raw]).decode
+
+
+def shown_result(method: str, raw: Raw, result: Members, prefix: Prefix) -> tuple[Raw, Members]:
+    """The result with shown URIs, and its members; the same two when nothing changes.
+
+    Rewritten are links and embedded resources in the content of tools/call and prompts/get, the
+    URIs of resources/read, and what `_meta` says of an app's resource. A result in which nothing
+    of the kind can stand is not read any further.
+    """
+    if not prefix.alias or method not in _CHANGES or not holds_uris(method, raw):
+        return raw, result
+    changes = _changes(method, prefix)
+    changed = _changed(result, changes)
+    return (raw, result) if changed is result else (Raw(join_members(changed)), changed)
+
+
+def holds_uris(method: str, raw: Raw) -> bool:
+    """Say whether there may be a URI to show in this result; cheap, and never wrongly no."""
+    text = bytes(raw)
+    return method == "resources/read" or any(hint in text for hint in _HINTS)
+
+
+def shown_tool(prefix: Prefix, definition: Raw) -> Raw:
+    """A tool of tools/list with the shown URI of its app's resource; its name is not touched."""
+    if b'"_meta"' not in bytes(definition):
+        return definition
+    return _in(_meta(_uri(prefix)), "_meta")(definition)
+
+
+def shown_resource(prefix: Prefix, resource: Raw) -> Raw:
+    """An item of resources/list with its shown URI."""
+    return _in(_uri(prefix), "uri")(resource)
+
+
+def shown_template(prefix: Prefix, template: Raw) -> Raw:
+    """An item of resources/templates/list with its shown URI template."""
+    return _in(_uri(prefix), "uriTemplate")(template)
+
+
+def shown_prompt(prefix: Prefix, prompt: Raw) -> Raw:
+    """An item of prompts/list with its shown name."""
+
+    def change(raw: Raw) -> Raw:
+        name = read_text(raw)
+        return raw if name is None else Raw(_encode(shown_name(prefix.alias, name)))
+
+    return _in(change, "name")(prompt) if prefix.alias else prompt
+
+
+def shown_update(prefix: Prefix, params: bytes) -> bytes:
+    """The params of notifications/resources/updated with the shown URI."""
+    return bytes(_in(_uri(prefix), "uri")(Raw(params)))
+
+
+def shown_error(prefix: Prefix, error: Raw) -> Raw:
+    """A JSON-RPC error of a resource that is not there with its shown URI; any other as it is."""
+    if b'"uri"' not in bytes(error) or parse_fault(error).code not in _NOT_FOUND:
+        return error
+    return _in(_in(_uri(prefix), "uri"), "data")(error)
+
+
+class Reference(Struct, frozen=True):
+    """What completion/complete asks about: a prompt's name, or a resource's URI or template."""
+
+    kind: Literal["prompt", "resource"]
+    name: str
+
+
+_NAMED_BY: Final = {"ref/prompt": "name", "ref/resource": "uri"}
+
+
+def read_reference(ref: Raw | None) -> Reference | None:
+    """The reference in `params.ref` as the client knows it, None when it is malformed."""
+    members = members_of(ref) or {}
+    kind = read_text(members.get("type")) or ""
+    name = read_text(members.get(_NAMED_BY.get(kind, "")))
+    if name is None:
+        return None
+    return Reference("prompt" if kind == "ref/prompt" else "resource", name)
+
+
+def with_reference(ref: Raw, name: str) -> Raw:
+    """The same reference under the name or URI that its server knows."""
+    members = members_of(ref) or {}
+    member = _NAMED_BY.get(read_text(members.get("type")) or "", "")
+    return _in(lambda _: Raw(_encode(name)), member)(ref)
+
+
+def _in(change: Change, name: str) -> Change:
+    """The change of one member of an object; of an object without it, or anything else, none."""
+
+    def apply(raw: Raw) -> Raw:
+        members = members_of(raw)
+        old = None if members is None else members.get(name)
+        if members is None or old is None:
+            return raw
+        new = change(old)
+        return raw if new is old else Raw(join_members(members | {name: new}))
+
+    return apply
+
+
+def _each(change: Change) -> Change:
+    """The change of each element of an array; of anything else, none."""
+
+    def apply(raw: Raw) -> Raw:
+        try:
+            old = _raws(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return raw
+        new = [change(each) for each in old]
+        same = all(one is other for one, other in zip(new, old, strict=True))
+        return raw if same else Raw(_encode(new))
+
+    return apply
+
+
+def _uri(prefix: Prefix) -> Change:
+    def apply(raw: Raw) -> Raw:
+        uri = read_text(raw)
+        if uri is None:
+            return raw
+        shown = shown_uri(prefix, uri)
+        return raw if shown == uri else Raw(_encode(shown))
+
+    return apply
+
+
+def _content(uri: Change) -> Change:
+    """A block of content; unknown kinds pass."""
+    by_type = {"resource_link": _in(uri, "uri"), "resource": _in(_in(uri, "uri"), "resource")}
+
+    def apply(raw: Raw) -> Raw:
+        kind = read_text((members_of(raw) or {}).get("type"))
+        change = by_type.get(kind or "")
+        return raw if change is None else change(raw)
+
+    return apply
+
+
+def _contents(uri: Change) -> Change:
+    """One block of content, or several."""
+    one = _content(uri)
+    several = _each(one)
+
+    def apply(raw: Raw) -> Raw:
+        return several(raw) if bytes(raw)[:1] == b"[" else one(raw)
+
+    return apply
+
+
+def _meta(uri: Change) -> Change:
+    """The `_meta` of a tool or its result: `ui.resourceUri`, and the older flat spelling."""
+    nested, flat = _in(_in(uri, "resourceUri"), "ui"), _in(uri, "ui/resourceUri")
+
+    def apply(raw: Raw) -> Raw:
+        return flat(nested(raw))
+
+    return apply
+
+
+_CHANGES: Final[dict[str, dict[str, Callable[[Change], Change]]]] = {
+    "tools/call": {"content": _contents, "_meta": _meta},
+    "prompts/get": {"messages": lambda uri: _each(_in(_contents(uri), "content"))},
+    "resources/read": {"contents": lambda uri: _each(_in(uri, "uri"))},
+}
+"""Where URIs stand in the result of a method, and how they are changed there."""
+
+
+@lru_cache(maxsize=1024)
+def _changes(method: str, prefix: Prefix) -> dict[str, Change]:
+    uri = _uri(prefix)
+    return {name: made(uri) for name, made in _CHANGES[method].items()}
+
+
+def _changed(members: Members, changes: dict[str, Change]) -> Members:
+    """The members after their changes; the same object when none changed."""
+    new = {k: change(members[k]) for k, change in changes.items() if k in members}
+    if all(value is members[name] for name, value in new.items()):
+        return members
+    return members | new

@@ -1,0 +1,72 @@
+"""What each approved server offers besides tools, as it was last seen by this node.
+
+Lists are answered from here, so none waits for a server, and one that is away is shown as it last
+was (decision 0014). Nothing is kept on disk: a server that is met again tells it again.
+"""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from gatelodge.core.catalog.offer import Offer, read_offer
+from gatelodge.core.catalog.server import Server
+from gatelodge.core.ids import ServerId
+from gatelodge.core.view import View
+from gatelodge.ports.upstream import Observed
+
+
+class Offers:
+    """This node's memory of offers; owned by the event loop.
+
+    `version` grows with each change, so that whoever made something of the offers can tell
+    whether it still holds.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[ServerId, Offer] = {}
+        self._listeners: list[Callable[[ServerId], None]] = []
+        self.version = 0
+
+    def of(self, server: ServerId) -> Offer | None:
+        """What that server offers; None until it was met for the first time."""
+        return self._known.get(server)
+
+    def on_observed(self, listener: Callable[[ServerId], None]) -> None:
+        """Call `listener(server id)` whenever a server was met or looked at again."""
+        self._listeners.append(listener)
+
+    def keep(self, server: Server, seen: Observed) -> None:
+        """Remember what the server said of itself; lists that did not change stay the same objects.
+
+        Streams hold on to those lists, so that the same object means that nothing changed.
+        """
+        offer = read_offer(
+            server,
+            prompts=seen.prompts,
+            resources=seen.resources,
+            templates=seen.templates,
+            capabilities=seen.capabilities,
+            instructions=seen.instructions,
+        )
+        last = self._known.get(server.id)
+        if last is None or offer != last:
+            self._known[server.id] = offer if last is None else _with_lists_of(last, offer)
+            self.version += 1
+        for listener in self._listeners:
+            listener(server.id)
+
+    def on_view(self, view: View) -> None:
+        """Forget the servers that are approved no more."""
+        approved = {row.id for row in view.state.servers if row.status == "approved"}
+        for server in self._known.keys() - approved:
+            del self._known[server]
+            self.version += 1
+
+
+def _with_lists_of(last: Offer, offer: Offer) -> Offer:
+    return replace(
+        offer,
+        prompts=last.prompts if last.prompts == offer.prompts else offer.prompts,
+        resources=last.resources if last.resources == offer.resources else offer.resources,
+        templates=last.templates if last.templates == offer.templates else offer.templates,
+    )

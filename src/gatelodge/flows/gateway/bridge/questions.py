@@ -1,0 +1,209 @@
+"""What becomes of a server's questions: the two bridges, and the two pairs that need none.
+
+| server asks | modern client | legacy client |
+|---|---|---|
+| in a request (legacy) | parked; answered `input_required`; taken up by the retry | asked at once |
+| by `input_required` (modern) | relayed, its state sealed | asked at once, then asked again |
+| nothing yet, by a state alone (modern) | relayed | asked again after a moment |
+
+A question goes to the client that caused it, and only if that client declared that it can be asked.
+Source: decision 0014; MCP 2026-07-28 basic/patterns/mrtr; 2025-11-25 client/elicitation.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from msgspec import Raw, Struct
+
+from gatelodge.core.errors import Invalid, LimitReached, UpstreamBrokeProtocol
+from gatelodge.core.protocol.bridge import questions as wire
+from gatelodge.core.protocol.bridge.questions import InputRequest
+from gatelodge.core.protocol.bridge.state import ROUNDS, Binding, Parked, request_digest
+from gatelodge.core.protocol.capabilities import may_ask
+from gatelodge.core.protocol.envelope import Members
+from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, RpcFailed
+from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
+from gatelodge.flows.gateway.inflight import Running
+from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing
+from gatelodge.flows.gateway.targets import Target
+from gatelodge.ports.upstream import Reply
+
+STALE = "this state is not good for this request (any more); make the request anew"
+ELSEWHERE = "the call waits on another node; make the request anew"
+PAUSE, LONGEST_PAUSE = 0.05, 0.25
+"""Seconds before a server is asked again that wants nothing but that; doubled each time."""
+
+
+class GoesOn(Struct, frozen=True):
+    """The call goes on: the exchange as it is, or (`again`) one more request with these params."""
+
+    params: Members
+    number: int = 0
+    again: bool = False
+
+
+class Questions:
+    """Settles one question after the other. Owned by the event loop."""
+
+    def __init__(self, rounds: Rounds) -> None:
+        self._rounds = rounds
+
+    def take_up(self, request: CallRequest, target: Target, cut: Cut) -> GoesOn | Failed:
+        """Go on with the call that a retry belongs to."""
+        brought = request.round
+        assert brought is not None
+        if brought.state is None:
+            # A server that keeps no state is simply told the answers.
+            return GoesOn(wire.retry_params(target.params, brought.responses or None, b""))
+        state = self._rounds.opened(brought.state, _binding(request, target))
+        if state is None:
+            return Failed(Invalid(STALE), "")
+        if not isinstance(state, Parked):
+            params = wire.retry_params(target.params, brought.responses or None, state.state)
+            return GoesOn(params, state.round)
+        waiting = self._rounds.take(state)
+        if waiting is None:
+            text = ELSEWHERE if self._rounds.elsewhere(state) else STALE
+            return Failed(Invalid(text), "")
+        cut.exchange = waiting.exchange
+        waiting.ears.attach(request.notify, request.meta)
+        if not waiting.numbers.keys() <= brought.responses.keys():
+            # Something is still open: the exchange says it again, and the client is asked again.
+            return GoesOn(target.params, state.round)
+        for key, number in waiting.numbers.items():
+            waiting.exchange.answer(number, Reply(result=brought.responses[key]))
+        return GoesOn(target.params, state.round)
+
+    async def settle(
+        self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
+    ) -> GoesOn | CallAnswer:
+        """Bring the questions to the client; what then becomes of the call."""
+        cut, call, number = at
+        if number > ROUNDS:
+            _abort(cut)
+            return Failed(LimitReached(f"the server asked more than {ROUNDS} times"), call)
+        if not asks.questions and request.era == "legacy":
+            await asyncio.sleep(min(PAUSE * 2 ** (number - 1), LONGEST_PAUSE))
+            params = wire.retry_params(target.params, None, asks.state)
+            return GoesOn(params, again=cut.reason is None)
+        askable = _may_be_asked(request, asks)
+        if asks.error is not None and (request.era == "legacy" or not askable):
+            return RpcFailed(asks.error, call)
+        if not askable or (request.era == "legacy" and request.put is None):
+            return self._refuse(request, asks, cut, call)
+        if request.put is not None:
+            return await self._put(request, target, asks, at)
+        return self._give(request, target, asks, at)
+
+    def _give(
+        self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
+    ) -> Asked | Failed:
+        """Answer a modern client with the questions, and a state to come back with."""
+        cut, call, number = at
+        binding = _binding(request, target)
+        if not asks.numbers:
+            sealed = self._rounds.relayed(binding, number, asks.state)
+            return Asked(_relayed(asks, sealed), call)
+        assert cut.exchange is not None
+        ears = request.hearing if isinstance(request.hearing, Hearing) else Hearing(None)
+        waiting = Waiting(cut.exchange, asks.numbers, ears)
+        running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
+        running.server = target.server
+        parked = self._rounds.park(waiting, running, binding, number)
+        if parked is None:
+            _abort(cut)
+            return Failed(LimitReached("too many of your calls wait for an answer"), call)
+        cut.exchange = None  # it is the parked call's from now on
+        asked = {key: wire.to_modern(question) for key, question in asks.questions.items()}
+        return Asked(wire.input_required(asked, parked), call)
+
+    async def _put(
+        self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
+    ) -> GoesOn | CallAnswer:
+        """Ask a legacy client; one that cannot be asked a thing in its revision declines it."""
+        cut, call, _ = at
+        assert request.put is not None
+        put, told = _for_revision(asks.questions, request.proto, call)
+        answers = await request.put(put) if put else {}
+        if cut.reason is not None:
+            # Whoever cut it told the server; what is awaited next says so.
+            return GoesOn(target.params)
+        if asks.numbers:
+            assert cut.exchange is not None
+            for name, number in asks.numbers.items():
+                cut.exchange.answer(number, _told_or(answers, name, told))
+            return GoesOn(target.params)
+        responses: Members = dict(told)
+        for name, question in put.items():
+            value = wire.response_value(question.method, answers.get(name, _UNANSWERED).result)
+            if value is None:
+                return Failed(UpstreamBrokeProtocol("the client did not answer the server"), call)
+            responses[name] = value
+        params = wire.retry_params(target.params, responses, asks.state)
+        return GoesOn(params, again=True)
+
+    def _refuse(self, request: CallRequest, asks: Asks, cut: Cut, call: str) -> GoesOn | Failed:
+        """The client cannot be asked this."""
+        exchange = cut.exchange
+        if asks.numbers and exchange is not None:
+            for name, question in asks.questions.items():
+                capabilities = request.asker.capabilities
+                error = wire.refusal(capabilities, question.method, request.era)
+                exchange.answer(asks.numbers[name], Reply(error=error))
+            return GoesOn({})
+        links = [wire.link_text(each) for each in asks.questions.values()]
+        text = "the server asks what this client did not declare that it can answer"
+        words = ". ".join([text, *(link for link in links if link)])
+        return Failed(UpstreamBrokeProtocol(words, remedy="Use another client."), call)
+
+
+_UNANSWERED = Reply(error=Raw(b'{"code":-32603,"message":"the client did not answer"}'))
+
+
+def _binding(request: CallRequest, target: Target) -> Binding:
+    digest = request_digest(request.method, request.params)
+    return Binding(request.workspace, request.alias, request.who.id, target.server, digest)
+
+
+def _may_be_asked(request: CallRequest, asks: Asks) -> bool:
+    """True when the client can be asked all of it; a modern one is, by three methods only."""
+    if request.era == "modern" and request.method not in wire.ASKING:
+        return False
+    return all(_askable(request, each) for each in asks.questions.values())
+
+
+def _askable(request: CallRequest, question: InputRequest) -> bool:
+    return may_ask(request.asker.capabilities, question.method, question.params)
+
+
+def _relayed(asks: Asks, sealed: str) -> Raw:
+    if asks.members is None:
+        return wire.input_required(asks.questions, sealed)
+    return wire.with_state(asks.members, sealed)
+
+
+def _told_or(answers: Mapping[str, Reply], name: str, told: Members) -> Reply:
+    """The client's answer, or what stands for it where it was not or could not be asked."""
+    if name in told:
+        return Reply(result=told[name])
+    return answers.get(name, _UNANSWERED)
+
+
+def _for_revision(
+    questions: Mapping[str, InputRequest], version: str, call: str
+) -> tuple[dict[str, InputRequest], Members]:
+    """The questions as that revision has them, and the answers for those that it has not."""
+    put: dict[str, InputRequest] = {}
+    told: Members = {}
+    for name, question in questions.items():
+        known = wire.to_legacy(question, version, f"{call}-{len(put)}")
+        if known is None:
+            told[name] = wire.DECLINED
+        else:
+            put[name] = known
+    return put, told
+
+
+def _abort(cut: Cut) -> None:
+    if cut.exchange is not None:
+        cut.exchange.abort("cancelled")

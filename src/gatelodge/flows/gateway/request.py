@@ -1,0 +1,156 @@
+"""One request that a server shall answer, read and authenticated; and the ear that ends it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from msgspec import Raw, Struct
+
+from gatelodge.core.protocol.bridge.questions import InputRequest
+from gatelodge.core.protocol.envelope import Era, Members
+from gatelodge.core.protocol.upstream import progress_made, progress_restored
+from gatelodge.core.protocol.version import META_PROGRESS
+from gatelodge.core.view import View
+from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, ToolEntry
+from gatelodge.flows.audit.recorder import Caller
+from gatelodge.flows.gateway.inflight import CutReason
+from gatelodge.flows.gateway.targets import Target
+from gatelodge.ports.upstream import Asker, Exchange, Reply
+
+Notify = Callable[[str, bytes], None]
+HELD, HELD_BYTES = 64, 256 * 1024
+"""Notifications kept while a call is parked, and their size; the oldest are dropped."""
+_PROGRESS = "notifications/progress"
+
+Put = Callable[[Mapping[str, InputRequest]], Awaitable[dict[str, Reply]]]
+"""Asks a legacy client, on the stream of its own request; an answer that does not come is missing.
+"""
+
+
+class Round(Struct, frozen=True):
+    """What a retry brings: the client's answers, and the sealed state as it was given out."""
+
+    responses: Members
+    state: str | None
+
+
+class Rising:
+    """Hands notifications on, progress only while it rises.
+
+    A server that is asked again begins anew with it, which its client must not see (MCP 2025-11-25
+    basic/utilities/progress: it increases with each notification).
+    """
+
+    __slots__ = ("_made", "_notify")
+
+    def __init__(self, notify: Notify) -> None:
+        self._notify = notify
+        self._made: float | None = None
+
+    def __call__(self, method: str, params: bytes) -> None:
+        """Hand on, or drop."""
+        if method == _PROGRESS:
+            made, last = progress_made(params), self._made
+            if made is not None and last is not None and made <= last:
+                return
+            self._made = made
+        self._notify(method, params)
+
+
+class Hearing:
+    """Takes a server's notifications to whoever waits for the call now; keeps a few when nobody."""
+
+    __slots__ = ("_held", "_notify", "_size", "_token")
+
+    def __init__(self, notify: Notify | None) -> None:
+        self._notify = notify
+        self._token: Raw | None = None
+        self._held: list[tuple[str, bytes]] = []
+        self._size = 0
+
+    def __call__(self, method: str, params: bytes) -> None:
+        """Hand on, or keep."""
+        if self._notify is None:
+            self._keep(method, params)
+            return
+        if method == _PROGRESS and self._token is not None:
+            params = progress_restored(params, self._token)
+        self._notify(method, params)
+
+    def detach(self) -> None:
+        """Nobody waits for now."""
+        self._notify = None
+
+    def attach(self, notify: Notify | None, meta: Members) -> None:
+        """Somebody waits again, with a progress token of their own; what was kept goes out."""
+        token = meta.get(META_PROGRESS)
+        self._notify, self._token = notify or _drop, token
+        held, self._held, self._size = self._held, [], 0
+        for method, params in held:
+            if method != _PROGRESS or token is not None:
+                self(method, params)
+
+    def _keep(self, method: str, params: bytes) -> None:
+        self._held.append((method, params))
+        self._size += len(params)
+        while len(self._held) > HELD or self._size > HELD_BYTES:
+            self._size -= len(self._held.pop(0)[1])
+
+
+class CallRequest(Struct, frozen=True, kw_only=True):
+    """One request for a tool, prompt, resource, completion or task.
+
+    `find` resolves what it names; `mirrored` says whether its headers repeat the arguments that a
+    tool wants repeated. `params` are its own, without what belongs to a round. `notify` takes a
+    server's notifications to the client (None: it hears none), and `hearing` is the same for a
+    client that may leave the call and take it up again. `put` asks a legacy client; a modern one is
+    answered instead. `tasks` = a task is an answer that it understands.
+    """
+
+    who: PrincipalEntry
+    credential: CredentialEntry
+    caller: Caller
+    workspace: str
+    slug: str
+    alias: str
+    log: str
+    method: str
+    find: Callable[[View, Members], Target | None]
+    mirrored: Callable[[ToolEntry], bool]
+    params: Members
+    meta: Members
+    proto: str
+    era: Era
+    asker: Asker
+    bytes_in: int
+    request: tuple[bytes, bytes] | None
+    notify: Notify | None
+    hearing: Hearing | Rising | Notify | None
+    round: Round | None
+    put: Put | None
+    tasks: bool
+
+
+class Cut:
+    """A running call's ear: remembers why it was cut and stops the exchange that it has by then."""
+
+    __slots__ = ("exchange", "give_up", "reason", "target")
+
+    def __init__(self) -> None:
+        self.exchange: Exchange | None = None
+        self.reason: CutReason | None = None
+        self.target: Target | None = None
+        """What the call is about, once that was found."""
+        self.give_up: Callable[[], None] | None = None
+        """Set while the client is asked something: stops waiting for its word."""
+
+    def __call__(self, reason: CutReason) -> None:
+        """End the call for this reason; only the first one counts."""
+        if self.reason is None:
+            self.reason = reason
+            if self.exchange is not None:
+                self.exchange.abort(reason)
+            if self.give_up is not None:
+                self.give_up()
+
+
+def _drop(_method: str, _params: bytes) -> None:
+    """Nobody wants to hear it."""

@@ -1,0 +1,164 @@
+"""What a request asks for, found in the view and in the offers: the server, its own name, params.
+
+A name or URI that a client uses is turned back into the server's own here and nowhere else. What
+is not found here and what is hidden is answered alike by whoever asked.
+Source: decision 0014; MCP 2026-07-28 server/tools, server/prompts, server/resources.
+"""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gatelodge.core.catalog.offer import Item
+from gatelodge.core.ids import Instant, PrincipalId
+from gatelodge.core.protocol.bridge.state import TaskId
+from gatelodge.core.protocol.envelope import Members, read_text
+from gatelodge.core.protocol.shown.messages import read_reference, with_reference
+from gatelodge.core.protocol.shown.uris import BARE, Prefix, original_uri
+from gatelodge.core.view import View
+from gatelodge.core.view_entry import Entry, ReadEntry, ServerView, ToolEntry, WorkspaceView
+from gatelodge.flows.catalog.offers import Offers
+from gatelodge.flows.gateway.listing import Outlook, find_prompt, web_servers
+from gatelodge.ports.world import Clock
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Target(Struct, frozen=True, gc=False):
+    """One thing that may be used: what is decided about, and the request as its server takes it.
+
+    `name` is what the record says (a tool's or prompt's name; URIs are never recorded), `label`
+    what headers repeat.
+    """
+
+    entry: Entry
+    name: str
+    params: Members
+    label: str
+
+    @property
+    def server(self) -> str:
+        """The id of its server."""
+        return self.entry.server
+
+    @property
+    def tool(self) -> ToolEntry | None:
+        """The tool, when it is one."""
+        return self.entry if isinstance(self.entry, ToolEntry) else None
+
+
+class Targets:
+    """Finds targets for one principal at one endpoint: a workspace's, or (`alias`) a server's."""
+
+    __slots__ = ("_alias", "_clock", "_offers", "_principal", "_slug")
+
+    def __init__(
+        self, world: tuple[Offers, Clock], principal: PrincipalId, slug: str, alias: str
+    ) -> None:
+        self._offers, self._clock = world
+        self._principal = principal
+        self._slug = slug
+        self._alias = alias
+
+    def tool(self, view: View, name: str, params: Members) -> Target | None:
+        """The tool that goes by this name here."""
+        workspace = view.workspaces.get(self._slug)
+        if workspace is None:
+            return None
+        if not self._alias:
+            tool = workspace.tools.get(name)
+        else:
+            server = workspace.servers.get(self._alias)
+            tool = None if server is None else server.tools.get(name)
+        if tool is None:
+            return None
+        forwarded = {k: v for k, v in params.items() if k != "_meta"}
+        forwarded["name"] = Raw(_encode(tool.name))
+        return Target(tool, tool.name, forwarded, tool.name)
+
+    def prompt(self, view: View, name: str, params: Members) -> Target | None:
+        """The prompt that goes by this name here."""
+        found = self._prompt(view.workspaces.get(self._slug), name)
+        if found is None:
+            return None
+        entry, item = found
+        return Target(entry, item.name, _with(params, "name", item.name), item.name)
+
+    def resource(self, view: View, uri: str, params: Members) -> Target | None:
+        """The resource of this URI; whether its server has it is the server's to say."""
+        found = self._resource(view, uri)
+        if found is None:
+            return None
+        server, own = found
+        return Target(server.resources, "", _with(params, "uri", own), own)
+
+    def completion(self, view: View, params: Members) -> Target | None:
+        """What the reference of a completion/complete is about."""
+        ref = params.get("ref")
+        reference = read_reference(ref)
+        if ref is None or reference is None:
+            return None
+        entry: ReadEntry
+        if reference.kind == "prompt":
+            prompt = self._prompt(view.workspaces.get(self._slug), reference.name)
+            if prompt is None:
+                return None
+            entry, own = prompt[0], prompt[1].name
+        else:
+            resource = self._resource(view, reference.name)
+            if resource is None:
+                return None
+            entry, own = resource[0].resources, resource[1]
+        forwarded = {k: v for k, v in params.items() if k != "_meta"}
+        forwarded["ref"] = with_reference(ref, own)
+        return Target(entry, "", forwarded, own)
+
+    def task(self, view: View, task: TaskId, params: Members) -> Target | None:
+        """The tool whose call became this task; each request about it is decided anew."""
+        workspace = view.workspaces.get(self._slug)
+        servers = () if workspace is None else workspace.servers.values()
+        server = next((each for each in servers if each.id == task.server), None)
+        tool = None if server is None else server.tools.get(task.tool)
+        if tool is None:
+            return None
+        return Target(tool, tool.name, _with(params, "taskId", task.task), task.task)
+
+    def prefix(self, view: View, alias: str) -> Prefix:
+        """How the URIs of the server of that alias are shown here."""
+        if self._alias:
+            return BARE
+        several = (uri for uri, servers in self._web(view).items() if len(servers) > 1)
+        return Prefix(alias, frozenset(several))
+
+    def _prompt(self, workspace: WorkspaceView | None, name: str) -> tuple[ReadEntry, Item] | None:
+        found = None
+        if workspace is not None:
+            found = find_prompt(workspace, self._alias, name, self._offers)
+        return None if found is None else (found[0].prompts, found[1])
+
+    def _web(self, view: View) -> dict[str, tuple[ServerView, ...]]:
+        """The servers that list each web resource which this principal may read here."""
+        workspace, who = view.workspaces.get(self._slug), view.principals.get(self._principal)
+        if workspace is None or who is None:
+            return {}
+        at = Instant(self._clock.now())
+        return web_servers(Outlook(view, who, workspace, self._alias, at), self._offers)
+
+    def _resource(self, view: View, uri: str) -> tuple[ServerView, str] | None:
+        workspace = view.workspaces.get(self._slug)
+        if workspace is None:
+            return None
+        if self._alias:
+            server = workspace.servers.get(self._alias)
+            return None if server is None else (server, uri)
+        found = original_uri(uri, workspace.servers)
+        if found is not None:
+            return workspace.servers[found[0]], found[1]
+        owners = self._web(view).get(uri, ())
+        return (owners[0], uri) if len(owners) == 1 else None
+
+
+def _with(params: Members, name: str, value: str) -> Members:
+    forwarded = {k: v for k, v in params.items() if k != "_meta"}
+    if read_text(forwarded.get(name)) != value:
+        forwarded[name] = Raw(_encode(value))
+    return forwarded

@@ -1,0 +1,237 @@
+"""Requests that a server answers, from the wire to the call flow and back."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from msgspec import Raw
+
+from gatelodge.core.protocol.bridge.levels import message_level, passes, read_level
+from gatelodge.core.protocol.bridge.questions import InputRequest, Retry, read_retry
+from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, read_task_id
+from gatelodge.core.protocol.bridge.tasks import AUGMENTED, REQUIRED
+from gatelodge.core.protocol.capabilities import NOTHING, TASKS, declared, has_extension
+from gatelodge.core.protocol.envelope import INVALID_PARAMS, Members, error_body, read_text
+from gatelodge.core.protocol.era import headers_mirror, passing_meta
+from gatelodge.core.protocol.version import (
+    META_CLIENT_CAPABILITIES,
+    META_LOG_LEVEL,
+    META_PROGRESS,
+    MISSING_CAPABILITY,
+)
+from gatelodge.core.view import View
+from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing, Notify, Put, Rising, Round
+from gatelodge.flows.gateway.targets import Target
+from gatelodge.ports.upstream import Asker, Reply
+from gatelodge.web.endpoint.gate import Gate, answer_here
+from gatelodge.web.endpoint.methods.rendering import render
+from gatelodge.web.endpoint.visit import Visit
+
+_TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
+"""How the JSON of a progress token, a string or a number, can begin."""
+_MESSAGE, _PROGRESS = "notifications/message", "notifications/progress"
+_COMPLETE = "notifications/elicitation/complete"
+"""That a page was visited; no later revision than 2025-11-25 has it."""
+Find = Callable[[View, Members], Target | None]
+
+
+def call_tool(gate: Gate, visit: Visit) -> Awaitable[None]:
+    """Make the call that the visit asks for and send its answer (a coroutine: the hot path)."""
+    name = read_text(visit.message.params.get("name"))
+    if name is None:
+        return _invalid(gate, visit, "params.name must be a string")
+    targets = visit.targets
+    return _forward(gate, visit, name, lambda view, params: targets.tool(view, name, params))
+
+
+async def get_prompt(gate: Gate, visit: Visit) -> None:
+    """Answer prompts/get."""
+    name = read_text(visit.message.params.get("name"))
+    if name is None:
+        await _invalid(gate, visit, "params.name must be a string")
+        return
+    targets = visit.targets
+    await _forward(gate, visit, name, lambda view, params: targets.prompt(view, name, params))
+
+
+async def read_resource(gate: Gate, visit: Visit) -> None:
+    """Answer resources/read."""
+    uri = read_text(visit.message.params.get("uri"))
+    if uri is None:
+        await _invalid(gate, visit, "params.uri must be a string")
+        return
+    targets = visit.targets
+    await _forward(gate, visit, uri, lambda view, params: targets.resource(view, uri, params))
+
+
+async def complete(gate: Gate, visit: Visit) -> None:
+    """Answer completion/complete."""
+    targets = visit.targets
+    await _forward(gate, visit, "", targets.completion)
+
+
+async def about_task(gate: Gate, visit: Visit) -> None:
+    """Answer tasks/get, tasks/update and tasks/cancel, for whoever the task was made for."""
+    if not has_extension(_capabilities(visit), TASKS):
+        text = "the tasks extension was not declared"
+        body = error_body(visit.message.id, MISSING_CAPABILITY, text, REQUIRED)
+        await answer_here(gate, visit, body, status=400, rpc_code=MISSING_CAPABILITY)
+        return
+    sealed = read_text(visit.message.params.get("taskId"))
+    if sealed is None:
+        await _invalid(gate, visit, "params.taskId must be a string")
+        return
+    task = _task(gate, visit, sealed)
+    targets = visit.targets
+    visit.task = sealed
+    await _forward(
+        gate,
+        visit,
+        sealed,
+        lambda view, params: None if task is None else targets.task(view, task, params),
+    )
+
+
+def _task(gate: Gate, visit: Visit, sealed: str) -> TaskId | None:
+    """The task, when this caller got its id at this endpoint."""
+    task = read_task_id(gate.sealer.open(sealed, TASK_CONTEXT))
+    mine = (visit.workspace.id, visit.route.alias, visit.who.id)
+    if task is None or (task.workspace, task.alias, task.principal) != mine:
+        return None
+    return task
+
+
+async def _invalid(gate: Gate, visit: Visit, text: str) -> None:
+    body = error_body(visit.message.id, INVALID_PARAMS, text)
+    status = 400 if visit.era == "modern" else 200
+    await answer_here(gate, visit, body, status=status, rpc_code=INVALID_PARAMS)
+
+
+async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
+    params = visit.message.params
+    retry: Retry | None = None
+    if visit.era == "modern" and ("requestState" in params or "inputResponses" in params):
+        retry = read_retry(params)
+        if retry is None:
+            await _invalid(gate, visit, "inputResponses and requestState cannot be read")
+            return
+        params = retry.params
+    cut = Cut()
+    if visit.era == "modern":
+        # Closing the connection is how a modern client cancels; for a legacy one it is not.
+        visit.connection.on_gone = lambda: cut("client_gone")
+        if visit.connection.gone:
+            cut("client_gone")
+    request = _request(gate, visit, cut, (params, find), retry)
+    answer = await gate.calls.call(request, lambda: gate.follower.view, cut)
+    status, body = render(gate, visit, name, cut.target, answer)
+    visit.answer.end(status, body)
+
+
+def _request(
+    gate: Gate,
+    visit: Visit,
+    cut: Cut,
+    wanted: tuple[Members, Find],
+    retry: Retry | None,
+) -> CallRequest:
+    assert visit.caller is not None
+    params, find = wanted
+
+    def mirrored(tool: ToolEntry) -> bool:
+        arguments = params.get("arguments", Raw(b"{}"))
+        modern = visit.era == "modern"
+        return not modern or headers_mirror(visit.request.headers, tool.mirrors, arguments)
+
+    session, message = visit.session, visit.message
+    capabilities, level = _capabilities(visit), _level(gate, visit)
+    notify = _notify(visit, level)
+    hearing: Hearing | Rising | Notify | None = notify
+    if visit.era == "legacy":
+        hearing = None if notify is None else Rising(notify)
+    elif capabilities != NOTHING:
+        hearing = Hearing(notify)
+    return CallRequest(
+        who=visit.who,
+        credential=visit.credential,
+        caller=visit.caller,
+        workspace=visit.workspace.id,
+        slug=visit.route.workspace,
+        alias=visit.route.alias,
+        log=visit.log,
+        method=message.method,
+        find=find,
+        mirrored=mirrored,
+        params=params,
+        meta=passing_meta(message.meta),
+        proto=visit.proto,
+        era=visit.era,
+        asker=_asker(visit, capabilities, level),
+        bytes_in=visit.bytes_in,
+        request=None if session is None else (session.nonce, message.id),
+        notify=notify,
+        hearing=hearing,
+        round=None if retry is None else Round(retry.responses or {}, retry.state),
+        put=None if session is None or capabilities == NOTHING else _put(gate, visit, cut),
+        tasks=message.method == AUGMENTED and has_extension(capabilities, TASKS),
+    )
+
+
+def _asker(visit: Visit, capabilities: bytes, level: str) -> Asker:
+    if capabilities == NOTHING and not level:
+        return visit.asker
+    return Asker(visit.who.id, capabilities, level)
+
+
+def _capabilities(visit: Visit) -> bytes:
+    """What this client can be asked, on this very request."""
+    session = visit.session
+    if session is None:
+        return declared(visit.message.meta.get(META_CLIENT_CAPABILITIES))
+    # On an answer that is no stream a legacy client cannot be asked anything.
+    return session.capabilities if visit.answer.may_stream else NOTHING
+
+
+def _level(gate: Gate, visit: Visit) -> str:
+    if visit.session is not None:
+        return gate.sessions.level(visit.session.nonce)
+    raw = visit.message.meta.get(META_LOG_LEVEL)
+    return "" if raw is None else read_level(raw)
+
+
+def _put(gate: Gate, visit: Visit, cut: Cut) -> Put:
+    session = visit.session
+    assert session is not None
+
+    async def put(questions: Mapping[str, InputRequest]) -> dict[str, Reply]:
+        put = gate.asking.put(session.nonce, questions, visit.answer.say)
+        cut.give_up = visit.connection.on_gone = put.give_up
+        if visit.connection.gone or cut.reason is not None:
+            put.give_up()
+        try:
+            return await put.answers(gate.limits.question_seconds, visit.answer.breathe)
+        finally:
+            cut.give_up = visit.connection.on_gone = None
+
+    return put
+
+
+def _notify(visit: Visit, level: str) -> Notify | None:
+    """What takes a server's notifications to the client: None when it asked for none.
+
+    Progress under a token only; log messages as severe as it wants, and in a legacy session that
+    never said so all that the server sends.
+    """
+    token = visit.message.meta.get(META_PROGRESS)
+    progress = token is not None and bytes(token)[:1] in _TOKEN_BEGINS
+    every = visit.session is not None and not level
+    if not visit.answer.may_stream or not (progress or level or every):
+        return None
+
+    def notify(method: str, params: bytes) -> None:
+        told = progress if method == _PROGRESS else method == _COMPLETE and visit.era == "legacy"
+        if method == _MESSAGE:
+            told = every or passes(level, message_level(params))
+        if told:
+            visit.answer.notify(method, params)
+
+    return notify

@@ -1,0 +1,105 @@
+"""Handshakes: discovery of the modern era, sessions and their log level of the legacy one."""
+
+from collections.abc import Callable
+
+from msgspec import Raw
+
+from gatelodge.core.ids import Instant, ServerId
+from gatelodge.core.protocol.bridge.levels import read_level
+from gatelodge.core.protocol.capabilities import (
+    LEGACY_EXTENSIONS,
+    TASKS,
+    declared,
+    offered,
+)
+from gatelodge.core.protocol.envelope import INVALID_PARAMS, error_body, read_text, result_body
+from gatelodge.core.protocol.result import discover_result, initialize_result, instructions
+from gatelodge.core.protocol.session import CONTEXT, Session, pack
+from gatelodge.core.protocol.version import LEGACY, MODERN
+from gatelodge.core.view import reachable
+from gatelodge.core.view_entry import ServerView
+from gatelodge.flows.gateway.listing import Outlook, tools_of
+from gatelodge.flows.gateway.sessions import LIFE_MICROSECONDS
+from gatelodge.web.endpoint.gate import Gate, answer_here
+from gatelodge.web.endpoint.visit import Visit
+
+_INSTRUCTIONS = (
+    "Tools of several servers behind one governed endpoint; each call is decided by a rule and"
+    " recorded. A denied call says which rule and whom to ask."
+)
+_TASKS = frozenset((TASKS,))
+
+
+async def discover(gate: Gate, visit: Visit) -> None:
+    """Answer server/discover (MCP 2026-07-28)."""
+    here = _visible(gate, visit)
+    extensions = LEGACY_EXTENSIONS | _TASKS if visit.route.alias else _TASKS
+    capabilities = offered(_capabilities(gate, here), extensions)
+    result = discover_result(gate.info, (MODERN,), _words(gate, here), capabilities)
+    await answer_here(gate, visit, result_body(visit.message.id, result))
+
+
+async def initialize(gate: Gate, visit: Visit) -> None:
+    """Open a legacy session: a sealed id, bound to the caller and this endpoint."""
+    wanted = read_text(visit.message.params.get("protocolVersion"))
+    if wanted is None:
+        body = error_body(visit.message.id, INVALID_PARAMS, "params.protocolVersion is missing")
+        await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
+        return
+    visit.proto = wanted if wanted in LEGACY else LEGACY[0]
+    assert visit.caller is not None
+    session = Session(
+        principal=visit.who.id,
+        workspace=visit.workspace.id,
+        alias=visit.route.alias,
+        version=visit.proto,
+        client=visit.caller.client,
+        ends_at=gate.clock.now() + LIFE_MICROSECONDS,
+        nonce=gate.ids.random(12),
+        capabilities=declared(visit.message.params.get("capabilities"), LEGACY_EXTENSIONS),
+    )
+    visit.answer.header(b"mcp-session-id: " + gate.sealer.seal(pack(session), CONTEXT).encode())
+    here = _visible(gate, visit)
+    extensions = LEGACY_EXTENSIONS if visit.route.alias else frozenset[str]()
+    capabilities = offered(_capabilities(gate, here), extensions)
+    result = initialize_result(gate.info, visit.proto, _words(gate, here), capabilities)
+    await answer_here(gate, visit, result_body(visit.message.id, result))
+
+
+async def ping(gate: Gate, visit: Visit) -> None:
+    """Answer a legacy ping."""
+    await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
+
+
+async def set_level(gate: Gate, visit: Visit) -> None:
+    """Remember the least severe log message that a legacy session wants to hear."""
+    session = visit.session
+    level = read_level(visit.message.params.get("level"))
+    if not level or session is None:
+        body = error_body(visit.message.id, INVALID_PARAMS, "params.level is not a log level")
+        await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
+        return
+    gate.sessions.of(session.nonce, session.ends_at, gate.clock.now()).level = level
+    await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
+
+
+def _visible(gate: Gate, visit: Visit) -> list[ServerView]:
+    """The servers of which this caller may use something here, by alias."""
+    at, alias = Instant(gate.clock.now()), visit.route.alias
+    look = Outlook(visit.view, visit.who, visit.workspace, alias, at)
+    seen: set[ServerId] = {tool.server for tool in tools_of(look)}
+    for kind in ("prompts", "resources"):
+        servers = reachable(visit.view, visit.who, visit.workspace, at, kind, alias)
+        seen.update(server.id for server in servers)
+    return [server for _, server in sorted(visit.workspace.servers.items()) if server.id in seen]
+
+
+def _capabilities(gate: Gate, servers: list[ServerView]) -> list[Raw]:
+    return [offer.capabilities for s in servers if (offer := gate.offers.of(s.id)) is not None]
+
+
+def _words(gate: Gate, servers: list[ServerView]) -> str:
+    known: Callable[[ServerView], str] = lambda server: (  # noqa: E731
+        "" if (offer := gate.offers.of(server.id)) is None else offer.instructions
+    )
+    return instructions(_INSTRUCTIONS, [(server.alias, known(server)) for server in servers])

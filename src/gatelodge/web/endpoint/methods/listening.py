@@ -1,0 +1,192 @@
+"""Listen streams: `subscriptions/listen` of the modern era, the GET stream of the legacy one.
+
+A stream says that lists and resources changed, and ends with a graceful last word when access ends.
+It holds no buffer: a client that does not read loses the stream, not the gate's memory. Source: MCP
+2026-07-28 server/subscriptions; 2025-11-25 basic/transports.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from gatelodge.core.ids import ServerId
+from gatelodge.core.protocol.envelope import (
+    INVALID_PARAMS,
+    UNAVAILABLE,
+    error_body,
+    members_of,
+    notification_body,
+    result_body,
+)
+from gatelodge.core.protocol.shown.uris import shown_uri
+from gatelodge.core.protocol.version import META_SUBSCRIPTION
+from gatelodge.flows.gateway.inflight import CutReason, Running
+from gatelodge.flows.gateway.sessions import Kept
+from gatelodge.flows.gateway.streams import Kind, Stream
+from gatelodge.flows.gateway.subscriptions import Uris
+from gatelodge.web.endpoint.gate import Gate, answer_here, durable, elapsed_ms, turn_away
+from gatelodge.web.endpoint.methods.subscribing import unbearable, watched
+from gatelodge.web.endpoint.visit import Visit
+
+_KINDS: Final[dict[str, Kind]] = {
+    "toolsListChanged": "tools",
+    "promptsListChanged": "prompts",
+    "resourcesListChanged": "resources",
+}
+_EVERY: Final[tuple[Kind, ...]] = ("tools", "prompts", "resources")
+_encode = msgspec.json.Encoder().encode
+_uris = msgspec.json.Decoder(list[str]).decode
+
+
+async def listen(gate: Gate, visit: Visit) -> None:
+    """Serve subscriptions/listen until somebody ends it."""
+    asked = members_of(visit.message.params.get("notifications", Raw(b"{}")))
+    wanted = None if asked is None else _wanted(asked.get("resourceSubscriptions"))
+    text = "params.notifications cannot be read"
+    if asked is not None and wanted is not None:
+        text = unbearable(gate, wanted)
+    if asked is None or wanted is None or text:
+        body = error_body(visit.message.id, INVALID_PARAMS, text)
+        await answer_here(gate, visit, body, status=400, rpc_code=INVALID_PARAMS)
+        return
+    kinds = tuple(kind for name, kind in _KINDS.items() if bytes(asked.get(name, b"")) == b"true")
+    found = {uri: resource for uri in wanted if (resource := watched(gate, visit, uri)) is not None}
+    honoured: dict[str, object] = {name: True for name, kind in _KINDS.items() if kind in kinds}
+    if found:
+        honoured["resourceSubscriptions"] = list(found)
+    tag = b'"_meta":{"%b":%b}' % (META_SUBSCRIPTION.encode(), visit.message.id)
+    greeting = notification_body(
+        "notifications/subscriptions/acknowledged",
+        b'{"notifications":%b,%b}' % (_encode(honoured), tag),
+    )
+    farewell = result_body(visit.message.id, b'{"resultType":"complete",%b}' % tag)
+    open_ = _Listening(gate, visit, tag)
+    await _serve(gate, visit, open_, (kinds, frozenset(found.values())), (greeting, farewell))
+
+
+async def legacy_stream(gate: Gate, visit: Visit) -> None:
+    """Serve the standalone GET stream of a legacy session; of several the newest hears."""
+    session = visit.session
+    assert session is not None
+    kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now())
+    open_ = _Listening(gate, visit, b"")
+    await _serve(gate, visit, open_, (_EVERY, kept.uris), (b"", b""), kept)
+
+
+def _wanted(raw: Raw | None) -> list[str] | None:
+    """The URIs to wait for; None when they are no list of texts."""
+    try:
+        return [] if raw is None else _uris(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+class _Listening:
+    """One open stream: ended once, by whoever is first. `tag` is the `_meta` of all it says."""
+
+    __slots__ = ("_answer", "_connection", "_gate", "_slug", "_tag", "_targets", "ended")
+
+    def __init__(self, gate: Gate, visit: Visit, tag: bytes) -> None:
+        self._gate = gate
+        self._slug = visit.route.workspace
+        self._targets = visit.targets
+        self._answer = visit.answer
+        self._connection = visit.connection
+        self._tag = tag
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def end(self, reason: str) -> None:
+        """End the stream for this reason; only the first one counts."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    def cut(self, reason: CutReason) -> None:
+        """End the stream because access ended or the gate stops."""
+        self.end(reason)
+
+    def changed(self, kind: Kind) -> None:
+        """Tell the client that a list changed."""
+        method = f"notifications/{kind}/list_changed"
+        if self._tag:
+            self._say(notification_body(method, b"{%b}" % self._tag))
+        else:
+            self._say(b'{"jsonrpc":"2.0","method":"%b"}' % method.encode())
+
+    def updated(self, server: ServerId, uri: str) -> None:
+        """Tell the client that a resource changed which it waits for."""
+        view = self._gate.follower.view
+        workspace = view.workspaces.get(self._slug)
+        found = None if workspace is None else workspace.server(server)
+        if found is None:
+            return
+        shown = shown_uri(self._targets.prefix(view, found.alias), uri)
+        params = b'{"uri":%b' % _encode(shown) + (b"," + self._tag if self._tag else b"") + b"}"
+        self._say(notification_body("notifications/resources/updated", params))
+
+    def breathe(self) -> None:
+        """Keep the stream open; a client that reads nothing loses it."""
+        if self._connection.writable:
+            self._answer.breathe()
+        else:
+            self.end("slow_client")
+
+    def _say(self, message: bytes) -> None:
+        if self._connection.writable:
+            self._answer.say(message)
+        else:
+            self.end("slow_client")
+
+
+async def _serve(
+    gate: Gate,
+    visit: Visit,
+    open_: _Listening,
+    wants: tuple[tuple[Kind, ...], Uris],
+    words: tuple[bytes, bytes],
+    kept: Kept | None = None,
+) -> None:
+    assert visit.caller is not None
+    _, open_streams = gate.inflight.counts(visit.who.id)
+    if open_streams >= gate.limits.streams_per_principal:
+        raise turn_away(429, "too many open streams", "limit", UNAVAILABLE, b"retry-after: 5")
+    running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, open_.cut)
+    if visit.session is not None:
+        running.session = visit.session.nonce
+    place = (visit.route.workspace, visit.route.alias)
+    stream = Stream(visit.who.id, place, open_, *wants)
+    written = durable(gate)
+    seen = (visit.view.gov, visit.proto)
+    record = gate.recorder.stream_opened(visit.log, visit.caller, seen, written)
+    gate.inflight.add(running)
+    visit.connection.on_gone = lambda: open_.end("client_gone")
+    if visit.connection.gone:
+        open_.end("client_gone")
+    greeting, farewell = words
+    reason = "internal"
+    try:
+        if written is not None:
+            await written
+        # Registered first, then checked again: a revocation in between cut us or is seen here.
+        if not gate.follower.view.admits(visit.credential, ""):
+            open_.end("revoked")
+        if kept is not None:
+            # What the session waits for may have changed while the record was written.
+            kept.stream, stream.uris = stream, kept.uris
+        gate.streams.add(stream)
+        visit.answer.open_stream()
+        if greeting:
+            visit.answer.say(greeting)
+        visit.forget()
+        reason = await open_.ended
+    finally:
+        gate.streams.remove(stream)
+        if kept is not None and kept.stream is stream:
+            kept.stream = None
+        gate.inflight.remove(running)
+        ended = (elapsed_ms(gate, visit), reason)
+        gate.recorder.stream_closed(visit.log, record, ended, None)
+        visit.connection.close_after()
+        if visit.answer.streaming:
+            visit.answer.end(200, farewell)

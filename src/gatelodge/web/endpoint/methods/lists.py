@@ -1,0 +1,113 @@
+"""Lists: exactly what this caller may use here, a page at a time; no list waits for a server."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Raw
+
+from gatelodge.core.catalog.offer import Item, OfferKind
+from gatelodge.core.ids import Instant
+from gatelodge.core.protocol.envelope import INVALID_PARAMS, error_body, read_text, result_body
+from gatelodge.core.protocol.result import ListKind, for_legacy, list_result
+from gatelodge.core.protocol.shown.messages import shown_resource, shown_template
+from gatelodge.core.protocol.shown.uris import Prefix
+from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.gateway.listing import (
+    BadCursor,
+    Listed,
+    Outlook,
+    Page,
+    offered,
+    page_of,
+    tools_of,
+)
+from gatelodge.web.endpoint.gate import Gate, answer_here
+from gatelodge.web.endpoint.visit import Visit
+
+
+async def list_tools(gate: Gate, visit: Visit) -> None:
+    """Answer tools/list with exactly what this caller may call."""
+    bare, legacy = bool(visit.route.alias), visit.era == "legacy"
+
+    def listed(tool: ToolEntry) -> bytes:
+        raw = tool.bare if bare else tool.listed
+        return for_legacy(raw) if legacy else bytes(raw)
+
+    look = _look(gate, visit)
+    size, cursor = gate.limits.page_size, _cursor(visit)
+    page = page_of(tools_of(look), "tools", look, cursor, size, gate.sealer)
+    await _answer(gate, visit, "tools", _shown(page, listed))
+
+
+async def list_prompts(gate: Gate, visit: Visit) -> None:
+    """Answer prompts/list."""
+    bare = bool(visit.route.alias)
+    await _list(gate, visit, "prompts", lambda item: bytes(item.raw if bare else item.listed))
+
+
+async def list_resources(gate: Gate, visit: Visit) -> None:
+    """Answer resources/list, with shown URIs."""
+    prefix = _prefixes(visit)
+    await _list(gate, visit, "resources", lambda i: bytes(shown_resource(prefix(i.alias), i.raw)))
+
+
+async def list_templates(gate: Gate, visit: Visit) -> None:
+    """Answer resources/templates/list, with shown URI templates."""
+    prefix = _prefixes(visit)
+    await _list(gate, visit, "templates", lambda i: bytes(shown_template(prefix(i.alias), i.raw)))
+
+
+T = TypeVar("T", bound=Listed)
+
+_MEMBER: dict[OfferKind, ListKind] = {
+    "prompts": "prompts",
+    "resources": "resources",
+    "templates": "resourceTemplates",
+}
+
+
+async def _list(gate: Gate, visit: Visit, kind: OfferKind, listed: Callable[[Item], bytes]) -> None:
+    look = _look(gate, visit)
+    items = offered(look, kind, gate.offers)
+    page = page_of(items, kind, look, _cursor(visit), gate.limits.page_size, gate.sealer)
+    await _answer(gate, visit, _MEMBER[kind], _shown(page, listed))
+
+
+def _prefixes(visit: Visit) -> Callable[[str], Prefix]:
+    """How the URIs of each alias are shown, worked out once for all of its items."""
+    known: dict[str, Prefix] = {}
+
+    def prefix(alias: str) -> Prefix:
+        if alias not in known:
+            known[alias] = visit.targets.prefix(visit.view, alias)
+        return known[alias]
+
+    return prefix
+
+
+def _look(gate: Gate, visit: Visit) -> Outlook:
+    at = Instant(gate.clock.now())
+    return Outlook(visit.view, visit.who, visit.workspace, visit.route.alias, at)
+
+
+def _cursor(visit: Visit) -> str | None:
+    """The cursor in the request; one that is no text is as bad as one that was not made here."""
+    raw: Raw | None = visit.message.params.get("cursor")
+    return None if raw is None else read_text(raw) or ""
+
+
+_Pages = tuple[list[bytes], str | None] | None
+
+
+def _shown(page: Page[T] | BadCursor, listed: Callable[[T], bytes]) -> _Pages:
+    return None if isinstance(page, BadCursor) else ([listed(i) for i in page.items], page.cursor)
+
+
+async def _answer(gate: Gate, visit: Visit, kind: ListKind, page: _Pages) -> None:
+    if page is None:
+        body = error_body(visit.message.id, INVALID_PARAMS, "invalid cursor")
+        status = 400 if visit.era == "modern" else 200
+        await answer_here(gate, visit, body, status=status, rpc_code=INVALID_PARAMS)
+        return
+    result = list_result(page[0], page[1], visit.era, kind)
+    await answer_here(gate, visit, result_body(visit.message.id, result))

@@ -1,0 +1,167 @@
+"""Answers of the call flow as HTTP status and body, in the client's era and under shown names."""
+
+import msgspec
+from msgspec import Raw
+
+from gatelodge.core.errors import HouseError, Refused, Unavailable
+from gatelodge.core.policy.decision import Deny
+from gatelodge.core.protocol.bridge.error_map import error_for, http_status
+from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, pack
+from gatelodge.core.protocol.bridge.tasks import shown_task, task_of
+from gatelodge.core.protocol.envelope import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    UNAVAILABLE,
+    error_body,
+    raw_error_body,
+    read_text,
+    result_body,
+)
+from gatelodge.core.protocol.result import for_client, rpc_code, tool_error
+from gatelodge.core.protocol.shown.messages import holds_uris, shown_error, shown_result
+from gatelodge.core.protocol.shown.uris import BARE, Prefix
+from gatelodge.flows.gateway.answers import (
+    Asked,
+    CallAnswer,
+    Failed,
+    NotAllowed,
+    Returned,
+    RpcFailed,
+)
+from gatelodge.flows.gateway.inflight import CutReason
+from gatelodge.flows.gateway.targets import Target
+from gatelodge.web.endpoint.gate import Gate
+from gatelodge.web.endpoint.visit import Visit
+
+ACCESS_ENDED = 4010
+"""Our own JSON-RPC code (outside the reserved range): access ended while the call ran."""
+CALL_ENDED = 4011
+"""The call was ended by its client, or by the gate's stop."""
+NOT_ALLOWED = 4012
+"""A rule forbids what was asked for, where there is no tool result to say so in."""
+NOT_FOUND = -32_002
+
+_WHY_CUT: dict[CutReason, tuple[int, str]] = {
+    "revoked": (ACCESS_ENDED, "your access ended while the call ran"),
+    "server_disabled": (ACCESS_ENDED, "the server was disabled while the call ran"),
+    "stale": (ACCESS_ENDED, "your access could not be confirmed while the call ran"),
+    "client_gone": (CALL_ENDED, "the connection was closed while the call ran"),
+    "cancelled": (CALL_ENDED, "the call was cancelled"),
+    "shutdown": (CALL_ENDED, "the gate stopped while the call ran"),
+}
+_UNKNOWN = {"tools/call": "Unknown tool: ", "prompts/get": "Unknown prompt: "}
+_encode = msgspec.json.Encoder().encode
+
+
+def render(
+    gate: Gate, visit: Visit, name: str, target: Target | None, answer: CallAnswer
+) -> tuple[int, bytes]:
+    """The HTTP status and body of an answer; `name` is what the client asked for."""
+    raw_id = visit.message.id
+    match answer:
+        case Returned():
+            return 200, result_body(raw_id, _result(gate, visit, target, answer))
+        case RpcFailed():
+            return _error(visit, target, answer.error)
+        case Asked():
+            return 200, result_body(raw_id, bytes(answer.raw))
+        case NotAllowed():
+            return _not_allowed(visit, name, answer)
+        case Failed():
+            return _failed(visit, answer.error, answer.call)
+        case _:
+            code, text = _WHY_CUT[answer.reason]
+            return 200, error_body(raw_id, code, f"{text}; it may have had an effect")
+
+
+def _result(gate: Gate, visit: Visit, target: Target | None, answer: Returned) -> bytes:
+    raw, members, method = answer.raw, answer.members, visit.message.method
+    if answer.ending == "task_started" or visit.task:
+        sealed = visit.task or _sealed_task(gate, visit, target, answer)
+        raw, members = shown_task(raw, members, sealed, _prefix(visit, target))
+    elif not visit.route.alias and holds_uris(method, raw):
+        raw, members = shown_result(method, raw, members, _prefix(visit, target))
+    return for_client(raw, members, visit.era, gate.info, method)
+
+
+def _sealed_task(gate: Gate, visit: Visit, target: Target | None, answer: Returned) -> str:
+    """The id under which this caller, and nobody else, reaches the task that a call became."""
+    assert target is not None
+    own = task_of(answer.members) or ""
+    place = (visit.workspace.id, visit.route.alias, visit.who.id)
+    return gate.sealer.seal(pack(TaskId(*place, target.server, target.name, own)), TASK_CONTEXT)
+
+
+def _prefix(visit: Visit, target: Target | None) -> Prefix:
+    if target is None:
+        return BARE
+    return visit.targets.prefix(visit.view, target.entry.alias)
+
+
+def _error(visit: Visit, target: Target | None, error: Raw) -> tuple[int, bytes]:
+    method = visit.message.method
+    own = read_text(target.params.get("uri")) if target is not None else None
+    told = error_for(error, method, visit.era, own or "")
+    if not visit.route.alias:
+        told = shown_error(_prefix(visit, target), told)
+    status = http_status(rpc_code(told), visit.era)
+    return status, raw_error_body(visit.message.id, bytes(told))
+
+
+def unknown(visit: Visit, name: str) -> tuple[int, bytes]:
+    """What is said of something that is not there, or that this caller must take for not there."""
+    raw_id, method = visit.message.id, visit.message.method
+    modern = visit.era == "modern"
+    status = 400 if modern else 200
+    if method.startswith("resources/"):
+        data = _encode({"uri": name})
+        code = INVALID_PARAMS if modern else NOT_FOUND
+        return status, error_body(raw_id, code, "Resource not found", data)
+    if method.startswith("tasks/"):
+        return status, error_body(raw_id, INVALID_PARAMS, "Unknown task")
+    if method in _UNKNOWN:
+        return status, error_body(raw_id, INVALID_PARAMS, f"{_UNKNOWN[method]}{name}")
+    return status, error_body(raw_id, INVALID_PARAMS, "Unknown reference")
+
+
+def _not_allowed(visit: Visit, name: str, answer: NotAllowed) -> tuple[int, bytes]:
+    raw_id, deny = visit.message.id, answer.deny
+    if deny.hidden:
+        return unknown(visit, name)
+    if deny.reason == "header_mismatch":
+        return 400, error_body(raw_id, HEADER_MISMATCH, deny.text)
+    decision: dict[str, object] = {
+        "decision": "deny",
+        "reason": deny.reason,
+        "rule": deny.rule,
+        "call": answer.call,
+    }
+    text = _words(deny)
+    if visit.message.method != "tools/call":
+        return 200, error_body(raw_id, NOT_ALLOWED, text, _encode(decision))
+    return 200, result_body(raw_id, tool_error(text, visit.era, decision))
+
+
+def _words(deny: Deny) -> str:
+    rule = f" (rule {deny.rule})" if deny.rule else ""
+    text = f"Not allowed{rule}: {(deny.text or deny.reason).rstrip('.')}."
+    if deny.advice:
+        text += f" What to do: {deny.advice.rstrip('.')}."
+    return text
+
+
+def _failed(visit: Visit, error: HouseError, call: str) -> tuple[int, bytes]:
+    raw_id = visit.message.id
+    if isinstance(error, Unavailable):
+        text = f"{error.detail.rstrip('.')}. Nothing was forwarded that is not written down."
+        return 503, error_body(raw_id, UNAVAILABLE, text)
+    if isinstance(error, Refused) and not call:
+        status = 400 if visit.era == "modern" else 200
+        return status, error_body(raw_id, INVALID_PARAMS, error.detail)
+    remedy = f" {error.remedy}" if error.remedy else ""
+    text = f"{error.detail.rstrip('.')}.{remedy}"
+    decision: dict[str, object] = {"decision": "allow", "error": error.code, "call": call}
+    if visit.message.method != "tools/call":
+        return 200, error_body(raw_id, INTERNAL_ERROR, text, _encode(decision))
+    return 200, result_body(raw_id, tool_error(text, visit.era, decision))

@@ -1,0 +1,76 @@
+"""Resource subscriptions: of a legacy session, and of a modern listen request.
+
+What is waited for is known to the gate alone; a server watches the union of what its members wait
+for and may read (`flows.gateway.subscriptions`). Source: MCP 2025-11-25 server/resources
+(Subscriptions); 2026-07-28 server/subscriptions.
+"""
+
+from collections.abc import Collection
+
+from gatelodge.core.ids import Instant, ServerId
+from gatelodge.core.policy.decision import Allow
+from gatelodge.core.protocol.envelope import INVALID_PARAMS, error_body, read_text, result_body
+from gatelodge.core.view import decide
+from gatelodge.web.endpoint.gate import Gate, answer_here
+from gatelodge.web.endpoint.methods.rendering import unknown
+from gatelodge.web.endpoint.visit import Visit
+
+Watched = tuple[ServerId, str]
+
+
+LONGEST_URI = 8192
+"""Characters in a URI that somebody waits for: it is kept for as long as they do."""
+
+
+def unbearable(gate: Gate, uris: Collection[str]) -> str:
+    """Why nobody can wait for so much at once; empty when they can."""
+    if len(uris) > gate.limits.subscriptions:
+        return f"one client waits for at most {gate.limits.subscriptions} resources at once"
+    if any(len(uri) > LONGEST_URI for uri in uris):
+        return f"a URI is too long to wait for: at most {LONGEST_URI} characters"
+    return ""
+
+
+def watched(gate: Gate, visit: Visit, uri: str) -> Watched | None:
+    """The resource behind a shown URI, None when this caller may not read it."""
+    target = visit.targets.resource(visit.view, uri, {})
+    if target is None:
+        return None
+    at, context = Instant(gate.clock.now()), visit.credential.context
+    decision = decide(visit.view, visit.who, target.entry, at, context)
+    return (target.entry.server, target.label) if isinstance(decision, Allow) else None
+
+
+async def subscribe(gate: Gate, visit: Visit) -> None:
+    """Let a legacy session hear of changes of a resource, on its GET stream."""
+    await _change(gate, visit, wanted=True)
+
+
+async def unsubscribe(gate: Gate, visit: Visit) -> None:
+    """Let it hear of them no more."""
+    await _change(gate, visit, wanted=False)
+
+
+async def _change(gate: Gate, visit: Visit, *, wanted: bool) -> None:
+    session, uri = visit.session, read_text(visit.message.params.get("uri"))
+    assert session is not None
+    if uri is None:
+        body = error_body(visit.message.id, INVALID_PARAMS, "params.uri must be a string")
+        await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
+        return
+    found = watched(gate, visit, uri)
+    if found is None:
+        status, body = unknown(visit, uri)
+        await answer_here(gate, visit, body, status=status, rpc_code=-32_002)
+        return
+    kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now())
+    uris = kept.uris | {found} if wanted else kept.uris - {found}
+    text = unbearable(gate, [own for _, own in uris])
+    if text:
+        body = error_body(visit.message.id, INVALID_PARAMS, text)
+        await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
+        return
+    kept.uris = uris
+    if kept.stream is not None:
+        gate.streams.wait_for(kept.stream, uris)
+    await answer_here(gate, visit, result_body(visit.message.id, b"{}"))

@@ -1,0 +1,48 @@
+"""Which method is answered by what, in each era."""
+
+from collections.abc import Awaitable, Callable
+
+from gatelodge.core.protocol.envelope import METHOD_NOT_FOUND, error_body
+from gatelodge.web.endpoint.gate import Gate, answer_here
+from gatelodge.web.endpoint.methods import calling, handshake, listening, lists, subscribing
+from gatelodge.web.endpoint.visit import Visit
+
+Method = Callable[[Gate, Visit], Awaitable[None]]
+
+
+async def accepted(gate: Gate, visit: Visit) -> None:
+    """Take a notification or a response: 202 without a body."""
+    await answer_here(gate, visit, b"", status=202)
+
+
+async def unknown(gate: Gate, visit: Visit) -> None:
+    """Say that there is no such method: 404 for the modern era, a plain error for the legacy."""
+    body = error_body(visit.message.id, METHOD_NOT_FOUND, "method not found")
+    status = 404 if visit.era == "modern" else 200
+    await answer_here(gate, visit, body, status=status, rpc_code=METHOD_NOT_FOUND)
+
+
+_BOTH: dict[str, Method] = {
+    "tools/call": calling.call_tool,
+    "tools/list": lists.list_tools,
+    "prompts/get": calling.get_prompt,
+    "prompts/list": lists.list_prompts,
+    "resources/read": calling.read_resource,
+    "resources/list": lists.list_resources,
+    "resources/templates/list": lists.list_templates,
+    "completion/complete": calling.complete,
+}
+MODERN_METHODS: dict[str, Method] = _BOTH | {
+    "server/discover": handshake.discover,
+    "subscriptions/listen": listening.listen,
+    "tasks/get": calling.about_task,
+    "tasks/update": calling.about_task,
+    "tasks/cancel": calling.about_task,
+}
+LEGACY_METHODS: dict[str, Method] = _BOTH | {
+    "initialize": handshake.initialize,
+    "ping": handshake.ping,
+    "logging/setLevel": handshake.set_level,
+    "resources/subscribe": subscribing.subscribe,
+    "resources/unsubscribe": subscribing.unsubscribe,
+}

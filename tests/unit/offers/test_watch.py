@@ -1,0 +1,140 @@
+"""A server is looked at when it is met and when it says that something changed."""
+
+import asyncio
+
+import pytest
+from tests.fakes.world import CountedIds, StillClock
+from tests.unit.offers.shelf import observed
+from tests.unit.view.rows import server, view
+
+from gatelodge.core.errors import UpstreamUnreachable
+from gatelodge.flows.catalog import watch
+from gatelodge.flows.catalog.offers import Offers
+from gatelodge.flows.catalog.watch import Watch
+
+pytestmark = pytest.mark.anyio
+GIT, B = server("srv_git", "git"), server("srv_b", "b")
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+class House:
+    """A watch, the servers it looks at and the store it writes to, all told by the test."""
+
+    def __init__(self) -> None:
+        self.view = view(GIT, B, server("srv_new", "new", status="proposed"))
+        self.says = {"srv_git": observed(prompts=["a"]), "srv_b": observed(prompts=["b"])}
+        self.looks: list[str] = []
+        self.written = 0
+        self._moved = asyncio.Event()
+        self.slow: dict[str, asyncio.Event] = {}
+        self.offers = Offers()
+        self.watch = Watch(self, self, StillClock(), CountedIds(), self.offers, lambda: self.view)
+        self.watch.begin()
+
+    def on_list_changed(self, listener) -> None:
+        self.meet = listener
+
+    async def observe(self, server):
+        self.looks.append(server.id)
+        self._moved.set()
+        if server.id in self.slow:
+            await self.slow[server.id].wait()
+        if server.id not in self.says:
+            raise UpstreamUnreachable("gone")
+        return self.says[server.id]
+
+    async def change(self, _work) -> None:
+        self.written += 1
+        self._moved.set()
+
+    async def until(self, holds) -> None:
+        async with asyncio.timeout(5):
+            while not holds():
+                self._moved.clear()
+                await self._moved.wait()
+
+    def names(self, server):
+        offer = self.offers.of(server)
+        return None if offer is None else [item.name for item in offer.prompts]
+
+
+@pytest.fixture
+async def house(monkeypatch):
+    monkeypatch.setattr(watch, "DEBOUNCE_SECONDS", 0)
+    made = House()
+    task = asyncio.create_task(made.watch.run())
+    yield made
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_server_that_is_met_is_looked_at_remembered_and_written_down(house):
+    house.meet("srv_git")
+    await house.until(lambda: house.written)
+    assert (house.names("srv_git"), house.names("srv_b")) == (["a"], None)
+
+
+async def test_what_is_said_in_one_breath_is_one_look(house):
+    for each in ("srv_git", "srv_b", "srv_git"):
+        house.meet(each)
+    await house.until(lambda: house.written == 2)
+    assert sorted(house.looks) == ["srv_b", "srv_git"]
+
+
+async def test_a_server_that_is_slow_holds_up_no_other(house):
+    house.slow["srv_git"] = asyncio.Event()
+    house.meet("srv_git")
+    house.meet("srv_b")
+    for said in ("b", "c"):
+        house.says["srv_b"] = observed(prompts=[said])
+        await house.until(lambda said=said: house.names("srv_b") == [said])
+        house.meet("srv_b")
+    assert house.names("srv_git") is None
+    house.slow["srv_git"].set()
+    await house.until(lambda: house.names("srv_git"))
+
+
+async def test_what_a_server_says_while_it_is_looked_at_is_looked_at_next(house):
+    house.slow["srv_git"] = asyncio.Event()
+    house.meet("srv_git")
+    await house.until(lambda: house.looks)
+    house.meet("srv_git")
+    house.meet("srv_b")
+    await house.until(lambda: house.written)
+    assert house.looks == ["srv_git", "srv_b"]
+    house.says["srv_git"] = observed(prompts=["later"])
+    house.slow["srv_git"].set()
+    await house.until(lambda: len(house.looks) == 3 and house.written == 3)
+    assert house.names("srv_git") == ["later"]
+
+
+async def test_a_server_that_is_away_offers_what_it_last_did(house):
+    house.meet("srv_git")
+    await house.until(lambda: house.names("srv_git"))
+    del house.says["srv_git"]
+    house.meet("srv_git")
+    await house.until(lambda: len(house.looks) == 2)
+    assert house.names("srv_git") == ["a"]
+
+
+async def test_only_an_approved_server_is_looked_at(house):
+    house.meet("srv_new")
+    house.meet("srv_none")
+    house.meet("srv_b")
+    await house.until(lambda: house.written)
+    assert house.looks == ["srv_b"]
+
+
+async def test_a_server_that_left_while_it_was_looked_at_is_not_remembered(house):
+    house.slow["srv_git"] = asyncio.Event()
+    house.meet("srv_git")
+    await house.until(lambda: house.looks)
+    house.view = view(B)
+    house.slow["srv_git"].set()
+    await house.until(lambda: house.written)
+    assert house.names("srv_git") is None
