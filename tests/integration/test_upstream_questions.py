@@ -7,11 +7,14 @@ from msgspec import Raw
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import ask, call, http, make_pool, ready, until
 
+from gatelodge.config.schema import Hosting
+from gatelodge.core.errors import LimitReached
 from gatelodge.ports.upstream import Asker, Reply
 
 pytestmark = pytest.mark.anyio
 
 ADA = Asker(principal="mem_ada", capabilities=b'{"roots":{}}')
+BEN = Asker(principal="mem_ben", capabilities=b'{"roots":{}}')
 ROOTS = {"jsonrpc": "2.0", "method": "roots/list"}
 FOUND = Raw(b'{"roots":[]}')
 
@@ -160,6 +163,24 @@ async def test_a_call_that_waits_for_an_answer_is_asked_more_when_it_is_alone(po
         [second] = (await exchange.reply).questions
     assert second.key == "q2"
     exchange.abort("cancelled")
+
+
+async def test_a_session_that_is_idle_makes_room_and_one_that_works_does_not(upstream):
+    pool = make_pool(hosting=Hosting(backoff_seconds=0.2, sessions_per_server=1))
+    upstream.tools["answer"] = lambda talk: talk.result({})
+    at = http(upstream.url)
+    await ready(pool, at)
+    await ask(pool, at, call("answer", asker=ADA))
+    await ask(pool, at, call("answer", asker=BEN))
+    await until(lambda: [r for r in upstream.requests if r.verb == "DELETE"], "Ada's made room")
+    exchange = pool.begin(at.id, call("echo", asker=BEN), None)
+    async with asyncio.timeout(5):
+        assert (await exchange.reply).questions
+    with pytest.raises(LimitReached):
+        await ask(pool, at, call("answer", asker=ADA))
+    exchange.abort("cancelled")
+    await ask(pool, at, call("answer", asker=ADA))
+    await pool.close()
 
 
 async def test_a_session_ends_with_the_access_of_its_owner(pool, upstream):

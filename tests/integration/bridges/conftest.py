@@ -69,6 +69,15 @@ class Town(Place):
         name = f"guest{self._guests}"
         return f"{name}@example.test", self.admit(name, **dict.fromkeys(aliases, "all"))
 
+    def agent_of(self, owner: str, *aliases: str) -> str:
+        """An agent of that member, who may use these servers; a token of it."""
+        self._guests += 1
+        name = f"agent{self._guests}"
+        self.api("POST", "/agents", {"name": name, "owner": owner})
+        for alias in aliases:
+            self.grant(agent=name, server=alias, level="all")
+        return self.token_for(agent=name)
+
     def _spawn(self, alias: str, command: list[str]) -> None:
         """Start a server; one of the asking ones speaks both eras over stdio, and shall not."""
         era = command[2] if ASKING in command else "auto"

@@ -5,11 +5,17 @@ from itertools import product
 
 import pytest
 from tests.integration.bridges.visitors import (
+    ELICIT,
     LEGACY,
     MODERN,
     OLDER,
+    ROOTS,
+    SAMPLE,
     Refused,
+    accept,
     of_clients,
+    roots,
+    said,
     text,
     visiting,
 )
@@ -28,14 +34,20 @@ over_each_way = pytest.mark.parametrize(
     ],
 )
 PROMPTS = ["simple-prompt", "args-prompt", "completable-prompt", "resource-prompt"]
+EVERYTHING = {ELICIT: [accept()], SAMPLE: [said("")], ROOTS: [roots("file:///home")]}
 DOCUMENT = "demo://resource/static/document/features.md"
 TEXT, BLOB = "demo://resource/dynamic/text/", "demo://resource/dynamic/blob/"
 
 
 class Shown:
-    """How an endpoint shows the names and URIs of one server."""
+    """How an endpoint shows the names and URIs of one server.
+
+    At that of one server alone its clients can be asked everything, so that calls go through a
+    session of their own; at the other they can be asked nothing.
+    """
 
     def __init__(self, town, alias, bare):
+        self.answers = EVERYTHING if bare else {}
         self.url = town.url(alias if bare else "")
         self._name = "" if bare else f"{alias}__"
         self._scheme = "" if bare else f"{alias}+"
@@ -50,7 +62,7 @@ def shown(request, fair, alias):
 
 @over_each_way
 async def test_prompts_are_listed_and_got(fair, kind, alias, shown):
-    async with visiting(kind, shown.url, fair.ada) as visitor:
+    async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
         names = [each["name"] for each in await visitor.all_of("prompts/list", "prompts")]
         mine = [shown.name(name) for name in PROMPTS]
         assert [name for name in names if name in mine] == mine
@@ -69,7 +81,7 @@ async def test_prompts_are_listed_and_got(fair, kind, alias, shown):
 
 @over_each_way
 async def test_resources_are_listed_and_read_by_the_uris_that_are_shown(fair, kind, alias, shown):
-    async with visiting(kind, shown.url, fair.ada) as visitor:
+    async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
         listed = await visitor.all_of("resources/list", "resources")
         uris = [each["uri"] for each in listed]
         assert shown.uri(DOCUMENT) in uris
@@ -92,7 +104,7 @@ async def test_resources_are_listed_and_read_by_the_uris_that_are_shown(fair, ki
 
 @over_each_way
 async def test_a_resource_that_is_not_there_is_named_as_it_is_shown(fair, kind, alias, shown):
-    async with visiting(kind, shown.url, fair.ada) as visitor:
+    async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
         for uri in (shown.uri("demo://nowhere"), f"nobody+{TEXT}7"):
             with pytest.raises(Refused, match="not found") as refused:
                 await visitor.do("resources/read", uri=uri)
@@ -102,7 +114,7 @@ async def test_a_resource_that_is_not_there_is_named_as_it_is_shown(fair, kind, 
 
 @over_each_way
 async def test_arguments_are_completed(fair, kind, alias, shown):
-    async with visiting(kind, shown.url, fair.ada) as visitor:
+    async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
 
         async def completed(ref, name, value, **context):
             given = {"context": {"arguments": context}} if context else {}
@@ -121,7 +133,7 @@ async def test_arguments_are_completed(fair, kind, alias, shown):
 
 @over_each_way
 async def test_what_results_refer_to_is_readable_by_the_uri_they_show(fair, kind, alias, shown):
-    async with visiting(kind, shown.url, fair.ada) as visitor:
+    async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
         told = await visitor.do(
             "tools/call", name=shown.name("get-resource-links"), arguments={"count": 2}
         )
@@ -151,7 +163,7 @@ async def test_what_results_refer_to_is_readable_by_the_uri_they_show(fair, kind
 
 @over_each_way
 async def test_the_gate_says_what_its_servers_offer(fair, kind, alias, shown):
-    async with visiting(kind, shown.url, fair.ada) as visitor:
+    async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
         assert visitor.capabilities == {
             "tools": {"listChanged": True},
             "prompts": {"listChanged": True},
@@ -164,7 +176,7 @@ async def test_the_gate_says_what_its_servers_offer(fair, kind, alias, shown):
 
 @over_each_way
 async def test_progress_and_end_of_a_long_operation(fair, kind, alias, shown):
-    async with visiting(kind, shown.url, fair.ada) as visitor:
+    async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
         progress = []
         told = await visitor.do(
             "tools/call",

@@ -60,7 +60,8 @@ class Lodging:
         if session is None or session.dead:
             if not main.hopeful:
                 return main  # nothing is begun with a server that is away
-            if len(self._sessions) >= self._upkeep.hosting.sessions_per_server:
+            most = self._upkeep.hosting.sessions_per_server
+            if len(self._sessions) >= most and not self._made_room():
                 return LimitReached(_MOST, remedy=_REMEDY)
             session = self._sessions[asker] = self._upkeep.begin(self, asker)
         session.used = self._loop.time()
@@ -146,6 +147,13 @@ class Lodging:
         if said != NOTHING or level:
             return Asker(principal=asker.principal, capabilities=said, level=level)
         return NOBODY if modern else None
+
+    def _made_room(self) -> bool:
+        """End the session that was idle for longest; false when something runs in each."""
+        idle = [link for link in self._sessions.values() if not link.flights.open]
+        if idle:
+            self._end(min(idle, key=lambda link: link.used))
+        return bool(idle)
 
     def _end(self, link: Link) -> None:
         self._sessions.pop(link.asker, None)
