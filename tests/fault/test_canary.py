@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.fault.scene.speaking import Conversation
 from tests.gate import WAIT, Gate
 from tests.stage import Place, Servers, mirrored, modern, raw_post
 from tests.upstreams.acts import Acting, text
@@ -48,12 +49,18 @@ class Scene:
 
     def __init__(self, directory: Path) -> None:
         self.canary = Canary()
-        self.gate = Gate(directory / "gate", "telemetry.log_level=debug", "audit.sequence_ms=50")
+        self.gate = Gate(
+            directory / "gate",
+            "telemetry.log_level=debug",
+            "audit.sequence_ms=50",
+            "limits.page_size=8",
+        )
         self.servers = Servers()
         self.web = self.servers.open(Acting())
         self.old = self.servers.open(Acting(era="legacy"))
         for server in (self.web, self.old):
             server.tools |= {"refuse": self._refuse, "garbage": self._garbage, "steps": self._steps}
+        self.more = Conversation(self.servers, self.canary.word)
         self.said: dict[str, str] = {}
 
     def play(self) -> None:
@@ -62,12 +69,17 @@ class Scene:
         self.place = Place(self.gate, "main", self.gate.token)
         for alias, server in (("web", self.web), ("old", self.old)):
             self.place.serve(alias, server.url)
+        for library in self.more.libraries:
+            self.place.serve(library.era, library.url)
         command = [sys.executable, "-S", str(LEAKY)]
         transport = {"type": "stdio", "command": command, "run_as": "gateway"}
         self.place.api("POST", "/servers", {"alias": "pipe", "transport": transport})
         self.place.api("POST", "/servers/pipe/observe", {})
         self.place.api("POST", "/servers/pipe/approve", {})
-        self.token = self.place.admit("ada", web="all", old="all", pipe="all")
+        every = dict.fromkeys(("web", "old", "pipe", "modern", "legacy"), "all")
+        self.token = self.place.admit("ada", **every)
+        self.more.play(self.place, self.token)
+        self.said |= self.more.said
         self._call()
         self._misbehave()
         self._legacy()
@@ -163,11 +175,13 @@ class Scene:
 
     def told_by_commands(self) -> dict[str, str]:
         """What the commands say that read the log and the state."""
-        calls = [leaf["call"] for leaf in self.place.leaves() if leaf["t"] == "call.intent"]
+        intents = [leaf for leaf in self.place.leaves() if leaf["t"] == "call.intent"]
+        calls = [leaf["call"] for leaf in intents]
+        failed = next(leaf["call"] for leaf in intents if leaf["tool"] == "fail")
         commands = [
             ("audit", "tail", "-n", "500"),
             ("audit", "search", "--limit", "500"),
-            *(("audit", "show", call) for call in (calls[0], calls[-1])),
+            *(("audit", "show", call) for call in (calls[0], failed, calls[-1])),
             ("server", "show", "web"),
             ("server", "show", "pipe"),
             ("doctor",),
@@ -276,6 +290,7 @@ def test_the_clients_name_is_read_from_an_opening_and_stands_nowhere_else(found:
             f"{client}/1",
             f"{client}/{client}"[:64],
             "legacy/1",
+            "old/1",
         }
         assert client not in json.dumps(records)
 
@@ -283,7 +298,9 @@ def test_the_clients_name_is_read_from_an_opening_and_stands_nowhere_else(found:
 @pytest.mark.guarantee("secrets:stay-here")
 def test_no_token_or_session_stands_anywhere(found: Found):
     scene = found.scene
-    kept = scene.canary.forms(scene.token, scene.token[5:-6], scene.session)
+    assert len(scene.more.sealed) > 8
+    sealed = [part for whole in scene.more.sealed for part in (whole, whole[4:40])]
+    kept = scene.canary.forms(scene.token, scene.token[5:-6], scene.session, *sealed)
     leaked = [name for name, held in found.places() if any(form in held for form in kept)]
     assert leaked == []
 
@@ -296,6 +313,11 @@ def test_a_server_receives_nothing_of_its_caller_but_the_call(found: Found):
         told = b" ".join(f"{name}: {value}".encode() for name, value in seen.headers)
         assert scene.canary.word.encode() not in told
         for secret in (scene.token, scene.session, f"{scene.canary.word}-progress"):
+            assert secret.encode() not in told + seen.body
+    for seen in (each for library in scene.more.libraries for each in library.requests):
+        assert {name.lower() for name, _ in seen.headers} <= ALLOWED
+        told = b" ".join(f"{name}: {value}".encode() for name, value in seen.headers)
+        for secret in (scene.token, scene.session, *scene.more.sealed):
             assert secret.encode() not in told + seen.body
     sessions = {seen.header("mcp-session-id") for seen in scene.old.requests}
     assert sessions <= {None, "session-1"}

@@ -43,11 +43,16 @@ def text(words: str) -> dict[str, Any]:
 class Library(HttpUpstream):
     """Offers tools, prompts, resources, a template, completions, logs, tasks; see `TOOLS`."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, mark: str = "", **given: Any) -> None:
+        """`mark` stands in everything that it says."""
         super().__init__(**given)
+        self.mark = mark
         self.definitions = [tool(name) for name in TOOLS]
         self.prompts = [{"name": name} for name in ("plan", "review", "p", "q", "r")]
         self.resources = [{"uri": f"doc://{name}", "name": name} for name in "abcdefg"]
+        if mark:
+            self.prompts[0] |= {"description": mark, "arguments": [{"name": mark}]}
+            self.resources.append({"uri": f"doc://{mark}", "name": mark, "title": mark})
         self.templates = [{"uriTemplate": f"{name}://{{x}}", "name": name} for name in "abcd"]
         self.raw = b"{}"
         self.streamed = False
@@ -93,7 +98,8 @@ class Library(HttpUpstream):
     def _modern(self, talk: Talk, method: str) -> None:
         if method == "server/discover":
             can = {**self._can(), "extensions": {TASKS: {}}}
-            talk.result({"supportedVersions": ["2026-07-28"], "capabilities": can})
+            said = {"supportedVersions": ["2026-07-28"], "capabilities": can}
+            talk.result({**said, "instructions": f"Be kind. {self.mark}"})
         elif method == "subscriptions/listen":
             super()._modern(talk, method)
         else:
@@ -105,7 +111,8 @@ class Library(HttpUpstream):
             session = f"session-{len(self.sessions)}"
             self.sessions[session] = message["params"]["capabilities"]
             said = {"protocolVersion": self.version, "capabilities": self._can()}
-            talk.result({**said, "serverInfo": {"name": "l"}}, Mcp_Session_Id=session)
+            named = {"serverInfo": {"name": "l"}, "instructions": f"Be kind. {self.mark}"}
+            talk.result({**said, **named}, Mcp_Session_Id=session)
         elif method == "server/discover":
             talk.answer("400 Bad Request", b"Missing session")
         elif talk.seen.header("Mcp-Session-Id") not in self.sessions:
@@ -152,7 +159,8 @@ class Library(HttpUpstream):
             said = {"role": "user", "content": {"type": "text", "text": params["name"]}}
             talk.result({"resultType": "complete", "messages": [said]})
         elif method == "completion/complete":
-            talk.result({"resultType": "complete", "completion": {"values": ["x"]}})
+            values = [f"x{self.mark}"]
+            talk.result({"resultType": "complete", "completion": {"values": values}})
         elif method in ("tasks/get", "tasks/update", "tasks/cancel"):
             talk.result(self._task("working") | {"resultType": "complete"})
         elif method in ("resources/subscribe", "resources/unsubscribe", "logging/setLevel"):
@@ -164,7 +172,13 @@ class Library(HttpUpstream):
             super()._tool(talk, method)
 
     def _task(self, status: str) -> dict[str, Any]:
-        return {"taskId": "task-of-the-server", "status": status, "ttlMs": 60_000}
+        said = {"statusMessage": self.mark} if self.mark else {}
+        return {
+            "taskId": f"task-of-the-server{self.mark}",
+            "status": status,
+            "ttlMs": 60_000,
+            **said,
+        }
 
     # answers as they were given
 
@@ -209,14 +223,14 @@ class Library(HttpUpstream):
 
     def _ask_anew(self, talk: Talk, question: dict[str, Any], times: int) -> None:
         params = talk.seen.message["params"]
-        state = json.loads(params.get("requestState", "0"))
+        state = int(params.get("requestState", "0").partition(" ")[0])
         if "inputResponses" in params:
             self.told.append(params["inputResponses"])
         if state >= times:
             talk.result(text("told"))
             return
         asked = {"resultType": "input_required", "inputRequests": {"q": question}}
-        talk.result({**asked, "requestState": json.dumps(state + 1)})
+        talk.result({**asked, "requestState": f"{state + 1} {self.mark}".strip()})
 
     async def _answer_to(self, talk: Talk, question: dict[str, Any]) -> Any:
         """Put a question on the stream of the request; wait for the answer."""

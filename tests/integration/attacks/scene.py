@@ -3,6 +3,7 @@
 `Modern` and `Old` say what they can; what comes on a stream is read from a `Wire`.
 """
 
+import itertools
 import json
 from typing import Any
 
@@ -15,6 +16,7 @@ META = "io.modelcontextprotocol/"
 ASKABLE: dict[str, Any] = {"elicitation": {}, "sampling": {}, "roots": {}}
 EVERYTHING: dict[str, Any] = {**ASKABLE, "extensions": {TASKS: {}}}
 BOTH = "application/json, text/event-stream"
+_NUMBERS = itertools.count()
 NAMED = {"resources/read": "uri", "tasks/get": "taskId", "tasks/update": "taskId"}
 NAMED |= {"tasks/cancel": "taskId", "tools/call": "name", "prompts/get": "name"}
 
@@ -123,7 +125,7 @@ class Scene:
     def __init__(self, stage: Stage, slug: str, **given: Any) -> None:
         self.stage = stage
         self.server = stage.servers.open(Library(**given))
-        self.place = stage.place(slug)
+        self.place = stage.place(f"{slug}-{next(_NUMBERS)}")
         self.place.serve("lib", self.server.url)
 
     def admit(self, *names: str) -> list[str]:

@@ -10,7 +10,7 @@ from tests.stage import Place, Stage, mirrored, modern
 from tests.upstreams.library import Library
 from tests.wire import until
 
-STDIO = Path(__file__).parents[2] / "upstreams" / "stdio_server.py"
+STDIO = Path(__file__).parents[3] / "upstreams" / "stdio_server.py"
 
 UNREADABLE = {
     "half a surrogate pair": b'{"content":[{"type":"text","text":"cut \\ud83d"}]}',

@@ -11,6 +11,8 @@ from tests.stage import Stage
 from tests.wire import Wire, until
 
 QUIET = 0.3
+LEGACY = pytest.mark.parametrize("team", ["legacy"], indirect=True, scope="module")
+"""A modern server has no sessions and no way aside, and sends no requests."""
 
 
 class Team:
@@ -99,11 +101,10 @@ def test_what_a_server_says_on_one_call_under_anothers_number_reaches_nobody(
     team.server.requests[:] = [seen for seen in team.server.requests if b"crossed" not in seen.body]
 
 
+@LEGACY
 def test_a_log_message_aside_reaches_the_only_caller_of_its_own_session(
     team: Team, lines: list[Wire]
 ):
-    if team.server.era == "modern":
-        pytest.skip("a modern server has no way aside")
     both, known = clients(team, "modern"), len(team.server.sessions)
     for wire, (name, client) in zip(lines, both.items(), strict=False):
         before = len(team.server.called("wait"))
@@ -129,11 +130,10 @@ def test_a_log_message_aside_reaches_the_only_caller_of_its_own_session(
     assert all(told(wire)["result"] for wire in owners.values())
 
 
+@LEGACY
 def test_a_question_aside_goes_to_the_only_call_of_its_session_or_to_nobody(
     team: Team, lines: list[Wire]
 ):
-    if team.server.era == "modern":
-        pytest.skip("a modern server sends no requests")
     ada, eve = team.old("ada"), team.old("eve")
     before = len(team.server.called("wait"))
     lines[0].send(called(ada, "lib__wait", "ada"))
@@ -235,9 +235,8 @@ def test_a_list_that_changed_is_told_to_those_who_may_see_it(team: Team, lines: 
     assert nobodys.is_silent(0.01)
 
 
+@LEGACY
 def test_what_one_member_can_be_asked_opens_no_session_for_another(team: Team):
-    if team.server.era == "modern":
-        pytest.skip("a modern server has no sessions")
     for name in ("ada", "eve"):
         assert team.modern(name, can={}).call("lib__echo").json["result"]
         assert team.modern(name, can={"roots": {}}).call("lib__echo").json["result"]

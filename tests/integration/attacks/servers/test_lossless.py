@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.results import members, objects, results, values
+from tests.integration.attacks.servers.results import members, objects, results, values
 from tests.stage import Legacy, Place, Stage, mirrored, raw_post
 from tests.upstreams.library import Library
 from tests.wire import Wire, until

@@ -138,11 +138,10 @@ def test_a_legacy_client_is_asked_no_more_than_so_many_times(
     assert scene.outcome(before) == "blocked_response"
 
 
+@pytest.mark.parametrize("scene", ["legacy"], indirect=True, scope="module")
 def test_a_hundred_questions_at_once_are_brought_as_far_as_a_client_can_bear(
     scene: Scene, tokens: dict[str, str]
 ):
-    if scene.server.era == "modern":
-        pytest.skip("a modern server asks in one answer")
     ada = Modern(scene.place, tokens["ada"])
     question = ada.ask("lib__ask_many")
     assert 0 < len(question["inputRequests"]) <= 16
@@ -155,11 +154,10 @@ def test_a_hundred_questions_at_once_are_brought_as_far_as_a_client_can_bear(
     assert all(answer == YES or answer["code"] == -32603 for answer in answers)
 
 
+@pytest.mark.parametrize("scene", ["modern"], indirect=True, scope="module")
 def test_a_modern_server_that_asks_a_hundred_at_once_is_not_followed(
     scene: Scene, tokens: dict[str, str]
 ):
-    if scene.server.era == "legacy":
-        pytest.skip("a legacy server asks one by one")
     many = {f"q{n}": QUESTION for n in range(100)}
     asks = {"resultType": "input_required", "inputRequests": many, "requestState": "s"}
     scene.server.tools["raw"] = lambda talk: talk.result(asks)
