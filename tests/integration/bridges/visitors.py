@@ -5,6 +5,7 @@ async with visiting("node2-modern", url, token, {ELICIT: [accept(count=3)]}) as 
     visitor.asked          # what it was asked, as its SDK handed it on
 """
 
+import contextlib
 import json
 import subprocess
 from abc import ABC, abstractmethod
@@ -242,6 +243,11 @@ class Node(Visitor):
         hello = await self._result(0)
         self.capabilities, self.instructions = hello["capabilities"], hello["instructions"]
 
+    def vanish(self) -> None:
+        """End without a word. Idempotent."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
     async def read(self) -> None:
         """Take what it says, until it ends."""
         assert self._process.stdout is not None
@@ -350,7 +356,7 @@ async def _node(
             await visitor.connected()
             yield visitor
         finally:
-            process.kill()
+            visitor.vanish()
             group.cancel_scope.cancel()
 
 
