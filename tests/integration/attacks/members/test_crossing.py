@@ -244,3 +244,14 @@ def test_what_one_member_can_be_asked_opens_no_session_for_another(team: Team):
     assert used[0] == used[2], "nobody can be asked anything there, so it is shared"
     assert len({used[0], used[1], used[3]}) == 3
     assert [team.server.sessions[str(s)] for s in used] == [{}, {"roots": {}}] * 2
+
+
+@LEGACY
+def test_however_many_sessions_a_client_opens_its_server_has_one_for_it(team: Team):
+    assert team.old("ada").call("lib__echo").json["result"]
+    before = len(team.server.sessions)
+    for _ in range(30):
+        old = team.old("ada")
+        assert old.call("lib__echo").json["result"]
+        old.send("DELETE", b"", old.head)
+    assert len(team.server.sessions) == before
