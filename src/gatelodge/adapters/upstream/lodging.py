@@ -19,6 +19,8 @@ from gatelodge.core.errors import HouseError, LimitReached
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
 
+MOST_OWN = 8
+"""Sessions of one principal with one server: one for each set of capabilities and log level."""
 _MOST = "Too many sessions with this server are open."
 _REMEDY = "Try again later; an admin can raise hosting.sessions_per_server."
 
@@ -60,7 +62,7 @@ class Lodging:
         if session is None or session.dead:
             if not main.hopeful:
                 return main  # nothing is begun with a server that is away
-            if len(self._sessions) >= self._upkeep.hosting.sessions_per_server:
+            if not self._has_room(asker.principal):
                 return LimitReached(_MOST, remedy=_REMEDY)
             session = self._sessions[asker] = self._upkeep.begin(self, asker)
         session.used = self._loop.time()
@@ -131,6 +133,19 @@ class Lodging:
         if not self._fault:
             return said
         return structs.replace(said, detail=f"{said.detail} {self._fault}".strip())
+
+    def _has_room(self, principal: str) -> bool:
+        """Say whether one more session can be begun; a principal's own oldest makes room for it.
+
+        So nobody takes them all. One in which something runs is never ended.
+        """
+        own = [link for link in self._sessions.values() if link.asker.principal == principal]
+        idle = [link for link in own if not link.flights.open]
+        if len(own) >= MOST_OWN:
+            if not idle:
+                return False
+            self._end(min(idle, key=lambda link: link.used))
+        return len(self._sessions) < self._upkeep.hosting.sessions_per_server
 
     def _asker(self, request: Request) -> Asker | None:
         """Whose session carries the request; None for the main link."""

@@ -255,3 +255,18 @@ def test_however_many_sessions_a_client_opens_its_server_has_one_for_it(team: Te
         assert old.call("lib__echo").json["result"]
         old.send("DELETE", b"", old.head)
     assert len(team.server.sessions) == before
+
+
+@LEGACY
+def test_no_member_takes_all_the_sessions_of_a_server(team: Team):
+    assert team.modern("eve").call("lib__echo").json["result"]["content"]
+    mine = [{"roots": {}}, {"sampling": {}}, {"sampling": {}, "roots": {}}, {"elicitation": {}}]
+    for can in mine:
+        for level in ("debug", "info", "notice", "warning", "error", "critical", "alert"):
+            meta = {f"{META}logLevel": level}
+            params = {"name": "lib__echo", "arguments": {}, "_meta": meta}
+            answer = team.modern("ada", can=can).request("tools/call", params)
+            assert "isError" not in answer.json["result"], "her oldest one made room"
+    until(lambda: any(seen.verb == "DELETE" for seen in team.server.requests))
+    hers = {"elicitation": {}, "roots": {}}
+    assert "isError" not in team.modern("eve", can=hers).call("lib__echo").json["result"]
