@@ -113,8 +113,8 @@ class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     session_idle_seconds: Seconds = 600.0
     """A caller's own session with a server is closed after this time without a request."""
     sessions_per_server: Count = 64
-    """Open sessions of callers with one server; over stdio each is a process. The one that was idle
-    for longest makes room for a new one."""
+    """Open sessions of callers with one server; over stdio each is a process. At most 8 of them
+    belong to one principal. The one that was idle for longest makes room for the next."""
 
 
 class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

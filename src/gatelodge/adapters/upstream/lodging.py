@@ -19,6 +19,8 @@ from gatelodge.core.errors import HouseError, LimitReached
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
 
+MOST_OWN = 8
+"""Sessions of one principal with one server: one for each set of capabilities and log level."""
 _MOST = "Too many sessions with this server are open."
 _REMEDY = "Try again later; an admin can raise hosting.sessions_per_server."
 
@@ -60,8 +62,7 @@ class Lodging:
         if session is None or session.dead:
             if not main.hopeful:
                 return main  # nothing is begun with a server that is away
-            most = self._upkeep.hosting.sessions_per_server
-            if len(self._sessions) >= most and not self._made_room():
+            if not self._has_room(asker.principal):
                 return LimitReached(_MOST, remedy=_REMEDY)
             session = self._sessions[asker] = self._upkeep.begin(self, asker)
         session.used = self._loop.time()
@@ -133,6 +134,22 @@ class Lodging:
             return said
         return structs.replace(said, detail=f"{said.detail} {self._fault}".strip())
 
+    def _has_room(self, principal: str) -> bool:
+        """Say whether one more session can be begun; the one idle for longest makes room for it.
+
+        A principal with many of their own gets it from those, so nobody takes them all. One in
+        which something runs is never ended.
+        """
+        every = list(self._sessions.values())
+        own = [link for link in every if link.asker.principal == principal]
+        crowd = own if len(own) >= MOST_OWN else every
+        if crowd is every and len(every) < self._upkeep.hosting.sessions_per_server:
+            return True
+        idle = [link for link in crowd if not link.flights.open]
+        if idle:
+            self._end(min(idle, key=lambda link: link.used))
+        return bool(idle)
+
     def _asker(self, request: Request) -> Asker | None:
         """Whose session carries the request; None for the main link."""
         asker = request.asker
@@ -147,13 +164,6 @@ class Lodging:
         if said != NOTHING or level:
             return Asker(principal=asker.principal, capabilities=said, level=level)
         return NOBODY if modern else None
-
-    def _made_room(self) -> bool:
-        """End the session that was idle for longest; false when something runs in each."""
-        idle = [link for link in self._sessions.values() if not link.flights.open]
-        if idle:
-            self._end(min(idle, key=lambda link: link.used))
-        return bool(idle)
 
     def _end(self, link: Link) -> None:
         self._sessions.pop(link.asker, None)

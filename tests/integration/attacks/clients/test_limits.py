@@ -172,13 +172,12 @@ def batch_messages(team: Team) -> Said:
 
 
 def sessions_per_server(team: Team) -> Said:
-    answer: Any = None
-    for can in ({}, {"roots": {}}, {"sampling": {}}, {"elicitation": {}}):
+    for token in (*team.admit("s1", "s2", "s3"), team.token):
+        client = Modern(team.place, token)
         for level in LEVELS:
-            answer = team.modern(can).request(
-                "tools/call",
-                {"name": "lib__echo", "arguments": {}, "_meta": {f"{META}logLevel": level}},
-            )
+            meta = {f"{META}logLevel": level}
+            params = {"name": "lib__echo", "arguments": {}, "_meta": meta}
+            answer = client.request("tools/call", params)
             if "isError" in answer.json["result"]:
                 return words(answer)
     return words(answer)

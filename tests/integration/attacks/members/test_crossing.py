@@ -244,3 +244,29 @@ def test_what_one_member_can_be_asked_opens_no_session_for_another(team: Team):
     assert used[0] == used[2], "nobody can be asked anything there, so it is shared"
     assert len({used[0], used[1], used[3]}) == 3
     assert [team.server.sessions[str(s)] for s in used] == [{}, {"roots": {}}] * 2
+
+
+@LEGACY
+def test_however_many_sessions_a_client_opens_its_server_has_one_for_it(team: Team):
+    assert team.old("ada").call("lib__echo").json["result"]
+    before = len(team.server.sessions)
+    for _ in range(30):
+        old = team.old("ada")
+        assert old.call("lib__echo").json["result"]
+        old.send("DELETE", b"", old.head)
+    assert len(team.server.sessions) == before
+
+
+@LEGACY
+def test_no_member_takes_all_the_sessions_of_a_server(team: Team):
+    assert team.modern("eve").call("lib__echo").json["result"]["content"]
+    mine = [{"roots": {}}, {"sampling": {}}, {"sampling": {}, "roots": {}}, {"elicitation": {}}]
+    for can in mine:
+        for level in ("debug", "info", "notice", "warning", "error", "critical", "alert"):
+            meta = {f"{META}logLevel": level}
+            params = {"name": "lib__echo", "arguments": {}, "_meta": meta}
+            answer = team.modern("ada", can=can).request("tools/call", params)
+            assert "isError" not in answer.json["result"], "her oldest one made room"
+    until(lambda: any(seen.verb == "DELETE" for seen in team.server.requests))
+    hers = {"elicitation": {}, "roots": {}}
+    assert "isError" not in team.modern("eve", can=hers).call("lib__echo").json["result"]

@@ -233,3 +233,17 @@ def test_a_client_that_goes_away_is_not_waited_for(scene: Scene, tokens: dict[st
         {"action": "cancel"},
         {"code": -32603, "message": "the client did not answer"},
     )
+
+
+def test_a_call_that_is_taken_back_while_its_question_is_open_ends_at_once(
+    scene: Scene, tokens: dict[str, str], wire: Wire
+):
+    ada, before, left = Old(scene.place, tokens["ada"]), scene.count, len(scene.server.left)
+    question = asked(wire, ada)
+    note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+    assert ada.say(note).status == 202
+    assert told(wire)["error"]["code"] == 4011
+    assert scene.outcome(before) == "cancelled"
+    assert ada.reply(question["id"]).status == 202, "an answer that comes too late is taken"
+    if scene.server.era == "legacy":
+        until(lambda: len(scene.server.left) == left + 1, 1, "the server was not told to stop")

@@ -165,6 +165,8 @@ async def _serve(
         open_.end("client_gone")
     greeting, farewell = words
     reason = "internal"
+    left = (visit.credential.expires_at - gate.clock.now()) / 1_000_000
+    runs_out = asyncio.get_running_loop().call_later(left, open_.end, "expired")
     try:
         if written is not None:
             await written
@@ -181,6 +183,7 @@ async def _serve(
         visit.forget()
         reason = await open_.ended
     finally:
+        runs_out.cancel()
         gate.streams.remove(stream)
         if kept is not None and kept.stream is stream:
             kept.stream = None
