@@ -87,8 +87,8 @@ GUARANTEES: dict[str, Guarantee] = {
     ),
     "isolation:no-second-path": Guarantee(
         says="One decision function and one recorder stand on the only path to an upstream; "
-        "nothing a member sends ever starts a process, but for a further copy of an approved server "
-        "that keeps one caller's session apart from all others, within the limits of its hosting.",
+        "nothing a member sends ever starts a process, but for a further copy of an approved "
+        "server that keeps one caller's session apart from all others, of which there is a limit.",
         source="decisions 0001, 0011 and 0014",
         since="0.1",
     ),

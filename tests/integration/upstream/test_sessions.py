@@ -143,13 +143,16 @@ async def test_a_session_with_a_running_call_is_not_idle():
 async def test_more_sessions_than_allowed_are_refused_with_the_setting(at):
     pool = make_pool(hosting=Hosting(start_seconds=15.0, sessions_per_server=2))
     await ready(pool, at)
-    await said(pool, at, asker=ANN)
-    await said(pool, at, asker=BOB)
+    busy = []
+    for each in (ANN, BOB):
+        await said(pool, at, asker=each)
+        busy.append(pool.begin(at.id, call("hang", asker=each), None))
     with pytest.raises(LimitReached) as refused:
         await said(pool, at, asker=asker("cho", **SAYS))
     assert "hosting.sessions_per_server" in refused.value.remedy
     assert (await said(pool, at, asker=asker("cho")))["capabilities"] == {}
-    pool.leave("ann")
+    for exchange in busy:
+        exchange.abort("cancelled")
     assert (await said(pool, at, asker=asker("cho", **SAYS)))["capabilities"] == SAYS
     await pool.close()
 

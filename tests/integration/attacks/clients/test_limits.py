@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import pytest
-from tests.integration.attacks.scene import ASKABLE, META, Modern, Old, Scene, told
+from tests.integration.attacks.scene import ASKABLE, Modern, Old, Scene, told
 from tests.stage import Stage, mirrored, modern, raw_post
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.library import Library
@@ -171,18 +171,6 @@ def batch_messages(team: Team) -> Said:
     return words(ada.post(json.dumps([ping] * 5).encode(), {"mcp-session-id": ada.session}))
 
 
-def sessions_per_server(team: Team) -> Said:
-    for token in (*team.admit("s1", "s2", "s3"), team.token):
-        client = Modern(team.place, token)
-        for level in LEVELS:
-            meta = {f"{META}logLevel": level}
-            params = {"name": "lib__echo", "arguments": {}, "_meta": meta}
-            answer = client.request("tools/call", params)
-            if "isError" in answer.json["result"]:
-                return words(answer)
-    return words(answer)
-
-
 class Limit(NamedTuple):
     """How it is reached, what is told, and the last record of it: type, reason or outcome."""
 
@@ -211,7 +199,6 @@ LIMITS = [
     ),
     Limit(subscriptions_by_length, 200, "too long", ("request.answered", "rpc_error")),
     Limit(batch_messages, 400, "at most 4 messages", (REFUSED, "limit")),
-    Limit(sessions_per_server, 200, "Too many sessions", BLOCKED),
 ]
 
 
