@@ -12,7 +12,6 @@ from typing import Self
 
 from tests.gate import WAIT, Answer
 
-
 BREATH = b"4\r\n: \n\n\r\n"
 """A comment, as a chunk."""
 
