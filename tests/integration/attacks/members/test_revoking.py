@@ -141,3 +141,29 @@ def test_the_sessions_that_a_member_had_with_servers_end_too(pair: tuple[Busy, B
         until(ended, WITHIN, "the server was not told that the session is over")
         assert len(ended()) == 1
     eve.goes_on()
+
+
+def test_a_session_is_ended_also_when_no_connection_to_its_server_is_left(stage: Stage):
+    scene = Scene(stage, "ending", era="legacy")
+    (token,) = scene.admit("ada")
+    server = scene.server
+    assert Modern(scene.place, token).call("lib__echo").json["result"]["content"]
+    session = server.called("echo")[-1].header("Mcp-Session-Id")
+    until(lambda: session in server.streams)
+
+    async def drop() -> None:
+        for writer in list(server.open):
+            writer.close()
+
+    scene.stage.servers.wait(drop())
+    until(lambda: not server.open)
+    scene.place.api("POST", "/members/ada@example.test/suspend", {})
+    until(
+        lambda: [
+            s
+            for s in server.requests
+            if (s.verb, s.header("Mcp-Session-Id")) == ("DELETE", session)
+        ],
+        3,
+        "the server was not told that the session is over",
+    )

@@ -101,7 +101,9 @@ def scene(stage: Stage, request: pytest.FixtureRequest) -> Scene:
 @pytest.fixture(scope="module")
 def ada(scene: Scene) -> Modern:
     (token,) = scene.admit("ada")
-    return Modern(scene.place, token, can={**EVERYTHING, "elicitation": {}})
+    ada = Modern(scene.place, token, can=EVERYTHING)
+    until(lambda: "result" in ada.request("prompts/get", {"name": "good__plan"}).json)
+    return ada
 
 
 def asked(scene: Scene, ada: Modern, method: str) -> dict[str, Any]:

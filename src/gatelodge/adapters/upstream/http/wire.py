@@ -61,6 +61,7 @@ class HttpWire:
         self._target: Target | None = None
         self._heads: Heads | None = None
         self._session = b""
+        self._met = False
         self._epoch = 0
         self._modern = False
         self._can = Can()
@@ -87,6 +88,7 @@ class HttpWire:
         self._modern = hello.era == "modern"
         self._hearing.era = hello.era
         self._can = capable(hello.capabilities)
+        self._met = True
         return hello
 
     async def _open_older(self, heads: Heads, fault: HouseError) -> Hello:
@@ -155,12 +157,13 @@ class HttpWire:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        self._met = False
         self._client.close_idle()
 
     async def shut(self) -> None:
         """End the session and every connection."""
         await self._errands.close()
-        if self._session and self._heads is not None and self._client.size:
+        if self._session and self._heads is not None and self._met:
             with contextlib.suppress(UpstreamError):  # the server ends it by itself, in time
                 await self._errands.read(Reading(self._heads.ending()), 1.0)
         await self._client.close()
