@@ -9,7 +9,7 @@ import anyio
 import pytest
 from mcp.client.subscriptions import listen
 from tests.gate import WAIT
-from tests.integration.bridges.conftest import every_server
+from tests.integration.bridges.conftest import each_era
 from tests.integration.bridges.test_apart import given_up
 from tests.integration.bridges.test_methods import TEXT, over_each_way
 from tests.integration.bridges.visitors import (
@@ -178,7 +178,7 @@ async def test_a_modern_client_hears_log_messages_of_its_level(town, level, want
 
 
 @pytest.mark.parametrize("kind", LEGACY)
-@every_server
+@each_era
 async def test_a_call_that_is_given_up_while_it_asks_is_cancelled(town, kind, alias):
     dish = f"a dish for {kind} at {alias}"
     before = len(town.leaves())

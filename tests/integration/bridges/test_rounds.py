@@ -53,7 +53,7 @@ async def test_all_rounds_of_a_legacy_client_are_one_call_in_the_log(town, kind,
 
 
 @every_client
-@every_server
+@each_era
 async def test_who_declared_nothing_is_told_so(town, kind, alias):
     before = len(town.leaves())
     async with visiting(kind, town.url(), town.ada) as visitor:
