@@ -143,6 +143,7 @@ class Follower:
         progress = await self._store.poll(state.gov)
         if not self.diverged and (progress.epoch != state.epoch or progress.gov < state.gov):
             self.diverged = "the gov log went back in time or changed its epoch"
+            self.fresh_until = 0.0  # what a lease of before still allows is not waited for
             log.error("%s: nobody is served any more; read 'Restored database'", self.diverged)
         if self.diverged:
             # For good: a log that grew again above our place has other leaves below it.
