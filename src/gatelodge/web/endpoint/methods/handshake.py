@@ -1,7 +1,5 @@
 """Handshakes: discovery of the modern era, sessions and their log level of the legacy one."""
 
-from collections.abc import Callable
-
 from msgspec import Raw
 
 from gatelodge.core.ids import Instant, ServerId
@@ -99,7 +97,6 @@ def _capabilities(gate: Gate, servers: list[ServerView]) -> list[Raw]:
 
 
 def _words(gate: Gate, servers: list[ServerView]) -> str:
-    known: Callable[[ServerView], str] = lambda server: (  # noqa: E731
-        "" if (offer := gate.offers.of(server.id)) is None else offer.instructions
-    )
-    return instructions(_INSTRUCTIONS, [(server.alias, known(server)) for server in servers])
+    offers = ((server.alias, gate.offers.of(server.id)) for server in servers)
+    said = [(alias, offer.instructions) for alias, offer in offers if offer is not None]
+    return instructions(_INSTRUCTIONS, said)
