@@ -13,6 +13,7 @@ from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.web.endpoint.endpoint import Endpoint
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
+from gatelodge.web.endpoint.http.idle import close_idle
 from gatelodge.web.endpoint.http.outbox import Outbox
 
 _SWEEP_SECONDS = 1.0
@@ -53,10 +54,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            now = loop.time()
-            for connection in tuple(self._connections):
-                if connection.idle(now):
-                    connection.shut()
+            await close_idle(self._connections, loop.time())
 
     def stop(self) -> None:
         """Take no more connections, and close those on which nothing is being answered."""

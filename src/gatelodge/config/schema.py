@@ -94,7 +94,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch_messages: Annotated[int, Meta(ge=1, le=1_000)] = 50
     """Messages in one batch (revision 2025-03-26)."""
     keepalive_seconds: Seconds = 75.0
-    """An idle client connection is closed after this."""
+    """An idle client connection is closed after this; so is one whose request has begun and is not
+    whole by then."""
     shutdown_seconds: Seconds = 10.0
     """How long running calls may go on after a stop was asked for."""
 

@@ -1,11 +1,12 @@
 """What is wrong with a request's HTTP: each row down to its bytes, its answer and its record."""
 
 import socket
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.gate import Client
-from tests.stage import LIMITS, Place, Stage, mirrored, modern, raw_post
+from tests.gate import Client, Gate
+from tests.stage import Place, Stage, mirrored, modern, raw_post
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.wire import Wire, until
 
@@ -374,14 +375,16 @@ def test_a_client_that_leaves_in_the_middle_leaves_one_record(
     assert (leaf["reason"], leaf["http"], leaf["bytes_in"]) == ("client_gone", 0, size)
 
 
-@pytest.mark.slow
-def test_a_body_that_never_ends_is_given_up(stage: Stage, place: Place, wire: Wire):
-    assert "limits.keepalive_seconds=2" in LIMITS
-    before = len(place.leaves())
-    wire.send(HEAD + b"Content-Length: 100\r\n\r\n")
-    assert wire.is_closed()
-    (leaf,) = until(lambda: place.since(before))
-    assert leaf["reason"] == "client_gone"
+def test_a_connection_that_is_idle_or_never_done_asking_is_closed(tmp_path: Path):
+    gate = Gate(tmp_path / "gate", "limits.keepalive_seconds=0.1", "audit.sequence_ms=50")
+    with gate.running(), Wire(gate.port) as idle, Wire(gate.port) as asks:
+        place = Place(gate, "main", gate.token)
+        before = len(place.leaves())
+        asks.send(HEAD.replace(b"wires", b"main") + b"Content-Length: 100\r\n\r\n")
+        assert idle.is_closed()
+        assert asks.is_closed()
+        (leaf,) = until(lambda: place.since(before))
+        assert leaf["reason"] == "client_gone"
 
 
 def test_a_flood_of_tiny_chunks_costs_no_more_than_its_bytes(stage: Stage, ada: str):

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.gate import Answer
 from tests.integration.attacks.servers.results import members, objects, results, values
 from tests.stage import Legacy, Place, Stage, mirrored, raw_post
 from tests.upstreams.library import Library
-from tests.wire import Wire, until
+from tests.wire import until
 
 METHODS = sorted(results)
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
@@ -33,18 +32,16 @@ ASKED = {
 """What is asked for in each method: the member that names it, its name, where the rest goes."""
 
 
-MOST_OPENED = 3
-"""Connections that one test may need: a busy machine can make one look idle."""
-
-
 class Line:
-    """One member's connection to a gate, and the server at its other end, in one era."""
+    """One member's connection to a gate, and the server at its other end, in one era.
+
+    The connection is one from the first request to the last: nothing that a server says ends it.
+    """
 
     def __init__(self, stage: Stage, place: Place, token: str, server: Library) -> None:
         self.server = server
         self.path = f"/k/{place.slug}/s/{server.era}/mcp"
-        self.port, self.opened = stage.gate.port, 1
-        self.wire = Wire(self.port)
+        self.wire = stage.wire()
         self.headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         if server.era == "legacy":
             legacy: Legacy = place.legacy(token, server.era)
@@ -63,20 +60,9 @@ class Line:
         head = dict(self.headers)
         if self.server.era == "modern":
             head |= mirrored(method, name)
-        answer = self._answer(raw_post(self.path, sent, head))
+        answer = self.wire.send(raw_post(self.path, sent, head)).answer()
         assert answer.status == 200, (sent, answer.body)
         return answer.body
-
-    def _answer(self, sent: bytes) -> Answer:
-        """The answer on the kept connection, or on a new one when the gate closed that as idle."""
-        try:
-            return self.wire.send(sent).answer()
-        except (AssertionError, OSError):
-            if self.opened == MOST_OPENED:
-                raise
-            self.opened += 1
-            self.wire = Wire(self.port)
-            return self.wire.send(sent).answer()
 
 
 @pytest.fixture(scope="module", params=["modern", "legacy"])

@@ -91,7 +91,7 @@ class HttpConnection(asyncio.Protocol):
         """What the endpoint keeps of the connection's last request."""
         self.writable = True
         self.idle_since = 0.0
-        """When the sweep first saw it idle; 0 while it was not seen so."""
+        """When the sweep first saw it idle, or its request incomplete; 0 while it saw neither."""
 
     # asyncio.Protocol
 
@@ -125,15 +125,11 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read requests, or hand the connection over when its next one is not ours."""
         reader = self._reader
+        if not (self._peeked or reader.partial):
+            self.idle_since = 0.0  # a request begins; how long it takes to arrive counts anew
         if self._peeked or not (self._answering or reader.partial or data.startswith(_USUAL)):
             data = self._peeked + data
-            elsewhere = self._is_elsewhere(data)
-            if elsewhere is None:
-                self._peeked = data
-                return
-            self._peeked = b""
-            if elsewhere and not self._closing:
-                self._leave(data)
+            if not self._stays(data):
                 return
         for request in reader.feed(data):
             if self._answering:
@@ -209,7 +205,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def idle(self, now: float) -> bool:
-        """Say whether nothing happened for longer than an idle connection may be kept."""
+        """Say whether it said nothing, or no whole request, for longer than it may."""
         if self._answering:
             return False
         self.idle_since = self.idle_since or now
@@ -231,6 +227,15 @@ class HttpConnection(asyncio.Protocol):
         if not target or len(data) < target + len(_OURS):
             return None if len(data) <= _PEEK else False
         return data[target : target + len(_OURS)] != _OURS and data[: target - 1].isalpha()
+
+    def _stays(self, data: bytes) -> bool:
+        """Say whether a request that begins so is read here; what is not is kept or handed over."""
+        elsewhere = self._is_elsewhere(data)
+        self._peeked = data if elsewhere is None else b""
+        if elsewhere and not self._closing:
+            self._leave(data)
+            return False
+        return elsewhere is not None
 
     def _leave(self, data: bytes) -> None:
         transport = self._transport

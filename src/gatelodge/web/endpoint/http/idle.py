@@ -1,0 +1,20 @@
+"""Connections that are idle for too long are closed; what their clients have sent is read first."""
+
+import asyncio
+from collections.abc import Collection
+
+from gatelodge.web.endpoint.http.connection import HttpConnection
+
+
+async def close_idle(connections: Collection[HttpConnection], now: float) -> None:
+    """Close every connection that is idle for too long at this time of the event loop."""
+    overdue = [connection for connection in connections if connection.idle(now)]
+    if not overdue:
+        return
+    # A loop that was held up may come here before it reads what arrived in the meantime. Two turns
+    # are one look at the sockets for certain, whichever comes first in a turn.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for connection in overdue:
+        if connection.idle(now):
+            connection.shut()
