@@ -12,13 +12,14 @@ from gatelodge.core.protocol.envelope import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,
     INVALID_PARAMS,
+    METHOD_NOT_FOUND,
     UNAVAILABLE,
     error_body,
     raw_error_body,
     read_text,
     result_body,
 )
-from gatelodge.core.protocol.result import for_client, rpc_code, tool_error
+from gatelodge.core.protocol.result import for_client, no_completions, rpc_code, tool_error
 from gatelodge.core.protocol.shown.messages import holds_uris, shown_error, shown_result
 from gatelodge.core.protocol.shown.uris import BARE, Prefix
 from gatelodge.flows.gateway.answers import (
@@ -103,10 +104,17 @@ def _error(visit: Visit, target: Target | None, error: Raw) -> tuple[int, bytes]
     method = visit.message.method
     own = read_text(target.params.get("uri")) if target is not None else None
     told = error_for(error, method, visit.era, own or "")
-    if not visit.route.alias:
-        told = shown_error(_prefix(visit, target), told)
-    status = http_status(rpc_code(told), visit.era)
-    return status, raw_error_body(visit.message.id, bytes(told))
+    code = rpc_code(told)
+    if visit.route.alias:
+        return http_status(code, visit.era), raw_error_body(visit.message.id, bytes(told))
+    if code == METHOD_NOT_FOUND:
+        # One of several servers lacks what this endpoint has: 404 would deny that it is here
+        # (MCP 2026-07-28 basic/transports/streamable-http, Server Validation).
+        if method == "completion/complete":
+            return 200, result_body(visit.message.id, no_completions(visit.era))
+        code = None
+    told = shown_error(_prefix(visit, target), told)
+    return http_status(code, visit.era), raw_error_body(visit.message.id, bytes(told))
 
 
 def unknown(visit: Visit, name: str) -> tuple[int, bytes]:
