@@ -10,14 +10,14 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.catalog.naming import shown_name
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
+from gatelodge.core.protocol.capabilities import TASKS
+from gatelodge.core.protocol.shown.names import shown_name
 
 LONGEST_NAME: Final = 128
 """Characters in a prompt's name, as in a tool's: it is recorded with each use."""
 OfferKind = Literal["prompts", "resources", "templates"]
-TASKS: Final = "io.modelcontextprotocol/tasks"
 
 
 class Item(Struct, frozen=True, kw_only=True, gc=False):
