@@ -115,12 +115,12 @@ async def everything_http(served, transport="streamableHttp"):
     await until(lambda: listens(port), "server-everything listens")
     path = "sse" if transport == "sse" else "mcp"
     at = http(f"http://127.0.0.1:{port}/{path}")
-    return Real(at, "legacy", 13, call("echo", {"message": "hi"}), b"hi")
+    return Real(at, "legacy", 17, call("echo", {"message": "hi"}), b"hi")
 
 
 def everything_stdio():
     at = stdio(command=(node(), str(EVERYTHING), "stdio"))
-    return Real(at, "legacy", 13, call("echo", {"message": "hi"}), b"hi")
+    return Real(at, "legacy", 17, call("echo", {"message": "hi"}), b"hi")
 
 
 async def everything(way, served):
@@ -258,7 +258,24 @@ async def test_everything_that_a_real_server_offers_is_observed(pool, served, wa
     said = json.loads(bytes(observed.capabilities))
     assert said["resources"]["subscribe"] is True
     assert observed.instructions
-    assert pool.health(real.at.id).detail == "" or way == "sse"
+    assert "4 tools are offered only to clients that declare" in pool.health(real.at.id).detail
+    forms = {"elicitation.form", "elicitation.url"}
+    assert observed.needs == {
+        "get-roots-list": {"roots"},
+        "trigger-elicitation-request": forms,
+        "trigger-url-elicitation": {"elicitation.url"},
+        "trigger-sampling-request": {"sampling", "sampling.tools"},
+    }
+    await until(lambda: pool.counts()["tasks"] <= 2, "but one session that looked is ended")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_server_that_is_not_in_use_is_looked_at_whole_and_left(pool, served, way):
+    real = await everything(way, served)
+    observed = await pool.observe(real.at)
+    assert len(observed.tools) == real.tools
+    assert not observed.needs
+    assert pool.counts()["tasks"] == 0
 
 
 async def answered(exchange, answers):

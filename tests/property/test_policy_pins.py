@@ -4,8 +4,8 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatelodge.core.catalog.naming import LONGEST, Names, shown_names
 from gatelodge.core.catalog.pin import canonical, definition_digest
+from gatelodge.core.protocol.shown.names import LONGEST, Names, shown_names
 
 few = settings(deadline=None, max_examples=100)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

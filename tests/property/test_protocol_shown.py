@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from tests.property.wire_json import numbers, objects, readable, strings, values
 
-from gatelodge.core.catalog.naming import is_alias
 from gatelodge.core.protocol.envelope import join_members, members_of
 from gatelodge.core.protocol.shown import messages
+from gatelodge.core.protocol.shown.names import is_alias
 from gatelodge.core.protocol.shown.uris import Prefix, original_uri, shown_uri
 
 untimed = settings(deadline=None)

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Raw
 
-from gatelodge.core.catalog.naming import Collisions, is_alias, shown_name, shown_names
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.schema import plain, tool_id
 from gatelodge.core.protocol.bridge.tasks import needs_task
 from gatelodge.core.protocol.shown.messages import shown_tool
+from gatelodge.core.protocol.shown.names import Collisions, is_alias, shown_name, shown_names
 from gatelodge.core.protocol.shown.uris import Prefix
 from gatelodge.core.protocol.upstream_headers import Mirror, mirrors
 from gatelodge.core.view_entry import ReadEntry, ReadKind, ServerView, Standing, ToolEntry

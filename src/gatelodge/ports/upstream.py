@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from gatelodge.core.catalog.server import Server
+from gatelodge.core.protocol.needs import Needs
 from gatelodge.core.protocol.upstream_headers import Mirror
 from gatelodge.core.protocol.version import Era
 
@@ -130,7 +131,9 @@ class Observed(Struct, frozen=True, kw_only=True):
 
     `dropped` counts tools left out because a client must not use them: no name, or, from a modern
     HTTP server, an invalid `x-mcp-header`. A list that the server does not have is empty.
-    `capabilities` is the raw object that it declared in the era in which it was observed.
+    `capabilities` is the raw object that it declared in the era in which it was observed. `needs`
+    names the tools that it offers only to clients which declare one of these capabilities; for a
+    server that is not in the pool it is empty, though its tools are there.
     """
 
     tools: tuple[msgspec.Raw, ...]
@@ -140,6 +143,7 @@ class Observed(Struct, frozen=True, kw_only=True):
     capabilities: msgspec.Raw = msgspec.Raw(b"{}")
     instructions: str = ""
     dropped: int = 0
+    needs: dict[str, Needs] = {}
 
 
 class Upstreams(Protocol):

@@ -53,8 +53,17 @@ def _sum(_: Scene) -> dict[str, Any]:
     return {"a": 20, "b": 22}
 
 
-_EVERYTHING = Known("legacy", 12, "get-sum", _sum, "The sum of 20 and 22 is 42.")
-"""It has 13 tools for a client that can do nothing; one works as a task only."""
+_EVERYTHING = Known("legacy", 16, "get-sum", _sum, "The sum of 20 and 22 is 42.")
+"""It has one more, which works as a task only."""
+NEEDING = frozenset(
+    (
+        "get-roots-list",
+        "trigger-elicitation-request",
+        "trigger-sampling-request",
+        "trigger-url-elicitation",
+    )
+)
+"""What it offers only to clients that can be asked something."""
 
 KNOWN = {
     "all": _EVERYTHING,
@@ -145,6 +154,8 @@ class Fleet(Place):
         self.ada = self.admit("ada", **dict.fromkeys(self.aliases, "all"))
         self.ben = self.admit("ben", web="all")
         until(lambda: all(self.state(alias) == "ready" for alias in self.aliases))
+        for alias in ("all", *REMOTE):  # which tools need what is known a little later
+            until(lambda: "4 tools are offered only" in self.detail(alias))  # noqa: B023
 
     def launch(self, alias: str) -> None:
         """Start a server that listens, and wait until it does."""
@@ -166,6 +177,10 @@ class Fleet(Place):
     def state(self, alias: str) -> str:
         """How a server is doing."""
         return str(self.api("GET", f"/servers/{alias}/health")["state"])
+
+    def detail(self, alias: str) -> str:
+        """What an admin is told of a server."""
+        return str(self.api("GET", f"/servers/{alias}/health")["detail"])
 
     def pid(self, alias: str) -> int:
         """The process of a stdio server."""
@@ -191,6 +206,10 @@ class Fleet(Place):
     def shown(self) -> list[str]:
         """Every name of Ada's list: by alias, then as the server has them."""
         return [f"{a}__{name}" for a in sorted(self.aliases) for name in self.observed[a]]
+
+    def shown_to_all(self) -> list[str]:
+        """The same for a client that can be asked nothing."""
+        return [name for name in self.shown() if name.split("__")[1] not in NEEDING]
 
     def _register(self, alias: str) -> None:
         made = self.api("POST", "/servers", {"alias": alias, "transport": self._transport(alias)})

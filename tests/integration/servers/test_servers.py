@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from mcp_types import PromptReference, ResourceTemplateReference, TextContent
+from tests.integration.bridges import visitors
 from tests.integration.clients.sdk import MODERN, NEWEST_LEGACY, pages, speaking
 from tests.integration.servers.fleet import KNOWN, REMOTE, Fleet
 
@@ -49,9 +50,18 @@ async def test_every_tool_of_every_server_is_listed_once_under_its_shown_name(
         assert len(fleet.observed[alias]) == KNOWN[alias].tools
     async with speaking(revision, fleet.url(), fleet.ada) as session:
         listed = list(chain.from_iterable(await pages(session)))
-    assert listed == fleet.shown()
+    assert listed == fleet.shown_to_all()
     assert len(set(listed)) == len(listed)
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in listed)
+
+
+@pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
+@pytest.mark.parametrize("kind", [*visitors.MODERN, *visitors.LEGACY])
+async def test_a_client_that_can_be_asked_is_shown_every_tool_there_is(fleet: Fleet, kind: str):
+    answers = {method: [None] for method in (visitors.ELICIT, visitors.SAMPLE, visitors.ROOTS)}
+    async with visitors.visiting(kind, fleet.url(), fleet.ada, answers) as visitor:
+        listed = [tool["name"] for tool in await visitor.all_of("tools/list", "tools")]
+    assert listed == fleet.shown()
 
 
 @each_era

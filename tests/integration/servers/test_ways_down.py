@@ -81,7 +81,7 @@ def test_a_server_killed_in_a_call_fails_that_call_and_nothing_else(fleet: Fleet
         os.kill(fleet.pid("all"), signal.SIGKILL)
         assert fault(running.result()) == "error.upstream.protocol"
     for client in (modern, legacy):
-        assert client.tools() == fleet.shown()
+        assert client.tools() == fleet.shown_to_all()
         assert all(right(fleet, client, alias) for alias in fleet.aliases if alias != "all")
     assert lists(modern) == whole
     until(lambda: right(fleet, modern, "all"), why="the server is started again")
@@ -152,7 +152,7 @@ def test_after_a_crash_no_process_is_left_and_the_next_start_serves_the_same(
     fleet.gate.start()
     until(lambda: all(fleet.state(alias) == "ready" for alias in fleet.aliases))
     modern, legacy = clients(fleet)
-    assert modern.tools() == legacy.tools() == fleet.shown()
+    assert modern.tools() == legacy.tools() == fleet.shown_to_all()
     assert all(right(fleet, client, a) for client in (modern, legacy) for a in fleet.aliases)
     started = children(fleet, homes)
     fleet.gate.kill()

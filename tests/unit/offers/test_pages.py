@@ -5,6 +5,7 @@ from tests.unit.offers.shelf import offers, outlook
 from tests.unit.view.rows import grant, guardrail, member, server, tool, view
 
 from gatelodge.adapters.keys.sealing import AesSealer
+from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.session import Cursor, pack
 from gatelodge.flows.gateway.listing import (
     CONTEXT,
@@ -160,7 +161,7 @@ KINDS = ("tools", "prompts", "resources", "templates")
 
 
 def some(look, kind):
-    return tools_of(look) if kind == "tools" else offered(look, "prompts", KNOWN)
+    return tools_of(look, KNOWN, NOTHING) if kind == "tools" else offered(look, "prompts", KNOWN)
 
 
 @pytest.mark.parametrize("other", KINDS)
@@ -197,7 +198,21 @@ def test_a_cursor_that_was_not_made_here_means_nothing(cursor):
 def test_a_cursor_of_the_time_when_there_were_tools_only_still_counts_for_tools():
     look = outlook(view(*HOUSE))
     old = SEALER.seal(OLD, CONTEXT)
-    page = page_of(tools_of(look), "tools", look, old, 9, SEALER)
+    page = page_of(tools_of(look, KNOWN, NOTHING), "tools", look, old, 9, SEALER)
     assert [item.name for item in page.items] == ["t2", "t3"]
     assert page_of((), "prompts", look, old, 9, SEALER) == BadCursor()
     assert Cursor("p", "a", 0, "n").endpoint == ""
+
+
+FORM, SAMPLING = b'{"elicitation":{"form":{}}}', b'{"sampling":{}}'
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "shown"),
+    [(NOTHING, ["t1", "t3"]), (FORM, ["t1", "t2", "t3"]), (SAMPLING, ["t1", "t3"])],
+)
+def test_a_tool_that_needs_a_capability_is_listed_for_clients_that_declare_it(capabilities, shown):
+    known = offers(a={"needs": {"t2": frozenset({"elicitation.form", "roots"})}})
+    look = outlook(view(*HOUSE))
+    assert [tool.name for tool in tools_of(look, known, capabilities)] == shown
+    assert [tool.name for tool in tools_of(look, KNOWN, capabilities)] == ["t1", "t2", "t3"]

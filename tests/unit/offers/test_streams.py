@@ -69,9 +69,9 @@ class Node:
         """The server of that alias was looked at."""
         self.offers.keep(server(f"srv_{alias}", alias), observed(**said))
 
-    def listen(self, principal="mem_ann", wants=EVERY, uris=(), alias=""):
+    def listen(self, principal="mem_ann", wants=EVERY, uris=(), alias="", can=b"{}"):
         ear = Heard()
-        stream = Stream(principal, ("home", alias), ear, wants, frozenset(uris))
+        stream = Stream(principal, ("home", alias), ear, wants, frozenset(uris), can)
         self.streams.add(stream)
         return ear, stream
 
@@ -99,6 +99,14 @@ class TestLists:
         assert ann.since() == ["prompts"]
         node.sees("b", prompts=["sum"])
         assert ann.since() == far.since() == []
+
+    def test_a_tool_that_turns_out_to_need_a_capability_is_gone_for_those_without_it(self, node):
+        able, _ = node.listen(can=b'{"roots":{}}')
+        unable, _ = node.listen()
+        node.sees("git", needs={"log": frozenset({"roots"})})
+        assert (able.since(), unable.since()) == ([], ["tools"])
+        node.sees("git")
+        assert (able.since(), unable.since()) == ([], ["tools"])
 
     @pytest.mark.parametrize("said", [{"resources": ["x:1"]}, {"templates": ["x:{y}"]}])
     def test_a_new_resource_or_template_is_told_as_resources(self, node, said):

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from gatelodge.core.catalog.naming import (
+from gatelodge.core.protocol.shown.names import (
     Collisions,
     Names,
     is_alias,

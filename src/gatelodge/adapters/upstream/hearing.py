@@ -98,6 +98,7 @@ class Hearing:
             self._say(upstream.refused_bytes(message, refusal(capabilities, message.method, era)))
         elif (
             whose is None
+            or not whose.request.asker.principal  # the gate itself looks, and answers nothing
             or flights.open.get(whose.number) is not whose
             or not flights.ask(whose, message)
         ):

@@ -233,6 +233,11 @@ class Link:
         """True while the session is nobody's own: it declares nothing and wants no level."""
         return self.asker.capabilities == NOTHING and not self.asker.level
 
+    @property
+    def surveys(self) -> bool:
+        """True for a session in which the gate looks as others would, and is asked nothing."""
+        return not self.asker.principal and self.asker.capabilities != NOTHING
+
     def stop(self) -> None:
         """Nothing more is sent, and whoever waits is told. The pool ends the owner task."""
         self._to("off")

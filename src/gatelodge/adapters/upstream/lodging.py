@@ -4,15 +4,17 @@ The main link is everybody's and declares nothing, so nothing can be asked in it
 told what a client can do when a session begins, so whoever can be asked something has a session of
 their own there, opened when it is first needed and closed when it was idle for long. A modern
 server is told with each request. A server that speaks both eras is spoken to in the caller's
-(decision 0014).
+(decision 0014). For a short while the gate has sessions too, to see what others are offered.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from msgspec import Struct, structs
 
 from gatelodge.adapters.upstream.link import Link
+from gatelodge.adapters.upstream.survey import Survey
 from gatelodge.config.schema import Hosting
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import HouseError, LimitReached
@@ -21,6 +23,8 @@ from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
 
 MOST_OWN = 8
 """Sessions of one principal with one server: one for each set of capabilities and log level."""
+SURVEY_SECONDS = 10.0
+"""How long a session that only looks is kept idle: a server may tell of changes soon after."""
 _MOST = "Too many sessions with this server are open."
 _REMEDY = "Try again later; an admin can raise hosting.sessions_per_server."
 
@@ -48,6 +52,7 @@ class Lodging:
         self._sessions: dict[Asker, Link] = {}
         self._legacy: bool | None = None
         self._fault = ""
+        self.survey = Survey()
         self.main = upkeep.begin(self, None)
 
     def carrier(self, request: Request) -> Link | HouseError:
@@ -67,6 +72,31 @@ class Lodging:
             session = self._sessions[asker] = self._upkeep.begin(self, asker)
         session.used = self._loop.time()
         return session
+
+    def surveyor(self, capabilities: bytes) -> Link:
+        """The link over which the gate looks as a client with these capabilities would.
+
+        A legacy server needs a session for it, which is begun anew when it failed.
+        """
+        asker = Asker(capabilities=bytes(for_legacy(capabilities)))
+        if self.main.modern or asker == NOBODY:
+            return self.main
+        session = self._sessions.get(asker)
+        if session is None or not session.hopeful:
+            if session is not None:
+                self._end(session)
+            session = self._sessions[asker] = self._upkeep.begin(self, asker)
+        session.used = self._loop.time()
+        return session
+
+    def dismiss(self, link: Link) -> None:
+        """End a session that only looked; the main link stays."""
+        if link is not self.main and self._sessions.get(link.asker) is link:
+            self._end(link)
+
+    def links(self) -> tuple[Link, ...]:
+        """All of them."""
+        return (self.main, *self._sessions.values())
 
     def elsewhere(self, link: Link, request: Request) -> Link | HouseError | None:
         """The link that carries what `link` held while nothing was known; None = itself."""
@@ -89,7 +119,7 @@ class Lodging:
 
         What was held for it goes over the modern link then: none of it was sent.
         """
-        if link is self.main:
+        if link is self.main or link.surveys:
             return
         self._fault = f"A session could not be begun or was lost: {fault.detail}"
         if not self.main.modern or self._legacy:
@@ -114,12 +144,16 @@ class Lodging:
                 self._end(link)
 
     def sweep(self, now: float) -> None:
-        """End the sessions that were idle for too long."""
+        """End the sessions that were idle for too long; look again where a look failed."""
         for link in list(self._sessions.values()):
+            idle = SURVEY_SECONDS if link.surveys else self._upkeep.hosting.session_idle_seconds
             if link.flights.open:
                 link.used = now
-            elif now - link.used > self._upkeep.hosting.session_idle_seconds:
+            elif now - link.used > idle:
                 self._end(link)
+        if now > self.survey.due:
+            self.survey.due = math.inf
+            self.changed()
 
     def close(self) -> None:
         """End all links."""

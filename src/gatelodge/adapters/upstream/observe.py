@@ -17,7 +17,7 @@ from gatelodge.core.errors import (
 from gatelodge.core.protocol.upstream import Page, parse_fault, parse_page
 from gatelodge.core.protocol.upstream_era import Hello, Offer, capable
 from gatelodge.core.protocol.upstream_headers import mirrors
-from gatelodge.ports.upstream import Observed, Request
+from gatelodge.ports.upstream import NOBODY, Asker, Observed, Request
 
 MOST_PAGES = 50
 MOST_BYTES = 4 * 1024 * 1024
@@ -81,6 +81,18 @@ async def read_offers(
     return observed, " ".join(notes)
 
 
+async def read_tools(
+    begin: Callable[[Request], Flight], capabilities: bytes, seconds: float, *, strict_headers: bool
+) -> dict[str, Raw]:
+    """The usable tools that a client with these capabilities is offered, by name, in order.
+
+    Raises as `read_offers` does.
+    """
+    told = await _read(begin, TOOLS, seconds, Asker(capabilities=capabilities))
+    usable_ones = (tool for tool in told if usable(tool, strict_headers=strict_headers))
+    return {named(tool): tool for tool in usable_ones}
+
+
 async def _read_if_able(
     begin: Callable[[Request], Flight], listing: Listing, seconds: float
 ) -> list[Raw] | None:
@@ -90,7 +102,9 @@ async def _read_if_able(
         return None
 
 
-async def _read(begin: Callable[[Request], Flight], listing: Listing, seconds: float) -> list[Raw]:
+async def _read(
+    begin: Callable[[Request], Flight], listing: Listing, seconds: float, asker: Asker = NOBODY
+) -> list[Raw]:
     """All objects of one list."""
     found: list[Raw] = []
     size = 0
@@ -101,7 +115,9 @@ async def _read(begin: Callable[[Request], Flight], listing: Listing, seconds: f
         left = until - asyncio.get_running_loop().time()
         if left <= 0:
             raise UpstreamTimeout(f"The {listing.what} were not listed within {seconds:g} s.")
-        asked = Request(method=listing.method, params=params, seconds=left, max_bytes=MOST_BYTES)
+        asked = Request(
+            method=listing.method, params=params, seconds=left, max_bytes=MOST_BYTES, asker=asker
+        )
         page = await _page(begin, listing, asked)
         found += [Raw(bytes(item)) for item in page.items]
         size += sum(len(bytes(item)) for item in page.items)
@@ -150,6 +166,11 @@ def usable(tool: Raw, *, strict_headers: bool) -> bool:
     except (msgspec.MsgspecError, RecursionError, Invalid):
         return False
     return bool(read.name)
+
+
+def named(tool: Raw) -> str:
+    """The name of a usable tool."""
+    return msgspec.json.decode(tool, type=_Schemed).name
 
 
 def _named(item: Raw, key: str) -> bool:

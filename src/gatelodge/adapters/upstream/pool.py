@@ -12,12 +12,13 @@ import ssl
 from collections.abc import Callable
 
 import msgspec
+from msgspec import Raw
 
 from gatelodge.adapters.upstream.flight import Flight, Flights, Listener, Means
 from gatelodge.adapters.upstream.http.wire import HttpWire
 from gatelodge.adapters.upstream.link import Link
 from gatelodge.adapters.upstream.lodging import Lodging, Upkeep
-from gatelodge.adapters.upstream.observe import read_offers
+from gatelodge.adapters.upstream.observe import read_offers, read_tools
 from gatelodge.adapters.upstream.question import Pending
 from gatelodge.adapters.upstream.stdio.wire import Place, StdioWire
 from gatelodge.adapters.upstream.wire import Wire
@@ -25,6 +26,8 @@ from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
 from gatelodge.core.protocol.capabilities import NOTHING
+from gatelodge.core.protocol.needs import ALL
+from gatelodge.core.protocol.upstream_era import capable
 from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import Asker, Health, Observed, Reply, Request
 from gatelodge.ports.world import Secrets
@@ -96,14 +99,15 @@ class UpstreamPool:
         if lodging is not None:
             link = lodging.main
             if link.hopeful and link.definition == _definition(server):
-                return await self._read(link, server)
+                return await self._read(lodging, server, thorough=True)
         once = Lodging(server, self._upkeep(_nobody, _nobody))
         try:
-            return await self._read(once.main, server)
+            return await self._read(once, server, thorough=False)
         finally:
-            task = next(task for task, link in self._tasks.items() if link is once.main)
+            links = once.links()
+            tasks = [task for task, link in self._tasks.items() if link in links]
             once.close()
-            await asyncio.wait((task,))
+            await asyncio.wait(tasks)
 
     async def reconcile(self, servers: tuple[Server, ...]) -> None:
         """Make the pool equal to the approved servers of this list; waits for no start or stop."""
@@ -167,15 +171,35 @@ class UpstreamPool:
             self._timer.cancel()
             self._timer = None
 
-    async def _read(self, link: Link, server: Server) -> Observed:
-        hello = await link.meet(self._means.hosting.start_seconds * 2)
-        http = isinstance(server.transport, HttpTransport)
-        observed, link.note = await read_offers(
-            lambda request: link.begin(request, None),
-            hello,
-            self._limits.list_seconds,
-            strict_headers=http and hello.era == "modern",
+    async def _read(self, lodging: Lodging, server: Server, *, thorough: bool) -> Observed:
+        main, seconds = lodging.main, self._limits.list_seconds
+        hello = await main.meet(self._means.hosting.start_seconds * 2)
+        strict = isinstance(server.transport, HttpTransport) and hello.era == "modern"
+
+        async def listed(capabilities: bytes) -> dict[str, Raw]:
+            link = lodging.surveyor(capabilities)
+            keep = False
+            try:
+                await link.meet(self._means.hosting.start_seconds * 2)
+                tools = await read_tools(
+                    lambda request: link.begin(request, None),
+                    capabilities,
+                    seconds,
+                    strict_headers=strict,
+                )
+                keep = capabilities == ALL
+                return tools
+            finally:
+                if not keep:
+                    lodging.dismiss(link)
+
+        observed, note = await read_offers(
+            lambda request: main.begin(request, None), hello, seconds, strict_headers=strict
         )
+        added = ""
+        if "tools" in capable(hello.capabilities).lists:
+            observed, added = await lodging.survey.complete(observed, listed, thorough=thorough)
+        main.note = " ".join(part for part in (note, added) if part)
         return observed
 
     def _upkeep(

@@ -10,14 +10,15 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.catalog.naming import shown_name
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
+from gatelodge.core.protocol.capabilities import TASKS
+from gatelodge.core.protocol.needs import Needs
+from gatelodge.core.protocol.shown.names import shown_name
 
 LONGEST_NAME: Final = 128
 """Characters in a prompt's name, as in a tool's: it is recorded with each use."""
 OfferKind = Literal["prompts", "resources", "templates"]
-TASKS: Final = "io.modelcontextprotocol/tasks"
 
 
 class Item(Struct, frozen=True, kw_only=True, gc=False):
@@ -53,6 +54,8 @@ class Offer(Struct, frozen=True, kw_only=True):
 
     `capabilities` is the object that it declared, raw.
 
+    `needs` are the tools that it offers only to clients which declare one of these capabilities.
+
     `named` and `shown` find a prompt: by its own name, and by the one under which it is shown
     beside those of other servers. `web` are the resources and templates that a client could fetch
     from the web by itself. `capabilities` is the object that `abilities` was read from.
@@ -69,6 +72,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     capabilities: Raw = Raw(b"{}")
     abilities: Abilities = Abilities()
     instructions: str = ""
+    needs: dict[str, Needs] = {}
     dropped: int = 0
 
     def items(self, kind: OfferKind) -> tuple[Item, ...]:

@@ -15,6 +15,7 @@ DenyReason = Literal[
     "quota",
     "audit_unavailable",
     "header_mismatch",
+    "missing_capability",
 ]
 
 

@@ -9,11 +9,11 @@ import rfc8785
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.core.catalog.naming import is_alias
 from gatelodge.core.catalog.server import EraWish, Server, StdioTransport, Tool, Transport
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.ids import GrantId, ServerId, WorkspaceId
 from gatelodge.core.policy.rules import Grant
+from gatelodge.core.protocol.shown.names import is_alias
 from gatelodge.flows.act import Act, a_line
 from gatelodge.ports.store import Tx
 

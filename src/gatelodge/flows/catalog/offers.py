@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gatelodge.core.catalog.offer import Offer, read_offer
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
+from gatelodge.core.protocol.needs import NONE, Needs
 from gatelodge.core.view import View
 from gatelodge.ports.upstream import Observed
 
@@ -24,12 +25,23 @@ class Offers:
 
     def __init__(self) -> None:
         self._known: dict[ServerId, Offer] = {}
+        self._choosy: dict[str, dict[str, Needs]] = {}
         self._listeners: list[Callable[[ServerId], None]] = []
         self.version = 0
 
     def of(self, server: ServerId) -> Offer | None:
         """What that server offers; None until it was met for the first time."""
         return self._known.get(server)
+
+    @property
+    def choosy(self) -> bool:
+        """True when some server offers some tools only to clients that declare something."""
+        return bool(self._choosy)
+
+    def needs(self, server: str, tool: str) -> Needs:
+        """The capabilities of which a client has to declare one to be offered that tool."""
+        found = self._choosy.get(server)
+        return NONE if found is None else found.get(tool, NONE)
 
     def on_observed(self, listener: Callable[[ServerId], None]) -> None:
         """Call `listener(server id)` whenever a server was met or looked at again."""
@@ -48,10 +60,12 @@ class Offers:
             capabilities=seen.capabilities,
             instructions=seen.instructions,
         )
+        offer = replace(offer, needs=seen.needs)
         last = self._known.get(server.id)
         if last is None or offer != last:
             self._known[server.id] = offer if last is None else _with_lists_of(last, offer)
             self.version += 1
+            self._choose()
         for listener in self._listeners:
             listener(server.id)
 
@@ -61,6 +75,10 @@ class Offers:
         for server in self._known.keys() - approved:
             del self._known[server]
             self.version += 1
+        self._choose()
+
+    def _choose(self) -> None:
+        self._choosy = {ident: offer.needs for ident, offer in self._known.items() if offer.needs}
 
 
 def _with_lists_of(last: Offer, offer: Offer) -> Offer:

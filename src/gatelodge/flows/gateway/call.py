@@ -17,6 +17,7 @@ from gatelodge.core.errors import LedgerDown, LimitReached, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.envelope import Members
+from gatelodge.core.protocol.needs import lacking, suffices
 from gatelodge.core.view import View, decide
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.audit.recorder import Denial, Ending, Intent, Recorder
@@ -138,14 +139,21 @@ class Calls:
         if not isinstance(decision, Allow):
             # Nobody can be asked in this release, so what needs an answer is refused.
             return Deny("approval_denied", rule=decision.rule, text="this call needs an approval")
+        return self._unfit(request, target) or decision
+
+    def _unfit(self, request: CallRequest, target: Target) -> Deny | None:
+        """Why a call that may be made cannot be made by this client, in this way, or now."""
+        entry = target.entry
         if type(entry) is ToolEntry and entry.mirrors and not request.mirrored(entry):
             text = "the Mcp-Param headers must repeat the arguments that the tool's schema names"
             return Deny("header_mismatch", text=text)
+        if not suffices(target.needs, request.asker.capabilities):
+            return Deny("missing_capability", text=lacking(target.needs))
         calls, _ = self._inflight.counts(request.who.id)
         if calls >= self._limits.per_principal:
             text = "too many of your calls are running at once"
             return Deny("quota", rule="limits.calls_per_principal", text=text)
-        return decision
+        return None
 
     def _ended_since(self, view: View, request: CallRequest, target: Target, cut: Cut) -> bool:
         """Look once more between the record and the forward: access may have ended meanwhile."""

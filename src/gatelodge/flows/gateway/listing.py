@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.offer import Item, OfferKind
 from gatelodge.core.ids import Instant
+from gatelodge.core.protocol.needs import suffices
 from gatelodge.core.protocol.session import Cursor, pack, read_cursor
 from gatelodge.core.view import View, reachable, visible
 from gatelodge.core.view_entry import PrincipalEntry, ReadKind, ServerView, ToolEntry, WorkspaceView
@@ -66,8 +67,20 @@ class BadCursor(Struct, frozen=True):
     """The cursor was not made here for this principal, list and endpoint."""
 
 
-def tools_of(look: Outlook) -> tuple[ToolEntry, ...]:
-    """Every tool that this principal may call here."""
+def tools_of(look: Outlook, offers: Offers, capabilities: bytes) -> tuple[ToolEntry, ...]:
+    """Every tool that this principal may call here with a client that declared `capabilities`.
+
+    The same tuple object in two answers means no change.
+    """
+    tools = allowed_tools(look)
+    if not offers.choosy:
+        return tools
+    kept = [t for t in tools if suffices(offers.needs(t.server, t.name), capabilities)]
+    return tools if len(kept) == len(tools) else tuple(kept)
+
+
+def allowed_tools(look: Outlook) -> tuple[ToolEntry, ...]:
+    """Every tool that this principal may call here, with one client or another."""
     if not look.alias:
         return visible(look.view, look.who, look.workspace, look.at)
     server = look.workspace.servers.get(look.alias)

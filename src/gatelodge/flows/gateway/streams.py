@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from gatelodge.core.ids import Instant, PrincipalId, ServerId
 from gatelodge.core.policy.decision import Allow
+from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.view import View, decide, reachable
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.catalog.offers import Offers
@@ -44,9 +45,12 @@ class Ear(Protocol):
 
 
 class Stream:
-    """One open stream: whose, at which endpoint (workspace's slug and alias), and what it wants."""
+    """One open stream: whose, at which endpoint (workspace's slug and alias), and what it wants.
 
-    __slots__ = ("alias", "ear", "knows", "principal", "slug", "uris", "wants")
+    `capabilities` are those of its client, for which servers may have more tools.
+    """
+
+    __slots__ = ("alias", "capabilities", "ear", "knows", "principal", "slug", "uris", "wants")
 
     def __init__(
         self,
@@ -55,7 +59,9 @@ class Stream:
         ear: Ear,
         wants: tuple[Kind, ...] = (),
         uris: Uris = _NO_URIS,
+        capabilities: bytes = NOTHING,
     ) -> None:
+        self.capabilities = capabilities
         self.principal = principal
         self.slug, self.alias = place
         self.ear = ear
@@ -159,11 +165,14 @@ class _Look:
 
     def known(self, stream: Stream) -> Known:
         """What the stream may list now, for each kind that it wants."""
-        key = (*self._likes(stream), stream.wants)
+        key = (*self._likes(stream), stream.wants, stream.capabilities)
         found = self._known.get(key)
         if found is None:
             look = _outlook(self._view, stream, self._at)
-            found = tuple(() if look is None else self._listed(each, look) for each in stream.wants)
+            found = tuple(
+                () if look is None else self._listed(each, look, stream.capabilities)
+                for each in stream.wants
+            )
             self._known[key] = found
         return found
 
@@ -183,9 +192,9 @@ class _Look:
         """The same for streams that know the same: the view has one access object for all alike."""
         return id(self._view.access.get(stream.principal)), stream.slug, stream.alias
 
-    def _listed(self, kind: Kind, look: Outlook) -> tuple[object, ...]:
+    def _listed(self, kind: Kind, look: Outlook, capabilities: bytes) -> tuple[object, ...]:
         if kind == "tools":
-            return tools_of(look)
+            return tools_of(look, self._offers, capabilities)
         if kind == "prompts":
             return by_server(look, "prompts", self._offers)
         templates = by_server(look, "templates", self._offers)

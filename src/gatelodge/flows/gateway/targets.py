@@ -12,6 +12,7 @@ from gatelodge.core.catalog.offer import Item
 from gatelodge.core.ids import Instant, PrincipalId
 from gatelodge.core.protocol.bridge.state import TaskId
 from gatelodge.core.protocol.envelope import Members, read_text
+from gatelodge.core.protocol.needs import NONE, Needs
 from gatelodge.core.protocol.shown.messages import read_reference, with_reference
 from gatelodge.core.protocol.shown.uris import BARE, Prefix, original_uri
 from gatelodge.core.view import View
@@ -27,13 +28,14 @@ class Target(Struct, frozen=True, gc=False):
     """One thing that may be used: what is decided about, and the request as its server takes it.
 
     `name` is what the record says (a tool's or prompt's name; URIs are never recorded), `label`
-    what headers repeat.
+    what headers repeat. `needs` = what its client has to declare one of.
     """
 
     entry: Entry
     name: str
     params: Members
     label: str
+    needs: Needs = NONE
 
     @property
     def server(self) -> str:
@@ -73,7 +75,8 @@ class Targets:
             return None
         forwarded = {k: v for k, v in params.items() if k != "_meta"}
         forwarded["name"] = Raw(_encode(tool.name))
-        return Target(tool, tool.name, forwarded, tool.name)
+        needs = self._offers.needs(tool.server, tool.name)
+        return Target(tool, tool.name, forwarded, tool.name, needs)
 
     def prompt(self, view: View, name: str, params: Members) -> Target | None:
         """The prompt that goes by this name here."""

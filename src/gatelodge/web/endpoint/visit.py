@@ -1,7 +1,9 @@
 """One request at the endpoint: what is known of it so far, filled in as it is read."""
 
+from gatelodge.core.protocol.capabilities import NOTHING, declared
 from gatelodge.core.protocol.envelope import Era, Message
 from gatelodge.core.protocol.session import Session
+from gatelodge.core.protocol.version import META_CLIENT_CAPABILITIES
 from gatelodge.core.records.origin import DOOR
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, WorkspaceView
@@ -138,6 +140,14 @@ class Visit:
         """The member who answers for the caller; their data key seals the opening."""
         assert self.caller is not None
         return self.caller.member
+
+    @property
+    def capabilities(self) -> bytes:
+        """What this client can be asked on this very request (`core.protocol.capabilities`)."""
+        if self.session is None:
+            return declared(self.message.meta.get(META_CLIENT_CAPABILITIES))
+        # On an answer that is no stream a legacy client cannot be asked anything.
+        return self.session.capabilities if self.answer.may_stream else NOTHING
 
     @property
     def bytes_in(self) -> int:

@@ -13,7 +13,6 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.catalog.naming import shown_name
 from gatelodge.core.protocol.envelope import (
     INVALID_PARAMS,
     Members,
@@ -21,6 +20,7 @@ from gatelodge.core.protocol.envelope import (
     members_of,
     read_text,
 )
+from gatelodge.core.protocol.shown.names import shown_name
 from gatelodge.core.protocol.shown.uris import Prefix, shown_uri
 from gatelodge.core.protocol.upstream import parse_fault
 

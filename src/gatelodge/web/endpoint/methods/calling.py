@@ -8,11 +8,10 @@ from gatelodge.core.protocol.bridge.levels import message_level, passes, read_le
 from gatelodge.core.protocol.bridge.questions import InputRequest, Retry, read_retry
 from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, read_task_id
 from gatelodge.core.protocol.bridge.tasks import AUGMENTED, REQUIRED
-from gatelodge.core.protocol.capabilities import NOTHING, TASKS, declared, has_extension
+from gatelodge.core.protocol.capabilities import NOTHING, TASKS, has_extension
 from gatelodge.core.protocol.envelope import INVALID_PARAMS, Members, error_body, read_text
 from gatelodge.core.protocol.era import headers_mirror, passing_meta
 from gatelodge.core.protocol.version import (
-    META_CLIENT_CAPABILITIES,
     META_LOG_LEVEL,
     META_PROGRESS,
     MISSING_CAPABILITY,
@@ -71,7 +70,7 @@ async def complete(gate: Gate, visit: Visit) -> None:
 
 async def about_task(gate: Gate, visit: Visit) -> None:
     """Answer tasks/get, tasks/update and tasks/cancel, for whoever the task was made for."""
-    if not has_extension(_capabilities(visit), TASKS):
+    if not has_extension(visit.capabilities, TASKS):
         text = "the tasks extension was not declared"
         body = error_body(visit.message.id, MISSING_CAPABILITY, text, REQUIRED)
         await answer_here(gate, visit, body, status=400, rpc_code=MISSING_CAPABILITY)
@@ -143,7 +142,7 @@ def _request(
         return not modern or headers_mirror(visit.request.headers, tool.mirrors, arguments)
 
     session, message = visit.session, visit.message
-    capabilities, level = _capabilities(visit), _level(gate, visit)
+    capabilities, level = visit.capabilities, _level(gate, visit)
     notify = _notify(visit, level)
     hearing: Hearing | Rising | Notify | None = notify
     if visit.era == "legacy":
@@ -180,15 +179,6 @@ def _asker(visit: Visit, capabilities: bytes, level: str) -> Asker:
     if capabilities == NOTHING and not level:
         return visit.asker
     return Asker(visit.who.id, capabilities, level)
-
-
-def _capabilities(visit: Visit) -> bytes:
-    """What this client can be asked, on this very request."""
-    session = visit.session
-    if session is None:
-        return declared(visit.message.meta.get(META_CLIENT_CAPABILITIES))
-    # On an answer that is no stream a legacy client cannot be asked anything.
-    return session.capabilities if visit.answer.may_stream else NOTHING
 
 
 def _level(gate: Gate, visit: Visit) -> str:

@@ -16,7 +16,7 @@ from gatelodge.core.protocol.session import CONTEXT, Session, pack
 from gatelodge.core.protocol.version import LEGACY, MODERN
 from gatelodge.core.view import reachable
 from gatelodge.core.view_entry import ServerView
-from gatelodge.flows.gateway.listing import Outlook, tools_of
+from gatelodge.flows.gateway.listing import Outlook, allowed_tools
 from gatelodge.flows.gateway.sessions import LIFE_MICROSECONDS
 from gatelodge.web.endpoint.gate import Gate, answer_here
 from gatelodge.web.endpoint.visit import Visit
@@ -85,7 +85,7 @@ def _visible(gate: Gate, visit: Visit) -> list[ServerView]:
     """The servers of which this caller may use something here, by alias."""
     at, alias = Instant(gate.clock.now()), visit.route.alias
     look = Outlook(visit.view, visit.who, visit.workspace, alias, at)
-    seen: set[ServerId] = {tool.server for tool in tools_of(look)}
+    seen: set[ServerId] = {tool.server for tool in allowed_tools(look)}
     for kind in ("prompts", "resources"):
         servers = reachable(visit.view, visit.who, visit.workspace, at, kind, alias)
         seen.update(server.id for server in servers)

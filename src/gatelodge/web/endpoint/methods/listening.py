@@ -155,7 +155,7 @@ async def _serve(
     if visit.session is not None:
         running.session = visit.session.nonce
     place = (visit.route.workspace, visit.route.alias)
-    stream = Stream(visit.who.id, place, open_, *wants)
+    stream = Stream(visit.who.id, place, open_, *wants, visit.capabilities)
     written = durable(gate)
     seen = (visit.view.gov, visit.proto)
     record = gate.recorder.stream_opened(visit.log, visit.caller, seen, written)

@@ -35,7 +35,8 @@ async def list_tools(gate: Gate, visit: Visit) -> None:
 
     look = _look(gate, visit)
     size, cursor = gate.limits.page_size, _cursor(visit)
-    page = page_of(tools_of(look), "tools", look, cursor, size, gate.sealer)
+    tools = tools_of(look, gate.offers, visit.capabilities)
+    page = page_of(tools, "tools", look, cursor, size, gate.sealer)
     await _answer(gate, visit, "tools", _shown(page, listed))
 
 

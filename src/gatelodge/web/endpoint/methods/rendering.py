@@ -19,9 +19,11 @@ from gatelodge.core.protocol.envelope import (
     read_text,
     result_body,
 )
+from gatelodge.core.protocol.needs import required
 from gatelodge.core.protocol.result import for_client, no_completions, rpc_code, tool_error
 from gatelodge.core.protocol.shown.messages import holds_uris, shown_error, shown_result
 from gatelodge.core.protocol.shown.uris import BARE, Prefix
+from gatelodge.core.protocol.version import MISSING_CAPABILITY
 from gatelodge.flows.gateway.answers import (
     Asked,
     CallAnswer,
@@ -68,7 +70,7 @@ def render(
         case Asked():
             return 200, result_body(raw_id, bytes(answer.raw))
         case NotAllowed():
-            return _not_allowed(visit, name, answer)
+            return _not_allowed(visit, name, target, answer)
         case Failed():
             return _failed(visit, answer.error, answer.call)
         case _:
@@ -133,12 +135,16 @@ def unknown(visit: Visit, name: str) -> tuple[int, bytes]:
     return status, error_body(raw_id, INVALID_PARAMS, "Unknown reference")
 
 
-def _not_allowed(visit: Visit, name: str, answer: NotAllowed) -> tuple[int, bytes]:
+def _not_allowed(
+    visit: Visit, name: str, target: Target | None, answer: NotAllowed
+) -> tuple[int, bytes]:
     raw_id, deny = visit.message.id, answer.deny
     if deny.hidden:
         return unknown(visit, name)
     if deny.reason == "header_mismatch":
         return 400, error_body(raw_id, HEADER_MISMATCH, deny.text)
+    if deny.reason == "missing_capability" and visit.era == "modern" and target is not None:
+        return 400, error_body(raw_id, MISSING_CAPABILITY, _words(deny), required(target.needs))
     decision: dict[str, object] = {
         "decision": "deny",
         "reason": deny.reason,

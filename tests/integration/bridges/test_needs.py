@@ -1,0 +1,117 @@
+"""Tools that a server offers only to clients which can be asked: server-everything has some."""
+
+import pytest
+from tests.integration.bridges.visitors import (
+    ELICIT,
+    MODERN,
+    ROOTS,
+    SAMPLE,
+    Refused,
+    accept,
+    every_client,
+    form_client,
+    modern_client,
+    of_clients,
+    roots,
+    said,
+    text,
+    visiting,
+)
+from tests.wire import until
+
+pytestmark = of_clients
+TOOLS = {
+    "trigger-elicitation-request": (ELICIT, accept(name="Ada", check=True)),
+    "trigger-sampling-request": (SAMPLE, said("a leaf")),
+    "get-roots-list": (ROOTS, roots("file:///home/ada")),
+}
+WORDS = {
+    "trigger-elicitation-request": "User provided the requested information",
+    "trigger-sampling-request": "a leaf",
+    "get-roots-list": "file:///home/ada",
+}
+ARGUMENTS = {"trigger-sampling-request": {"prompt": "What fell?", "maxTokens": 20}}
+each_tool = pytest.mark.parametrize("tool", TOOLS)
+
+
+async def listed(visitor, alias):
+    """The tools among these that a client is shown of one server."""
+    names = [each["name"] for each in await visitor.all_of("tools/list", "tools")]
+    shown = [name.removeprefix(f"{alias}__") for name in names if name.startswith(f"{alias}__")]
+    return {name for name in shown if name in TOOLS}
+
+
+@pytest.fixture(scope="module")
+def known(fair):
+    """The fair, once it is known which tools need what."""
+    ada = fair.client(fair.ada)
+    until(lambda: not {f"{a}__{t}" for a in ("io", "web", "old") for t in TOOLS} & shown_to(ada))
+    return fair
+
+
+def shown_to(client):
+    """Every tool that a client is shown which can be asked nothing."""
+    found, params = set(), {}
+    while True:
+        page = client.request("tools/list", params).json["result"]
+        found |= {tool["name"] for tool in page["tools"]}
+        if "nextCursor" not in page:
+            return found
+        params = {"cursor": page["nextCursor"]}
+
+
+@every_client
+async def test_a_client_is_shown_the_tools_that_it_can_be_asked_for(known, kind):
+    for asked, shown in (
+        ((), set()),
+        ((SAMPLE,), {"trigger-sampling-request"}),
+        ((ROOTS,), {"get-roots-list"}),
+        ((ROOTS, SAMPLE), {"trigger-sampling-request", "get-roots-list"}),
+    ):
+        answers = {method: [answer] for method, answer in TOOLS.values() if method in asked}
+        async with visiting(kind, known.url(), known.ada, answers) as visitor:
+            assert await listed(visitor, "io") == shown
+
+
+@each_tool
+@form_client
+async def test_such_a_tool_is_called_over_each_transport(known, kind, tool):
+    answers = {method: [answer] for method, answer in TOOLS.values()}
+    _, token = known.guest("io", "web", "old")  # no session that was asked before
+    async with visiting(kind, known.url(), token, answers) as visitor:
+        for alias in ("io", "web", "old"):
+            assert tool in await listed(visitor, alias)
+            before = len(known.leaves())
+            told = await visitor.call(f"{alias}__{tool}", **ARGUMENTS.get(tool, {}))
+            assert WORDS[tool] in told
+            assert known.outcomes(before)[-1] == "ok"
+        assert TOOLS[tool][0] in {each["method"] for each in visitor.asked}
+
+
+@each_tool
+@every_client
+async def test_a_client_that_cannot_be_asked_is_told_what_is_missing(known, kind, tool):
+    missing = TOOLS[tool][0].split("/")[0]
+    async with visiting(kind, known.url(), known.ada) as visitor:
+        before = len(known.leaves())
+        if kind in MODERN:
+            with pytest.raises(Refused) as refused:
+                await visitor.do("tools/call", name=f"web__{tool}", arguments={})
+            assert refused.value.code == -32021
+            assert list(refused.value.details["requiredCapabilities"]) == [missing]
+            words = str(refused.value)
+        else:
+            result = await visitor.do("tools/call", name=f"web__{tool}", arguments={})
+            assert result["isError"]
+            words = text(result)
+        assert f"only to clients that declare {missing}" in words
+        (denied,) = known.since(before)
+        told = (denied["t"], denied["reason"], denied["tool"])
+        assert told == ("call.denied", "missing_capability", tool)
+        assert not visitor.asked
+
+
+@modern_client
+async def test_a_tool_that_anybody_is_offered_needs_nothing(known, kind):
+    async with visiting(kind, known.url(), known.ada) as visitor:
+        assert await visitor.call("io__get-sum", a=1, b=2) == "The sum of 1 and 2 is 3."
