@@ -322,6 +322,24 @@ async def test_a_real_server_asks_the_one_who_called(pool, served, way, method):
 
 
 @pytest.mark.parametrize("way", WAYS)
+async def test_a_real_server_that_is_told_of_changed_roots_asks_for_them(pool, served, way):
+    real, tells = await everything(way, served), asker("ann", roots={"listChanged": True})
+    await ready(pool, real.at)
+    lists = call("get-roots-list", asker=tells)
+    assert b"file:///work" in (await answered(pool.begin(real.at.id, lists, None), ROOTS))[1]
+    long = call("trigger-long-running-operation", {"duration": 60, "steps": 2}, asker=tells)
+    runs = pool.begin(real.at.id, long, None)
+    pool.roots_changed(tells)
+    async with asyncio.timeout(pools.WAIT):
+        (asked,) = (await runs.reply).questions
+        assert asked.method == "roots/list"
+        runs.answer(asked.number, Reply(result=Raw(b'{"roots":[{"uri":"file:///moved"}]}')))
+        while b"file:///moved" not in bytes((await ask(pool, real.at, lists)).result):
+            pass  # the answer goes beside the requests
+    runs.abort("cancelled")
+
+
+@pytest.mark.parametrize("way", WAYS)
 async def test_resources_of_a_real_server_are_watched(pool, served, way):
     real = await everything(way, served)
     await ready(pool, real.at)

@@ -86,7 +86,7 @@ def wire(ground: Ground) -> Rooms:
         watch=Watch(
             upstreams, ground.store, ground.clock, ground.ids, offers, lambda: follower.view
         ),
-        endpoint=Endpoint(_gate(ground, follower, calls, (inflight, streams, offers))),
+        endpoint=Endpoint(_gate(ground, follower, (calls, upstreams), (inflight, streams, offers))),
         admin=_admin(ground, follower, upstreams, revocation),
     )
 
@@ -112,10 +112,11 @@ def _calls(ground: Ground, upstreams: UpstreamPool, inflight: InFlight) -> Calls
 def _gate(
     ground: Ground,
     follower: Follower,
-    calls: Calls,
+    paths: tuple[Calls, UpstreamPool],
     running: tuple[InFlight, Streams, Offers],
 ) -> Gate:
     listen = ground.settings.listen
+    calls, upstreams = paths
     inflight, streams, offers = running
     return Gate(
         follower=follower,
@@ -126,6 +127,7 @@ def _gate(
         deks=ground.deks,
         offers=offers,
         asking=Asking(),
+        roots_changed=upstreams.roots_changed,
         sessions=Sessions(),
         sealer=ground.sealer,
         peppers=ground.peppers,

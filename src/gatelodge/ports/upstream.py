@@ -197,6 +197,15 @@ class Upstreams(Protocol):
         """Call `listener(server id, uri)` when a watched resource changed, or may have."""
         ...
 
+    def roots_changed(self, asker: Asker) -> None:
+        """Tell servers that the roots of this asker's client are others now; it waits for nothing.
+
+        Told are the asker's own sessions, with these capabilities, if those say that such changes
+        are told; never a shared session, never somebody else's. A session that is just begun, or
+        begun again, is not told: whatever it asks is answered with the present roots.
+        """
+        ...
+
     def leave(self, principal: str) -> None:
         """End every session that belongs to this principal; what runs in it fails."""
         ...

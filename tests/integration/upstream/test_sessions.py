@@ -11,6 +11,7 @@ from tests.upstreams.pools import (
     ASKING,
     HOSTING,
     ROOT,
+    WAIT,
     alive,
     ask,
     asker,
@@ -110,6 +111,28 @@ async def test_a_level_that_the_server_does_not_take_needs_no_session(pool, upst
     await ask(pool, at, call("echo", asker=asker("ann", "debug")))
     assert len(upstream.of("initialize")) == 1
     assert not upstream.of("logging/setLevel")
+
+
+async def test_changed_roots_are_told_to_the_sessions_of_the_client_that_tells_of_them(pool, at):
+    await ready(pool, at)
+    tells = {"roots": {"listChanged": True}}
+    told = [asker("ann", **tells), asker("ann", "debug", **tells)]
+    others = [asker("bob", **tells), asker("ann", roots={}), asker("ann", sampling={}, **tells)]
+    shared = [asker("ann"), asker("ann", "debug")]
+    for each in (*told, *others, *shared):
+        assert (await said(pool, at, asker=each))["capabilities"] == json.loads(each.capabilities)
+    for each in (*told[:1], *others[1:2], *shared):
+        pool.roots_changed(each)
+
+    async def heard(whose):
+        seen = text(await ask(pool, at, call("seen", asker=whose)))["told"]
+        return [each["method"] for each in seen].count("notifications/roots/list_changed")
+
+    async with asyncio.timeout(WAIT):
+        for each in told:
+            while not await heard(each):
+                pass  # it goes beside the requests, and may come after them
+    assert [await heard(each) for each in (*told, *others, *shared)] == [1, 1, 0, 0, 0, 0, 0]
 
 
 async def test_a_request_that_came_before_the_server_goes_to_its_session(pool, at):

@@ -7,7 +7,6 @@ from msgspec import Raw
 
 from gatelodge.core.protocol.capabilities import (
     APPS,
-    LEGACY_EXTENSIONS,
     MODERN_EXTENSIONS,
     TASKS,
     TOOLS_ONLY,
@@ -17,6 +16,7 @@ from gatelodge.core.protocol.capabilities import (
     has_extension,
     may_ask,
     offered,
+    tells_roots,
 )
 
 FORM = '{"message":"m","requestedSchema":{"type":"object","properties":{}}}'
@@ -28,8 +28,8 @@ def spelled(text: str) -> bytes:
     return text.replace("TASKS", TASKS).replace("APPS", APPS).encode()
 
 
-def said(text: str | None, extensions=MODERN_EXTENSIONS) -> bytes:
-    return declared(None if text is None else Raw(spelled(text)), extensions)
+def said(text: str | None, era="modern") -> bytes:
+    return declared(None if text is None else Raw(spelled(text)), era)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_matters_to_a_server_is_kept_in_one_spelling(text, kept):
 
 def test_only_allowed_extensions_of_a_sane_size_are_declared():
     both = '{"extensions":{"APPS":{},"TASKS":{}}}'
-    assert said(both, LEGACY_EXTENSIONS) == spelled('{"extensions":{"APPS":{}}}')
+    assert said(both, "legacy") == spelled('{"extensions":{"APPS":{}}}')
     large = '{"extensions":{"APPS":{"x":"y"}}}'.replace("y", "y" * 600)
     assert said(large) == b"{}"
 
@@ -109,6 +109,28 @@ def test_a_server_of_either_era_is_told_what_the_client_declared():
     assert json.loads(bytes(for_legacy(all_of_it))) == {"elicitation": {}, "extensions": {APPS: {}}}
     assert bytes(for_legacy(b'{"roots":{}}')) == b'{"roots":{}}'
     assert bytes(for_legacy(spelled('{"extensions":{"TASKS":{}}}'))) == b"{}"
+
+
+ROOTS = [
+    ('{"roots":{"listChanged":true,"x":1},"sampling":{}}', '{"roots":LISTED,"sampling":{}}', True),
+    ('{"roots":{"listChanged":true},"extensions":{"APPS":{}}}', None, True),
+    ('{"roots":{"listChanged":false}}', '{"roots":{}}', False),
+    ('{"roots":{"listChanged":{}}}', '{"roots":{}}', False),
+    ('{"roots":{},"sampling":{"listChanged":true}}', '{"roots":{},"sampling":{}}', False),
+    ('{"extensions":{"APPS":{"roots":{"listChanged":true}}}}', None, False),
+]
+
+
+@pytest.mark.parametrize(("text", "kept", "tells"), ROOTS)
+def test_only_a_legacy_client_tells_of_its_roots_and_only_a_legacy_server_hears(text, kept, tells):
+    capabilities = said(text, "legacy")
+    if kept is not None:
+        assert capabilities.decode() == kept.replace("LISTED", '{"listChanged":true}')
+    assert tells_roots(capabilities) is tells
+    assert said(capabilities.decode(), "legacy") == bytes(for_legacy(capabilities)) == capabilities
+    assert not tells_roots(said(text))
+    assert not tells_roots(bytes(for_modern(capabilities)))
+    assert may_ask(capabilities, "roots/list", Raw(b"{}")) is text.startswith('{"roots"')
 
 
 def test_an_extension_is_there_when_it_was_declared():

@@ -173,6 +173,11 @@ class Link:
         for uri in self.watched:
             self._keeper.updated(uri)
 
+    def say(self, message: bytes) -> None:
+        """Send a notification of ours, if the server is there to hear it."""
+        if self._state == "ready":
+            self._wire.say(message)
+
     def cancel(self, flight: Flight, reason: str) -> None:
         """Tell the server that nobody waits, also not for its questions."""
         if flight in self._held:

@@ -19,6 +19,7 @@ from gatelodge.config.schema import Hosting
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import HouseError, LimitReached
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy
+from gatelodge.core.protocol.upstream import ROOTS_CHANGED, notification_bytes
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
 
 MOST_OWN = 8
@@ -136,6 +137,13 @@ class Lodging:
     def updated(self, uri: str) -> None:
         """A watched resource may have changed."""
         self._upkeep.updated(self.server.id, uri)
+
+    def roots_changed(self, asker: Asker) -> None:
+        """Tell this asker's own sessions, whatever their log level, that its roots are others."""
+        whose = (asker.principal, bytes(for_legacy(asker.capabilities)))
+        for own, link in self._sessions.items():
+            if (own.principal, own.capabilities) == whose:
+                link.say(notification_bytes(ROOTS_CHANGED))
 
     def leave(self, principal: str) -> None:
         """End every session of this principal; what nobody owns stays."""

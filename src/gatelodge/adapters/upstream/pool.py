@@ -25,7 +25,7 @@ from gatelodge.adapters.upstream.wire import Wire
 from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
-from gatelodge.core.protocol.capabilities import NOTHING
+from gatelodge.core.protocol.capabilities import NOTHING, tells_roots
 from gatelodge.core.protocol.needs import ALL
 from gatelodge.core.protocol.upstream_era import capable
 from gatelodge.core.protocol.version import Era
@@ -143,6 +143,12 @@ class UpstreamPool:
     def on_updated(self, listener: Callable[[str, str], None]) -> None:
         """Call `listener(server id, uri)` when a watched resource changed, or may have."""
         self._updated.append(listener)
+
+    def roots_changed(self, asker: Asker) -> None:
+        """Tell the asker's own sessions that the roots of its client are others now."""
+        if tells_roots(asker.capabilities):
+            for lodging in self._lodgings.values():
+                lodging.roots_changed(asker)
 
     def leave(self, principal: str) -> None:
         """End every session that belongs to this principal; what runs in it fails."""

@@ -58,6 +58,10 @@ class Wire(Protocol):
         """Send the answer to a question of the server; when it cannot be sent the flight fails."""
         ...
 
+    def say(self, message: bytes) -> None:
+        """Send a notification, without waiting for it to arrive."""
+        ...
+
     def sweep(self, now: float) -> None:
         """Look at what is only looked at now and then."""
         ...

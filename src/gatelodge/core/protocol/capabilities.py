@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.protocol.envelope import Members, join_members, members_of, read_text
+from gatelodge.core.protocol.version import Era
 
 TASKS: Final = "io.modelcontextprotocol/tasks"
 APPS: Final = "io.modelcontextprotocol/ui"
@@ -22,6 +23,10 @@ MODERN_EXTENSIONS: Final = frozenset((TASKS, APPS))
 """Extensions that pass between a modern client and a modern server."""
 LEGACY_EXTENSIONS: Final = frozenset((APPS,))
 """Extensions that also pass where one side speaks a legacy revision: they add no kind of result."""
+_EXTENSIONS: Final[dict[Era, frozenset[str]]] = {
+    "modern": MODERN_EXTENSIONS,
+    "legacy": LEGACY_EXTENSIONS,
+}
 
 NOTHING: Final = b"{}"
 TOOLS_ONLY: Final = Raw(b'{"tools":{"listChanged":true}}')
@@ -29,24 +34,26 @@ TOOLS_ONLY: Final = Raw(b'{"tools":{"listChanged":true}}')
 
 _PARTS: Final = {"elicitation": ("form", "url"), "roots": (), "sampling": ("context", "tools")}
 _YES: Final = Raw(b"{}")
+_CHANGES: Final = Raw(b'{"listChanged":true}')
 _SETTINGS_BYTES: Final = 512
 _KNOWN_BYTES: Final = 512
 
 
-def declared(raw: Raw | None, extensions: frozenset[str] = MODERN_EXTENSIONS) -> bytes:
+def declared(raw: Raw | None, era: Era = "modern") -> bytes:
     """What a client's capabilities mean for a server behind us: compact JSON with sorted keys.
 
     `{}` when there is nothing. Kept are elicitation, sampling and roots with the parts that the
-    specification names, and those of `extensions`, with settings of up to 512 bytes. The spelling
-    `"elicitation":{}` is kept, since older servers know no other.
+    specification of the client's era names, and extensions that pass for such a client, with
+    settings of up to 512 bytes. The spelling `"elicitation":{}` is kept, since older servers know
+    no other.
     """
     given = NOTHING if raw is None else bytes(raw)
     if given == NOTHING:
         return NOTHING
-    return (_known if len(given) <= _KNOWN_BYTES else _declared)(given, extensions)
+    return (_known if len(given) <= _KNOWN_BYTES else _declared)(given, era)
 
 
-def _declared(given: bytes, extensions: frozenset[str]) -> bytes:
+def _declared(given: bytes, era: Era) -> bytes:
     said = members_of(Raw(given)) or {}
     kept: Members = {}
     for name, parts in _PARTS.items():
@@ -57,7 +64,11 @@ def _declared(given: bytes, extensions: frozenset[str]) -> bytes:
         # An empty `elicitation` means form mode: what named another mode only must not become it.
         if named or not members or name != "elicitation":
             kept[name] = Raw(join_members(named))
-    settings = _extensions(said, extensions)
+        # Only a legacy client can tell of it (2025-11-25 client/roots, Root List Changes).
+        tells = name == "roots" and era == "legacy"
+        if tells and bytes(members.get("listChanged", b"")) == b"true":
+            kept[name] = _CHANGES
+    settings = _extensions(said, _EXTENSIONS[era])
     if settings:
         kept["extensions"] = Raw(join_members(settings))
     return join_members(dict(sorted(kept.items())))
@@ -139,16 +150,23 @@ def has_extension(capabilities: bytes, extension: str) -> bool:
     return extension in (members_of(said.get("extensions")) or {})
 
 
+def tells_roots(capabilities: bytes) -> bool:
+    """Say whether a client with these capabilities (from `declared`) tells of changes of roots."""
+    if b"listChanged" not in capabilities:
+        return False
+    return (members_of(Raw(capabilities)) or {}).get("roots") == _CHANGES
+
+
 def for_modern(capabilities: bytes) -> Raw:
     """What a modern server is told in `_meta` of each request (2026-07-28 basic/index, _meta)."""
-    return Raw(capabilities)
+    return Raw(_declared(capabilities, "modern") if tells_roots(capabilities) else capabilities)
 
 
 def for_legacy(capabilities: bytes) -> Raw:
     """What a legacy server is told in `initialize`: only extensions that pass there are left."""
     if b"extensions" not in capabilities:
         return Raw(capabilities)
-    return Raw(_declared(capabilities, LEGACY_EXTENSIONS))
+    return Raw(_declared(capabilities, "legacy"))
 
 
 def offered(servers: Iterable[Raw], extensions: frozenset[str]) -> Raw:

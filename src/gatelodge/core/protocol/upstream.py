@@ -37,6 +37,7 @@ CHANGED: Final = frozenset((
 UPDATED: Final = "notifications/resources/updated"
 PROGRESS: Final = "notifications/progress"
 CANCELLED: Final = "notifications/cancelled"
+ROOTS_CHANGED: Final = "notifications/roots/list_changed"
 ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 
 _encode = msgspec.json.Encoder().encode

@@ -19,9 +19,11 @@ from gatelodge.core.protocol.envelope import (
     Response,
     error_body,
 )
+from gatelodge.core.protocol.session import Session
 from gatelodge.core.protocol.version import LEGACY
 from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.flows.audit.recorder import Refusal
+from gatelodge.ports.upstream import Asker
 from gatelodge.web.endpoint.admit import let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.batch import answer_batch, may_batch
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
@@ -162,17 +164,25 @@ class Endpoint:
                 self._gate.asking.answered(nonce, message.id, message.result, message.error)
             return accepted
         if not message.is_request:
-            self._cancelled(visit)
+            self._noted(visit)
             return accepted
         methods = MODERN_METHODS if visit.era == "modern" else LEGACY_METHODS
         return methods.get(message.method, unknown)
 
-    def _cancelled(self, visit: Visit) -> None:
-        """A legacy client takes a request back (MCP 2025-11-25 cancellation)."""
-        raw_id = visit.message.params.get("requestId")
-        if visit.message.method != "notifications/cancelled" or visit.session is None:
+    def _noted(self, visit: Visit) -> None:
+        """A legacy client tells something (MCP 2025-11-25 client/roots, basic/utilities)."""
+        session = visit.session
+        if session is None:
             return
-        running = self._gate.inflight.of_request(visit.session.nonce, bytes(raw_id or b""))
+        if visit.message.method == "notifications/cancelled":
+            self._cancelled(visit, session)
+        elif visit.message.method == "notifications/roots/list_changed":
+            self._gate.roots_changed(Asker(visit.who.id, session.capabilities))
+
+    def _cancelled(self, visit: Visit, session: Session) -> None:
+        """The client takes a request back."""
+        raw_id = visit.message.params.get("requestId")
+        running = self._gate.inflight.of_request(session.nonce, bytes(raw_id or b""))
         if running is not None and running.principal == visit.who.id:
             running.cut("cancelled")
 

@@ -1,6 +1,7 @@
 """What the endpoint works with, and how a request that is not forwarded is closed in the log."""
 
 import asyncio
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ from gatelodge.flows.gateway.sessions import Sessions
 from gatelodge.flows.gateway.streams import Streams
 from gatelodge.flows.gateway.targets import Targets
 from gatelodge.ports.journal import Deks
+from gatelodge.ports.upstream import Asker
 from gatelodge.ports.world import Clock, Ids, Peppers, Sealer
 from gatelodge.web.endpoint.origins import Origins
 from gatelodge.web.endpoint.route import Route
@@ -27,7 +29,8 @@ from gatelodge.web.endpoint.visit import Visit
 class Gate(Struct, frozen=True, kw_only=True):
     """Everything an endpoint needs; built once by the app.
 
-    `waits` says that an answer leaves only when its record is durable (all but `async`).
+    `roots_changed` is that of `Upstreams`. `waits` says that an answer leaves only when its record
+    is durable (all but `async`).
     """
 
     follower: Follower
@@ -38,6 +41,7 @@ class Gate(Struct, frozen=True, kw_only=True):
     deks: Deks
     offers: Offers
     asking: Asking
+    roots_changed: Callable[[Asker], None]
     sessions: Sessions
     sealer: Sealer
     peppers: Peppers

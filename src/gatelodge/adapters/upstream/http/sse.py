@@ -64,7 +64,7 @@ class SseWire:
         self._client = errands.client
         self._means = means
         self._desk = desk
-        self._hearing = Hearing(desk, self._say)
+        self._hearing = Hearing(desk, self.say)
         self._incoming = Incoming(heads.listening(), self._heard, self._ended)
         self._incoming.limit = means.result_bytes + ENVELOPE
         self._since = asyncio.get_running_loop().time()
@@ -113,11 +113,15 @@ class SseWire:
         assert isinstance(flight, HttpFlight)
         taken = flight.place is self
         if (self._client.forget(flight) or taken) and flight.request.method != "initialize":
-            self._say(upstream.cancelled_bytes(flight.number, reason), *refusals)
+            self.say(upstream.cancelled_bytes(flight.number, reason), *refusals)
 
     def respond(self, flight: Flight, response: bytes) -> None:
         """POST a response of ours."""
         self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
+
+    def say(self, message: bytes, *more: bytes) -> None:
+        """POST what has no answer, one after the other."""
+        self._errands.say(self._heads.legacy, message, *more)
 
     def sweep(self, now: float) -> None:
         """Look at what is only looked at now and then."""
@@ -241,6 +245,3 @@ class SseWire:
     async def _subscribe(self, method: str, uri: str) -> None:
         params = upstream.uri_params(uri)
         await self._ask(Request(method=method, params=params, seconds=TELL_SECONDS))
-
-    def _say(self, *bodies: bytes) -> None:
-        self._errands.say(self._heads.legacy, *bodies)

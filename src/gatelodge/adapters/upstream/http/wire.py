@@ -56,7 +56,7 @@ class HttpWire:
         self._desk = desk
         self._client = HttpClient(self._dial)
         self._errands = Errands(self._client)
-        self._hearing = Hearing(desk, self._say)
+        self._hearing = Hearing(desk, self.say)
         self._resumption = Resumption(self._client)
         self._target: Target | None = None
         self._heads: Heads | None = None
@@ -132,7 +132,7 @@ class HttpWire:
         assert isinstance(flight, HttpFlight)
         seen = self._client.forget(flight) or flight.last
         if seen and not self._modern:
-            self._say(upstream.cancelled_bytes(flight.number, reason), *refusals)
+            self.say(upstream.cancelled_bytes(flight.number, reason), *refusals)
 
     def respond(self, flight: Flight, response: bytes) -> None:
         """POST a response of ours (2025-11-25 transports: answered by 202)."""
@@ -143,6 +143,11 @@ class HttpWire:
             assert isinstance(flight, HttpFlight)
             self._client.forget(flight)
             self._desk.flights.fail(flight, UpstreamBrokeProtocol(_ASKED_IN_VAIN))
+
+    def say(self, message: bytes, *more: bytes) -> None:
+        """Tell the server something, one after the other, without waiting for it."""
+        if self._heads is not None:
+            self._errands.say(self._heads.legacy, message, *more)
 
     def sweep(self, now: float) -> None:
         """Look at what is only looked at now and then."""
@@ -268,11 +273,6 @@ class HttpWire:
         assert self._target is not None
         tls = self._means.tls() if self._target.tls else None
         return await connect(self._target, lambda: HttpConnection(self._client), tls)
-
-    def _say(self, *bodies: bytes) -> None:
-        """Tell the server something without waiting for it."""
-        if self._heads is not None:
-            self._errands.say(self._heads.legacy, *bodies)
 
     async def listen(self) -> None:
         """Hear of changes, and keep the watched resources watched, while this task lives."""

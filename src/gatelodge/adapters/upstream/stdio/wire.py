@@ -71,7 +71,7 @@ class StdioWire:
         self._ready = False
         self._modern = False
         self._can = Can()
-        self._hearing = Hearing(desk, self._say)
+        self._hearing = Hearing(desk, self.say)
         self._listenings: dict[int, Listening] = {}
         self._garbage = 0
         self._last = ""
@@ -142,7 +142,13 @@ class StdioWire:
 
     def respond(self, flight: Flight, response: bytes) -> None:  # noqa: ARG002 - as every wire does
         """Write a response of ours; the end of the child is told to each flight anyway."""
-        self._say(response)
+        self.say(response)
+
+    def say(self, message: bytes) -> None:
+        """Write a message that has no answer; a child that does not read is not told more."""
+        child = self._child
+        if child is not None and child.unread <= MOST_UNREAD:
+            child.write(message)
 
     def sweep(self, now: float) -> None:  # noqa: ARG002 - the same for every wire
         """Notice a child that died while a descendant keeps its pipes open."""
@@ -199,7 +205,7 @@ class StdioWire:
         hello = initialized(reply.result)
         if hello is None:
             raise UpstreamBrokeProtocol("The server speaks no revision that this gate speaks.")
-        self._say(upstream.notification_bytes("notifications/initialized"))
+        self.say(upstream.notification_bytes("notifications/initialized"))
         if asker.level and capable(hello.capabilities).logs:
             level = upstream.level_params(asker.level)
             with contextlib.suppress(UpstreamTimeout):  # one that does not know it logs as it likes
@@ -258,12 +264,6 @@ class StdioWire:
                 listening.acknowledge()
         else:
             self._hearing.take(message, None)
-
-    def _say(self, body: bytes) -> None:
-        """Write a message that has no answer; a child that does not read is not told more."""
-        child = self._child
-        if child is not None and child.unread <= MOST_UNREAD:
-            child.write(body)
 
     def _listening(self, params: dict[str, Raw]) -> Listening:
         asked = Request(method="subscriptions/listen", params=params, seconds=math.inf)

@@ -54,7 +54,7 @@ async def initialize(gate: Gate, visit: Visit) -> None:
         client=visit.caller.client,
         ends_at=gate.clock.now() + LIFE_MICROSECONDS,
         nonce=gate.ids.random(12),
-        capabilities=declared(visit.message.params.get("capabilities"), LEGACY_EXTENSIONS),
+        capabilities=declared(visit.message.params.get("capabilities"), "legacy"),
     )
     visit.answer.header(b"mcp-session-id: " + gate.sealer.seal(pack(session), CONTEXT).encode())
     here = _visible(gate, visit)
