@@ -153,8 +153,12 @@ class Fleet(Place):
             list(together.map(self._register, self.aliases))
         self.ada = self.admit("ada", **dict.fromkeys(self.aliases, "all"))
         self.ben = self.admit("ben", web="all")
+        self.met()
+
+    def met(self) -> None:
+        """Wait until every server was met; which tools need what is known a little later."""
         until(lambda: all(self.state(alias) == "ready" for alias in self.aliases))
-        for alias in ("all", *REMOTE):  # which tools need what is known a little later
+        for alias in ("all", *REMOTE):
             until(lambda: "4 tools are offered only" in self.detail(alias))  # noqa: B023
 
     def launch(self, alias: str) -> None:

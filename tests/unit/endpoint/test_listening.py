@@ -79,6 +79,7 @@ class Door(SimpleNamespace):
             proto="2025-11-25",
             started=0.0,
             forget=lambda: None,
+            capabilities=b"{}",
         )
 
 

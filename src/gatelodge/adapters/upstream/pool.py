@@ -21,6 +21,7 @@ from gatelodge.adapters.upstream.lodging import Lodging, Upkeep
 from gatelodge.adapters.upstream.observe import read_offers, read_tools
 from gatelodge.adapters.upstream.question import Pending
 from gatelodge.adapters.upstream.stdio.wire import Place, StdioWire
+from gatelodge.adapters.upstream.survey import Survey
 from gatelodge.adapters.upstream.wire import Wire
 from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
@@ -95,14 +96,14 @@ class UpstreamPool:
         A server that is in the pool and well, with this very definition, is asked where it is; any
         other is reached for this one question and left again.
         """
-        lodging = self._lodgings.get(server.id)
-        if lodging is not None:
-            link = lodging.main
-            if link.hopeful and link.definition == _definition(server):
-                return await self._read(lodging, server, thorough=True)
+        lodging, survey = self._lodgings.get(server.id), None
+        if lodging is not None and lodging.main.definition == _definition(server):
+            survey = lodging.survey
+            if lodging.main.hopeful:
+                return await self._read(lodging, server, survey)
         once = Lodging(server, self._upkeep(_nobody, _nobody))
         try:
-            return await self._read(once, server, thorough=False)
+            return await self._read(once, server, survey)
         finally:
             links = once.links()
             tasks = [task for task, link in self._tasks.items() if link in links]
@@ -177,7 +178,8 @@ class UpstreamPool:
             self._timer.cancel()
             self._timer = None
 
-    async def _read(self, lodging: Lodging, server: Server, *, thorough: bool) -> Observed:
+    async def _read(self, lodging: Lodging, server: Server, survey: Survey | None) -> Observed:
+        """What a server offers; without a survey that is kept, not which capability adds what."""
         main, seconds = lodging.main, self._limits.list_seconds
         hello = await main.meet(self._means.hosting.start_seconds * 2)
         strict = isinstance(server.transport, HttpTransport) and hello.era == "modern"
@@ -204,7 +206,9 @@ class UpstreamPool:
         )
         added = ""
         if "tools" in capable(hello.capabilities).lists:
-            observed, added = await lodging.survey.complete(observed, listed, thorough=thorough)
+            looked = survey or Survey()
+            thorough = survey is not None
+            observed, added = await looked.complete(observed, listed, thorough=thorough)
         main.note = " ".join(part for part in (note, added) if part)
         return observed
 
