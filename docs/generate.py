@@ -114,10 +114,11 @@ def commands() -> str:
     """Every command with its options."""
     lines = [MADE, prose.COMMANDS]
     lines += [f"| {code} | {meaning} |" for code, meaning in output.EXIT_CODES]
-    with click.Context(main.root, info_name="gatelodge", terminal_width=96) as context:
+    settings = {**main.root.context_settings, "terminal_width": 96}
+    with click.Context(main.root, info_name="gatelodge", **settings) as context:
         for path, command in _commands(main.root, context):
             lines += ["", f"## `{path}`", "", "```text"]
-            with click.Context(command, info_name=path, terminal_width=96) as inner:
+            with click.Context(command, info_name=path, **settings) as inner:
                 lines += [command.get_help(inner).rstrip(), "```"]
     return _page(lines)
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from bench.results import Results, middle
 
-STRICT, ASYNC = "gatelodge-strict", "gatelodge-async"
+STRICT, ASYNC, LEGACY = "gatelodge-strict", "gatelodge-async", "gatelodge-legacy"
 PROCESSING_MS = 0.5
 
 
@@ -41,6 +41,12 @@ def _added(results: Results, target: str) -> float | None:
     return None if ours is None or bare is None else ours - bare
 
 
+def _evenness(results: Results, connections: int) -> float | None:
+    """The slower era's calls a second by the faster's."""
+    ratio = results.ratio(LEGACY, STRICT, connections)
+    return None if ratio is None else min(ratio, 1 / ratio)
+
+
 def goals(results: Results) -> Iterator[Goal]:
     """Give the goals in the order of the page."""
     for name, connections, limit in ((STRICT, 256, 0.3), (STRICT, 32, 0.15), (ASYNC, 32, 0.5)):
@@ -58,6 +64,14 @@ def goals(results: Results) -> Iterator[Goal]:
         at_least=True,
         show=_times,
     )
+    for connections in (32, 256):
+        yield Goal(
+            f"`{STRICT}` and `{LEGACY}`: the slower beside the faster, {connections} connections",
+            0.8,
+            _evenness(results, connections),
+            at_least=True,
+            show=_times,
+        )
     commit = middle(c.p50 for c in results.commits)
     yield Goal(
         f"`{STRICT}`: added to the median answer at one connection, "

@@ -16,6 +16,7 @@ def every_target() -> Sequence[Target]:
         Direct(),
         Nginx(),
         Gatelodge("strict", "intent durable before the call is forwarded"),
+        Gatelodge("strict", "as strict, with a client and a server of the legacy era", "legacy"),
         Gatelodge("overlap", "no answer before its intent is durable"),
         Gatelodge("async", "written, not waited for"),
         FastmcpProxy(),

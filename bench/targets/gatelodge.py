@@ -14,10 +14,12 @@ MEMBER = "bench@example.test"
 
 
 class Gatelodge(Target):
-    def __init__(self, durability: str, promise: str) -> None:
-        self.name = f"gatelodge-{durability}"
+    def __init__(self, durability: str, promise: str, era: str = "") -> None:
+        """`era` is that of its client; without one, that of the whole run."""
+        self.name = f"gatelodge-{era or durability}"
         self.title = f"token, permission, audit ({promise})"
         self._durability = durability
+        self._own_era = era
 
     def version(self) -> str:
         return version("gatelodge")
@@ -29,7 +31,7 @@ class Gatelodge(Target):
     def prepare(self, place: Place) -> None:
         self._folder = place.folder_of(self.name)
         self._port = proc.free_port()
-        self._era = place.era
+        self._era = self._own_era or place.era
         self._token: str | None = None
         upstream = f"http://127.0.0.1:{place.upstream_port}/mcp"
         self.spawn()

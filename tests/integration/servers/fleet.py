@@ -159,7 +159,8 @@ class Fleet(Place):
         """Wait until every server was met; which tools need what is known a little later."""
         until(lambda: all(self.state(alias) == "ready" for alias in self.aliases))
         for alias in ("all", *REMOTE):
-            until(lambda: "4 tools are offered only" in self.detail(alias))  # noqa: B023
+            known = "4 tools are offered only"
+            until(lambda: known in self.detail(alias), why=f"{alias} was looked at")  # noqa: B023
 
     def launch(self, alias: str) -> None:
         """Start a server that listens, and wait until it does."""

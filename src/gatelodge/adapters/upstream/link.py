@@ -239,6 +239,11 @@ class Link:
         return self.asker.capabilities == NOTHING and not self.asker.level
 
     @property
+    def busy(self) -> bool:
+        """True while something runs in it, or waits until it has begun."""
+        return bool(self.flights.open) or self._state == "starting"
+
+    @property
     def surveys(self) -> bool:
         """True for a session in which the gate looks as others would, and is asked nothing."""
         return not self.asker.principal and self.asker.capabilities != NOTHING

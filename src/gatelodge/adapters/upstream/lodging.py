@@ -155,7 +155,7 @@ class Lodging:
         """End the sessions that were idle for too long; look again where a look failed."""
         for link in list(self._sessions.values()):
             idle = SURVEY_SECONDS if link.surveys else self._upkeep.hosting.session_idle_seconds
-            if link.flights.open:
+            if link.busy:
                 link.used = now
             elif now - link.used > idle:
                 self._end(link)
@@ -187,7 +187,7 @@ class Lodging:
         crowd = own if len(own) >= MOST_OWN else every
         if crowd is every and len(every) < self._upkeep.hosting.sessions_per_server:
             return True
-        idle = [link for link in crowd if not link.flights.open]
+        idle = [link for link in crowd if not link.busy]
         if idle:
             self._end(min(idle, key=lambda link: link.used))
         return bool(idle)

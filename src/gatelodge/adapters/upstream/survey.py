@@ -2,7 +2,7 @@
 
 The main link declares nothing, so it shows what everybody is offered. What is added for others is
 listed as a client would that declares all, or one capability only, and nothing is asked back
-(decision 0014).
+(decision 0015).
 """
 
 import asyncio

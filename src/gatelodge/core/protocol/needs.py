@@ -2,7 +2,7 @@
 
 A server may look at what a client declared and offer some tools only to those that can be asked, or
 that show what it draws. Which tools these are, and what each wants, is found by listing as clients
-that differ (decision 0014): one that declares nothing, one that declares all, and one for each
+that differ (decision 0015): one that declares nothing, one that declares all, and one for each
 capability.
 """
 

@@ -1,0 +1,78 @@
+"""An MCP server over stdio that shows each client the tools that fit what it declared.
+
+choosy_server.py ERA FOLDER [alone]   with ERA one of modern, legacy
+It asks every legacy client for its roots at once, and writes each answer into FOLDER. `alone` lets
+only one copy of it run at a time. Standard library only.
+"""
+
+import fcntl
+import json
+import os
+import sys
+from pathlib import Path
+
+MODERN, FOLDER = sys.argv[1] == "modern", Path(sys.argv[2])
+SHOWN = {
+    "open": [],
+    "form": ["elicitation"],
+    "picture": ["io.modelcontextprotocol/ui"],
+    "both": ["roots", "sampling"],
+}
+"""Each tool, with all that a client has to declare."""
+
+
+def send(message):
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+    sys.stdout.flush()
+
+
+def offered(declared):
+    return [
+        {"name": name, "inputSchema": {"type": "object"}}
+        for name, needs in SHOWN.items()
+        if set(needs) <= {*declared, *declared.get("extensions", {})}
+    ]
+
+
+def answer(message, declared):
+    """The result of a request; None for what this server does not know."""
+    server = {"capabilities": {"tools": {}}, "serverInfo": {"name": "choosy", "version": "1"}}
+    match message["method"]:
+        case "server/discover" if MODERN:
+            return {"supportedVersions": ["2026-07-28"], **server}
+        case "initialize" if not MODERN:
+            return {"protocolVersion": "2025-11-25", **server}
+        case "tools/list":
+            return {"tools": offered(declared)}
+        case "tools/call":
+            return {"content": [{"type": "text", "text": message["params"]["name"]}]}
+    return None
+
+
+if "alone" in sys.argv:
+    lock = os.open(FOLDER / "lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("it runs already")
+
+declared = {}
+for line in sys.stdin:
+    message = json.loads(line)
+    if "method" not in message:
+        part = FOLDER / f"part-{os.getpid()}"  # it may be ended while it writes
+        part.write_text(json.dumps(message))
+        part.rename(FOLDER / f"answer-{os.getpid()}")
+    elif message["method"] == "notifications/initialized":
+        send({"id": "roots", "method": "roots/list"})
+    elif "id" in message:
+        params = message.get("params", {})
+        if MODERN:
+            declared = params["_meta"]["io.modelcontextprotocol/clientCapabilities"]
+        elif message["method"] == "initialize":
+            declared = params["capabilities"]
+        result = answer(message, declared)
+        if result is None:
+            send({"id": message["id"], "error": {"code": -32601, "message": "unknown"}})
+        else:
+            send({"id": message["id"], "result": {"resultType": "complete", **result}})
