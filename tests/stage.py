@@ -134,6 +134,15 @@ class Place:
         self.api("POST", f"/servers/{alias}/observe", {})
         self.api("POST", f"/servers/{alias}/approve", {})
 
+    def looked_at(self, *aliases: str) -> None:
+        """Wait until it is known which tools of these servers need a capability; some do."""
+        for alias in aliases:
+
+            def told() -> str:
+                return str(self.api("GET", f"/servers/{alias}/health")["detail"])  # noqa: B023
+
+            until(lambda: "are offered only to clients" in told(), why=f"{alias} is looked at")
+
     def admit(self, name: str, **grants: str) -> str:
         """Let a member in, with a level for each of these servers; returns a token of theirs."""
         email = f"{name}@example.test"

@@ -17,7 +17,6 @@ from tests.integration.bridges.visitors import (
     text,
     visiting,
 )
-from tests.wire import until
 
 pytestmark = of_clients
 TOOLS = {
@@ -44,20 +43,8 @@ async def listed(visitor, alias):
 @pytest.fixture(scope="module")
 def known(fair):
     """The fair, once it is known which tools need what."""
-    ada = fair.client(fair.ada)
-    until(lambda: not {f"{a}__{t}" for a in ("io", "web", "old") for t in TOOLS} & shown_to(ada))
+    fair.looked_at("io", "web", "old")
     return fair
-
-
-def shown_to(client):
-    """Every tool that a client is shown which can be asked nothing."""
-    found, params = set(), {}
-    while True:
-        page = client.request("tools/list", params).json["result"]
-        found |= {tool["name"] for tool in page["tools"]}
-        if "nextCursor" not in page:
-            return found
-        params = {"cursor": page["nextCursor"]}
 
 
 @every_client

@@ -58,6 +58,7 @@ class House(Place):
                 together.submit(self.serve, "web", f"http://127.0.0.1:{port}/mcp"),
             ):
                 done.result(WAIT)
+        self.looked_at("all", "web")
         git = self.api("GET", "/servers/git")["id"]
         self.api("POST", "/guardrails", {"name": "keep-history", "text": RULE.format(git)})
         self.ada = self.admit("ada", time="all", git="all", all="all", web="all")

@@ -158,9 +158,7 @@ class Fleet(Place):
     def met(self) -> None:
         """Wait until every server was met; which tools need what is known a little later."""
         until(lambda: all(self.state(alias) == "ready" for alias in self.aliases))
-        for alias in ("all", *REMOTE):
-            known = "4 tools are offered only"
-            until(lambda: known in self.detail(alias), why=f"{alias} was looked at")  # noqa: B023
+        self.looked_at("all", *REMOTE)
 
     def launch(self, alias: str) -> None:
         """Start a server that listens, and wait until it does."""
@@ -182,10 +180,6 @@ class Fleet(Place):
     def state(self, alias: str) -> str:
         """How a server is doing."""
         return str(self.api("GET", f"/servers/{alias}/health")["state"])
-
-    def detail(self, alias: str) -> str:
-        """What an admin is told of a server."""
-        return str(self.api("GET", f"/servers/{alias}/health")["detail"])
 
     def pid(self, alias: str) -> int:
         """The process of a stdio server."""
