@@ -86,6 +86,14 @@ def answer(exchange, reply, value):
     exchange.answer(only(reply).number, Reply(result=Raw(json.dumps(value).encode())))
 
 
+async def answered(pool, at):
+    """What the server was answered, as soon as it was: an answer may come after a later call."""
+    async with asyncio.timeout(WAIT):
+        while not (found := text(await ask(pool, at, call("answered", asker=ANN)))):
+            pass
+    return found
+
+
 async def test_a_question_reaches_the_caller_and_the_answer_the_server(pool, at):
     exchange = pool.begin(at.id, questions(FORM), None)
     reply = await told(exchange)
@@ -227,11 +235,34 @@ async def test_a_server_that_dies_fails_what_comes_after_the_question(pool, at):
 
 @pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)
 async def test_a_result_that_overtakes_the_answer_is_kept(pool, at):
-    exchange = pool.begin(at.id, call("ask_and_go", asker=ANN), None)
+    exchange = pool.begin(at.id, call("ask_and_go", {"what": FORM}, asker=ANN), None)
     reply = await told(exchange)
     await until(lambda: pool.counts()["calls"] == 0, "it was answered")
-    answer(exchange, reply, {"roots": []})
+    answer(exchange, reply, {"action": "accept"})
     assert text(await told(exchange)) == []
+
+
+@pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)
+@pytest.mark.parametrize("pause", [0, 0.1], ids=["at-once", "soon"])
+async def test_a_server_that_answers_before_it_was_told_the_roots_is_told_them(pool, at, pause):
+    exchange = pool.begin(at.id, call("ask_and_go", {"pause": pause}, asker=ANN), None)
+    reply = await told(exchange)
+    answer(exchange, reply, {"roots": [{"uri": "file:///home/ann"}]})
+    assert text(await told(exchange)) == []
+    assert await answered(pool, at) == {"gone": {"roots": [{"uri": "file:///home/ann"}]}}
+    assert pool.counts()["calls"] == 0
+
+
+@pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)
+async def test_a_call_that_was_answered_is_not_taken_back_while_roots_are_asked_for(pool, at):
+    exchange = pool.begin(at.id, call("ask_and_go", {"pause": 0}, asker=ANN), None)
+    await told(exchange)
+    exchange.abort("cancelled")
+    told_of = text(await told(pool.begin(at.id, call("seen", asker=ANN), None)))["told"]
+    assert "notifications/cancelled" not in [each["method"] for each in told_of]
+    answers = await answered(pool, at)
+    assert list(answers) == ["gone"]
+    assert "code" in answers["gone"]
 
 
 async def test_a_question_that_is_taken_back_is_not_answered(pool, at):

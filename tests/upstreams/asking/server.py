@@ -64,8 +64,9 @@ def ask(number, given, _meta):
 
 def ask_and_go(number, given, _meta):
     """Ask, and answer the call without waiting; or die, or take the question back."""
-    send(id="gone", method="roots/list", params={})
-    time.sleep(0.1)  # it was handed on as a round of its own
+    method, params = given.get("what", ("roots/list", {}))
+    send(id="gone", method=method, params=params)
+    time.sleep(given.get("pause", 0.1))  # with one it is handed on as a round of its own
     if given.get("die"):
         os._exit(7)
     if given.get("withdraw"):
@@ -125,6 +126,7 @@ def seen(number, _given, _meta):
 TOOLS = {
     "ask": ask,
     "ask_and_go": ask_and_go,
+    "answered": lambda number, _given, _meta: say(number, answers),
     "stray": stray,
     "log": log,
     "steps": steps,

@@ -94,6 +94,11 @@ class Flight:
         """True for a long-lived request of our own, such as a subscription."""
         return math.isinf(self.deadline)
 
+    @property
+    def over(self) -> bool:
+        """True once the upstream answered, though it is still owed an answer to what it asked."""
+        return self.asked is not None and self.asked.ended is not None
+
     def answer(self, question: int, reply: Reply) -> None:
         """Answer the question that `reply` brought; what comes next is in the new `reply`."""
         self.table.answer(self, question, reply)
@@ -154,24 +159,23 @@ class Flights:
         self.open[flight.number] = flight
 
     def settle(self, flight: Flight, reply: Reply) -> None:
-        """The upstream answered, perhaps without waiting for an answer to what it asks."""
-        if self.open.pop(flight.number, None) is None:
-            return
-        if flight.asked is not None:
-            self._carrier.refuse(flight)
-        if not flight.reply.done():
-            flight.reply.set_result(reply)
-        elif flight.asked is not None:
-            flight.asked.ended = reply
+        """The upstream answered, perhaps without waiting for an answer to what it asks.
+
+        What outlasts the call is answered first, and the flight stays in the table until then.
+        """
+        asked = flight.asked
+        if asked is not None and asked.outlasts and flight.number in self.open:
+            asked.ended = reply
+        elif self.open.pop(flight.number, None) is not None:
+            if asked is not None:
+                self._carrier.refuse(flight)
+            self._end(flight, reply)
 
     def fail(self, flight: Flight, fault: HouseError) -> None:
-        """No answer will come, and this is why."""
-        if self.open.pop(flight.number, None) is None:
-            return
-        if not flight.reply.done():
-            flight.reply.set_exception(fault)
-        elif flight.asked is not None:
-            flight.asked.ended = fault
+        """No answer will come, and this is why; one that came already is not lost."""
+        if self.open.pop(flight.number, None) is not None:
+            came = None if flight.asked is None else flight.asked.ended
+            self._end(flight, fault if came is None else came)
 
     def ask(self, flight: Flight, message: Message) -> bool:
         """Hand a server's question to the caller, in its turn; false when too many wait."""
@@ -199,9 +203,15 @@ class Flights:
             return
         if not closed.withdrawn:
             self._carrier.respond(flight, closed, reply)
-        if not asked.open:
-            flight.deadline += self.loop.time() - asked.since
+        if asked.open:
+            return
+        flight.deadline += self.loop.time() - asked.since
+        if asked.ended is None or asked.outlasts:
             self._open_soon(flight, asked)
+        else:
+            del self.open[flight.number]
+            self._carrier.refuse(flight)
+            self._end(flight, asked.ended)
 
     def withdraw(self, number: int | str) -> None:
         """The server takes back a question that it asked."""
@@ -214,7 +224,10 @@ class Flights:
         if self.open.pop(flight.number, None) is None:
             return
         flight.reply.cancel()
-        self._carrier.cancel(flight, reason)
+        if flight.over:
+            self._carrier.refuse(flight)
+        else:
+            self._carrier.cancel(flight, reason)
 
     def sweep(self, now: float) -> None:
         """End every flight that is past its deadline or whose caller is gone.
@@ -239,6 +252,12 @@ class Flights:
     def calls(self) -> int:
         """How many callers wait; subscriptions of our own do not count."""
         return sum(not flight.kept for flight in self.open.values())
+
+    def _end(self, flight: Flight, ended: Reply | HouseError) -> None:
+        if not flight.reply.done():
+            _conclude(flight.reply, ended)
+        elif flight.asked is not None:
+            flight.asked.ended = ended
 
     def _open_soon(self, flight: Flight, asked: Asked) -> None:
         """Open a round a moment later, with what is asked meanwhile."""

@@ -142,7 +142,7 @@ class Hearing:
 
     def _under_way(self) -> list[Flight]:
         flights = self._desk.flights.open.values()
-        return [f for f in flights if f.place is not None and not f.kept]
+        return [f for f in flights if f.place is not None and not (f.kept or f.over)]
 
 
 def too_large(flight: Flight) -> HouseError:

@@ -6,6 +6,7 @@ from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol.upstream import Message
 from gatelodge.ports.upstream import Question, Reply
 
+ROOTS = "roots/list"
 MOST_WAITING = 8
 """Questions that may wait in line behind those of the open round."""
 GATHER_SECONDS = 0.01
@@ -75,6 +76,14 @@ class Asked:
                 self._waiting.remove(waiting)
                 return True
         return False
+
+    @property
+    def outlasts(self) -> bool:
+        """True while roots are asked for: a server wants them for its session, not for this call.
+
+        Many ask when a session begins, and answer a first call without waiting.
+        """
+        return any(each.told.method == ROOTS for each in self.rest())
 
     def rest(self) -> list[Pending]:
         """Every question that the server still waits for."""
