@@ -148,6 +148,16 @@ async def test_a_disk_that_is_full_from_the_start_is_told(tmp_path):
     await journal.close()
 
 
+async def test_segments_that_were_larger_in_the_last_run_are_read_to_their_end(tmp_path):
+    large = await FileJournal.open(tmp_path, KEY, segment_bytes=600_000)
+    entries = [entry(number, 50_000) for number in range(14)]
+    for each in entries:
+        await made_durable(large, each)
+    await large.close()
+    assert len(frame_ends(first_segment(tmp_path))) > 6, "the first holds more than a small one can"
+    assert await held(tmp_path) == entries
+
+
 @pytest.mark.parametrize("kept", [0, 1, 35, 36, 40])
 async def test_a_torn_end_is_dropped_and_what_stands_before_it_is_kept(tmp_path, kept):
     journal = await opened(tmp_path)

@@ -47,7 +47,8 @@ class Segments:
             if start is not None and number < start.segment:
                 self.ends[number] = 0  # sequenced; the next `forget` takes it
                 continue
-            octets = self._disk.read(self.path(number), 0, self.size)
+            path = self.path(number)
+            octets = self._disk.read(path, 0, path.stat().st_size)  # it may be of another size
             first = frame_at(octets, 0, key)
             if sequence is not None and first is not None and first.settled > sequence:
                 raise _damage(number)
