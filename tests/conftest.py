@@ -1,5 +1,11 @@
-"""Fixtures that every room's tests may ask for."""
+"""Fixtures that every room's tests may ask for, and how many examples a property is tried with."""
 
+from hypothesis import settings
 from tests.postgres import own_postgres_url, postgres_url
 
 __all__ = ["own_postgres_url", "postgres_url"]
+
+# The machine may be busy with other tests: how long one example takes says nothing.
+settings.register_profile("quick", max_examples=30, deadline=None)
+settings.register_profile("many", max_examples=200, deadline=None)
+settings.load_profile("quick")  # `make slow` asks for the other one
