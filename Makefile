@@ -4,6 +4,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# The suites start this house some hundred times: with its bytecode that is much faster.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help up test check slow bench all fmt docs prepare
 
 DATA ?= gatelodge-data
@@ -33,7 +35,7 @@ up: prepare  ## See the first minute, then serve; data stays in ./gatelodge-data
 
 test: prepare $(TEST_NODE) $(DEMO_NODE)  ## Run the quick suites
 	@$(if $(NODE),,echo "npm is not there: tests with Node clients and servers are not run")
-	$(BIN)/pytest -m "not slow" -n $(WORKERS)
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal
 
 check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/ruff check
