@@ -137,9 +137,9 @@ async def everything(way, served):
     return await everything_http(served, "sse" if way == "sse" else "streamableHttp")
 
 
-QUICK = ["time modern", "sdk legacy", "everything stdio", "everything http", "everything sse"]
-WAYS = ["stdio", "http", "sse"]
-SLOW = ["time legacy", "git modern", "git legacy", "sdk modern"]
+QUICK = ["time modern", "everything stdio", "everything http"]
+WAYS = ["stdio", "http", pytest.param("sse", marks=pytest.mark.slow)]
+SLOW = ["time legacy", "git modern", "git legacy", "sdk modern", "sdk legacy", "everything sse"]
 KINDS = [*QUICK, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW)]
 
 
