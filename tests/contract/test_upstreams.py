@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 from tests.upstreams import pools
 from tests.upstreams.pools import ask, asker, call, http, make_pool, ready, stdio, text, until
 
@@ -37,7 +37,8 @@ def anyio_backend():
 
 @pytest.fixture
 async def pool():
-    made = make_pool()
+    # The end of its input does not end server-everything: each that is a process is waited for.
+    made = make_pool(hosting=structs.replace(pools.HOSTING, stop_seconds=0.2))
     yield made
     await made.close()
     assert made.counts() == {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
