@@ -35,7 +35,7 @@ up: prepare  ## See the first minute, then serve; data stays in ./gatelodge-data
 
 test: prepare $(TEST_NODE) $(DEMO_NODE)  ## Run the quick suites
 	@$(if $(NODE),,echo "npm is not there: tests with Node clients and servers are not run")
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest -m "not slow" -n $(WORKERS)
 
 check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/ruff check

@@ -1,0 +1,22 @@
+"""Which tests stand together on one worker: those that share what is dear to set up."""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from xdist.scheduler import LoadScopeScheduling
+
+ROOMS = ("bridges", "clients", "endpoint", "members", "servers")
+"""Folders of `tests/integration` whose files share a gate: a second worker would need another."""
+
+
+class Together(LoadScopeScheduling):
+    """Hands out such a folder, or else a file, as a whole; those with the most tests come first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = PurePosixPath(nodeid.partition("::")[0])
+        return str(file.parent if file.parent.name in ROOMS else file)
+
+
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> LoadScopeScheduling:
+    """Spread the tests in this way."""
+    return Together(config, log)
