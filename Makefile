@@ -24,6 +24,12 @@ TEST_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wild
 # they need, and the agents' own programs, which take it from there.
 SLOW_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/servers/package.json tests/conformance/package.json tests/conformance/old/package.json tests/agents/package.json)))
 
+# Slow suites that are many small tests: these run side by side. The others kill gates, measure, or
+# start programs that want the machine to themselves.
+TOGETHER := tests/contract tests/integration/attacks tests/integration/bridges \
+	tests/integration/clients tests/integration/upstream \
+	$(wildcard tests/integration/test_upstream_*.py)
+
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
@@ -44,7 +50,9 @@ check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
 
 slow: prepare $(TEST_NODE) $(SLOW_NODE) $(DEMO_NODE)  ## Run the suites that need more time
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow $(TOGETHER:%=--ignore=%)
+	$(BIN)/pytest -m slow -n $(WORKERS) $(TOGETHER)
+	$(BIN)/pytest -m hypothesis -n $(WORKERS) --hypothesis-profile=many
 
 all: check test slow  ## Everything that is checked before a change is taken
 

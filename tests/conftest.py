@@ -7,6 +7,6 @@ from tests.workers import pytest_xdist_make_scheduler
 __all__ = ["own_postgres_url", "postgres_url", "pytest_xdist_make_scheduler"]
 
 # The machine may be busy with other tests: how long one example takes says nothing.
-settings.register_profile("quick", max_examples=30, deadline=None)
+settings.register_profile("quick", max_examples=20, deadline=None)
 settings.register_profile("many", max_examples=200, deadline=None)
 settings.load_profile("quick")  # `make slow` asks for the other one

@@ -124,11 +124,16 @@ def asked(scene: Scene, ada: Modern, method: str) -> dict[str, Any]:
     return {"taskId": ada.call("lib__task").json["result"]["taskId"]}
 
 
-def rows() -> list[tuple[str, str, str]]:
+def is_quick(method: str, says: str) -> bool:
+    """Say whether the quick run has them: each fault in one method, and each method with two."""
+    return method == "resources/read" or says in {"cut", "large"}
+
+
+def rows() -> list[Any]:
     """Each era, method and fault that can meet: a legacy server has no such tasks."""
     own = ("a task that", "a question of")  # of a task these are no faults
     return [
-        (era, method, says)
+        pytest.param(era, method, says, marks=() if is_quick(method, says) else pytest.mark.slow)
         for era in ("modern", "legacy")
         for method in ASKED
         for says in FAULTS
