@@ -117,7 +117,11 @@ def commands() -> str:
     with click.Context(main.root, info_name="gatelodge", terminal_width=96) as context:
         for path, command in _commands(main.root, context):
             lines += ["", f"## `{path}`", "", "```text"]
-            with click.Context(command, info_name=path, terminal_width=96) as inner:
+            # As the command line asks for it: a command keeps its help option from the first time.
+            named = main.root.context_settings["help_option_names"]
+            with click.Context(
+                command, info_name=path, terminal_width=96, help_option_names=named
+            ) as inner:
                 lines += [command.get_help(inner).rstrip(), "```"]
     return _page(lines)
 
