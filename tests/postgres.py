@@ -167,7 +167,7 @@ def own_postgres_url() -> Iterator[str]:
 
 
 def _of_its_own() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="gl-pg-", dir="/tmp", ignore_cleanup_errors=True) as at:
+    with tempfile.TemporaryDirectory(prefix="gl-pg-", ignore_cleanup_errors=True) as at:
         Path(at).chmod(0o755)
         url = start(Path(at))
         try:
