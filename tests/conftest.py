@@ -2,9 +2,14 @@
 
 from hypothesis import settings
 from tests.postgres import own_postgres_url, postgres_url
-from tests.workers import pytest_xdist_make_scheduler
+from tests.workers import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
 
-__all__ = ["own_postgres_url", "postgres_url", "pytest_xdist_make_scheduler"]
+__all__ = [
+    "own_postgres_url",
+    "postgres_url",
+    "pytest_xdist_auto_num_workers",
+    "pytest_xdist_make_scheduler",
+]
 
 # The machine may be busy with other tests: how long one example takes says nothing.
 settings.register_profile("quick", max_examples=20, deadline=None)

@@ -1,5 +1,6 @@
-"""Which tests stand together on one worker: those that share what is dear to set up."""
+"""How tests are spread: those that share what is dear to set up stand together on one worker."""
 
+import os
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,3 +21,8 @@ class Together(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> LoadScopeScheduling:
     """Spread the tests in this way."""
     return Together(config, log)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more workers than cores: much of a test's time is another process starting, or a limit."""
+    return len(os.sched_getaffinity(0)) + 2
