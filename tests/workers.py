@@ -24,5 +24,5 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> LoadScopeScheduling:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more workers than cores: much of a test's time is another process starting, or a limit."""
+    """Two more than there are cores: a test mostly waits, for a process to start or for a limit."""
     return len(os.sched_getaffinity(0)) + 2
