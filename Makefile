@@ -4,6 +4,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# The suites start this house some hundred times: with its bytecode that is much faster.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help up test check slow bench all fmt docs prepare
 
 DATA ?= gatelodge-data
@@ -22,6 +24,18 @@ TEST_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wild
 # they need, and the agents' own programs, which take it from there.
 SLOW_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/servers/package.json tests/conformance/package.json tests/conformance/old/package.json tests/agents/package.json)))
 
+# What the quick suites write is read back at once and thrown away: in memory, where there is room
+# for it (4 GB), no test waits for a disk. The paths
+# are short: a gate's socket stands below them.
+MEMORY := $(shell [ -w /dev/shm ] && ! grep -q '^[^ ]* /dev/shm .*noexec' /proc/mounts \
+	&& [ "$$(df -Pk /dev/shm | awk 'NR == 2 {print $$4}')" -gt 4000000 ] && echo /dev/shm)
+
+# Slow suites that are many small tests: these run side by side. The others kill gates, measure, or
+# start programs that want the machine to themselves.
+TOGETHER := tests/contract tests/integration/attacks tests/integration/bridges \
+	tests/integration/clients tests/integration/upstream \
+	$(wildcard tests/integration/test_upstream_*.py)
+
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
@@ -33,7 +47,8 @@ up: prepare  ## See the first minute, then serve; data stays in ./gatelodge-data
 
 test: prepare $(TEST_NODE) $(DEMO_NODE)  ## Run the quick suites
 	@$(if $(NODE),,echo "npm is not there: tests with Node clients and servers are not run")
-	$(BIN)/pytest -m "not slow" -n $(WORKERS)
+	@at="$$(mktemp -d $(or $(MEMORY),/tmp)/gl.XXXX)"; trap 'rm -rf "$$at"' EXIT; chmod 755 "$$at"; \
+	TMPDIR="$$at" $(BIN)/pytest -m "not slow" -n $(WORKERS) --basetemp="$$at/t"
 
 check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/ruff check
@@ -42,7 +57,9 @@ check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
 
 slow: prepare $(TEST_NODE) $(SLOW_NODE) $(DEMO_NODE)  ## Run the suites that need more time
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow $(TOGETHER:%=--ignore=%)
+	$(BIN)/pytest -m slow -n $(WORKERS) $(TOGETHER)
+	$(BIN)/pytest -m hypothesis -n $(WORKERS) --hypothesis-profile=many
 
 all: check test slow  ## Everything that is checked before a change is taken
 

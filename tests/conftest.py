@@ -1,5 +1,17 @@
-"""Fixtures that every room's tests may ask for."""
+"""Fixtures that every room's tests may ask for, and how many examples a property is tried with."""
 
+from hypothesis import settings
 from tests.postgres import own_postgres_url, postgres_url
+from tests.workers import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
 
-__all__ = ["own_postgres_url", "postgres_url"]
+__all__ = [
+    "own_postgres_url",
+    "postgres_url",
+    "pytest_xdist_auto_num_workers",
+    "pytest_xdist_make_scheduler",
+]
+
+# The machine may be busy with other tests: how long one example takes says nothing.
+settings.register_profile("quick", max_examples=20, deadline=None)
+settings.register_profile("many", max_examples=200, deadline=None)
+settings.load_profile("quick")  # `make slow` asks for the other one

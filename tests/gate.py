@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 def environment(**more: str) -> dict[str, str]:
     """What a gate in a test may see of our environment."""
     kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG", "TMPDIR"}}
-    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **more}
+    return {**kept, **more}
 
 
 class Answer:

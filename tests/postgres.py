@@ -144,10 +144,13 @@ def stop(url: str) -> None:
 
 
 def fresh_database(url: str) -> str:
-    """Create an empty database on the server; returns its URL."""
+    """Create an empty database on the server; returns its URL.
+
+    Its files are copied: page by page through the WAL, as is the default, costs four times as much.
+    """
     name = f"t{uuid4().hex[:16]}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
     return url.replace("/postgres?", f"/{name}?")
 
 
@@ -164,7 +167,7 @@ def own_postgres_url() -> Iterator[str]:
 
 
 def _of_its_own() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="gl-pg-", dir="/tmp", ignore_cleanup_errors=True) as at:
+    with tempfile.TemporaryDirectory(prefix="gl-pg-", ignore_cleanup_errors=True) as at:
         Path(at).chmod(0o755)
         url = start(Path(at))
         try:

@@ -26,7 +26,7 @@ def anyio_backend():
     return "asyncio"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def sessions(request, tmp_path):
     if request.param == "sqlite":
         made = sqlite_sessions(tmp_path / "ledger.db")

@@ -102,7 +102,7 @@ def anyio_backend():
     return "asyncio"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request):
     if request.param == "sqlite":
         return ""

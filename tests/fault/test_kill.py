@@ -160,6 +160,7 @@ def every_lost_call_is_closed(gate):
     pytest.fail("calls of dead nodes stay open")
 
 
+@pytest.mark.slow
 @pytest.mark.guarantee("audit:intent-before-effect")
 @pytest.mark.guarantee("audit:every-request-once")
 def test_a_gate_that_is_killed_three_times_lost_no_call(tmp_path, record_property):

@@ -127,6 +127,7 @@ def test_a_second_process_on_a_directory_is_refused_and_the_first_goes_on(gate):
     is_sound(gate)
 
 
+@pytest.mark.slow
 def test_a_database_of_a_newer_version_is_left_alone(gate):
     database = gate.directory / "gatelodge.db"
     with sqlite3.connect(database) as connection:

@@ -7,7 +7,7 @@ import pytest
 from msgspec import Raw
 from tests.upstreams import pools
 from tests.upstreams.http_upstream import HttpUpstream
-from tests.upstreams.pools import Secrets, ask, call, http, make_pool, ready, text, until
+from tests.upstreams.pools import LOOPS, Secrets, ask, call, http, make_pool, ready, text, until
 
 from gatelodge.core.errors import KeyUnreachable, UpstreamBrokeProtocol, UpstreamUnreachable
 from gatelodge.core.protocol.upstream_headers import header_value, mirrors
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.anyio
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 
 
-@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param}
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

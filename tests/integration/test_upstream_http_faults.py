@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.upstreams import pools
 from tests.upstreams.http_upstream import HttpUpstream
-from tests.upstreams.pools import ask, call, http, make_pool, ready, text, until
+from tests.upstreams.pools import LOOPS, ask, call, http, make_pool, ready, text, until
 
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import (
@@ -28,9 +28,9 @@ PAGE = CANARY.encode()
 OK = "HTTP/1.1 200 OK\nContent-Type: application/json\n"
 
 
-@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param}
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

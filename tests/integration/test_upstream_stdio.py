@@ -7,7 +7,7 @@ import stat
 import pytest
 from msgspec import Raw
 from tests.upstreams import pools
-from tests.upstreams.pools import alive, ask, call, make_pool, ready, stdio, text, until
+from tests.upstreams.pools import LOOPS, alive, ask, call, make_pool, ready, stdio, text, until
 
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import (
@@ -23,9 +23,9 @@ DEBIAN = "/usr/bin/python3"
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a child its own uid")
 
 
-@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param}
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

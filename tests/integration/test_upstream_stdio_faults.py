@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.upstreams.pools import alive, ask, call, make_pool, ready, stdio, text, until
+from tests.upstreams.pools import LOOPS, alive, ask, call, make_pool, ready, stdio, text, until
 
 from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.errors import (
@@ -25,9 +25,9 @@ ROOT = Path(__file__).parent.parent.parent
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a child its own uid")
 
 
-@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param}
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.view import decide, reachable, visible
 from gatelodge.core.view_entry import AGENT, PERSONAL, ReadEntry, ToolEntry
 
-few = settings(deadline=None, max_examples=40)
+few = settings(max_examples=settings().max_examples * 2 // 5)
 moments = st.sampled_from(MOMENTS)
 contexts = st.sampled_from([PERSONAL, AGENT])
 

@@ -1,13 +1,12 @@
 import json
 
 import rfc8785
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core.catalog.pin import canonical, definition_digest
 from gatelodge.core.protocol.shown.names import LONGEST, Names, shown_names
 
-few = settings(deadline=None, max_examples=100)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
@@ -17,13 +16,11 @@ values = st.recursive(
 )
 
 
-@few
 @given(values)
 def test_the_form_is_that_of_rfc_8785_wherever_it_has_one(value):
     assert canonical(json.dumps(value)) == rfc8785.dumps(value)
 
 
-@few
 @given(values, st.integers(0, 4), st.booleans())
 def test_layout_order_and_escapes_never_change_a_digest(value, indent, ascii_only):
     plain = json.dumps(value)
@@ -31,7 +28,6 @@ def test_layout_order_and_escapes_never_change_a_digest(value, indent, ascii_onl
     assert definition_digest(dressed) == definition_digest(plain)
 
 
-@few
 @given(values, values)
 def test_different_values_have_different_forms(one, other):
     first, second = json.dumps(one), json.dumps(other)
@@ -39,7 +35,6 @@ def test_different_values_have_different_forms(one, other):
     assert (canonical(first) == canonical(second)) == same
 
 
-@few
 @given(st.lists(st.text(max_size=90), unique=True, max_size=6))
 def test_shown_names_are_safe_short_and_lead_back(tools):
     found = shown_names("srv", tools)

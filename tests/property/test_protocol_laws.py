@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import Raw
 from tests.property.wire_json import blanks, objects, read, readable, values
@@ -23,7 +23,6 @@ from gatelodge.core.protocol.envelope import MessageFault, join_members, members
 from gatelodge.core.protocol.result import for_client, instructions, read_result
 from gatelodge.core.protocol.shown.uris import Prefix
 
-untimed = settings(deadline=None)
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 raws = values.map(lambda text: Raw(text.encode()))
 members = objects.filter(readable).map(lambda text: members_of(Raw(text.encode())))
@@ -56,7 +55,6 @@ def same_in_order(value):
     return msgspec.json.encode(value, order="deterministic")
 
 
-@untimed
 @given(capabilities())
 def test_capabilities_are_declared_once_and_for_all_in_one_spelling(drawn):
     given_, raw = drawn
@@ -67,7 +65,6 @@ def test_capabilities_are_declared_once_and_for_all_in_one_spelling(drawn):
     assert declared(Raw(msgspec.json.encode(sorted_, order="deterministic"))) == kept
 
 
-@untimed
 @given(capabilities())
 def test_a_client_is_never_asked_for_more_than_it_declared(drawn):
     given_, raw = drawn
@@ -85,7 +82,6 @@ def test_a_client_is_never_asked_for_more_than_it_declared(drawn):
     assert not has_extension(bytes(for_legacy(kept)), TASKS)
 
 
-@untimed
 @given(members, st.none() | members, st.none() | texts)
 def test_a_retry_is_its_request_and_its_round(params, responses, sealed):
     assume(not {"inputResponses", "requestState"} & params.keys())
@@ -104,7 +100,6 @@ asked = st.builds(
 )
 
 
-@untimed
 @given(st.dictionaries(texts, asked, min_size=1, max_size=4), texts)
 def test_questions_are_read_as_they_were_put(requests, sealed):
     made = members_of(questions.input_required(requests, sealed))
@@ -114,7 +109,6 @@ def test_questions_are_read_as_they_were_put(requests, sealed):
         assert bytes(request.params) in bytes(made["inputRequests"])
 
 
-@untimed
 @given(asked, st.sampled_from(["2025-11-25", "2025-06-18", "2025-03-26"]))
 def test_a_question_that_crosses_both_eras_comes_back_or_was_never_put(request, version):
     modern = questions.to_modern(questions.from_legacy(request.method, request.params))
@@ -129,7 +123,6 @@ def test_a_question_that_crosses_both_eras_comes_back_or_was_never_put(request, 
     assert new == old
 
 
-@untimed
 @given(members, members, texts, texts)
 def test_requests_have_one_digest_exactly_when_they_are_one(one, other, method, another):
     left, right = state.request_digest(method, one), state.request_digest(another, other)
@@ -149,7 +142,6 @@ states = st.one_of(
 )
 
 
-@untimed
 @given(states, st.data())
 def test_a_state_is_read_back_and_its_broken_pieces_are_none_or_another(value, data):
     plain = state.pack(value)
@@ -161,7 +153,6 @@ def test_a_state_is_read_back_and_its_broken_pieces_are_none_or_another(value, d
     assert state.read_task_id(plain) is None
 
 
-@untimed
 @given(st.lists(values, min_size=1, max_size=6), blanks, blanks)
 def test_a_batch_is_split_into_the_bytes_that_were_joined(messages, before, after):
     raw = [each.encode() for each in messages]
@@ -171,7 +162,6 @@ def test_a_batch_is_split_into_the_bytes_that_were_joined(messages, before, afte
     assert batch.is_batch(body)
 
 
-@untimed
 @given(st.binary(max_size=60) | values.map(str.encode))
 def test_a_body_that_is_no_batch_is_refused_and_nothing_else_is_raised(body):
     with suppress(MessageFault):
@@ -179,7 +169,6 @@ def test_a_body_that_is_no_batch_is_refused_and_nothing_else_is_raised(body):
     batch.is_batch(body)
 
 
-@untimed
 @given(members, texts, texts)
 def test_a_task_id_is_exchanged_both_ways_and_nothing_else(answer, theirs, sealed):
     began = answer | {"taskId": Raw(msgspec.json.encode(theirs))}
@@ -188,7 +177,6 @@ def test_a_task_id_is_exchanged_both_ways_and_nothing_else(answer, theirs, seale
     assert tasks.with_task(shown, theirs) == began
 
 
-@untimed
 @given(texts, st.lists(st.tuples(texts, st.text(max_size=400)), max_size=5), st.integers(8, 900))
 def test_instructions_never_outgrow_their_cap(own, servers, most):
     said = instructions(own, servers, most)
@@ -198,7 +186,6 @@ def test_instructions_never_outgrow_their_cap(own, servers, most):
 
 
 @pytest.mark.guarantee("protocol:lossless")
-@untimed
 @given(members, st.sampled_from(["tools/call", "resources/read", "prompts/get"]))
 def test_a_result_that_went_to_a_modern_client_holds_all_that_a_legacy_server_said(result, method):
     owned = {"resultType", "ttlMs", "cacheScope", "structuredContent"}
@@ -209,7 +196,6 @@ def test_a_result_that_went_to_a_modern_client_holds_all_that_a_legacy_server_sa
     assert legacy == bytes(raw)
 
 
-@untimed
 @given(
     raws, st.sampled_from(["resources/read", "tools/call"]), st.sampled_from(["modern", "legacy"])
 )
@@ -218,7 +204,6 @@ def test_an_error_is_turned_into_the_clients_era_once(error, method, era):
     assert error_map.error_for(told, method, era, "u") is told
 
 
-@untimed
 @given(raws, values.filter(readable))
 def test_whatever_is_said_is_read_or_turned_away_and_nothing_is_raised(raw, text):
     given_ = members_of(Raw(text.encode()))
@@ -238,7 +223,6 @@ def test_whatever_is_said_is_read_or_turned_away_and_nothing_is_raised(raw, text
 
 
 @pytest.mark.parametrize("wanted", [*levels.LEVELS, "", "loud"])
-@untimed
 @given(texts | st.sampled_from(levels.LEVELS))
 def test_what_passes_a_level_passes_every_lower_one(wanted, level):
     if levels.passes(wanted, level):

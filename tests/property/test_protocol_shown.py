@@ -1,7 +1,7 @@
 """Laws of shown URIs: each leads back to one server, and showing them loses nothing."""
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import Raw
 from tests.property.wire_json import numbers, objects, readable, strings, values
@@ -11,7 +11,6 @@ from gatelodge.core.protocol.shown import messages
 from gatelodge.core.protocol.shown.names import is_alias
 from gatelodge.core.protocol.shown.uris import Prefix, original_uri, shown_uri
 
-untimed = settings(deadline=None)
 aliases = st.from_regex(r"[a-z][a-z0-9-]{0,15}", fullmatch=True)
 uris = st.one_of(
     st.text(max_size=30),
@@ -32,7 +31,6 @@ def kept(uri: str) -> bool:
     return uri.lower().startswith("https://")
 
 
-@untimed
 @given(aliases, st.sets(aliases, max_size=4), uris)
 def test_every_uri_of_every_server_is_found_again(alias, others, uri):
     assert is_alias(alias)
@@ -44,7 +42,6 @@ def test_every_uri_of_every_server_is_found_again(alias, others, uri):
     assert free == (uri if kept(uri) else shown)
 
 
-@untimed
 @given(aliases, aliases, uris, uris)
 def test_no_two_servers_ever_share_a_shown_uri(one, other, uri, another):
     assume((one, uri) != (other, another))
@@ -52,7 +49,6 @@ def test_no_two_servers_ever_share_a_shown_uri(one, other, uri, another):
     assert shown != shown_uri(Prefix(other, frozenset((another,))), another)
 
 
-@untimed
 @given(aliases, uris, st.text(max_size=10), uris)
 def test_an_expanded_template_leads_where_the_servers_own_would(alias, head, tail, value):
     assume("{" not in head + tail)
@@ -62,7 +58,6 @@ def test_an_expanded_template_leads_where_the_servers_own_would(alias, head, tai
     assert original_uri(expanded, {alias}) == (alias, template.replace("{x}", value))
 
 
-@untimed
 @given(uris, st.sets(aliases, max_size=4))
 def test_what_leads_to_a_server_is_read_in_one_way(uri, known):
     found = original_uri(uri, known)
@@ -89,7 +84,6 @@ def blocks(draw):
 
 
 @pytest.mark.guarantee("protocol:lossless")
-@untimed
 @given(
     st.lists(blocks(), max_size=5), objects.filter(readable), st.sampled_from(["", "ui", "flat"])
 )
@@ -107,7 +101,6 @@ def test_showing_a_result_changes_the_uris_in_it_and_no_other_byte(content, rest
     assert (shown is raw) is (expected == 0)
 
 
-@untimed
 @given(values, values.filter(readable))
 def test_whatever_a_server_says_is_shown_or_left_alone_and_nothing_is_raised(text, result):
     raw, whole = Raw(text.encode()), Raw(result.encode())

@@ -180,7 +180,7 @@ def test_leaves_of_different_calls_are_not_sold_as_one():
 
 
 @pytest.mark.guarantee("audit:tamper-evident")
-@settings(max_examples=300)
+@settings(max_examples=settings().max_examples * 3)
 @given(st.data())
 def test_no_single_changed_byte_is_verified_as_something_else(data):
     raw = bytearray(format_proof(document()))

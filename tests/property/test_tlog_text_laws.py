@@ -18,7 +18,7 @@ from gatelodge.tlog.tile import (
     unpack_entries,
 )
 
-untimed = settings(deadline=None, max_examples=50)
+half = settings(max_examples=settings().max_examples // 2)
 
 written = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=0x20) | st.just("\n"))
 line = st.text(
@@ -70,7 +70,7 @@ forms = pytest.mark.parametrize("form", FORMS)
 
 
 @forms
-@untimed
+@half
 @given(st.data())
 def test_what_is_written_reads_back_as_it_was(form, data):
     values, write, read = FORMS[form]
@@ -92,7 +92,7 @@ def disturbed(draw, written):
 
 
 @forms
-@untimed
+@half
 @given(st.data())
 def test_a_disturbed_text_is_refused_or_was_the_one_spelling_of_something_else(form, data):
     values, write, read = FORMS[form]
@@ -106,7 +106,7 @@ def test_a_disturbed_text_is_refused_or_was_the_one_spelling_of_something_else(f
 
 
 @forms
-@untimed
+@half
 @given(st.data())
 def test_noise_is_read_or_refused_and_nothing_else(form, data):
     _, write, read = FORMS[form]
@@ -116,7 +116,7 @@ def test_noise_is_read_or_refused_and_nothing_else(form, data):
         write(value)
 
 
-@untimed
+@half
 @given(notes, st.data())
 def test_a_note_is_verified_only_by_a_key_that_accepts_its_very_text(signed, data):
     chosen = data.draw(st.sampled_from(signed.signatures))

@@ -19,7 +19,7 @@ BODIES = bodies(2_000)
 TREE = NaiveTree(BODIES)
 HASHES = [leaf_hash(body) for body in BODIES]
 WIDE = 66_100  # a second hash on level 1's second tile, and a first on level 2
-untimed = settings(deadline=None, max_examples=50)
+half = settings(max_examples=settings().max_examples // 2)
 
 
 def test_every_leaf_of_every_tree_up_to_300_is_shown_as_the_naive_tree_shows_it():
@@ -47,7 +47,7 @@ def test_the_root_of_every_tree_up_to_300_is_the_naive_root():
         frontier = frontier.extended(HASHES[size : size + 1])
 
 
-@untimed
+@half
 @given(st.lists(st.integers(0, 400), max_size=5))
 def test_a_frontier_grown_in_any_steps_is_the_one_grown_at_once(steps):
     grown = Frontier()
@@ -78,7 +78,7 @@ class Shelf:
         self.size += len(added)
 
 
-@untimed
+@half
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=3), st.data())
 def test_tiles_grown_in_any_steps_serve_every_proof_of_every_size_they_passed(steps, data):
     shelf = Shelf(HASHES)
@@ -94,7 +94,7 @@ def test_tiles_grown_in_any_steps_serve_every_proof_of_every_size_they_passed(st
     assert inclusion(index, size, node) == TREE.path(index, 0, size)
 
 
-@untimed
+@half
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=3))
 def test_tiles_grown_in_any_steps_are_those_grown_at_once(steps):
     stepped, at_once = Shelf(HASHES), Shelf(HASHES)
@@ -134,7 +134,7 @@ def refused(check, *claim) -> None:
         check(*claim)
 
 
-@untimed
+@half
 @given(st.data())
 def test_one_flipped_bit_anywhere_fails_an_inclusion_proof(data):
     size = data.draw(st.integers(1, ALL))
@@ -150,7 +150,7 @@ def test_one_flipped_bit_anywhere_fails_an_inclusion_proof(data):
         refused(verify_inclusion, leaf, index, size, changed, top)
 
 
-@untimed
+@half
 @given(st.data())
 def test_one_flipped_bit_anywhere_fails_a_consistency_proof(data):
     new = data.draw(st.integers(1, ALL))
@@ -179,7 +179,7 @@ hashes = st.binary(min_size=32, max_size=32)
 counts = st.integers(-1, 2**63)
 
 
-@untimed
+@half
 @given(hashes, counts, counts, st.lists(st.binary(max_size=33) | hashes, max_size=70), hashes)
 def test_a_made_up_proof_fails_and_breaks_nothing(first, small, large, path, top):
     refused(verify_inclusion, first, small, large, path, top)

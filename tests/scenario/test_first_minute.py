@@ -26,6 +26,7 @@ SAME = (
 """What differs from run to run, and what it is called here."""
 
 
+@pytest.mark.slow
 @pytest.mark.guarantee("audit:tamper-evident")
 def test_the_readme_shows_what_the_first_minute_prints(tmp_path):
     done = subprocess.run(

@@ -28,6 +28,8 @@ ASKING = str(HERE / "asking" / "server.py")
 WAIT = 20.0
 HOSTING = Hosting(start_seconds=15.0, backoff_seconds=0.2, stop_seconds=1.0)
 
+LOOPS = ("uvloop", pytest.param("asyncio", marks=pytest.mark.slow))
+"""The gate runs on the first; nothing that it does may need it."""
 
 ROOT = msgspec.structs.replace(HOSTING, first_uid=1_000_000 + os.getpid() * 8)
 """For pools that are root: with the same uids, a run beside this one would kill its children."""

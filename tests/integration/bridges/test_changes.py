@@ -16,6 +16,7 @@ from tests.integration.bridges.visitors import (
     ELICIT,
     LEGACY,
     Python,
+    clients,
     every_client,
     legacy_client,
     of_clients,
@@ -177,7 +178,7 @@ async def test_a_modern_client_hears_log_messages_of_its_level(town, level, want
         assert [each["params"]["data"] for each in visitor.heard] == wanted
 
 
-@pytest.mark.parametrize("kind", LEGACY)
+@clients(*LEGACY)
 @each_era
 async def test_a_call_that_is_given_up_while_it_asks_is_cancelled(town, kind, alias):
     dish = f"a dish for {kind} at {alias}"

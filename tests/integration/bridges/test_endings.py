@@ -15,6 +15,7 @@ from tests.integration.bridges.visitors import (
     SAMPLE,
     Refused,
     accept,
+    clients,
     of_clients,
     text,
     visiting,
@@ -59,7 +60,7 @@ async def _again_and_again(visitor, request):
             assert text(await round_of(visitor, **request)) == "1 x soup"
 
 
-@pytest.mark.parametrize("kind", LEGACY)
+@clients(*LEGACY)
 async def test_a_legacy_client_that_does_not_answer_in_time_has_not_answered(hasty, kind):
     answers = {ELICIT: ["never"], SAMPLE: ["never"]}
     async with visiting(kind, hasty.url(), hasty.ada, answers) as ada:
@@ -71,7 +72,7 @@ async def test_a_legacy_client_that_does_not_answer_in_time_has_not_answered(has
         assert "did not answer" in text(told)
 
 
-@pytest.mark.parametrize("kind", ["node2-legacy", "node1"])
+@pytest.mark.parametrize("kind", ["node1", pytest.param("node2-legacy", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("alias", ["push", "need"])
 async def test_a_legacy_client_that_is_gone_has_not_answered(town, kind, alias):
     before = len(town.leaves())

@@ -1,11 +1,22 @@
 """What a server asks during a call reaches the client of any SDK, whatever era either speaks."""
 
+from itertools import product
+
 import pytest
-from tests.integration.bridges.conftest import NEEDING, each_era, every_server, pushing_server
+from tests.integration.bridges.conftest import (
+    NEEDING,
+    PUSHING,
+    each_era,
+    every_server,
+    pushing_server,
+)
 from tests.integration.bridges.visitors import (
     ELICIT,
+    FORM_CLIENTS,
     MODERN,
+    OLDER,
     OLDEST,
+    QUICK,
     ROOTS,
     SAMPLE,
     accept,
@@ -22,10 +33,19 @@ from tests.integration.bridges.visitors import (
 
 pytestmark = of_clients
 PAGE = "https://page.example.test/"
+every_pair = pytest.mark.parametrize(
+    ("kind", "alias"),
+    [
+        pair
+        if pair[0] in QUICK or (pair[0] not in OLDER and pair[1] in ("push", "need"))
+        else pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in product(FORM_CLIENTS, (*PUSHING, *NEEDING))
+    ],
+)
+"""Every client with every server; in the quick run each of them is met at least once."""
 
 
-@form_client
-@every_server
+@every_pair
 async def test_a_form_is_filled(town, kind, alias):
     answers = {ELICIT: [accept(count=3)]}
     async with visiting(kind, town.url(), town.ada, answers) as visitor:

@@ -16,6 +16,7 @@ from tests.integration.bridges.visitors import (
     SAMPLE,
     Refused,
     accept,
+    clients,
     every_client,
     form_client,
     legacy_client,
@@ -172,7 +173,7 @@ async def test_a_server_that_asks_nothing_but_time_is_called_again(town, kind, a
         assert await visitor.call(f"{alias}__patience", rounds=3) == "after 3"
 
 
-@pytest.mark.parametrize("kind", ["python-2025-11-25", "node2-legacy"])
+@clients("python-2025-11-25", "node2-legacy")
 async def test_a_server_that_never_has_time_is_left(town, kind):
     before = len(town.leaves())
     async with visiting(kind, town.url(), town.ada) as visitor:

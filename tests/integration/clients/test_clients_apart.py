@@ -12,7 +12,7 @@ from tests.integration.clients.agent import Agent
 from tests.integration.clients.sdk import LEGACY, MODERN, each_era, names, speaking
 from tests.wire import until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]  # quick: `attacks/members/test_crossing`
 OWN = ["time__get_current_time", "time__convert_time"]
 LONG = "all__trigger-long-running-operation"
 HELLO = {"clientInfo": {"name": "plain", "version": "1"}}

@@ -9,6 +9,7 @@ from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     HOSTING,
+    LOOPS,
     Secrets,
     ask,
     call,
@@ -31,9 +32,9 @@ from gatelodge.core.errors import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param}
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

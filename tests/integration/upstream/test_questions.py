@@ -184,10 +184,10 @@ async def test_a_question_outside_any_request_is_refused(pool, relay, at):
 
 
 async def test_the_deadline_stands_still_while_a_question_is_open(pool, at):
-    exchange = pool.begin(at.id, questions(FORM, seconds=2.0), None)
+    exchange = pool.begin(at.id, questions(FORM, seconds=1.0), None)
     reply = await told(exchange)
     opened = asyncio.get_running_loop().time()
-    await until(lambda: asyncio.get_running_loop().time() > opened + 2.5, "the deadline is past")
+    await until(lambda: asyncio.get_running_loop().time() > opened + 1.2, "the deadline is past")
     answer(exchange, reply, {"late": True})
     assert text(await told(exchange)) == [{"late": True}]
 

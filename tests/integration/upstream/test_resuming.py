@@ -5,7 +5,7 @@ import json
 import pytest
 from msgspec import Raw
 from tests.upstreams.http_upstream import HttpUpstream
-from tests.upstreams.pools import ask, asker, call, http, make_pool, ready, text, until
+from tests.upstreams.pools import LOOPS, ask, asker, call, http, make_pool, ready, text, until
 
 from gatelodge.adapters.upstream.http.resume import MOST_TRIES
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol, UpstreamTimeout
@@ -14,9 +14,9 @@ from gatelodge.ports.upstream import Reply
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param}
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 class Polled(HttpUpstream):

@@ -180,7 +180,7 @@ def check_answer(line: Line, drawn: Any) -> None:
     assert ("result" in told) != ("error" in told)
 
 
-quick = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 long = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -160,7 +160,7 @@ def check_request(line: Line, drawn: Any) -> None:
         assert passed[name] == value
 
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 long = settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 
 
