@@ -6,8 +6,8 @@ from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
-ROOMS = ("bridges", "clients", "endpoint", "members", "servers")
-"""Folders of `tests/integration` whose files share a gate: a second worker would need another."""
+ROOMS = ("bridges", "clients", "endpoint", "house", "members", "servers")
+"""Folders whose files share a gate, or the parsed source: a second worker would need another."""
 
 
 class Together(LoadScopeScheduling):

@@ -27,8 +27,8 @@ class Module(NamedTuple):
 @cache
 def modules(*folders: str) -> tuple[Module, ...]:
     """Every Python file below these folders, in the order of their paths."""
-    files = (file for folder in folders for file in sorted((ROOT / folder).rglob("*.py")))
-    return tuple(_parsed(file) for file in files if "node_modules" not in file.parts)
+    paths = (p for folder in folders for p in sorted(tracked()) if p.startswith(f"{folder}/"))
+    return tuple(_parsed(ROOT / path) for path in paths if path.endswith(".py"))
 
 
 @cache

@@ -145,7 +145,7 @@ async def test_a_result_over_its_limit_is_refused_and_the_server_stays(pool):
 async def test_a_question_whose_call_is_answered_before_it_is_put_is_refused(pool):
     at = stdio("legacy")
     await ready(pool, at)
-    ada = Asker(principal="ada", capabilities=b'{"roots":{}}')
+    ada = Asker(principal="ada", capabilities=b'{"elicitation":{"form":{}}}')
     reply = await ask(pool, at, call("ask", asker=ada))
     assert text(reply) == "asked"
     told = text(await ask(pool, at, call("told", asker=ada)))  # refused before this call

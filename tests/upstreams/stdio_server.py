@@ -85,7 +85,7 @@ def progress(number, _given, meta):
 
 def ask(number, _given, _meta):
     send({"jsonrpc": "2.0", "id": "q1", "method": "ping"})
-    send({"jsonrpc": "2.0", "id": "q2", "method": "roots/list"})
+    send({"jsonrpc": "2.0", "id": "q2", "method": "elicitation/create", "params": {"message": "?"}})
     say(number, "asked")
 
 

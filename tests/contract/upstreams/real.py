@@ -85,7 +85,15 @@ async def everything(way, served):
     return await everything_http(served, "sse" if way == "sse" else "streamableHttp")
 
 
-QUICK = ["time modern", "everything stdio", "everything http"]
-WAYS = ["stdio", "http", pytest.param("sse", marks=pytest.mark.slow)]
-SLOW = ["time legacy", "git modern", "git legacy", "sdk modern", "sdk legacy", "everything sse"]
+QUICK = ["time modern", "everything stdio"]
+WAYS = ["stdio", *(pytest.param(way, marks=pytest.mark.slow) for way in ("http", "sse"))]
+SLOW = [
+    "time legacy",
+    "everything http",
+    "git modern",
+    "git legacy",
+    "sdk modern",
+    "sdk legacy",
+    "everything sse",
+]
 KINDS = [*QUICK, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW)]

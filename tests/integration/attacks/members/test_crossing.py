@@ -185,7 +185,8 @@ def watched(team: Team) -> set[str]:
             elif message.get("method") == "resources/unsubscribe":
                 found.discard(message["params"]["uri"])
         return found
-    last = team.server.of("subscriptions/listen")[-1].message["params"]["notifications"]
+    # A stream that the server has opened: one that it only was asked for hears nothing yet.
+    last = team.server.listening[-1].seen.message["params"]["notifications"]
     return set(last.get("resourceSubscriptions", ()))
 
 
