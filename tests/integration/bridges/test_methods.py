@@ -20,7 +20,7 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 WAYS = ("io", "web", "old")
 QUICK = {("python-modern", "io"), ("python-2025-11-25", "io")}
 """One client of each era. What the other ways bring is in the quick run of `tests/contract`."""
