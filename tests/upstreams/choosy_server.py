@@ -1,7 +1,7 @@
 """An MCP server over stdio that shows each client the tools that fit what it declared.
 
 choosy_server.py ERA FOLDER [alone]   with ERA one of modern, legacy
-It asks every legacy client for its roots at once, and writes each answer into FOLDER. `alone` lets
+It asks a legacy client that has roots for them at once, and writes each answer into FOLDER. `alone` lets
 only one copy of it run at a time. Standard library only.
 """
 
@@ -16,7 +16,7 @@ SHOWN = {
     "open": [],
     "form": ["elicitation"],
     "picture": ["io.modelcontextprotocol/ui"],
-    "both": ["roots", "sampling"],
+    "both": ["elicitation", "sampling"],
 }
 """Each tool, with all that a client has to declare."""
 
@@ -64,7 +64,8 @@ for line in sys.stdin:
         part.write_text(json.dumps(message))
         part.rename(FOLDER / f"answer-{os.getpid()}")
     elif message["method"] == "notifications/initialized":
-        send({"id": "roots", "method": "roots/list"})
+        if "roots" in declared:
+            send({"id": "roots", "method": "roots/list"})
     elif "id" in message:
         params = message.get("params", {})
         if MODERN:

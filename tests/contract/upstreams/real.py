@@ -85,10 +85,11 @@ async def everything(way, served):
     return await everything_http(served, "sse" if way == "sse" else "streamableHttp")
 
 
-QUICK = ["time modern", "everything stdio"]
+QUICK = ["time modern"]
 WAYS = ["stdio", *(pytest.param(way, marks=pytest.mark.slow) for way in ("http", "sse"))]
 SLOW = [
     "time legacy",
+    "everything stdio",
     "everything http",
     "git modern",
     "git legacy",

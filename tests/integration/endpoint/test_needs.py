@@ -16,7 +16,7 @@ CLIENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "nothing": ({}, {"open"}),
     "form": ({"elicitation": {"form": {}}}, {"open", "form", "both"}),
     "app": ({"extensions": {"io.modelcontextprotocol/ui": UI}}, {"open", "picture", "both"}),
-    "two": ({"roots": {}, "sampling": {}}, {"open", "both"}),
+    "two": ({"elicitation": {}, "sampling": {}}, {"open", "form", "both"}),
 }
 """What a client declares, and the tools that it is shown; `both` wants two, so one will do."""
 ALIASES = ("now", "then")
