@@ -55,7 +55,7 @@ async def pool(relay, upstream):
     assert made.counts() == {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
 
 
-@pytest.fixture(params=["modern", "legacy", "get", "sse"])
+@pytest.fixture(params=["modern", "legacy", "get", pytest.param("sse", marks=pytest.mark.slow)])
 async def at(request, relay):
     """A server that has everything: over stdio in each era, over HTTP, and over HTTP with SSE."""
     if request.param in ("modern", "legacy"):

@@ -26,7 +26,9 @@ from gatelodge.ports.upstream import Reply
 
 pytestmark = pytest.mark.anyio
 
-WAYS = ["stdio", "post", "get", "sse"]
+WAYS = ["stdio", "post", *(pytest.param(way, marks=pytest.mark.slow) for way in ("get", "sse"))]
+WAYS_ASIDE = ["stdio", "post", pytest.param("sse", marks=pytest.mark.slow)]
+"""The same without the one whose stream is no request's."""
 FORM = ("elicitation/create", {"message": "Sure?", "requestedSchema": {"type": "object"}})
 SAMPLE = ("sampling/createMessage", {"messages": [], "maxTokens": 1})
 ROOTS = ("roots/list", {})
@@ -233,7 +235,7 @@ async def test_a_server_that_dies_fails_what_comes_after_the_question(pool, at):
         await told(exchange)
 
 
-@pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)
+@pytest.mark.parametrize("at", WAYS_ASIDE, indirect=True)
 async def test_a_result_that_overtakes_the_answer_is_kept(pool, at):
     exchange = pool.begin(at.id, call("ask_and_go", {"what": FORM}, asker=ANN), None)
     reply = await told(exchange)
@@ -242,7 +244,7 @@ async def test_a_result_that_overtakes_the_answer_is_kept(pool, at):
     assert text(await told(exchange)) == []
 
 
-@pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)
+@pytest.mark.parametrize("at", WAYS_ASIDE, indirect=True)
 @pytest.mark.parametrize("pause", [0, 0.1], ids=["at-once", "soon"])
 async def test_a_server_that_answers_before_it_was_told_the_roots_is_told_them(pool, at, pause):
     exchange = pool.begin(at.id, call("ask_and_go", {"pause": pause}, asker=ANN), None)
@@ -253,7 +255,7 @@ async def test_a_server_that_answers_before_it_was_told_the_roots_is_told_them(p
     assert pool.counts()["calls"] == 0
 
 
-@pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)
+@pytest.mark.parametrize("at", WAYS_ASIDE, indirect=True)
 async def test_a_call_that_was_answered_is_not_taken_back_while_roots_are_asked_for(pool, at):
     exchange = pool.begin(at.id, call("ask_and_go", {"pause": 0}, asker=ANN), None)
     await told(exchange)
@@ -309,7 +311,7 @@ async def test_a_session_that_was_begun_anew_knows_no_old_question(pool):
     await upstream.stop()
 
 
-@pytest.mark.parametrize("at", ["stdio", "post", "sse"], indirect=True)
+@pytest.mark.parametrize("at", WAYS_ASIDE, indirect=True)
 async def test_log_messages_go_to_the_caller_of_a_session_of_its_own(pool, at):
     heard = []
     asked = call("log", {"words": "w"}, asker=ANN)
