@@ -1,8 +1,8 @@
 """An MCP server over stdio that shows each client the tools that fit what it declared.
 
 choosy_server.py ERA FOLDER [alone]   with ERA one of modern, legacy
-It asks a legacy client that has roots for them at once, and writes each answer into FOLDER. `alone` lets
-only one copy of it run at a time. Standard library only.
+It asks a legacy client that has roots for them at once, and writes each answer into FOLDER. `alone`
+lets only one copy of it run at a time. Standard library only.
 """
 
 import fcntl
