@@ -217,7 +217,8 @@ async def test_connections_are_kept_and_shared(pool, upstream):
     assert upstream.connections == before
     await asyncio.gather(*(ask(pool, at, call("echo", n)) for n in range(50)))
     assert upstream.connections <= before + 50
-    assert pool.counts()["connections"] == upstream.connections
+    # One that was opened and not needed, as another was free again, may not be accepted yet.
+    await until(lambda: pool.counts()["connections"] == upstream.connections, "each is there")
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
