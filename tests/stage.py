@@ -142,7 +142,7 @@ class Place:
             def told() -> str:
                 return str(self.api("GET", f"/servers/{alias}/health")["detail"])  # noqa: B023
 
-            until(lambda: "are offered only to clients" in told(), why=f"{alias} is looked at")
+            until(lambda: "Offered only to clients" in told(), why=f"{alias} is looked at")
 
     def admit(self, name: str, **grants: str) -> str:
         """Let a member in, with a level for each of these servers; returns a token of theirs."""

@@ -31,7 +31,7 @@ async def test_everything_that_a_real_server_offers_is_observed(pool, served, wa
     said = json.loads(bytes(observed.capabilities))
     assert said["resources"]["subscribe"] is True
     assert observed.instructions
-    assert "4 tools are offered only to clients that declare" in pool.health(real.at.id).detail
+    assert "that declare a capability: 4 of its tools" in pool.health(real.at.id).detail
     forms = {"elicitation.form", "elicitation.url"}
     assert observed.needs == {
         "get-roots-list": {"roots"},

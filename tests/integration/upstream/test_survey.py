@@ -44,7 +44,7 @@ async def test_each_tool_is_seen_and_so_is_what_it_needs(pool, tmp_path, era):
     assert names(observed) == EVERY
     assert observed.needs == {"form": FORMS, "picture": {APPS}, "both": frozenset(ALONE)}
     assert pool.health(at.id).detail == (
-        "3 tools are offered only to clients that declare a capability."
+        "Offered only to clients that declare a capability: 3 of its tools."
     )
 
 

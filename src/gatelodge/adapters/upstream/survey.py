@@ -18,7 +18,7 @@ from gatelodge.ports.upstream import Observed
 
 AGAIN_SECONDS = 60.0
 LONGEST_AGAIN = 3600.0
-_ADDED = "{} tools are offered only to clients that declare a capability."
+_ADDED = "Offered only to clients that declare a capability: {} of its tools."
 _UNKNOWN = (
     "Whether it offers more to clients that can be asked is not known: it could not be met as one."
 )
