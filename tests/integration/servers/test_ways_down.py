@@ -156,9 +156,10 @@ def test_after_a_crash_no_process_is_left_and_the_next_start_serves_the_same(
     if is_up(fleet):
         fleet.gate.stop()
     fleet.gate.start()
-    fleet.met()
+    until(lambda: all(fleet.state(alias) == "ready" for alias in fleet.aliases))
     modern, legacy = clients(fleet)
-    assert modern.tools() == legacy.tools() == fleet.shown_to_all()
+    # Until it is known again which tools need a capability, they are shown to every client.
+    until(lambda: modern.tools() == legacy.tools() == fleet.shown_to_all(), 30)
     assert all(right(fleet, client, a) for client in (modern, legacy) for a in fleet.aliases)
     # A copy that only showed its tools may still wait, for a minute, for an answer of its own.
     until(lambda: len(everythings(homes)) == 1, why="the copies have ended")

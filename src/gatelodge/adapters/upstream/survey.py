@@ -16,7 +16,7 @@ from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol.needs import ALL, ALONE, Needs, needs_of
 from gatelodge.ports.upstream import Observed
 
-AGAIN_SECONDS = 60.0
+AGAIN_SECONDS = 5.0
 LONGEST_AGAIN = 3600.0
 _ADDED = "Offered only to clients that declare a capability: {} of its tools."
 _UNKNOWN = (
