@@ -50,7 +50,8 @@ class Survey:
         """
         async with self._one:
             try:
-                await self._look(frozenset(named(tool) for tool in plain.tools), listed, thorough)
+                seen = frozenset(named(tool) for tool in plain.tools)
+                await self._look(seen, listed, thorough=thorough)
             except HouseError:
                 self.due = asyncio.get_running_loop().time() + self._pause
                 self._pause = min(self._pause * 2, LONGEST_AGAIN)
@@ -61,7 +62,7 @@ class Survey:
             whole = structs.replace(plain, tools=plain.tools + self._added, needs=self._needs)
             return whole, note
 
-    async def _look(self, plain: frozenset[str], listed: Listed, thorough: bool) -> None:  # noqa: FBT001
+    async def _look(self, plain: frozenset[str], listed: Listed, *, thorough: bool) -> None:
         full = await listed(ALL)
         seen = (plain, frozenset(full))
         if thorough and seen != self._seen:
