@@ -158,6 +158,22 @@ async def test_a_legacy_request_bears_its_session_and_nothing_modern(pool, upstr
     assert upstream.requests[-1].verb == "DELETE"
 
 
+async def test_the_end_of_the_pool_cuts_no_goodbye_short(pool, upstream):
+    upstream.era = "legacy"
+    answers = asyncio.Event()
+    upstream.methods["DELETE"] = lambda _: answers.wait()
+    at = http(upstream.url)
+    await ready(pool, at)
+    await asyncio.gather(ask(pool, at, call("echo")), ask(pool, at, call("echo")))
+    await pool.reconcile(())
+    await until(lambda: upstream.requests[-1].verb == "DELETE", "its session is ended")
+    closing = asyncio.create_task(pool.close())
+    await asyncio.sleep(0)
+    answers.set()
+    await closing
+    await until(lambda: not upstream.open, "every connection is closed")
+
+
 @pytest.mark.guarantee("protocol:lossless")
 async def test_arguments_pass_byte_for_byte(pool, upstream):
     at = http(upstream.url)

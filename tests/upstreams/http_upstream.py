@@ -155,6 +155,8 @@ class HttpUpstream:
             self._listen(talk)
             return
         if seen.verb == "DELETE":
+            if "DELETE" in self.methods:
+                await self.methods["DELETE"](talk)  # type: ignore[misc]
             talk.answer("200 OK", {})
             return
         message = seen.message

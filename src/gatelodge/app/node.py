@@ -198,7 +198,6 @@ class Node:
         rooms.follower.on_view(self._reconcile)
         rooms.follower.on_end(rooms.upstreams.leave)
         await rooms.follower.start()
-        rooms.watch.begin()
         address = await self._listener.open()
         for work in (
             rooms.follower.run(),

@@ -11,6 +11,7 @@ from gatelodge.core.errors import UpstreamUnreachable
 from gatelodge.flows.catalog import watch
 from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.catalog.watch import Watch
+from gatelodge.ports.upstream import Health
 
 pytestmark = pytest.mark.anyio
 GIT, B = server("srv_git", "git"), server("srv_b", "b")
@@ -28,15 +29,18 @@ class House:
         self.view = view(GIT, B, server("srv_new", "new", status="proposed"))
         self.says = {"srv_git": observed(prompts=["a"]), "srv_b": observed(prompts=["b"])}
         self.looks: list[str] = []
+        self.state = "waiting"
         self.written = 0
         self._moved = asyncio.Event()
         self.slow: dict[str, asyncio.Event] = {}
         self.offers = Offers()
         self.watch = Watch(self, self, StillClock(), CountedIds(), self.offers, lambda: self.view)
-        self.watch.begin()
 
     def on_list_changed(self, listener) -> None:
         self.meet = listener
+
+    def health(self, _server) -> Health:
+        return Health(state=self.state)
 
     async def observe(self, server):
         self.looks.append(server.id)
@@ -77,6 +81,14 @@ async def test_a_server_that_is_met_is_looked_at_remembered_and_written_down(hou
     house.meet("srv_git")
     await house.until(lambda: house.written)
     assert (house.names("srv_git"), house.names("srv_b")) == (["a"], None)
+
+
+async def test_a_server_that_was_met_while_the_gate_still_starts_is_looked_at_too():
+    early = House()
+    early.meet("srv_git")
+    task = asyncio.create_task(early.watch.run())
+    await early.until(lambda: early.names("srv_git"))
+    task.cancel()
 
 
 async def test_what_is_said_in_one_breath_is_one_look(house):
@@ -120,6 +132,19 @@ async def test_a_server_that_is_away_offers_what_it_last_did(house):
     house.meet("srv_git")
     await house.until(lambda: len(house.looks) == 2)
     assert house.names("srv_git") == ["a"]
+
+
+async def test_a_server_that_is_there_and_did_not_say_what_it_offers_is_asked_again(
+    house, monkeypatch
+):
+    monkeypatch.setattr(watch, "AGAIN_SECONDS", 0.001)
+    offered = house.says.pop("srv_git")
+    house.state = "ready"
+    house.meet("srv_git")
+    await house.until(lambda: len(house.looks) == 3)
+    house.says["srv_git"] = offered
+    await house.until(lambda: house.names("srv_git") == ["a"])
+    assert set(house.looks) == {"srv_git"}
 
 
 async def test_only_an_approved_server_is_looked_at(house):

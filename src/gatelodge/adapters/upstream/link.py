@@ -234,6 +234,11 @@ class Link:
         return self._hello is not None
 
     @property
+    def off(self) -> bool:
+        """True when it was stopped."""
+        return self._state == "off"
+
+    @property
     def shared(self) -> bool:
         """True while the session is nobody's own: it declares nothing and wants no level."""
         return self.asker.capabilities == NOTHING and not self.asker.level

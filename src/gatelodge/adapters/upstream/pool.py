@@ -169,9 +169,8 @@ class UpstreamPool:
     async def close(self) -> None:
         """End every connection and child process (close stdin, then TERM, then KILL)."""
         self._lodgings.clear()
-        for task, link in list(self._tasks.items()):
-            link.stop()
-            task.cancel()
+        for link in list(self._tasks.values()):
+            self._stop(link)
         if self._tasks:
             await asyncio.wait(list(self._tasks))
         if self._timer is not None:
@@ -269,6 +268,9 @@ class UpstreamPool:
             link.crashed(type(fault).__name__)
 
     def _stop(self, link: Link) -> None:
+        """End a link, once: a second cancellation would cut short what ends its connections."""
+        if link.off:
+            return
         link.stop()
         for task, owned in self._tasks.items():
             if owned is link:

@@ -18,13 +18,16 @@ from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, Ids
 
 DEBOUNCE_SECONDS = 0.25
+AGAIN_SECONDS = 5.0
+LONGEST_AGAIN = 300.0
 
 
 class Watch:
     """Observes a server when it is met and when it says that something changed.
 
     Each server by itself and one look at a time, so that one which is slow to answer holds up no
-    other. Owned by the event loop.
+    other. It hears from the moment it is made, so that no server is met before. Owned by the event
+    loop.
     """
 
     def __init__(
@@ -44,11 +47,9 @@ class Watch:
         self._view = view
         self._changed: set[str] = set()
         self._looking: set[str] = set()
+        self._pauses: dict[str, float] = {}
         self._wake = asyncio.Event()
-
-    def begin(self) -> None:
-        """Hear of changes from now on."""
-        self._upstreams.on_list_changed(self._hear)
+        upstreams.on_list_changed(self._hear)
 
     async def run(self) -> None:
         """Observe what changed, until cancelled."""
@@ -77,11 +78,20 @@ class Watch:
         if server.id in self._changed:
             self._wake.set()
 
+    def _again(self, server: str) -> None:
+        """Look again at one that is there but did not say what it offers; others tell when back."""
+        if self._upstreams.health(server).state == "ready":
+            pause = self._pauses.get(server, AGAIN_SECONDS)
+            self._pauses[server] = min(pause * 2, LONGEST_AGAIN)
+            asyncio.get_running_loop().call_later(pause, self._hear, server)
+
     async def _observe(self, server: Server) -> None:
         try:
             seen = await self._upstreams.observe(server)
         except HouseError:
-            return  # its health says why; it tells again when it is back
+            self._again(server.id)
+            return
+        self._pauses.pop(server.id, None)
         if self._approved({server.id}):  # it may have left meanwhile
             self._offers.keep(server, seen)
         definitions = [bytes(tool) for tool in seen.tools]
