@@ -62,14 +62,20 @@ class Servers:
 
     def tell(self, upstream: HttpUpstream, method: str) -> None:
         """Have a server send a notification to whoever listens."""
-        for talk in list(upstream.listening):
-            self.loop.call_soon_threadsafe(talk.event, {"jsonrpc": "2.0", "method": method})
+        self._to_all(upstream, {"jsonrpc": "2.0", "method": method})
 
     def say(self, upstream: HttpUpstream, method: str, **params: Any) -> None:
         """Have it send one with these params."""
-        for talk in list(upstream.listening):
-            told = {"jsonrpc": "2.0", "method": method, "params": params}
-            self.loop.call_soon_threadsafe(talk.event, told)
+        self._to_all(upstream, {"jsonrpc": "2.0", "method": method, "params": params})
+
+    def _to_all(self, upstream: HttpUpstream, told: dict[str, Any]) -> None:
+        """Who listens is looked up on the servers' loop: a stream may be replaced meanwhile."""
+
+        def tell() -> None:
+            for talk in upstream.listening:
+                talk.event(told)
+
+        self.loop.call_soon_threadsafe(tell)
 
     def close(self) -> None:
         """End every server and the thread."""
@@ -121,17 +127,18 @@ class Place:
         finally:
             self.gate.token = mine
 
-    def serve(self, alias: str, url: str, era: str = "auto") -> None:
-        """Register a server and approve what it offers."""
+    def serve(self, alias: str, url: str, **more: Any) -> None:
+        """Register a server, perhaps with an era or what is withheld, and approve its offer."""
         transport = {"type": "http", "url": url, "allow_private": True}
-        self.api("POST", "/servers", {"alias": alias, "transport": transport, "era": era})
-        self.api("POST", f"/servers/{alias}/observe", {})
-        self.api("POST", f"/servers/{alias}/approve", {})
+        self._stand(alias, transport, more)
 
-    def spawn(self, alias: str, *command: str, era: str = "auto") -> None:
-        """Register a stdio server and approve what it offers."""
+    def spawn(self, alias: str, *command: str, **more: Any) -> None:
+        """Register a stdio server in the same way."""
         transport = {"type": "stdio", "command": list(command), "run_as": "gateway"}
-        self.api("POST", "/servers", {"alias": alias, "transport": transport, "era": era})
+        self._stand(alias, transport, more)
+
+    def _stand(self, alias: str, transport: dict[str, Any], more: dict[str, Any]) -> None:
+        self.api("POST", "/servers", {"alias": alias, "transport": transport, **more})
         self.api("POST", f"/servers/{alias}/observe", {})
         self.api("POST", f"/servers/{alias}/approve", {})
 

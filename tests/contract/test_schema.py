@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -15,7 +16,8 @@ from gatelodge.adapters.ledger import tables as ledger
 from gatelodge.adapters.store import tables as store
 from gatelodge.adapters.store.database import open_database
 from gatelodge.adapters.store.migrate import HEAD, SCRIPTS, VERSION_TABLE, migrate
-from gatelodge.adapters.store.rows import KEPT
+from gatelodge.adapters.store.rows import KEPT, structs_of
+from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import Conflict, StoreDown
 
 
@@ -67,6 +69,26 @@ def test_a_database_is_migrated_once(database):
     assert migrate(database) is False
     with database.read() as connection:
         assert connection.execute(text("SELECT value FROM epoch")).scalar_one() == epoch
+
+
+def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(database):
+    settings = Config(attributes={"connection": None, "version_table": VERSION_TABLE})
+    settings.set_main_option("script_location", str(SCRIPTS))
+    with database.write() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0001")
+        connection.execute(text("INSERT INTO workspaces VALUES ('wsp_1', 'main', 'Main', 1)"))
+        transport = '{"type":"http","url":"https://x/mcp"}'
+        row = "('srv_1', 'wsp_1', 'git', :transport, 'approved', 'auto', '[]', 1)"
+        connection.execute(
+            text(f"INSERT INTO servers VALUES {row}"),
+            {"transport": transport},
+        )
+    assert migrate(database) is False
+    kept = KEPT[Server]
+    with database.read() as connection:
+        (found,) = structs_of(Server, connection.execute(kept.select).all())
+    assert (found.alias, found.status, found.withheld) == ("git", "approved", ())
 
 
 def test_the_codes_head_is_the_newest_step():

@@ -32,6 +32,7 @@ GIT = Server(
     alias="git",
     transport=StdioTransport(command=("mcp-git", "--ro"), env={"TOKEN": "env:GIT_TOKEN"}),
     tags=("code", "read"),
+    withheld=("roots", "sampling"),
     created_at=4,
 )
 WEB = Server(

@@ -173,6 +173,15 @@ def test_a_server_that_cannot_be_observed_is_kept_and_told(gate: Gate) -> None:
     assert "gone" not in {each["alias"] for each in gate.cli("server", "list")}
 
 
+def test_what_is_withheld_from_a_server_is_said_when_it_is_added(gate: Gate) -> None:
+    named = ("--withhold", "roots", "--withhold", "sampling")
+    command = ("--run-as", "gateway", "--", sys.executable, str(STUB))
+    assert gate.command("server", "add", "shy", "--withhold", "secrets", *command).returncode == 2
+    gate.cli("server", "add", "shy", *named, *command)
+    assert gate.cli("server", "show", "shy")["withheld"] == ["roots", "sampling"]
+    gate.cli("server", "remove", "shy", "--yes")
+
+
 def test_a_disabled_server_comes_back_with_its_pins(gate: Gate, stub: str) -> None:
     gate.cli("server", "disable", stub)
     assert gate.cli("server", "show", stub)["status"] == "disabled"

@@ -77,10 +77,7 @@ def _by_position(tool: Tool) -> tuple[int, str]:
 
 def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None) -> ServerView:
     """Build what changed; tools whose row did not change are those of `last`."""
-    same_server = last is not None and (last.server.alias, last.server.tags) == (
-        server.alias,
-        server.tags,
-    )
+    same_server = last is not None and _marks(last.server) == _marks(server)
     known = {row.name: row for row in last.rows} if last is not None and same_server else {}
     faults: list[str] = []
     names = shown_names(server.alias, (row.name for row in rows if row.approved))
@@ -113,6 +110,11 @@ def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None
     )
 
 
+def _marks(server: Server) -> tuple[object, ...]:
+    """What the entry of each of its tools says of the server itself."""
+    return server.alias, server.tags, server.withheld
+
+
 def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
     return ReadEntry(
         kind=kind,
@@ -120,6 +122,7 @@ def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
         workspace=server.workspace,
         alias=server.alias,
         tags=server.tags,
+        withheld=server.withheld,
     )
 
 
@@ -142,6 +145,7 @@ def _tool_entry(server: Server, row: Tool) -> ToolEntry:
         destructive=not read_only and (row.destructive or not row.reviewed),
         open_world=row.open_world or not row.reviewed,
         tags=server.tags,
+        withheld=server.withheld,
         uid=plain(tool_id(server.id, row.name)),
         listed=shown_tool(Prefix(server.alias), _named(members, shown)),
         bare=_named(members, row.name),

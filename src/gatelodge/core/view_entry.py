@@ -67,7 +67,8 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     original name; all other members are the server's own bytes. A changed tool is listed by a
     notice of ours, so that no unreviewed word reaches a model. `digest` is the approved one,
     `uid` the id of the tool in policy text (`server/name`, percent-encoded where not plain),
-    `mirrors` the arguments that headers repeat (`x-mcp-header`).
+    `mirrors` the arguments that headers repeat (`x-mcp-header`), `withheld` what its server is not
+    told of a client.
     """
 
     server: ServerId
@@ -82,6 +83,7 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     destructive: bool
     open_world: bool
     tags: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
     uid: str
     listed: Raw
     bare: Raw
@@ -112,6 +114,7 @@ class ReadEntry(Struct, frozen=True, kw_only=True, gc=False):
     workspace: WorkspaceId
     alias: str
     tags: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
     read_only: ClassVar[bool] = True
     destructive: ClassVar[bool] = False

@@ -33,6 +33,7 @@ alias = "git"
 command = ["mcp-git"]
 env = { TOKEN = "env:GIT_TOKEN" }
 tags = ["code", "a"]
+withheld = ["sampling", "roots"]
 approved = true
 
 [[servers]]
@@ -97,6 +98,7 @@ def test_a_file_is_applied_in_one_transaction(house):
     assert house._portal.call(house.store.poll, 0).gov == before + 11
     git = house.find(Server, workspace=house.workspace, alias="git")[0]
     assert (git.status, git.tags) == ("approved", ("a", "code"))
+    assert git.withheld == ("roots", "sampling")
     agent = house.find(Agent, workspace=house.workspace)[0]
     ann = house.find(Member, workspace=house.workspace, email="ann@example.com")[0]
     assert agent.owner == ann.id

@@ -28,7 +28,13 @@ def test_a_server_is_proposed_first_and_reached_only_after_approval(house):
     assert house.leaves() == [
         (
             "server.registered",
-            {"server": made.id, "alias": "git", "tags": [], "transport_sha256": digest},
+            {
+                "server": made.id,
+                "alias": "git",
+                "tags": [],
+                "transport_sha256": digest,
+                "withheld": [],
+            },
         ),
         ("server.approved", {"server": made.id, "transport_sha256": digest}),
     ]
@@ -98,6 +104,18 @@ def test_a_revised_server_has_to_be_approved_again_and_is_cut_at_once(house, ser
     assert [t for t, _ in house.leaves()] == ["server.disabled", "server.registered"]
     house.do(servers.revise, house.workspace, server, proposal(url="https://new.example.com/mcp"))
     assert house.leaves() == []
+
+
+def test_what_is_withheld_of_clients_is_told_to_the_log_and_wants_a_new_approval(house, server):
+    house.do(servers.approve, house.workspace, server)
+    house.leaves()
+    wish = servers.Proposal(
+        transport=HttpTransport(url=URL), withheld=("sampling", "roots", "sampling")
+    )
+    changed = house.do(servers.revise, house.workspace, server, wish)
+    assert (changed.status, changed.withheld) == ("proposed", ("roots", "sampling"))
+    told = [(t, body.get("withheld")) for t, body in house.leaves()]
+    assert told == [("server.disabled", None), ("server.registered", ["roots", "sampling"])]
 
 
 def test_a_disabled_server_keeps_its_tools_and_grants(house, server):

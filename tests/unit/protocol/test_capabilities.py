@@ -17,6 +17,7 @@ from gatelodge.core.protocol.capabilities import (
     may_ask,
     offered,
     tells_roots,
+    without,
 )
 
 FORM = '{"message":"m","requestedSchema":{"type":"object","properties":{}}}'
@@ -131,6 +132,20 @@ def test_only_a_legacy_client_tells_of_its_roots_and_only_a_legacy_server_hears(
     assert not tells_roots(said(text))
     assert not tells_roots(bytes(for_modern(capabilities)))
     assert may_ask(capabilities, "roots/list", Raw(b"{}")) is text.startswith('{"roots"')
+
+
+@pytest.mark.parametrize(
+    ("text", "withheld", "left"),
+    [
+        ('{"elicitation":{},"roots":{}}', ("roots",), '{"elicitation":{}}'),
+        ('{"elicitation":{"url":{}},"sampling":{}}', ("elicitation", "sampling"), "{}"),
+        ('{"extensions":{"APPS":{}},"roots":{}}', ("roots",), '{"extensions":{"APPS":{}}}'),
+        ('{"sampling":{"tools":{}}}', ("roots",), '{"sampling":{"tools":{}}}'),
+        ("{}", ("roots",), "{}"),
+    ],
+)
+def test_what_is_withheld_was_never_declared(text, withheld, left):
+    assert without(declared(Raw(spelled(text))), withheld) == spelled(left)
 
 
 def test_an_extension_is_there_when_it_was_declared():

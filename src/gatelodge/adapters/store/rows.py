@@ -13,7 +13,7 @@ from gatelodge.core.state import NOUNS, Row, State
 
 R = TypeVar("R", bound=Row)
 
-_JSON = frozenset({"transport", "tags"})
+_JSON = frozenset({"transport", "tags", "withheld"})
 _decode = msgspec.json.Decoder().decode
 
 

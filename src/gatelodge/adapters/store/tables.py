@@ -130,6 +130,7 @@ servers = Table(
     _text("status"),
     _text("era"),
     _text("tags"),
+    _text("withheld"),
     _number("created_at"),
     PrimaryKeyConstraint("workspace", "id"),
     Index("servers_alias", "workspace", "alias", unique=True),

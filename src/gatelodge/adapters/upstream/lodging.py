@@ -18,7 +18,7 @@ from gatelodge.adapters.upstream.survey import Survey
 from gatelodge.config.schema import Hosting
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import HouseError, LimitReached
-from gatelodge.core.protocol.capabilities import NOTHING, for_legacy
+from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, tells_roots, without
 from gatelodge.core.protocol.upstream import ROOTS_CHANGED, notification_bytes
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
 
@@ -53,7 +53,7 @@ class Lodging:
         self._sessions: dict[Asker, Link] = {}
         self._legacy: bool | None = None
         self._fault = ""
-        self.survey = Survey()
+        self.survey = Survey(server.withheld)
         self.main = upkeep.begin(self, None)
 
     def carrier(self, request: Request) -> Link | HouseError:
@@ -140,7 +140,10 @@ class Lodging:
 
     def roots_changed(self, asker: Asker) -> None:
         """Tell this asker's own sessions, whatever their log level, that its roots are others."""
-        whose = (asker.principal, bytes(for_legacy(asker.capabilities)))
+        said = without(asker.capabilities, self.server.withheld)
+        if not tells_roots(said):
+            return
+        whose = (asker.principal, bytes(for_legacy(said)))
         for own, link in self._sessions.items():
             if (own.principal, own.capabilities) == whose:
                 link.say(notification_bytes(ROOTS_CHANGED))

@@ -26,8 +26,7 @@ from gatelodge.adapters.upstream.wire import Wire
 from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
-from gatelodge.core.protocol.capabilities import NOTHING, tells_roots
-from gatelodge.core.protocol.needs import ALL
+from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.upstream_era import capable
 from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import Asker, Health, Observed, Reply, Request
@@ -147,9 +146,8 @@ class UpstreamPool:
 
     def roots_changed(self, asker: Asker) -> None:
         """Tell the asker's own sessions that the roots of its client are others now."""
-        if tells_roots(asker.capabilities):
-            for lodging in self._lodgings.values():
-                lodging.roots_changed(asker)
+        for lodging in self._lodgings.values():
+            lodging.roots_changed(asker)
 
     def leave(self, principal: str) -> None:
         """End every session that belongs to this principal; what runs in it fails."""
@@ -181,6 +179,7 @@ class UpstreamPool:
         """What a server offers; without a survey that is kept, not which capability adds what."""
         main, seconds = lodging.main, self._limits.list_seconds
         hello = await main.meet(self._means.hosting.start_seconds * 2)
+        looked = Survey(server.withheld) if survey is None else survey
         strict = isinstance(server.transport, HttpTransport) and hello.era == "modern"
 
         async def listed(capabilities: bytes) -> dict[str, Raw]:
@@ -194,7 +193,7 @@ class UpstreamPool:
                     seconds,
                     strict_headers=strict,
                 )
-                keep = capabilities == ALL
+                keep = capabilities == looked.most
                 return tools
             finally:
                 if not keep:
@@ -205,7 +204,6 @@ class UpstreamPool:
         )
         added = ""
         if "tools" in capable(hello.capabilities).lists:
-            looked = survey or Survey()
             thorough = survey is not None
             observed, added = await looked.complete(observed, listed, thorough=thorough)
         main.note = " ".join(part for part in (note, added) if part)
@@ -300,8 +298,9 @@ class UpstreamPool:
 
 
 def _definition(server: Server) -> bytes:
-    """What a change of makes a restart: how the server is reached, and which era is wished."""
-    return msgspec.json.encode((server.transport, server.era), order="sorted")
+    """What a change of makes a restart: how the server is reached, and what it is told of whom."""
+    told = (server.transport, server.era, server.withheld)
+    return msgspec.json.encode(told, order="sorted")
 
 
 def _nobody(*_told: str) -> None:

@@ -13,7 +13,7 @@ from msgspec import Raw, structs
 
 from gatelodge.adapters.upstream.observe import named
 from gatelodge.core.errors import HouseError
-from gatelodge.core.protocol.needs import ALL, ALONE, Needs, needs_of
+from gatelodge.core.protocol.needs import Needs, all_but, each_but, needs_of
 from gatelodge.ports.upstream import Observed
 
 AGAIN_SECONDS = 5.0
@@ -29,10 +29,13 @@ Listed = Callable[[bytes], Awaitable[dict[str, Raw]]]
 class Survey:
     """What one server adds for clients that declare something; remembered between two looks.
 
-    `due` is when a look that failed should be taken again (event loop's clock).
+    `due` is when a look that failed should be taken again (event loop's clock), `most` what it is
+    told by a client that declares all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, withheld: tuple[str, ...]) -> None:
+        self.most = all_but(withheld)
+        self._each = each_but(withheld)
         self.due = math.inf
         self._pause = AGAIN_SECONDS
         self._seen: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
@@ -63,12 +66,12 @@ class Survey:
             return whole, note
 
     async def _look(self, plain: frozenset[str], listed: Listed, *, thorough: bool) -> None:
-        full = await listed(ALL)
+        full = await listed(self.most)
         seen = (plain, frozenset(full))
         if thorough and seen != self._seen:
             alone: dict[str, dict[str, Raw]] = {}
             if not seen[1] <= plain:
-                for name, capabilities in ALONE.items():  # one by one: each may be a process
+                for name, capabilities in self._each.items():  # one by one: each may be a process
                     alone[name] = await listed(capabilities)
             self._needs = needs_of(plain, full, alone)
             self._seen = seen

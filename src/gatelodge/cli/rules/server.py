@@ -29,6 +29,13 @@ _COLUMNS = ("alias", "status", "health", "isolation", "kind", "target", "tools",
     "--era", type=click.Choice(["auto", "modern", "legacy"]), default="auto", show_default=True
 )
 @click.option("--tag", "tags", multiple=True, help="A word that guardrails can ask for.")
+@click.option(
+    "--withhold",
+    "withheld",
+    multiple=True,
+    type=click.Choice(["elicitation", "roots", "sampling"]),
+    help="Never tell the server that a client offers this.",
+)
 @click.pass_obj
 def add(terminal: Terminal, /, alias: str, **given: Any) -> None:
     """Describe a server, reach it once, and list its tools; nobody can use them yet.
@@ -38,7 +45,8 @@ def add(terminal: Terminal, /, alias: str, **given: Any) -> None:
     """
     transport = _http(given) if given["url"] else _stdio(given)
     gate = terminal.gate
-    body = {"alias": alias, "transport": transport, "era": given["era"], "tags": given["tags"]}
+    rest = {name: given[name] for name in ("era", "tags", "withheld")}
+    body = {"alias": alias, "transport": transport, **rest}
     made = gate.post(gate.here("servers"), body)
     try:
         made |= gate.post(gate.here("servers", alias, "observe"))

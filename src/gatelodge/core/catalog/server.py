@@ -8,6 +8,8 @@ from gatelodge.core.ids import Instant, ServerId, WorkspaceId
 
 ServerStatus = Literal["proposed", "approved", "disabled"]
 EraWish = Literal["auto", "modern", "legacy"]
+Withholdable = Literal["elicitation", "roots", "sampling"]
+"""What a client may declare so that a server can ask it something."""
 
 
 class StdioTransport(Struct, frozen=True, kw_only=True, tag="stdio"):
@@ -39,7 +41,11 @@ Transport = StdioTransport | HttpTransport
 
 
 class Server(Struct, frozen=True, kw_only=True):
-    """An upstream MCP server of one workspace. Only an approved one is ever reached or started."""
+    """An upstream MCP server of one workspace. Only an approved one is ever reached or started.
+
+    `withheld` (sorted) is what it is never told that a client declared, so that it can neither ask
+    for it nor act on it.
+    """
 
     id: ServerId
     workspace: WorkspaceId
@@ -48,6 +54,7 @@ class Server(Struct, frozen=True, kw_only=True):
     status: ServerStatus = "proposed"
     era: EraWish = "auto"
     tags: tuple[str, ...] = ()
+    withheld: tuple[Withholdable, ...] = ()
     created_at: Instant
 
 

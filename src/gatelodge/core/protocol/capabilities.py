@@ -95,6 +95,13 @@ def _extensions(said: Members, allowed: frozenset[str]) -> Members:
     }
 
 
+@lru_cache(maxsize=1024)
+def without(capabilities: bytes, withheld: tuple[str, ...]) -> bytes:
+    """The same (from `declared`) of a client that did not declare these capabilities."""
+    said = members_of(Raw(capabilities)) or {}
+    return join_members({name: value for name, value in said.items() if name not in withheld})
+
+
 class _Askable(Struct, frozen=True):
     """What a client with certain capabilities can be asked."""
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from gatelodge.core.protocol.capabilities import APPS, TASKS, has_extension, may_ask
+from gatelodge.core.protocol.capabilities import APPS, TASKS, has_extension, may_ask, without
 
 Needs = frozenset[str]
 """Names of capabilities, any of which suffices; empty when nothing is needed."""
@@ -53,6 +53,16 @@ _ASKED: Final[dict[str, tuple[str, Raw]]] = {
 }
 
 
+def all_but(withheld: tuple[str, ...]) -> bytes:
+    """How a client declares all of them that a server is told of."""
+    return without(ALL, withheld)
+
+
+def each_but(withheld: tuple[str, ...]) -> dict[str, bytes]:
+    """How a client declares each of them that a server is told of, and nothing else."""
+    return {name: said for name, said in ALONE.items() if name.split(".")[0] not in withheld}
+
+
 def needs_of(
     plain: Collection[str], full: Collection[str], alone: Mapping[str, Collection[str]]
 ) -> dict[str, Needs]:
@@ -66,7 +76,7 @@ def needs_of(
     for tool in full:
         if tool not in plain:
             any_of = frozenset(name for name, tools in alone.items() if tool in tools)
-            found[tool] = any_of or frozenset(ALONE)
+            found[tool] = any_of or frozenset(alone)
     return found
 
 

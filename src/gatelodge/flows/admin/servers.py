@@ -9,7 +9,14 @@ import rfc8785
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.core.catalog.server import EraWish, Server, StdioTransport, Tool, Transport
+from gatelodge.core.catalog.server import (
+    EraWish,
+    Server,
+    StdioTransport,
+    Tool,
+    Transport,
+    Withholdable,
+)
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.ids import GrantId, ServerId, WorkspaceId
 from gatelodge.core.policy.rules import Grant
@@ -33,6 +40,7 @@ class Proposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     transport: Transport
     era: EraWish = "auto"
     tags: tuple[str, ...] = ()
+    withheld: tuple[Withholdable, ...] = ()
 
 
 class Removed(Struct, frozen=True):
@@ -69,6 +77,7 @@ def register(act: Act, workspace: WorkspaceId, alias: str, proposal: Proposal) -
         transport=_checked(proposal.transport),
         era=proposal.era,
         tags=_tags(proposal.tags),
+        withheld=tuple(sorted(set(proposal.withheld))),
         created_at=act.at,
     )
     return _proposed(act, server)
@@ -85,6 +94,7 @@ def revise(act: Act, workspace: WorkspaceId, server: ServerId, proposal: Proposa
         transport=_checked(proposal.transport),
         era=proposal.era,
         tags=_tags(proposal.tags),
+        withheld=tuple(sorted(set(proposal.withheld))),
     )
     if changed == row:
         return row
@@ -162,6 +172,7 @@ def _proposed(act: Act, server: Server) -> Server:
         alias=server.alias,
         tags=list(server.tags),
         transport_sha256=fingerprint(server.transport),
+        withheld=list(server.withheld),
     )
     return server
 

@@ -76,6 +76,8 @@ class Calls:
         """Make one call for a member, or say why not; either is in the log before this returns."""
         now = view()
         target = cut.target = request.find(now, request.params)  # what
+        if target is not None and target.entry.withheld:
+            request = request.withholding(target.entry.withheld)
         decision = self._may(now, request, target)  # the same tool? may they?
         if target is None or isinstance(decision, Deny):
             return await self._not_allowed(now, request, target, decision)

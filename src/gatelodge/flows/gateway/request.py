@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from gatelodge.core.protocol.bridge.questions import InputRequest
+from gatelodge.core.protocol.capabilities import without
 from gatelodge.core.protocol.envelope import Era, Members
 from gatelodge.core.protocol.upstream import progress_made, progress_restored
 from gatelodge.core.protocol.version import META_PROGRESS
@@ -127,6 +129,11 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     round: Round | None
     put: Put | None
     tasks: bool
+
+    def withholding(self, withheld: tuple[str, ...]) -> "CallRequest":
+        """The same request, of a client that did not declare these capabilities."""
+        capabilities = without(self.asker.capabilities, withheld)
+        return replace(self, asker=replace(self.asker, capabilities=capabilities))
 
 
 class Cut:

@@ -34,6 +34,7 @@ from gatelodge.flows.admin.declared.changes import (
 )
 from gatelodge.flows.admin.declared.wanted import Wanted, WantedGrant
 from gatelodge.flows.admin.members import email_of
+from gatelodge.flows.admin.servers import Proposal
 
 
 class Present(Struct, frozen=True, kw_only=True):
@@ -161,8 +162,8 @@ def _groups(wanted: Wanted, names: _Names, *, prune: bool) -> Iterator[Change]:
 def _servers(wanted: Wanted, names: _Names) -> Iterator[Change]:
     for each in wanted.servers:
         row, proposal = names.servers.get(each.alias), each.proposal
-        changed = row is not None and (
-            (row.transport, row.era, row.tags) != (proposal.transport, proposal.era, proposal.tags)
+        changed = row is not None and any(
+            getattr(row, name) != getattr(proposal, name) for name in Proposal.__struct_fields__
         )
         if row is None:
             yield Register(each.alias, proposal)

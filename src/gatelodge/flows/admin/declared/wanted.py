@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from gatelodge.core.catalog.server import EraWish, HttpTransport, StdioTransport
+from gatelodge.core.catalog.server import EraWish, HttpTransport, StdioTransport, Withholdable
 from gatelodge.core.errors import Invalid
 from gatelodge.core.people import Role
 from gatelodge.core.policy.rules import Level
@@ -59,6 +59,7 @@ class WantedServer(_Part, frozen=True, kw_only=True):
     allow_private: bool = False
     era: EraWish = "auto"
     tags: tuple[str, ...] = ()
+    withheld: tuple[Withholdable, ...] = ()
     approved: bool = False
 
     @property
@@ -71,7 +72,12 @@ class WantedServer(_Part, frozen=True, kw_only=True):
                 command=self.command, env=self.env, cwd=self.cwd, run_as=self.run_as
             )
         )
-        return Proposal(transport=transport, era=self.era, tags=tuple(sorted(set(self.tags))))
+        return Proposal(
+            transport=transport,
+            era=self.era,
+            tags=tuple(sorted(set(self.tags))),
+            withheld=tuple(sorted(set(self.withheld))),
+        )
 
 
 class WantedGrant(_Part, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from litestar import get, post
 from msgspec import Struct
 
-from gatelodge.core.catalog.server import EraWish, Server, Tool, Transport
+from gatelodge.core.catalog.server import EraWish, Server, Tool, Transport, Withholdable
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import servers, tools
 from gatelodge.flows.catalog import observe
@@ -19,12 +19,16 @@ from gatelodge.web.api.rules.shapes import ServerShape, ToolShape, server_shape,
 
 
 class NewServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a server is to be reached; values of headers and variables may be references."""
+    """How a server is to be reached; values of headers and variables may be references.
+
+    `withheld` is what it is never told that a client declared.
+    """
 
     alias: str
     transport: Transport
     era: EraWish = "auto"
     tags: tuple[str, ...] = ()
+    withheld: tuple[Withholdable, ...] = ()
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +74,9 @@ async def listed(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> Page[S
 @post("/servers", opt={"act": "server.register"})
 async def register(place: Here, data: JSONBody[NewServer]) -> ServerShape:
     """Propose a server; nobody can use it before it is approved."""
-    proposal = servers.Proposal(transport=data.transport, era=data.era, tags=data.tags)
+    proposal = servers.Proposal(
+        transport=data.transport, era=data.era, tags=data.tags, withheld=data.withheld
+    )
 
     def work(act: Act) -> ServerShape:
         row = servers.register(act, place.id, data.alias, proposal)

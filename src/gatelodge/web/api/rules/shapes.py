@@ -23,6 +23,7 @@ class ServerShape(Struct, frozen=True, kw_only=True):
     transport: Transport
     era: str
     tags: tuple[str, ...]
+    withheld: tuple[str, ...]
     tools: int
     health: str
     detail: str
@@ -94,6 +95,7 @@ def server_shape(row: Server, tools: int, health: Health) -> ServerShape:
         transport=transport,
         era=health.era or row.era,
         tags=row.tags,
+        withheld=row.withheld,
         tools=tools,
         health=health.state,
         detail=health.detail,

@@ -1,0 +1,113 @@
+"""What an admin withholds from a server is never declared to it, and it cannot ask for it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.gate import ROOT
+from tests.integration.attacks.scene import ASKABLE, BOTH, Modern, Old
+from tests.stage import Place, Stage
+from tests.upstreams.library import Library
+from tests.wire import until
+
+APPS = "io.modelcontextprotocol/ui"
+CHOOSY = str(ROOT / "tests/upstreams/choosy_server.py")
+DECLARED = "io.modelcontextprotocol/clientCapabilities"
+REST = {"elicitation": {}, "roots": {}}
+"""What is left of a client that declares everything, without sampling."""
+
+
+@pytest.fixture(params=[Modern, Old], ids=["modern", "legacy"])
+def kind(request: pytest.FixtureRequest) -> type[Modern | Old]:
+    return request.param
+
+
+def asked_for_a_sample(place: Place, token: str, kind: type[Modern | Old]) -> Any:
+    """The answer of a call in which the server wants a sample."""
+    return kind(place, token, can=ASKABLE).call("lib__sample", {}, accept=BOTH)
+
+
+def test_a_legacy_server_is_told_the_rest_and_its_question_is_refused(
+    stage: Stage, kind: type[Modern | Old]
+):
+    place = stage.place(f"withheld-old-{kind.__name__.lower()}")
+    server = stage.servers.open(Library(era="legacy"))
+    place.serve("lib", server.url, withheld=["sampling"])
+    ada = place.admit("ada", lib="all")
+    answer = asked_for_a_sample(place, ada, kind)
+    assert "told" in str(answer.json)
+    assert [error["code"] for error in server.told] == [-32021 if kind is Modern else -32601]
+    assert REST in server.sessions.values()
+    assert not [said for said in server.sessions.values() if "sampling" in said]
+
+
+def test_a_modern_server_is_told_the_rest_and_its_question_is_refused(
+    stage: Stage, kind: type[Modern | Old]
+):
+    place = stage.place(f"withheld-new-{kind.__name__.lower()}")
+    server = stage.servers.open(Library(era="modern"))
+    place.serve("lib", server.url, withheld=["sampling"])
+    ada = place.admit("ada", lib="all")
+    answer = asked_for_a_sample(place, ada, kind)
+    assert "did not declare" in str(answer.json)
+    (seen,) = server.called("sample")
+    assert seen.message["params"]["_meta"][DECLARED] == REST
+    asked = [each.message.get("params", {}).get("_meta", {}) for each in server.of("tools/list")]
+    assert asked
+    assert not [meta for meta in asked if "sampling" in meta.get(DECLARED, {})]
+
+
+def test_what_is_not_withheld_is_asked_as_ever(stage: Stage):
+    place = stage.place("withheld-rest")
+    server = stage.servers.open(Library(era="legacy"))
+    place.serve("lib", server.url, withheld=["sampling", "roots"])
+    ada = place.admit("ada", lib="all")
+    client = Modern(place, ada, can=ASKABLE)
+    asked = client.ask("lib__ask")
+    assert "told" in str(client.retry("lib__ask", asked).json)
+    assert server.told == [{"action": "accept", "content": {"name": "Ada"}}]
+
+
+def test_tools_that_a_server_offers_for_what_is_withheld_are_not_offered(
+    stage: Stage, tmp_path: Path, kind: type[Modern | Old]
+):
+    place = stage.place(f"withheld-choosy-{kind.__name__.lower()}")
+    for alias, era in (("now", "modern"), ("then", "legacy")):
+        folder = tmp_path / alias
+        folder.mkdir()
+        command = (sys.executable, CHOOSY, era, str(folder))
+        place.spawn(alias, *command, era=era, withheld=["elicitation", "roots"])
+    ada = place.admit("ada", now="all", then="all")
+    for alias in ("now", "then"):
+        client = kind(place, ada, alias, {**ASKABLE, "extensions": {APPS: {}}})
+        listed = client.request("tools/list", {}, accept=BOTH).json["result"]["tools"]
+        assert [tool["name"] for tool in listed] == ["open", "picture"]
+        assert "error" in client.call("form", {}, accept=BOTH).json
+    assert not list((tmp_path / "then").glob("answer-*"))
+
+
+def test_changed_roots_are_not_told_where_roots_are_withheld(stage: Stage):
+    place = stage.place("withheld-roots")
+    tells = {"roots": {"listChanged": True}, "sampling": {}}
+    servers = {}
+    for alias, withheld in (("kept", ["roots"]), ("told", ["elicitation"])):
+        servers[alias] = stage.servers.open(Library(era="legacy"))
+        place.serve(alias, servers[alias].url, withheld=withheld)
+    ada = place.admit("ada", kept="all", told="all")
+    client = Old(place, ada, can=tells)
+    for alias in servers:
+        assert client.call(f"{alias}__echo", {}, accept=BOTH).status == 200
+    changed = "notifications/roots/list_changed"
+    assert client.say({"jsonrpc": "2.0", "method": changed}).status == 202
+    until(lambda: servers["told"].of(changed))
+    assert client.call("kept__echo", {}, accept=BOTH).status == 200
+    assert not servers["kept"].of(changed)
+    assert {"sampling": {}} in servers["kept"].sessions.values()
+
+
+def test_an_admin_sees_what_is_withheld(stage: Stage):
+    place = stage.place("withheld-seen")
+    url = stage.servers.open(Library()).url
+    place.serve("lib", url, withheld=["sampling", "roots", "roots"])
+    assert place.api("GET", "/servers/lib")["withheld"] == ["roots", "sampling"]
