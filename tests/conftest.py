@@ -1,5 +1,7 @@
 """Fixtures that every room's tests may ask for, and how many examples a property is tried with."""
 
+import gc
+
 from hypothesis import settings
 from tests.postgres import own_postgres_url, postgres_url
 from tests.workers import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
@@ -10,6 +12,14 @@ __all__ = [
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
 ]
+
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: no collection has to look at it again."""
+    gc.collect()
+    gc.freeze()
+
 
 # The machine may be busy with other tests: how long one example takes says nothing.
 settings.register_profile("quick", max_examples=20, deadline=None)

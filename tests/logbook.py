@@ -17,7 +17,8 @@ from gatelodge.adapters.journal.file import FileJournal
 from gatelodge.adapters.journal.postgres import PostgresJournal
 from gatelodge.adapters.ledger.deks import SqlDeks
 from gatelodge.adapters.ledger.guard import FileGuard
-from gatelodge.adapters.ledger.leader import OnlyNode, PostgresLeader
+from gatelodge.adapters.ledger.leader import OnlyNode
+from gatelodge.adapters.ledger.lock import PostgresLeader
 from gatelodge.config.schema import Audit
 from gatelodge.core.records.origin import calls_log
 from gatelodge.flows.audit.fsck import Examination, Fsck

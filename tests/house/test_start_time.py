@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.house.source import ROOT, told
@@ -22,6 +23,19 @@ code = run(sys.argv[2:])
 heavy = [name for name in sys.argv[1].split(",") if name in sys.modules]
 print("exit", code, "loaded", ",".join(heavy) or "none", file=sys.stderr)
 """
+
+
+def test_a_gate_without_postgresql_does_not_load_its_driver(tmp_path: Path):
+    script = "import sys; import gatelodge.app.run; print('psycopg' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert ran.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("command", LIGHT, ids=" ".join)

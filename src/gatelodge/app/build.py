@@ -10,7 +10,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from gatelodge.adapters.journal.file import FileJournal
-from gatelodge.adapters.journal.postgres import PostgresJournal
 from gatelodge.adapters.keys.disk import DiskKeys
 from gatelodge.adapters.keys.peppers import HmacPeppers
 from gatelodge.adapters.keys.sealing import AesSealer, DiskKeyWrap
@@ -21,7 +20,7 @@ from gatelodge.adapters.keys.system import SystemClock, SystemIds
 from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.deks import SqlDeks
 from gatelodge.adapters.ledger.guard import FileGuard
-from gatelodge.adapters.ledger.leader import OnlyNode, PostgresLeader
+from gatelodge.adapters.ledger.leader import OnlyNode
 from gatelodge.adapters.ledger.ledger import SqlLedger
 from gatelodge.adapters.store.database import Database, open_database
 from gatelodge.adapters.store.migrate import migrate
@@ -161,6 +160,9 @@ async def _journal(
     """The journal of one node on disk, or the one that several nodes share in PostgreSQL."""
     ledger, keys, node = of
     if settings.store.url:
+        from gatelodge.adapters.journal.postgres import PostgresJournal
+        from gatelodge.adapters.ledger.lock import PostgresLeader
+
         url = secrets.resolve(settings.store.url)
         return await PostgresJournal.open(url, node), PostgresLeader(url)
     used = await ledger.journal_end()
