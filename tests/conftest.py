@@ -14,7 +14,6 @@ __all__ = [
 ]
 
 
-
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: no collection has to look at it again."""
     gc.collect()
