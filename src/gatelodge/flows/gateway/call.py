@@ -30,7 +30,7 @@ from gatelodge.flows.gateway.answers import (
     answer_of,
     ending_of,
 )
-from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions
+from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions, of_task
 from gatelodge.flows.gateway.inflight import InFlight, Running
 from gatelodge.flows.gateway.request import CallRequest, Cut
 from gatelodge.flows.gateway.targets import Target
@@ -229,7 +229,8 @@ class Calls:
                     raise
             if cut.reason is not None:
                 return WasCut(cut.reason, call)
-            answer = answer_of(reply, call, tasks=request.tasks, asks=request.method in ASKING)
+            read = answer_of(reply, call, tasks=request.tasks, asks=request.method in ASKING)
+            answer = of_task(request, read)
             if not isinstance(answer, Asks):
                 return answer
             number += 1

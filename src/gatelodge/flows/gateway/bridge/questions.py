@@ -12,16 +12,18 @@ Source: decision 0014; MCP 2026-07-28 basic/patterns/mrtr; 2025-11-25 client/eli
 
 import asyncio
 from collections.abc import Mapping
+from typing import TypeVar
 
 from msgspec import Raw, Struct
 
 from gatelodge.core.errors import Invalid, LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol.bridge import questions as wire
+from gatelodge.core.protocol.bridge import tasks
 from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.bridge.state import ROUNDS, Binding, Parked, request_digest
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members
-from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, RpcFailed
+from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, Returned, RpcFailed
 from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
 from gatelodge.flows.gateway.inflight import Running
 from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing
@@ -30,8 +32,13 @@ from gatelodge.ports.upstream import Reply
 
 STALE = "this state is not good for this request (any more); make the request anew"
 ELSEWHERE = "the call waits on another node; make the request anew"
+_NULL = Raw(b"null")
+_UNDECLARED = "the server asks what this client did not declare that it can answer"
 PAUSE, LONGEST_PAUSE = 0.05, 0.25
 """Seconds before a server is asked again that wants nothing but that; doubled each time."""
+
+
+Answer = TypeVar("Answer", bound=CallAnswer | Asks)
 
 
 class GoesOn(Struct, frozen=True):
@@ -40,6 +47,21 @@ class GoesOn(Struct, frozen=True):
     params: Members
     number: int = 0
     again: bool = False
+
+
+def of_task(request: CallRequest, answer: Answer) -> Answer | Failed:
+    """The answer as it is, unless it is about a task that asks what its client did not declare."""
+    if not isinstance(answer, Returned):
+        return answer
+    asked = answer.members.get("inputRequests", _NULL)
+    about = request.method in tasks.METHODS or answer.ending == "task_started"
+    if not about or bytes(asked) == b"null":
+        return answer
+    questions = wire.read_requests(asked)
+    if questions is not None and all(_askable(request, each) for each in questions.values()):
+        return answer
+    remedy = "Use another client, or end the task with tasks/cancel."
+    return Failed(UpstreamBrokeProtocol(_UNDECLARED, remedy=remedy), answer.call)
 
 
 class Questions:
@@ -152,8 +174,7 @@ class Questions:
                 exchange.answer(asks.numbers[name], Reply(error=error))
             return GoesOn({})
         links = [wire.link_text(each) for each in asks.questions.values()]
-        text = "the server asks what this client did not declare that it can answer"
-        words = ". ".join([text, *(link for link in links if link)])
+        words = ". ".join([_UNDECLARED, *(link for link in links if link)])
         return Failed(UpstreamBrokeProtocol(words, remedy="Use another client."), call)
 
 

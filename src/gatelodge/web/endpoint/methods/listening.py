@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Raw
 
 from gatelodge.core.ids import ServerId
+from gatelodge.core.protocol.bridge.tasks import REQUIRED
+from gatelodge.core.protocol.capabilities import TASKS, has_extension
 from gatelodge.core.protocol.envelope import (
     INVALID_PARAMS,
     UNAVAILABLE,
@@ -21,7 +23,7 @@ from gatelodge.core.protocol.envelope import (
     result_body,
 )
 from gatelodge.core.protocol.shown.uris import shown_uri
-from gatelodge.core.protocol.version import META_SUBSCRIPTION
+from gatelodge.core.protocol.version import META_SUBSCRIPTION, MISSING_CAPABILITY
 from gatelodge.flows.gateway.inflight import CutReason, Running
 from gatelodge.flows.gateway.sessions import Kept
 from gatelodge.flows.gateway.streams import Kind, Stream
@@ -44,6 +46,11 @@ async def listen(gate: Gate, visit: Visit) -> None:
     """Serve subscriptions/listen until somebody ends it."""
     asked = members_of(visit.message.params.get("notifications", Raw(b"{}")))
     wanted = None if asked is None else _wanted(asked.get("resourceSubscriptions"))
+    if asked is not None and "taskIds" in asked and not has_extension(visit.capabilities, TASKS):
+        text = "the tasks extension was not declared"
+        body = error_body(visit.message.id, MISSING_CAPABILITY, text, REQUIRED)
+        await answer_here(gate, visit, body, status=400, rpc_code=MISSING_CAPABILITY)
+        return
     text = "params.notifications cannot be read"
     if asked is not None and wanted is not None:
         text = unbearable(gate, wanted)

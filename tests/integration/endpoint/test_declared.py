@@ -1,4 +1,4 @@
-"""What an admin withholds from a server is never declared to it, and it cannot ask for it."""
+"""What a client declares reaches its own sessions with servers, but for what an admin withholds."""
 
 import sys
 from pathlib import Path
@@ -13,6 +13,8 @@ from tests.wire import until
 
 APPS = "io.modelcontextprotocol/ui"
 CHOOSY = str(ROOT / "tests/upstreams/choosy_server.py")
+CHANGED = "notifications/roots/list_changed"
+TELLS = {"roots": {"listChanged": True}}
 DECLARED = "io.modelcontextprotocol/clientCapabilities"
 REST = {"elicitation": {}, "roots": {}}
 """What is left of a client that declares everything, without sampling."""
@@ -87,9 +89,37 @@ def test_tools_that_a_server_offers_for_what_is_withheld_are_not_offered(
     assert not list((tmp_path / "then").glob("answer-*"))
 
 
+def test_changed_roots_are_told_in_the_sessions_of_the_client_that_said_so(stage: Stage):
+    place = stage.place("roots")
+    server = stage.servers.open(Library(era="legacy"))
+    place.serve("lib", server.url)
+    ada, eve = (place.admit(name, lib="all") for name in ("ada", "eve"))
+    told = Old(place, ada, can=TELLS)
+    others = [
+        Old(place, eve, can=TELLS),
+        Old(place, ada, can={"roots": {}}),
+        Old(place, ada, can={}),
+    ]
+    for number, client in enumerate((told, *others)):
+        assert client.call("lib__echo", {"number": number}, accept=BOTH).status == 200
+    carried = {
+        seen.message["params"]["arguments"]["number"]: seen.header("Mcp-Session-Id")
+        for seen in server.of("tools/call")
+    }
+    assert len(set(carried.values())) == 4
+    before = len(place.leaves())
+    for client in (*others[1:], told):
+        note = {"jsonrpc": "2.0", "method": CHANGED}
+        assert client.say(note).status == 202
+    (heard,) = until(lambda: server.of(CHANGED))
+    assert heard.header("Mcp-Session-Id") == carried[0]
+    assert server.sessions[carried[0]] == TELLS
+    assert [leaf["method"] for leaf in place.since(before)] == [CHANGED] * 3
+
+
 def test_changed_roots_are_not_told_where_roots_are_withheld(stage: Stage):
     place = stage.place("withheld-roots")
-    tells = {"roots": {"listChanged": True}, "sampling": {}}
+    tells = {**TELLS, "sampling": {}}
     servers = {}
     for alias, withheld in (("kept", ["roots"]), ("told", ["elicitation"])):
         servers[alias] = stage.servers.open(Library(era="legacy"))
@@ -98,11 +128,10 @@ def test_changed_roots_are_not_told_where_roots_are_withheld(stage: Stage):
     client = Old(place, ada, can=tells)
     for alias in servers:
         assert client.call(f"{alias}__echo", {}, accept=BOTH).status == 200
-    changed = "notifications/roots/list_changed"
-    assert client.say({"jsonrpc": "2.0", "method": changed}).status == 202
-    until(lambda: servers["told"].of(changed))
+    assert client.say({"jsonrpc": "2.0", "method": CHANGED}).status == 202
+    until(lambda: servers["told"].of(CHANGED))
     assert client.call("kept__echo", {}, accept=BOTH).status == 200
-    assert not servers["kept"].of(changed)
+    assert not servers["kept"].of(CHANGED)
     assert {"sampling": {}} in servers["kept"].sessions.values()
 
 
