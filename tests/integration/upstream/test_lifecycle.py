@@ -46,3 +46,24 @@ async def test_nothing_is_begun_while_the_pool_ends(pool, upstream):
     answers.set()
     await closing
     assert pool.counts() == NOTHING_OPEN
+
+
+async def test_a_look_that_waits_for_another_begins_nothing_with_a_server_that_left(pool, upstream):
+    met = asyncio.Event()
+
+    async def initialize(talk):
+        if talk.seen.message["params"]["capabilities"]:
+            await met.wait()
+        upstream._legacy(talk, "initialize")
+
+    at = http(upstream.url)
+    upstream.methods["initialize"] = initialize
+    await ready(pool, at)
+    looks = [asyncio.create_task(pool.observe(at)) for _ in range(2)]
+    await until(lambda: len(upstream.of("tools/list")) == 2 and not pool.counts()["calls"])
+    for _ in range(10):
+        await asyncio.sleep(0)  # the second comes to where it waits
+    await pool.reconcile(())
+    met.set()
+    await asyncio.gather(*looks, return_exceptions=True)
+    await until(lambda: pool.counts() == NOTHING_OPEN, "nothing is left of it")
