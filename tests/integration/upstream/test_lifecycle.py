@@ -1,10 +1,11 @@
 """What begins, ends, breaks and comes back while something else does: nothing is left or lost."""
 
 import asyncio
+import json
 
 import pytest
 from tests.upstreams.http_upstream import HttpUpstream
-from tests.upstreams.pools import LOOPS, http, make_pool, ready, until
+from tests.upstreams.pools import LOOPS, ask, call, http, make_pool, ready, text, until
 
 from gatelodge.core.errors import UpstreamUnreachable
 
@@ -67,3 +68,19 @@ async def test_a_look_that_waits_for_another_begins_nothing_with_a_server_that_l
     met.set()
     await asyncio.gather(*looks, return_exceptions=True)
     await until(lambda: pool.counts() == NOTHING_OPEN, "nothing is left of it")
+
+
+async def test_an_answer_too_many_makes_no_tool_run_twice(pool, upstream):
+    def twice(talk):
+        result = {"content": [{"type": "text", "text": "1"}]}
+        body = json.dumps({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": result})
+        head = f"HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: {len(body)}\n\n"
+        talk.writer.write((head.replace("\n", "\r\n") + body).encode() * 2)
+
+    upstream.tools["twice"] = twice
+    at = http(upstream.url)
+    await ready(pool, at)
+    await ask(pool, at, call("twice"))
+    both = await asyncio.gather(*(ask(pool, at, call("echo", n, seconds=1.0)) for n in (1, 2)))
+    assert [text(each) for each in both] == [1, 2]
+    assert len(upstream.of("tools/call")) == 3
