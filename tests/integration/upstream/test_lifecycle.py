@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import LOOPS, ask, call, http, make_pool, ready, text, until
 
@@ -84,3 +85,26 @@ async def test_an_answer_too_many_makes_no_tool_run_twice(pool, upstream):
     both = await asyncio.gather(*(ask(pool, at, call("echo", n, seconds=1.0)) for n in (1, 2)))
     assert [text(each) for each in both] == [1, 2]
     assert len(upstream.of("tools/call")) == 3
+
+
+async def test_an_older_server_whose_stream_ends_during_the_handshake_is_met_again(pool):
+    class Fickle(Relay):
+        ended = False
+
+        async def _answer_sse(self, talk):
+            if talk.seen.verb == "POST" and b"notifications/initialized" in talk.seen.body:
+                down = self.sessions["session-1"].down
+                if not self.ended:
+                    self.ended, before = True, pool.counts()["connections"]
+                    self.sessions["session-1"].down = None
+                    down.close()
+                    await until(lambda: pool.counts()["connections"] < before, "it is noticed")
+            await super()._answer_sse(talk)
+
+    relay = await Fickle(via="sse").start()
+    at = http(relay.url)
+    await ready(pool, at)
+    assert relay.begun == 2
+    assert text(await ask(pool, at, call("echo", 1))) == 1
+    await pool.close()
+    await relay.stop()
