@@ -108,3 +108,15 @@ async def test_an_older_server_whose_stream_ends_during_the_handshake_is_met_aga
     assert text(await ask(pool, at, call("echo", 1))) == 1
     await pool.close()
     await relay.stop()
+
+
+async def test_a_server_that_says_much_at_the_end_keeps_no_connection(pool, upstream):
+    async def much(talk):
+        talk.answer("200 OK", b"x" * 2_000_000)
+
+    upstream.methods["DELETE"] = much
+    at = http(upstream.url)
+    await ready(pool, at)
+    await asyncio.gather(ask(pool, at, call("echo")), ask(pool, at, call("echo")))
+    await pool.reconcile(())
+    await until(lambda: not upstream.open, "every connection is closed")

@@ -28,7 +28,6 @@ from gatelodge.core.catalog.server import EraWish, HttpTransport
 from gatelodge.core.errors import (
     HouseError,
     UpstreamBrokeProtocol,
-    UpstreamError,
     UpstreamUnreachable,
 )
 from gatelodge.core.protocol import upstream, upstream_status
@@ -169,7 +168,7 @@ class HttpWire:
         """End the session and every connection."""
         await self._errands.close()
         if self._session and self._heads is not None and self._met:
-            with contextlib.suppress(UpstreamError):  # the server ends it by itself, in time
+            with contextlib.suppress(HouseError):  # the server ends it by itself, in time
                 await self._errands.read(Reading(self._heads.ending()), 1.0)
         await self._client.close()
 
