@@ -120,3 +120,25 @@ async def test_a_server_that_says_much_at_the_end_keeps_no_connection(pool, upst
     await asyncio.gather(ask(pool, at, call("echo")), ask(pool, at, call("echo")))
     await pool.reconcile(())
     await until(lambda: not upstream.open, "every connection is closed")
+
+
+async def test_a_stream_is_opened_again_by_a_server_that_still_holds_the_lost_one(
+    pool, upstream, monkeypatch
+):
+    monkeypatch.setattr(f"{LISTENING}.LISTEN_FIRST", 0.01)
+    at = http(upstream.url)
+    heard = []
+    pool.on_list_changed(heard.append)
+    await ready(pool, at)
+    [lost] = await until(lambda: list(upstream.listening), "it is listened to")
+    held = iter(["409 Conflict"])
+
+    def conflict(talk):
+        if status := next(held, ""):
+            talk.answer(status, b"")
+        else:
+            upstream._listen(talk)
+
+    upstream.methods["GET"] = conflict
+    lost.close()
+    await until(lambda: len(upstream.listening) == 2, "it is listened to again")
