@@ -6,12 +6,37 @@ import json
 import pytest
 from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
-from tests.upstreams.pools import LOOPS, ask, call, http, make_pool, ready, text, until
+from tests.upstreams.pools import (
+    LOOPS,
+    Secrets,
+    ask,
+    call,
+    http,
+    make_pool,
+    ready,
+    stdio,
+    text,
+    until,
+)
 
 from gatelodge.core.errors import UpstreamUnreachable
 
 pytestmark = pytest.mark.anyio
 NOTHING_OPEN = {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
+CLOSES_INPUT = """
+import json, os, sys, time
+for line in iter(sys.stdin.readline, ""):
+    asked = json.loads(line)
+    if asked.get("method") == "initialize":
+        told = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {}}
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": told}), flush=True)
+    elif asked.get("method") == "tools/call":
+        os.close(0)
+        time.sleep(600)
+    elif "id" in asked:
+        fault = {"code": -32601, "message": "no"}
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": fault}), flush=True)
+"""
 LISTENING = "gatelodge.adapters.upstream.http.wire"
 
 
@@ -127,8 +152,6 @@ async def test_a_stream_is_opened_again_by_a_server_that_still_holds_the_lost_on
 ):
     monkeypatch.setattr(f"{LISTENING}.LISTEN_FIRST", 0.01)
     at = http(upstream.url)
-    heard = []
-    pool.on_list_changed(heard.append)
     await ready(pool, at)
     [lost] = await until(lambda: list(upstream.listening), "it is listened to")
     held = iter(["409 Conflict"])
@@ -142,3 +165,15 @@ async def test_a_stream_is_opened_again_by_a_server_that_still_holds_the_lost_on
     upstream.methods["GET"] = conflict
     lost.close()
     await until(lambda: len(upstream.listening) == 2, "it is listened to again")
+
+
+async def test_a_look_that_fails_as_nobody_thought_of_is_an_error_that_says_so():
+    class Odd(Secrets):
+        def resolve(self, value):
+            raise RuntimeError(value)
+
+    pool = make_pool(Odd())
+    with pytest.raises(UpstreamUnreachable) as told:
+        await pool.observe(stdio(env={"KEY": "x"}))
+    assert "The gate itself failed at this server" in told.value.detail
+    await pool.close()

@@ -110,7 +110,8 @@ class UpstreamPool:
             links = once.links()
             tasks = [task for task, link in self._tasks.items() if link in links]
             once.close()
-            await asyncio.wait(tasks)
+            if tasks:  # one that died is among them no more
+                await asyncio.wait(tasks)
 
     async def reconcile(self, servers: tuple[Server, ...]) -> None:
         """Make the pool equal to the approved servers of this list; waits for no start or stop."""
