@@ -8,6 +8,7 @@ from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     LOOPS,
+    ROOT,
     Secrets,
     ask,
     call,
@@ -176,4 +177,16 @@ async def test_a_look_that_fails_as_nobody_thought_of_is_an_error_that_says_so()
     with pytest.raises(UpstreamUnreachable) as told:
         await pool.observe(stdio(env={"KEY": "x"}))
     assert "The gate itself failed at this server" in told.value.detail
+    await pool.close()
+
+
+async def test_a_gate_that_may_not_give_a_folder_away_says_so(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.chown", refuse)
+    pool = make_pool(root=True, hosting=ROOT)
+    with pytest.raises(UpstreamUnreachable) as told:
+        await pool.observe(stdio(command=("/bin/cat",), run_as="own"))
+    assert "could not be started: Operation not permitted" in told.value.detail
     await pool.close()
