@@ -190,3 +190,34 @@ async def test_a_gate_that_may_not_give_a_folder_away_says_so(monkeypatch):
         await pool.observe(stdio(command=("/bin/cat",), run_as="own"))
     assert "could not be started: Operation not permitted" in told.value.detail
     await pool.close()
+
+
+async def test_a_modern_server_that_refuses_a_resource_is_heard_of_all_else(
+    pool, upstream, monkeypatch
+):
+    monkeypatch.setattr("gatelodge.adapters.upstream.watch.LISTEN_FIRST", 0.01)
+    upstream.era = "modern"
+    refused = []
+
+    def listen(talk):
+        if "resourceSubscriptions" not in talk.seen.message["params"]["notifications"]:
+            upstream._modern(talk, "subscriptions/listen")
+            return
+        refused.append(talk)
+        error = {"code": -32602, "message": "unknown resource"}
+        number = talk.seen.message["id"]
+        talk.answer("400 Bad Request", {"jsonrpc": "2.0", "id": number, "error": error})
+
+    upstream.methods["subscriptions/listen"] = listen
+    heard = []
+    pool.on_list_changed(heard.append)
+    at = http(upstream.url)
+    await ready(pool, at)
+    [first] = await until(lambda: list(upstream.listening), "it is listened to")
+    pool.subscribe(at.id, frozenset({"bad:"}))
+    await until(lambda: refused, "the resource is refused")
+    first.close()
+    again = await until(lambda: upstream.listening[1:], "it is listened to again")
+    heard.clear()
+    again[0].event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+    await until(lambda: heard, "its change is heard")

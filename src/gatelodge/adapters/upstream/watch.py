@@ -34,14 +34,19 @@ class Stream(Protocol):
 
 
 async def listen(desk: Desk, can: Can, begin: Callable[[dict[str, Raw]], Stream]) -> None:
-    """Listen to a modern server; a lost stream is opened again, a refused set is not."""
+    """Listen to a modern server; a lost stream is opened again, a refused set is not.
+
+    Of all else it is heard then: one resource too many shall not hide that its tools changed.
+    """
     loop = asyncio.get_running_loop()
     pause, gap = LISTEN_FIRST, desk.again
     current: Stream | None = None
+    refused: frozenset[str] = frozenset()
     try:
         while True:
             desk.rewatch.clear()
-            wanted = listening(can, desk.watched)
+            uris = desk.watched
+            wanted = listening(can, frozenset() if uris == refused else uris)
             fresh = None if wanted is None else begin(wanted)
             began = loop.time()
             current = await _handed_over(current, fresh)
@@ -54,7 +59,9 @@ async def listen(desk: Desk, can: Can, begin: Callable[[dict[str, Raw]], Stream]
             current.close()
             if current.ended.result():
                 current = None
-                await desk.rewatch.wait()
+                if uris == refused:
+                    await desk.rewatch.wait()
+                refused, gap = uris, True
                 continue
             if loop.time() - began > LISTEN_LAST:
                 pause = LISTEN_FIRST
