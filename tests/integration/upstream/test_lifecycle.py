@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 
 import pytest
 from tests.upstreams.asking.relay import Relay
@@ -20,7 +21,7 @@ from tests.upstreams.pools import (
     until,
 )
 
-from gatelodge.core.errors import UpstreamUnreachable
+from gatelodge.core.errors import UpstreamTimeout, UpstreamUnreachable
 
 pytestmark = pytest.mark.anyio
 NOTHING_OPEN = {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
@@ -221,3 +222,14 @@ async def test_a_modern_server_that_refuses_a_resource_is_heard_of_all_else(
     heard.clear()
     again[0].event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
     await until(lambda: heard, "its change is heard")
+
+
+async def test_a_server_that_closed_its_input_is_met_again(pool):
+    at = stdio(command=(sys.executable, "-c", CLOSES_INPUT))
+    await ready(pool, at)
+    pid = pool.health(at.id).pid
+    with pytest.raises(UpstreamTimeout):
+        await ask(pool, at, call("close", seconds=0.3))
+    await until(lambda: pool.health(at.id).restarts == 1, "its loss is noticed")
+    await until(lambda: pool.health(at.id).state == "ready", "met again")
+    assert pool.health(at.id).pid != pid
