@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     LOOPS,
     ROOT,
+    STDIO,
     Secrets,
     ask,
     call,
@@ -233,3 +235,15 @@ async def test_a_server_that_closed_its_input_is_met_again(pool):
     await until(lambda: pool.health(at.id).restarts == 1, "its loss is noticed")
     await until(lambda: pool.health(at.id).state == "ready", "met again")
     assert pool.health(at.id).pid != pid
+
+
+async def test_a_legacy_server_that_became_a_modern_one_is_met_as_such(pool, tmp_path):
+    era = tmp_path / "era"
+    era.write_text("legacy")
+    words = f"exec {sys.executable} {STDIO} $(cat {era})"
+    at = stdio(command=("/bin/sh", "-c", words))
+    await ready(pool, at)
+    assert pool.health(at.id).era == "legacy"
+    era.write_text("modern")
+    os.kill(pool.health(at.id).pid, 9)
+    await until(lambda: pool.health(at.id).era == "modern", "met as a modern one")

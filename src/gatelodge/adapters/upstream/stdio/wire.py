@@ -88,7 +88,11 @@ class StdioWire:
         else:
             hello = await self._probe()
         if hello is None:
-            hello = await self._initialize()
+            try:
+                hello = await self._initialize()
+            except HouseError:
+                self._place.eras.pop(self._place.key, None)  # it may have been updated
+                raise
         if wish == "auto":
             self._place.eras[self._place.key] = hello.era
         self._modern = hello.era == "modern"
