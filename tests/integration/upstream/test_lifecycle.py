@@ -247,3 +247,24 @@ async def test_a_legacy_server_that_became_a_modern_one_is_met_as_such(pool, tmp
     era.write_text("modern")
     os.kill(pool.health(at.id).pid, 9)
     await until(lambda: pool.health(at.id).era == "modern", "met as a modern one")
+
+
+async def test_a_resource_that_a_busy_server_did_not_watch_is_asked_for_again(
+    pool, upstream, monkeypatch
+):
+    monkeypatch.setattr("gatelodge.adapters.upstream.watch.LISTEN_FIRST", 0.01)
+    upstream.can = {"resources": {"subscribe": True}}
+    busy = iter([True])
+
+    def subscribe(talk):
+        if next(busy, False):
+            talk.answer("503 Service Unavailable", b"")
+        else:
+            talk.result({})
+
+    upstream.methods["resources/subscribe"] = subscribe
+    at = http(upstream.url)
+    await ready(pool, at)
+    pool.subscribe(at.id, frozenset({"note:1", "note:2"}))
+    asked = await until(lambda: upstream.of("resources/subscribe")[2:], "asked again")
+    assert asked[0].message["params"]["uri"] == "note:1"

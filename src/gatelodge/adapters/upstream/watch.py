@@ -108,21 +108,30 @@ async def _ends(stream: Stream, rewatch: asyncio.Event) -> bool:
 async def keep_subscribed(
     desk: Desk, can: Can, ask: Callable[[str, str], Awaitable[object]]
 ) -> None:
-    """Tell a legacy server which resources to watch; one that it refuses is not asked for again."""
+    """Tell a legacy server which resources to watch; one that it refuses is not asked for again.
+
+    One for which it had no answer is: a server may be busy, and be there all the same.
+    """
     held: frozenset[str] = frozenset()
-    gap = desk.again
+    pause, gap = LISTEN_FIRST, desk.again
     while can.subscribes:
         desk.rewatch.clear()
         wanted = desk.watched
+        open_still: set[str] = set()
         for method, uris in (
             ("resources/subscribe", wanted - held),
             ("resources/unsubscribe", held - wanted),
         ):
             for uri in sorted(uris):
-                with contextlib.suppress(HouseError):  # the next request finds out why
+                try:
                     await ask(method, uri)
-        held = wanted
+                except HouseError:  # the next request finds out why
+                    open_still.add(uri)
+        held = wanted - open_still
         if gap:
             desk.missed()
         gap = False
-        await desk.rewatch.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause if open_still & wanted else None):
+                await desk.rewatch.wait()
+        pause = min(pause * 2, LISTEN_LAST) if open_still else LISTEN_FIRST

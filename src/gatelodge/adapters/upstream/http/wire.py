@@ -340,4 +340,6 @@ class HttpWire:
         number = next(self._desk.flights.numbers)
         body = upstream.request_bytes(number, method, upstream.uri_params(uri), b"")
         reading = Reading(request_wire(self._heads.legacy, body), number)
-        await self._errands.read(reading, TELL_SECONDS)
+        answer = await self._errands.read(reading, TELL_SECONDS)
+        if answer.status >= 500 or answer.status == 429:
+            raise UpstreamUnreachable(f"The server is busy (HTTP {answer.status}).")
