@@ -152,7 +152,7 @@ class HttpUpstream:
     async def _answer(self, talk: Talk) -> None:
         seen = talk.seen
         if seen.verb == "GET":
-            self._listen(talk)
+            self.methods.get("GET", self._listen)(talk)
             return
         if seen.verb == "DELETE":
             if "DELETE" in self.methods:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import msgspec
 from msgspec import Struct
 
+from gatelodge.core.catalog.offer import OfferKind
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.protocol.needs import Needs
 from gatelodge.core.protocol.upstream_headers import Mirror
@@ -133,7 +134,8 @@ class Observed(Struct, frozen=True, kw_only=True):
     HTTP server, an invalid `x-mcp-header`. A list that the server does not have is empty.
     `capabilities` is the raw object that it declared in the era in which it was observed. `needs`
     names the tools that it offers only to clients which declare one of these capabilities; for a
-    server that is not in the pool it is empty, though its tools are there.
+    server that is not in the pool it is empty, though its tools are there. `unread` are the lists
+    that could not be read this time, which are empty here.
     """
 
     tools: tuple[msgspec.Raw, ...]
@@ -144,6 +146,7 @@ class Observed(Struct, frozen=True, kw_only=True):
     instructions: str = ""
     dropped: int = 0
     needs: dict[str, Needs] = {}
+    unread: frozenset[OfferKind] = frozenset()
 
 
 class Upstreams(Protocol):

@@ -107,6 +107,7 @@ async def test_a_list_that_fails_does_not_lose_the_tools_and_is_told(pool, upstr
     observed = await pool.observe(at)
     assert names(observed) == ["echo"]
     assert (observed.prompts, observed.resources, observed.templates) == ((), (), ())
+    assert observed.unread == {"prompts", "resources"}
     detail = pool.health(at.id).detail
     assert "Its prompts could not be read." in detail
     assert "Its resources could not be read." in detail

@@ -147,6 +147,21 @@ async def test_a_server_that_is_there_and_did_not_say_what_it_offers_is_asked_ag
     assert set(house.looks) == {"srv_git"}
 
 
+async def test_a_list_that_could_not_be_read_stays_as_it_was_and_is_asked_for_again(
+    house, monkeypatch
+):
+    monkeypatch.setattr(watch, "AGAIN_SECONDS", 0.001)
+    house.state = "ready"
+    house.meet("srv_git")
+    await house.until(lambda: house.names("srv_git"))
+    house.says["srv_git"] = observed(unread=frozenset({"prompts"}))
+    house.meet("srv_git")
+    await house.until(lambda: len(house.looks) == 3)
+    assert house.names("srv_git") == ["a"]
+    house.says["srv_git"] = observed(prompts=["later"])
+    await house.until(lambda: house.names("srv_git") == ["later"])
+
+
 async def test_only_an_approved_server_is_looked_at(house):
     house.meet("srv_new")
     house.meet("srv_none")

@@ -17,7 +17,7 @@ from gatelodge.adapters.upstream.link import Link
 from gatelodge.adapters.upstream.survey import Survey
 from gatelodge.config.schema import Hosting
 from gatelodge.core.catalog.server import Server
-from gatelodge.core.errors import HouseError, LimitReached
+from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, tells_roots, without
 from gatelodge.core.protocol.upstream import ROOTS_CHANGED, notification_bytes
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
@@ -77,8 +77,11 @@ class Lodging:
     def surveyor(self, capabilities: bytes) -> Link:
         """The link over which the gate looks as a client with these capabilities would.
 
-        A legacy server needs a session for it, which is begun anew when it failed.
+        A legacy server needs a session for it, which is begun anew when it failed. Raises
+        UpstreamUnreachable when the server left: nobody would end what is begun now.
         """
+        if self.main.off:
+            raise UpstreamUnreachable("The server is not in use.")
         asker = Asker(capabilities=bytes(for_legacy(capabilities)))
         if self.main.modern or asker == NOBODY:
             return self.main

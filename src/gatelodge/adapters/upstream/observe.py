@@ -7,11 +7,13 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.adapters.upstream.flight import Flight
+from gatelodge.core.catalog.offer import OfferKind
 from gatelodge.core.errors import (
     HouseError,
     Invalid,
     LimitReached,
     UpstreamBrokeProtocol,
+    UpstreamError,
     UpstreamTimeout,
 )
 from gatelodge.core.protocol.upstream import Page, parse_fault, parse_page
@@ -35,17 +37,17 @@ class Listing(Struct, frozen=True):
 
 
 TOOLS = Listing("tools", "tools/list", "tools", "name", "tools")
-OTHERS = (
-    Listing("prompts", "prompts/list", "prompts", "name", "prompts"),
-    Listing("resources", "resources/list", "resources", "uri", "resources"),
-    Listing(
+OTHERS: dict[OfferKind, Listing] = {
+    "prompts": Listing("prompts", "prompts/list", "prompts", "name", "prompts"),
+    "resources": Listing("resources", "resources/list", "resources", "uri", "resources"),
+    "templates": Listing(
         "resource templates",
         "resources/templates/list",
         "resourceTemplates",
         "uriTemplate",
         "resources",
     ),
-)
+}
 
 
 async def read_offers(
@@ -62,21 +64,26 @@ async def read_offers(
     tools = [tool for tool in told if usable(tool, strict_headers=strict_headers)]
     dropped = len(told) - len(tools)
     notes = [f"{dropped} unusable tools were left out."] if dropped else []
-    wanted = [listing for listing in OTHERS if listing.offer in can.lists]
-    read = await asyncio.gather(*(_read_if_able(begin, each, seconds) for each in wanted))
-    lists: dict[str, tuple[Raw, ...]] = {}
-    for listing, items in zip(wanted, read, strict=True):
-        if items is None:
-            notes.append(f"Its {listing.what} could not be read.")
-        lists[listing.what] = tuple(item for item in items or () if _named(item, listing.key))
+    wanted = {kind: each for kind, each in OTHERS.items() if each.offer in can.lists}
+    read = await asyncio.gather(*(_read_if_able(begin, each, seconds) for each in wanted.values()))
+    lists: dict[OfferKind, tuple[Raw, ...]] = {}
+    unread: set[OfferKind] = set()
+    for (kind, listing), items in zip(wanted.items(), read, strict=True):
+        if not isinstance(items, HouseError):
+            lists[kind] = tuple(item for item in items if _named(item, listing.key))
+            continue
+        notes.append(f"Its {listing.what} could not be read.")
+        if isinstance(items, UpstreamError):  # what is over a limit stays so
+            unread.add(kind)
     observed = Observed(
         tools=tuple(tools),
         prompts=lists.get("prompts", ()),
         resources=lists.get("resources", ()),
-        templates=lists.get("resource templates", ()),
+        templates=lists.get("templates", ()),
         capabilities=hello.capabilities,
         instructions=hello.instructions,
         dropped=dropped,
+        unread=frozenset(unread),
     )
     return observed, " ".join(notes)
 
@@ -95,11 +102,11 @@ async def read_tools(
 
 async def _read_if_able(
     begin: Callable[[Request], Flight], listing: Listing, seconds: float
-) -> list[Raw] | None:
+) -> list[Raw] | HouseError:
     try:
         return await _read(begin, listing, seconds)
-    except HouseError:
-        return None
+    except HouseError as fault:
+        return fault
 
 
 async def _read(

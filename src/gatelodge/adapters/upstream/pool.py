@@ -71,6 +71,7 @@ class UpstreamPool:
         self._changed: list[Callable[[str], None]] = []
         self._updated: list[Callable[[str, str], None]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def begin(self, server: str, request: Request, on_notification: Listener | None) -> Flight:
         """Send a request; never raises, `reply` fails instead."""
@@ -95,6 +96,8 @@ class UpstreamPool:
         A server that is in the pool and well, with this very definition, is asked where it is; any
         other is reached for this one question and left again.
         """
+        if self._closed:
+            raise UpstreamUnreachable("The gate is stopping.")
         lodging, survey = self._lodgings.get(server.id), None
         if lodging is not None and lodging.main.definition == _definition(server):
             survey = lodging.survey
@@ -107,10 +110,13 @@ class UpstreamPool:
             links = once.links()
             tasks = [task for task, link in self._tasks.items() if link in links]
             once.close()
-            await asyncio.wait(tasks)
+            if tasks:  # one that died is among them no more
+                await asyncio.wait(tasks)
 
     async def reconcile(self, servers: tuple[Server, ...]) -> None:
         """Make the pool equal to the approved servers of this list; waits for no start or stop."""
+        if self._closed:
+            return
         wanted: dict[str, Server] = {s.id: s for s in servers if s.status == "approved"}
         watched: dict[str, frozenset[str]] = {}
         for key, lodging in list(self._lodgings.items()):
@@ -165,7 +171,11 @@ class UpstreamPool:
         }
 
     async def close(self) -> None:
-        """End every connection and child process (close stdin, then TERM, then KILL)."""
+        """End every connection and child process (close stdin, then TERM, then KILL).
+
+        Nothing is begun from then on.
+        """
+        self._closed = True
         self._lodgings.clear()
         for link in list(self._tasks.values()):
             self._stop(link)

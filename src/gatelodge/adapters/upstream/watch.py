@@ -34,14 +34,19 @@ class Stream(Protocol):
 
 
 async def listen(desk: Desk, can: Can, begin: Callable[[dict[str, Raw]], Stream]) -> None:
-    """Listen to a modern server; a lost stream is opened again, a refused set is not."""
+    """Listen to a modern server; a lost stream is opened again, a refused set is not.
+
+    Of all else it is heard then: one resource too many shall not hide that its tools changed.
+    """
     loop = asyncio.get_running_loop()
     pause, gap = LISTEN_FIRST, desk.again
     current: Stream | None = None
+    refused: frozenset[str] = frozenset()
     try:
         while True:
             desk.rewatch.clear()
-            wanted = listening(can, desk.watched)
+            uris = desk.watched
+            wanted = listening(can, frozenset() if uris == refused else uris)
             fresh = None if wanted is None else begin(wanted)
             began = loop.time()
             current = await _handed_over(current, fresh)
@@ -54,7 +59,9 @@ async def listen(desk: Desk, can: Can, begin: Callable[[dict[str, Raw]], Stream]
             current.close()
             if current.ended.result():
                 current = None
-                await desk.rewatch.wait()
+                if uris == refused:
+                    await desk.rewatch.wait()
+                refused, gap = uris, True
                 continue
             if loop.time() - began > LISTEN_LAST:
                 pause = LISTEN_FIRST
@@ -101,21 +108,30 @@ async def _ends(stream: Stream, rewatch: asyncio.Event) -> bool:
 async def keep_subscribed(
     desk: Desk, can: Can, ask: Callable[[str, str], Awaitable[object]]
 ) -> None:
-    """Tell a legacy server which resources to watch; one that it refuses is not asked for again."""
+    """Tell a legacy server which resources to watch; one that it refuses is not asked for again.
+
+    One for which it had no answer is: a server may be busy, and be there all the same.
+    """
     held: frozenset[str] = frozenset()
-    gap = desk.again
+    pause, gap = LISTEN_FIRST, desk.again
     while can.subscribes:
         desk.rewatch.clear()
         wanted = desk.watched
+        open_still: set[str] = set()
         for method, uris in (
             ("resources/subscribe", wanted - held),
             ("resources/unsubscribe", held - wanted),
         ):
             for uri in sorted(uris):
-                with contextlib.suppress(HouseError):  # the next request finds out why
+                try:
                     await ask(method, uri)
-        held = wanted
+                except HouseError:  # the next request finds out why
+                    open_still.add(uri)
+        held = wanted - open_still
         if gap:
             desk.missed()
         gap = False
-        await desk.rewatch.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause if open_still & wanted else None):
+                await desk.rewatch.wait()
+        pause = min(pause * 2, LISTEN_LAST) if open_still else LISTEN_FIRST

@@ -6,9 +6,10 @@ was (decision 0014). Nothing is kept on disk: a server that is met again tells i
 
 from collections.abc import Callable
 
+from msgspec import Raw
 from msgspec.structs import replace
 
-from gatelodge.core.catalog.offer import Offer, read_offer
+from gatelodge.core.catalog.offer import Offer, OfferKind, read_offer
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.needs import NONE, Needs
@@ -50,18 +51,19 @@ class Offers:
     def keep(self, server: Server, seen: Observed) -> None:
         """Remember what the server said of itself; lists that did not change stay the same objects.
 
-        Streams hold on to those lists, so that the same object means that nothing changed.
+        Streams hold on to those lists, so that the same object means that nothing changed. A list
+        that could not be read stays as it last was.
         """
+        last = self._known.get(server.id)
         offer = read_offer(
             server,
-            prompts=seen.prompts,
-            resources=seen.resources,
-            templates=seen.templates,
+            prompts=_told(seen.prompts, "prompts", seen, last),
+            resources=_told(seen.resources, "resources", seen, last),
+            templates=_told(seen.templates, "templates", seen, last),
             capabilities=seen.capabilities,
             instructions=seen.instructions,
         )
         offer = replace(offer, needs=seen.needs)
-        last = self._known.get(server.id)
         if last is None or offer != last:
             self._known[server.id] = offer if last is None else _with_lists_of(last, offer)
             self.version += 1
@@ -79,6 +81,14 @@ class Offers:
 
     def _choose(self) -> None:
         self._choosy = {ident: offer.needs for ident, offer in self._known.items() if offer.needs}
+
+
+def _told(
+    now: tuple[Raw, ...], kind: OfferKind, seen: Observed, last: Offer | None
+) -> tuple[Raw, ...]:
+    if last is None or kind not in seen.unread:
+        return now
+    return tuple(item.raw for item in last.items(kind))
 
 
 def _with_lists_of(last: Offer, offer: Offer) -> Offer:

@@ -91,7 +91,10 @@ class Watch:
         except HouseError:
             self._again(server.id)
             return
-        self._pauses.pop(server.id, None)
+        if seen.unread:
+            self._again(server.id)
+        else:
+            self._pauses.pop(server.id, None)
         if self._approved({server.id}):  # it may have left meanwhile
             self._offers.keep(server, seen)
         definitions = [bytes(tool) for tool in seen.tools]

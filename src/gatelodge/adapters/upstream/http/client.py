@@ -80,6 +80,7 @@ class HttpConnection(asyncio.Protocol):
         self.turn: Turn | None = None
         self.until = 0.0
         self.draining = False
+        self._spare: bytes | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -138,6 +139,15 @@ class HttpConnection(asyncio.Protocol):
             self._head_size += len(data)
             if self._head_size > MOST_HEAD:
                 self._fail(UpstreamBrokeProtocol("The server's answer has an endless head."))
+        if self._spare is not None:
+            keep_alive, self._spare = self._spare, None
+            self._client.release(self, keep_alive)
+
+    def on_message_begin(self) -> None:
+        """An answer that came with another, unasked, would be taken for that to the next turn."""
+        if self._spare is not None:
+            self._spare = None
+            self.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the few fields that matter; the first of several counts."""
@@ -199,7 +209,7 @@ class HttpConnection(asyncio.Protocol):
             turn.place = None
             turn.whole(status, fields, body[0] if len(body) == 1 else b"".join(body))
         if stays and self.alive:
-            self._client.release(self, fields.get(b"keep-alive", b""))
+            self._spare = fields.get(b"keep-alive", b"")  # free once all that came was read
         else:
             self.close()
 

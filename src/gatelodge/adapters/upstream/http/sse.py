@@ -69,6 +69,7 @@ class SseWire:
         self._incoming.limit = means.result_bytes + ENVELOPE
         self._since = asyncio.get_running_loop().time()
         self._can = Can()
+        self._over = False
 
     async def open(self) -> Hello:
         """Meet the server. Raises UpstreamError, also when no such stream is there."""
@@ -94,6 +95,8 @@ class SseWire:
             params = upstream.level_params(self._desk.asker.level)
             with contextlib.suppress(UpstreamError):
                 await self._ask(Request(method="logging/setLevel", params=params, seconds=seconds))
+        if self._over:
+            raise UpstreamBrokeProtocol("The server ended its stream during the handshake.")
         return hello
 
     def transmit(self, flight: Flight) -> None:
@@ -187,6 +190,7 @@ class SseWire:
 
     def _ended(self, fault: HouseError | None) -> None:
         """The stream ended or broke, and with it the session."""
+        self._over = True
         carried = self._carried()
         if isinstance(fault, LimitReached) and len(carried) == 1:
             self._desk.flights.fail(carried[0], fault)

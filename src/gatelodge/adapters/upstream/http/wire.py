@@ -28,7 +28,6 @@ from gatelodge.core.catalog.server import EraWish, HttpTransport
 from gatelodge.core.errors import (
     HouseError,
     UpstreamBrokeProtocol,
-    UpstreamError,
     UpstreamUnreachable,
 )
 from gatelodge.core.protocol import upstream, upstream_status
@@ -169,7 +168,7 @@ class HttpWire:
         """End the session and every connection."""
         await self._errands.close()
         if self._session and self._heads is not None and self._met:
-            with contextlib.suppress(UpstreamError):  # the server ends it by itself, in time
+            with contextlib.suppress(HouseError):  # the server ends it by itself, in time
                 await self._errands.read(Reading(self._heads.ending()), 1.0)
         await self._client.close()
 
@@ -341,4 +340,6 @@ class HttpWire:
         number = next(self._desk.flights.numbers)
         body = upstream.request_bytes(number, method, upstream.uri_params(uri), b"")
         reading = Reading(request_wire(self._heads.legacy, body), number)
-        await self._errands.read(reading, TELL_SECONDS)
+        answer = await self._errands.read(reading, TELL_SECONDS)
+        if answer.status >= 500 or answer.status == 429:
+            raise UpstreamUnreachable(f"The server is busy (HTTP {answer.status}).")

@@ -122,6 +122,11 @@ class Child:
         return 0 if self._input is None else self._input.get_write_buffer_size()
 
     @property
+    def closed(self) -> bool:
+        """True when it closed its input, so that nothing can be said to it any more."""
+        return self._input is not None and self._input.is_closing()
+
+    @property
     def over(self) -> bool:
         """True when the process itself is gone; its descendants may be there still.
 
@@ -230,9 +235,10 @@ def _start(plan: Plan, home: str) -> Child:
         if at:
             text = f"The program {program!r} cannot be run by the server's own uid: {at!r} bars it."
             raise UpstreamUnreachable(text, remedy=_MEND_OWN)
-        os.chown(home, plan.uid, plan.uid)
     own = {"user": plan.uid, "group": plan.uid, "extra_groups": []} if plan.uid else {}
     try:
+        if plan.uid:
+            os.chown(home, plan.uid, plan.uid)
         # A fork takes a few milliseconds of the loop; in a thread, a cancelled start would leave
         # a child that nobody owns.
         process: subprocess.Popen[bytes] = subprocess.Popen(

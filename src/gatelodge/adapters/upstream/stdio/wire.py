@@ -88,7 +88,11 @@ class StdioWire:
         else:
             hello = await self._probe()
         if hello is None:
-            hello = await self._initialize()
+            try:
+                hello = await self._initialize()
+            except HouseError:
+                self._place.eras.pop(self._place.key, None)  # it may have been updated
+                raise
         if wish == "auto":
             self._place.eras[self._place.key] = hello.era
         self._modern = hello.era == "modern"
@@ -115,7 +119,7 @@ class StdioWire:
     def transmit(self, flight: Flight) -> None:
         """Write the request as one line."""
         child = self._child
-        if child is None or child.silent or child.unread > MOST_UNREAD:
+        if child is None or child.silent or child.closed or child.unread > MOST_UNREAD:
             text = "The server does not read what it is sent."
             self._desk.flights.fail(flight, UpstreamUnreachable(text))
             return
@@ -151,9 +155,14 @@ class StdioWire:
             child.write(message)
 
     def sweep(self, now: float) -> None:  # noqa: ARG002 - the same for every wire
-        """Notice a child that died while a descendant keeps its pipes open."""
+        """Notice a child that died while a descendant keeps its pipes open.
+
+        Or that closed its input: what it was asked before, it may still answer.
+        """
         child = self._child
-        if child is not None and child.over and not child.silent:
+        if child is None or child.silent:
+            return
+        if child.over or (child.closed and not self._desk.flights.calls):
             self._ended()
 
     def told(self) -> Told:
@@ -293,7 +302,8 @@ class StdioWire:
     def _tell_end(self, child: Child | None) -> None:
         if child is None or child is not self._child:
             return
-        words = f"exited with status {child.status}" if child.over else "closed its output"
+        closed = "closed its output" if child.silent else "closed its input"
+        words = f"exited with status {child.status}" if child.over else closed
         written = f" after writing {child.errors} bytes of errors" if child.errors else ""
         self._lose(f"The server {words}{written}.")
 
