@@ -1,0 +1,50 @@
+"""What commands tell is true: next steps work, numbers agree, nobody is named for another."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.gate import WAIT, Gate
+
+STUB = Path(__file__).parents[1] / "upstreams" / "echo_server.py"
+RUN = ("--run-as", "gateway", "--", sys.executable)
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    made = Gate(tmp_path_factory.mktemp("told") / "data", "hosting.start_seconds=0.5")
+    with made.running():
+        made.cli("server", "add", "stub", "--run-as", "gateway", "--", sys.executable, str(STUB))
+        made.cli("server", "approve", "stub")
+        yield made
+
+
+def test_a_tool_for_tasks_only_is_left_out_and_no_fault_for_the_doctor(
+    gate: Gate, tmp_path: Path
+) -> None:
+    text = STUB.read_text("utf-8")
+    only = '"name": "count", "execution": {"taskSupport": "required"}'
+    script = tmp_path / "tasks.py"
+    script.write_text(text.replace('"name": "count"', only), "utf-8")
+    gate.cli("server", "add", "tasks", *RUN, str(script))
+    gate.cli("server", "approve", "tasks")
+    told = gate.command("doctor")
+    gate.cli("server", "remove", "tasks", "--yes")
+    assert "for tasks only" in told.stdout
+    assert (told.returncode, "Mend or remove" in told.stdout) == (0, False), told.stdout
+
+
+def test_the_doctor_says_why_a_server_is_waited_for(gate: Gate) -> None:
+    assert gate.command("server", "add", "away", *RUN, "/no/such/script.py").returncode == 4
+    gate.cli("server", "approve", "away")
+    until = time.monotonic() + WAIT
+    while gate.cli("server", "show", "away")["health"] in {"off", "starting"}:
+        assert time.monotonic() < until
+    told = json.loads(gate.command("doctor", "--json").stdout)
+    gate.cli("server", "remove", "away", "--yes")
+    (found,) = [each for each in told if each["check"] == "server main/away"]
+    assert found["state"] != "good", found
+    assert "exited" in found["says"], found
