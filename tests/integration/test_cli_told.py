@@ -48,3 +48,14 @@ def test_the_doctor_says_why_a_server_is_waited_for(gate: Gate) -> None:
     (found,) = [each for each in told if each["check"] == "server main/away"]
     assert found["state"] != "good", found
     assert "exited" in found["says"], found
+
+
+def test_a_call_of_an_agent_is_told_with_the_agent_and_its_owner(gate: Gate) -> None:
+    gate.cli("member", "add", "ann@example.test")
+    gate.cli("agent", "add", "annbot", "--owner", "ann@example.test")
+    gate.cli("grant", "add", "--agent", "annbot", "--server", "stub", "--level", "all")
+    issued = gate.cli("token", "create", "--agent", "annbot")
+    assert gate.client(issued["token"]).call("stub__echo").status == 200
+    for command in (("tail",), ("search", "--tool", "echo")):
+        told = gate.command("audit", *command).stdout
+        assert "annbot (ann@example.test)" in told, told
