@@ -59,3 +59,21 @@ def test_a_call_of_an_agent_is_told_with_the_agent_and_its_owner(gate: Gate) -> 
     for command in (("tail",), ("search", "--tool", "echo")):
         told = gate.command("audit", *command).stdout
         assert "annbot (ann@example.test)" in told, told
+
+
+def test_what_an_agent_may_use_is_granted_to_itself_and_its_help_says_so(gate: Gate) -> None:
+    gate.cli("member", "add", "bea@example.test")
+    gate.cli("agent", "add", "beabot", "--owner", "bea@example.test")
+    gate.cli("grant", "add", "--agent", "beabot", "--server", "stub", "--level", "all")
+    assert gate.command("access", "explain", "bea@example.test", "stub/echo").returncode == 1
+    assert gate.command("access", "explain", "beabot", "stub/echo").returncode == 0
+    told = " ".join(gate.command("agent", "add", "--help").stdout.split())
+    assert "it may use what is granted to it, while its owner is active" in told
+
+
+def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
+    gate.cli("member", "add", "dot@example.test")
+    agent = gate.command("agent", "add", "night watch", "--owner", "dot@example.test")
+    assert "gatelodge token create --agent 'night watch'" in agent.stdout
+    group = gate.command("group", "create", "night crew")
+    assert "gatelodge group join 'night crew' EMAIL" in group.stdout
