@@ -71,6 +71,15 @@ def test_what_an_agent_may_use_is_granted_to_itself_and_its_help_says_so(gate: G
     assert "it may use what is granted to it, while its owner is active" in told
 
 
+def test_a_person_who_came_back_is_found_with_what_they_did_before(gate: Gate) -> None:
+    token = gate.member("cyd@example.test", "stub")
+    assert gate.client(token).call("stub__echo").status == 200
+    gate.cli("member", "revoke", "cyd@example.test", "--why", "leaver")
+    gate.cli("member", "add", "cyd@example.test")
+    found = gate.cli("audit", "search", "--member", "cyd@example.test")["items"]
+    assert [each["tool"] for each in found] == ["echo"]
+
+
 def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
     gate.cli("member", "add", "dot@example.test")
     agent = gate.command("agent", "add", "night watch", "--owner", "dot@example.test")
