@@ -80,6 +80,14 @@ def test_a_person_who_came_back_is_found_with_what_they_did_before(gate: Gate) -
     assert [each["tool"] for each in found] == ["echo"]
 
 
+def test_a_handshake_that_is_too_slow_names_the_setting_that_bounds_it(gate: Gate) -> None:
+    done = gate.command("server", "add", "slow", "--run-as", "gateway", "--", "/bin/sleep", "60")
+    gate.cli("server", "remove", "slow", "--yes")
+    assert "in time" in done.stderr
+    assert "hosting.start_seconds" in done.stderr
+    assert "limits.call_seconds" not in done.stderr
+
+
 def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
     gate.cli("member", "add", "dot@example.test")
     agent = gate.command("agent", "add", "night watch", "--owner", "dot@example.test")
