@@ -88,6 +88,13 @@ def test_a_handshake_that_is_too_slow_names_the_setting_that_bounds_it(gate: Gat
     assert "limits.call_seconds" not in done.stderr
 
 
+def test_a_directory_that_is_not_there_is_named_instead_of_the_program(gate: Gate) -> None:
+    done = gate.command("server", "add", "nodir", "--cwd", "/no/such/directory", *RUN, str(STUB))
+    gate.cli("server", "remove", "nodir", "--yes")
+    assert "'/no/such/directory'" in done.stderr, done
+    assert "program" not in done.stderr
+
+
 def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
     gate.cli("member", "add", "dot@example.test")
     agent = gate.command("agent", "add", "night watch", "--owner", "dot@example.test")
