@@ -95,6 +95,14 @@ def test_a_directory_that_is_not_there_is_named_instead_of_the_program(gate: Gat
     assert "program" not in done.stderr
 
 
+def test_a_scheme_that_is_never_reached_is_not_blamed_on_the_address(gate: Gate) -> None:
+    done = gate.command("server", "add", "odd", "--url", "ftp://127.0.0.1/mcp")
+    assert done.returncode == 2
+    assert "allow" not in done.stderr, done
+    again = gate.command("server", "add", "odd", "--url", "http://127.0.0.1/mcp")
+    assert "--allow-private" in again.stderr
+
+
 def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
     gate.cli("member", "add", "dot@example.test")
     agent = gate.command("agent", "add", "night watch", "--owner", "dot@example.test")
