@@ -80,6 +80,15 @@ def test_a_person_who_came_back_is_found_with_what_they_did_before(gate: Gate) -
     assert [each["tool"] for each in found] == ["echo"]
 
 
+def test_a_server_that_could_not_be_observed_is_observed_again_by_the_hint(gate: Gate) -> None:
+    for command in (("add", "lost", *RUN, "/no/such/script.py"), ("observe", "lost")):
+        done = gate.command("server", *command)
+        assert done.returncode == 4
+        assert "gatelodge server observe lost" in done.stderr, done
+        assert "the call may have had" not in done.stderr
+    gate.cli("server", "remove", "lost", "--yes")
+
+
 def test_a_handshake_that_is_too_slow_names_the_setting_that_bounds_it(gate: Gate) -> None:
     done = gate.command("server", "add", "slow", "--run-as", "gateway", "--", "/bin/sleep", "60")
     gate.cli("server", "remove", "slow", "--yes")
@@ -101,6 +110,29 @@ def test_a_scheme_that_is_never_reached_is_not_blamed_on_the_address(gate: Gate)
     assert "allow" not in done.stderr, done
     again = gate.command("server", "add", "odd", "--url", "http://127.0.0.1/mcp")
     assert "--allow-private" in again.stderr
+
+
+def test_a_server_that_nobody_observed_yet_says_how_its_tools_come(
+    gate: Gate, tmp_path: Path
+) -> None:
+    file = tmp_path / "main.toml"
+    command = f'["{sys.executable}", "{STUB}"]'
+    table = f'[[servers]]\nalias = "filed"\nrun_as = "gateway"\ncommand = {command}\n'
+    file.write_text(f'workspace = "main"\n{table}')
+    gate.cli("apply", str(file))
+    assert (
+        "gatelodge server observe filed" in gate.command("tool", "list", "--server", "filed").stdout
+    )
+    told = gate.command("server", "approve", "filed").stdout
+    gate.cli("server", "remove", "filed", "--yes")
+    assert "gatelodge server observe filed" in told
+    assert "gatelodge grant add" not in told
+
+
+def test_a_second_approval_says_that_nothing_was_left_to_pin(gate: Gate) -> None:
+    told = gate.command("server", "approve", "stub").stdout
+    assert "0 tools" not in told
+    assert "pinned already" in told
 
 
 def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
