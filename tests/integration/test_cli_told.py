@@ -141,3 +141,10 @@ def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
     assert "gatelodge token create --agent 'night watch'" in agent.stdout
     group = gate.command("group", "create", "night crew")
     assert "gatelodge group join 'night crew' EMAIL" in group.stdout
+
+
+def test_while_nobody_serves_the_status_names_no_node(tmp_path: Path) -> None:
+    stopped = Gate(tmp_path / "data")
+    told = stopped.command("node", "status")
+    assert "No node is running. Start one: gatelodge up" in told.stdout, told
+    assert stopped.cli("node", "status")["nodes"] == []
