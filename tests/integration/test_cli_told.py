@@ -148,3 +148,15 @@ def test_while_nobody_serves_the_status_names_no_node(tmp_path: Path) -> None:
     told = stopped.command("node", "status")
     assert "No node is running. Start one: gatelodge up" in told.stdout, told
     assert stopped.cli("node", "status")["nodes"] == []
+
+
+def test_what_no_role_may_do_is_not_sent_to_an_owner(gate: Gate, tmp_path: Path) -> None:
+    file = tmp_path / "owner"
+    file.touch(0o600)
+    file.write_text(gate.token)
+    far = ("--url", f"http://127.0.0.1:{gate.port}", "--token-file", str(file))
+    for command in (("audit", "fsck"), ("workspace", "create", "far", "--owner", "a@b.test")):
+        done = gate.command(*far, *command)
+        assert done.returncode == 3
+        assert "on the gate's own machine" in done.stderr, done
+        assert "Ask an owner" not in done.stderr
