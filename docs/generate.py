@@ -7,6 +7,7 @@ is a function that returns text, so that both do the same.
 import ast
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from inspect import cleandoc, getsource
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +28,7 @@ from gatelodge.config import schema  # noqa: E402
 from gatelodge.core.errors import HouseError  # noqa: E402
 from gatelodge.core.records import leaves  # noqa: E402
 from gatelodge.core.records.governance import GovKind  # noqa: E402
+from gatelodge.flows.admin.declared import wanted  # noqa: E402
 from gatelodge.web.problems import ANSWERS  # noqa: E402
 
 MADE = "<!-- Made by docs/generate.py; write there, not here. -->"
@@ -135,6 +137,23 @@ def openapi() -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
 
 
+def declared() -> str:
+    """Every table of the file that `gatelodge apply` takes."""
+    lines = [MADE, prose.APPLY, "", "## Top level", "", "| key | what |", "|---|---|"]
+    lines.append("| `workspace` | Text: its slug, so that a file never lands in another one. |")
+    for name, hint in get_type_hints(wanted.Wanted).items():
+        if name == "workspace":
+            continue
+        kind = get_args(hint)[0]
+        lines += ["", f"## [[{name}]]", "", cleandoc(kind.__doc__ or "")]
+        lines += ["", "| key | what | if left out |", "|---|---|---|"]
+        hints = get_type_hints(kind, include_extras=True)
+        for field in msgspec.structs.fields(kind):
+            default = "an error" if field.required else f"`{_default(field)}`"
+            lines.append(f"| `{field.name}` | {_taken(hints[field.name])} | {default} |")
+    return _page(lines)
+
+
 def guarantees() -> str:
     """Every promise with its state and its tests."""
     proofs = cited()
@@ -153,6 +172,7 @@ def guarantees() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/guarantees.md": guarantees,
+    "docs/reference/apply.md": declared,
     "docs/reference/cli.md": commands,
     "docs/reference/errors.md": errors,
     "docs/reference/gov-records.md": gov_records,
@@ -206,6 +226,30 @@ def _range(hint: Any) -> str:
             return f"{number} above {bounds.gt:,}, up to {bounds.le:,}"
         return f"{number}, {bounds.ge:,} to {bounds.le:,}"
     return {str: "Text", bool: "`true` or `false`"}.get(hint, "A list of texts")
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    """What stands for a key that is left out."""
+    made = field.default_factory
+    value = field.default if made is msgspec.NODEFAULT else made()
+    return "never" if value is None else msgspec.json.encode(value).decode()
+
+
+def _taken(hint: Any) -> str:
+    """What a key of the file of `gatelodge apply` may hold."""
+    if hint in (wanted.Principal, wanted.Grantee):
+        of_grants = hint == wanted.Grantee
+        return "`member:EMAIL`, `agent:NAME`" + ", `group:NAME`, `everyone`" * of_grants
+    kinds = [each for each in get_args(hint) if each not in (..., type(None))]
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(f"`{choice}`" for choice in kinds)
+    if get_origin(hint) is tuple:
+        return f"a list: {_taken(kinds[0])}"
+    if get_origin(hint) is dict:
+        return "a table of texts"
+    if kinds and datetime in (kinds[0], *get_args(kinds[0])):
+        return "a time with its zone, `2026-12-01T18:00:00Z`"
+    return {str: "text", bool: "`true` or `false`"}[hint]
 
 
 def _tree(kind: type[HouseError]) -> Iterator[type[HouseError]]:

@@ -56,6 +56,34 @@ Each workspace has a log of its own; requests that reach no workspace stand in t
 [records.schema.json](records.schema.json). The leaves of the `gov` log:
 [gov-records.md](gov-records.md)."""
 
+APPLY = """# The file of `gatelodge apply`
+
+TOML: what a workspace should have, by name. `gatelodge apply FILE --dry-run` says what would
+change; a second run changes nothing. What the file does not name stays as it is; with `--prune`,
+grants and guardrails that it lacks end, and so do places in the groups that it names. An unknown
+key is an error.
+
+```toml
+workspace = "main"
+
+[[groups]]
+name = "engineers"
+members = ["member:ada@example.com", "agent:nightly"]
+
+[[servers]]
+alias = "files"
+command = ["/usr/local/bin/mcp-server-filesystem", "/srv/files"]
+withheld = ["roots"]
+
+[[grants]]
+to = "group:engineers"
+server = "files"
+level = "read"
+```
+
+A server that the file brings is not observed by it: `gatelodge server observe ALIAS` reads its
+tools, `gatelodge server approve ALIAS` pins them."""
+
 COMMANDS = """# Commands
 
 Every command talks to the admin API of a gate: a remote one (`--url`), the one that runs on this

@@ -294,7 +294,7 @@ async def test_search_joins_a_call_with_its_end_and_filters_by_each_word(book):
     assert await tools(tool="read") == [("read", "tool_error"), ("read", "ok")]
     assert await tools(outcome="ok") == [("read", "ok")]
     assert await tools(decision="deny") == [("drop", "")]
-    assert await tools(member="mem_bob") == [("read", "tool_error")]
+    assert await tools(members=("mem_bob",)) == [("read", "tool_error")]
     assert await tools(type="call.outcome") == [("", "tool_error"), ("", "ok")]
     assert await tools(since="2026-11-18T12:00:00Z", tool="read") == [("read", "tool_error")]
     assert await tools(until="2026-11-18T12:00:00Z", tool="read") == [("read", "ok")]

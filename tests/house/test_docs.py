@@ -71,6 +71,19 @@ def test_links_lead_somewhere():
     assert not faults, told("A link that leads nowhere.", faults, "mend the link or the page.")
 
 
+def test_pages_that_the_code_names_exist():
+    faults = [
+        f"{path}: {page}"
+        for path in tracked()
+        if path.startswith("src/") and path.endswith(".py")
+        for page in re.findall(r"\bdocs/[\w/.-]+\.md\b", (ROOT / path).read_text("utf-8"))
+        if not (ROOT / page).exists()
+    ]
+    assert not faults, told(
+        "Whoever reads an error goes where it sends them.", faults, "write the page, or mend it."
+    )
+
+
 def test_decisions_are_numbered_and_short():
     pages = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
     faults = [

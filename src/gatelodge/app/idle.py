@@ -5,6 +5,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from msgspec.structs import replace
+
 from gatelodge.app.build import lay
 from gatelodge.app.hand_over import AsgiApp
 from gatelodge.app.node import wire
@@ -29,7 +31,7 @@ async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(w) for w in (rooms.follower.run(), rooms.follower.beat())]
         try:
-            yield admin_app(rooms.admin, local=True)  # type: ignore[misc]
+            yield admin_app(replace(rooms.admin, idle=ground.node), local=True)  # type: ignore[misc]
         finally:
             for task in tasks:
                 task.cancel()

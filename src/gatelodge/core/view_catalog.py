@@ -9,7 +9,7 @@ from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.schema import plain, tool_id
-from gatelodge.core.protocol.bridge.tasks import needs_task
+from gatelodge.core.protocol.bridge.tasks import TASKS_ONLY, needs_task
 from gatelodge.core.protocol.shown.messages import shown_tool
 from gatelodge.core.protocol.shown.names import Collisions, is_alias, shown_name, shown_names
 from gatelodge.core.protocol.shown.uris import Prefix
@@ -91,7 +91,7 @@ def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None
         if row.name in clashing:
             continue
         if needs_task(Raw(row.definition.encode())):
-            faults.append(f"A tool of server {server.id} is left out: it is for tasks only.")
+            faults.append(f"A tool of server {server.id} is left out: {TASKS_ONLY}")
             continue
         if last is not None and known.get(row.name) == row and row.name in last.tools:
             tools[row.name] = last.tools[row.name]

@@ -38,6 +38,11 @@ def test_a_name_is_one_printable_line(house, name):
         house.do(groups.create, house.workspace, name)
 
 
+def test_no_agent_is_called_like_a_member(house):
+    with pytest.raises(Invalid, match="no @"):
+        house.do(agents.add, house.workspace, "ann@example.test", house.owner)
+
+
 def test_an_agents_name_is_free_again_when_it_has_left(house, agent):
     with pytest.raises(Conflict):
         house.do(agents.add, house.workspace, "ci", house.owner)

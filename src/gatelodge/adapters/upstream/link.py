@@ -19,7 +19,7 @@ from typing import Protocol
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Flights, Listener
 from gatelodge.adapters.upstream.question import Pending
-from gatelodge.adapters.upstream.wire import Told, Wire
+from gatelodge.adapters.upstream.wire import SLOW, Told, Wire
 from gatelodge.core.errors import (
     HouseError,
     LimitReached,
@@ -220,7 +220,8 @@ class Link:
             return self._hello
         fault = self._fault
         if fault is None:
-            raise UpstreamUnreachable("The server could not be started in time.")
+            text = "The server could not be started in time."
+            raise UpstreamUnreachable(text, remedy=SLOW)
         raise type(fault)(fault.detail, remedy=fault.remedy, retry_after=fault.retry_after)
 
     @property

@@ -9,6 +9,9 @@ from gatelodge.adapters.upstream.flight import Break, Flight, Flights
 from gatelodge.core.protocol.upstream_era import Hello
 from gatelodge.ports.upstream import Asker
 
+SLOW = "Try again; an admin can raise hosting.start_seconds."
+"""What to do about a server that was not met in time."""
+
 
 class Told(Struct, frozen=True, kw_only=True):
     """What a wire says of itself; `detail` holds no payload."""

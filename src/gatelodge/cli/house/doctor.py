@@ -11,6 +11,7 @@ from gatelodge.cli.house.checks import Finding
 from gatelodge.cli.lazy import Verb
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import HouseError, SettingsError
+from gatelodge.core.protocol.bridge.tasks import TASKS_ONLY
 
 
 @click.command("doctor", cls=Verb)
@@ -51,7 +52,7 @@ def _of_the_house(terminal: Terminal) -> Iterator[Finding]:
     for log in node["logs"]:
         yield _log(log)
     for fault in node["faults"]:
-        yield Finding("view", "wrong", fault, "Mend or remove the row that it names.")
+        yield _left_out(fault)
     for workspace in gate.every("/workspaces"):
         servers = gate.every(f"/workspaces/{workspace['slug']}/servers")
         for server in servers:
@@ -71,6 +72,12 @@ def _log(log: dict[str, Any]) -> Finding:
     return Finding(name, "good", f"{log['size']} records, signed up to {log['checkpoint']}")
 
 
+def _left_out(fault: str) -> Finding:
+    if fault.endswith(TASKS_ONLY):
+        return Finding("view", "note", fault)
+    return Finding("view", "wrong", fault, "Mend or remove the row that it names.")
+
+
 def _server(workspace: str, server: dict[str, Any]) -> Finding:
     name = f"server {workspace}/{server['alias']}"
     if server["status"] != "approved":
@@ -82,6 +89,9 @@ def _server(workspace: str, server: dict[str, Any]) -> Finding:
             server["detail"] or "it failed",
             f"Mend it, then: gatelodge server observe {server['alias']}",
         )
+    if server["health"] == "waiting":
+        says = f"it is tried again: {server['detail'] or 'it was lost'}"
+        return Finding(name, "note", says, "Look again in a minute; it may be back by itself.")
     return Finding(name, "good", server["health"])
 
 

@@ -1,5 +1,7 @@
 """`gatelodge agent`: principals that are no person, by name."""
 
+from shlex import quote
+
 import click
 
 from gatelodge.cli.lazy import WHY, dry_run, group, yes
@@ -14,14 +16,14 @@ agent = group("agent", "Principals that are no person; a member answers for each
 @click.option("--owner", required=True, metavar="EMAIL", help="The member who answers for it.")
 @click.pass_obj
 def add(terminal: Terminal, name: str, owner: str) -> None:
-    """Let an agent in; its owner's access is the most that it can have."""
+    """Let an agent in; it may use what is granted to it, while its owner is active."""
     gate = terminal.gate
     made = gate.post(gate.here("agents"), {"name": name, "owner": owner})
     terminal.show(
         made,
         lambda it: (
             f"{it['name']} is in; {it['owner']} answers for it.\n"
-            f"Next: gatelodge token create --agent {it['name']}"
+            f"Next: gatelodge token create --agent {quote(it['name'])}"
         ),
     )
 

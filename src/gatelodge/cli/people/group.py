@@ -1,5 +1,7 @@
 """`gatelodge group`: named sets of members and agents."""
 
+from shlex import quote
+
 import click
 
 from gatelodge.cli import lazy
@@ -16,9 +18,8 @@ def create(terminal: Terminal, name: str) -> None:
     """Make an empty group."""
     gate = terminal.gate
     made = gate.post(gate.here("groups"), {"name": name})
-    terminal.show(
-        made, lambda it: f"Group {it['name']} is there. Next: gatelodge group join {name} EMAIL"
-    )
+    step = f"gatelodge group join {quote(name)} EMAIL"
+    terminal.show(made, lambda it: f"Group {it['name']} is there. Next: {step}")
 
 
 @group.command("list")

@@ -80,8 +80,16 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def _brief(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with its time cut to seconds: rows stand in the log's order anyway."""
-    return {**record, "at": f"{record['at'][:19]}Z"}
+    """The record with its time cut to seconds: rows stand in the log's order anyway.
+
+    An agent stands before the member for whom it called.
+    """
+    who, agent = record["who"], record["agent"]
+    return {
+        **record,
+        "at": f"{record['at'][:19]}Z",
+        "who": f"{agent} ({who})" if agent else who,
+    }
 
 
 def _shown(found: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """`gatelodge server`: the MCP servers behind the gate, by alias."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,9 +9,24 @@ from gatelodge.cli import output
 from gatelodge.cli.lazy import WHY, dry_run, group, yes
 from gatelodge.cli.receipt import show_changes, show_receipt
 from gatelodge.cli.terminal import Terminal
-from gatelodge.core.errors import HouseError, Invalid
+from gatelodge.core.errors import (
+    HouseError,
+    Invalid,
+    UpstreamBrokeProtocol,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+if TYPE_CHECKING:
+    from gatelodge.cli.client import Gate
 
 server = group("server", "The MCP servers behind the gate.")
+
+_OF_CALLS = {
+    each.default_remedy
+    for each in (HouseError, UpstreamUnreachable, UpstreamTimeout, UpstreamBrokeProtocol)
+}
+"""Advice to whoever called a tool, or none: nothing for whoever adds a server."""
 
 _COLUMNS = ("alias", "status", "health", "isolation", "kind", "target", "tools", "id")
 
@@ -49,10 +64,9 @@ def add(terminal: Terminal, /, alias: str, **given: Any) -> None:
     body = {"alias": alias, "transport": transport, **rest}
     made = gate.post(gate.here("servers"), body)
     try:
-        made |= gate.post(gate.here("servers", alias, "observe"))
-    except HouseError as error:
+        made |= _look(gate, alias)
+    except HouseError:
         terminal.say(f"{alias} is described, but could not be observed yet.")
-        error.remedy = error.remedy or f"Mend it, then: gatelodge server observe {alias}"
         raise
     terminal.show(made, lambda it: _observed(it, f"Next: gatelodge server approve {alias}"))
 
@@ -84,7 +98,7 @@ def show(terminal: Terminal, alias: str) -> None:
 def observe(terminal: Terminal, alias: str) -> None:
     """Reach a server and read its tools again."""
     gate = terminal.gate
-    seen = gate.post(gate.here("servers", alias, "observe"))
+    seen = _look(gate, alias)
     terminal.show(seen, lambda it: _observed(it, f"See: gatelodge tool diff {alias}"))
 
 
@@ -96,14 +110,8 @@ def approve(terminal: Terminal, alias: str, tools: tuple[str, ...]) -> None:
     """Approve a server and pin its tools as they are now."""
     gate = terminal.gate
     made = gate.post(gate.here("servers", alias, "approve"), {"tools": tools})
-    terminal.show(
-        made,
-        lambda it: (
-            f"{alias} is approved; {len(it['approved'])} tools are pinned.\n"
-            f"Next: gatelodge grant add --everyone --server {alias} --level all,\n"
-            f"or say first what each tool does: gatelodge tool review {alias} TOOL"
-        ),
-    )
+    present = gate.get(gate.here("servers", alias))["tools"]
+    terminal.show(made, lambda it: _approved(alias, len(it["approved"]), present))
 
 
 @server.command("disable")
@@ -141,6 +149,30 @@ def remove(terminal: Terminal, alias: str, why: str, dry_run: bool, yes: bool) -
         return
     terminal.sure(f"Remove {alias}, its pins and its grants?", yes=yes)
     show_receipt(terminal, gate.post(path, {"why": why}), alias)
+
+
+def _look(gate: "Gate", alias: str) -> Any:
+    """Observe a server. A fault that brings no advice of its own says how to look again."""
+    try:
+        return gate.post(gate.here("servers", alias, "observe"))
+    except HouseError as error:
+        if error.remedy in _OF_CALLS:
+            error.remedy = f"Mend it, then: gatelodge server observe {alias}"
+        raise
+
+
+def _approved(alias: str, pinned: int, present: int) -> str:
+    if not present:
+        return (
+            f"{alias} is approved; it has no tools yet.\n"
+            f"Next: gatelodge server observe {alias}, then approve what it has"
+        )
+    said = f"{pinned} tools are pinned" if pinned else "what was asked for was pinned already"
+    return (
+        f"{alias} is approved; {said}.\n"
+        f"Next: gatelodge grant add --everyone --server {alias} --level all,\n"
+        f"or say first what each tool does: gatelodge tool review {alias} TOOL"
+    )
 
 
 def _http(given: dict[str, Any]) -> dict[str, object]:

@@ -21,11 +21,10 @@ _COLUMNS = ("server", "name", "standing", "read_only", "destructive", "open_worl
 def list_(terminal: Terminal, server: str) -> None:
     """List tools with their standing: pinned, changed, new, gone."""
     gate = terminal.gate
-    terminal.rows(
-        gate.every(gate.here("tools"), server=server),
-        _COLUMNS,
-        "No tools yet. They come with a server: gatelodge server add ...",
-    )
+    empty = "No tools yet. They come with a server: gatelodge server add ..."
+    if server:
+        empty = f"No tools yet. Read what it has: gatelodge server observe {server}"
+    terminal.rows(gate.every(gate.here("tools"), server=server), _COLUMNS, empty)
 
 
 @tool.command("approve")

@@ -3,7 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.core.errors import Conflict
+from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.ids import AgentId, CredentialId, MemberId, PrincipalId, WorkspaceId
 from gatelodge.core.people import Agent, Member
 from gatelodge.flows.act import Act, a_line
@@ -27,6 +27,10 @@ def listed(tx: Tx, workspace: WorkspaceId) -> list[Agent]:
 def add(act: Act, workspace: WorkspaceId, name: str, owner: MemberId) -> Agent:
     """Let an agent in. Raises Invalid, NotFound (owner), Conflict (name in use, owner inactive)."""
     name = a_line("an agent's name", name, 64)
+    if "@" in name:
+        raise Invalid(
+            "an agent's name has no @ in it", remedy="E-mail addresses are the names of members."
+        )
     _active(act, workspace, owner)
     same = act.tx.find(Agent, workspace=workspace, name=name)
     if any(each.status != "left" for each in same):

@@ -207,10 +207,13 @@ def _split(url: str) -> SplitResult:
 
 
 def _check_url(parts: SplitResult, *, private: bool) -> None:
-    if parts.scheme not in ("http", "https") or (parts.scheme == "http" and not private):
+    if parts.scheme not in ("http", "https"):
+        raise Invalid("url: only https is reached", remedy="Name an address with https://.")
+    if parts.scheme == "http" and not private:
         raise Invalid(
             "url: only https is reached",
-            remedy="Set allow_private for a server on this machine or an own network.",
+            remedy="For a server on this machine or an own network set allow_private "
+            "(`gatelodge server add --allow-private`).",
         )
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise Invalid(

@@ -27,7 +27,7 @@ class Query(Struct, frozen=True, kw_only=True):
     """What to look for; empty fields match everything. Times are RFC 3339, `until` excluded.
 
     `type` is a leaf type; without one, closers are shown with their openers and not by themselves.
-    `member` also finds what agents did for that member. `before` is the cursor of the last page.
+    `members` also finds what agents did for them. `before` is the cursor of the last page.
     """
 
     log: str
@@ -38,7 +38,7 @@ class Query(Struct, frozen=True, kw_only=True):
     tool: str = ""
     decision: str = ""
     outcome: str = ""
-    member: str = ""
+    members: tuple[str, ...] = ()
     limit: int = 50
     before: int | None = None
 
@@ -110,7 +110,8 @@ class Search:
         """What matches, newest first. Raises Invalid for a time that is not RFC 3339."""
         size = await self._size(query.log)
         low, high = await self._range(query, size)
-        deks = await self._deks.ids_of(query.member) if query.member else None
+        owned = [await self._deks.ids_of(member) for member in query.members]
+        deks = frozenset[str]().union(*owned) if owned else None
         closers: dict[str, tuple[int, Fields]] = {}
         found: list[Found] = []
         while high > low:

@@ -24,6 +24,7 @@ LOCAL_ONLY = "local"
 """The act of a route that no role may: it is the operator's on the gate's own machine."""
 LOCAL_EXTENSION = "gatelodge.local"
 """The ASGI scope extension by which the local socket says that it is one."""
+_ON_THE_SPOT = "No role may: run it on the gate's own machine, without --url."
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -44,7 +45,9 @@ class Door(Struct, frozen=True):
             if acts != (OPEN,):
                 caller = self._caller(scope, headers)
                 if not caller.local and not any(may(caller.role, act) for act in acts):
-                    raise Forbidden(f"the role {caller.role} may not do this ({acts[0]})")
+                    remedy = _ON_THE_SPOT if acts == (LOCAL_ONLY,) else ""
+                    text = f"the role {caller.role} may not do this ({acts[0]})"
+                    raise Forbidden(text, remedy=remedy)
                 scope["state"]["caller"] = caller
         await self.app(scope, receive, send)
 

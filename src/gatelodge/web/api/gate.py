@@ -90,7 +90,8 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     """Everything the routes need; built once by the app.
 
     `view` is this node's present view; `fresh` says whether it may be relied on; `unready` is why
-    this node serves no call now, None when it does.
+    this node serves no call now, None when it does. `idle` is this process as a node while it
+    runs one command and serves nobody; empty for a node that serves.
     """
 
     store: Store
@@ -109,6 +110,7 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     unready: Callable[[], Unavailable | None]
     revocation: Revocation
     settings: Settings
+    idle: str = ""
 
     @property
     def vkey(self) -> str:

@@ -18,11 +18,18 @@ R = TypeVar("R", bound=Row)
 
 def member(tx: Tx, workspace: WorkspaceId, text: str) -> Member:
     """The member of that e-mail address; of two, the one that has not left."""
+    return members(tx, workspace, text)[0]
+
+
+def members(tx: Tx, workspace: WorkspaceId, text: str) -> list[Member]:
+    """Every member that had that e-mail address: who came back is there once for each time."""
     found = tx.find(Member, workspace=workspace, id=text)
     if not found:
         rows = tx.find(Member, workspace=workspace)
         found = [each for each in rows if each.email.casefold() == text.casefold()]
-    return _one(sorted(found, key=_left), f"no member is called {text!r}", "member list")
+    found.sort(key=_left)
+    _one(found, f"no member is called {text!r}", "member list")
+    return found
 
 
 def agent(tx: Tx, workspace: WorkspaceId, text: str) -> Agent:

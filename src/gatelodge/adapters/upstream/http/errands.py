@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from gatelodge.adapters.upstream.http.client import HttpClient
 from gatelodge.adapters.upstream.http.head import request_wire
 from gatelodge.adapters.upstream.http.turn import Answer, Reading
+from gatelodge.adapters.upstream.wire import SLOW
 from gatelodge.core.errors import HouseError, UpstreamTimeout
 
 MOST_ASIDE = 256
@@ -30,7 +31,8 @@ class Errands:
             async with asyncio.timeout(seconds):
                 return await reading.done
         except TimeoutError:
-            raise UpstreamTimeout("The server did not answer the handshake in time.") from None
+            text = "The server did not answer the handshake in time."
+            raise UpstreamTimeout(text, remedy=SLOW) from None
         finally:
             self.client.forget(reading)
 

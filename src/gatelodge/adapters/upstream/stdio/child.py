@@ -24,6 +24,7 @@ from gatelodge.core.errors import UpstreamUnreachable
 PATH = "/usr/local/bin:/usr/bin:/bin"
 _MEND_OWN = 'Set run_as = "gateway" for this server, or install it where every uid can read it.'
 _MEND = "Correct the server's command."
+_MEND_CWD = "Make the directory, or name another as the server's cwd."
 _MEND_DISK = "Make room in the directory for temporary files."
 _KILL_SECONDS = 5.0
 """How long a killed process may take to go: only one that hangs in the kernel needs it."""
@@ -226,6 +227,9 @@ def _start(plan: Plan, home: str) -> Child:
     cwd = plan.cwd or home
     if not plan.command or not all(plan.command[:1]):
         raise UpstreamUnreachable("The server has no command.", remedy=_MEND)
+    if not Path(cwd).is_dir():
+        text = f"The directory {cwd!r}, where the server shall start, is not there."
+        raise UpstreamUnreachable(text, remedy=_MEND_CWD)
     program = find_program(plan.command[0], env["PATH"], cwd)
     if not program:
         text = f"The program {plan.command[0]!r} was not found on {env['PATH']}."

@@ -17,7 +17,7 @@ from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing, too_large
 from gatelodge.adapters.upstream.stdio.child import Child, Ears, Plan, start_child
 from gatelodge.adapters.upstream.stdio.listening import Listening
 from gatelodge.adapters.upstream.watch import keep_subscribed, listen
-from gatelodge.adapters.upstream.wire import Desk, Told
+from gatelodge.adapters.upstream.wire import SLOW, Desk, Told
 from gatelodge.core.catalog.server import EraWish, StdioTransport
 from gatelodge.core.errors import (
     HouseError,
@@ -205,7 +205,8 @@ class StdioWire:
         try:
             reply = await self._ask(Request(method="initialize", params=params, seconds=seconds))
         except UpstreamTimeout:
-            raise UpstreamTimeout("The server did not answer the handshake in time.") from None
+            text = "The server did not answer the handshake in time."
+            raise UpstreamTimeout(text, remedy=SLOW) from None
         except UpstreamError as failed:
             text = self._last or failed.detail
             raise UpstreamUnreachable(text, remedy=failed.remedy) from None

@@ -63,6 +63,10 @@ def shown_task(raw: Raw, members: Members, sealed: str, prefix: Prefix) -> tuple
     return (raw, members) if new is members else (Raw(join_members(new)), new)
 
 
+TASKS_ONLY = "it is for tasks only."
+"""Why such a tool is left out: it is as its server wants it, and nothing can be mended here."""
+
+
 def needs_task(definition: Raw) -> bool:
     """True for a tool that can be called as a task of 2025-11-25 only, which is not relayed.
 

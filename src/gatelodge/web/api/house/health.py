@@ -120,6 +120,7 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
                 lease_ms=each.lease_ms,
             )
             for each in seen
+            if each.node != gate.idle
         ),
     )
 

@@ -168,11 +168,11 @@ async def _query(place: Place, sought: What, when: When, asked: tuple[int, str])
     if cursor and not cursor.isdecimal():
         raise Invalid("cursor: not one that this list gave out")
 
-    def look(tx: Tx) -> tuple[str, str]:
-        who = named.member(tx, place.id, sought.member).id if sought.member else ""
-        return who, _server(tx, place, sought.server)
+    def look(tx: Tx) -> tuple[tuple[str, ...], str]:
+        who = named.members(tx, place.id, sought.member) if sought.member else []
+        return tuple(each.id for each in who), _server(tx, place, sought.server)
 
-    member, server = await place.gate.read(look)
+    members, server = await place.gate.read(look)
     denied = sought.outcome == "denied"
     return Query(
         log=_log(place),
@@ -182,7 +182,7 @@ async def _query(place: Place, sought: What, when: When, asked: tuple[int, str])
         server=server,
         tool=sought.tool,
         outcome="" if denied else sought.outcome,
-        member=member,
+        members=members,
         limit=limit,
         before=int(cursor) if cursor else None,
     )

@@ -1,0 +1,162 @@
+"""What commands tell is true: next steps work, numbers agree, nobody is named for another."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.gate import WAIT, Gate
+
+STUB = Path(__file__).parents[1] / "upstreams" / "echo_server.py"
+RUN = ("--run-as", "gateway", "--", sys.executable)
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    made = Gate(tmp_path_factory.mktemp("told") / "data", "hosting.start_seconds=0.5")
+    with made.running():
+        made.cli("server", "add", "stub", "--run-as", "gateway", "--", sys.executable, str(STUB))
+        made.cli("server", "approve", "stub")
+        yield made
+
+
+def test_a_tool_for_tasks_only_is_left_out_and_no_fault_for_the_doctor(
+    gate: Gate, tmp_path: Path
+) -> None:
+    text = STUB.read_text("utf-8")
+    only = '"name": "count", "execution": {"taskSupport": "required"}'
+    script = tmp_path / "tasks.py"
+    script.write_text(text.replace('"name": "count"', only), "utf-8")
+    gate.cli("server", "add", "tasks", *RUN, str(script))
+    gate.cli("server", "approve", "tasks")
+    told = gate.command("doctor")
+    gate.cli("server", "remove", "tasks", "--yes")
+    assert "for tasks only" in told.stdout
+    assert (told.returncode, "Mend or remove" in told.stdout) == (0, False), told.stdout
+
+
+def test_the_doctor_says_why_a_server_is_waited_for(gate: Gate) -> None:
+    assert gate.command("server", "add", "away", *RUN, "/no/such/script.py").returncode == 4
+    gate.cli("server", "approve", "away")
+    until = time.monotonic() + WAIT
+    while gate.cli("server", "show", "away")["health"] in {"off", "starting"}:
+        assert time.monotonic() < until
+    told = json.loads(gate.command("doctor", "--json").stdout)
+    gate.cli("server", "remove", "away", "--yes")
+    (found,) = [each for each in told if each["check"] == "server main/away"]
+    assert found["state"] != "good", found
+    assert "exited" in found["says"], found
+
+
+def test_a_call_of_an_agent_is_told_with_the_agent_and_its_owner(gate: Gate) -> None:
+    gate.cli("member", "add", "ann@example.test")
+    gate.cli("agent", "add", "annbot", "--owner", "ann@example.test")
+    gate.cli("grant", "add", "--agent", "annbot", "--server", "stub", "--level", "all")
+    issued = gate.cli("token", "create", "--agent", "annbot")
+    assert gate.client(issued["token"]).call("stub__echo").status == 200
+    for command in (("tail",), ("search", "--tool", "echo")):
+        told = gate.command("audit", *command).stdout
+        assert "annbot (ann@example.test)" in told, told
+
+
+def test_what_an_agent_may_use_is_granted_to_itself_and_its_help_says_so(gate: Gate) -> None:
+    gate.cli("member", "add", "bea@example.test")
+    gate.cli("agent", "add", "beabot", "--owner", "bea@example.test")
+    gate.cli("grant", "add", "--agent", "beabot", "--server", "stub", "--level", "all")
+    assert gate.command("access", "explain", "bea@example.test", "stub/echo").returncode == 1
+    assert gate.command("access", "explain", "beabot", "stub/echo").returncode == 0
+    told = " ".join(gate.command("agent", "add", "--help").stdout.split())
+    assert "it may use what is granted to it, while its owner is active" in told
+
+
+def test_a_person_who_came_back_is_found_with_what_they_did_before(gate: Gate) -> None:
+    token = gate.member("cyd@example.test", "stub")
+    assert gate.client(token).call("stub__echo").status == 200
+    gate.cli("member", "revoke", "cyd@example.test", "--why", "leaver")
+    gate.cli("member", "add", "cyd@example.test")
+    found = gate.cli("audit", "search", "--member", "cyd@example.test")["items"]
+    assert [each["tool"] for each in found] == ["echo"]
+
+
+def test_a_server_that_could_not_be_observed_is_observed_again_by_the_hint(gate: Gate) -> None:
+    for command in (("add", "lost", *RUN, "/no/such/script.py"), ("observe", "lost")):
+        done = gate.command("server", *command)
+        assert done.returncode == 4
+        assert "gatelodge server observe lost" in done.stderr, done
+        assert "the call may have had" not in done.stderr
+    gate.cli("server", "remove", "lost", "--yes")
+
+
+def test_a_handshake_that_is_too_slow_names_the_setting_that_bounds_it(gate: Gate) -> None:
+    done = gate.command("server", "add", "slow", "--run-as", "gateway", "--", "/bin/sleep", "60")
+    gate.cli("server", "remove", "slow", "--yes")
+    assert "in time" in done.stderr
+    assert "hosting.start_seconds" in done.stderr
+    assert "limits.call_seconds" not in done.stderr
+
+
+def test_a_directory_that_is_not_there_is_named_instead_of_the_program(gate: Gate) -> None:
+    done = gate.command("server", "add", "nodir", "--cwd", "/no/such/directory", *RUN, str(STUB))
+    gate.cli("server", "remove", "nodir", "--yes")
+    assert "'/no/such/directory'" in done.stderr, done
+    assert "program" not in done.stderr
+
+
+def test_a_scheme_that_is_never_reached_is_not_blamed_on_the_address(gate: Gate) -> None:
+    done = gate.command("server", "add", "odd", "--url", "ftp://127.0.0.1/mcp")
+    assert done.returncode == 2
+    assert "allow" not in done.stderr, done
+    again = gate.command("server", "add", "odd", "--url", "http://127.0.0.1/mcp")
+    assert "--allow-private" in again.stderr
+
+
+def test_a_server_that_nobody_observed_yet_says_how_its_tools_come(
+    gate: Gate, tmp_path: Path
+) -> None:
+    file = tmp_path / "main.toml"
+    command = f'["{sys.executable}", "{STUB}"]'
+    table = f'[[servers]]\nalias = "filed"\nrun_as = "gateway"\ncommand = {command}\n'
+    file.write_text(f'workspace = "main"\n{table}')
+    gate.cli("apply", str(file))
+    assert (
+        "gatelodge server observe filed" in gate.command("tool", "list", "--server", "filed").stdout
+    )
+    told = gate.command("server", "approve", "filed").stdout
+    gate.cli("server", "remove", "filed", "--yes")
+    assert "gatelodge server observe filed" in told
+    assert "gatelodge grant add" not in told
+
+
+def test_a_second_approval_says_that_nothing_was_left_to_pin(gate: Gate) -> None:
+    told = gate.command("server", "approve", "stub").stdout
+    assert "0 tools" not in told
+    assert "pinned already" in told
+
+
+def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
+    gate.cli("member", "add", "dot@example.test")
+    agent = gate.command("agent", "add", "night watch", "--owner", "dot@example.test")
+    assert "gatelodge token create --agent 'night watch'" in agent.stdout
+    group = gate.command("group", "create", "night crew")
+    assert "gatelodge group join 'night crew' EMAIL" in group.stdout
+
+
+def test_while_nobody_serves_the_status_names_no_node(tmp_path: Path) -> None:
+    stopped = Gate(tmp_path / "data")
+    told = stopped.command("node", "status")
+    assert "No node is running. Start one: gatelodge up" in told.stdout, told
+    assert stopped.cli("node", "status")["nodes"] == []
+
+
+def test_what_no_role_may_do_is_not_sent_to_an_owner(gate: Gate, tmp_path: Path) -> None:
+    file = tmp_path / "owner"
+    file.touch(0o600)
+    file.write_text(gate.token)
+    far = ("--url", f"http://127.0.0.1:{gate.port}", "--token-file", str(file))
+    for command in (("audit", "fsck"), ("workspace", "create", "far", "--owner", "a@b.test")):
+        done = gate.command(*far, *command)
+        assert done.returncode == 3
+        assert "on the gate's own machine" in done.stderr, done
+        assert "Ask an owner" not in done.stderr
