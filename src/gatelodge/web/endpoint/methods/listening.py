@@ -70,6 +70,7 @@ async def legacy_stream(gate: Gate, visit: Visit) -> None:
     """Serve the standalone GET stream of a legacy session; of several the newest hears."""
     session = visit.session
     assert session is not None
+    visit.answer.may_stream = True  # whoever opens one takes it, so its client can be asked
     kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now())
     open_ = _Listening(gate, visit, b"")
     await _serve(gate, visit, open_, (_EVERY, kept.uris), (b"", b""), kept)
