@@ -17,16 +17,19 @@ _KEPT = 100_000
 
 
 class Kept:
-    """One session: `level` of its log messages, `uris` that it waits for, `stream` it hears by."""
+    """One session: `level` of its log messages, `uris` that it waits for, its open `streams`.
 
-    __slots__ = ("ended", "ends_at", "level", "stream", "uris")
+    The last one, the newest, is what it hears by.
+    """
+
+    __slots__ = ("ended", "ends_at", "level", "streams", "uris")
 
     def __init__(self, ends_at: Instant) -> None:
         self.ends_at = ends_at
         self.ended = False
         self.level = ""
         self.uris: Uris = frozenset()
-        self.stream: Stream | None = None
+        self.streams: list[Stream] = []
 
 
 class Sessions:
@@ -51,7 +54,7 @@ class Sessions:
     def end(self, nonce: bytes, ends_at: int, now: Instant) -> None:
         """Remember that this session is over."""
         kept = self.of(nonce, ends_at, now)
-        kept.ended, kept.uris, kept.stream = True, frozenset(), None
+        kept.ended, kept.uris = True, frozenset()
 
     def ended(self, nonce: bytes) -> bool:
         """Say whether this session was ended."""

@@ -71,6 +71,6 @@ async def _change(gate: Gate, visit: Visit, *, wanted: bool) -> None:
         await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
         return
     kept.uris = uris
-    if kept.stream is not None:
-        gate.streams.wait_for(kept.stream, uris)
+    if kept.streams:
+        gate.streams.wait_for(kept.streams[-1], uris)
     await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
