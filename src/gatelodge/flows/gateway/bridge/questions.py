@@ -65,7 +65,7 @@ class Questions:
         if waiting is None:
             text = ELSEWHERE if self._rounds.elsewhere(state) else STALE
             return Failed(Invalid(text), "")
-        cut.exchange = waiting.exchange
+        cut.exchange, cut.ears = waiting.exchange, waiting.ears
         waiting.ears.attach(request.notify, request.meta)
         if not waiting.numbers.keys() <= brought.responses.keys():
             # Something is still open: the exchange says it again, and the client is asked again.
@@ -105,7 +105,8 @@ class Questions:
             sealed = self._rounds.relayed(binding, number, asks.state)
             return Asked(_relayed(asks, sealed), call)
         assert cut.exchange is not None
-        ears = request.hearing if isinstance(request.hearing, Hearing) else Hearing(None)
+        ears = cut.ears or request.hearing
+        ears = ears if isinstance(ears, Hearing) else Hearing(None)
         waiting = Waiting(cut.exchange, asks.numbers, ears)
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
         running.server = target.server
