@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tests.integration.attacks.scene import Modern, told
+from tests.integration.attacks.scene import META, Modern, told
 from tests.stage import Stage
 from tests.upstreams.http_upstream import Talk
-from tests.upstreams.library import Library, text, tool
+from tests.upstreams.library import QUESTION, Library, text, tool
 
 PROGRESS = "notifications/progress"
 ANSWER = {"action": "accept", "content": {"name": "Ada"}}
@@ -53,3 +53,19 @@ def test_progress_reaches_the_client_in_each_round_under_the_token_of_that_round
         (PROGRESS, {"progressToken": "t2", "progress": 2}),
     ]
     assert result["content"][0]["text"] == "told"
+
+
+def test_a_server_that_asks_is_named_to_nobody_by_what_it_calls_itself(stage: Stage):
+    place = stage.place("asks-unnamed")
+    server = Library(era="modern")
+    server.tools["ask"] = lambda talk: talk.result(
+        {
+            "resultType": "input_required",
+            "inputRequests": {"q": QUESTION},
+            "_meta": {f"{META}serverInfo": {"name": "inner"}, "vendor/kept": 1},
+        }
+    )
+    place.serve("lib", stage.servers.open(server).url)
+    asked = Modern(place, place.admit("ada", lib="all")).ask("lib__ask")
+    assert asked["_meta"]["vendor/kept"] == 1
+    assert asked["_meta"][f"{META}serverInfo"]["name"] == "gatelodge"
