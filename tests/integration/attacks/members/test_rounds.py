@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from tests.integration.attacks.scene import META, Modern, told
-from tests.stage import Stage
+import pytest
+from tests.integration.attacks.scene import EVERYTHING, META, Modern, told
+from tests.stage import Place, Stage
 from tests.upstreams.http_upstream import Talk
-from tests.upstreams.library import QUESTION, Library, text, tool
+from tests.upstreams.library import QUESTION, SAMPLE, Library, text, tool
 
 PROGRESS = "notifications/progress"
 ANSWER = {"action": "accept", "content": {"name": "Ada"}}
@@ -69,3 +70,62 @@ def test_a_server_that_asks_is_named_to_nobody_by_what_it_calls_itself(stage: St
     asked = Modern(place, place.admit("ada", lib="all")).ask("lib__ask")
     assert asked["_meta"]["vendor/kept"] == 1
     assert asked["_meta"][f"{META}serverInfo"]["name"] == "gatelodge"
+
+
+class Working(Library):
+    """Its task wants to know something; `wants` is what."""
+
+    def __init__(self, wants: Any) -> None:
+        super().__init__(era="modern")
+        self.wants = wants
+
+    def _task(self, status: str) -> dict[str, Any]:
+        asks = {} if self.wants is None else {"inputRequests": self.wants}
+        return super()._task("input_required" if asks else status) | asks
+
+
+def task_of(place: Place, server: Working, token: str) -> tuple[Modern, Any]:
+    """What a client is told of a task that wants to know something."""
+    wants, server.wants = server.wants, None
+    client = Modern(place, token, can=EVERYTHING)
+    task = client.call("lib__task").json["result"]["taskId"]
+    server.wants = wants
+    return client, task
+
+
+NO_SAMPLES = {key: value for key, value in EVERYTHING.items() if key != "sampling"}
+UNREADABLE = {"q": {"method": "sampling/createMessage", "params": "any"}}
+
+
+@pytest.mark.parametrize(
+    ("wants", "can", "withheld"),
+    [
+        ({"q": SAMPLE}, EVERYTHING, ["sampling"]),
+        ({"q": SAMPLE}, NO_SAMPLES, []),
+        (UNREADABLE, EVERYTHING, []),
+    ],
+    ids=["withheld", "not declared", "unreadable"],
+)
+def test_a_task_asks_no_client_what_it_may_not_be_asked(
+    stage: Stage, wants: Any, can: dict[str, Any], withheld: list[str]
+):
+    place = stage.place("task-asks")
+    server = Working(wants)
+    stage.servers.open(server)
+    place.serve("lib", server.url, withheld=withheld)
+    client, task = task_of(place, server, place.admit("ada", lib="all"))
+    client.can = can
+    answer = client.request("tasks/get", {"taskId": task})
+    assert "sampling/createMessage" not in answer.body.decode()
+    assert "did not declare" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("wants", [{"q": SAMPLE, "r": QUESTION}, {}], ids=["two", "none"])
+def test_a_task_asks_its_client_what_it_declared(stage: Stage, wants: Any):
+    place = stage.place("task-asks-on")
+    server = Working(wants)
+    stage.servers.open(server)
+    place.serve("lib", server.url)
+    client, task = task_of(place, server, place.admit("ada", lib="all"))
+    shown = client.request("tasks/get", {"taskId": task}).json["result"]
+    assert shown["inputRequests"] == wants

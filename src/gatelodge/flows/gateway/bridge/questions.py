@@ -19,9 +19,10 @@ from gatelodge.core.errors import Invalid, LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol.bridge import questions as wire
 from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.bridge.state import ROUNDS, Binding, Parked, request_digest
+from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members
-from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, RpcFailed
+from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, Returned, RpcFailed
 from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
 from gatelodge.flows.gateway.inflight import Running
 from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing
@@ -30,6 +31,8 @@ from gatelodge.ports.upstream import Reply
 
 STALE = "this state is not good for this request (any more); make the request anew"
 ELSEWHERE = "the call waits on another node; make the request anew"
+Ended = Returned | RpcFailed | Failed
+"""An answer in which no request asks anything."""
 PAUSE, LONGEST_PAUSE = 0.05, 0.25
 """Seconds before a server is asked again that wants nothing but that; doubled each time."""
 
@@ -152,10 +155,31 @@ class Questions:
                 error = wire.refusal(capabilities, question.method, request.era)
                 exchange.answer(asks.numbers[name], Reply(error=error))
             return GoesOn({})
-        links = [wire.link_text(each) for each in asks.questions.values()]
-        text = "the server asks what this client did not declare that it can answer"
-        words = ". ".join([text, *(link for link in links if link)])
-        return Failed(UpstreamBrokeProtocol(words, remedy="Use another client."), call)
+        return Failed(_unasked(asks.questions), call)
+
+
+def from_task(request: CallRequest, answer: Ended) -> Ended | Failed:
+    """The answer itself, unless a task asks in it what its client cannot be asked."""
+    if not isinstance(answer, Returned):
+        return answer
+    if request.method not in METHODS and answer.ending != "task_started":
+        return answer
+    asked = answer.members.get("inputRequests")
+    if asked is None or bytes(asked) == b"null":
+        return answer
+    questions = wire.read_requests(asked)
+    if questions is None:
+        return Failed(UpstreamBrokeProtocol("what the task asks cannot be read"), answer.call)
+    if all(_askable(request, each) for each in questions.values()):
+        return answer
+    return Failed(_unasked(questions), answer.call)
+
+
+def _unasked(questions: Mapping[str, InputRequest]) -> UpstreamBrokeProtocol:
+    links = [wire.link_text(each) for each in questions.values()]
+    text = "the server asks what this client did not declare that it can answer"
+    words = ". ".join([text, *(link for link in links if link)])
+    return UpstreamBrokeProtocol(words, remedy="Use another client.")
 
 
 _UNANSWERED = Reply(error=Raw(b'{"code":-32603,"message":"the client did not answer"}'))
