@@ -30,7 +30,7 @@ from gatelodge.flows.gateway.answers import (
     answer_of,
     ending_of,
 )
-from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions, from_task
+from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions, checked
 from gatelodge.flows.gateway.inflight import InFlight, Running
 from gatelodge.flows.gateway.request import CallRequest, Cut
 from gatelodge.flows.gateway.targets import Target
@@ -231,7 +231,7 @@ class Calls:
                 return WasCut(cut.reason, call)
             answer = answer_of(reply, call, tasks=request.tasks, asks=request.method in ASKING)
             if not isinstance(answer, Asks):
-                return from_task(request, answer)
+                return checked(request, answer)
             number += 1
             settled = await self._questions.settle(request, target, answer, (cut, call, number))
             if not isinstance(settled, GoesOn):

@@ -22,6 +22,7 @@ from gatelodge.core.protocol.bridge.state import ROUNDS, Binding, Parked, reques
 from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members
+from gatelodge.core.protocol.result import rpc_code
 from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, Returned, RpcFailed
 from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
 from gatelodge.flows.gateway.inflight import Running
@@ -91,7 +92,8 @@ class Questions:
             return GoesOn(params, again=cut.reason is None)
         askable = _may_be_asked(request, asks)
         if asks.error is not None and (request.era == "legacy" or not askable):
-            return RpcFailed(asks.error, call)
+            barred = request.era == "legacy" and not askable
+            return Failed(_unasked(asks.questions), call) if barred else RpcFailed(asks.error, call)
         if not askable or (request.era == "legacy" and request.put is None):
             return self._refuse(request, asks, cut, call)
         if request.put is not None:
@@ -158,21 +160,28 @@ class Questions:
         return Failed(_unasked(asks.questions), call)
 
 
-def from_task(request: CallRequest, answer: Ended) -> Ended | Failed:
-    """The answer itself, unless a task asks in it what its client cannot be asked."""
+def checked(request: CallRequest, answer: Ended) -> Ended:
+    """The answer itself, unless it asks aside from all rounds what its client cannot be asked."""
+    aside = _aside(request, answer)
+    if all(_askable(request, each) for each in aside.values()):
+        return answer
+    return Failed(_unasked(aside), answer.call)
+
+
+def _aside(request: CallRequest, answer: Ended) -> Mapping[str, InputRequest]:
+    """What a task asks, or an error that names pages to visit in a way nobody here can read."""
+    if isinstance(answer, RpcFailed):
+        visit = request.era == "legacy" and rpc_code(answer.error) == wire.URL_REQUIRED
+        return {"": _VISIT} if visit else {}
     if not isinstance(answer, Returned):
-        return answer
+        return {}
     if request.method not in METHODS and answer.ending != "task_started":
-        return answer
+        return {}
     asked = answer.members.get("inputRequests")
     if asked is None or bytes(asked) == b"null":
-        return answer
+        return {}
     questions = wire.read_requests(asked)
-    if questions is None:
-        return Failed(UpstreamBrokeProtocol("what the task asks cannot be read"), answer.call)
-    if all(_askable(request, each) for each in questions.values()):
-        return answer
-    return Failed(_unasked(questions), answer.call)
+    return {"": _UNREADABLE} if questions is None else questions
 
 
 def _unasked(questions: Mapping[str, InputRequest]) -> UpstreamBrokeProtocol:
@@ -182,6 +191,8 @@ def _unasked(questions: Mapping[str, InputRequest]) -> UpstreamBrokeProtocol:
     return UpstreamBrokeProtocol(words, remedy="Use another client.")
 
 
+_UNREADABLE = InputRequest("")
+_VISIT = InputRequest("elicitation/create", Raw(b'{"mode":"url"}'))
 _UNANSWERED = Reply(error=Raw(b'{"code":-32603,"message":"the client did not answer"}'))
 
 
