@@ -77,3 +77,20 @@ def test_an_older_stream_hears_again_once_the_newest_is_gone(place: Place, wires
     until(lambda: "stream.closed" in [leaf["t"] for leaf in place.since(before)])
     cyd.see_more()
     assert json.loads(cyd.older.event())["method"] == CHANGED
+
+
+def test_a_members_sessions_that_nobody_hears_wait_for_so_much_and_no_more(
+    stage: Stage, place: Place, server: Library, wires: list[Wire]
+):
+    token = place.admit("dan", lib="read")
+    first, *others = [Old(place, token) for _ in range(40)]
+    until(lambda: first.request("resources/list", {}).json["result"]["resources"])
+    for client in (first, *others):
+        asked = client.request("resources/subscribe", {"uri": "lib+doc://dan"})
+        assert asked.json["result"] == {}
+    for wire, client in zip(wires, (first, others[-1]), strict=True):
+        assert wire.send(client.stream()).head().status == 200
+    until(lambda: "doc://dan" in str([each.body for each in server.of("subscriptions/listen")]))
+    stage.servers.say(server, UPDATED, uri="doc://dan")
+    assert told(wires[1])["params"] == {"uri": "lib+doc://dan"}
+    assert wires[0].is_silent(0.3)

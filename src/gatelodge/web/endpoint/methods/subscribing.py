@@ -73,7 +73,7 @@ async def _change(gate: Gate, visit: Visit, *, wanted: bool) -> None:
         body = error_body(visit.message.id, INVALID_PARAMS, text)
         await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
         return
-    kept.uris = uris
+    gate.sessions.wait_for(visit.who.id, kept, uris)
     if kept.streams:
         gate.streams.wait_for(kept.streams[-1], uris)
     await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
