@@ -152,7 +152,7 @@ class Calls:
         if not suffices(target.needs, request.asker.capabilities):
             return Deny("missing_capability", text=lacking(target.needs))
         calls, _ = self._inflight.counts(request.who.id)
-        if calls >= self._limits.per_principal:
+        if calls >= self._limits.per_principal and not self._questions.waits(request, target):
             text = "too many of your calls are running at once"
             return Deny("quota", rule="limits.calls_per_principal", text=text)
         return None

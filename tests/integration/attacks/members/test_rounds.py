@@ -1,5 +1,6 @@
 """A call of several rounds, as a modern client meets it."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from tests.integration.attacks.scene import EVERYTHING, META, Modern, told
 from tests.stage import Place, Stage
 from tests.upstreams.http_upstream import Talk
 from tests.upstreams.library import QUESTION, SAMPLE, Library, text, tool
+from tests.wire import until
 
 PROGRESS = "notifications/progress"
 ANSWER = {"action": "accept", "content": {"name": "Ada"}}
@@ -129,3 +131,23 @@ def test_a_task_asks_its_client_what_it_declared(stage: Stage, wants: Any):
     client, task = task_of(place, server, place.admit("ada", lib="all"))
     shown = client.request("tasks/get", {"taskId": task}).json["result"]
     assert shown["inputRequests"] == wants
+
+
+def test_an_answer_is_taken_although_its_member_has_no_room_for_another_call(stage: Stage):
+    place = stage.place("full-house")
+    server = Library(era="legacy")
+    place.serve("lib", stage.servers.open(server).url)
+    client = Modern(place, place.admit("ada", lib="all"))
+    asked = [client.ask("lib__ask") for _ in range(2)]
+    with ExitStack() as open_:
+        for _ in range(4):
+            wire = open_.enter_context(stage.wire())
+            wire.send(client.raw("tools/call", {"name": "lib__wait", "arguments": {}}))
+        until(lambda: len(server.called("wait")) == 4)
+        full = client.call("lib__echo", {}).json["result"]
+        assert "too many of your calls" in full["content"][0]["text"]
+        answers = [client.retry("lib__ask", each).json["result"] for each in asked]
+        made_up = client.retry("lib__ask", asked[0]).json
+        server.released.set()
+    assert [each["content"][0]["text"] for each in answers] == ["told", "told"]
+    assert made_up["error"]["code"] == -32602

@@ -52,6 +52,13 @@ class Questions:
     def __init__(self, rounds: Rounds) -> None:
         self._rounds = rounds
 
+    def waits(self, request: CallRequest, target: Target) -> bool:
+        """Say whether this is the retry of a call that waits here, and so is counted already."""
+        if request.round is None or request.round.state is None:
+            return False
+        state = self._rounds.opened(request.round.state, _binding(request, target))
+        return isinstance(state, Parked) and self._rounds.waits(state)
+
     def take_up(self, request: CallRequest, target: Target, cut: Cut) -> GoesOn | Failed:
         """Go on with the call that a retry belongs to."""
         brought = request.round
