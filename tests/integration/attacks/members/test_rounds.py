@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from tests.integration.attacks.scene import EVERYTHING, META, Modern, told
+from tests.integration.attacks.scene import EVERYTHING, META, Modern, Old, told
 from tests.stage import Place, Stage
 from tests.upstreams.http_upstream import Talk
 from tests.upstreams.library import QUESTION, SAMPLE, Library, text, tool
@@ -151,3 +151,22 @@ def test_an_answer_is_taken_although_its_member_has_no_room_for_another_call(sta
         server.released.set()
     assert [each["content"][0]["text"] for each in answers] == ["told", "told"]
     assert made_up["error"]["code"] == -32602
+
+
+def test_no_round_goes_up_for_a_legacy_client_after_its_grant_ended(stage: Stage):
+    place = stage.place("rounds-end")
+    server = Library(era="modern")
+    place.serve("lib", stage.servers.open(server).url)
+    token = place.admit("ada")
+    grant = place.grant(member="ada@example.test", server="lib", level="all")
+    client = Old(place, token)
+    until(lambda: "lib__ask" in client.tools())
+    with stage.wire() as wire:
+        wire.send(client.raw("tools/call", {"name": "lib__ask", "arguments": {}}, 7)).head()
+        question = told(wire)
+        place.api("DELETE", f"/grants/{grant}")
+        until(lambda: "lib__ask" not in client.tools())
+        assert client.reply(question["id"]).status == 202
+        answer = told(wire)
+    assert answer["error"]["code"] == 4010, answer
+    assert len(server.called("ask")) == 1
