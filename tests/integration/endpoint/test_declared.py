@@ -8,6 +8,7 @@ import pytest
 from tests.gate import ROOT
 from tests.integration.attacks.scene import ASKABLE, BOTH, Modern, Old
 from tests.stage import Place, Stage
+from tests.upstreams.http_upstream import Talk
 from tests.upstreams.library import Library
 from tests.wire import until
 
@@ -69,6 +70,45 @@ def test_what_is_not_withheld_is_asked_as_ever(stage: Stage):
     asked = client.ask("lib__ask")
     assert "told" in str(client.retry("lib__ask", asked).json)
     assert server.told == [{"action": "accept", "content": {"name": "Ada"}}]
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["one page", "what cannot be read"])
+@pytest.mark.parametrize("withheld", [["elicitation"], []], ids=["withheld", "not declared"])
+def test_no_legacy_client_is_sent_to_a_page_that_it_may_not_be_asked_to_visit(
+    stage: Stage, withheld: list[str], odd: bool
+):
+    page = {"mode": "url", "elicitationId": "e-1", "url": "https://page.test", "message": "Visit."}
+
+    def insist(talk: Talk) -> None:
+        data = {"elicitations": [page, 7] if odd else [page]}
+        error = {"code": -32042, "message": "Visit a page first.", "data": data}
+        number = talk.seen.message["id"]
+        talk.answer("200 OK", {"jsonrpc": "2.0", "id": number, "error": error})
+
+    place = stage.place(f"withheld-page-{len(withheld)}-{int(odd)}")
+    server = Library(era="legacy")
+    server.tools["ask"] = insist
+    place.serve("lib", stage.servers.open(server).url, withheld=withheld)
+    can = {"elicitation": {"form": {}, "url": {}} if withheld else {"form": {}}}
+    client = Old(place, place.admit("ada", lib="all"), can=can)
+    answer = client.call("lib__ask", {}, accept=BOTH).json
+    assert "error" not in answer
+    assert answer["result"]["isError"]
+    assert "did not declare" in answer["result"]["content"][0]["text"]
+
+
+def test_a_legacy_client_that_declared_it_is_sent_to_a_page(stage: Stage):
+    place = stage.place("withheld-no-page")
+    server = Library(era="legacy")
+    page = {"mode": "url", "elicitationId": "e-1", "url": "https://page.test", "message": "Visit."}
+    error = {"code": -32042, "message": "Visit.", "data": {"elicitations": [page]}}
+    server.tools["ask"] = lambda talk: talk.answer(
+        "200 OK", {"jsonrpc": "2.0", "id": talk.seen.message["id"], "error": error}
+    )
+    place.serve("lib", stage.servers.open(server).url)
+    can = {"elicitation": {"form": {}, "url": {}}}
+    client = Old(place, place.admit("ada", lib="all"), can=can)
+    assert client.call("lib__ask", {}, accept=BOTH).json["error"] == error
 
 
 def test_tools_that_a_server_offers_for_what_is_withheld_are_not_offered(

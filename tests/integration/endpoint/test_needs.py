@@ -1,5 +1,6 @@
 """A tool that a server offers only to some clients is shown to those, and called by those."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -95,3 +96,21 @@ def test_nobody_hears_of_a_change_that_is_none_for_them(place: Place, ada: str):
         assert wire.event()
         assert place.api("POST", "/servers/then/observe", {})["tools"]
         assert wire.is_silent(0.3)
+
+
+@pytest.mark.parametrize("kind", [Modern, Old], ids=["modern", "legacy"])
+def test_a_client_hears_of_a_tool_that_it_is_offered_for_what_it_declared(
+    place: Place, kind: type[Modern | Old]
+):
+    name = f"abe-{kind.__name__.lower()}"
+    token = place.admit(name)
+    with Wire(place.gate.port) as wire:
+        listens = kind(place, token, "", {"elicitation": {"form": {}}})
+        if isinstance(listens, Old):
+            wire.send(listens.stream()).head()
+        else:
+            asked = {"notifications": {"toolsListChanged": True}}
+            wire.send(listens.raw("subscriptions/listen", asked)).head()
+            wire.event()
+        place.grant(member=f"{name}@example.test", server="now", tool="form", level="all")
+        assert json.loads(wire.event())["method"] == "notifications/tools/list_changed"

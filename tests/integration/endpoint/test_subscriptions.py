@@ -1,6 +1,7 @@
 """What a legacy session waits for is watched as soon as it has a stream to hear by."""
 
 import json
+from typing import Any
 
 import pytest
 from tests.stage import Legacy, Place, Stage, raw_post
@@ -68,3 +69,37 @@ def test_what_is_subscribed_to_while_the_stream_opens_is_watched(
             assert stream.head().status == 200
             assert other.answer().json["result"] == {}
             until(lambda: uri in watched(shelf), why=f"{uri} is watched")  # noqa: B023
+
+
+def test_what_was_taken_back_while_it_could_not_be_read_is_told_no_more(
+    stage: Stage, place: Place, shelf: HttpUpstream
+):
+    token, who = place.admit("bob"), {"member": "bob@example.test", "server": "shelf"}
+    grant = place.grant(**who, level="read")
+    legacy, kept, left = (
+        place.legacy(token),
+        {"uri": "shelf+doc://kept"},
+        {"uri": "shelf+doc://left"},
+    )
+
+    def listed() -> list[Any]:
+        found: list[Any] = legacy.request("resources/list", {}).json["result"]["resources"]
+        return found
+
+    until(listed)
+    for each in (kept, left):
+        assert legacy.request("resources/subscribe", each).json["result"] == {}
+    place.api("DELETE", f"/grants/{grant}")
+    until(lambda: not listed())
+    assert legacy.request("resources/unsubscribe", left).json["result"] == {}
+    never = legacy.request("resources/unsubscribe", {"uri": "shelf+doc://never"}).json
+    assert never["error"]["message"] == "Resource not found"
+    place.grant(**who, level="read")
+    until(listed)
+    with stage.wire() as stream:
+        assert stream.send(opening(place, legacy)).head().status == 200
+        until(lambda: "doc://kept" in watched(shelf))
+        for each in (left, kept):
+            uri = each["uri"].removeprefix("shelf+")
+            stage.servers.say(shelf, "notifications/resources/updated", uri=uri)
+        assert json.loads(stream.event())["params"] == kept

@@ -30,7 +30,7 @@ from gatelodge.flows.gateway.answers import (
     answer_of,
     ending_of,
 )
-from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions, of_task
+from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions, checked
 from gatelodge.flows.gateway.inflight import InFlight, Running
 from gatelodge.flows.gateway.request import CallRequest, Cut
 from gatelodge.flows.gateway.targets import Target
@@ -95,7 +95,7 @@ class Calls:
             if self._ended_since(view(), request, target, cut):
                 answer = WasCut(cut.reason or "revoked", call)
             else:
-                answer = await self._exchange(request, target, cut, call)  # forward
+                answer = await self._exchange(request, target, (cut, call), view)  # forward
             if written is not None and overlaps:
                 await written
             ms = int((self._clock.boottime() - started) * 1000)
@@ -152,7 +152,7 @@ class Calls:
         if not suffices(target.needs, request.asker.capabilities):
             return Deny("missing_capability", text=lacking(target.needs))
         calls, _ = self._inflight.counts(request.who.id)
-        if calls >= self._limits.per_principal:
+        if calls >= self._limits.per_principal and not self._questions.waits(request, target):
             text = "too many of your calls are running at once"
             return Deny("quota", rule="limits.calls_per_principal", text=text)
         return None
@@ -209,12 +209,13 @@ class Calls:
         return NotAllowed(deny, call)
 
     async def _exchange(
-        self, request: CallRequest, target: Target, cut: Cut, call: str
+        self, request: CallRequest, target: Target, of: tuple[Cut, str], view: Callable[[], View]
     ) -> CallAnswer:
         """Forward, and wait for what comes back; what the server asks goes to the client first.
 
         The exchange keeps its own deadline.
         """
+        cut, call = of
         number = self._started(request, target, cut)
         if isinstance(number, Failed):
             return number
@@ -229,16 +230,15 @@ class Calls:
                     raise
             if cut.reason is not None:
                 return WasCut(cut.reason, call)
-            read = answer_of(reply, call, tasks=request.tasks, asks=request.method in ASKING)
-            answer = of_task(request, read)
+            answer = answer_of(reply, call, tasks=request.tasks, asks=request.method in ASKING)
             if not isinstance(answer, Asks):
-                return answer
+                return checked(request, answer)
             number += 1
             settled = await self._questions.settle(request, target, answer, (cut, call, number))
             if not isinstance(settled, GoesOn):
                 return settled
-            if settled.again:
-                self._begin(request, target, settled.params, cut)
+            if settled.again and not self._again(request, target, settled.params, cut, view()):
+                return WasCut("revoked", call)
 
     def _started(self, request: CallRequest, target: Target, cut: Cut) -> int | Failed:
         """Begin an exchange, or take up that of the call which a retry belongs to; rounds so far.
@@ -254,6 +254,19 @@ class Calls:
         if cut.exchange is None:
             self._begin(request, target, taken.params, cut)
         return taken.number
+
+    def _again(
+        self, request: CallRequest, target: Target, params: Members, cut: Cut, view: View
+    ) -> bool:
+        """Begin one more exchange if the call may still be made: people take long to answer."""
+        found = request.find(view, request.params)
+        if found is None or found.server != target.server:
+            return False
+        context, now = request.credential.context, self._clock.now()
+        if not isinstance(decide(view, request.who, found.entry, now, context), Allow):
+            return False
+        self._begin(request, target, params, cut)
+        return True
 
     def _begin(self, request: CallRequest, target: Target, params: Members, cut: Cut) -> None:
         tool = target.entry

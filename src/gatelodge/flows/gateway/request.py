@@ -139,10 +139,13 @@ class CallRequest(Struct, frozen=True, kw_only=True):
 class Cut:
     """A running call's ear: remembers why it was cut and stops the exchange that it has by then."""
 
-    __slots__ = ("exchange", "give_up", "reason", "target")
+    __slots__ = ("ears", "exchange", "give_up", "reason", "target")
 
     def __init__(self) -> None:
         self.exchange: Exchange | None = None
+        self.ears: Hearing | None = None
+        """Through which an exchange that was taken up speaks; one that was begun has its request's.
+        """
         self.reason: CutReason | None = None
         self.target: Target | None = None
         """What the call is about, once that was found."""

@@ -112,6 +112,12 @@ class Streams:
             self._subscriptions.leave(stream, gone)
             self._subscriptions.enter(stream, self._look().readable(stream))
 
+    def want(self, stream: Stream, wants: tuple[Kind, ...], uris: Uris) -> None:
+        """Let an open stream hear of exactly this from now on."""
+        stream.wants = wants
+        stream.knows = self._look().known(stream)
+        self.wait_for(stream, uris)
+
     async def run(self) -> None:
         """Keep every idle stream open through proxies, until cancelled."""
         while True:

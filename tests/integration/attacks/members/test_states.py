@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from msgspec.structs import replace
-from tests.integration.attacks.scene import EVERYTHING, YES, Modern, Scene
+from tests.integration.attacks.scene import BOTH, EVERYTHING, YES, Modern, Old, Scene
 from tests.stage import Stage
 from tests.wire import until
 
@@ -163,6 +163,17 @@ def test_answers_to_what_was_never_asked_begin_no_second_call(team: Team):
     assert len(team.scene.server.called("echo")) == calls + 1
     assert not ada.request("tools/call", {**params, "requestState": ""}).json.get("result")
     assert len(team.scene.server.called("echo")) == calls + 1
+
+
+def test_a_legacy_client_hands_a_server_no_state_and_no_answers_of_its_own_making(team: Team):
+    old = Old(team.scene.place, team.tokens["ada"], can={})
+    made = {"requestState": "1", "inputResponses": {"q": YES}}
+    order = {"name": "lib__ask", "arguments": {}, **made}
+    answer = old.request("tools/call", order, accept=BOTH)
+    given = team.scene.server.called("ask")[-1].message["params"]
+    assert not given.keys() & made.keys()
+    if team.era == "modern":
+        assert "did not declare" in answer.json["result"]["content"][0]["text"]
 
 
 def test_a_state_is_dead_with_the_access_that_it_was_given_under(team: Team):

@@ -161,8 +161,12 @@ def read_retry(params: Members) -> Retry | None:
         return None
     if any(members_of(value) is None for value in (responses or {}).values()):
         return None
-    kept = {k: v for k, v in params.items() if k not in ("inputResponses", "requestState")}
-    return Retry(kept, responses, state)
+    return Retry(without_round(params), responses, state)
+
+
+def without_round(params: Members) -> Members:
+    """The params of the request itself, without what belongs to one of its rounds."""
+    return {k: v for k, v in params.items() if k not in ("inputResponses", "requestState")}
 
 
 def retry_params(params: Members, responses: Members | None, state: bytes) -> Members:

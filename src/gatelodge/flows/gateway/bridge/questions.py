@@ -12,17 +12,17 @@ Source: decision 0014; MCP 2026-07-28 basic/patterns/mrtr; 2025-11-25 client/eli
 
 import asyncio
 from collections.abc import Mapping
-from typing import TypeVar
 
 from msgspec import Raw, Struct
 
 from gatelodge.core.errors import Invalid, LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol.bridge import questions as wire
-from gatelodge.core.protocol.bridge import tasks
 from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.bridge.state import ROUNDS, Binding, Parked, request_digest
+from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members
+from gatelodge.core.protocol.result import rpc_code
 from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, Returned, RpcFailed
 from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
 from gatelodge.flows.gateway.inflight import Running
@@ -32,13 +32,10 @@ from gatelodge.ports.upstream import Reply
 
 STALE = "this state is not good for this request (any more); make the request anew"
 ELSEWHERE = "the call waits on another node; make the request anew"
-_NULL = Raw(b"null")
-_UNDECLARED = "the server asks what this client did not declare that it can answer"
+Ended = Returned | RpcFailed | Failed
+"""An answer in which no request asks anything."""
 PAUSE, LONGEST_PAUSE = 0.05, 0.25
 """Seconds before a server is asked again that wants nothing but that; doubled each time."""
-
-
-Answer = TypeVar("Answer", bound=CallAnswer | Asks)
 
 
 class GoesOn(Struct, frozen=True):
@@ -49,26 +46,18 @@ class GoesOn(Struct, frozen=True):
     again: bool = False
 
 
-def of_task(request: CallRequest, answer: Answer) -> Answer | Failed:
-    """The answer as it is, unless it is about a task that asks what its client did not declare."""
-    if not isinstance(answer, Returned):
-        return answer
-    asked = answer.members.get("inputRequests", _NULL)
-    about = request.method in tasks.METHODS or answer.ending == "task_started"
-    if not about or bytes(asked) == b"null":
-        return answer
-    questions = wire.read_requests(asked)
-    if questions is not None and all(_askable(request, each) for each in questions.values()):
-        return answer
-    remedy = "Use another client, or end the task with tasks/cancel."
-    return Failed(UpstreamBrokeProtocol(_UNDECLARED, remedy=remedy), answer.call)
-
-
 class Questions:
     """Settles one question after the other. Owned by the event loop."""
 
     def __init__(self, rounds: Rounds) -> None:
         self._rounds = rounds
+
+    def waits(self, request: CallRequest, target: Target) -> bool:
+        """Say whether this is the retry of a call that waits here, and so is counted already."""
+        if request.round is None or request.round.state is None:
+            return False
+        state = self._rounds.opened(request.round.state, _binding(request, target))
+        return isinstance(state, Parked) and self._rounds.waits(state)
 
     def take_up(self, request: CallRequest, target: Target, cut: Cut) -> GoesOn | Failed:
         """Go on with the call that a retry belongs to."""
@@ -87,7 +76,7 @@ class Questions:
         if waiting is None:
             text = ELSEWHERE if self._rounds.elsewhere(state) else STALE
             return Failed(Invalid(text), "")
-        cut.exchange = waiting.exchange
+        cut.exchange, cut.ears = waiting.exchange, waiting.ears
         waiting.ears.attach(request.notify, request.meta)
         if not waiting.numbers.keys() <= brought.responses.keys():
             # Something is still open: the exchange says it again, and the client is asked again.
@@ -110,7 +99,8 @@ class Questions:
             return GoesOn(params, again=cut.reason is None)
         askable = _may_be_asked(request, asks)
         if asks.error is not None and (request.era == "legacy" or not askable):
-            return RpcFailed(asks.error, call)
+            barred = request.era == "legacy" and not askable
+            return Failed(_unasked(asks.questions), call) if barred else RpcFailed(asks.error, call)
         if not askable or (request.era == "legacy" and request.put is None):
             return self._refuse(request, asks, cut, call)
         if request.put is not None:
@@ -127,7 +117,8 @@ class Questions:
             sealed = self._rounds.relayed(binding, number, asks.state)
             return Asked(_relayed(asks, sealed), call)
         assert cut.exchange is not None
-        ears = request.hearing if isinstance(request.hearing, Hearing) else Hearing(None)
+        ears = cut.ears or request.hearing
+        ears = ears if isinstance(ears, Hearing) else Hearing(None)
         waiting = Waiting(cut.exchange, asks.numbers, ears)
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
         running.server = target.server
@@ -173,11 +164,42 @@ class Questions:
                 error = wire.refusal(capabilities, question.method, request.era)
                 exchange.answer(asks.numbers[name], Reply(error=error))
             return GoesOn({})
-        links = [wire.link_text(each) for each in asks.questions.values()]
-        words = ". ".join([_UNDECLARED, *(link for link in links if link)])
-        return Failed(UpstreamBrokeProtocol(words, remedy="Use another client."), call)
+        return Failed(_unasked(asks.questions), call)
 
 
+def checked(request: CallRequest, answer: Ended) -> Ended:
+    """The answer itself, unless it asks aside from all rounds what its client cannot be asked."""
+    aside = _aside(request, answer)
+    if all(_askable(request, each) for each in aside.values()):
+        return answer
+    return Failed(_unasked(aside), answer.call)
+
+
+def _aside(request: CallRequest, answer: Ended) -> Mapping[str, InputRequest]:
+    """What a task asks, or an error that names pages to visit in a way nobody here can read."""
+    if isinstance(answer, RpcFailed):
+        visit = request.era == "legacy" and rpc_code(answer.error) == wire.URL_REQUIRED
+        return {"": _VISIT} if visit else {}
+    if not isinstance(answer, Returned):
+        return {}
+    if request.method not in METHODS and answer.ending != "task_started":
+        return {}
+    asked = answer.members.get("inputRequests")
+    if asked is None or bytes(asked) == b"null":
+        return {}
+    questions = wire.read_requests(asked)
+    return {"": _UNREADABLE} if questions is None else questions
+
+
+def _unasked(questions: Mapping[str, InputRequest]) -> UpstreamBrokeProtocol:
+    links = [wire.link_text(each) for each in questions.values()]
+    text = "the server asks what this client did not declare that it can answer"
+    words = ". ".join([text, *(link for link in links if link)])
+    return UpstreamBrokeProtocol(words, remedy="Use another client.")
+
+
+_UNREADABLE = InputRequest("")
+_VISIT = InputRequest("elicitation/create", Raw(b'{"mode":"url"}'))
 _UNANSWERED = Reply(error=Raw(b'{"code":-32603,"message":"the client did not answer"}'))
 
 

@@ -105,6 +105,10 @@ class Rounds:
             return None
         return self._leave(state.handle)
 
+    def waits(self, state: Parked) -> bool:
+        """Say whether a call waits here under this state."""
+        return state.node == self._node and state.handle in self._waiting
+
     def elsewhere(self, state: Parked) -> bool:
         """Say whether the call waits on another node."""
         return state.node != self._node

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from msgspec import Raw
 
 from gatelodge.core.protocol.bridge.levels import message_level, passes, read_level
-from gatelodge.core.protocol.bridge.questions import InputRequest, Retry, read_retry
+from gatelodge.core.protocol.bridge.questions import InputRequest, Retry, read_retry, without_round
 from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, read_task_id
 from gatelodge.core.protocol.bridge.tasks import AUGMENTED, REQUIRED
 from gatelodge.core.protocol.capabilities import NOTHING, TASKS, has_extension
@@ -108,7 +108,11 @@ async def _invalid(gate: Gate, visit: Visit, text: str) -> None:
 async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
     params = visit.message.params
     retry: Retry | None = None
-    if visit.era == "modern" and ("requestState" in params or "inputResponses" in params):
+    rounds = "requestState" in params or "inputResponses" in params
+    if rounds and visit.era == "legacy":
+        # No legacy revision has rounds: a modern server would take these for what it gave out.
+        params = without_round(params)
+    elif rounds:
         retry = read_retry(params)
         if retry is None:
             await _invalid(gate, visit, "inputResponses and requestState cannot be read")

@@ -77,6 +77,7 @@ async def legacy_stream(gate: Gate, visit: Visit) -> None:
     """Serve the standalone GET stream of a legacy session; of several the newest hears."""
     session = visit.session
     assert session is not None
+    visit.answer.may_stream = True  # whoever opens one takes it, so its client can be asked
     kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now())
     open_ = _Listening(gate, visit, b"")
     await _serve(gate, visit, open_, (_EVERY, kept.uris), (b"", b""), kept)
@@ -181,8 +182,7 @@ async def _serve(
         if not gate.follower.view.admits(visit.credential, ""):
             open_.end("revoked")
         if kept is not None:
-            # What the session waits for may have changed while the record was written.
-            kept.stream, stream.uris = stream, kept.uris
+            _enter(gate, kept, stream)
         gate.streams.add(stream)
         visit.answer.open_stream()
         if greeting:
@@ -192,11 +192,33 @@ async def _serve(
     finally:
         runs_out.cancel()
         gate.streams.remove(stream)
-        if kept is not None and kept.stream is stream:
-            kept.stream = None
+        if kept is not None:
+            _leave(gate, kept, stream)
         gate.inflight.remove(running)
         ended = (elapsed_ms(gate, visit), reason)
         gate.recorder.stream_closed(visit.log, record, ended, None)
         visit.connection.close_after()
         if visit.answer.streaming:
             visit.answer.end(200, farewell)
+
+
+def _enter(gate: Gate, kept: Kept, stream: Stream) -> None:
+    """Of a session's streams the newest hears, since a message goes to one of them.
+
+    Source: MCP 2025-11-25 basic/transports (Multiple Connections).
+    """
+    if kept.streams:
+        gate.streams.want(kept.streams[-1], (), frozenset())
+    kept.streams.append(stream)
+    # What the session waits for may have changed while the record was written.
+    stream.uris = kept.uris
+
+
+def _leave(gate: Gate, kept: Kept, stream: Stream) -> None:
+    """The one before it hears again."""
+    if stream not in kept.streams:
+        return
+    heard = kept.streams[-1] is stream
+    kept.streams.remove(stream)
+    if heard and kept.streams:
+        gate.streams.want(kept.streams[-1], _EVERY, kept.uris)

@@ -20,7 +20,13 @@ from gatelodge.core.protocol.envelope import (
     result_body,
 )
 from gatelodge.core.protocol.needs import required
-from gatelodge.core.protocol.result import for_client, no_completions, rpc_code, tool_error
+from gatelodge.core.protocol.result import (
+    for_client,
+    no_completions,
+    read_result,
+    rpc_code,
+    tool_error,
+)
 from gatelodge.core.protocol.shown.messages import holds_uris, shown_error, shown_result
 from gatelodge.core.protocol.shown.uris import BARE, Prefix
 from gatelodge.core.protocol.version import MISSING_CAPABILITY
@@ -68,7 +74,8 @@ def render(
         case RpcFailed():
             return _error(visit, target, answer.error)
         case Asked():
-            return 200, result_body(raw_id, bytes(answer.raw))
+            members = read_result(answer.raw) or {}
+            return 200, result_body(raw_id, for_client(answer.raw, members, visit.era, gate.info))
         case NotAllowed():
             return _not_allowed(visit, name, target, answer)
         case Failed():

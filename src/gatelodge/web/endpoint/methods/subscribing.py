@@ -11,6 +11,7 @@ from gatelodge.core.ids import Instant, ServerId
 from gatelodge.core.policy.decision import Allow
 from gatelodge.core.protocol.envelope import INVALID_PARAMS, error_body, read_text, result_body
 from gatelodge.core.view import decide
+from gatelodge.flows.gateway.subscriptions import Uris
 from gatelodge.web.endpoint.gate import Gate, answer_here
 from gatelodge.web.endpoint.methods.rendering import unknown
 from gatelodge.web.endpoint.visit import Visit
@@ -58,19 +59,28 @@ async def _change(gate: Gate, visit: Visit, *, wanted: bool) -> None:
         body = error_body(visit.message.id, INVALID_PARAMS, "params.uri must be a string")
         await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
         return
+    kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now())
     found = watched(gate, visit, uri)
+    if found is None and not wanted:
+        found = _waited_for(visit, uri, kept.uris)
     if found is None:
         status, body = unknown(visit, uri)
         await answer_here(gate, visit, body, status=status, rpc_code=-32_002)
         return
-    kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now())
     uris = kept.uris | {found} if wanted else kept.uris - {found}
     text = unbearable(gate, [own for _, own in uris])
     if text:
         body = error_body(visit.message.id, INVALID_PARAMS, text)
         await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
         return
-    kept.uris = uris
-    if kept.stream is not None:
-        gate.streams.wait_for(kept.stream, uris)
+    gate.sessions.wait_for(visit.who.id, kept, uris)
+    if kept.streams:
+        gate.streams.wait_for(kept.streams[-1], uris)
     await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
+
+
+def _waited_for(visit: Visit, uri: str, uris: Uris) -> Watched | None:
+    """What a session waits for although it may not read it now: that can be taken back too."""
+    target = visit.targets.resource(visit.view, uri, {})
+    found = None if target is None else (ServerId(target.entry.server), target.label)
+    return found if found in uris else None
