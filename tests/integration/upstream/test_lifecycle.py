@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from tests.upstreams.asking.relay import Relay
@@ -268,3 +269,16 @@ async def test_a_resource_that_a_busy_server_did_not_watch_is_asked_for_again(
     pool.subscribe(at.id, frozenset({"note:1", "note:2"}))
     asked = await until(lambda: upstream.of("resources/subscribe")[2:], "asked again")
     assert asked[0].message["params"]["uri"] == "note:1"
+
+
+def probed(port):
+    """For each connection to that port, whether the kernel will look if the other side is there."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row[5].startswith("02:") for row in rows if row[2].endswith(f":{port:04X}")]
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux tells a socket's timer")
+async def test_a_silent_stream_notices_that_its_server_is_gone(pool, upstream):
+    await ready(pool, http(upstream.url))
+    await until(lambda: upstream.listening, "it is listened to")
+    await until(lambda: (told := probed(upstream.port)) and all(told), "its server is probed")
