@@ -7,14 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
+    HOSTING,
     LOOPS,
     ROOT,
     STDIO,
     Secrets,
     ask,
+    asker,
     call,
     http,
     make_pool,
@@ -282,3 +285,24 @@ async def test_a_silent_stream_notices_that_its_server_is_gone(pool, upstream):
     await ready(pool, http(upstream.url))
     await until(lambda: upstream.listening, "it is listened to")
     await until(lambda: (told := probed(upstream.port)) and all(told), "its server is probed")
+
+
+async def test_a_look_takes_no_session_from_a_member(upstream):
+    pool = make_pool(hosting=structs.replace(HOSTING, sessions_per_server=1))
+    looked = asyncio.Event()
+
+    async def initialize(talk):
+        if "sampling" in talk.seen.message["params"]["capabilities"]:
+            await looked.wait()
+        upstream._legacy(talk, "initialize")
+
+    upstream.methods["initialize"] = initialize
+    at = http(upstream.url)
+    await ready(pool, at)
+    look = asyncio.create_task(pool.observe(at))
+    await until(lambda: len(upstream.of("initialize")) == 2, "it looks")
+    ann = asker("ann", elicitation={})
+    assert text(await ask(pool, at, call("echo", 1, asker=ann))) == 1
+    looked.set()
+    await look
+    await pool.close()
