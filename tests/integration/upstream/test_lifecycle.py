@@ -4,16 +4,20 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
+    HOSTING,
     LOOPS,
     ROOT,
     STDIO,
     Secrets,
     ask,
+    asker,
     call,
     http,
     make_pool,
@@ -268,3 +272,37 @@ async def test_a_resource_that_a_busy_server_did_not_watch_is_asked_for_again(
     pool.subscribe(at.id, frozenset({"note:1", "note:2"}))
     asked = await until(lambda: upstream.of("resources/subscribe")[2:], "asked again")
     assert asked[0].message["params"]["uri"] == "note:1"
+
+
+def probed(port):
+    """For each connection to that port, whether the kernel will look if the other side is there."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row[5].startswith("02:") for row in rows if row[2].endswith(f":{port:04X}")]
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux tells a socket's timer")
+async def test_a_silent_stream_notices_that_its_server_is_gone(pool, upstream):
+    await ready(pool, http(upstream.url))
+    await until(lambda: upstream.listening, "it is listened to")
+    await until(lambda: (told := probed(upstream.port)) and all(told), "its server is probed")
+
+
+async def test_a_look_takes_no_session_from_a_member(upstream):
+    pool = make_pool(hosting=structs.replace(HOSTING, sessions_per_server=1))
+    looked = asyncio.Event()
+
+    async def initialize(talk):
+        if "sampling" in talk.seen.message["params"]["capabilities"]:
+            await looked.wait()
+        upstream._legacy(talk, "initialize")
+
+    upstream.methods["initialize"] = initialize
+    at = http(upstream.url)
+    await ready(pool, at)
+    look = asyncio.create_task(pool.observe(at))
+    await until(lambda: len(upstream.of("initialize")) == 2, "it looks")
+    ann = asker("ann", elicitation={})
+    assert text(await ask(pool, at, call("echo", 1, asker=ann))) == 1
+    looked.set()
+    await look
+    await pool.close()

@@ -186,9 +186,9 @@ class Lodging:
         """Say whether one more session can be begun; the one idle for longest makes room for it.
 
         A principal with many of their own gets it from those, so nobody takes them all. One in
-        which something runs is never ended.
+        which something runs is never ended. Those in which the gate looks are not callers'.
         """
-        every = list(self._sessions.values())
+        every = [link for link in self._sessions.values() if not link.surveys]
         own = [link for link in every if link.asker.principal == principal]
         crowd = own if len(own) >= MOST_OWN else every
         if crowd is every and len(every) < self._upkeep.hosting.sessions_per_server:

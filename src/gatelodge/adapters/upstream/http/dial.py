@@ -6,6 +6,7 @@ connection.
 """
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
@@ -20,6 +21,8 @@ from gatelodge.core.egress import judge
 from gatelodge.core.errors import UpstreamUnreachable
 
 CONNECT_SECONDS = 10.0
+_PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds of silence before the first probe, between two, and how many may go unanswered."""
 
 _PATH = re.compile(r"/[!-~]*")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -104,7 +107,7 @@ async def connect(target: Target, protocol: Callable[[], P], tls: ssl.SSLContext
     for address in addresses:
         try:
             async with asyncio.timeout(CONNECT_SECONDS / len(addresses)):
-                _, made = await loop.create_connection(
+                transport, made = await loop.create_connection(
                     protocol,
                     address,
                     target.port,
@@ -120,8 +123,21 @@ async def connect(target: Target, protocol: Callable[[], P], tls: ssl.SSLContext
         except OSError:
             last = "refused the connection"
         else:
+            _probe(transport.get_extra_info("socket"))
             return made
     raise UpstreamUnreachable(f"The server {last}.")
+
+
+def _probe(connection: socket.socket) -> None:
+    """Have the kernel notice a server that is gone without a word: a stream may be silent for long.
+
+    Where it cannot be told when, it does so in its own time.
+    """
+    with contextlib.suppress(OSError):  # one that is closed already is told of as such
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _PROBES.items():
+            if hasattr(socket, name):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def _judged(target: Target) -> list[str]:
