@@ -160,3 +160,17 @@ def test_what_no_role_may_do_is_not_sent_to_an_owner(gate: Gate, tmp_path: Path)
         assert done.returncode == 3
         assert "on the gate's own machine" in done.stderr, done
         assert "Ask an owner" not in done.stderr
+
+
+def test_the_longest_life_of_a_token_is_the_one_that_help_names(gate: Gate) -> None:
+    gate.cli("member", "add", "eli@example.test")
+    gate.cli("agent", "add", "elibot", "--owner", "eli@example.test")
+    told = " ".join(gate.command("token", "create", "--help").stdout.split())
+    assert "at most 90 for a person, 365 for an agent" in told
+    for holder, most in (
+        (("--member", "eli@example.test"), 90),
+        (("--agent", "elibot"), 365),
+    ):
+        gate.cli("token", "create", *holder, "--days", str(most))
+        over = gate.command("token", "create", *holder, "--days", str(most + 1))
+        assert over.returncode == 2, over
