@@ -174,3 +174,15 @@ def test_the_longest_life_of_a_token_is_the_one_that_help_names(gate: Gate) -> N
         gate.cli("token", "create", *holder, "--days", str(most))
         over = gate.command("token", "create", *holder, "--days", str(most + 1))
         assert over.returncode == 2, over
+
+
+def test_who_is_away_is_let_in_by_the_command_that_the_error_names(gate: Gate) -> None:
+    gate.cli("member", "add", "fay@example.test")
+    gate.cli("agent", "add", "faybot", "--owner", "fay@example.test")
+    token = ("token", "create", "--member", "fay@example.test")
+    gate.cli("member", "suspend", "fay@example.test")
+    assert "gatelodge member resume" in gate.command(*token).stderr
+    gate.cli("member", "revoke", "fay@example.test", "--why", "leaver")
+    assert "gatelodge member add" in gate.command(*token).stderr
+    assert "gatelodge agent owner" in gate.command("agent", "resume", "faybot").stderr
+    assert "gatelodge agent owner" in gate.command("token", "create", "--agent", "faybot").stderr
