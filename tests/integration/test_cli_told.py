@@ -186,3 +186,15 @@ def test_who_is_away_is_let_in_by_the_command_that_the_error_names(gate: Gate) -
     assert "gatelodge member add" in gate.command(*token).stderr
     assert "gatelodge agent owner" in gate.command("agent", "resume", "faybot").stderr
     assert "gatelodge agent owner" in gate.command("token", "create", "--agent", "faybot").stderr
+
+
+def test_what_is_not_there_says_where_to_look(gate: Gate) -> None:
+    gate.cli("member", "add", "gus@example.test")
+    gate.cli("group", "create", "gusts")
+    for command, where in (
+        (("server", "approve", "stub", "--tool", "none"), "gatelodge tool list"),
+        (("tool", "approve", "stub", "none"), "gatelodge tool list"),
+        (("group", "part", "gusts", "gus@example.test"), "gatelodge group list"),
+    ):
+        done = gate.command(*command)
+        assert (done.returncode, where in done.stderr) == (3, True), done
