@@ -198,3 +198,20 @@ def test_what_is_not_there_says_where_to_look(gate: Gate) -> None:
     ):
         done = gate.command(*command)
         assert (done.returncode, where in done.stderr) == (3, True), done
+
+
+def test_a_file_that_changes_what_is_withheld_says_that_the_approval_ends(
+    gate: Gate, tmp_path: Path
+) -> None:
+    file = tmp_path / "main.toml"
+    command = f'["{sys.executable}", "{STUB}"]'
+    table = f'[[servers]]\nalias = "kept"\nrun_as = "gateway"\ncommand = {command}\n'
+    file.write_text(f'workspace = "main"\n{table}approved = true\n')
+    gate.cli("apply", str(file))
+    assert gate.cli("server", "show", "kept")["status"] == "approved"
+    file.write_text(f'workspace = "main"\n{table}withheld = ["roots"]\n')
+    would = gate.command("apply", str(file), "--dry-run").stdout
+    assert "server kept is met in another way, so it is proposed anew" in would
+    gate.cli("apply", str(file))
+    assert gate.cli("server", "show", "kept")["status"] == "proposed"
+    gate.cli("server", "remove", "kept", "--yes")
