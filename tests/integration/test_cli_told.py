@@ -215,3 +215,12 @@ def test_a_file_that_changes_what_is_withheld_says_that_the_approval_ends(
     gate.cli("apply", str(file))
     assert gate.cli("server", "show", "kept")["status"] == "proposed"
     gate.cli("server", "remove", "kept", "--yes")
+
+
+def test_a_server_that_was_never_approved_cannot_be_enabled(gate: Gate) -> None:
+    gate.cli("server", "add", "early", *RUN, str(STUB))
+    done = gate.command("server", "enable", "early")
+    status = gate.cli("server", "show", "early")["status"]
+    gate.cli("server", "remove", "early", "--yes")
+    assert (done.returncode, status) == (3, "proposed"), done
+    assert "gatelodge server approve early" in done.stderr
