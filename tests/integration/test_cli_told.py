@@ -224,3 +224,11 @@ def test_a_server_that_was_never_approved_cannot_be_enabled(gate: Gate) -> None:
     gate.cli("server", "remove", "early", "--yes")
     assert (done.returncode, status) == (3, "proposed"), done
     assert "gatelodge server approve early" in done.stderr
+
+
+def test_a_first_start_by_a_command_says_that_the_owners_token_was_not_shown(
+    tmp_path: Path,
+) -> None:
+    done = Gate(tmp_path / "data").command("server", "list")
+    assert "the owner's token was not shown" in done.stderr
+    assert "gatelodge token create --member owner@localhost" in done.stderr
