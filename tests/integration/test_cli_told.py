@@ -160,3 +160,75 @@ def test_what_no_role_may_do_is_not_sent_to_an_owner(gate: Gate, tmp_path: Path)
         assert done.returncode == 3
         assert "on the gate's own machine" in done.stderr, done
         assert "Ask an owner" not in done.stderr
+
+
+def test_the_longest_life_of_a_token_is_the_one_that_help_names(gate: Gate) -> None:
+    gate.cli("member", "add", "eli@example.test")
+    gate.cli("agent", "add", "elibot", "--owner", "eli@example.test")
+    told = " ".join(gate.command("token", "create", "--help").stdout.split())
+    assert "at most 90 for a person, 365 for an agent" in told
+    for holder, most in (
+        (("--member", "eli@example.test"), 90),
+        (("--agent", "elibot"), 365),
+    ):
+        gate.cli("token", "create", *holder, "--days", str(most))
+        over = gate.command("token", "create", *holder, "--days", str(most + 1))
+        assert over.returncode == 2, over
+
+
+def test_who_is_away_is_let_in_by_the_command_that_the_error_names(gate: Gate) -> None:
+    gate.cli("member", "add", "fay@example.test")
+    gate.cli("agent", "add", "faybot", "--owner", "fay@example.test")
+    token = ("token", "create", "--member", "fay@example.test")
+    gate.cli("member", "suspend", "fay@example.test")
+    assert "gatelodge member resume" in gate.command(*token).stderr
+    gate.cli("member", "revoke", "fay@example.test", "--why", "leaver")
+    assert "gatelodge member add" in gate.command(*token).stderr
+    assert "gatelodge agent owner" in gate.command("agent", "resume", "faybot").stderr
+    assert "gatelodge agent owner" in gate.command("token", "create", "--agent", "faybot").stderr
+
+
+def test_what_is_not_there_says_where_to_look(gate: Gate) -> None:
+    gate.cli("member", "add", "gus@example.test")
+    gate.cli("group", "create", "gusts")
+    for command, where in (
+        (("server", "approve", "stub", "--tool", "none"), "gatelodge tool list"),
+        (("tool", "approve", "stub", "none"), "gatelodge tool list"),
+        (("group", "part", "gusts", "gus@example.test"), "gatelodge group list"),
+    ):
+        done = gate.command(*command)
+        assert (done.returncode, where in done.stderr) == (3, True), done
+
+
+def test_a_file_that_changes_what_is_withheld_says_that_the_approval_ends(
+    gate: Gate, tmp_path: Path
+) -> None:
+    file = tmp_path / "main.toml"
+    command = f'["{sys.executable}", "{STUB}"]'
+    table = f'[[servers]]\nalias = "kept"\nrun_as = "gateway"\ncommand = {command}\n'
+    file.write_text(f'workspace = "main"\n{table}approved = true\n')
+    gate.cli("apply", str(file))
+    assert gate.cli("server", "show", "kept")["status"] == "approved"
+    file.write_text(f'workspace = "main"\n{table}withheld = ["roots"]\n')
+    would = gate.command("apply", str(file), "--dry-run").stdout
+    assert "server kept is met in another way, so it is proposed anew" in would
+    gate.cli("apply", str(file))
+    assert gate.cli("server", "show", "kept")["status"] == "proposed"
+    gate.cli("server", "remove", "kept", "--yes")
+
+
+def test_a_server_that_was_never_approved_cannot_be_enabled(gate: Gate) -> None:
+    gate.cli("server", "add", "early", *RUN, str(STUB))
+    done = gate.command("server", "enable", "early")
+    status = gate.cli("server", "show", "early")["status"]
+    gate.cli("server", "remove", "early", "--yes")
+    assert (done.returncode, status) == (3, "proposed"), done
+    assert "gatelodge server approve early" in done.stderr
+
+
+def test_a_first_start_by_a_command_says_that_the_owners_token_was_not_shown(
+    tmp_path: Path,
+) -> None:
+    done = Gate(tmp_path / "data").command("server", "list")
+    assert "the owner's token was not shown" in done.stderr
+    assert "gatelodge token create --member owner@localhost" in done.stderr

@@ -15,7 +15,9 @@ from gatelodge.web.api.app import admin_app
 
 log = logging.getLogger(__name__)
 
-_UNSEEN = "make the owner's with `gatelodge token create --member owner@localhost`"
+_UNSEEN = (
+    "the owner's token was not shown; make another: gatelodge token create --member owner@localhost"
+)
 
 
 @asynccontextmanager
@@ -27,7 +29,7 @@ async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
         await ground.sequencer.recover(await ground.others())
         await rooms.follower.start()
         if ground.owner_token.take():
-            log.warning("first start without a terminal: %s", _UNSEEN)
+            log.warning("first start by a command: %s", _UNSEEN)
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(w) for w in (rooms.follower.run(), rooms.follower.beat())]
         try:

@@ -51,7 +51,7 @@ class Person:
         if ready.token:
             click.echo(f"  owner     {ready.token}")
             click.echo("            this token is shown once; it administers and may call tools")
-            click.echo(snippets(ready.endpoint))
+            click.echo(snippets(ready.endpoint, _command(ready.directory)))
         click.echo("Ctrl-C stops it. Commands talk to it: gatelodge --help", nl=True)
 
     def step(self, text: str) -> None:
@@ -104,11 +104,22 @@ class Machine:
         click.echo(msgspec.json.encode({"event": event, **fields}).decode())
 
 
-def snippets(endpoint: str, member: str = "EMAIL") -> str:
+def _command(directory: str) -> str:
+    """How a command reaches this gate from here: by its data directory, unless it is the usual."""
+    from pathlib import Path
+    from shlex import quote
+
+    from gatelodge.config.schema import Settings
+
+    usual = Path(directory).absolute() == Path(Settings().data_dir).absolute()
+    return "gatelodge" if usual else f"gatelodge --data-dir {quote(directory)}"
+
+
+def snippets(endpoint: str, command: str, member: str = "EMAIL") -> str:
     """How common clients are pointed at the endpoint; the token stays in the environment."""
     return f"""
 Connect a client. It reads a member's token from the environment:
-  export GATELODGE_TOKEN=$(gatelodge token create --member {member})
+  export GATELODGE_TOKEN=$({command} token create --member {member})
   Claude Code  .mcp.json   {{"mcpServers": {{"gatelodge": {{"type": "http", "url": "{endpoint}",
                              "headers": {{"Authorization": "Bearer ${{GATELODGE_TOKEN}}"}}}}}}}}
   Codex        codex mcp add gatelodge --url {endpoint} --bearer-token-env-var GATELODGE_TOKEN

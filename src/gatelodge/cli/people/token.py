@@ -14,7 +14,11 @@ token = group("token", "The tokens of members and agents.")
 @click.option("--member", metavar="EMAIL", default="", help="For a person.")
 @click.option("--agent", metavar="NAME", default="", help="For an agent.")
 @click.option("--label", default="", help="Where it will be used, such as 'laptop'.")
-@click.option("--days", type=click.IntRange(1, 3650), help="How long it is good.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 365),
+    help="How long it is good: at most 90 for a person, 365 for an agent.",
+)
 @click.pass_obj
 def create(terminal: Terminal, member: str, agent: str, label: str, days: int | None) -> None:
     """Issue a token and print it, once; only its keyed digest is kept."""

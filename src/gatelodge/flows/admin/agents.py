@@ -107,4 +107,8 @@ def _present(act: Act, workspace: WorkspaceId, agent: AgentId) -> Agent:
 
 def _active(act: Act, workspace: WorkspaceId, owner: MemberId) -> None:
     if act.the(Member, workspace=workspace, id=owner).status != "active":
-        raise Conflict(f"{owner} is not active", remedy="Name an active member as its owner.")
+        raise Conflict(
+            f"{owner} is not active",
+            remedy="Name an active member as its owner; "
+            "an agent that is there gets another by `gatelodge agent owner`.",
+        )

@@ -64,7 +64,8 @@ def part(act: Act, workspace: WorkspaceId, group: GroupId, principal: PrincipalI
     act.the(Group, workspace=workspace, id=group)
     place = GroupMember(workspace=workspace, group=group, principal=principal)
     if not _in(act, place):
-        raise NotFound(f"{principal!r} is not in this group")
+        text = f"{principal!r} is not in this group"
+        raise NotFound(text, remedy="See `gatelodge group list`.")
     act.tx.remove(place)
     act.record("group.parted", workspace, group=group, principal=principal)
 

@@ -111,7 +111,8 @@ def approve(
     for name, digest in wanted.items():
         tool = rows.get(name)
         if tool is None:
-            raise NotFound(f"this server has no tool {name!r} now")
+            text = f"this server has no tool {name!r} now"
+            raise NotFound(text, remedy="See `gatelodge tool list`.")
         if digest and digest != tool.observed:
             raise Conflict(
                 f"the tool {name!r} has changed since it was reviewed",

@@ -46,10 +46,11 @@ def issue(
     if not 1 <= days <= LIFE_DAYS[kind]:
         raise Invalid(f"a token of this kind lives 1 to {LIFE_DAYS[kind]} days")
     holder, owner = _holder(act, workspace, principal)
-    if holder.status != "active" or owner.status != "active":
-        raise Conflict(
-            f"{principal} is not active", remedy="Resume it, or hand the agent to an active owner."
-        )
+    if owner.status != "active" and holder is not owner:
+        remedy = "Hand the agent to an active member: `gatelodge agent owner`."
+        raise Conflict(f"{owner.id}, who answers for it, is not active", remedy=remedy)
+    if holder.status != "active":
+        raise Conflict(f"{principal} is not active", remedy=_let_in(holder))
     if act.by != owner.id:
         act.must_give(workspace, owner.role)
     active = [each for each in of(act.tx, workspace, principal) if each.expires_at > act.at]
@@ -113,6 +114,12 @@ def end(act: Act, row: Credential) -> Credential:
     act.tx.put(ended)
     act.record("cred.revoked", row.workspace, cred=row.id, principal=row.principal)
     return ended
+
+
+def _let_in(holder: Member | Agent) -> str:
+    kind = "member" if isinstance(holder, Member) else "agent"
+    verb = "add" if holder.status == "left" else "resume"
+    return f"Let them in again: `gatelodge {kind} {verb}`."
 
 
 def _holder(

@@ -96,13 +96,13 @@ class Register(Struct, frozen=True, tag="server.register"):
 
 
 class Revise(Struct, frozen=True, tag="server.revise"):
-    """Propose another way to reach a server."""
+    """Propose another way to reach a server; until it is approved again, nobody reaches it."""
 
     alias: str
     proposal: Proposal
 
     def __str__(self) -> str:
-        return f"~ server {self.alias} is reached in another way"
+        return f"~ server {self.alias} is met in another way, so it is proposed anew"
 
 
 class Approve(Struct, frozen=True, tag="server.approve"):

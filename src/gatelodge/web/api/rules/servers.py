@@ -4,6 +4,7 @@ from litestar import get, post
 from msgspec import Struct
 
 from gatelodge.core.catalog.server import EraWish, Server, Tool, Transport, Withholdable
+from gatelodge.core.errors import Conflict
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import servers, tools
 from gatelodge.flows.catalog import observe
@@ -139,6 +140,11 @@ async def enable(place: Here, alias: Named) -> ServerShape:
 
     def work(act: Act) -> ServerShape:
         row = named.server(act.tx, place.id, alias)
+        if row.status == "proposed":
+            raise Conflict(
+                f"{row.alias} waits for its approval",
+                remedy=f"See its tools, then: gatelodge server approve {row.alias}",
+            )
         return _shape(act.tx, place, servers.approve(act, place.id, row.id))
 
     return await place.gate.change(place.caller, work)
