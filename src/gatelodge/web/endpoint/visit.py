@@ -129,9 +129,10 @@ class Visit:
         """The sealed id of the task that the request is about."""
 
     def forget(self) -> None:
-        """Let go of what a long stream does not need: above all of a view that will be old."""
+        """Let go of what a long stream does not need: a view that will be old, and the body."""
         self.connection.memo = None
-        self.request = HttpRequest()
+        self.request.body, self.request.headers = b"", {}  # which the connection holds too
+        self.message = Message("", self.raw_id, {}, {})
         del self.view, self.workspace, self.who, self.credential, self.targets, self.asker
         self.caller = None
 

@@ -9,7 +9,7 @@ import asyncio
 from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.bridge.tasks import REQUIRED
@@ -29,7 +29,7 @@ from gatelodge.flows.gateway.sessions import Kept
 from gatelodge.flows.gateway.streams import Kind, Stream
 from gatelodge.flows.gateway.subscriptions import Uris
 from gatelodge.web.endpoint.gate import Gate, answer_here, durable, elapsed_ms, turn_away
-from gatelodge.web.endpoint.methods.subscribing import unbearable, watched
+from gatelodge.web.endpoint.methods.subscribing import Watched, unbearable, watched
 from gatelodge.web.endpoint.visit import Visit
 
 _KINDS: Final[dict[str, Kind]] = {
@@ -44,22 +44,12 @@ _uris = msgspec.json.Decoder(list[str]).decode
 
 async def listen(gate: Gate, visit: Visit) -> None:
     """Serve subscriptions/listen until somebody ends it."""
-    asked = members_of(visit.message.params.get("notifications", Raw(b"{}")))
-    wanted = None if asked is None else _wanted(asked.get("resourceSubscriptions"))
-    if asked is not None and "taskIds" in asked and not has_extension(visit.capabilities, TASKS):
-        text = "the tasks extension was not declared"
-        body = error_body(visit.message.id, MISSING_CAPABILITY, text, REQUIRED)
-        await answer_here(gate, visit, body, status=400, rpc_code=MISSING_CAPABILITY)
+    wants = _wants(gate, visit)
+    if isinstance(wants, _Refusal):
+        body = error_body(visit.message.id, wants.code, wants.text, wants.details)
+        await answer_here(gate, visit, body, status=400, rpc_code=wants.code)
         return
-    text = "params.notifications cannot be read"
-    if asked is not None and wanted is not None:
-        text = unbearable(gate, wanted)
-    if asked is None or wanted is None or text:
-        body = error_body(visit.message.id, INVALID_PARAMS, text)
-        await answer_here(gate, visit, body, status=400, rpc_code=INVALID_PARAMS)
-        return
-    kinds = tuple(kind for name, kind in _KINDS.items() if bytes(asked.get(name, b"")) == b"true")
-    found = {uri: resource for uri in wanted if (resource := watched(gate, visit, uri)) is not None}
+    kinds, found = wants
     honoured: dict[str, object] = {name: True for name, kind in _KINDS.items() if kind in kinds}
     if found:
         honoured["resourceSubscriptions"] = list(found)
@@ -71,6 +61,30 @@ async def listen(gate: Gate, visit: Visit) -> None:
     farewell = result_body(visit.message.id, b'{"resultType":"complete",%b}' % tag)
     open_ = _Listening(gate, visit, tag)
     await _serve(gate, visit, open_, (kinds, frozenset(found.values())), (greeting, farewell))
+
+
+class _Refusal(Struct, frozen=True):
+    """Why a listen cannot be served."""
+
+    text: str
+    code: int = INVALID_PARAMS
+    details: bytes = b""
+
+
+def _wants(gate: Gate, visit: Visit) -> tuple[tuple[Kind, ...], dict[str, Watched]] | _Refusal:
+    """What a listen asks for and may have, by shown URI."""
+    asked = members_of(visit.message.params.get("notifications", Raw(b"{}")))
+    wanted = None if asked is None else _wanted(asked.get("resourceSubscriptions"))
+    if asked is None or wanted is None:
+        return _Refusal("params.notifications cannot be read")
+    if "taskIds" in asked and not has_extension(visit.capabilities, TASKS):
+        text = "the tasks extension was not declared"
+        return _Refusal(text, MISSING_CAPABILITY, REQUIRED)
+    if text := unbearable(gate, wanted):
+        return _Refusal(text)
+    kinds = tuple(kind for name, kind in _KINDS.items() if bytes(asked.get(name, b"")) == b"true")
+    found = {uri: resource for uri in wanted if (resource := watched(gate, visit, uri)) is not None}
+    return kinds, found
 
 
 async def legacy_stream(gate: Gate, visit: Visit) -> None:
