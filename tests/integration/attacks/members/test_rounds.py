@@ -170,3 +170,26 @@ def test_no_round_goes_up_for_a_legacy_client_after_its_grant_ended(stage: Stage
         answer = told(wire)
     assert answer["error"]["code"] == 4010, answer
     assert len(server.called("ask")) == 1
+
+
+def test_a_call_is_repeated_as_it_was_once_the_page_was_visited(stage: Stage):
+    place = stage.place("visited")
+    server = Library(era="legacy")
+    page = {"mode": "url", "elicitationId": "e-1", "url": "https://page.test", "message": "Visit."}
+    error = {"code": -32042, "message": "Visit.", "data": {"elicitations": [page]}}
+
+    def insist(talk: Talk) -> None:
+        if len(server.called("ask")) > 1:
+            talk.result(text("visited"))
+            return
+        number = talk.seen.message["id"]
+        talk.answer("200 OK", {"jsonrpc": "2.0", "id": number, "error": error})
+
+    server.tools["ask"] = insist
+    place.serve("lib", stage.servers.open(server).url)
+    can = {"elicitation": {"url": {}}}
+    client = Modern(place, place.admit("ada", lib="all"), can=can)
+    answer = client.retry("lib__ask", client.ask("lib__ask")).json["result"]
+    assert answer["content"][0]["text"] == "visited"
+    first, again = (seen.message["params"] for seen in server.called("ask"))
+    assert again == first

@@ -19,6 +19,9 @@ TASK_CONTEXT: Final = b"mcp-task"
 ROUNDS: Final = 10
 """Rounds of questions that one request may take."""
 
+REPEATED: Final = b"null"
+"""No state of a server, which is a string."""
+
 _PER_ROUND: Final = frozenset(("_meta", "inputResponses", "requestState"))
 
 
@@ -48,8 +51,8 @@ class Parked(Struct, frozen=True, array_like=True, tag="parked"):
 class Relayed(Struct, frozen=True, array_like=True, tag="relayed"):
     """A call that stands nowhere: the server keeps what it knows in its own `state`.
 
-    `state` is that server's requestState as raw JSON; empty when it gave none, or when a legacy
-    server wants URLs visited first: then the retry repeats the call, and nothing is remembered.
+    `state` is that server's requestState as raw JSON; empty when it gave none, `REPEATED` when a
+    legacy server wants URLs visited first: then the retry repeats the call as it was.
     """
 
     binding: Binding

@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from gatelodge.core.errors import Invalid, LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol.bridge import questions as wire
 from gatelodge.core.protocol.bridge.questions import InputRequest
-from gatelodge.core.protocol.bridge.state import ROUNDS, Binding, Parked, request_digest
+from gatelodge.core.protocol.bridge.state import REPEATED, ROUNDS, Binding, Parked, request_digest
 from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members
@@ -70,7 +70,9 @@ class Questions:
         if state is None:
             return Failed(Invalid(STALE), "")
         if not isinstance(state, Parked):
-            params = wire.retry_params(target.params, brought.responses or None, state.state)
+            params = target.params
+            if state.state != REPEATED:
+                params = wire.retry_params(params, brought.responses or None, state.state)
             return GoesOn(params, state.round)
         waiting = self._rounds.take(state)
         if waiting is None:
@@ -114,7 +116,8 @@ class Questions:
         cut, call, number = at
         binding = _binding(request, target)
         if not asks.numbers:
-            sealed = self._rounds.relayed(binding, number, asks.state)
+            kept = asks.state if asks.error is None else REPEATED
+            sealed = self._rounds.relayed(binding, number, kept)
             return Asked(_relayed(asks, sealed), call)
         assert cut.exchange is not None
         ears = cut.ears or request.hearing
