@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from tests.gate import WAIT, Gate
 
+pytestmark = pytest.mark.slow  # some sixty commands; quick: `test_cli`
 STUB = Path(__file__).parents[1] / "upstreams" / "echo_server.py"
 RUN = ("--run-as", "gateway", "--", sys.executable)
 
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    made = Gate(tmp_path_factory.mktemp("told") / "data", "hosting.start_seconds=0.5")
+    made = Gate(tmp_path_factory.mktemp("told") / "data", "hosting.start_seconds=3")
     with made.running():
         made.cli("server", "add", "stub", "--run-as", "gateway", "--", sys.executable, str(STUB))
         made.cli("server", "approve", "stub")
