@@ -187,6 +187,24 @@ async def test_a_look_that_fails_as_nobody_thought_of_is_an_error_that_says_so()
     await pool.close()
 
 
+async def test_a_server_at_which_the_gate_itself_failed_is_met_again(monkeypatch):
+    class Once(Secrets):
+        failed = False
+
+        def resolve(self, value):
+            if not self.failed:
+                self.failed = True
+                raise RuntimeError(value)
+            return value
+
+    monkeypatch.setattr("gatelodge.adapters.upstream.link.REPLACE_SECONDS", 0.0)
+    pool, at = make_pool(Once()), stdio(env={"KEY": "x"})
+    await ready(pool, at)
+    assert b"echo" in bytes((await ask(pool, at, call("echo", {"text": "echo"}))).result)
+    await pool.close()
+    assert pool.counts() == {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
+
+
 async def test_a_gate_that_may_not_give_a_folder_away_says_so(monkeypatch):
     def refuse(*_):
         raise PermissionError(1, "Operation not permitted")

@@ -13,6 +13,7 @@ it, which may be never.
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -36,6 +37,8 @@ MOST_HELD = 1024
 LONGEST_PAUSE = 60.0
 HEALTHY_SECONDS = 60.0
 """A server that stayed this long gets the shortest pause again."""
+REPLACE_SECONDS = 60.0
+"""How long a server is left alone at which the gate itself failed."""
 FAILURES = 3
 """After so many failures in a row a server counts as failed."""
 
@@ -67,7 +70,8 @@ class Keeper(Protocol):
 class Link:
     """The life of one server. `run` is its owner task; all else is called on the same loop.
 
-    `asker` is what a session declares, and for whom; the main link declares nothing. `modern` is
+    `asker` is what a session declares, and for whom; the main link declares nothing. `dead` is one
+    whose owner task died; another may be begun at `replace_at` (event loop's clock). `modern` is
     what the server spoke when it was last met, `logs` that it takes a level; `used` and `watched`
     belong to the keeper.
     """
@@ -84,6 +88,7 @@ class Link:
         self.definition = definition
         self.note = ""
         self.dead = False
+        self.replace_at = math.inf
         self.modern = False
         self.logs = False
         self.again = False
@@ -265,6 +270,7 @@ class Link:
         self._fault = UpstreamUnreachable(f"The gate itself failed at this server ({kind}).")
         self.stop()
         self.dead = True
+        self.replace_at = self._loop.time() + REPLACE_SECONDS
 
     def sweep(self, now: float) -> None:
         """End what is past its deadline, here and on the wire."""

@@ -118,18 +118,16 @@ class UpstreamPool:
         if self._closed:
             return
         wanted: dict[str, Server] = {s.id: s for s in servers if s.status == "approved"}
-        watched: dict[str, frozenset[str]] = {}
         for key, lodging in list(self._lodgings.items()):
             kept, link = wanted.get(key), lodging.main
-            if kept is None or link.dead or _definition(kept) != link.definition:
+            if kept is None:
                 del self._lodgings[key]
-                watched[key] = link.watched
                 lodging.close()
+            elif link.dead or _definition(kept) != link.definition:
+                self._lodge(kept)
         for key, server in wanted.items():
             if key not in self._lodgings:
-                upkeep = self._upkeep(self._tell_changed, self._tell_updated)
-                self._lodgings[key] = Lodging(server, upkeep)
-                self.subscribe(key, watched.get(key, frozenset()))
+                self._lodge(server)
 
     def health(self, server: str) -> Health:
         """How that server is doing now; `off` when it is not in the pool."""
@@ -230,6 +228,15 @@ class UpstreamPool:
             hosting=self._means.hosting,
         )
 
+    def _lodge(self, server: Server) -> None:
+        """Begin with a server, or begin anew; what was watched there goes on being watched."""
+        before = self._lodgings.pop(server.id, None)
+        if before is not None:
+            before.close()
+        upkeep = self._upkeep(self._tell_changed, self._tell_updated)
+        self._lodgings[server.id] = Lodging(server, upkeep)
+        self.subscribe(server.id, frozenset() if before is None else before.main.watched)
+
     def _start(self, lodging: Lodging, asker: Asker | None) -> Link:
         loop = asyncio.get_running_loop()
         if self._timer is None:
@@ -298,8 +305,10 @@ class UpstreamPool:
         self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
         for link in list(self._tasks.values()):
             link.sweep(now)
-        for lodging in self._lodgings.values():
+        for lodging in list(self._lodgings.values()):
             lodging.sweep(now)
+            if lodging.main.replace_at <= now:
+                self._lodge(lodging.server)
 
     def _trust(self) -> ssl.SSLContext:
         if self._tls is None:
