@@ -155,8 +155,10 @@ class HttpUpstream:
             self.methods.get("GET", self._listen)(talk)
             return
         if seen.verb == "DELETE":
-            if "DELETE" in self.methods:
-                await self.methods["DELETE"](talk)  # type: ignore[misc]
+            scripted = self.methods.get("DELETE")
+            waiting = None if scripted is None else scripted(talk)
+            if waiting is not None:
+                await waiting
             talk.answer("200 OK", {})
             return
         message = seen.message

@@ -162,6 +162,28 @@ async def test_a_list_that_could_not_be_read_stays_as_it_was_and_is_asked_for_ag
     await house.until(lambda: house.names("srv_git") == ["later"])
 
 
+async def test_looks_that_fail_again_and_again_leave_one_more_look_to_come(house, monkeypatch):
+    loop, timers = asyncio.get_running_loop(), []
+    begin = loop.call_later
+
+    def call_later(*given):
+        timers.append(begin(*given))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    offered = house.says.pop("srv_git")
+    house.state = "ready"
+    for looks in (1, 2, 3):
+        house.meet("srv_git")
+        await house.until(lambda looks=looks: len(house.looks) == looks)
+        await asyncio.sleep(0)
+        assert [timer.cancelled() for timer in timers] == [True] * (looks - 1) + [False]
+    house.says["srv_git"] = offered
+    house.meet("srv_git")
+    await house.until(lambda: house.written)
+    assert all(timer.cancelled() for timer in timers)
+
+
 async def test_only_an_approved_server_is_looked_at(house):
     house.meet("srv_new")
     house.meet("srv_none")

@@ -48,6 +48,7 @@ class Watch:
         self._changed: set[str] = set()
         self._looking: set[str] = set()
         self._pauses: dict[str, float] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
         upstreams.on_list_changed(self._hear)
 
@@ -83,9 +84,13 @@ class Watch:
         if self._upstreams.health(server).state == "ready":
             pause = self._pauses.get(server, AGAIN_SECONDS)
             self._pauses[server] = min(pause * 2, LONGEST_AGAIN)
-            asyncio.get_running_loop().call_later(pause, self._hear, server)
+            loop = asyncio.get_running_loop()
+            self._timers[server] = loop.call_later(pause, self._hear, server)
 
     async def _observe(self, server: Server) -> None:
+        timer = self._timers.pop(server.id, None)
+        if timer is not None:
+            timer.cancel()  # this is that look; two of them would go on for ever
         try:
             seen = await self._upstreams.observe(server)
         except HouseError:
