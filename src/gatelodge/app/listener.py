@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from gatelodge.app.announce import WILDCARD
 from gatelodge.app.hand_over import HandOver
+from gatelodge.app.process import room_for
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.web.endpoint.endpoint import Endpoint
@@ -29,6 +31,7 @@ class Listener:
         self._hand_over = hand_over
         self._servers: list[asyncio.AbstractServer] = []
         self._connections: set[HttpConnection] = set()
+        self._most = room_for(settings.limits.connections)
         self._outbox = Outbox()
         self._socket = Path(settings.data_dir).resolve() / "run" / "admin.sock"
         limits = settings.limits
@@ -47,6 +50,7 @@ class Listener:
             await self._bind(self._hand_over.public, listen.host, listen.admin_port)
         port = public.sockets[0].getsockname()[1]
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        host = WILDCARD.get(listen.host, host)  # which no client can be told to use
         return f"http://{host}:{port}"
 
     async def sweep(self) -> None:
@@ -71,7 +75,7 @@ class Listener:
             self._socket.unlink()
 
     def _connection(self) -> asyncio.Protocol:
-        if len(self._connections) >= self._settings.limits.connections:
+        if len(self._connections) >= self._most:
             return _Full()
         take, outbox = self._hand_over.take, self._outbox
         return HttpConnection(self._endpoint, self._limits, self._connections, outbox, take)

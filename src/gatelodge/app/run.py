@@ -9,9 +9,10 @@ import uvloop
 
 from gatelodge.adapters.keys.system import SystemClock
 from gatelodge.adapters.telemetry.lines import configure
-from gatelodge.app.announce import Announce, Ready
+from gatelodge.app.announce import Announce, Ready, exposures
 from gatelodge.app.build import lay
 from gatelodge.app.node import Node, wire
+from gatelodge.app.process import close_memory
 from gatelodge.config.schema import Settings
 
 _COLLECT_AFTER = 50_000
@@ -23,6 +24,7 @@ _SWITCH_SECONDS = 0.001
 def run(settings: Settings, announce: Announce, *, demo: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises what is wrong, with its remedy."""
     configure(settings.telemetry.log_level, settings.telemetry.log_format)
+    close_memory()
     sys.setswitchinterval(_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, announce, demo=demo))
@@ -53,6 +55,7 @@ async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
             directory=str(ground.directory),
             token=ground.owner_token.take(),
             seconds=clock.boottime() - began,
+            warnings=exposures(settings.listen),
         )
     )
     try:

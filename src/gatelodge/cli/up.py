@@ -48,6 +48,8 @@ class Person:
         click.echo(f"gatelodge {gatelodge.__version__}, ready in {ready.seconds:.1f} s")
         click.echo(f"  data      {ready.directory}")
         click.echo(f"  endpoint  {ready.endpoint}")
+        for each in ready.warnings:
+            click.echo(f"  warning   {each}")
         if ready.token:
             click.echo(f"  owner     {ready.token}")
             click.echo("            this token is shown once; it administers and may call tools")
@@ -81,6 +83,7 @@ class Machine:
             "data_dir": ready.directory,
             "token": ready.token,
             "seconds": round(ready.seconds, 3),
+            "warnings": list(ready.warnings),
         }
         self._tell("ready", **told)
 

@@ -21,6 +21,7 @@ from gatelodge.flows.audit.recorder import Caller
 from gatelodge.flows.identity.authenticate import authenticate
 from gatelodge.ports.upstream import Asker
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, turn_away
+from gatelodge.web.endpoint.origins import NOT_SERVED
 from gatelodge.web.endpoint.route import route_of
 from gatelodge.web.endpoint.visit import Admitted, Visit
 
@@ -92,7 +93,7 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     if host is None:
         raise turn_away(400, "Host is missing", "malformed_http")
     if not gate.origins.host_allowed(host):
-        raise turn_away(403, "this Host is not served here", "origin_not_allowed")
+        raise turn_away(403, NOT_SERVED, "origin_not_allowed")
     if not gate.origins.origin_allowed(request.headers.get(b"origin"), host):
         raise turn_away(403, "this Origin is not allowed", "origin_not_allowed")
     if not gate.follower.fresh():

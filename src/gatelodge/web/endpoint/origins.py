@@ -6,6 +6,10 @@ comes from a foreign page. Source: MCP basic/transports/streamable-http, Securit
 
 from msgspec import Struct
 
+NOT_SERVED = (
+    "this Host is not served here; an operator names it in listen.allowed_hosts or "
+    "listen.public_url"
+)
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
