@@ -183,6 +183,7 @@ def large_state() -> State:
                 workspace="",
                 name=f"rule {n}",
                 text=text,
+                written=text,
                 digest="",
                 created_by="mem_0",
                 created_at=NOW,

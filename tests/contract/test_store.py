@@ -91,6 +91,7 @@ EVERY_NOUN = (
         workspace="",
         name="no-delete",
         text="forbid(principal, action, resource);",
+        written="forbid(principal, action, resource);",
         digest="ef" * 32,
         created_by="local",
         created_at=9,

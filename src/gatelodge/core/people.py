@@ -1,5 +1,6 @@
 """Who may come in: workspaces, members, agents, groups and the credentials they hold."""
 
+import unicodedata
 from typing import Literal
 
 from msgspec import Struct
@@ -17,6 +18,19 @@ from gatelodge.core.ids import (
 Role = Literal["owner", "security", "admin", "auditor", "member"]
 Status = Literal["active", "suspended", "left"]
 CredentialKind = Literal["personal", "agent"]
+
+
+def folded(name: str) -> str:
+    """The form in which names are compared: NFKC, case folded, without space around it.
+
+    The one rule for e-mail addresses and for names of agents and groups, wherever one is kept or
+    looked up: two spellings that any of these steps makes equal are one name. Folding can undo
+    normal form and the other way round, so both are repeated until nothing changes (Unicode 5.18).
+    """
+    text = name.strip()
+    while (again := unicodedata.normalize("NFKC", text).casefold().strip()) != text:
+        text = again
+    return text
 
 
 class Workspace(Struct, frozen=True, kw_only=True):

@@ -113,9 +113,8 @@ def test_a_grant_that_is_not_here_cannot_be_revoked(house):
 
 def publish(house, text=TEXT, mode="enforce", scope=None, **named):
     place = house.workspace if scope is None else scope
-    return house.do(
-        guardrails.publish, place, "no-log", text, mode, named.pop("validate", accept), **named
-    )
+    draft = guardrails.Draft(name="no-log", text=text, mode=mode, **named.pop("draft", {}))
+    return house.do(guardrails.publish, place, draft, named.pop("validate", accept), **named)
 
 
 def accept(_text):

@@ -89,6 +89,7 @@ def guardrail(text, ident="grd_1", **more):
     given = {
         "workspace": "",
         "name": ident,
+        "written": text,
         "digest": "",
         "created_by": "mem_ann",
         "created_at": NOON,

@@ -180,6 +180,7 @@ guardrails = Table(
     _text("workspace"),  # empty = the whole organization, so no foreign key
     _text("name"),
     _text("text"),
+    _text("written"),
     _text("digest"),
     _text("mode"),
     _text("created_by"),

@@ -12,6 +12,12 @@ from gatelodge.core.errors import Invalid
 policy = group("policy", "Guardrails: what nobody may do, whatever was granted.")
 
 _FILE = click.Path(path_type=Path)
+_everywhere = click.option(
+    "--everywhere", is_flag=True, help="In every workspace (local operator only)."
+)
+_unmatched = click.option(
+    "--unmatched", is_flag=True, help="Let it name servers, tools, groups that come later."
+)
 
 
 @policy.command("list")
@@ -21,7 +27,7 @@ def list_(terminal: Terminal) -> None:
     gate = terminal.gate
     terminal.rows(
         gate.every(gate.here("guardrails")),
-        ("name", "mode", "scope", "digest", "id"),
+        ("name", "mode", "scope", "unmatched", "id"),
         "No guardrails of yours yet. Publish one: gatelodge policy add NAME FILE",
     )
 
@@ -30,26 +36,47 @@ def list_(terminal: Terminal) -> None:
 @click.argument("name")
 @click.argument("file", type=_FILE)
 @click.option("--observe", is_flag=True, help="Only note what it would stop.")
-@click.option("--everywhere", is_flag=True, help="In every workspace (local operator only).")
+@_everywhere
+@_unmatched
 @click.pass_obj
-def add(terminal: Terminal, name: str, file: Path, observe: bool, everywhere: bool) -> None:
+def add(
+    terminal: Terminal, name: str, file: Path, observe: bool, everywhere: bool, unmatched: bool
+) -> None:
     """Publish a guardrail: one Cedar forbid with an @reason; it holds at once."""
     gate = terminal.gate
     mode = "observe" if observe else "enforce"
-    body = {"name": name, "text": _text(file), "mode": mode, "everywhere": everywhere}
+    body = {
+        "name": name,
+        "text": _text(file),
+        "mode": mode,
+        "everywhere": everywhere,
+        "unmatched": unmatched,
+    }
     made = gate.post(gate.here("guardrails"), body)
-    terminal.show(made, lambda it: f"Guardrail {it['name']} holds (mode {it['mode']}).")
+    terminal.show(made, _published)
 
 
 @policy.command("check")
 @click.argument("file", type=_FILE)
+@_everywhere
+@_unmatched
+@click.option("--offline", is_flag=True, help="Look at the text only, not at what it names.")
 @click.pass_obj
-def check(terminal: Terminal, file: Path) -> None:
-    """Say whether a file could be published, without a gate."""
-    from gatelodge.core.policy.guardrails import validate
+def check(terminal: Terminal, file: Path, everywhere: bool, unmatched: bool, offline: bool) -> None:
+    """Say whether a file could be published, and whether what it names is there."""
+    text = _text(file)
+    if offline:
+        from gatelodge.core.policy.guardrails import validate
 
-    validate(_text(file))
-    terminal.show({"good": True}, lambda _: f"{file} can be published.")
+        validate(text)
+        found = {"good": True, "unmatched": None}
+        told = f"{file} is a guardrail. Whether what it names is there was not looked at."
+        terminal.show(found, lambda _: told)
+        return
+    gate = terminal.gate
+    body = {"text": text, "everywhere": everywhere, "unmatched": unmatched}
+    found = gate.post(gate.here("guardrails", "check"), body)
+    terminal.show(found, lambda it: f"{file} can be published.{_awaited(it['unmatched'])}")
 
 
 @policy.command("show")
@@ -70,6 +97,16 @@ def retire(terminal: Terminal, name: str, why: str) -> None:
     gate = terminal.gate
     made = gate.post(gate.here("guardrails", name, "retire"), {"why": why})
     terminal.show(made, lambda it: f"Guardrail {it['name']} is retired.")
+
+
+def _published(made: dict[str, Any]) -> str:
+    return f"Guardrail {made['name']} holds (mode {made['mode']}).{_awaited(made['unmatched'])}"
+
+
+def _awaited(unmatched: list[str]) -> str:
+    if not unmatched:
+        return ""
+    return f"\nNot there yet: {', '.join(unmatched)}. For that it holds nothing until it comes."
 
 
 def _text(file: Path) -> str:

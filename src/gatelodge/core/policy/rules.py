@@ -35,14 +35,16 @@ class Grant(Struct, frozen=True, kw_only=True):
 class Guardrail(Struct, frozen=True, kw_only=True):
     """A forbid in Cedar that wins over every grant. An empty `workspace` holds everywhere.
 
-    `text` is one Cedar policy with `@reason` (shown to callers) and optional `@advice`;
-    `digest` is the hex SHA-256 of the text.
+    `text` is one Cedar policy with `@reason` (shown to callers) and optional `@advice`, entities by
+    id; `digest` is the hex SHA-256 of the text. `written` is the same with names, as people read
+    and write it; it may hold e-mail addresses, so it stands in no log.
     """
 
     id: GuardrailId
     workspace: WorkspaceId | Literal[""]
     name: str
     text: str
+    written: str
     digest: str
     mode: GuardrailMode = "enforce"
     created_by: str

@@ -8,7 +8,7 @@ characters, so that no text of ours is ever built from a character with a meanin
 """
 
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import cedarpy
@@ -21,6 +21,8 @@ from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry, ToolEn
 Kind = Literal[
     "Workspace", "Group", "Member", "Agent", "Server", "Tag", "Tool", "Prompt", "Resource"
 ]
+NAMED_KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Every type of entity that a policy can name, but actions."""
 
 _TOOLS = """\
 namespace Gatelodge {

@@ -5,8 +5,9 @@ from msgspec.structs import replace
 
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.ids import AgentId, CredentialId, MemberId, PrincipalId, WorkspaceId
-from gatelodge.core.people import Agent, Member
+from gatelodge.core.people import Agent, Member, folded
 from gatelodge.flows.act import Act, a_line
+from gatelodge.flows.admin import guardrails
 from gatelodge.flows.identity import tokens
 from gatelodge.flows.identity.ending import Ended, end_all
 from gatelodge.ports.store import Tx
@@ -32,7 +33,7 @@ def add(act: Act, workspace: WorkspaceId, name: str, owner: MemberId) -> Agent:
             "an agent's name has no @ in it", remedy="E-mail addresses are the names of members."
         )
     _active(act, workspace, owner)
-    same = act.tx.find(Agent, workspace=workspace, name=name)
+    same = [each for each in listed(act.tx, workspace) if folded(each.name) == folded(name)]
     if any(each.status != "left" for each in same):
         raise Conflict(f"there is an agent {name!r} already", remedy="Choose another name.")
     agent = Agent(
@@ -44,6 +45,7 @@ def add(act: Act, workspace: WorkspaceId, name: str, owner: MemberId) -> Agent:
     )
     act.tx.put(agent)
     act.record("agent.added", workspace, agent=agent.id, owner=owner)
+    guardrails.rebind(act, workspace, name)
     return agent
 
 

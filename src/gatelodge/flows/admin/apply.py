@@ -18,6 +18,7 @@ from gatelodge.core.people import Agent, Group, GroupMember, Member, Workspace
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import agents, grants, groups, guardrails, members, servers
+from gatelodge.flows.admin.bearers import bearers
 from gatelodge.flows.admin.declared import changes as to
 from gatelodge.flows.admin.declared.plan import Present, expiry, plan, reference
 from gatelodge.flows.admin.declared.wanted import Wanted, WantedGrant
@@ -35,6 +36,7 @@ def present(tx: Tx, workspace: WorkspaceId, at: Instant) -> Present:
         servers=tuple(tx.find(Server, workspace=workspace)),
         grants=tuple(tx.find(Grant, workspace=workspace)),
         guardrails=tuple(tx.find(Guardrail, workspace=workspace)),
+        bearers=bearers(tx, workspace),
     )
 
 
@@ -82,7 +84,8 @@ def _perform(
         case to.Revoke(ident, _):
             grants.revoke(act, workspace, ident)
         case to.Publish(name, text, mode):
-            guardrails.publish(act, workspace, name, text, mode, validate)
+            draft = guardrails.Draft(name=name, text=text, mode=mode)
+            guardrails.publish(act, workspace, draft, validate)
         case to.Retire(ident, _):
             guardrails.retire(act, workspace, ident)
         case _:

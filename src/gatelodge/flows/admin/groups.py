@@ -4,9 +4,10 @@ from msgspec import Struct
 
 from gatelodge.core.errors import Conflict, NotFound
 from gatelodge.core.ids import GrantId, GroupId, PrincipalId, WorkspaceId, is_agent
-from gatelodge.core.people import Agent, Group, GroupMember, Member
+from gatelodge.core.people import Agent, Group, GroupMember, Member, folded
 from gatelodge.core.policy.rules import Grant
 from gatelodge.flows.act import Act, a_line
+from gatelodge.flows.admin import guardrails
 from gatelodge.ports.store import Tx
 
 
@@ -31,11 +32,12 @@ def places(tx: Tx, workspace: WorkspaceId, group: GroupId) -> list[GroupMember]:
 def create(act: Act, workspace: WorkspaceId, name: str) -> Group:
     """Make an empty group. Raises Invalid, Conflict (the name is taken)."""
     name = a_line("a group's name", name, 64)
-    if act.tx.find(Group, workspace=workspace, name=name):
+    if any(folded(each.name) == folded(name) for each in listed(act.tx, workspace)):
         raise Conflict(f"there is a group {name!r} already", remedy="Choose another name.")
     group = Group(id=GroupId(act.ids.new("grp")), workspace=workspace, name=name, created_at=act.at)
     act.tx.put(group)
     act.record("group.created", workspace, group=group.id)
+    guardrails.rebind(act, workspace, name)
     return group
 
 

@@ -1,15 +1,24 @@
-"""Guardrails: forbids in Cedar that win over every grant. Each version is a row of its own."""
+"""Guardrails: forbids in Cedar that win over every grant. Each version is a row of its own.
+
+A guardrail goes on holding for what it names: when a server, group, member or agent of a name that
+a standing guardrail speaks of comes (back), the guardrail is published anew with the new id, in the
+same transaction.
+"""
 
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gatelodge.core.errors import Forbidden, Invalid
 from gatelodge.core.ids import GuardrailId, WorkspaceId
+from gatelodge.core.people import folded
+from gatelodge.core.policy.naming import Bearers, Bound, Unmatched, bind, mentions
 from gatelodge.core.policy.rules import Guardrail, GuardrailMode
 from gatelodge.flows.act import OPERATORS, Act, a_line
+from gatelodge.flows.admin.bearers import bearers
 from gatelodge.ports.store import Tx
 
 Scope = WorkspaceId | Literal[""]
@@ -19,45 +28,110 @@ LONGEST_TEXT = 16 * 1024
 """Bytes: the text stands in the leaf, so that the log alone can replay a decision."""
 
 
+_PERSONS = frozenset({"Member", "Agent"})
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """A guardrail as somebody wants it.
+
+    `unmatched` allows names that stand for nothing yet: the rule holds for them once they come.
+    Only servers, tools, groups and tags can be awaited: a person's name must not stand in a log.
+    """
+
+    name: str
+    text: str
+    mode: GuardrailMode = "enforce"
+    unmatched: bool = False
+
+
 def listed(tx: Tx, scope: Scope) -> list[Guardrail]:
     """All versions of all guardrails of a scope, also retired ones, oldest first."""
     return tx.find(Guardrail, workspace=scope)
 
 
-def publish(
-    act: Act,
-    scope: Scope,
-    name: str,
-    text: str,
-    mode: GuardrailMode,
-    validate: Callable[[str], None],
-) -> Guardrail:
+def publish(act: Act, scope: Scope, draft: Draft, validate: Callable[[str], None]) -> Guardrail:
     """Put a guardrail in force; the version that stood under this name is retired with it.
 
-    The same text in the same mode changes nothing. Raises Invalid (also from `validate`), and
-    Forbidden: only an operator publishes for the whole organization.
+    The same rule in the same mode changes nothing. Raises Invalid (also from `validate`, and for a
+    name that stands for nothing), and Forbidden: only an operator publishes for the whole
+    organization.
     """
     _reach(act, scope)
-    name = a_line("a guardrail's name", name, 64)
-    if mode not in ("enforce", "observe"):
+    name = a_line("a guardrail's name", draft.name, 64)
+    if draft.mode not in ("enforce", "observe"):
         raise Invalid("a guardrail is published to enforce or to observe")
-    if len(text.encode()) > LONGEST_TEXT or "\0" in text:
-        raise Invalid(f"a guardrail's text is at most {LONGEST_TEXT} bytes, without NUL")
-    validate(text)
-    digest = sha256(text.encode()).hexdigest()
+    bound = checked(act.tx, scope, draft.text, validate, unmatched=draft.unmatched)
     standing = [
         row for row in act.tx.find(Guardrail, workspace=scope, name=name) if row.mode != "retired"
     ]
     for row in standing:
-        if row.digest == digest and row.mode == mode:
+        if row.text == bound.text and row.mode == draft.mode:
             return row
     for row in standing:
         _retired(act, row)
+    return _published(act, scope, name, bound, draft.mode)
+
+
+def checked(
+    tx: Tx, scope: Scope, text: str, validate: Callable[[str], None], *, unmatched: bool = False
+) -> Bound:
+    """The text in both forms, when it could be published. Raises Invalid.
+
+    A name that stands for nothing is refused unless `unmatched`; a tool of a server whose tools
+    nobody has read yet passes.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT or "\0" in text:
+        raise Invalid(f"a guardrail's text is at most {LONGEST_TEXT} bytes, without NUL")
+    validate(text)
+    bound = bind(text, bearers(tx, scope))
+    refused = [
+        each
+        for each in bound.unmatched
+        if each.mention.kind in _PERSONS or not (unmatched or each.unseen)
+    ]
+    if refused:
+        raise _names_nothing(refused, scope)
+    if bound.text != text:
+        validate(bound.text)
+    return bound
+
+
+def unmatched(row: Guardrail, here: Bearers) -> tuple[str, ...]:
+    """What a guardrail names that stands for nothing now, as `Kind::"name"`."""
+    return tuple(str(each) for each in bind(row.written, here).unmatched)
+
+
+def rebind(act: Act, workspace: WorkspaceId, name: str) -> tuple[Guardrail, ...]:
+    """Publish anew each standing guardrail that speaks of a name which now stands for another.
+
+    To be called after something of that name has come. A guardrail of the whole organization is
+    bound again by whoever brings the name: its words stay what the operator wrote.
+    """
+    changed = []
+    for row in _standing(act.tx, workspace):
+        if not any(folded(name) in folded(each.name) for each in mentions(row.written)):
+            continue
+        bound = bind(row.written, bearers(act.tx, row.workspace), row.text)
+        if bound.text != row.text:
+            _retired(act, row)
+            assert row.mode != "retired"
+            changed.append(_published(act, row.workspace, row.name, bound, row.mode))
+    return tuple(changed)
+
+
+def _standing(tx: Tx, workspace: WorkspaceId) -> list[Guardrail]:
+    rows = [*tx.find(Guardrail, workspace=""), *tx.find(Guardrail, workspace=workspace)]
+    return [row for row in rows if row.mode != "retired"]
+
+
+def _published(act: Act, scope: Scope, name: str, bound: Bound, mode: GuardrailMode) -> Guardrail:
+    digest = sha256(bound.text.encode()).hexdigest()
     guardrail = Guardrail(
         id=GuardrailId(act.ids.new("grd")),
         workspace=scope,
         name=name,
-        text=text,
+        text=bound.text,
+        written=bound.written,
         digest=digest,
         mode=mode,
         created_by=act.by,
@@ -69,10 +143,23 @@ def publish(
         scope,
         guardrail=guardrail.id,
         digest=digest,
-        text=text,
+        text=bound.text,
         mode=mode,
     )
     return guardrail
+
+
+def _names_nothing(refused: list[Unmatched], scope: Scope) -> Invalid:
+    told = []
+    for each in refused[:5]:
+        near = f" (did you mean {' or '.join(each.near)}?)" if each.near else ""
+        told.append(f"{each}{near}")
+    remedy = "Name what is there: see `gatelodge server list`, `tool list`, `group list`."
+    if not any(each.mention.kind in _PERSONS for each in refused):
+        remedy += " A rule for what comes later is published with --unmatched."
+    if not scope:
+        remedy = "In a rule for every workspace a name begins with its workspace: main/crm."
+    return Invalid(f"the guardrail names what is not there: {', '.join(told)}", remedy=remedy)
 
 
 def retire(act: Act, scope: Scope, guardrail: GuardrailId) -> Guardrail:

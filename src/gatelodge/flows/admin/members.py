@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.ids import AgentId, CredentialId, MemberId, PrincipalId, WorkspaceId
-from gatelodge.core.people import Agent, Member, Role
+from gatelodge.core.people import Agent, Member, Role, folded
 from gatelodge.flows.act import Act, a_line
-from gatelodge.flows.admin import agents
+from gatelodge.flows.admin import agents, guardrails
 from gatelodge.flows.identity.ending import Ended, end_all
 from gatelodge.ports.store import Tx
 
@@ -46,8 +46,8 @@ def listed(tx: Tx, workspace: WorkspaceId) -> list[Member]:
 
 
 def email_of(text: str) -> str:
-    """An address in the form it is kept in: lower case. Raises Invalid."""
-    text = text.strip().lower()
+    """An address in the form it is kept and compared in. Raises Invalid."""
+    text = folded(text)
     if _EMAIL.fullmatch(text) is None or not text.isprintable():
         raise Invalid("this is not an e-mail address", remedy="Write name@example.com.")
     return text
@@ -77,6 +77,7 @@ def add(act: Act, workspace: WorkspaceId, who: Newcomer, role: Role = "member") 
     )
     act.tx.put(member)
     act.record("member.added", workspace, member=member.id, role=role)
+    guardrails.rebind(act, workspace, email)
     return member
 
 

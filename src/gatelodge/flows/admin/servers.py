@@ -22,6 +22,7 @@ from gatelodge.core.ids import GrantId, ServerId, WorkspaceId
 from gatelodge.core.policy.rules import Grant
 from gatelodge.core.protocol.shown.names import is_alias
 from gatelodge.flows.act import Act, a_line
+from gatelodge.flows.admin import guardrails
 from gatelodge.ports.store import Tx
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -174,6 +175,7 @@ def _proposed(act: Act, server: Server) -> Server:
         transport_sha256=fingerprint(server.transport),
         withheld=list(server.withheld),
     )
+    guardrails.rebind(act, server.workspace, server.alias)
     return server
 
 

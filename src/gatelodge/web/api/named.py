@@ -8,7 +8,7 @@ from typing import TypeVar
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import NotFound
 from gatelodge.core.ids import WorkspaceId
-from gatelodge.core.people import Agent, Credential, Group, Member
+from gatelodge.core.people import Agent, Credential, Group, Member, folded
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.state import Row
 from gatelodge.ports.store import Tx
@@ -26,7 +26,7 @@ def members(tx: Tx, workspace: WorkspaceId, text: str) -> list[Member]:
     found = tx.find(Member, workspace=workspace, id=text)
     if not found:
         rows = tx.find(Member, workspace=workspace)
-        found = [each for each in rows if each.email.casefold() == text.casefold()]
+        found = [each for each in rows if each.email == folded(text)]
     found.sort(key=_left)
     _one(found, f"no member is called {text!r}", "member list")
     return found
@@ -35,7 +35,9 @@ def members(tx: Tx, workspace: WorkspaceId, text: str) -> list[Member]:
 def agent(tx: Tx, workspace: WorkspaceId, text: str) -> Agent:
     """The agent of that name; of two, the one that has not left."""
     found = tx.find(Agent, workspace=workspace, id=text)
-    found = found or tx.find(Agent, workspace=workspace, name=text)
+    if not found:
+        rows = tx.find(Agent, workspace=workspace)
+        found = [each for each in rows if folded(each.name) == folded(text)]
     return _one(sorted(found, key=_left), f"no agent is called {text!r}", "agent list")
 
 
@@ -55,7 +57,9 @@ def principal(tx: Tx, workspace: WorkspaceId, text: str) -> Member | Agent:
 def group(tx: Tx, workspace: WorkspaceId, text: str) -> Group:
     """The group of that name."""
     found = tx.find(Group, workspace=workspace, id=text)
-    found = found or tx.find(Group, workspace=workspace, name=text)
+    if not found:
+        rows = tx.find(Group, workspace=workspace)
+        found = [each for each in rows if folded(each.name) == folded(text)]
     return _one(found, f"no group is called {text!r}", "group list")
 
 

@@ -14,6 +14,7 @@ from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import parse_rfc3339
 from gatelodge.core.people import Agent, Group, GroupMember, Member
+from gatelodge.core.policy.naming import Bearers, bind
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.flows.admin.declared.changes import (
     AddAgent,
@@ -48,6 +49,7 @@ class Present(Struct, frozen=True, kw_only=True):
     servers: tuple[Server, ...] = ()
     grants: tuple[Grant, ...] = ()
     guardrails: tuple[Guardrail, ...] = ()
+    bearers: Bearers
 
 
 def plan(wanted: Wanted, present: Present, *, prune: bool = False) -> tuple[Change, ...]:
@@ -177,7 +179,10 @@ def _guardrails(wanted: Wanted, present: Present, *, prune: bool) -> Iterator[Ch
     standing = {row.name: row for row in present.guardrails if row.mode != "retired"}
     for each in wanted.guardrails:
         row = standing.pop(each.name, None)
-        if row is None or (row.text, row.mode) != (each.text, each.mode):
+        if row is None or (row.text, row.mode) != (
+            bind(each.text, present.bearers).text,
+            each.mode,
+        ):
             yield Publish(each.name, each.text, each.mode)
     if prune:
         yield from (Retire(row.id, name) for name, row in standing.items())

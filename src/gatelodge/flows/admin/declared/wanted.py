@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from gatelodge.core.catalog.server import EraWish, HttpTransport, StdioTransport, Withholdable
 from gatelodge.core.errors import Invalid
-from gatelodge.core.people import Role
+from gatelodge.core.people import Role, folded
 from gatelodge.core.policy.rules import Level
 from gatelodge.flows.admin.members import email_of
 from gatelodge.flows.admin.servers import Proposal
@@ -128,8 +128,8 @@ def parse(text: str) -> Wanted:
 def _twice(wanted: Wanted) -> list[str]:
     named = {
         "members": [email_of(each.email) for each in wanted.members],
-        "agents": [each.name for each in wanted.agents],
-        "groups": [each.name for each in wanted.groups],
+        "agents": [folded(each.name) for each in wanted.agents],
+        "groups": [folded(each.name) for each in wanted.groups],
         "servers": [each.alias for each in wanted.servers],
         "guardrails": [each.name for each in wanted.guardrails],
         "grants": [f"{g.to} on {g.server}/{g.tool} ({g.level})" for g in wanted.grants],

@@ -30,17 +30,17 @@ class Applied(Struct, frozen=True, kw_only=True):
 async def apply(place: Here, data: JSONBody[File], *, dry_run: Flag = False) -> Applied:
     """Make the workspace equal to the file, in one transaction; or only say what differs."""
     file, gate = wanted.parse(data.text), place.gate
+    changes: tuple[Change, ...] = ()
 
-    def work(act: Act) -> tuple[Change, ...]:
-        return flow.apply(act, place.id, file, validate, prune=data.prune)
+    def work(act: Act) -> None:
+        nonlocal changes
+        changes = flow.apply(act, place.id, file, validate, prune=data.prune)
 
     if dry_run:
-        now = gate.clock.now()
-        changes = await gate.read(
-            lambda tx: flow.planned(tx, place.id, file, now, prune=data.prune)
-        )
+        # Done and rolled back: what would be refused is refused here already.
+        await gate.rehearse(place.caller, work, "")
     else:
-        changes = await gate.change(place.caller, work)
+        await gate.change(place.caller, work)
     return Applied(dry_run=dry_run, lines=tuple(map(str, changes)), changes=changes)
 
 

@@ -10,6 +10,7 @@ from gatelodge.core.access.matrix import Kind, MatrixCell, matrix
 from gatelodge.core.errors import Forbidden, Invalid, NotFound
 from gatelodge.core.ids import PrincipalId
 from gatelodge.core.instant import rfc3339
+from gatelodge.core.people import folded
 from gatelodge.core.policy.decision import Allow, Ask, Decision, Deny
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import PrincipalEntry, ServerView, ToolEntry, WorkspaceView
@@ -97,15 +98,16 @@ async def explain_route(
     asked = _kind(kind)
     view = await place.gate.present()
     here = _workspace(view, place)
-    if not place.caller.may("access.read") and principal not in {place.caller.by, "me"}:
-        raise Forbidden("this role may look at its own access only")
-    who = _principal(view, place, place.caller.by if principal == "me" else principal)
+    full = place.caller.may("access.read")
+    who = _asked_about(view, place, principal)
     wanted = _tool(here, tool) if asked == "tools" else _server(here, server).reading(asked)
     at = place.gate.clock.now()
     found = explain(view, who, wanted, at)
+    if not full and isinstance(found.decision, Deny) and found.decision.hidden:
+        # Whoever may see their own access only is told of a hidden tool what they are told of none.
+        raise _no_tool(tool) if asked == "tools" else _no_server(server)
     names = _names(view, place)
     word, rule, reason, advice = _decided(found.decision)
-    full = place.caller.may("access.read")
     return Explained(
         principal=names[who.id],
         tool=f"{wanted.alias}/{wanted.name}" if isinstance(wanted, ToolEntry) else wanted.alias,
@@ -171,14 +173,36 @@ def _names(view: View, place: Place) -> dict[str, str]:
     return members | agents | groups | {"": "everyone"}
 
 
+def _asked_about(view: View, place: Place, text: str) -> PrincipalEntry:
+    """Whom the question is about. Raises Forbidden for anybody but oneself and one's agents.
+
+    Somebody who may ask about themselves only learns nothing of whether others are here.
+    """
+    caller = place.caller
+    if text == "me":
+        text = caller.by
+    if caller.may("access.read"):
+        return _principal(view, place, text)
+    try:
+        who = _principal(view, place, text)
+    except NotFound:
+        who = None
+    if who is None or caller.by not in {who.id, who.owner.id if who.owner else ""}:
+        raise Forbidden(
+            "this role may look at its own access only",
+            remedy="Ask about yourself: `gatelodge access explain me SERVER/TOOL`.",
+        )
+    return who
+
+
 def _principal(view: View, place: Place, text: str) -> PrincipalEntry:
     """An active principal by id, e-mail or name."""
     found = view.principals.get(PrincipalId(text))
     if found is not None and found.workspace == place.id:
         return found
-    state = view.state
-    rows: list[str] = [each.id for each in state.members if each.email.lower() == text.lower()]
-    rows += [each.id for each in state.agents if each.name == text]
+    state, wanted = view.state, folded(text)
+    rows: list[str] = [each.id for each in state.members if each.email == wanted]
+    rows += [each.id for each in state.agents if folded(each.name) == wanted]
     for ident in rows:
         entry = view.principals.get(PrincipalId(ident))
         if entry is not None and entry.workspace == place.id:
@@ -194,21 +218,26 @@ def _tool(here: WorkspaceView, text: str) -> ToolEntry:
     server = here.servers.get(alias)
     found = server.tools.get(name) if server and slash else here.tools.get(text)
     if found is None:
-        raise NotFound(
-            f"no approved server has a tool {text!r}",
-            remedy="Name it SERVER/TOOL; see `gatelodge tool list`.",
-        )
+        raise _no_tool(text)
     return found
+
+
+def _no_tool(text: str) -> NotFound:
+    return NotFound(
+        f"no approved server has a tool {text!r}",
+        remedy="Name it SERVER/TOOL; see `gatelodge tool list`.",
+    )
 
 
 def _server(here: WorkspaceView, text: str) -> ServerView:
     found = here.servers.get(text)
     if found is None:
-        raise NotFound(
-            f"no approved server is called {text!r}",
-            remedy="See `gatelodge server list`.",
-        )
+        raise _no_server(text)
     return found
+
+
+def _no_server(text: str) -> NotFound:
+    return NotFound(f"no approved server is called {text!r}", remedy="See `gatelodge server list`.")
 
 
 def _decided(decision: Decision) -> tuple[str, str, str, str]:

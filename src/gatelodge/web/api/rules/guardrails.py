@@ -1,11 +1,16 @@
 """Guardrails: list, publish, check, show, retire."""
 
+from collections.abc import Callable
+
 from litestar import get, post
 from msgspec import Struct
 
 from gatelodge.core.policy.guardrails import validate
+from gatelodge.core.policy.naming import Bearers
+from gatelodge.core.policy.rules import Guardrail
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import guardrails
+from gatelodge.flows.admin.bearers import bearers
 from gatelodge.flows.admin.guardrails import Scope
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
@@ -16,24 +21,31 @@ from gatelodge.web.api.rules.shapes import GuardrailShape, guardrail_shape
 
 
 class NewGuardrail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One Cedar forbid with an @reason; `everywhere` is the local operator's alone."""
+    """One Cedar forbid with an @reason; `everywhere` is the local operator's alone.
+
+    `unmatched` allows it to name servers, tools, groups and tags that are not there yet.
+    """
 
     name: str
     text: str
     mode: str = "enforce"
     everywhere: bool = False
+    unmatched: bool = False
 
 
 class Draft(Struct, frozen=True, forbid_unknown_fields=True):
-    """A text that might be published."""
+    """A text that might be published, here or (`everywhere`) for every workspace."""
 
     text: str
+    everywhere: bool = False
+    unmatched: bool = False
 
 
 class Good(Struct, frozen=True):
-    """The text could be published."""
+    """The text could be published; `unmatched` is what it names that is not there."""
 
     good: bool = True
+    unmatched: tuple[str, ...] = ()
 
 
 @get("/guardrails", opt={"act": "guardrail.read"})
@@ -48,7 +60,7 @@ async def listed(
         return page(
             [row for row in rows if retired or row.mode != "retired"],
             lambda row: row.id,
-            guardrail_shape,
+            _shapes(tx),
             Asked(limit, cursor),
         )
 
@@ -61,30 +73,33 @@ async def publish(place: Here, data: JSONBody[NewGuardrail]) -> GuardrailShape:
     scope: Scope = "" if data.everywhere else place.id
 
     def work(act: Act) -> GuardrailShape:
-        row = guardrails.publish(
-            act,
-            scope,
-            data.name,
-            data.text,
-            data.mode,  # type: ignore[arg-type]  # checked there, with words of its own
-            validate,
+        draft = guardrails.Draft(
+            name=data.name,
+            text=data.text,
+            mode=data.mode,  # type: ignore[arg-type]  # checked there, with words of its own
+            unmatched=data.unmatched,
         )
-        return guardrail_shape(row)
+        return _shapes(act.tx)(guardrails.publish(act, scope, draft, validate))
 
     return await place.gate.change(place.caller, work)
 
 
 @post("/guardrails/check", opt={"act": "guardrail.read"}, status_code=200)
-async def check(data: JSONBody[Draft]) -> Good:
+async def check(place: Here, data: JSONBody[Draft]) -> Good:
     """Say whether a text could be published; 400 with the place when not."""
-    validate(data.text)
-    return Good()
+    scope: Scope = "" if data.everywhere else place.id
+
+    def look(tx: Tx) -> Good:
+        found = guardrails.checked(tx, scope, data.text, validate, unmatched=data.unmatched)
+        return Good(unmatched=tuple(map(str, found.unmatched)))
+
+    return await place.gate.read(look)
 
 
 @get("/guardrails/{name:str}", opt={"act": "guardrail.read"})
 async def show(place: Here, name: Named) -> GuardrailShape:
     """Show one guardrail with its text."""
-    return await place.gate.read(lambda tx: guardrail_shape(named.guardrail(tx, place.id, name)))
+    return await place.gate.read(lambda tx: _shapes(tx)(named.guardrail(tx, place.id, name)))
 
 
 @post("/guardrails/{name:str}/retire", opt={"act": "guardrail.retire"}, status_code=200)
@@ -93,9 +108,21 @@ async def retire(place: Here, name: Named, data: JSONBody[Why]) -> GuardrailShap
 
     def work(act: Act) -> GuardrailShape:
         row = named.guardrail(act.tx, place.id, name)
-        return guardrail_shape(guardrails.retire(act, row.workspace, row.id))
+        return _shapes(act.tx)(guardrails.retire(act, row.workspace, row.id))
 
     return await place.gate.change(place.caller, work, data.why)
+
+
+def _shapes(tx: Tx) -> Callable[[Guardrail], GuardrailShape]:
+    """The shape of a row; the names of each scope are read once, when a row asks for them."""
+    known: dict[str, Bearers] = {}
+
+    def shape(row: Guardrail) -> GuardrailShape:
+        if row.workspace not in known:
+            known[row.workspace] = bearers(tx, row.workspace)
+        return guardrail_shape(row, guardrails.unmatched(row, known[row.workspace]))
+
+    return shape
 
 
 ROUTES = (listed, publish, check, show, retire)

@@ -67,7 +67,11 @@ class GrantShape(Struct, frozen=True, kw_only=True):
 
 
 class GuardrailShape(Struct, frozen=True, kw_only=True):
-    """A version of a guardrail. `scope` is the workspace, or everywhere."""
+    """A version of a guardrail. `scope` is the workspace, or everywhere.
+
+    `text` is written with names, `with_ids` is what is evaluated and stands in the log; `digest` is
+    of the latter. `unmatched` is what it names that is not there: for that it holds nothing now.
+    """
 
     id: str
     name: str
@@ -75,6 +79,8 @@ class GuardrailShape(Struct, frozen=True, kw_only=True):
     scope: str
     digest: str
     text: str
+    with_ids: str
+    unmatched: tuple[str, ...]
     created_by: str
     created_at: str
 
@@ -138,15 +144,17 @@ def grant_shape(row: Grant, grantee: str, server: str, *, expired: bool) -> Gran
     )
 
 
-def guardrail_shape(row: Guardrail) -> GuardrailShape:
-    """The outer shape of a guardrail."""
+def guardrail_shape(row: Guardrail, unmatched: tuple[str, ...]) -> GuardrailShape:
+    """The outer shape of a guardrail, with what it names that is not there."""
     return GuardrailShape(
         id=row.id,
         name=row.name,
         mode=row.mode,
         scope="workspace" if row.workspace else "everywhere",
         digest=row.digest,
-        text=row.text,
+        text=row.written,
+        with_ids=row.text,
+        unmatched=unmatched,
         created_by=row.created_by,
         created_at=rfc3339(row.created_at),
     )
