@@ -1,81 +1,14 @@
 """The admin API over HTTP, as clients with tokens of every role meet it."""
 
-import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate import Answer, Client, Gate
+from tests.gate import Client
+from tests.integration.admin_house import ROLES, House, W, house, stub
 
 from gatelodge.core.records.verify import ProofDocument, format_proof, verify_proof
 
-STUB = Path(__file__).parents[1] / "upstreams" / "echo_server.py"
-ROLES = ("owner", "security", "admin", "auditor", "member")
-W = "/workspaces/main"
-
-
-class House:
-    """One running gate, and a token for each role."""
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-        self.tokens = {"owner": gate.token}
-        for role in ROLES[1:]:
-            email = f"{role}@example.test"
-            self.ok("POST", f"{W}/members", {"email": email, "role": role})
-            made = self.ok("POST", f"{W}/tokens", {"member": email})
-            self.tokens[role] = made["token"]
-
-    def ask(
-        self, method: str, path: str, body: Any = None, *, by: str = "owner", **headers: str
-    ) -> Answer:
-        client = Client(self.gate.port, "", f"/api/v1{path}")
-        sent = b"" if body is None else json.dumps(body).encode()
-        given = {"content-type": "application/json"} if sent else {}
-        token = self.tokens.get(by, by)
-        if token:
-            given["authorization"] = f"Bearer {token}"
-        return client.send(method, sent, {**given, **headers})
-
-    def ok(self, method: str, path: str, body: Any = None, *, by: str = "owner") -> Any:
-        answer = self.ask(method, path, body, by=by)
-        assert answer.status in {200, 201}, (method, path, answer.status, answer.body)
-        return answer.json
-
-    def refused(
-        self, status: int, code: str, method: str, path: str, body: Any = None, *, by: str = "owner"
-    ) -> Any:
-        answer = self.ask(method, path, body, by=by)
-        assert answer.status == status, (method, path, answer.body)
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json["code"] == f"error.refused.{code}"
-        return answer.json
-
-    @property
-    def gov(self) -> int:
-        return self.ok("GET", "/node")["gov"]
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with Gate(tmp_path_factory.mktemp("api") / "data", "limits.body_bytes=65536").running() as gate:
-        yield House(gate)
-
-
-@pytest.fixture(scope="module")
-def stub(house: House) -> str:
-    transport = {
-        "type": "stdio",
-        "command": [sys.executable, str(STUB)],
-        "env": {"PLAIN": "canary-literal", "REFERRED": "env:PATH"},
-        "run_as": "gateway",
-    }
-    house.ok("POST", f"{W}/servers", {"alias": "stub", "transport": transport})
-    house.ok("POST", f"{W}/servers/stub/observe")
-    house.ok("POST", f"{W}/servers/stub/approve", {})
-    return "stub"
+__all__ = ["house", "stub"]
 
 
 def test_without_a_good_token_nothing_is_told(house: House) -> None:
@@ -276,21 +209,29 @@ def test_tools_are_seen_pinned_reviewed_and_blocked(house: House, stub: str) -> 
 def test_a_grant_is_given_explained_and_taken_back(house: House, stub: str) -> None:
     tool = house.ok("GET", f"{W}/tools?server={stub}")["items"][0]["name"]
     question = f"{W}/access/explain?principal=me&tool={stub}/{tool}"
-    assert house.ok("GET", question, by="member")["decision"] == "deny: no_grant"
+    told = house.refused(404, "not_found", "GET", question, by="member")
+    unknown = house.refused(404, "not_found", "GET", f"{question}-not", by="member")
+    assert {**told, "detail": ""} == {**unknown, "detail": ""}
+    assert told["detail"] == unknown["detail"].replace(f"{tool}-not", tool)
     body = {"member": "member@example.test", "server": stub, "level": "all", "for_seconds": 3600}
     grant = house.ok("POST", f"{W}/grants", body)
     assert grant["expires_at"]
     explained = house.ok("GET", question, by="member")
     assert (explained["allowed"], explained["rule"]) == (True, grant["id"])
     assert explained["grants"] == []
-    others = question.replace("=me", "=owner@localhost")
-    house.refused(403, "forbidden", "GET", others, by="member")
+    named = question.replace("=me", "=Member@example.test")
+    assert house.ok("GET", named, by="member")["rule"] == grant["id"]
+    refusals = [
+        house.refused(403, "forbidden", "GET", question.replace("=me", f"={who}"), by="member")
+        for who in ("owner@localhost", "nobody@example.test")
+    ]
+    assert refusals[0] == refusals[1]
     cells = house.ok("GET", f"{W}/access/matrix")["cells"]
     mine = [each for each in cells if each["principal"] == "member@example.test"]
     assert {each["rule"] for each in mine if each["tool"].startswith(stub)} == {grant["id"]}
     house.refused(409, "conflict", "POST", f"{W}/grants", body)
     house.ok("DELETE", f"{W}/grants/{grant['id']}")
-    assert house.ok("GET", question, by="member")["allowed"] is False
+    house.refused(404, "not_found", "GET", question, by="member")
 
 
 @pytest.mark.parametrize(

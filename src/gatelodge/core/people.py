@@ -87,7 +87,9 @@ class GroupMember(Struct, frozen=True, kw_only=True):
 class Credential(Struct, frozen=True, kw_only=True):
     """A token that was issued: never the token itself, only its keyed digest.
 
-    `digest` is hex HMAC-SHA256(pepper, token); `generation` must equal the principal's.
+    `digest` is hex HMAC-SHA256(pepper, token); `generation` must equal the principal's. `parent` is
+    the credential with which it was issued, empty on the gate's own machine: it ends with that one
+    and never lives longer.
     """
 
     id: CredentialId
@@ -102,3 +104,4 @@ class Credential(Struct, frozen=True, kw_only=True):
     created_at: Instant
     expires_at: Instant
     revoked_at: Instant | None = None
+    parent: CredentialId | Literal[""] = ""

@@ -1,12 +1,12 @@
 """One change of governance state: who makes it, when and why, and the leaf that says so."""
 
 import re
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
 from gatelodge.core.errors import Forbidden, Invalid, NotFound
-from gatelodge.core.ids import Instant, WorkspaceId
+from gatelodge.core.ids import CredentialId, Instant, WorkspaceId
 from gatelodge.core.people import Member, Role
 from gatelodge.core.records.governance import GovFact, GovKind, Value
 from gatelodge.core.roles import gives
@@ -25,6 +25,7 @@ _WHY = re.compile(r"[A-Za-z0-9][A-Za-z0-9#_./:-]{0,63}")
 class Act(Struct, frozen=True, kw_only=True):
     """A transaction, and on whose behalf it runs. `by` and `why` stand in each leaf it records.
 
+    `credential` is the token with which it was asked for, empty on the gate's own machine.
     `why` is a ticket or a reason code: free text could name a person, and leaves are never erased.
     """
 
@@ -33,6 +34,7 @@ class Act(Struct, frozen=True, kw_only=True):
     at: Instant
     ids: Ids
     why: str = ""
+    credential: CredentialId | Literal[""] = ""
 
     def __post_init__(self) -> None:
         if self.why:

@@ -81,7 +81,7 @@ def test_a_credential_row_planted_without_the_pepper_opens_nothing(house):
     with sqlite3.connect(house.directory / "gatelodge.db") as raw:
         raw.execute(
             "INSERT INTO credentials SELECT 'crd_planted', workspace, principal, kind, label, ?,"
-            " pepper, last4, generation, created_at, expires_at, NULL FROM credentials",
+            " pepper, last4, generation, created_at, expires_at, NULL, '' FROM credentials",
             (thief.digest(token),),
         )
     raw.close()

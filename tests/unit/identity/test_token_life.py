@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from tests.unit.admin.conftest import empty, house, migrated, portal
 
@@ -121,3 +122,61 @@ def test_security_revokes_anyones_token_and_issues_none(house):
 def test_a_token_of_another_workspace_does_not_exist_here(house):
     with pytest.raises(NotFound):
         house.do(tokens.revoke, "wsp_other", house.credential.id)
+
+
+def issued_with(house, parent, principal, days=None):
+    """A token that somebody issues with the token `parent`."""
+
+    def work(act):
+        held = msgspec.structs.replace(act, credential=parent.credential.id)
+        return tokens.issue(held, house.peppers, house.workspace, principal, "again", days)
+
+    return house.do(work, by=parent.credential.principal)
+
+
+def test_what_was_issued_with_a_token_ends_with_it_whoever_it_is_for(house, agent):
+    ann = house.member("ann")
+    first = issue(house, house.owner)
+    second = issued_with(house, first, house.owner)
+    third = issued_with(house, second, agent)
+    hers = issued_with(house, second, ann)
+    other = issue(house, house.owner)
+    house.leaves()
+    ended = house.do(tokens.revoke, house.workspace, first.credential.id)
+    assert ended[0].id == first.credential.id
+    expected = {each.credential.id for each in (first, second, third, hers)}
+    assert {each.id for each in ended} == expected
+    assert {leaf["cred"] for t, leaf in house.leaves() if t == "cred.revoked"} == expected
+    assert house.look(tokens.of, house.workspace, ann) == []
+    assert other.credential in house.look(tokens.of, house.workspace, house.owner)
+
+
+def test_what_was_issued_with_a_token_ends_also_when_that_one_ended_before(house):
+    first = issue(house, house.owner)
+    second = issued_with(house, first, house.owner)
+    house.do(tokens.revoke, house.workspace, first.credential.id)
+    house.leaves()
+    assert house.do(tokens.revoke, house.workspace, first.credential.id) == ()
+    assert second.credential not in house.look(tokens.of, house.workspace, house.owner)
+
+
+def test_a_token_lives_no_longer_than_the_one_it_is_issued_with(house, agent):
+    first = issue(house, house.owner, 30)
+    assert issued_with(house, first, agent).credential.expires_at == first.credential.expires_at
+    second = issued_with(house, first, house.owner)
+    assert second.credential.expires_at == first.credential.expires_at
+    assert second.credential.parent == first.credential.id
+    house.clock.step(DAY / 1_000_000)
+    with pytest.raises(Invalid, match="no longer than"):
+        issued_with(house, first, house.owner, 30)
+    third = issued_with(house, second, house.owner, 29)
+    assert third.credential.expires_at == first.credential.expires_at
+
+
+def test_the_tokens_that_a_leaver_issued_end_with_theirs(house):
+    ann, bob = house.member("ann", "admin"), house.member("bob")
+    hers = issue(house, ann)
+    his = issued_with(house, hers, bob)
+    house.do(members.leave, house.workspace, ann)
+    assert house.look(tokens.of, house.workspace, bob) == []
+    assert house.find(Credential, workspace=house.workspace, id=his.credential.id)[0].revoked_at

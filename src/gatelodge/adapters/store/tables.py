@@ -116,6 +116,7 @@ credentials = Table(
     _number("created_at"),
     _number("expires_at"),
     _number("revoked_at", null=True),
+    _text("parent"),
     PrimaryKeyConstraint("workspace", "id"),
     Index("credentials_principal", "workspace", "principal"),
 )

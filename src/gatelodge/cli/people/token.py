@@ -35,8 +35,9 @@ def create(terminal: Terminal, member: str, agent: str, label: str, days: int | 
         return
     # The token alone on standard output, so that it can be piped into a file.
     click.echo(made["token"])
+    ends = f"{made['expires_at']}{_with(made['parent'])}"
     click.echo(
-        f"Shown once; it ends {made['expires_at']}. Header: Authorization: Bearer TOKEN\n"
+        f"Shown once; it ends {ends}. Header: Authorization: Bearer TOKEN\n"
         f"Take it back: gatelodge token revoke {made['id']}",
         err=True,
     )
@@ -59,7 +60,12 @@ def list_(terminal: Terminal) -> None:
 @click.option("--why", default="", help=WHY)
 @click.pass_obj
 def revoke(terminal: Terminal, token_id: str, why: str) -> None:
-    """End one token at once; its holder's other tokens stay good."""
+    """End one token, and those issued with it, at once; its holder's other tokens stay good."""
     gate = terminal.gate
     path = gate.here("tokens", token_id, "revoke")
     show_receipt(terminal, gate.post(path, {"why": why}), token_id)
+
+
+def _with(parent: str) -> str:
+    """With which token a token ends: the one it was issued with, if any."""
+    return f", or with the token {parent} that you issued it with" if parent else ""

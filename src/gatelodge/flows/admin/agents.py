@@ -81,7 +81,7 @@ def hand_over(act: Act, workspace: WorkspaceId, agent: AgentId, owner: MemberId)
     _active(act, workspace, owner)
     if row.owner == owner:
         return HandedOver(row)
-    ended = [tokens.end(act, each) for each in tokens.of(act.tx, workspace, PrincipalId(agent))]
+    ended = tokens.end(act, *tokens.of(act.tx, workspace, PrincipalId(agent)))
     changed = replace(row, owner=owner)
     act.tx.put(changed)
     act.record("agent.owner", workspace, agent=row.id, owner=owner, before=row.owner)

@@ -27,9 +27,7 @@ def end_all(act: Act, workspace: WorkspaceId, principal: PrincipalId) -> Ended:
 
     Grants to groups and to everyone stay: they are not the principal's. One leaf for each.
     """
-    credentials = tokens.of(act.tx, workspace, principal)
-    for credential in credentials:
-        tokens.end(act, credential)
+    credentials = tokens.end(act, *tokens.of(act.tx, workspace, principal))
     places = act.tx.find(GroupMember, workspace=workspace, principal=principal)
     for place in places:
         act.tx.remove(place)

@@ -1,4 +1,9 @@
-"""Tokens of members and agents: issued once in clear, kept as a keyed digest, ended at once."""
+"""Tokens of members and agents: issued once in clear, kept as a keyed digest, ended at once.
+
+What was issued with a token ends with it and lives no longer, whoever it is for: whoever found a
+token keeps nothing when it is revoked. What an operator issues on the gate's own machine stands on
+its own.
+"""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,13 +43,12 @@ def issue(
 ) -> Issued:
     """A token for an active member or agent, good for `days` (default and cap: `LIFE_DAYS`).
 
-    Members issue for themselves and their agents; an admin for those whose role an admin may give.
+    Without `days` it ends with the token that it is issued with, if that is sooner. Members issue
+    for themselves and their agents; an admin for those whose role an admin may give.
     Raises NotFound, Conflict (not active), Forbidden, Invalid, LimitReached.
     """
     kind: CredentialKind = "agent" if is_agent(principal) else "personal"
-    days = LIFE_DAYS[kind] if days is None else days
-    if not 1 <= days <= LIFE_DAYS[kind]:
-        raise Invalid(f"a token of this kind lives 1 to {LIFE_DAYS[kind]} days")
+    expires_at = _expiry(act, workspace, kind, days)
     holder, owner = _holder(act, workspace, principal)
     if owner.status != "active" and holder is not owner:
         remedy = "Hand the agent to an active member: `gatelodge agent owner`."
@@ -71,7 +75,8 @@ def issue(
         last4=token[-4:],
         generation=holder.generation,
         created_at=act.at,
-        expires_at=Instant(act.at + days * _DAY),
+        expires_at=expires_at,
+        parent=act.credential,
     )
     act.tx.put(credential)
     act.record(
@@ -96,24 +101,51 @@ def of(
     return tx.find(Credential, workspace=workspace, **wanted)
 
 
-def revoke(act: Act, workspace: WorkspaceId, credential: CredentialId) -> Credential:
-    """End one credential; one that was revoked before stays as it is, without a second leaf.
+def revoke(act: Act, workspace: WorkspaceId, credential: CredentialId) -> tuple[Credential, ...]:
+    """End one credential and all that was issued with it; returns what ended, itself first.
 
-    Raises NotFound, Forbidden.
+    One that was revoked before stays as it is, without a second leaf. Raises NotFound, Forbidden.
     """
     row = act.the(Credential, workspace=workspace, id=credential)
     _, owner = _holder(act, workspace, row.principal)
     if act.by != owner.id:
         act.must_end(workspace, owner.role)
-    return row if row.revoked_at is not None else end(act, row)
+    return end(act, row)
 
 
-def end(act: Act, row: Credential) -> Credential:
-    """Mark a credential revoked, and record it."""
-    ended = replace(row, revoked_at=act.at)
-    act.tx.put(ended)
-    act.record("cred.revoked", row.workspace, cred=row.id, principal=row.principal)
-    return ended
+def end(act: Act, *rows: Credential) -> tuple[Credential, ...]:
+    """Mark credentials revoked with all that was issued with them; one leaf for each that ended."""
+    ended: list[Credential] = []
+    waiting = list(reversed(rows))
+    seen = set()
+    while waiting:
+        row = waiting.pop()
+        if row.id in seen:
+            continue
+        seen.add(row.id)
+        waiting += act.tx.find(Credential, workspace=row.workspace, parent=row.id)
+        if row.revoked_at is None:
+            ended.append(replace(row, revoked_at=act.at))
+            act.tx.put(ended[-1])
+            act.record("cred.revoked", row.workspace, cred=row.id, principal=row.principal)
+    return tuple(ended)
+
+
+def _expiry(act: Act, workspace: WorkspaceId, kind: CredentialKind, days: int | None) -> Instant:
+    """When a token issued now ends: never later than the one it is issued with. Raises Invalid."""
+    most = LIFE_DAYS[kind]
+    if days is not None and not 1 <= days <= most:
+        raise Invalid(f"a token of this kind lives 1 to {most} days")
+    expires_at = Instant(act.at + (most if days is None else days) * _DAY)
+    if not act.credential:
+        return expires_at
+    latest = act.the(Credential, workspace=workspace, id=act.credential).expires_at
+    if days is not None and expires_at > latest:
+        raise Invalid(
+            f"a token lives no longer than the one it is issued with (until {rfc3339(latest)})",
+            remedy="Leave the days out, or issue it on the gate's own machine.",
+        )
+    return min(expires_at, latest)
 
 
 def _let_in(holder: Member | Agent) -> str:

@@ -5,14 +5,14 @@ a member who is revoked in between changes nothing.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from anyio import sleep, to_thread
 from msgspec import Struct
 
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Unauthenticated, Unavailable
-from gatelodge.core.ids import MemberId, WorkspaceId
+from gatelodge.core.ids import CredentialId, MemberId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
 from gatelodge.core.records.governance import GovFact
 from gatelodge.core.roles import Verb, may
@@ -51,7 +51,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     by: str
     role: str = ""
     workspace: str = ""
-    credential: str = ""
+    credential: CredentialId | Literal[""] = ""
 
     @property
     def local(self) -> bool:
@@ -188,7 +188,14 @@ class AdminGate(Struct, frozen=True, kw_only=True):
 
     def _act(self, tx: Tx, caller: Caller, why: str) -> Act:
         _must_still_stand(tx, caller)
-        return Act(tx=tx, by=caller.by, at=self.clock.now(), ids=self.ids, why=why)
+        return Act(
+            tx=tx,
+            by=caller.by,
+            at=self.clock.now(),
+            ids=self.ids,
+            why=why,
+            credential=caller.credential,
+        )
 
 
 class _Watched:

@@ -54,7 +54,10 @@ class GroupShape(Struct, frozen=True, kw_only=True):
 
 
 class TokenShape(Struct, frozen=True, kw_only=True):
-    """A token without the token. `status`: active, expired, revoked, or ended with its holder."""
+    """A token without the token. `status`: active, expired, revoked, or ended with its holder.
+
+    `parent` is the token it was issued with and ends with; empty on the gate's own machine.
+    """
 
     id: str
     principal: str
@@ -65,6 +68,7 @@ class TokenShape(Struct, frozen=True, kw_only=True):
     created_at: str
     expires_at: str
     revoked_at: str | None = None
+    parent: str = ""
 
 
 def workspace_shape(row: Workspace) -> WorkspaceShape:
@@ -120,6 +124,7 @@ def token_shape(row: Credential, holder: Member | Agent | None, now: Instant) ->
         created_at=rfc3339(row.created_at),
         expires_at=rfc3339(row.expires_at),
         revoked_at=rfc3339(row.revoked_at) if row.revoked_at is not None else None,
+        parent=row.parent,
     )
 
 

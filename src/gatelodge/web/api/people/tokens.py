@@ -30,13 +30,17 @@ class NewToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class IssuedToken(Struct, frozen=True, kw_only=True):
-    """A new token. `token` is shown here and never again."""
+    """A new token. `token` is shown here and never again.
+
+    It ends with the token `parent`, with which it was issued; empty on the gate's own machine.
+    """
 
     id: str
     principal: str
     label: str
     token: str
     expires_at: str
+    parent: str
     path: str
 
 
@@ -80,6 +84,7 @@ async def issue(place: Here, data: JSONBody[NewToken]) -> Response[IssuedToken]:
         label=row.label,
         token=made.token,
         expires_at=rfc3339(row.expires_at),
+        parent=row.parent,
         path=f"/k/{place.workspace.slug}/mcp",
     )
     return Response(issued, headers={"cache-control": "no-store"})
@@ -95,7 +100,7 @@ async def revoke(place: Here, token_id: Named, data: JSONBody[Why]) -> Receipt:
             raise Forbidden("this role may revoke its own tokens only")
 
     def work(act: Act) -> tuple[str, ...]:
-        return (tokens.revoke(act, place.id, row.id).id,)
+        return tuple(each.id for each in tokens.revoke(act, place.id, row.id))
 
     return await place.gate.end(place.caller, ("credential", row.id, place.id), data.why, work)
 

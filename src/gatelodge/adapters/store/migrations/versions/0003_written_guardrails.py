@@ -1,4 +1,7 @@
-"""Guardrails are kept as people wrote them too; so far both forms are the same."""
+"""Guardrails are kept as people wrote them too, and tokens with the one that issued them.
+
+Both forms of the guardrails that are there are the same; nothing is known of the tokens' origin.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +11,9 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the column."""
+    """Add the columns."""
     column = sa.Column("written", sa.Text, nullable=False, server_default="")
     op.add_column("guardrails", column)
+    parent = sa.Column("parent", sa.Text, nullable=False, server_default="")
+    op.add_column("credentials", parent)
     op.execute("UPDATE guardrails SET written = text")

@@ -1,0 +1,76 @@
+"""One running gate with a token for each role, and the admin API as somebody asks it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.gate import Answer, Client, Gate
+
+STUB = Path(__file__).parents[1] / "upstreams" / "echo_server.py"
+ROLES = ("owner", "security", "admin", "auditor", "member")
+W = "/workspaces/main"
+
+
+class House:
+    """One running gate, and a token for each role."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.tokens = {"owner": gate.token}
+        for role in ROLES[1:]:
+            email = f"{role}@example.test"
+            self.ok("POST", f"{W}/members", {"email": email, "role": role})
+            made = self.ok("POST", f"{W}/tokens", {"member": email})
+            self.tokens[role] = made["token"]
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, by: str = "owner", **headers: str
+    ) -> Answer:
+        client = Client(self.gate.port, "", f"/api/v1{path}")
+        sent = b"" if body is None else json.dumps(body).encode()
+        given = {"content-type": "application/json"} if sent else {}
+        token = self.tokens.get(by, by)
+        if token:
+            given["authorization"] = f"Bearer {token}"
+        return client.send(method, sent, {**given, **headers})
+
+    def ok(self, method: str, path: str, body: Any = None, *, by: str = "owner") -> Any:
+        answer = self.ask(method, path, body, by=by)
+        assert answer.status in {200, 201}, (method, path, answer.status, answer.body)
+        return answer.json
+
+    def refused(
+        self, status: int, code: str, method: str, path: str, body: Any = None, *, by: str = "owner"
+    ) -> Any:
+        answer = self.ask(method, path, body, by=by)
+        assert answer.status == status, (method, path, answer.body)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json["code"] == f"error.refused.{code}"
+        return answer.json
+
+    @property
+    def gov(self) -> int:
+        return self.ok("GET", "/node")["gov"]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with Gate(tmp_path_factory.mktemp("api") / "data", "limits.body_bytes=65536").running() as gate:
+        yield House(gate)
+
+
+@pytest.fixture(scope="module")
+def stub(house: House) -> str:
+    transport = {
+        "type": "stdio",
+        "command": [sys.executable, str(STUB)],
+        "env": {"PLAIN": "canary-literal", "REFERRED": "env:PATH"},
+        "run_as": "gateway",
+    }
+    house.ok("POST", f"{W}/servers", {"alias": "stub", "transport": transport})
+    house.ok("POST", f"{W}/servers/stub/observe")
+    house.ok("POST", f"{W}/servers/stub/approve", {})
+    return "stub"
