@@ -216,7 +216,10 @@ async def test_tools_with_invalid_header_marks_are_left_out_and_counted(pool, up
     await ready(pool, at)
     observed = await pool.observe(at)
     assert pools.names(observed) == ["good"]
-    assert observed.dropped == 2
+    assert observed.refused == (
+        "tool 2: the x-mcp-header of a parameter is not valid",
+        "tool 3: it has no usable name",
+    )
     assert "2 unusable tools" in pool.health(at.id).detail
     upstream.era = "legacy"
     old = http(upstream.url, name="old", era="legacy")

@@ -73,6 +73,7 @@ class Talk:
         self.writer.close()
 
 
+ECHO = {"name": "echo", "inputSchema": {"type": "object"}}
 Tool = Callable[[Talk], Awaitable[None] | None]
 
 
@@ -91,7 +92,7 @@ class HttpUpstream:
     tells: bool = True
     can: dict[str, Any] = field(default_factory=dict)
     stream: bool = True
-    definitions: list[Any] = field(default_factory=lambda: [{"name": "echo", "inputSchema": {}}])
+    definitions: list[Any] = field(default_factory=lambda: [dict(ECHO)])
     tools: dict[str, Tool] = field(default_factory=dict)
     methods: dict[str, Tool] = field(default_factory=dict)
     requests: list[Seen] = field(default_factory=list)

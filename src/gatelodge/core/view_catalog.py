@@ -10,6 +10,8 @@ from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.schema import plain, tool_id
 from gatelodge.core.protocol.bridge.tasks import TASKS_ONLY, needs_task
+from gatelodge.core.protocol.envelope import Era
+from gatelodge.core.protocol.shown.conform import fits, nonconformities
 from gatelodge.core.protocol.shown.messages import shown_tool
 from gatelodge.core.protocol.shown.names import Collisions, is_alias, shown_name, shown_names
 from gatelodge.core.protocol.shown.uris import Prefix
@@ -150,7 +152,15 @@ def _tool_entry(server: Server, row: Tool) -> ToolEntry:
         listed=shown_tool(Prefix(server.alias), _named(members, shown)),
         bare=_named(members, row.name),
         mirrors=_mirrors(members.get("inputSchema")),
+        unfit=_unfit(row) if standing == "pinned" else (),
     )
+
+
+def _unfit(row: Tool) -> tuple[Era, ...]:
+    """The eras whose clients would refuse every list that this tool stands in."""
+    wrong = nonconformities("tools", row.definition)
+    eras: tuple[Era, ...] = ("modern", "legacy")
+    return tuple(era for era in eras if not fits(wrong, era))
 
 
 def _mirrors(schema: Raw | None) -> tuple[Mirror, ...]:

@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.ids import CredentialId, GroupId, Instant, PrincipalId, ServerId, WorkspaceId
 from gatelodge.core.people import CredentialKind
+from gatelodge.core.protocol.envelope import Era
 from gatelodge.core.protocol.upstream_headers import Mirror
 
 Standing = Literal["pinned", "changed", "new"]
@@ -66,6 +67,7 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     `listed` and `bare` are the tool object for a list answer (JSON text) under the shown and the
     original name; all other members are the server's own bytes. A changed tool is listed by a
     notice of ours, so that no unreviewed word reaches a model. `digest` is the approved one,
+    `unfit` are the eras whose clients would refuse a list with it in, so it is not there for them,
     `uid` the id of the tool in policy text (`server/name`, percent-encoded where not plain),
     `mirrors` the arguments that headers repeat (`x-mcp-header`), `withheld` what its server is not
     told of a client.
@@ -88,6 +90,7 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     listed: Raw
     bare: Raw
     mirrors: tuple[Mirror, ...] = ()
+    unfit: tuple[Era, ...] = ()
 
     @property
     def key(self) -> Key:

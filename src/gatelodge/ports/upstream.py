@@ -130,12 +130,12 @@ class Health(Struct, frozen=True, kw_only=True):
 class Observed(Struct, frozen=True, kw_only=True):
     """What a server says of itself: what it offers as raw JSON objects, in its order.
 
-    `dropped` counts tools left out because a client must not use them: no name, or, from a modern
-    HTTP server, an invalid `x-mcp-header`. A list that the server does not have is empty.
-    `capabilities` is the raw object that it declared in the era in which it was observed. `needs`
-    names the tools that it offers only to clients which declare one of these capabilities; for a
-    server that is not in the pool it is empty, though its tools are there. `unread` are the lists
-    that could not be read this time, which are empty here.
+    `refused` says which tools are left out because a client must not use them, and why: no name,
+    or, from a modern HTTP server, an invalid `x-mcp-header`. A list that the server does not have
+    is empty. `capabilities` is the raw object that it declared in the era in which it was observed.
+    `needs` names the tools that it offers only to clients which declare one of these capabilities;
+    for a server that is not in the pool it is empty, though its tools are there. `unread` are
+    the lists that could not be read this time, which are empty here.
     """
 
     tools: tuple[msgspec.Raw, ...]
@@ -144,7 +144,7 @@ class Observed(Struct, frozen=True, kw_only=True):
     templates: tuple[msgspec.Raw, ...] = ()
     capabilities: msgspec.Raw = msgspec.Raw(b"{}")
     instructions: str = ""
-    dropped: int = 0
+    refused: tuple[str, ...] = ()
     needs: dict[str, Needs] = {}
     unread: frozenset[OfferKind] = frozenset()
 

@@ -29,7 +29,7 @@ async def test_tools_are_observed_as_they_are(pool, real):
     await ready(pool, real.at)
     observed = await pool.observe(real.at)
     assert len(observed.tools) == real.tools
-    assert observed.dropped == 0
+    assert observed.refused == ()
     assert all(json.loads(bytes(tool))["inputSchema"] for tool in observed.tools)
     assert pool.health(real.at.id).era == real.era
 

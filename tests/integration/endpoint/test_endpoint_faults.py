@@ -166,7 +166,7 @@ def test_a_call_that_fails_after_progress_ends_its_stream_with_the_error(stage: 
 def test_a_dead_server_fails_its_own_calls_only_and_comes_back(
     stage: Stage, place: Place, ada: str
 ):
-    dead = stage.servers.open(HttpUpstream(definitions=[{"name": "echo", "inputSchema": {}}]))
+    dead = stage.servers.open(HttpUpstream())
     place.serve("dead", dead.url)
     place.grant(member="ada@example.test", server="dead", level="all")
     client = place.client(ada)

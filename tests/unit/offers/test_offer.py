@@ -27,7 +27,7 @@ def test_items_keep_their_order_and_their_bytes():
     assert [each.raw for each in offer.resources] == list(said)
     assert all(each.listed is each.raw for each in offer.resources + offer.templates)
     assert names(offer.templates) == ["file:///{x}"]
-    assert offer.dropped == 0
+    assert offer.left_out == ()
 
 
 def test_a_prompt_is_listed_under_its_shown_name_and_all_else_of_it_is_kept():
@@ -56,19 +56,19 @@ def test_a_prompt_without_a_usable_name_is_left_out_and_counted(bad):
     offer = read_offer(GIT, prompts=[Raw(bad), *prompts("good")])
     assert names(offer.prompts) == ["good"]
     assert offer.prompts[0].position == 1
-    assert offer.dropped == 1
+    assert len(offer.left_out) == 1
 
 
 @pytest.mark.parametrize("bad", [b"1", b"{}", b'{"uri":""}', b'{"uri":null}', b'{"name":"x"}'])
 def test_a_resource_without_a_uri_is_left_out_and_counted(bad):
     offer = read_offer(GIT, resources=[Raw(bad), *resources("a:b")])
-    assert (names(offer.resources), offer.dropped) == (["a:b"], 1)
+    assert (names(offer.resources), len(offer.left_out)) == (["a:b"], 1)
 
 
 def test_a_template_without_a_pattern_is_left_out_and_counted():
     said = [raw(uri="a:b"), raw(uriTemplate=""), *templates("a:{b}")]
     offer = read_offer(GIT, templates=said)
-    assert (names(offer.templates), offer.dropped) == (["a:{b}"], 2)
+    assert (names(offer.templates), len(offer.left_out)) == (["a:{b}"], 2)
 
 
 def test_of_two_that_are_called_alike_the_first_counts():
@@ -81,7 +81,7 @@ def test_of_two_that_are_called_alike_the_first_counts():
     assert names(offer.prompts) == ["a.b", "c"]
     assert names(offer.resources) == ["x:1", "x:2"]
     assert names(offer.templates) == ["x:{y}"]
-    assert offer.dropped == 4
+    assert len(offer.left_out) == 4
     assert set(offer.named) == {"a.b", "c"}
 
 

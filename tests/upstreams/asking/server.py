@@ -142,7 +142,7 @@ TOOLS = {
     ),
 }
 LISTS = {
-    "tools/list": {"tools": [{"name": name, "inputSchema": {}} for name in TOOLS]},
+    "tools/list": {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]},
     "prompts/list": {"prompts": [{"name": "greet"}, {"name": "part", "x": 1}, {"title": "none"}]},
     "resources/list": {"resources": [{"uri": "a:1", "name": "one"}, {"name": "no uri"}]},
     "resources/templates/list": {"resourceTemplates": [{"uriTemplate": "a:{n}", "name": "t"}]},

@@ -27,25 +27,20 @@ _REMEDY = "The server offers more than this gate takes; ask its author for less.
 
 
 class Listing(Struct, frozen=True):
-    """One list that a server may have: how it is asked for, and what names its objects."""
+    """One list that a server may have, and how it is asked for."""
 
     what: str
     method: str
     member: str
-    key: str
     offer: Offer
 
 
-TOOLS = Listing("tools", "tools/list", "tools", "name", "tools")
+TOOLS = Listing("tools", "tools/list", "tools", "tools")
 OTHERS: dict[OfferKind, Listing] = {
-    "prompts": Listing("prompts", "prompts/list", "prompts", "name", "prompts"),
-    "resources": Listing("resources", "resources/list", "resources", "uri", "resources"),
+    "prompts": Listing("prompts", "prompts/list", "prompts", "prompts"),
+    "resources": Listing("resources", "resources/list", "resources", "resources"),
     "templates": Listing(
-        "resource templates",
-        "resources/templates/list",
-        "resourceTemplates",
-        "uriTemplate",
-        "resources",
+        "resource templates", "resources/templates/list", "resourceTemplates", "resources"
     ),
 }
 
@@ -61,16 +56,17 @@ async def read_offers(
     """
     can = capable(hello.capabilities)
     told = await _read(begin, TOOLS, seconds) if TOOLS.offer in can.lists else []
-    tools = [tool for tool in told if usable(tool, strict_headers=strict_headers)]
-    dropped = len(told) - len(tools)
-    notes = [f"{dropped} unusable tools were left out."] if dropped else []
+    why = [refusal(tool, strict_headers=strict_headers) for tool in told]
+    tools = [tool for tool, refused in zip(told, why, strict=True) if not refused]
+    refused = tuple(f"tool {place}: {said}" for place, said in enumerate(why, 1) if said)
+    notes = [f"{len(refused)} unusable tools were left out."] if refused else []
     wanted = {kind: each for kind, each in OTHERS.items() if each.offer in can.lists}
     read = await asyncio.gather(*(_read_if_able(begin, each, seconds) for each in wanted.values()))
     lists: dict[OfferKind, tuple[Raw, ...]] = {}
     unread: set[OfferKind] = set()
     for (kind, listing), items in zip(wanted.items(), read, strict=True):
         if not isinstance(items, HouseError):
-            lists[kind] = tuple(item for item in items if _named(item, listing.key))
+            lists[kind] = tuple(items)
             continue
         notes.append(f"Its {listing.what} could not be read.")
         if isinstance(items, UpstreamError):  # what is over a limit stays so
@@ -82,7 +78,7 @@ async def read_offers(
         templates=lists.get("templates", ()),
         capabilities=hello.capabilities,
         instructions=hello.instructions,
-        dropped=dropped,
+        refused=refused,
         unread=frozenset(unread),
     )
     return observed, " ".join(notes)
@@ -96,7 +92,7 @@ async def read_tools(
     Raises as `read_offers` does.
     """
     told = await _read(begin, TOOLS, seconds, Asker(capabilities=capabilities))
-    usable_ones = (tool for tool in told if usable(tool, strict_headers=strict_headers))
+    usable_ones = (tool for tool in told if not refusal(tool, strict_headers=strict_headers))
     return {named(tool): tool for tool in usable_ones}
 
 
@@ -164,26 +160,22 @@ class _Schemed(Struct):
     inputSchema: Raw = Raw(b"{}")  # noqa: N815 - the wire's spelling
 
 
-def usable(tool: Raw, *, strict_headers: bool) -> bool:
-    """True when a client may use the tool: it has a name, and valid `x-mcp-header`s if asked."""
+def refusal(tool: Raw, *, strict_headers: bool) -> str:
+    """Why no client may use the tool, empty when it may.
+
+    It has a name, and valid `x-mcp-header`s if asked.
+    """
     try:
         read = msgspec.json.decode(tool, type=_Schemed)
         if strict_headers:
             mirrors(read.inputSchema)
-    except (msgspec.MsgspecError, RecursionError, Invalid):
-        return False
-    return bool(read.name)
+    except Invalid:
+        return "the x-mcp-header of a parameter is not valid"
+    except (msgspec.MsgspecError, RecursionError):
+        return "it has no usable name"
+    return "" if read.name else "it has no usable name"
 
 
 def named(tool: Raw) -> str:
     """The name of a usable tool."""
     return msgspec.json.decode(tool, type=_Schemed).name
-
-
-def _named(item: Raw, key: str) -> bool:
-    """True when the object says what it is to be asked for by."""
-    try:
-        named = msgspec.json.decode(item, type=dict[str, Raw]).get(key)
-        return named is not None and bool(msgspec.json.decode(named, type=str))
-    except (msgspec.MsgspecError, RecursionError):
-        return False

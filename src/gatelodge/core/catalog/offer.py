@@ -1,7 +1,7 @@
 """What a server offers besides tools: prompts, resources, templates, and what it can do.
 
 Every item keeps the server's own bytes. What has no usable name, or one that another item had
-before it, is left out and counted.
+before it, or what clients would refuse together with the whole list, is left out and told.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,6 +14,7 @@ from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.capabilities import TASKS
 from gatelodge.core.protocol.needs import Needs
+from gatelodge.core.protocol.shown.conform import nonconformities
 from gatelodge.core.protocol.shown.names import shown_name
 
 LONGEST_NAME: Final = 128
@@ -50,7 +51,7 @@ class Abilities(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Offer(Struct, frozen=True, kw_only=True):
-    """What a server offers besides tools, in its order. `dropped` counts the items left out.
+    """What a server offers besides tools, in its order. `left_out` says what is not, and why.
 
     `capabilities` is the object that it declared, raw.
 
@@ -73,7 +74,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     abilities: Abilities = Abilities()
     instructions: str = ""
     needs: dict[str, Needs] = {}
-    dropped: int = 0
+    left_out: tuple[str, ...] = ()
 
     def items(self, kind: OfferKind) -> tuple[Item, ...]:
         """The items of that kind."""
@@ -95,13 +96,16 @@ def read_offer(
     capabilities: Raw = Raw(b"{}"),  # noqa: B008 - immutable
     instructions: str = "",
 ) -> Offer:
-    """The offer in what a server said of itself. Never raises: what cannot be read is left out."""
+    """The offer in what a server said of itself.
+
+    Never raises: what cannot be read, and what clients would refuse, is left out.
+    """
     shown: dict[str, Item] = {}
-    dropped = _fill(shown, server.alias, prompts, _prompt)
+    left_out = _fill("prompts", shown, server.alias, prompts)
     documents: dict[str, Item] = {}
-    dropped += _fill(documents, server.alias, resources, _resource)
+    left_out += _fill("resources", documents, server.alias, resources)
     patterns: dict[str, Item] = {}
-    dropped += _fill(patterns, server.alias, templates, _template)
+    left_out += _fill("templates", patterns, server.alias, templates)
     return Offer(
         server=server.id,
         alias=server.alias,
@@ -114,7 +118,7 @@ def read_offer(
         capabilities=capabilities,
         abilities=read_abilities(capabilities),
         instructions=instructions,
-        dropped=dropped,
+        left_out=tuple(left_out),
     )
 
 
@@ -156,20 +160,23 @@ _Read = Callable[[str, Raw], tuple[str, str, Raw]]
 """What an item is found by, its own name, and its object as it is listed. Raises ValueError."""
 
 
-def _fill(found: dict[str, Item], alias: str, raws: Iterable[Raw], read: _Read) -> int:
-    """Put the usable items into `found`, in order, the first of each name; count the others."""
-    dropped = 0
+def _fill(kind: OfferKind, found: dict[str, Item], alias: str, raws: Iterable[Raw]) -> list[str]:
+    """Put the usable items into `found`, in order, the first of each name; say what is left out."""
+    left_out = []
     for position, raw in enumerate(raws):
         try:
-            key, name, listed = read(alias, raw)
+            key, name, listed = _READ[kind](alias, raw)
         except _UNREADABLE:
-            dropped += 1
+            left_out.append(f"{kind[:-1]} {position + 1}: it has no usable name")
             continue
-        if key in found:
-            dropped += 1
+        wrong = nonconformities(kind, raw)
+        if wrong:
+            left_out.append(f"{kind[:-1]} {name[:80]!a}: {wrong[0]}")
+        elif key in found:
+            left_out.append(f"{kind[:-1]} {name[:80]!a}: one before it has that name")
         else:
             found[key] = Item(alias=alias, position=position, name=name, raw=raw, listed=listed)
-    return dropped
+    return left_out
 
 
 def _prompt(alias: str, raw: Raw) -> tuple[str, str, Raw]:
@@ -193,6 +200,13 @@ def _template(_alias: str, raw: Raw) -> tuple[str, str, Raw]:
     if not pattern:
         raise ValueError(pattern)
     return pattern, pattern, raw
+
+
+_READ: Final[dict[OfferKind, _Read]] = {
+    "prompts": _prompt,
+    "resources": _resource,
+    "templates": _template,
+}
 
 
 def _on_the_web(uri: str) -> bool:

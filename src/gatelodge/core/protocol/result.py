@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from gatelodge.core.protocol.capabilities import TOOLS_ONLY
 from gatelodge.core.protocol.envelope import Era, Members, join_members, members_of
+from gatelodge.core.protocol.shown.conform import takes_output
 from gatelodge.core.protocol.version import META_SERVER_INFO
 
 _members = msgspec.json.Decoder(Members).decode
@@ -163,15 +164,14 @@ def tool_error(text: str, era: Era, structured: dict[str, object]) -> bytes:
 
 
 def for_legacy(definition: Raw) -> bytes:
-    """A tool object as legacy clients can take it: an output schema that is no object is dropped.
+    """A tool object as legacy clients can take it: without an output schema that they refuse.
 
     One such tool would otherwise break the whole list for them.
     """
     if b'"outputSchema"' not in bytes(definition):
         return bytes(definition)
     members = _members(definition)
-    schema = read_result(members.get("outputSchema", Raw(b"null")))
-    if schema is not None and bytes(schema.get("type", b"")) == b'"object"':
+    if takes_output(members.get("outputSchema")):
         return bytes(definition)
     return join_members({k: v for k, v in members.items() if k != "outputSchema"})
 

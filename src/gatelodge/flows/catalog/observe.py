@@ -1,14 +1,30 @@
-"""Asks a server what tools it has, because an admin wants to know; approves nothing."""
+"""Asks a server what it has, because an admin wants to know; approves nothing."""
 
+from gatelodge.core.catalog.offer import read_offer
 from gatelodge.core.catalog.server import Server
-from gatelodge.ports.upstream import Upstreams
+from gatelodge.core.protocol.envelope import members_of, read_text
+from gatelodge.core.protocol.shown.conform import nonconformities
+from gatelodge.ports.upstream import Observed, Upstreams
 
 
-async def definitions(upstreams: Upstreams, server: Server) -> list[bytes]:
-    """The tool objects as the server sent them, in its order; starts it for that if it must.
+async def look(upstreams: Upstreams, server: Server) -> Observed:
+    """What the server says of itself, each object as it was sent; starts it for that if it must.
 
     Only for an admin's own wish: a server that is proposed is reached for this one question and
     left again. Raises UpstreamError.
     """
-    seen = await upstreams.observe(server)
-    return [bytes(tool) for tool in seen.tools]
+    return await upstreams.observe(server)
+
+
+def left_out(server: Server, seen: Observed) -> tuple[str, ...]:
+    """What stands in no list, or not in that of some clients, and why."""
+    tools = []
+    for tool in seen.tools:
+        wrong = nonconformities("tools", tool)
+        if wrong:
+            name = read_text((members_of(tool) or {}).get("name")) or ""
+            tools.append(f"tool {name[:80]!a}: {wrong[0]}")
+    offer = read_offer(
+        server, prompts=seen.prompts, resources=seen.resources, templates=seen.templates
+    )
+    return (*seen.refused, *tools, *offer.left_out)

@@ -132,8 +132,9 @@ class Calls:
                 self._unclosed.remove(waiting)
 
     def _may(self, view: View, request: CallRequest, target: Target | None) -> Allow | Deny:
-        if target is None:
-            return Deny("tool_unknown", hidden=True)
+        entry = None if target is None else target.entry
+        if target is None or (type(entry) is ToolEntry and request.era in entry.unfit):
+            return Deny("tool_unknown", hidden=True)  # it stands in no list of this client either
         entry = target.entry
         decision = decide(view, request.who, entry, self._clock.now(), request.credential.context)
         if isinstance(decision, Deny):

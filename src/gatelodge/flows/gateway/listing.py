@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.offer import Item, OfferKind
 from gatelodge.core.ids import Instant
+from gatelodge.core.protocol.envelope import Era
 from gatelodge.core.protocol.needs import suffices
 from gatelodge.core.protocol.session import Cursor, pack, read_cursor
 from gatelodge.core.view import View, reachable, visible
@@ -77,6 +78,12 @@ def tools_of(look: Outlook, offers: Offers, capabilities: bytes) -> tuple[ToolEn
         return tools
     kept = [t for t in tools if suffices(offers.needs(t.server, t.name), capabilities)]
     return tools if len(kept) == len(tools) else tuple(kept)
+
+
+def fitting(tools: tuple[ToolEntry, ...], era: Era) -> tuple[ToolEntry, ...]:
+    """Those of the tools that a client of this era can take in a list."""
+    kept = tuple(tool for tool in tools if era not in tool.unfit)
+    return tools if len(kept) == len(tools) else kept
 
 
 def allowed_tools(look: Outlook) -> tuple[ToolEntry, ...]:

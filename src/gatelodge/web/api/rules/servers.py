@@ -103,10 +103,11 @@ async def health(place: Here, alias: Named) -> Health:
 async def look_again(place: Here, alias: Named) -> ObservedServer:
     """Reach the server and read its tools; approves nothing."""
     row = await _named(place, alias)
-    found = await observe.definitions(place.gate.upstreams, row)
+    found = await observe.look(place.gate.upstreams, row)
+    refused = observe.left_out(row, found)
 
     def work(act: Act) -> ObservedServer:
-        seen = tools.take_stock(act, place.id, row.id, found)
+        seen = tools.take_stock(act, place.id, row.id, [bytes(each) for each in found.tools])
         present = [each for each in tools.listed(act.tx, place.id, row.id) if each.present]
         return ObservedServer(
             alias=row.alias,
@@ -114,7 +115,7 @@ async def look_again(place: Here, alias: Named) -> ObservedServer:
             new=seen.new,
             changed=seen.changed,
             gone=seen.gone,
-            skipped=seen.skipped,
+            skipped=(*refused, *seen.skipped),
         )
 
     return await place.gate.change(place.caller, work)

@@ -17,6 +17,7 @@ from gatelodge.flows.gateway.listing import (
     Listed,
     Outlook,
     Page,
+    fitting,
     offered,
     page_of,
     tools_of,
@@ -35,7 +36,7 @@ async def list_tools(gate: Gate, visit: Visit) -> None:
 
     look = _look(gate, visit)
     size, cursor = gate.limits.page_size, _cursor(visit)
-    tools = tools_of(look, gate.offers, visit.capabilities)
+    tools = fitting(tools_of(look, gate.offers, visit.capabilities), visit.era)
     page = page_of(tools, "tools", look, cursor, size, gate.sealer)
     await _answer(gate, visit, "tools", _shown(page, listed))
 
