@@ -1,5 +1,6 @@
 """Guardrails: what an admin may publish, and a published text made ready to evaluate."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from msgspec import Struct
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import GuardrailId
 from gatelodge.core.policy.decision import Deny
+from gatelodge.core.policy.extent import LEVELS_STORED, check_extent
 from gatelodge.core.policy.rules import Guardrail
 from gatelodge.core.policy.schema import plain, schema, tools_schema
 
@@ -29,6 +31,7 @@ unless {{ resource.pinned }};"""
 
 _ANYONE = '@id("anyone") permit (principal, action, resource);\n'
 _END = "unexpected end of input"
+_MOST_QUOTED = 4
 
 
 class CompiledGuardrail(Struct, frozen=True, eq=False, gc=False):
@@ -65,6 +68,7 @@ def validate(text: str) -> None:
     """
     if len(text) > LONGEST_TEXT:
         raise Invalid(f"The guardrail is longer than {LONGEST_TEXT} characters.")
+    check_extent(text)
     policy = _only_policy(text)
     if policy.effect != "forbid":
         raise Invalid(
@@ -89,6 +93,8 @@ def compile_guardrail(guardrail: Guardrail) -> CompiledGuardrail:
     text = f'@id("{rule}")\n{guardrail.text.strip()}'
     failing = Deny("policy_error", rule, f"The guardrail {rule} cannot be evaluated.")
     try:
+        # Rows that an older release wrote, or somebody with the database at hand, come here too.
+        check_extent(text, LEVELS_STORED)
         policy = _only_policy(text)
         policies = cedarpy.PolicySet.from_str(_ANYONE + text)
     except (ValueError, Invalid):
@@ -149,15 +155,20 @@ def _check_annotations(text: str, policy: pst.Template) -> None:
 
 
 def _failing_line(text: str, message: str) -> int:
-    """The first line at which the parser stops asking for more (it tells no position itself)."""
-    lines = text.splitlines() or [""]
-    for count in range(1, len(lines)):
+    """The first line at which the parser stops asking for more (it tells no position itself).
+
+    Halved towards, not walked to: each look parses the text up to a line, as it stands there.
+    """
+    lines = text.splitlines(keepends=True)
+
+    def fails_by(count: int) -> bool:
         try:
-            cedarpy.policies_to_pst("\n".join(lines[:count]))
+            cedarpy.policies_to_pst("".join(lines[:count]))
         except ValueError as fault:
-            if str(fault) == message != _END:
-                return count
-    return len(lines)
+            return str(fault) == message != _END
+        return False
+
+    return bisect_left(range(1, len(lines)), True, key=fails_by) + 1
 
 
 def _line_of(text: str, *words: str) -> int:
@@ -170,8 +181,8 @@ def _line_of(text: str, *words: str) -> int:
 
 
 def _quoted(message: str) -> list[str]:
-    """The words a validation message puts between backquotes, shortest claim first."""
-    return message.split("`")[1::2]
+    """The first words a validation message puts between backquotes; the text can bring many."""
+    return message.split("`", 2 * _MOST_QUOTED)[1::2]
 
 
 def _attributes(root: pst.PstNode) -> Iterator[str]:
