@@ -21,13 +21,14 @@ from typing import Any
 
 MODERN = "2026-07-28"
 WAIT = 20.0
+CACHES = f"/tmp/gatelodge-test-caches-{os.getuid()}"
 ROOT = Path(__file__).parent.parent
 
 
 def environment(**more: str) -> dict[str, str]:
     """What a gate in a test may see of our environment."""
     kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG", "TMPDIR"}}
-    return {**kept, **more}
+    return {**kept, "GATELODGE_HOSTING__CACHE_DIR": CACHES, **more}
 
 
 class Answer:

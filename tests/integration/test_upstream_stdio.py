@@ -9,6 +9,7 @@ from msgspec import Raw
 from tests.upstreams import pools
 from tests.upstreams.pools import LOOPS, alive, ask, call, make_pool, ready, stdio, text, until
 
+from gatelodge.adapters.upstream.stdio.child import usual_path
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import (
     KeyUnreachable,
@@ -176,7 +177,7 @@ async def test_a_child_sees_nothing_of_our_environment(monkeypatch):
     assert seen.pop("TMPDIR") == home
     seen.pop("LC_CTYPE", None)  # Python's own, at its start
     assert seen == {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": usual_path(Hosting().path),
         "LANG": "C.UTF-8",
         "TOKEN": "s3cret",
         "PLAIN": "1",

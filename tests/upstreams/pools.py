@@ -16,6 +16,7 @@ import pytest
 from msgspec import Raw
 
 from gatelodge.adapters.upstream.pool import UpstreamPool
+from gatelodge.adapters.upstream.stdio.places import Site
 from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Transport
 from gatelodge.core.errors import KeyUnreachable
@@ -55,7 +56,7 @@ def make_pool(secrets: Secrets | None = None, **settings: Any) -> UpstreamPool:
         limits=settings.pop("limits", Limits()),
         hosting=settings.pop("hosting", HOSTING),
         version="9.9",
-        root=settings.pop("root", False),
+        site=Site(root=settings.pop("root", False), caches=settings.pop("caches", None)),
         **settings,
     )
 

@@ -1,13 +1,13 @@
 """A running node: the ground, the view, both faces, and the tasks that drive them."""
 
 import asyncio
-import os
 from collections.abc import Coroutine
 
 from msgspec import Struct
 
 import gatelodge
 from gatelodge.adapters.upstream.pool import UpstreamPool
+from gatelodge.adapters.upstream.stdio.places import site_of
 from gatelodge.app.build import Ground
 from gatelodge.app.hand_over import AsgiApp, HandOver
 from gatelodge.app.listener import Listener
@@ -63,7 +63,7 @@ def wire(ground: Ground) -> Rooms:
         limits=limits,
         hosting=settings.hosting,
         version=gatelodge.__version__,
-        root=os.geteuid() == 0,
+        site=site_of(settings.hosting.cache_dir, ground.directory),
     )
     inflight, offers = InFlight(), Offers()
     streams = Streams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)

@@ -90,6 +90,8 @@ def tell_error(error: HouseError, *, json: bool) -> int:
             click.echo(f"error: {clean(fault)}", err=True)
     else:
         click.echo(f"error: {clean(error.detail)}", err=True)
+    for line in error.said:
+        click.echo(f"  {clean(line)}", err=True)
     if error.remedy:
         click.echo(f"what to do: {clean(error.remedy)}", err=True)
     return problems.answer(error).exit

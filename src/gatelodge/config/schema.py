@@ -107,6 +107,13 @@ class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the gate is root, each stdio server gets a uid of its own from here on."""
     start_seconds: Seconds = 20.0
     """How long a server may take to start and shake hands."""
+    path: str = "/usr/local/bin:/usr/bin:/bin:~/.local/bin"
+    """Where the programs of stdio servers are looked for, and their PATH; `~` is the home of the
+    gate's own user."""
+    cache_dir: str = ""
+    """Where each stdio server has a cache that outlasts its start (npx, uvx); empty =
+    `/var/cache/gatelodge` where the gate is root, else `cache` in the data directory. Other uids
+    must be able to reach it."""
     backoff_seconds: Seconds = 1.0
     """First pause before a dead server is started again; doubles up to a minute."""
     stop_seconds: Seconds = 3.0

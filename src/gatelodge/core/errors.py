@@ -6,7 +6,7 @@ payload, a secret or another workspace's names. Errors are rendered in two place
 face and the command line. A denied call is not an error here but a value (`core.policy.decision`).
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class HouseError(Exception):
@@ -20,6 +20,14 @@ class HouseError(Exception):
         self.detail = detail
         self.remedy = remedy or self.default_remedy
         self.retry_after = retry_after
+        self.said: tuple[str, ...] = ()
+        """The last words of a server that was not met; for whoever may start it, never logged."""
+
+    def again(self) -> Self:
+        """The same error once more: an exception that was raised is not raised twice."""
+        same = type(self)(self.detail, remedy=self.remedy, retry_after=self.retry_after)
+        same.said = self.said
+        return same
 
 
 class Refused(HouseError):

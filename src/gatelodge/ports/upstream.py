@@ -115,7 +115,8 @@ class Health(Struct, frozen=True, kw_only=True):
     """How a server is doing; `detail` is safe for admins and holds no payload.
 
     `version` is the revision of MCP that was agreed on; `restarts` counts the times that a server
-    which had been ready was lost.
+    which had been ready was lost. `said` are the last words of one that was not met, for
+    whoever may start servers: they hold no payload, since there was none yet.
     """
 
     state: State
@@ -125,6 +126,7 @@ class Health(Struct, frozen=True, kw_only=True):
     pid: int | None = None
     restarts: int = 0
     detail: str = ""
+    said: tuple[str, ...] = ()
 
 
 class Observed(Struct, frozen=True, kw_only=True):

@@ -65,6 +65,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_after: float | None = None
     incident: str = ""
     faults: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 def answer(error: HouseError) -> Answer:
@@ -87,6 +88,7 @@ def problem(error: HouseError) -> Problem:
         remedy=error.remedy,
         retry_after=error.retry_after,
         faults=getattr(error, "faults", ()),
+        said=error.said,
     )
 
 
@@ -140,7 +142,9 @@ def error_of(document: dict[str, Any]) -> HouseError:
     if issubclass(kind, errors.SettingsError):
         return kind(tuple(document.get("faults") or [detail]))
     retry_after = document.get("retry_after")
-    return kind(detail, remedy=str(document.get("remedy", "")), retry_after=retry_after)
+    told = kind(detail, remedy=str(document.get("remedy", "")), retry_after=retry_after)
+    told.said = tuple(map(str, document.get("said") or ()))
+    return told
 
 
 def _by_code(code: str) -> type[HouseError]:

@@ -226,8 +226,10 @@ class Link:
         fault = self._fault
         if fault is None:
             text = "The server could not be started in time."
-            raise UpstreamUnreachable(text, remedy=SLOW)
-        raise type(fault)(fault.detail, remedy=fault.remedy, retry_after=fault.retry_after)
+            slow = UpstreamUnreachable(text, remedy=SLOW)
+            slow.said = self._wire.told().said
+            raise slow
+        raise fault.again()
 
     @property
     def hopeful(self) -> bool:
@@ -294,6 +296,7 @@ class Link:
             pid=told.pid,
             restarts=self._restarts,
             detail=" ".join(part for part in (fault, told.detail, self.note) if part),
+            said=() if met is not None or self._fault is None else self._fault.said,
         )
 
     async def _once(self) -> Break:

@@ -6,7 +6,6 @@ that looks after deadlines. `close` ends all of it.
 """
 
 import asyncio
-import hashlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -20,22 +19,20 @@ from gatelodge.adapters.upstream.link import Link
 from gatelodge.adapters.upstream.lodging import Lodging, Upkeep
 from gatelodge.adapters.upstream.observe import read_offers, read_tools
 from gatelodge.adapters.upstream.question import Pending
-from gatelodge.adapters.upstream.stdio.wire import Place, StdioWire
+from gatelodge.adapters.upstream.stdio.places import Places, Site
+from gatelodge.adapters.upstream.stdio.wire import StdioWire
 from gatelodge.adapters.upstream.survey import Survey
 from gatelodge.adapters.upstream.wire import Wire
 from gatelodge.config.schema import Hosting, Limits
-from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
+from gatelodge.core.catalog.server import HttpTransport, Server
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
 from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.upstream_era import capable
-from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import Asker, Health, Observed, Reply, Request
 from gatelodge.ports.world import Secrets
 
 SWEEP_SECONDS = 0.05
 """How late a deadline may be noticed."""
-UIDS = 60_000
-"""Numbers from hosting.first_uid on that servers may get as uids."""
 
 _log = logging.getLogger("gatelodge.upstream")
 
@@ -50,12 +47,12 @@ class UpstreamPool:
         limits: Limits,
         hosting: Hosting,
         version: str,
-        root: bool,
+        site: Site,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`root` = the gate may change uids; `tls` replaces the system's trust."""
+        """`tls` replaces the system's trust."""
         self._tls = tls
-        self._root = root
+        self._places = Places(hosting.first_uid, site)
         self._limits = limits
         self._means = Means(
             secrets=secrets,
@@ -66,8 +63,7 @@ class UpstreamPool:
         )
         self._lodgings: dict[str, Lodging] = {}
         self._tasks: dict[asyncio.Task[None], Link] = {}
-        self._uids: dict[Link, int] = {}
-        self._eras: dict[bytes, Era] = {}
+        self._removals: set[asyncio.Task[None]] = set()
         self._changed: list[Callable[[str], None]] = []
         self._updated: list[Callable[[str, str], None]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -128,6 +124,7 @@ class UpstreamPool:
         for key, server in wanted.items():
             if key not in self._lodgings:
                 self._lodge(server)
+        self._clear(frozenset(server.id for server in servers))
 
     def health(self, server: str) -> Health:
         """How that server is doing now; `off` when it is not in the pool."""
@@ -179,6 +176,8 @@ class UpstreamPool:
             self._stop(link)
         if self._tasks:
             await asyncio.wait(list(self._tasks))
+        if self._removals:
+            await asyncio.wait(list(self._removals))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -258,25 +257,27 @@ class UpstreamPool:
         transport, wish = server.transport, server.era if desk.main else "legacy"
         if isinstance(transport, HttpTransport):
             return HttpWire(transport, wish, self._means, desk)
-        uid = self._uid(server.id, transport, desk)
-        place = Place(uid, msgspec.json.encode(transport), self._eras)
+        key, own = msgspec.json.encode(transport), transport.run_as == "own"
+        place = self._places.take(server.id, key, desk, own=own)
         return StdioWire(transport, wish, self._means, desk, place)
 
-    def _uid(self, server: str, transport: StdioTransport, link: Link) -> int:
-        """A uid that no other running server has: always the same where that is possible."""
-        if not self._root or transport.run_as != "own":
-            return 0
-        taken = set(self._uids.values())
-        number = int.from_bytes(hashlib.sha256(server.encode()).digest()[:4]) % UIDS
-        while self._means.hosting.first_uid + number in taken:
-            number = (number + 1) % UIDS
-        self._uids[link] = self._means.hosting.first_uid + number
-        return self._uids[link]
+    def _clear(self, servers: frozenset[str]) -> None:
+        """Remove the caches of servers that are no more, when nothing of them runs."""
+        for gone in self._places.keep(servers):
+            ending = [task for task in self._tasks if task.get_name() == f"upstream {gone}"]
+            removal = asyncio.get_running_loop().create_task(self._remove(gone, ending))
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
+
+    async def _remove(self, server: str, ending: list[asyncio.Task[None]]) -> None:
+        if ending:
+            await asyncio.wait(ending)
+        await self._places.removal(server)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """An owner task is over: as it was told to, or because of something nobody thought of."""
         link = self._tasks.pop(task)
-        self._uids.pop(link, None)
+        self._places.give_back(link)
         fault = None if task.cancelled() else task.exception()
         if fault is not None:
             _log.error("the owner task of a server died: %s", type(fault).__name__)

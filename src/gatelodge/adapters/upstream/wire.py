@@ -9,16 +9,23 @@ from gatelodge.adapters.upstream.flight import Break, Flight, Flights
 from gatelodge.core.protocol.upstream_era import Hello
 from gatelodge.ports.upstream import Asker
 
-SLOW = "Try again; an admin can raise hosting.start_seconds."
+SLOW = (
+    "Try again, what it fetched is kept; or give it longer: "
+    "gatelodge server edit ALIAS --start-seconds N"
+)
 """What to do about a server that was not met in time."""
 
 
 class Told(Struct, frozen=True, kw_only=True):
-    """What a wire says of itself; `detail` holds no payload."""
+    """What a wire says of itself; `detail` holds no payload.
+
+    `said` are the last words of a server that was not met, for whoever may start it.
+    """
 
     pid: int | None = None
     isolation: str = "not isolated"
     detail: str = ""
+    said: tuple[str, ...] = ()
     connections: int = 0
     children: int = 0
 

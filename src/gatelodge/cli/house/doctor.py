@@ -86,7 +86,7 @@ def _server(workspace: str, server: dict[str, Any]) -> Finding:
         return Finding(
             name,
             "wrong",
-            server["detail"] or "it failed",
+            " | ".join([server["detail"] or "it failed", *server.get("said", ())[-3:]]),
             f"Mend it, then: gatelodge server observe {server['alias']}",
         )
     if server["health"] == "waiting":

@@ -1,42 +1,60 @@
 """One child process: started clean, spoken to in lines, ended with all its descendants.
 
-It gets a new session (so that its group can be killed), three pipes, an environment of its own and
-nothing else of ours. Its standard error is counted and dropped: it may hold payloads. It cannot
-outlive us for long: its input closes when we die, which is how MCP tells a server to go.
-uvloop's subprocesses cannot change the uid, hence `subprocess.Popen` with pipes of the loop.
+It gets a new session, three pipes, an environment of its own and nothing else of ours. Its standard
+error is counted and dropped once it was met: it may hold payloads. Between it and the gate stands a
+supervisor (`supervisor.py`) which ends all that it started, also when the gate is killed.
+uvloop's subprocesses hand over no socket, hence `subprocess.Popen` with pipes of the loop.
 """
 
 import asyncio
 import contextlib
+import errno
+import json
 import os
-import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from msgspec import Struct
 
+from gatelodge.adapters.upstream.stdio import supervisor
+from gatelodge.adapters.upstream.stdio.early import Early
 from gatelodge.adapters.upstream.stdio.reach import barred, find_program
 from gatelodge.core.errors import UpstreamUnreachable
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 _MEND_OWN = 'Set run_as = "gateway" for this server, or install it where every uid can read it.'
-_MEND = "Correct the server's command."
-_MEND_CWD = "Make the directory, or name another as the server's cwd."
+_MEND = "Correct it: gatelodge server edit ALIAS -- CMD ARGS..."
+_MEND_PATH = (
+    "Name the program by its whole path, or add its directory to hosting.path; "
+    "to correct the command: gatelodge server edit ALIAS -- CMD ARGS..."
+)
+_MEND_CWD = "Make the directory, or name another: gatelodge server edit ALIAS --cwd DIR"
 _MEND_DISK = "Make room in the directory for temporary files."
-_KILL_SECONDS = 5.0
-"""How long a killed process may take to go: only one that hangs in the kernel needs it."""
+_GONE_SECONDS = 12.0
+"""How long the supervisor may take to kill and to tidy up; then it goes on without us."""
+_START_SECONDS = 10.0
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What to start. `env` holds resolved secrets and is never kept; `uid` 0 means our own."""
+    """What to start. `env` holds resolved secrets and is never kept; `uid` 0 means our own.
+
+    `path` is where programs are looked for, `grace` how long it may go on when
+    the gate is killed, `hidden` what is masked in what it says before it was met.
+    """
 
     command: tuple[str, ...]
     env: dict[str, str]
     cwd: str
     uid: int
+    gid: int
+    path: str
+    grace: float
+    hidden: tuple[str, ...] = ()
 
 
 class Ears(Struct, frozen=True, kw_only=True):
@@ -51,13 +69,15 @@ class Ears(Struct, frozen=True, kw_only=True):
 class _Lines(asyncio.Protocol):
     """Cuts the child's output into lines; owned by its Child."""
 
-    def __init__(self, ears: Ears) -> None:
+    def __init__(self, ears: Ears, early: Early) -> None:
         self._ears = ears
+        self._early = early
         self._rest = bytearray()
         self.deaf = False
 
     def data_received(self, data: bytes) -> None:
         """Hand on each whole line."""
+        self._early.out(data)
         if self.deaf:
             return
         if b"\n" not in data:
@@ -81,31 +101,73 @@ class _Lines(asyncio.Protocol):
             self._ears.end()
 
 
-class _Count(asyncio.Protocol):
-    """Counts what is said on standard error."""
+class _Errors(asyncio.Protocol):
+    """Counts what is said on standard error, and drops it."""
 
-    def __init__(self) -> None:
+    def __init__(self, early: Early) -> None:
         self.bytes = 0
+        self._early = early
 
     def data_received(self, data: bytes) -> None:
         """Count and drop."""
         self.bytes += len(data)
+        self._early.err(data)
+
+
+class _Leash(asyncio.Protocol):
+    """What the supervisor tells: the server's pid, its status, and that all of it is gone."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[int] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self.status: int | None = None
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take each whole line."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            word, _, number = line.partition(b" ")
+            if word == b"over":
+                self.status = int(number)
+            elif word == b"gone":
+                self._all_gone()
+            elif not self.started.done():
+                self.started.set_result(int(number) if word == b"pid" else -int(number))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
+        """The supervisor is over."""
+        if not self.started.done():
+            self.started.set_result(-errno.ECHILD)
+        if self.status is None:
+            self.status = -signal.SIGKILL
+        self._all_gone()
+
+    def _all_gone(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
 
 
 class Child:
     """A running child. `stop` ends it; until then whoever made it owns it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], home: str, uid: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], leash: socket.socket) -> None:
         self._process = process
-        self._home = home
-        self._uid = uid
+        self._socket = leash
+        self._leash = _Leash()
+        self._rein: asyncio.WriteTransport | None = None
         self._input: asyncio.WriteTransport | None = None
         self._outputs: list[asyncio.BaseTransport] = []
-        self._errors = _Count()
+        self.early = Early()
+        self._errors = _Errors(self.early)
         self._lines: _Lines | None = None
-        self.pid = process.pid
-        self.status: int | None = None
+        self.pid = 0
+
+    @property
+    def status(self) -> int | None:
         """Its exit status (a signal is negative), None while it runs."""
+        return self._leash.status
 
     @property
     def errors(self) -> int:
@@ -129,66 +191,69 @@ class Child:
 
     @property
     def over(self) -> bool:
-        """True when the process itself is gone; its descendants may be there still.
-
-        It is not reaped here: until `stop` has killed its group, the group's number stays its own.
-        """
-        if self.status is None and hasattr(os, "waitid"):
-            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-            with contextlib.suppress(ChildProcessError):
-                found = os.waitid(os.P_PID, self.pid, flags)
-                if found is not None:
-                    by_itself = found.si_code == os.CLD_EXITED
-                    self.status = found.si_status if by_itself else -found.si_status
-        elif self.status is None:
-            self.status = self._process.poll()
-        return self.status is not None
+        """True when the process itself is gone; its descendants may be there still."""
+        return self._leash.status is not None
 
     def write(self, line: bytes) -> None:
         """Send one line (the newline is added)."""
         if self._input is not None and not self._input.is_closing():
             self._input.write(line + b"\n")
 
-    async def attach(self, ears: Ears) -> None:
-        """Connect the pipes to the loop."""
+    async def begin(self, order: bytes, ears: Ears) -> int:
+        """Connect the pipes to the loop and have it started; the error's number, 0 for none."""
         loop = asyncio.get_running_loop()
-        lines = self._lines = _Lines(ears)
+        lines = self._lines = _Lines(ears, self.early)
         process = self._process
         self._input, _ = await loop.connect_write_pipe(asyncio.Protocol, process.stdin)
         errors = self._errors
         for factory, pipe in ((lambda: lines, process.stdout), (lambda: errors, process.stderr)):
             transport, _ = await loop.connect_read_pipe(factory, pipe)
             self._outputs.append(transport)
+        self._rein, _ = await loop.create_unix_connection(lambda: self._leash, sock=self._socket)
+        self._rein.write(order)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_START_SECONDS):
+                await asyncio.shield(self._leash.started)
+        said = self._leash.started.result() if self._leash.started.done() else -errno.EAGAIN
+        self.pid = max(said, 0)
+        return max(-said, 0)
 
     async def stop(self, seconds: float) -> None:
         """End it: close its input, then TERM, then KILL, each after `seconds`; idempotent.
 
-        When this is cancelled in the middle the group is killed at once, and the cancellation
-        waits until it is gone. A crash of ours here leaves a child with a closed input, and its
-        home directory.
+        When this is cancelled in the middle all is killed at once, and the cancellation waits until
+        it is gone. A crash of ours here leaves the rest to the supervisor.
         """
         if self._lines is not None:
             self._lines.deaf = True
         if self._input is not None:
             self._input.close()
         try:
-            if not await self._gone(seconds):
-                self._signal(signal.SIGTERM)
-                await self._gone(seconds)
+            if self.pid and not await self._ended(seconds):
+                self._ask(b"T")
+                await self._ended(seconds)
         finally:
-            self._signal(signal.SIGKILL)
-            if self._uid:
-                _kill_all(self._uid)
+            self._ask(b"K")
             for transport in self._outputs:
                 transport.close()
             await _whole(self._bury())
 
     async def _bury(self) -> None:
-        await self._gone(_KILL_SECONDS)
-        self._process.poll()
-        await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
+        """Wait until nothing of it runs; the supervisor may tidy up for longer than that."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _GONE_SECONDS
+        if self._rein is None:
+            self._socket.close()
+        else:
+            await asyncio.wait((self._leash.gone,), timeout=_GONE_SECONDS)
+        while loop.time() < until:
+            if self._process.poll() is not None:
+                break
+            await asyncio.sleep(0.005)
+        if self._rein is not None:
+            self._rein.close()
 
-    async def _gone(self, seconds: float) -> bool:
+    async def _ended(self, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while not self.over:
@@ -197,80 +262,112 @@ class Child:
             await asyncio.sleep(0.01)
         return True
 
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+    def _ask(self, what: bytes) -> None:
+        if self._rein is not None and not self._rein.is_closing():
+            self._rein.write(what)
 
 
 async def start_child(plan: Plan, ears: Ears) -> Child:
     """Start a child. Raises UpstreamUnreachable with the reason and what to do about it."""
+    program, cwd = _checked(plan)
+    home = _home(plan)
+    env = {"PATH": plan.path, "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", **plan.env}
+    order = {
+        "program": program,
+        "command": [program, *plan.command[1:]],
+        "env": env,
+        "cwd": cwd or home,
+        "uid": plan.uid,
+        "gid": plan.gid,
+        "home": home,
+        "grace": plan.grace,
+    }
+    try:
+        child = _supervised()
+    except OSError as failed:
+        supervisor.remove_tree(home)
+        text = f"No process could be started for the server: {failed.strerror}."
+        raise UpstreamUnreachable(text) from failed
+    child.early.hide(plan.hidden)
+    try:
+        fault = await child.begin(json.dumps(order).encode() + b"\n", ears)
+    except BaseException:
+        await child.stop(0.0)
+        raise
+    if fault:
+        await child.stop(0.0)
+        text = f"The program {program!r} could not be started: {os.strerror(fault)}."
+        raise UpstreamUnreachable(text, remedy=_MEND)
+    return child
+
+
+def _home(plan: Plan) -> str:
+    """A new directory of its own, with nothing in it."""
     try:
         home = tempfile.mkdtemp(prefix="gatelodge-")
     except OSError as full:
         text = f"No home directory could be made for the server: {full.strerror}."
         raise UpstreamUnreachable(text, remedy=_MEND_DISK) from full
     try:
-        child = _start(plan, home)
-    except BaseException:
-        shutil.rmtree(home, ignore_errors=True)
-        raise
-    try:
-        await child.attach(ears)
-    except BaseException:
-        await child.stop(0.0)
-        raise
-    return child
+        if plan.uid:
+            os.chown(home, plan.uid, plan.gid)
+    except OSError as refused:
+        supervisor.remove_tree(home)
+        text = f"The server could not be started: {refused.strerror}."
+        raise UpstreamUnreachable(text, remedy=_MEND_OWN) from refused
+    return home
 
 
-def _start(plan: Plan, home: str) -> Child:
-    env = {"PATH": PATH, "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", **plan.env}
-    cwd = plan.cwd or home
+def usual_path(setting: str) -> str:
+    """Where programs are looked for: `~` is the home of the gate's own user."""
+    parts = (str(Path(each).expanduser()) for each in setting.split(":") if each)
+    return ":".join(dict.fromkeys(parts))
+
+
+def _checked(plan: Plan) -> tuple[str, str]:
+    """The program's file and the directory to start in, empty for the home of its own."""
+    path = plan.env.get("PATH", plan.path)
     if not plan.command or not all(plan.command[:1]):
         raise UpstreamUnreachable("The server has no command.", remedy=_MEND)
-    if not Path(cwd).is_dir():
-        text = f"The directory {cwd!r}, where the server shall start, is not there."
+    if plan.cwd and not Path(plan.cwd).is_dir():
+        text = f"The directory {plan.cwd!r}, where the server shall start, is not there."
         raise UpstreamUnreachable(text, remedy=_MEND_CWD)
-    program = find_program(plan.command[0], env["PATH"], cwd)
+    program = find_program(plan.command[0], path, plan.cwd or "/nonexistent")
     if not program:
-        text = f"The program {plan.command[0]!r} was not found on {env['PATH']}."
-        raise UpstreamUnreachable(text, remedy=_MEND)
+        text = f"The program {plan.command[0]!r} was not found on {path}."
+        raise UpstreamUnreachable(text, remedy=_MEND_PATH)
     if plan.uid:
-        at = barred(program, env["PATH"], plan.uid)
+        at = barred(program, path, plan.uid, plan.gid)
         if at:
             text = f"The program {program!r} cannot be run by the server's own uid: {at!r} bars it."
             raise UpstreamUnreachable(text, remedy=_MEND_OWN)
-    own = {"user": plan.uid, "group": plan.uid, "extra_groups": []} if plan.uid else {}
+    return program, plan.cwd
+
+
+def _supervised() -> Child:
+    """A child whose supervisor waits to be told what to start."""
+    ours, theirs = socket.socketpair()
     try:
-        if plan.uid:
-            os.chown(home, plan.uid, plan.uid)
+        ours.setblocking(False)
         # A fork takes a few milliseconds of the loop; in a thread, a cancelled start would leave
         # a child that nobody owns.
         process: subprocess.Popen[bytes] = subprocess.Popen(
-            (program, *plan.command[1:]),
+            (sys.executable, "-I", "-S", supervisor.__file__, str(theirs.fileno())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            env=env,
-            cwd=cwd,
+            env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
+            cwd="/",
             start_new_session=True,
-            **own,  # type: ignore[call-overload]
+            pass_fds=(theirs.fileno(),),
         )
-    except (OSError, ValueError, subprocess.SubprocessError) as failed:
-        reason = failed.strerror if isinstance(failed, OSError) else type(failed).__name__
-        text = f"The program {program!r} could not be started: {reason}."
-        raise UpstreamUnreachable(text, remedy=_MEND) from failed
-    return Child(process, home, plan.uid)
-
-
-def _kill_all(uid: int) -> None:
-    """Kill what still runs under a uid that belongs to one server, in whatever session it hides."""
-    for folder in Path("/proc").iterdir() if Path("/proc").is_dir() else ():
-        if not folder.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            if folder.stat().st_uid == uid:
-                os.kill(int(folder.name), signal.SIGKILL)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return Child(process, ours)
 
 
 async def _whole(work: Coroutine[None, None, None]) -> None:

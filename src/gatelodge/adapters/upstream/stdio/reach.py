@@ -25,23 +25,25 @@ def find_program(name: str, path: str, cwd: str) -> str:
     return ""
 
 
-def barred(program: str, path: str, uid: int) -> str:
+def barred(program: str, path: str, uid: int, gid: int = -1) -> str:
     """The first path that keeps `uid` from running `program`, "" when nothing does.
 
+    Its only group is `gid`, by default the one with the uid's number.
     Follows symbolic links and, for a script, its interpreter, which is where a virtual
     environment in somebody's home directory usually ends.
     """
+    who = (uid, uid if gid < 0 else gid)
     seen: set[str] = set()
     while program and program not in seen:
         seen.add(program)
-        at = _barred_at(program, uid)
+        at = _barred_at(program, who)
         if at:
             return at
         program = _interpreter(program, path)
     return ""
 
 
-def _barred_at(program: str, uid: int) -> str:
+def _barred_at(program: str, who: tuple[int, int]) -> str:
     """Walk from the root: each folder must let the uid pass, and the file must let it run."""
     done: list[str] = []
     todo = [part for part in program.split("/") if part][::-1]
@@ -67,17 +69,17 @@ def _barred_at(program: str, uid: int) -> str:
         except OSError:
             return here
         need = _RUN if stat.S_ISDIR(status.st_mode) or not _is_script(here) else _READ | _RUN
-        if not _may(status, uid, need):
+        if not _may(status, who, need):
             return here
         done.append(part)
     return ""
 
 
-def _may(status: os.stat_result, uid: int, need: int) -> bool:
-    """Mode bits for a uid whose only group has the same number."""
-    if status.st_uid == uid:
+def _may(status: os.stat_result, who: tuple[int, int], need: int) -> bool:
+    """Mode bits for a uid and its only group."""
+    if status.st_uid == who[0]:
         have = status.st_mode >> 6
-    elif status.st_gid == uid:
+    elif status.st_gid == who[1]:
         have = status.st_mode >> 3
     else:
         have = status.st_mode

@@ -10,12 +10,14 @@ import contextlib
 import math
 import re
 
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Means
 from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing, too_large
-from gatelodge.adapters.upstream.stdio.child import Child, Ears, Plan, start_child
+from gatelodge.adapters.upstream.stdio.child import Child, Ears, Plan, start_child, usual_path
+from gatelodge.adapters.upstream.stdio.early import cure
 from gatelodge.adapters.upstream.stdio.listening import Listening
+from gatelodge.adapters.upstream.stdio.places import Place
 from gatelodge.adapters.upstream.watch import keep_subscribed, listen
 from gatelodge.adapters.upstream.wire import SLOW, Desk, Told
 from gatelodge.core.catalog.server import EraWish, StdioTransport
@@ -29,7 +31,7 @@ from gatelodge.core.errors import (
 from gatelodge.core.protocol import upstream
 from gatelodge.core.protocol.upstream import Message, parse_message
 from gatelodge.core.protocol.upstream_era import Can, Hello, capable, discovered, initialized
-from gatelodge.core.protocol.version import MODERN, Era
+from gatelodge.core.protocol.version import MODERN
 from gatelodge.ports.upstream import Reply, Request
 
 MOST_UNREAD = 16 * 1024 * 1024
@@ -37,15 +39,10 @@ MOST_UNREAD = 16 * 1024 * 1024
 PROBE_SECONDS = 10.0
 TELL_SECONDS = 5.0
 _STATUS_SECONDS = 0.03
+_STATUS_LOOKS = 10
+LEAST_HIDDEN = 8
+"""A literal of the definition that is shorter is no secret, and masking it would hide words."""
 _NUMBER = re.compile(rb'"id"\s*:\s*(\d+)\s*[,}]')
-
-
-class Place(Struct, frozen=True):
-    """Where a server runs: its uid (0 = ours), and what was found out about its definition."""
-
-    uid: int
-    key: bytes
-    eras: dict[bytes, Era]
 
 
 class StdioWire:
@@ -60,7 +57,7 @@ class StdioWire:
         wish: EraWish,
         means: Means,
         desk: Desk,
-        place: "Place",
+        place: Place,
     ) -> None:
         self._transport = transport
         self._wish = wish
@@ -75,10 +72,22 @@ class StdioWire:
         self._listenings: dict[int, Listening] = {}
         self._garbage = 0
         self._last = ""
+        self._said: tuple[str, ...] = ()
 
     async def open(self) -> Hello:
-        """Start the server and shake hands. Raises UpstreamError or KeyUnreachable."""
+        """Start the server and shake hands. Raises UpstreamError or KeyUnreachable.
+
+        Why a server was not met is told with its own last words, for an admin.
+        """
+        try:
+            return await self._open()
+        except HouseError as fault:
+            fault.said = self._said
+            raise
+
+    async def _open(self) -> Hello:
         self._last = ""
+        self._said = ()
         self._ready = self._modern = False
         self._hearing.era = "legacy"
         wish = self._wish
@@ -99,6 +108,9 @@ class StdioWire:
         self._hearing.era = hello.era
         self._can = capable(hello.capabilities)
         self._ready = True
+        self._said = ()
+        if self._child is not None:
+            self._child.early.met()
         return hello
 
     async def listen(self) -> None:
@@ -173,6 +185,7 @@ class StdioWire:
             pid=None if child is None else child.pid,
             isolation="not isolated" + (f", uid {self._place.uid}" if self._place.uid else ""),
             detail=garbage,
+            said=self._said,
             children=int(child is not None),
         )
 
@@ -192,6 +205,7 @@ class StdioWire:
         meeting = discovered(answer)
         if isinstance(meeting, Hello):
             return meeting
+        self._hear_last()
         await self._end(0.0)
         if self._wish == "modern":
             raise UpstreamBrokeProtocol(f"The server does not speak {MODERN}. {self._last}".strip())
@@ -205,15 +219,18 @@ class StdioWire:
         try:
             reply = await self._ask(Request(method="initialize", params=params, seconds=seconds))
         except UpstreamTimeout:
-            text = "The server did not answer the handshake in time."
+            text = f"The server did not answer the handshake within {seconds:g} s."
+            self._hear_last()
             raise UpstreamTimeout(text, remedy=SLOW) from None
         except UpstreamError as failed:
             text = self._last or failed.detail
-            raise UpstreamUnreachable(text, remedy=failed.remedy) from None
+            raise UpstreamUnreachable(text, remedy=cure(self._hear_last())) from None
         if reply.result is None:
+            self._hear_last()
             raise UpstreamBrokeProtocol("The server refused the handshake.")
         hello = initialized(reply.result)
         if hello is None:
+            self._hear_last()
             raise UpstreamBrokeProtocol("The server speaks no revision that this gate speaks.")
         self.say(upstream.notification_bytes("notifications/initialized"))
         if asker.level and capable(hello.capabilities).logs:
@@ -226,12 +243,17 @@ class StdioWire:
 
     async def _start(self) -> None:
         await self._end(0.0)
-        env = {k: self._means.secrets.resolve(v) for k, v in self._transport.env.items()}
+        given = self._transport.env
+        env = {k: self._means.secrets.resolve(v) for k, v in given.items()}
         plan = Plan(
             command=self._transport.command,
-            env=env,
+            env={**await asyncio.to_thread(self._place.prepared), **env},
             cwd=self._transport.cwd,
             uid=self._place.uid,
+            gid=self._place.gid,
+            path=usual_path(self._means.hosting.path),
+            grace=self._means.hosting.stop_seconds,
+            hidden=tuple(v for k, v in env.items() if v != given[k] or len(v) >= LEAST_HIDDEN),
         )
         ears = Ears(
             longest=self._longest, line=self._heard, too_long=self._too_long, end=self._ended
@@ -255,6 +277,12 @@ class StdioWire:
             return await flight.reply
         finally:
             self._desk.flights.give_up(flight, "cancelled")
+
+    def _hear_last(self) -> tuple[str, ...]:
+        """What it said before it was met; it was not, so nobody's payload is in it."""
+        if self._child is not None:
+            self._said = self._child.early.lines()
+        return self._said
 
     def _longest(self) -> int:
         """The longest answer that somebody waits for, and room for its envelope."""
@@ -298,10 +326,15 @@ class StdioWire:
 
     def _ended(self) -> None:
         """The child died or closed its output. Its status is there a moment after its last byte."""
-        asyncio.get_running_loop().call_later(_STATUS_SECONDS, self._tell_end, self._child)
+        loop = asyncio.get_running_loop()
+        loop.call_later(_STATUS_SECONDS, self._tell_end, self._child, _STATUS_LOOKS)
 
-    def _tell_end(self, child: Child | None) -> None:
+    def _tell_end(self, child: Child | None, looks: int) -> None:
         if child is None or child is not self._child:
+            return
+        if looks and not child.over:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_STATUS_SECONDS, self._tell_end, child, looks - 1)
             return
         closed = "closed its output" if child.silent else "closed its input"
         words = f"exited with status {child.status}" if child.over else closed

@@ -2,6 +2,7 @@
 
 from litestar import get, post
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatelodge.core.catalog.server import EraWish, Server, Tool, Transport, Withholdable
 from gatelodge.core.errors import Conflict
@@ -95,8 +96,7 @@ async def show(place: Here, alias: Named) -> ServerShape:
 @get("/servers/{alias:str}/health", opt={"act": "server.read"})
 async def health(place: Here, alias: Named) -> Health:
     """How a server is doing on this node."""
-    row = await _named(place, alias)
-    return place.gate.upstreams.health(row.id)
+    return _health(place, await _named(place, alias))
 
 
 @post("/servers/{alias:str}/observe", opt={"act": "tool.observe"}, status_code=200)
@@ -184,7 +184,13 @@ async def _named(place: Place, alias: str) -> Server:
 
 def _shape(tx: Tx, place: Place, row: Server) -> ServerShape:
     present = tx.find(Tool, workspace=place.id, server=row.id, present=True)
-    return server_shape(row, len(present), place.gate.upstreams.health(row.id))
+    return server_shape(row, len(present), _health(place, row))
+
+
+def _health(place: Place, row: Server) -> Health:
+    """How a server is doing; its last words are for those who may register one."""
+    found = place.gate.upstreams.health(row.id)
+    return found if place.caller.may("server.register") else replace(found, said=())
 
 
 ROUTES = (listed, register, show, health, look_again, approve, enable, disable, remove)

@@ -13,7 +13,10 @@ _TITLE = 100
 
 
 class ServerShape(Struct, frozen=True, kw_only=True):
-    """A server. `health` is how it is doing, `detail` why; `tools` counts its present ones."""
+    """A server. `health` is how it is doing, `detail` why; `tools` counts its present ones.
+
+    `said` are the last words of a stdio server that was not met, for whoever may register servers.
+    """
 
     id: str
     alias: str
@@ -30,6 +33,7 @@ class ServerShape(Struct, frozen=True, kw_only=True):
     version: str
     isolation: str
     created_at: str
+    said: tuple[str, ...] = ()
 
 
 class ToolShape(Struct, frozen=True, kw_only=True):
@@ -108,6 +112,7 @@ def server_shape(row: Server, tools: int, health: Health) -> ServerShape:
         version=health.version,
         isolation=health.isolation,
         created_at=rfc3339(row.created_at),
+        said=health.said,
     )
 
 

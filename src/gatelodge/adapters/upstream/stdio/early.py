@@ -1,0 +1,110 @@
+"""What a server said before it was met, for whoever wants to know why it was not.
+
+Nobody's payload exists before the handshake. So the last of its standard error and of what it wrote
+to its output is kept until then, in memory only, and is forgotten when it was met. Secrets of its
+definition are masked, and control characters made visible: it is shown on terminals.
+"""
+
+import re
+from collections.abc import Iterable
+
+SHOWN_BYTES = 4096
+SHOWN_LINES = 20
+_MASK = "[secret]"
+_LINE = 400
+_UNSEEN = re.compile(r"[^\t -~\u00a1-\u167f\u1681-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff]")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class Early:
+    """The last bytes of one start; bounded, and nothing at all once `met`."""
+
+    def __init__(self) -> None:
+        self._out = bytearray()
+        self._err = bytearray()
+        self._secrets: tuple[str, ...] = ()
+        self._keeps = True
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Mask these wherever they are told; each line of one that has several."""
+        pieces = {line for secret in secrets for line in (secret, *secret.splitlines()) if line}
+        self._secrets = tuple(sorted(pieces, key=len, reverse=True))
+
+    def out(self, data: bytes) -> None:
+        """It wrote to its output."""
+        self._keep(self._out, data)
+
+    def err(self, data: bytes) -> None:
+        """It wrote to its standard error."""
+        self._keep(self._err, data)
+
+    def met(self) -> None:
+        """The handshake is over: forget, and keep nothing more."""
+        self._keeps = False
+        self._out.clear()
+        self._err.clear()
+        self._secrets = ()
+
+    def lines(self) -> tuple[str, ...]:
+        """The last lines of its standard error and its output, fit to be shown."""
+        told = []
+        for name, kept in (("stderr", self._err), ("stdout", self._out)):
+            told += [f"{name}: {line}" for line in self._shown(bytes(kept))[-SHOWN_LINES:]]
+        return tuple(told)
+
+    @property
+    def _most(self) -> int:
+        """What is kept: so much that a secret at the beginning of what is shown is whole."""
+        return SHOWN_BYTES + max((len(each.encode()) for each in self._secrets), default=0)
+
+    def _keep(self, kept: bytearray, data: bytes) -> None:
+        if self._keeps:
+            kept += data[-self._most :]
+            del kept[: max(0, len(kept) - self._most)]
+
+    def _shown(self, kept: bytes) -> list[str]:
+        text = kept.decode(errors="replace")
+        for secret in self._secrets:
+            text = text.replace(secret, _MASK)
+        if len(kept) >= self._most:  # it may begin in the middle of a line, or of a secret
+            text = text.partition("\n")[2] or text[-SHOWN_BYTES // 2 :]
+        text = _COLOURS.sub("", text)
+        return [seen(line)[:_LINE] for line in text.splitlines() if line.strip()]
+
+
+def seen(text: str) -> str:
+    """The text with what a terminal would obey, or nobody would see, written out."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+_NOT_THERE = (
+    r"\b(E?404|Not Found|No matching (version|distribution)|not found in the package registry"
+    r"|does not exist on PyPI|was not found in the)\b"
+)
+_UNTRUSTED = (
+    r"invalid peer certificate|UnknownIssuer|self[- ]signed certificate|CERTIFICATE_VERIFY"
+    r"|UNABLE_TO_(GET|VERIFY)|unable to (get|verify)"
+)
+_UNREACHED = (
+    r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|dns error|name resolution"
+    r"|Name or service not known|Connection refused|Network is unreachable"
+)
+_TRUST = (
+    "It does not trust who answered, as behind a TLS proxy: give it the CA, such as "
+    "--env SSL_CERT_FILE=/path/ca.pem (uvx) or --env NODE_EXTRA_CA_CERTS=/path/ca.pem (npx)."
+)
+_CURES = {
+    _NOT_THERE: "The package was not found where packages come from: check its name and version.",
+    _UNTRUSTED: _TRUST,
+    _UNREACHED: "It could not reach the network that it wants: name a proxy by --env, or install "
+    "the server on this machine.",
+    r"Cannot find module|ModuleNotFoundError|No module named|ERR_MODULE_NOT_FOUND": "A module that "
+    "it needs is not installed where its own uid can read it.",
+    r"EACCES|[Pp]ermission denied": "It may not read or write something: see its last words.",
+}
+
+
+def cure(said: Iterable[str]) -> str:
+    """What the last words of a server suggest to do; "" when they suggest nothing."""
+    text = "\n".join(said)
+    return next((advice for words, advice in _CURES.items() if re.search(words, text)), "")

@@ -1,0 +1,90 @@
+"""A server over stdio that does not start says why, and what it fetched is not fetched again."""
+
+import contextlib
+
+import pytest
+from tests.integration.upstream.test_endings import DEBIAN, UNRULY
+from tests.upstreams import pools
+from tests.upstreams.pools import ask, call, make_pool, stdio
+
+from gatelodge.config.schema import Hosting
+from gatelodge.core.errors import HouseError, UpstreamTimeout, UpstreamUnreachable
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio", {"use_uvloop": True}
+
+
+def unruly(*words, **fields):
+    return stdio(command=(DEBIAN, UNRULY, *map(str, words)), era="legacy", **fields)
+
+
+async def test_the_last_words_before_the_handshake_are_told_without_secrets():
+    pool = make_pool(pools.Secrets(TOKEN="s3cret-value"))
+    at = unruly("fails", env={"TOKEN": "env:TOKEN"})
+    with pytest.raises(UpstreamUnreachable) as failed:
+        await pool.observe(at)
+    said = failed.value.said
+    assert "stderr: npm error 404 Not Found - GET [secret]" in said
+    assert any(line.startswith("stdout: not MCP red\\u0007 token=[secret]") for line in said)
+    assert "s3cret" not in failed.value.detail
+    assert "name and version" in failed.value.remedy
+    await pool.reconcile((at,))
+    await pools.until(lambda: pool.health(at.id).said, "told")
+    assert pool.health(at.id).said == said
+    with pytest.raises(HouseError) as away:
+        await ask(pool, at, call("where"))
+    assert away.value.said == ()  # whoever calls a tool is not told
+    await pool.close()
+
+
+async def test_after_the_handshake_nothing_of_it_is_kept():
+    pool = make_pool()
+    at = stdio("legacy")
+    await pools.ready(pool, at)
+    with pytest.raises(HouseError):
+        await ask(pool, at, call("die"))
+    assert pool.health(at.id).said == ()
+    await pool.close()
+
+
+async def test_a_server_that_needs_three_starts_to_fetch_is_met_then_and_fetches_once(tmp_path):
+    log = tmp_path / "fetched"
+    hosting = Hosting(start_seconds=1.3, stop_seconds=0.2)
+    pool = make_pool(hosting=hosting, caches=tmp_path / "caches")
+    at = unruly("fetch", 4, log, status="proposed")
+    with pytest.raises(UpstreamTimeout) as slow:
+        await pool.observe(at)
+    assert any(line.startswith("stderr: fetching") for line in slow.value.said)
+    with contextlib.suppress(UpstreamTimeout):
+        await pool.observe(at)
+    await pool.observe(at)
+    await pool.observe(at)
+    assert log.read_text().split() == ["0", "1", "2", "3"]
+    cache = tmp_path / "caches" / at.id
+    assert cache.is_dir()
+    await pool.reconcile((at,))
+    assert cache.is_dir()  # known, though not approved
+    await pool.reconcile(())
+    await pools.until(lambda: not cache.exists(), "removed with the server")
+    await pool.close()
+
+
+async def test_a_program_that_is_not_there_is_told_with_where_it_was_looked_for():
+    pool = make_pool(hosting=Hosting(path="/usr/bin:/nowhere"))
+    with pytest.raises(UpstreamUnreachable) as absent:
+        await pool.observe(stdio(command=("no-such-program",)))
+    assert "/usr/bin:/nowhere" in absent.value.detail
+    assert "hosting.path" in absent.value.remedy
+    await pool.close()
+
+
+async def test_a_cache_that_cannot_be_made_keeps_no_server_from_starting(tmp_path):
+    (tmp_path / "file").write_text("")
+    pool = make_pool(caches=tmp_path / "file" / "caches")
+    observed = await pool.observe(unruly("plain", status="proposed"))
+    assert pools.names(observed) == ["where"]
+    await pool.close()
