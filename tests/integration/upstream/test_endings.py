@@ -17,7 +17,7 @@ from gatelodge.config.schema import Hosting
 
 pytestmark = pytest.mark.anyio
 
-UNRULY = str(Path(pools.HERE) / "unruly_server.py")
+UNRULY = str(Path(pools.HERE) / "asking" / "unruly.py")
 DEBIAN = "/usr/bin/python3"
 own = pytest.param(
     "own", marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a child a uid")
