@@ -109,7 +109,7 @@ def test_whatever_a_server_says_is_shown_or_left_alone_and_nothing_is_raised(tex
         members = members_of(whole)
         members |= {"content": raw, "messages": raw, "contents": raw, "_meta": raw}
         messages.shown_result(method, Raw(join_members(members)), members, prefix)
-    for show in (messages.shown_resource, messages.shown_template, messages.shown_prompt):
+    for show in (messages.shown_resource, messages.shown_template):
         show(prefix, raw)
     messages.shown_tool(prefix, raw), messages.shown_error(prefix, raw)
     messages.shown_update(prefix, bytes(raw)), messages.read_reference(raw)

@@ -65,12 +65,13 @@ def wire(ground: Ground) -> Rooms:
         version=gatelodge.__version__,
         site=site_of(settings.hosting.cache_dir, ground.directory),
     )
-    inflight, offers = InFlight(), Offers()
+    inflight, offers = InFlight(), Offers(limits.name_length)
     streams = Streams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)
     following = Following(
         node=ground.node,
         poll_seconds=settings.store.poll_ms / 1000,
         lease_seconds=settings.store.lease_ms / 1000,
+        name_length=limits.name_length,
     )
     follower = Follower(ground.store, ground.nodes, ground.clock, inflight, following)
     calls = _calls(ground, upstreams, inflight)

@@ -79,6 +79,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long one upstream may take to list its tools."""
     page_size: Count = 200
     """Tools on one page of a list."""
+    name_length: Annotated[int, Meta(ge=32, le=128)] = 48
+    """Characters in the shown name of a tool or prompt; a longer one is cut and marked. Clients put
+    a prefix of theirs before it, and models take 64 together: see docs/clients.md."""
     connections: Count = 10_000
     """Open client connections."""
     streams_per_principal: Count = 32

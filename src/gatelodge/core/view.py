@@ -39,6 +39,7 @@ from gatelodge.core.policy.table import (
     Memory,
     Tables,
 )
+from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.state import State
 from gatelodge.core.view_catalog import Servers, by_shown_name, servers
 from gatelodge.core.view_entry import (
@@ -227,8 +228,10 @@ def would_stop(
     return ()
 
 
-def compile_view(state: State, previous: View | None) -> View:
+def compile_view(state: State, previous: View | None, longest: int = LONGEST) -> View:
     """The view of that state. Whatever equals the previous view's is taken from it.
+
+    `longest` is how many characters a shown name may have, the same for each view of a process.
 
     Plain Python in short steps, so that it can run in a thread beside an event loop. Never raises
     for what a row holds: a row that cannot be used permits nothing and is named in `faults`.
@@ -240,7 +243,7 @@ def compile_view(state: State, previous: View | None) -> View:
         places(state.groups, state.group_members),
         {} if previous is None else previous.principals,
     )
-    catalog, server_faults = servers(state.servers, state.tools, last.servers)
+    catalog, server_faults = servers(state.servers, state.tools, last.servers, longest)
     grants, grant_faults = compile_grants(state.grants, last.grants)
     guardrails = compile_guardrails(state.guardrails, last.guardrails)
     guards = {

@@ -29,12 +29,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def servers(
-    rows: Iterable[Server], tools: Iterable[Tool], before: Servers
+    rows: Iterable[Server], tools: Iterable[Tool], before: Servers, longest: int
 ) -> tuple[dict[WorkspaceId, Servers], tuple[str, ...]]:
     """The approved servers of each workspace in the order of aliases; and the faults.
 
-    Server views that did not change are those of `before`. A server whose alias is malformed or
-    taken by an older one is left out.
+    `longest` is how many characters a shown name may have. Server views that did not change are
+    those of `before`. A server whose alias is malformed or taken by an older one is left out.
     """
     by_server: dict[tuple[WorkspaceId, ServerId], list[Tool]] = {}
     for tool in tools:
@@ -54,7 +54,7 @@ def servers(
         its = tuple(sorted(by_server.get((row.workspace, row.id), ()), key=_by_position))
         last = before.get(row.id)
         if last is None or last.server != row or last.rows != its:
-            last = _server_view(row, its, last)
+            last = _server_view(row, its, last, longest)
         faults.extend(last.faults)
         found.setdefault(row.workspace, {})[row.id] = last
     return found, tuple(faults)
@@ -77,12 +77,14 @@ def _by_position(tool: Tool) -> tuple[int, str]:
     return (tool.position, tool.name)
 
 
-def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None) -> ServerView:
+def _server_view(
+    server: Server, rows: tuple[Tool, ...], last: ServerView | None, longest: int
+) -> ServerView:
     """Build what changed; tools whose row did not change are those of `last`."""
     same_server = last is not None and _marks(last.server) == _marks(server)
     known = {row.name: row for row in last.rows} if last is not None and same_server else {}
     faults: list[str] = []
-    names = shown_names(server.alias, (row.name for row in rows if row.approved))
+    names = shown_names(server.alias, (row.name for row in rows if row.approved), longest)
     clashing: set[str] = set()
     if isinstance(names, Collisions):
         for shown, originals in names.names.items():
@@ -99,7 +101,7 @@ def _server_view(server: Server, rows: tuple[Tool, ...], last: ServerView | None
             tools[row.name] = last.tools[row.name]
             continue
         try:
-            tools[row.name] = _tool_entry(server, row)
+            tools[row.name] = _tool_entry(server, row, longest)
         except msgspec.DecodeError:
             faults.append(f"A tool of server {server.id} is left out: its definition is not JSON.")
     return ServerView(
@@ -128,9 +130,9 @@ def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
     )
 
 
-def _tool_entry(server: Server, row: Tool) -> ToolEntry:
+def _tool_entry(server: Server, row: Tool, longest: int) -> ToolEntry:
     """One tool, its definition ready for a list answer. Raises msgspec.DecodeError."""
-    shown = shown_name(server.alias, row.name)
+    shown = shown_name(server.alias, row.name, longest)
     standing: Standing = "pinned" if row.pinned else "changed" if row.approved else "new"
     members = _members.decode(row.definition) if standing == "pinned" else _notice()
     read_only = row.reviewed and row.read_only

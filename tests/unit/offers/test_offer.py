@@ -8,6 +8,7 @@ from tests.unit.offers.shelf import prompts, raw, resources, templates
 from tests.unit.view.rows import server
 
 from gatelodge.core.catalog.offer import Abilities, read_abilities, read_offer
+from gatelodge.core.protocol.shown.names import shown_name
 
 GIT = server("srv_git", "git")
 LONG = "a" * 128
@@ -36,13 +37,13 @@ def test_a_prompt_is_listed_under_its_shown_name_and_all_else_of_it_is_kept():
     assert bytes(one.raw) == bytes(odd)
     assert b'"_meta":{"x":1e400}' in bytes(one.listed)
     assert b'"arguments":[ {"name":"n"} ]' in bytes(one.listed)
-    assert json.loads(bytes(one.listed))["name"] == "git__sum_up"
+    assert json.loads(bytes(one.listed))["name"] == shown_name("git", "sum.up")
 
 
 def test_a_prompt_is_found_by_its_own_and_by_its_shown_name():
     offer = read_offer(GIT, prompts=prompts("sum.up", "plain", LONG))
-    assert offer.named["sum.up"] is offer.shown["git__sum_up"] is offer.prompts[0]
-    assert [len(shown) <= 64 for shown in offer.shown] == [True] * 3
+    assert offer.named["sum.up"] is offer.shown[shown_name("git", "sum.up")] is offer.prompts[0]
+    assert [len(shown) <= 48 for shown in offer.shown] == [True] * 3
     assert "git__plain" not in offer.named
     assert offer.items("prompts") is offer.prompts
 
@@ -78,11 +79,15 @@ def test_of_two_that_are_called_alike_the_first_counts():
         resources=resources("x:1", "x:2", "x:1"),
         templates=templates("x:{y}", "x:{y}"),
     )
-    assert names(offer.prompts) == ["a.b", "c"]
+    assert names(offer.prompts) == ["a.b", "a/b", "c"]
     assert names(offer.resources) == ["x:1", "x:2"]
     assert names(offer.templates) == ["x:{y}"]
-    assert len(offer.left_out) == 4
-    assert set(offer.named) == {"a.b", "c"}
+    assert offer.left_out == (
+        "prompt 'a.b': one before it has that name",
+        "resource 'x:1': one before it has that name",
+        "template 'x:{y}': one before it has that name",
+    )
+    assert set(offer.named) == {"a.b", "a/b", "c"}
 
 
 @pytest.mark.parametrize(

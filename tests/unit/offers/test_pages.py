@@ -7,6 +7,7 @@ from tests.unit.view.rows import grant, guardrail, member, server, tool, view
 from gatelodge.adapters.keys.sealing import AesSealer
 from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.session import Cursor, pack
+from gatelodge.core.protocol.shown.names import shown_name
 from gatelodge.flows.gateway.listing import (
     CONTEXT,
     BadCursor,
@@ -18,6 +19,7 @@ from gatelodge.flows.gateway.listing import (
     web_servers,
 )
 
+B_2 = shown_name("b", "b.2")
 SEALER = AesSealer(b"k" * 32)
 OLD = pack(["mem_ann", "a", 0, "t1"])
 """A cursor as it was when there were tools only."""
@@ -100,11 +102,11 @@ def test_the_lists_by_server_are_those_of_the_offers_themselves():
     ("alias", "name", "found"),
     [
         ("", "a__a1", ("a", "a1")),
-        ("", "b__b_2", ("b", "b.2")),
+        ("", B_2, ("b", "b.2")),
         ("b", "b.2", ("b", "b.2")),
         ("", "b.2", None),
         ("", "b__b.2", None),
-        ("b", "b__b_2", None),
+        ("b", B_2, None),
         ("a", "b.2", None),
         ("", "c__a1", None),
         ("", "none__a1", None),

@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import pytest
 from tests.unit.view.rows import (
     HOUR,
@@ -15,6 +17,10 @@ from tests.unit.view.rows import (
 )
 
 OFF = ("suspended", "left")
+
+
+def every_mark_is_the_same(monkeypatch):
+    monkeypatch.setattr("gatelodge.core.protocol.shown.names.sha256", lambda _: sha256())
 
 
 def test_a_good_credential_leads_to_its_principal():
@@ -101,15 +107,25 @@ def test_a_server_whose_alias_is_taken_or_malformed_is_left_out_and_named():
     assert {"srv_new" in fault or "srv_odd" in fault for fault in made.faults} == {True}
 
 
-def test_tools_with_one_shown_name_are_left_out_and_named():
+def test_tools_with_one_shown_name_are_left_out_and_named(monkeypatch):
+    every_mark_is_the_same(monkeypatch)
     made = view(server(), tool("a.b"), tool("a/b"), tool("c"))
     assert set(made.workspaces["home"].tools) == {"git__c"}
     assert "git__a_b" in made.faults[0]
 
 
-def test_a_new_tool_never_displaces_an_approved_one():
+def test_a_new_tool_never_displaces_an_approved_one(monkeypatch):
+    every_mark_is_the_same(monkeypatch)
     made = view(server(), tool("a.b", approved="", position=0), tool("a/b", position=1))
-    assert made.workspaces["home"].tools["git__a_b"].name == "a/b"
+    assert made.workspaces["home"].tools["git__a_b_e3b0c442"].name == "a/b"
+    assert made.faults == ()
+
+
+def test_two_names_that_differ_in_what_a_vendor_refuses_are_both_there():
+    made = view(server(), tool("查询"), tool("検索"))
+    home = made.workspaces["home"]
+    assert {entry.name for entry in home.tools.values()} == {"查询", "検索"}
+    assert set(home.servers["git"].tools) == {"查询", "検索"}
     assert made.faults == ()
 
 

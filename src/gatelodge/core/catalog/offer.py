@@ -15,7 +15,7 @@ from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.capabilities import TASKS
 from gatelodge.core.protocol.needs import Needs
 from gatelodge.core.protocol.shown.conform import nonconformities
-from gatelodge.core.protocol.shown.names import shown_name
+from gatelodge.core.protocol.shown.names import LONGEST, shown_name
 
 LONGEST_NAME: Final = 128
 """Characters in a prompt's name, as in a tool's: it is recorded with each use."""
@@ -94,18 +94,19 @@ def read_offer(
     resources: Iterable[Raw] = (),
     templates: Iterable[Raw] = (),
     capabilities: Raw = Raw(b"{}"),  # noqa: B008 - immutable
-    instructions: str = "",
+    longest: int = LONGEST,
 ) -> Offer:
     """The offer in what a server said of itself.
 
-    Never raises: what cannot be read, and what clients would refuse, is left out.
+    `longest` is how many characters a shown name may have. Never raises: what cannot be read, and
+    what clients would refuse, is left out.
     """
     shown: dict[str, Item] = {}
-    left_out = _fill("prompts", shown, server.alias, prompts)
+    left_out = _fill("prompts", shown, (server.alias, longest), prompts)
     documents: dict[str, Item] = {}
-    left_out += _fill("resources", documents, server.alias, resources)
+    left_out += _fill("resources", documents, (server.alias, longest), resources)
     patterns: dict[str, Item] = {}
-    left_out += _fill("templates", patterns, server.alias, templates)
+    left_out += _fill("templates", patterns, (server.alias, longest), templates)
     return Offer(
         server=server.id,
         alias=server.alias,
@@ -117,7 +118,6 @@ def read_offer(
         web=frozenset(each for each in (*documents, *patterns) if _on_the_web(each)),
         capabilities=capabilities,
         abilities=read_abilities(capabilities),
-        instructions=instructions,
         left_out=tuple(left_out),
     )
 
@@ -156,16 +156,20 @@ _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
-_Read = Callable[[str, Raw], tuple[str, str, Raw]]
+_Naming = tuple[str, int]
+"""The alias of a server, and how many characters a shown name may have."""
+_Read = Callable[[_Naming, Raw], tuple[str, str, Raw]]
 """What an item is found by, its own name, and its object as it is listed. Raises ValueError."""
 
 
-def _fill(kind: OfferKind, found: dict[str, Item], alias: str, raws: Iterable[Raw]) -> list[str]:
+def _fill(
+    kind: OfferKind, found: dict[str, Item], shown: _Naming, raws: Iterable[Raw]
+) -> list[str]:
     """Put the usable items into `found`, in order, the first of each name; say what is left out."""
     left_out = []
     for position, raw in enumerate(raws):
         try:
-            key, name, listed = _READ[kind](alias, raw)
+            key, name, listed = _READ[kind](shown, raw)
         except _UNREADABLE:
             left_out.append(f"{kind[:-1]} {position + 1}: it has no usable name")
             continue
@@ -175,27 +179,27 @@ def _fill(kind: OfferKind, found: dict[str, Item], alias: str, raws: Iterable[Ra
         elif key in found:
             left_out.append(f"{kind[:-1]} {name[:80]!a}: one before it has that name")
         else:
-            found[key] = Item(alias=alias, position=position, name=name, raw=raw, listed=listed)
+            found[key] = Item(alias=shown[0], position=position, name=name, raw=raw, listed=listed)
     return left_out
 
 
-def _prompt(alias: str, raw: Raw) -> tuple[str, str, Raw]:
+def _prompt(naming: _Naming, raw: Raw) -> tuple[str, str, Raw]:
     """Two names that are shown alike count as one: nobody could tell them apart in a list."""
     name = _prompts(raw).name
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise ValueError(name)
-    shown = shown_name(alias, name)
+    shown = shown_name(naming[0], name, naming[1])
     return shown, name, Raw(_encode({**_members(raw), "name": shown}))
 
 
-def _resource(_alias: str, raw: Raw) -> tuple[str, str, Raw]:
+def _resource(_: _Naming, raw: Raw) -> tuple[str, str, Raw]:
     uri = _resources(raw).uri
     if not uri:
         raise ValueError(uri)
     return uri, uri, raw
 
 
-def _template(_alias: str, raw: Raw) -> tuple[str, str, Raw]:
+def _template(_: _Naming, raw: Raw) -> tuple[str, str, Raw]:
     pattern = _templates(raw).uriTemplate
     if not pattern:
         raise ValueError(pattern)

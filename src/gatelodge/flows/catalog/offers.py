@@ -13,6 +13,7 @@ from gatelodge.core.catalog.offer import Offer, OfferKind, read_offer
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.needs import NONE, Needs
+from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.view import View
 from gatelodge.ports.upstream import Observed
 
@@ -20,11 +21,14 @@ from gatelodge.ports.upstream import Observed
 class Offers:
     """This node's memory of offers; owned by the event loop.
 
+    `longest` is how many characters a shown name may have.
+
     `version` grows with each change, so that whoever made something of the offers can tell
     whether it still holds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST) -> None:
+        self._longest = longest
         self._known: dict[ServerId, Offer] = {}
         self._choosy: dict[str, dict[str, Needs]] = {}
         self._listeners: list[Callable[[ServerId], None]] = []
@@ -61,9 +65,9 @@ class Offers:
             resources=_told(seen.resources, "resources", seen, last),
             templates=_told(seen.templates, "templates", seen, last),
             capabilities=seen.capabilities,
-            instructions=seen.instructions,
+            longest=self._longest,
         )
-        offer = replace(offer, needs=seen.needs)
+        offer = replace(offer, needs=seen.needs, instructions=seen.instructions)
         if last is None or offer != last:
             self._known[server.id] = offer if last is None else _with_lists_of(last, offer)
             self.version += 1

@@ -15,6 +15,7 @@ from msgspec import Struct
 from gatelodge.core.access.effects import Effects, effects
 from gatelodge.core.errors import StoreDown, Unavailable
 from gatelodge.core.ids import PrincipalId
+from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.state import State
 from gatelodge.core.view import View, compile_view
 from gatelodge.flows.gateway.inflight import InFlight
@@ -30,11 +31,12 @@ BEAT_SECONDS = 1.0
 
 
 class Following(Struct, frozen=True, kw_only=True):
-    """How a node follows: its id (fresh at each start) and its pace."""
+    """How a node follows: its id (fresh at each start), its pace, and how long shown names are."""
 
     node: str
     poll_seconds: float
     lease_seconds: float
+    name_length: int = LONGEST
 
 
 class Follower:
@@ -59,6 +61,7 @@ class Follower:
         self._node = following.node
         self._poll_seconds = following.poll_seconds
         self._lease = following.lease_seconds
+        self._longest = following.name_length
         self._state: State | None = None
         self._listeners: list[Callable[[View], None]] = []
         self._ends: list[Callable[[PrincipalId], None]] = []
@@ -86,7 +89,7 @@ class Follower:
         """Load everything once; afterwards the node may serve. Raises StoreDown."""
         sent = self._clock.boottime()
         self._state = await self._store.load(None, None)
-        self._swap(await asyncio.to_thread(compile_view, self._state, None))
+        self._swap(await asyncio.to_thread(compile_view, self._state, None, self._longest))
         self.fresh_until = sent + self._lease
         await self._beat()
 
@@ -179,7 +182,8 @@ class Follower:
                 self._end(between)
                 break
         self._state = state
-        self._swap(await asyncio.to_thread(compile_view, self._state, self.view))
+        made = await asyncio.to_thread(compile_view, self._state, self.view, self._longest)
+        self._swap(made)
 
     def _end(self, found: Effects) -> None:
         """Deny first, then cut: whoever registers after the first line sees the new view."""

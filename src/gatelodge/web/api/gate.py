@@ -151,7 +151,7 @@ class AdminGate(Struct, frozen=True, kw_only=True):
         if self.fresh():
             return self.view()
         state = await self.store.load(None, None)
-        return await to_thread.run_sync(compile_view, state, None)
+        return await to_thread.run_sync(compile_view, state, None, self.settings.limits.name_length)
 
     async def end(
         self, caller: Caller, ended: tuple[str, str, str], why: str, work: Ends

@@ -8,7 +8,6 @@ from gatelodge.core.protocol.shown.messages import (
     Reference,
     read_reference,
     shown_error,
-    shown_prompt,
     shown_resource,
     shown_result,
     shown_template,
@@ -110,8 +109,6 @@ def test_items_of_lists_are_shown_under_their_servers_alias():
     )
     template = Raw(b'{"uriTemplate":"t://{id}","name":"n"}')
     assert bytes(shown_template(GH, template)) == b'{"uriTemplate":"gh+t://{id}","name":"n"}'
-    prompt = Raw(b'{"name":"a.b","arguments":[ 1.0 ]}')
-    assert bytes(shown_prompt(GH, prompt)) == b'{"name":"gh__a_b","arguments":[ 1.0 ]}'
     tool = Raw(b'{"name":"a","_meta":{"ui":{"resourceUri":"ui://x/y"}}}')
     assert (
         bytes(shown_tool(GH, tool)) == b'{"name":"a","_meta":{"ui":{"resourceUri":"ui://gh/x/y"}}}'
@@ -119,7 +116,7 @@ def test_items_of_lists_are_shown_under_their_servers_alias():
 
 
 def test_items_without_a_name_or_uri_and_those_of_a_bare_endpoint_are_the_very_same():
-    for change in (shown_resource, shown_template, shown_prompt, shown_tool):
+    for change in (shown_resource, shown_template, shown_tool):
         for text in (b"{}", b"7", b'{"uri":7,"uriTemplate":7,"name":7,"_meta":{"ui":{}}}'):
             raw = Raw(text)
             assert change(GH, raw) is raw

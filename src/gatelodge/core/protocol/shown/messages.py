@@ -20,7 +20,6 @@ from gatelodge.core.protocol.envelope import (
     members_of,
     read_text,
 )
-from gatelodge.core.protocol.shown.names import shown_name
 from gatelodge.core.protocol.shown.uris import Prefix, shown_uri
 from gatelodge.core.protocol.upstream import parse_fault
 
@@ -71,16 +70,6 @@ def shown_resource(prefix: Prefix, resource: Raw) -> Raw:
 def shown_template(prefix: Prefix, template: Raw) -> Raw:
     """An item of resources/templates/list with its shown URI template."""
     return _in(_uri(prefix), "uriTemplate")(template)
-
-
-def shown_prompt(prefix: Prefix, prompt: Raw) -> Raw:
-    """An item of prompts/list with its shown name."""
-
-    def change(raw: Raw) -> Raw:
-        name = read_text(raw)
-        return raw if name is None else Raw(_encode(shown_name(prefix.alias, name)))
-
-    return _in(change, "name")(prompt) if prefix.alias else prompt
 
 
 def shown_update(prefix: Prefix, params: bytes) -> bytes:

@@ -10,10 +10,14 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-LONGEST = 64
-"""Characters in a shown name; the vendors' rule is `[A-Za-z0-9_-]{1,64}`."""
+LONGEST = 48
+"""Characters in a shown name, unless `limits.name_length` says another number.
+
+The vendors' rule is `[A-Za-z0-9_-]{1,64}`, and clients put a prefix of theirs before each name.
+"""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+_MARKED = re.compile(r".*_[0-9a-f]{8}", re.DOTALL)
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
 
@@ -34,25 +38,29 @@ def is_alias(text: str) -> bool:
     return _ALIAS.fullmatch(text) is not None
 
 
-def shown_name(alias: str, tool: str) -> str:
-    """The name clients see, at most 64 characters of `[A-Za-z0-9_-]`.
+def shown_name(alias: str, tool: str, longest: int = LONGEST) -> str:
+    """The name clients see, at most `longest` characters of `[A-Za-z0-9_-]`.
 
-    Characters outside become `_`; what is too long is cut and ends in `_` and six hex digits of
-    the SHA-256 of the unmapped full name.
+    Characters outside become `_`, and what is too long is cut. A name that was changed so ends in
+    a mark: `_` and eight hex digits of the SHA-256 of the full name as it was. One that looks as
+    if it had a mark gets one too, so that no name is shown as another one is.
     """
     full = f"{alias}__{tool}"
     mapped = _UNSAFE.sub("_", full)
-    if len(mapped) <= LONGEST:
-        return mapped
-    mark = sha256(full.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    return f"{mapped[: LONGEST - 7]}_{mark}"
+    if mapped == full and len(full) <= longest and _MARKED.fullmatch(full) is None:
+        return full
+    mark = sha256(full.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{mapped[: longest - 9]}_{mark}"
 
 
-def shown_names(alias: str, tools: Iterable[str]) -> Names | Collisions:
-    """The table of a server's shown names, or the collisions that forbid it."""
+def shown_names(alias: str, tools: Iterable[str], longest: int = LONGEST) -> Names | Collisions:
+    """The table of a server's shown names, or the collisions that forbid it.
+
+    Marks collide by chance once in four thousand million, or because a server's author meant it.
+    """
     seen: dict[str, list[str]] = {}
     for tool in tools:
-        seen.setdefault(shown_name(alias, tool), []).append(tool)
+        seen.setdefault(shown_name(alias, tool, longest), []).append(tool)
     clashing = {shown: tuple(names) for shown, names in seen.items() if len(names) > 1}
     if clashing:
         return Collisions(clashing)
