@@ -126,6 +126,7 @@ GOV: dict[str, str] = {
     "log.opened": "the log began",
     "workspace.created": "a workspace was made",
     "member.added": "a person came in",
+    "member.renamed": "a member is called something else (the name stands in no log)",
     "member.role": "a member's role changed",
     "member.suspended": "a member's access ended until it is resumed",
     "member.resumed": "a suspended member may come in again",

@@ -24,7 +24,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
 
-from gatelodge.cli.up import snippets
+from gatelodge.cli.up import command_for, snippets
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
 CALL, ARGUMENTS = "time__get_current_time", {"timezone": "UTC"}
@@ -48,6 +48,7 @@ class Gate:
             text=True,
         )
         self.endpoint = ""
+        self.command = command_for(str(directory), ".venv/bin/gatelodge")
 
     def start(self) -> None:
         """Tell each step until the demo stands. What is wrong is said by the child itself."""
@@ -105,7 +106,7 @@ def main() -> int:
         asyncio.run(_two_people(gate))
         _proof(gate)
         if not given.once:
-            print(snippets(gate.endpoint, ALICE))
+            print(snippets(gate.endpoint, gate.command, member=ALICE))
             print("Commands: .venv/bin/gatelodge --help. Ctrl-C stops the gate.", flush=True)
             return gate.serve()
     except KeyboardInterrupt:

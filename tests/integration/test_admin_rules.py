@@ -1,5 +1,6 @@
 """What rules and tokens tell, and to whom, over the admin API."""
 
+import pytest
 from tests.integration.admin_house import House, W, house, stub
 
 __all__ = ["house", "stub"]
@@ -48,3 +49,66 @@ def test_a_leaked_tokens_offspring_ends_with_it(house: House) -> None:
     listed = {each["id"]: each["status"] for each in house.ok("GET", f"{W}/tokens")["items"]}
     assert (listed[leaked["id"]], listed[thief["id"]]) == ("revoked", "revoked")
     assert house.ask("GET", f"{W}/tokens", by=thief["token"]).status == 401
+
+
+def test_anybody_is_told_who_they_are(house: House) -> None:
+    told = house.ok("GET", f"{W}/whoami", by="member")
+    assert (told["principal"], told["role"]) == ("member@example.test", "member")
+    assert told["token"].startswith("crd_")
+    assert house.ask("GET", f"{W}/whoami", by="").status == 401
+
+
+def test_the_matrix_is_cut_to_what_was_asked_about(house: House, stub: str) -> None:
+    whole = house.ok("GET", f"{W}/access/matrix")["cells"]
+    (tool, *_) = {each["tool"] for each in whole}
+    who = "principal=auditor@example.test"
+    mine = house.ok("GET", f"{W}/access/matrix?{who}&server={stub}")["cells"]
+    assert {each["principal"] for each in mine} == {"auditor@example.test"}
+    (cell,) = house.ok("GET", f"{W}/access/matrix?{who}&tool={tool}")["cells"]
+    assert cell["tool"] == tool
+    for wrong in ("principal=nobody", "server=nothing", "tool=nothing/at-all"):
+        house.refused(404, "not_found", "GET", f"{W}/access/matrix?{wrong}")
+
+
+def test_a_grant_says_how_many_tools_it_reaches_and_an_explanation_what_is_missing(
+    house: House, stub: str
+) -> None:
+    grant = house.ok("POST", f"{W}/grants", {"member": "member@example.test", "server": stub})
+    listed = {each["id"]: each for each in house.ok("GET", f"{W}/grants")["items"]}[grant["id"]]
+    tools = house.ok("GET", f"{W}/tools?server={stub}")["items"]
+    unknown = [each["name"] for each in tools if not each["reviewed"]]
+    assert (listed["of"] - listed["reaches"], listed["of"]) == (len(unknown), len(tools))
+    question = f"{W}/access/explain?principal=member@example.test&tool={stub}/{unknown[0]}"
+    assert f"gatelodge tool review {stub} {unknown[0]}" in house.ok("GET", question)["remedy"]
+    house.ok("DELETE", f"{W}/grants/{grant['id']}")
+
+
+NOWHERE = '@reason("x") forbid (principal, action, resource in Gatelodge::Server::"nothing");'
+
+
+@pytest.mark.parametrize(
+    ("file", "status"),
+    [
+        ('[[members]]\nemail = "owner@localhost"\nrole = "member"', 409),
+        ('[[servers]]\nalias = "x"\nurl = "ftp://x.example.com"', 400),
+        ('[[grants]]\nto = "everyone"\nserver = "stub"\ntool = "nothing"', 404),
+        ("[[guardrails]]\nname = 'g'\ntext = 'permit (principal, action, resource);'", 400),
+        (f"[[guardrails]]\nname = 'g'\ntext = '{NOWHERE}'", 400),
+    ],
+)
+def test_a_dry_run_refuses_what_the_real_run_refuses(
+    house: House, stub: str, file: str, status: int
+) -> None:
+    before = house.gov
+    body = {"text": f'workspace = "main"\n{file}\n'}
+    answers = [house.ask("POST", f"{W}/apply{query}", body) for query in ("?dry_run=true", "")]
+    assert [each.status for each in answers] == [status, status]
+    assert answers[0].json["detail"] == answers[1].json["detail"]
+    assert house.gov == before
+
+
+def test_a_members_name_in_a_file_is_applied_once(house: House) -> None:
+    text = 'workspace = "main"\n[[members]]\nemail = "member@example.test"\nname = "Mia"\n'
+    first, second = (house.ok("POST", f"{W}/apply", {"text": text})["lines"] for _ in range(2))
+    assert (len(first), second) == (1, [])
+    assert house.ok("GET", f"{W}/members/member@example.test")["name"] == "Mia"

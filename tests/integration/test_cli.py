@@ -58,6 +58,8 @@ def test_commands_work_before_the_first_start_and_the_gate_goes_on_from_there(
     tmp_path: Path,
 ) -> None:
     fresh = Gate(tmp_path / "data")
+    assert fresh.cli("init")["token"].startswith("gtlp_")
+    assert fresh.command("init").returncode == 3
     assert fresh.cli("member", "add", "ada@example.test", "--role", "admin")["role"] == "admin"
     assert fresh.cli("config", "show")
     with fresh.running():
@@ -71,7 +73,12 @@ def test_commands_work_before_the_first_start_and_the_gate_goes_on_from_there(
         (("member", "show", "nobody@example.test"), 3, "gatelodge member list"),
         (("member", "add", "no-address"), 2, "name@example.com"),
         (("member", "add", "owner@localhost"), 3, "here already"),
-        (("member", "revoke", "owner@localhost", "--why", "x"), 3, "another member an owner"),
+        (
+            ("member", "revoke", "owner@localhost", "--why", "x", "--yes"),
+            3,
+            "another member an owner",
+        ),
+        (("member", "revoke", "owner@localhost", "--why", "x"), 2, "--yes"),
         (("member", "revoke", "owner@localhost"), 2, "--why"),
         (("--workspace", "other", "member", "list"), 3, "gatelodge workspace list"),
         (("--url", "http://127.0.0.1:1", "member", "list"), 4, "gatelodge up"),
@@ -106,7 +113,7 @@ def test_a_member_comes_and_goes(gate: Gate) -> None:
     would = gate.command("member", "revoke", "eve@example.test", "--why", "leaver", "--dry-run")
     assert "Would change (dry run" in would.stdout
     assert gate.cli("member", "show", "eve@example.test")["status"] == "active"
-    done = gate.command("member", "revoke", "eve@example.test", "--why", "leaver")
+    done = gate.command("member", "revoke", "eve@example.test", "--why", "leaver", "--yes")
     assert "certain everywhere after" in done.stdout
     shown = gate.cli("member", "show", "eve@example.test")
     assert (shown["status"], shown["groups"], shown["tokens"]) == ("left", [], [])

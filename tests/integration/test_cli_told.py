@@ -1,6 +1,7 @@
 """What commands tell is true: next steps work, numbers agree, nobody is named for another."""
 
 import json
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def test_what_an_agent_may_use_is_granted_to_itself_and_its_help_says_so(gate: G
 def test_a_person_who_came_back_is_found_with_what_they_did_before(gate: Gate) -> None:
     token = gate.member("cyd@example.test", "stub")
     assert gate.client(token).call("stub__echo").status == 200
-    gate.cli("member", "revoke", "cyd@example.test", "--why", "leaver")
+    gate.cli("member", "revoke", "cyd@example.test", "--why", "leaver", "--yes")
     gate.cli("member", "add", "cyd@example.test")
     found = gate.cli("audit", "search", "--member", "cyd@example.test")["items"]
     assert [each["tool"] for each in found] == ["echo"]
@@ -183,7 +184,7 @@ def test_who_is_away_is_let_in_by_the_command_that_the_error_names(gate: Gate) -
     token = ("token", "create", "--member", "fay@example.test")
     gate.cli("member", "suspend", "fay@example.test")
     assert "gatelodge member resume" in gate.command(*token).stderr
-    gate.cli("member", "revoke", "fay@example.test", "--why", "leaver")
+    gate.cli("member", "revoke", "fay@example.test", "--why", "leaver", "--yes")
     assert "gatelodge member add" in gate.command(*token).stderr
     assert "gatelodge agent owner" in gate.command("agent", "resume", "faybot").stderr
     assert "gatelodge agent owner" in gate.command("token", "create", "--agent", "faybot").stderr
@@ -227,9 +228,23 @@ def test_a_server_that_was_never_approved_cannot_be_enabled(gate: Gate) -> None:
     assert "gatelodge server approve early" in done.stderr
 
 
-def test_a_first_start_by_a_command_says_that_the_owners_token_was_not_shown(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    "command", [("server", "list"), ("audit", "search"), ("member", "add", "a@b.c"), ("doctor",)]
+)
+def test_a_command_where_no_gate_is_makes_nothing_and_says_where_to_look(
+    tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    done = Gate(tmp_path / "data").command("server", "list")
-    assert "the owner's token was not shown" in done.stderr
-    assert "gatelodge token create --member owner@localhost" in done.stderr
+    done = Gate(tmp_path / "data").command(*command)
+    assert done.returncode != 0
+    assert "--data-dir" in done.stdout + done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_port_that_is_taken_founds_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = Gate(tmp_path / "data").command("up", "--port", str(port))
+    assert (done.returncode, "is taken" in done.stderr) == (3, True)
+    assert not (tmp_path / "data").exists()

@@ -1,6 +1,8 @@
 """README's first minute is what really happens."""
 
 import re
+import shlex
+import signal
 import subprocess
 import sys
 
@@ -41,6 +43,41 @@ def test_the_readme_shows_what_the_first_minute_prints(tmp_path):
     assert done.returncode == 0, (done.stdout, done.stderr)
     (shown,) = re.findall(r"(?ms)^```text\n(gatelodge .*?)^```", (ROOT / "README.md").read_text())
     assert same(shown) == same(done.stdout), "put this into README.md:\n" + done.stdout
+
+
+@pytest.mark.slow
+def test_the_command_that_the_first_minute_leaves_on_the_screen_issues_a_token(tmp_path):
+    """What `make up` shows last is what a person pastes first."""
+    minute = subprocess.Popen(
+        [sys.executable, ROOT / "examples/first_minute.py", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        shown = ""
+        for line in minute.stdout:
+            shown += line
+            if "Ctrl-C stops the gate" in line:
+                break
+        (command,) = re.findall(r"export GATE_TOKEN=\$\((.*)\)", shown)
+        program, *words = shlex.split(command)
+        assert program == ".venv/bin/gatelodge"
+        done = subprocess.run(
+            [sys.executable, "-m", "gatelodge", *words],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert done.stdout.startswith("gtlp_")
+    finally:
+        minute.send_signal(signal.SIGINT)
+        minute.wait(30)
+        minute.stdout.close()
 
 
 def same(text: str) -> list[str]:

@@ -20,3 +20,10 @@ async def offline(settings: Settings) -> "AsyncIterator[AsgiApp]":
 
     async with opened(settings) as app:
         yield app
+
+
+async def init(settings: Settings) -> str:
+    """Make the organization without serving anybody; returns the owner's token. Raises Conflict."""
+    from gatelodge.app.idle import founded
+
+    return await founded(settings)

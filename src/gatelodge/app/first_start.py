@@ -15,6 +15,10 @@ from gatelodge.flows.identity.keys import enrolled
 from gatelodge.ports.store import Tx
 
 OWNER = "owner@localhost"
+UNSEEN = (
+    "the owner's token of a first start was not shown; make another: "
+    f"gatelodge token create --member {OWNER}"
+)
 _ENROLLED = '"t":"key.enrolled"'
 _DURABILITY = '"t":"settings.durability"'
 _EVER = 10_000

@@ -4,32 +4,44 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from gatelodge.app.build import lay
+from gatelodge.app.first_start import OWNER, UNSEEN
 from gatelodge.app.hand_over import AsgiApp
 from gatelodge.app.node import wire
 from gatelodge.config.schema import Settings
+from gatelodge.core.errors import Conflict, GateUnreachable
 from gatelodge.web.api.app import admin_app
 
 log = logging.getLogger(__name__)
 
-_UNSEEN = (
-    "the owner's token was not shown; make another: gatelodge token create --member owner@localhost"
-)
+_DATABASE = "gatelodge.db"
 
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
-    """Open the data directory, recover its logs, and serve the admin API to this process alone."""
+    """Open the data directory, recover its logs, and serve the admin API to this process alone.
+
+    Raises GateUnreachable where no gate was ever started: a command founds no organization, least
+    of all one that was run in the wrong directory.
+    """
+    missing = await asyncio.to_thread(_unfounded, settings)
+    if missing:
+        raise GateUnreachable(
+            f"there is no gate in {missing}",
+            remedy="Name its directory with --data-dir (or a running gate with --url), "
+            "or make a new one: `gatelodge up`, or `gatelodge init` without starting it.",
+        )
     ground = await lay(settings)
     rooms = wire(ground)
     try:
         await ground.sequencer.recover(await ground.others())
         await rooms.follower.start()
         if ground.owner_token.take():
-            log.warning("first start by a command: %s", _UNSEEN)
+            log.warning(UNSEEN)
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(w) for w in (rooms.follower.run(), rooms.follower.beat())]
         try:
@@ -42,3 +54,29 @@ async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
         await rooms.upstreams.close()
         await ground.nodes.leave(ground.node)
         await ground.close()
+
+
+async def founded(settings: Settings) -> str:
+    """Make the organization without serving anybody; returns the owner's token.
+
+    Raises Conflict when there is one already.
+    """
+    ground = await lay(settings)
+    try:
+        token = ground.owner_token.take()
+    finally:
+        await ground.nodes.leave(ground.node)
+        await ground.close()
+    if not token:
+        raise Conflict(
+            "there is an organization here already",
+            remedy=f"A new token for its owner: gatelodge token create --member {OWNER}",
+        )
+    return token
+
+
+def _unfounded(settings: Settings) -> str:
+    """The data directory when no gate was ever started with it, else nothing."""
+    directory = Path(settings.data_dir).absolute()
+    there = (directory / "keys").exists() or (directory / _DATABASE).exists()
+    return "" if there else str(directory)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -11,7 +12,7 @@ from typing import cast
 from gatelodge.app.announce import WILDCARD
 from gatelodge.app.hand_over import HandOver
 from gatelodge.app.process import room_for
-from gatelodge.config.schema import Settings
+from gatelodge.config.schema import Listen, Settings
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.web.endpoint.endpoint import Endpoint
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
@@ -115,6 +116,20 @@ class _Full(asyncio.Protocol):
         transport = cast("asyncio.Transport", transport)
         transport.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
         transport.close()
+
+
+def must_be_free(listen: Listen) -> None:
+    """Return when the ports can be listened on now. Raises Conflict, Invalid."""
+    for port in {listen.port, listen.admin_port} - {0, -1}:
+        try:
+            found = socket.getaddrinfo(listen.host or None, port, type=socket.SOCK_STREAM)
+            family, kind, proto, _, address = found[0]
+            with socket.socket(family, kind, proto) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                probe.listen(1)
+        except OSError as fault:
+            raise _refusal(fault, listen.host, port) from fault
 
 
 def _refusal(fault: OSError, host: str, port: int) -> Conflict | Invalid:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 import sys
 
@@ -11,9 +12,13 @@ from gatelodge.adapters.keys.system import SystemClock
 from gatelodge.adapters.telemetry.lines import configure
 from gatelodge.app.announce import Announce, Ready, exposures
 from gatelodge.app.build import lay
+from gatelodge.app.first_start import UNSEEN
+from gatelodge.app.listener import must_be_free
 from gatelodge.app.node import Node, wire
 from gatelodge.app.process import close_memory
 from gatelodge.config.schema import Settings
+
+log = logging.getLogger(__name__)
 
 _COLLECT_AFTER = 50_000
 """Objects made before the collector looks: a call makes dozens, and none of them in a circle."""
@@ -37,6 +42,8 @@ async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stopping.set)
+    # Before anything is made: a port that is taken must not found an organization.
+    must_be_free(settings.listen)
     ground = await lay(settings)
     rooms = wire(ground)
     node = Node(rooms)
@@ -44,6 +51,8 @@ async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
         address = await node.start()
     except BaseException:
         await node.stop()
+        if ground.owner_token.take():
+            log.warning(UNSEEN)
         raise
     # What stands now stands until the end: the collector need not look at it again.
     gc.collect()

@@ -150,7 +150,10 @@ class Remote:
                 "--url: a token is not sent over plain http to another machine",
                 remedy="Use https://, or run the command on the gate's own machine.",
             )
-        self._root = f"{parts.scheme}://{parts.netloc}"
+        if parts.query or parts.fragment:
+            raise Invalid("--url wants an address without ? and #")
+        # A proxy may serve the gate below a path of its own.
+        self._root = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._token = token
         ways = [] if not local else [urllib.request.ProxyHandler({})]
         self._opener = urllib.request.build_opener(_no_redirect(), *ways)

@@ -103,4 +103,13 @@ def dry_run(does: Callable[..., Any]) -> Callable[..., Any]:
 
 def yes(does: Callable[..., Any]) -> Callable[..., Any]:
     """The option that answers the question which is asked on a terminal."""
-    return click.option("--yes", is_flag=True, help="Do not ask.")(does)
+    return click.option(
+        "--yes", is_flag=True, help="Do not ask; needed where nobody can be asked."
+    )(does)
+
+
+def everyone(does: Callable[..., Any]) -> Callable[..., Any]:
+    """The option of a list that leaves out who has left and what has ended."""
+    return click.option(
+        "--all", "everything", is_flag=True, help="Show who has left and what has ended too."
+    )(does)

@@ -15,12 +15,14 @@ from gatelodge.core.errors import HouseError
 
 COMMANDS: dict[str, Later] = {
     "up": Later("gatelodge.cli.up:up", "Start the gate."),
+    "init": Later("gatelodge.cli.house.init:init", "Make the organization without starting."),
     "server": Later("gatelodge.cli.rules.server:server", "The MCP servers behind the gate."),
     "tool": Later("gatelodge.cli.rules.tool:tool", "Their tools: approve, block, review."),
     "member": Later("gatelodge.cli.people.member:member", "The people who may come in."),
     "agent": Later("gatelodge.cli.people.agent:agent", "Principals that are no person."),
     "group": Later("gatelodge.cli.people.group:group", "Named sets of members and agents."),
     "token": Later("gatelodge.cli.people.token:token", "The tokens of members and agents."),
+    "whoami": Later("gatelodge.cli.people.whoami:whoami", "Who you are at the gate."),
     "workspace": Later("gatelodge.cli.people.workspace:workspace", "The borders between teams."),
     "grant": Later("gatelodge.cli.rules.grant:grant", "Who may use which tools."),
     "policy": Later("gatelodge.cli.rules.policy:policy", "Guardrails: what nobody may do."),

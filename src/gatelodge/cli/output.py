@@ -4,6 +4,8 @@ One of the two places that render errors (`web/problems.py` is the other). Text 
 servers is stripped of control characters before it reaches a terminal.
 """
 
+import csv
+import io
 import sys
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -14,6 +16,8 @@ import msgspec
 
 from gatelodge.core.errors import HouseError, SettingsError
 from gatelodge.web import problems
+
+_FORMULA = frozenset("=+-@\t\r")
 
 OK = 0
 NEGATIVE = 1
@@ -68,6 +72,22 @@ def fields(pairs: Iterable[tuple[str, object]]) -> str:
     cells = [(name, clean(value)) for name, value in pairs]
     width = max((len(name) for name, _ in cells), default=0)
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in cells)
+
+
+def as_csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """RFC 4180 CSV with a head.
+
+    A cell that a spreadsheet would take for a formula has an apostrophe before it.
+    """
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        cells = map(clean, row)
+        writer.writerow(
+            "'" + cell if cell[:1] in _FORMULA and cell != "-" else cell for cell in cells
+        )
+    return written.getvalue().rstrip("\n")
 
 
 def as_json(value: Any) -> str:

@@ -8,10 +8,14 @@ import click
 from msgspec import Struct
 
 from gatelodge.cli import output
+from gatelodge.core.errors import Invalid
 
 if TYPE_CHECKING:
     from gatelodge.cli.client import Gate
     from gatelodge.config.load import Loaded
+
+
+_ENDED = frozenset(("left", "ended", "revoked", "expired"))
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -98,6 +102,21 @@ class Terminal:
             click.echo(text)
 
     def sure(self, question: str, *, yes: bool) -> None:
-        """Ask before something ends, when a person is there to answer; Abort on no."""
-        if not yes and not self.json and output.on_terminal():
-            click.confirm(question, abort=True)
+        """Ask before something ends; Abort on no.
+
+        Raises Invalid where nobody can be asked and `--yes` was not given: a script says that it
+        means it.
+        """
+        if yes:
+            return
+        if self.json or not output.on_terminal():
+            raise Invalid(
+                f"{question} Nobody can be asked here, so nothing was changed.",
+                remedy="Say --yes, or look first with --dry-run.",
+            )
+        click.confirm(question, abort=True)
+
+
+def present(items: Iterable[dict[str, Any]], *, everything: bool) -> Iterable[dict[str, Any]]:
+    """The items whose status is not an end; with `everything` all."""
+    return (each for each in items if everything or each["status"] not in _ENDED)

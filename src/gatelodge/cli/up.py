@@ -53,7 +53,7 @@ class Person:
         if ready.token:
             click.echo(f"  owner     {ready.token}")
             click.echo("            this token is shown once; it administers and may call tools")
-            click.echo(snippets(ready.endpoint, _command(ready.directory)))
+            click.echo(snippets(ready.endpoint, command_for(ready.directory)))
         click.echo("Ctrl-C stops it. Commands talk to it: gatelodge --help", nl=True)
 
     def step(self, text: str) -> None:
@@ -107,7 +107,7 @@ class Machine:
         click.echo(msgspec.json.encode({"event": event, **fields}).decode())
 
 
-def _command(directory: str) -> str:
+def command_for(directory: str, program: str = "gatelodge") -> str:
     """How a command reaches this gate from here: by its data directory, unless it is the usual."""
     from pathlib import Path
     from shlex import quote
@@ -115,16 +115,20 @@ def _command(directory: str) -> str:
     from gatelodge.config.schema import Settings
 
     usual = Path(directory).absolute() == Path(Settings().data_dir).absolute()
-    return "gatelodge" if usual else f"gatelodge --data-dir {quote(directory)}"
+    return program if usual else f"{program} --data-dir {quote(directory)}"
 
 
-def snippets(endpoint: str, command: str, member: str = "EMAIL") -> str:
-    """How common clients are pointed at the endpoint; the token stays in the environment."""
+def snippets(endpoint: str, command: str, *, member: str = "EMAIL") -> str:
+    """How common clients are pointed at the endpoint; the token stays in the environment.
+
+    Not in the variable that commands read their own token from (`--url`): whoever pastes this would
+    go on as that member.
+    """
     return f"""
 Connect a client. It reads a member's token from the environment:
-  export GATELODGE_TOKEN=$({command} token create --member {member})
+  export GATE_TOKEN=$({command} token create --member {member})
   Claude Code  .mcp.json   {{"mcpServers": {{"gatelodge": {{"type": "http", "url": "{endpoint}",
-                             "headers": {{"Authorization": "Bearer ${{GATELODGE_TOKEN}}"}}}}}}}}
-  Codex        codex mcp add gatelodge --url {endpoint} --bearer-token-env-var GATELODGE_TOKEN
+                             "headers": {{"Authorization": "Bearer ${{GATE_TOKEN}}"}}}}}}}}
+  Codex        codex mcp add gatelodge --url {endpoint} --bearer-token-env-var GATE_TOKEN
   others       see docs/clients.md
 """

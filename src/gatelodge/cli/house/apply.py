@@ -1,5 +1,6 @@
 """`gatelodge apply`: the state as a file that can be kept in git."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,22 @@ from gatelodge.core.errors import Invalid
 @lazy.yes
 @click.pass_obj
 def apply(terminal: Terminal, file: Path, prune: bool, dry_run: bool, yes: bool) -> None:
-    """Make the workspace equal to FILE (TOML), in one transaction; a second run changes nothing."""
+    """Bring what FILE (TOML; - = standard input) says, in one transaction.
+
+    A second run changes nothing. What FILE does not name stays, unless --prune.
+    """
     gate = terminal.gate
     body = {"text": _text(file), "prune": prune}
-    if prune and not (dry_run or yes or terminal.json):
-        click.echo(_told(gate.post(gate.here("apply"), body, dry_run=True)))
+    if prune and not dry_run and not yes:
+        if not terminal.json:
+            click.echo(_told(gate.post(gate.here("apply"), body, dry_run=True)))
         terminal.sure("Do this?", yes=yes)
     terminal.show(gate.post(gate.here("apply"), body, dry_run=dry_run), _told)
 
 
 def _text(file: Path) -> str:
+    if str(file) == "-":
+        return sys.stdin.read()
     try:
         return file.read_text("utf-8")
     except OSError as error:

@@ -57,6 +57,8 @@ def _of_the_house(terminal: Terminal) -> Iterator[Finding]:
         servers = gate.every(f"/workspaces/{workspace['slug']}/servers")
         for server in servers:
             yield _server(workspace["slug"], server)
+        for guardrail in gate.every(f"/workspaces/{workspace['slug']}/guardrails"):
+            yield from _guardrail(workspace["slug"], guardrail)
 
 
 def _log(log: dict[str, Any]) -> Finding:
@@ -93,6 +95,17 @@ def _server(workspace: str, server: dict[str, Any]) -> Finding:
         says = f"it is tried again: {server['detail'] or 'it was lost'}"
         return Finding(name, "note", says, "Look again in a minute; it may be back by itself.")
     return Finding(name, "good", server["health"])
+
+
+def _guardrail(workspace: str, guardrail: dict[str, Any]) -> Iterator[Finding]:
+    if guardrail["unmatched"]:
+        names = ", ".join(guardrail["unmatched"])
+        yield Finding(
+            f"guardrail {workspace}/{guardrail['name']}",
+            "note",
+            f"it names what is not there: {names}",
+            "For that it holds nothing until it comes (back); publish it anew, or retire it.",
+        )
 
 
 def _told(found: list[Finding]) -> str:

@@ -4,9 +4,9 @@ from shlex import quote
 
 import click
 
-from gatelodge.cli.lazy import WHY, dry_run, group, yes
+from gatelodge.cli.lazy import WHY, dry_run, everyone, group, yes
 from gatelodge.cli.receipt import show_changes, show_receipt
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import Terminal, present
 
 agent = group("agent", "Principals that are no person; a member answers for each.")
 
@@ -29,12 +29,13 @@ def add(terminal: Terminal, name: str, owner: str) -> None:
 
 
 @agent.command("list")
+@everyone
 @click.pass_obj
-def list_(terminal: Terminal) -> None:
+def list_(terminal: Terminal, everything: bool) -> None:
     """List the agents of the workspace."""
     gate = terminal.gate
     terminal.rows(
-        gate.every(gate.here("agents")),
+        present(gate.every(gate.here("agents")), everything=everything),
         ("name", "owner", "status", "id"),
         "No agents yet. Add one: gatelodge agent add nightly --owner ada@example.com",
     )

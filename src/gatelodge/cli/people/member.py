@@ -3,9 +3,9 @@
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import WHY, dry_run, group, yes
+from gatelodge.cli.lazy import WHY, dry_run, everyone, group, yes
 from gatelodge.cli.receipt import show_changes, show_receipt
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import Terminal, present
 
 ROLES = click.Choice(["owner", "security", "admin", "auditor", "member"])
 _COLUMNS = ("email", "name", "role", "status", "id")
@@ -32,12 +32,13 @@ def add(terminal: Terminal, email: str, name: str, role: str) -> None:
 
 
 @member.command("list")
+@everyone
 @click.pass_obj
-def list_(terminal: Terminal) -> None:
+def list_(terminal: Terminal, everything: bool) -> None:
     """List the members of the workspace."""
     gate = terminal.gate
     terminal.rows(
-        gate.every(gate.here("members")),
+        present(gate.every(gate.here("members")), everything=everything),
         _COLUMNS,
         "No members yet. Add one: gatelodge member add ada@example.com --role owner",
     )
@@ -50,6 +51,17 @@ def show(terminal: Terminal, email: str) -> None:
     """Show one member: role, groups, agents, tokens."""
     gate = terminal.gate
     terminal.show(gate.get(gate.here("members", email)), lambda it: output.fields(it.items()))
+
+
+@member.command("rename")
+@click.argument("email")
+@click.argument("name")
+@click.pass_obj
+def rename(terminal: Terminal, email: str, name: str) -> None:
+    """Call a member something else; the e-mail address stays."""
+    gate = terminal.gate
+    made = gate.post(gate.here("members", email, "rename"), {"name": name})
+    terminal.show(made, lambda it: f"{it['email']} is called {it['name'] or 'nothing'}.")
 
 
 @member.command("role")

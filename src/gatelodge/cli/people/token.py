@@ -2,9 +2,9 @@
 
 import click
 
-from gatelodge.cli.lazy import WHY, group
+from gatelodge.cli.lazy import WHY, everyone, group
 from gatelodge.cli.receipt import show_receipt
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import Terminal, present
 from gatelodge.core.errors import Invalid
 
 token = group("token", "The tokens of members and agents.")
@@ -44,12 +44,13 @@ def create(terminal: Terminal, member: str, agent: str, label: str, days: int | 
 
 
 @token.command("list")
+@everyone
 @click.pass_obj
-def list_(terminal: Terminal) -> None:
+def list_(terminal: Terminal, everything: bool) -> None:
     """List tokens by id; the tokens themselves are nowhere."""
     gate = terminal.gate
     terminal.rows(
-        gate.every(gate.here("tokens")),
+        present(gate.every(gate.here("tokens")), everything=everything),
         ("id", "principal", "label", "last4", "status", "expires_at"),
         "No tokens yet. Issue one: gatelodge token create --member ada@example.com",
     )

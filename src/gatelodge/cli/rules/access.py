@@ -41,13 +41,32 @@ def explain(
 @click.option("--all", "everything", is_flag=True, help="Show what is denied too.")
 @click.option("--prompts", is_flag=True, help="About each server's prompts, not its tools.")
 @click.option("--resources", is_flag=True, help="About each server's resources, not its tools.")
+@click.option("--principal", metavar="WHO", default="", help="Of one member or agent only.")
+@click.option("--server", metavar="ALIAS", default="", help="On one server only.")
+@click.option("--tool", metavar="SERVER/TOOL", default="", help="On one tool only.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for spreadsheets.")
 @click.pass_obj
-def matrix(terminal: Terminal, everything: bool, prompts: bool, resources: bool) -> None:
+def matrix(
+    terminal: Terminal,
+    /,
+    everything: bool,
+    prompts: bool,
+    resources: bool,
+    as_csv: bool,
+    **only: str,
+) -> None:
     """Show who can use what now, each cell with the rule that says so."""
     kind = _kind(prompts=prompts, resources=resources)
     gate = terminal.gate
-    found = gate.get(gate.here("access", "matrix"), kind=kind)
+    found = gate.get(gate.here("access", "matrix"), kind=kind, **only)
+    if as_csv and not terminal.json:
+        cells = [cell for cell in found["cells"] if everything or cell["allowed"]]
+        click.echo(output.as_csv(_CELL, ([cell[each] for each in _CELL] for cell in cells)))
+        return
     terminal.show(found, lambda it: _matrix(it, everything=everything))
+
+
+_CELL = ("principal", "tool", "decision", "conditional", "rule")
 
 
 def _kind(*, prompts: bool, resources: bool) -> str:
@@ -73,9 +92,8 @@ def _matrix(found: dict[str, Any], *, everything: bool) -> str:
     tail = f"As of gov={found['gov']}: {len(cells)} cells, {len(shown)} shown."
     if not shown:
         return f"Nobody may use anything yet. {tail}"
-    columns = ("principal", "tool", "decision", "conditional", "rule")
-    head = ("principal", _column(found.get("kind", "tools")), *columns[2:])
-    return f"{output.table(head, ([cell[each] for each in columns] for cell in shown))}\n{tail}"
+    head = ("principal", _column(found.get("kind", "tools")), *_CELL[2:])
+    return f"{output.table(head, ([cell[each] for each in _CELL] for cell in shown))}\n{tail}"
 
 
 def _column(kind: str) -> str:

@@ -12,12 +12,8 @@ from gatelodge.core.errors import Invalid
 
 grant = group("grant", "Who may use which tools.")
 
-_COLUMNS = ("id", "grantee", "server", "tool", "level", "expires_at", "ticket")
-_REACH = {
-    "read": ", as far as reviewed as read-only (gatelodge tool review)",
-    "use": ", as far as reviewed as not destructive (gatelodge tool review)",
-    "all": "",
-}
+_COLUMNS = ("id", "grantee", "server", "tool", "level", "reaches", "of", "expires_at", "ticket")
+_REVIEWED = {"read": "reviewed as read-only", "use": "reviewed as not destructive"}
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -52,13 +48,7 @@ def add(terminal: Terminal, /, lasting: str, until: str, **given: Any) -> None:
         body["until"] = until
     gate = terminal.gate
     made = gate.post(gate.here("grants"), body)
-    terminal.show(
-        made,
-        lambda it: (
-            f"{it['grantee']} may use {it['server']}/{it['tool'] or '*'}{_REACH[it['level']]}.\n"
-            f"Take it back: gatelodge grant revoke {it['id']}"
-        ),
-    )
+    terminal.show(made, _given)
 
 
 @grant.command("list")
@@ -82,6 +72,21 @@ def revoke(terminal: Terminal, grant_id: str, why: str) -> None:
     """Take a grant back, and print when it was certain on every node."""
     gate = terminal.gate
     show_receipt(terminal, gate.delete(gate.here("grants", grant_id), why=why), grant_id)
+
+
+def _given(made: dict[str, Any]) -> str:
+    what = f"{made['server']}/{made['tool'] or '*'}"
+    reaches, of = made["reaches"], made["of"]
+    lines = [f"{made['grantee']} may use {what}: {reaches} of {of} approved tools now."]
+    if reaches < of:
+        lines.append(
+            f"Level {made['level']} reaches what is {_REVIEWED[made['level']]}: "
+            f"gatelodge tool review {made['server']} TOOL; or grant --level all."
+        )
+    elif not of:
+        lines.append(f"It has no approved tool yet: gatelodge server approve {made['server']}")
+    lines.append(f"Take it back: gatelodge grant revoke {made['id']}")
+    return "\n".join(lines)
 
 
 def _seconds(text: str) -> int:

@@ -14,6 +14,7 @@ GovKind = Literal[
     "log.opened",
     "workspace.created",
     "member.added",
+    "member.renamed",
     "member.role",
     "member.suspended",
     "member.resumed",

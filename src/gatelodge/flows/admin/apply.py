@@ -96,6 +96,7 @@ def _gather(
     act: Act,
     workspace: WorkspaceId,
     change: to.AddMember
+    | to.Rename
     | to.SetRole
     | to.AddAgent
     | to.HandOver
@@ -107,6 +108,8 @@ def _gather(
     match change:
         case to.AddMember(email, display, role):
             members.add(act, workspace, members.Newcomer(email=email, display=display), role)
+        case to.Rename(email, display):
+            members.rename(act, workspace, _member(act, workspace, email), display)
         case to.SetRole(email, role):
             members.set_role(act, workspace, _member(act, workspace, email), role)
         case to.AddAgent(name, owner):

@@ -81,6 +81,22 @@ def add(act: Act, workspace: WorkspaceId, who: Newcomer, role: Role = "member") 
     return member
 
 
+def rename(act: Act, workspace: WorkspaceId, member: MemberId, display: str) -> Member:
+    """Call a member something else; empty takes the name away. Raises NotFound, Conflict, Invalid.
+
+    The leaf says that it happened and not what the name is.
+    """
+    row = _present(act, workspace, member)
+    display = a_line("a member's name", display) if display else ""
+    if row.display == display:
+        return row
+    act.must_give(workspace, row.role)
+    changed = replace(row, display=display)
+    act.tx.put(changed)
+    act.record("member.renamed", workspace, member=row.id)
+    return changed
+
+
 def set_role(act: Act, workspace: WorkspaceId, member: MemberId, role: Role) -> Member:
     """Give a member another role. Raises NotFound, Conflict (the last owner), Forbidden."""
     _known(role)

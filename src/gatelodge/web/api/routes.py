@@ -28,7 +28,7 @@ from gatelodge.web.api.door import OPENAPI_PATH, Door
 from gatelodge.web.api.gate import AdminGate, Caller, Place
 from gatelodge.web.api.given import Named, TheCaller, TheGate
 from gatelodge.web.api.house import apply, health
-from gatelodge.web.api.people import agents, groups, members, tokens, workspaces
+from gatelodge.web.api.people import agents, groups, members, tokens, whoami, workspaces
 from gatelodge.web.api.record import audit
 from gatelodge.web.api.rules import access, grants, guardrails, servers, tools
 from gatelodge.web.endpoint.origins import origins
@@ -41,6 +41,7 @@ IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (
     *agents.ROUTES,
     *groups.ROUTES,
     *tokens.ROUTES,
+    *whoami.ROUTES,
     *servers.ROUTES,
     *tools.ROUTES,
     *grants.ROUTES,

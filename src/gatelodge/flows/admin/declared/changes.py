@@ -26,6 +26,16 @@ class AddMember(Struct, frozen=True, tag="member.add"):
         return f"+ member {self.email} as {self.role}"
 
 
+class Rename(Struct, frozen=True, tag="member.rename"):
+    """Call a member something else."""
+
+    email: str
+    display: str
+
+    def __str__(self) -> str:
+        return f"~ member {self.email} is called {self.display!r}"
+
+
 class SetRole(Struct, frozen=True, tag="member.role"):
     """Give a member another role."""
 
@@ -156,6 +166,7 @@ class Retire(Struct, frozen=True, tag="guardrail.retire"):
 
 Change = (
     AddMember
+    | Rename
     | SetRole
     | AddAgent
     | HandOver

@@ -28,6 +28,7 @@ from gatelodge.flows.admin.declared.changes import (
     Part,
     Publish,
     Register,
+    Rename,
     Retire,
     Revise,
     Revoke,
@@ -135,7 +136,10 @@ def _members(wanted: Wanted, names: _Names) -> Iterator[Change]:
         row = names.members.get(email_of(each.email))
         if row is None:
             yield AddMember(email_of(each.email), each.name, each.role)
-        elif row.role != each.role:
+            continue
+        if each.name and row.display != each.name:
+            yield Rename(row.email, each.name)
+        if row.role != each.role:
             yield SetRole(row.email, each.role)
 
 

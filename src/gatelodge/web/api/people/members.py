@@ -24,6 +24,12 @@ class NewMember(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: Role = "member"
 
 
+class NewName(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a member is called; empty takes the name away."""
+
+    name: str
+
+
 class NewRole(Struct, frozen=True, forbid_unknown_fields=True):
     """The role that a member is to have."""
 
@@ -72,6 +78,16 @@ async def add(place: Here, data: JSONBody[NewMember]) -> MemberShape:
 async def show(place: Here, who: Named) -> MemberDetail:
     """Show one member, by id or e-mail address."""
     return await place.gate.read(lambda tx: _detail(tx, named.member(tx, place.id, who)))
+
+
+@post("/members/{who:str}/rename", opt={"act": "member.role"}, status_code=200)
+async def rename(place: Here, who: Named, data: JSONBody[NewName]) -> MemberShape:
+    """Call a member something else."""
+    row = await _named(place, who)
+    changed = await place.gate.change(
+        place.caller, lambda act: members.rename(act, place.id, row.id, data.name)
+    )
+    return member_shape(changed)
 
 
 @post("/members/{who:str}/role", opt={"act": "member.role"}, status_code=200)
@@ -146,4 +162,4 @@ def _detail(tx: Tx, row: Member) -> MemberDetail:
     )
 
 
-ROUTES = (listed, add, show, set_role, suspend, resume, revoke)
+ROUTES = (listed, add, show, rename, set_role, suspend, resume, revoke)

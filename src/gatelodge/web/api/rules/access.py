@@ -13,7 +13,7 @@ from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import folded
 from gatelodge.core.policy.decision import Allow, Ask, Decision, Deny
 from gatelodge.core.view import View
-from gatelodge.core.view_entry import PrincipalEntry, ServerView, ToolEntry, WorkspaceView
+from gatelodge.core.view_entry import Entry, PrincipalEntry, ServerView, ToolEntry, WorkspaceView
 from gatelodge.web.api.gate import Place
 from gatelodge.web.api.given import Asks, Here
 
@@ -56,6 +56,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     gov: int
     at: str
     kind: str = "tools"
+    remedy: str = ""
     grants: tuple[GrantLine, ...] = ()
     guardrails: tuple[GuardrailLine, ...] = ()
 
@@ -121,20 +122,29 @@ async def explain_route(
         gov=view.gov,
         at=rfc3339(at),
         kind=asked,
+        remedy=_remedy(found, wanted) if full else "",
         grants=tuple(_grants(found, names, asked)) if full else (),
         guardrails=tuple(_guardrails(found)) if full else (),
     )
 
 
 @get("/access/matrix", opt={"act": "access.read"})
-async def matrix_route(place: Here, kind: Asks = "tools") -> Matrix:
+async def matrix_route(
+    place: Here, kind: Asks = "tools", principal: Asks = "", server: Asks = "", tool: Asks = ""
+) -> Matrix:
     """Show each principal with each tool of the approved servers, now.
 
     With `kind=prompts` or `kind=resources` those of each server stand in the place of its tools.
+    Of one principal, server or tool (SERVER/TOOL) only, where it is named.
     """
     asked = _kind(kind)
     view = await place.gate.present()
     here = _workspace(view, place)
+    who = {_principal(view, place, principal).id} if principal else None
+    one = _tool(here, tool) if tool else None
+    if one is not None:
+        server = one.alias
+    on = {_server(here, server).id} if server else None
     at = place.gate.clock.now()
     names = _names(view, place)
     aliases = {str(server.id): server.alias for server in here.servers.values()}
@@ -143,7 +153,11 @@ async def matrix_route(place: Here, kind: Asks = "tools") -> Matrix:
         gov=view.gov,
         at=rfc3339(at),
         kind=asked,
-        cells=tuple(_cell(each, names, aliases) for each in matrix(view, here, at, kind=asked)),
+        cells=tuple(
+            _cell(each, names, aliases)
+            for each in matrix(view, here, at, principals=who, servers=on, kind=asked)
+            if one is None or each.tool == one.name
+        ),
     )
 
 
@@ -248,6 +262,17 @@ def _decided(decision: Decision) -> tuple[str, str, str, str]:
             return "ask", rule, "a person has to answer first", ""
         case Deny():
             return f"deny: {decision.reason}", decision.rule, decision.text, decision.advice
+
+
+def _remedy(found: Explanation, wanted: Entry) -> str:
+    """What would let the principal in, where it is grants and reviews that are missing."""
+    if not isinstance(found.decision, Deny) or found.decision.reason != "no_grant":
+        return ""
+    short = any(each.mine and each.lasts and not each.reaches for each in found.grants)
+    if short and isinstance(wanted, ToolEntry):
+        review = f"gatelodge tool review {wanted.alias} {wanted.name}"
+        return f"Say what the tool does ({review}), or grant it at level all."
+    return f"Grant it: gatelodge grant add --server {wanted.alias} ..."
 
 
 def _grants(found: Explanation, names: dict[str, str], kind: Kind) -> Iterator[GrantLine]:

@@ -3,7 +3,7 @@
 from litestar import delete, get, post
 from msgspec import Struct
 
-from gatelodge.core.catalog.server import Server
+from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import parse_rfc3339
@@ -39,10 +39,11 @@ class NewGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Names(Struct, frozen=True):
-    """Names by id: of grantees, and of servers."""
+    """Names by id: of grantees, and of servers; and the tools of each server."""
 
     grantees: dict[str, str]
     servers: dict[str, str]
+    tools: dict[str, list[Tool]]
 
 
 @get("/grants", opt={"act": "grant.read"})
@@ -126,13 +127,19 @@ def _names(tx: Tx, place: Place) -> _Names:
     agents = {str(row.id): row.name for row in tx.find(Agent, workspace=place.id)}
     groups = {str(row.id): row.name for row in tx.find(Group, workspace=place.id)}
     servers = {str(row.id): row.alias for row in tx.find(Server, workspace=place.id)}
-    return _Names(members | agents | groups | {"": "everyone"}, servers)
+    tools: dict[str, list[Tool]] = {}
+    for row in tx.find(Tool, workspace=place.id):
+        tools.setdefault(row.server, []).append(row)
+    return _Names(members | agents | groups | {"": "everyone"}, servers, tools)
 
 
 def _shape(row: Grant, names: _Names, now: Instant) -> GrantShape:
     expired = row.expires_at is not None and row.expires_at <= now
-    grantee = names.grantees.get(row.grantee, row.grantee)
-    return grant_shape(row, grantee, names.servers.get(row.server, row.server), expired=expired)
+    called = (
+        names.grantees.get(row.grantee, row.grantee),
+        names.servers.get(row.server, row.server),
+    )
+    return grant_shape(row, called, names.tools.get(row.server, []), expired=expired)
 
 
 ROUTES = (listed, create, revoke)

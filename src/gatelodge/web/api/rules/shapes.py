@@ -1,11 +1,13 @@
 """Servers, tools, grants, guardrails as the outside sees them: names for ids, nothing secret."""
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import Struct
 
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Tool, Transport
 from gatelodge.core.instant import rfc3339
-from gatelodge.core.policy.rules import Grant, Guardrail
+from gatelodge.core.policy.rules import Grant, Guardrail, Level
 from gatelodge.ports.upstream import Health
 
 _REFERENCES = ("file:", "env:")
@@ -55,7 +57,10 @@ class ToolShape(Struct, frozen=True, kw_only=True):
 
 
 class GrantShape(Struct, frozen=True, kw_only=True):
-    """A grant, by the names of grantee and server; an empty `tool` means each of the server."""
+    """A grant, by the names of grantee and server; an empty `tool` means each of the server.
+
+    `reaches` of the `of` approved tools that it is about are within its level now.
+    """
 
     id: str
     grantee_kind: str
@@ -65,6 +70,8 @@ class GrantShape(Struct, frozen=True, kw_only=True):
     level: str
     expires_at: str | None
     expired: bool
+    reaches: int
+    of: int
     ticket: str
     created_by: str
     created_at: str
@@ -132,8 +139,12 @@ def tool_shape(row: Tool, alias: str) -> ToolShape:
     )
 
 
-def grant_shape(row: Grant, grantee: str, server: str, *, expired: bool) -> GrantShape:
-    """The outer shape of a grant, with the names of grantee and server."""
+def grant_shape(
+    row: Grant, names: tuple[str, str], tools: Iterable[Tool], *, expired: bool
+) -> GrantShape:
+    """The outer shape of a grant, with the names of grantee and server, and the server's tools."""
+    grantee, server = names
+    about = [each for each in tools if each.pinned and row.tool in {"", each.name}]
     return GrantShape(
         id=row.id,
         grantee_kind=row.grantee_kind,
@@ -143,6 +154,8 @@ def grant_shape(row: Grant, grantee: str, server: str, *, expired: bool) -> Gran
         level=row.level,
         expires_at=None if row.expires_at is None else rfc3339(row.expires_at),
         expired=expired,
+        reaches=sum(within(each, row.level) for each in about),
+        of=len(about),
         ticket=row.ticket,
         created_by=row.created_by,
         created_at=rfc3339(row.created_at),
@@ -175,6 +188,11 @@ def shown(transport: Transport) -> Transport:
             allow_private=transport.allow_private,
         )
     return msgspec.structs.replace(transport, env=_hidden(transport.env))
+
+
+def within(tool: Tool, level: Level) -> bool:
+    """True when a grant of this level reaches the tool as it was reviewed."""
+    return level == "all" or (tool.read_only if level == "read" else not tool.destructive)
 
 
 def standing(row: Tool) -> str:

@@ -1,0 +1,33 @@
+"""`gatelodge init`: the organization, before the gate serves anybody."""
+
+import click
+
+from gatelodge.cli import lazy
+from gatelodge.cli.terminal import Terminal
+
+
+@click.command("init", cls=lazy.Verb)
+@click.pass_obj
+def init(terminal: Terminal) -> None:
+    """Make the organization, its owner and the keys, and print the owner's token, once.
+
+    `gatelodge up` does the same at its first start. This is for whoever prepares a gate (members,
+    servers, `apply`) before it serves anybody.
+    """
+    import anyio
+
+    from gatelodge.app import init as make
+
+    settings = terminal.loaded.settings
+    token = anyio.run(make, settings)
+    if terminal.json:
+        terminal.show({"data_dir": settings.data_dir, "token": token}, str)
+        return
+    # The token alone on standard output, so that it can be piped into a file.
+    click.echo(token)
+    click.echo(
+        "The owner's token, shown once. Its holder administers the workspace main.\n"
+        f"The logs are signed as {settings.audit.origin or 'localhost'} for good.\n"
+        "Next: gatelodge up",
+        err=True,
+    )
