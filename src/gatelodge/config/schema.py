@@ -77,6 +77,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long an upstream may take for one call."""
     list_seconds: Seconds = 5.0
     """How long one upstream may take to list its tools."""
+    tools_per_server: Count = 1_000
+    """Most tools of one server; of one that lists more none is taken, and what was known stays."""
     page_size: Count = 200
     """Tools on one page of a list."""
     name_length: Annotated[int, Meta(ge=32, le=128)] = 48

@@ -1,7 +1,7 @@
 """The governance store: rows of state that change only together with their `gov` leaves."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -10,6 +10,8 @@ from gatelodge.core.state import Row, State
 
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
+Rank = Literal["first", "plain", "last"]
+"""Who writes before whom: an end of access first, what a server caused last."""
 
 
 class Tx(Protocol):
@@ -54,8 +56,11 @@ class Progress(Struct, frozen=True):
 class Store(Protocol):
     """Where governance state lives: SQLite for one node, PostgreSQL for several."""
 
-    async def change(self, work: Callable[[Tx], T]) -> tuple[T, Committed]:
+    async def change(self, work: Callable[[Tx], T], rank: Rank = "plain") -> tuple[T, Committed]:
         """Run `work` in one transaction; its rows and leaves commit together or not at all.
+
+        Among those that wait for their turn a better `rank` goes first; work of the last rank is
+        short, because whoever comes then waits for it.
 
         Raises StoreDown, or whatever `work` raises (then nothing is kept).
         """

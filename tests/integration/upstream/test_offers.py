@@ -135,6 +135,51 @@ async def test_lists_have_bounds_and_only_the_tools_matter(upstream):
     await pool.close()
 
 
+async def test_a_server_with_too_many_tools_keeps_those_that_were_known_and_is_told_of(upstream):
+    pool = make_pool(limits=Limits(tools_per_server=3))
+    at = http(upstream.url)
+    await ready(pool, at)
+    upstream.definitions = [{"name": f"t{number}", "inputSchema": {}} for number in range(4)]
+    with pytest.raises(LimitReached, match="more than 3 tools"):
+        await pool.observe(at)
+    assert "more than 3 tools" in pool.health(at.id).detail
+    upstream.definitions.pop()
+    assert len((await pool.observe(at)).tools) == 3
+    assert "tools" not in pool.health(at.id).detail
+    await pool.close()
+
+
+ENDS = {
+    "an empty cursor": ({"": ""}, ""),
+    "null for a cursor": ({"": None}, ""),
+    "the same cursor again": ({"": "one", "one": "one"}, "circle"),
+    "a cursor that was there before": ({"": "one", "one": "two", "two": "one"}, "circle"),
+    "a cursor that it does not know itself": ({"": "odd"}, "refuses its own cursor"),
+}
+"""Which cursor comes after which; the first page has none."""
+
+
+@pytest.mark.parametrize(("after", "said"), ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("listed", ["tools", "prompts"])
+async def test_a_list_that_ends_badly_is_what_was_read_of_it(pool, upstream, listed, after, said):
+    def page(talk):
+        cursor = talk.seen.message["params"].get("cursor", "")
+        if cursor in after:
+            talk.result({listed: [{"name": f"page {cursor}"}], "nextCursor": after[cursor]})
+        else:
+            fault = {"code": -32602, "message": "which?"}
+            number = talk.seen.message["id"]
+            talk.answer("200 OK", {"jsonrpc": "2.0", "id": number, "error": fault})
+
+    upstream.can = {listed: {}}
+    upstream.methods[f"{listed}/list"] = page
+    at = http(upstream.url, era="modern")
+    await ready(pool, at)
+    observed = await pool.observe(at)
+    assert keys(getattr(observed, listed), "name") == [f"page {cursor}" for cursor in after]
+    assert said in pool.health(at.id).detail
+
+
 async def test_a_server_is_told_of_when_it_is_met_and_when_its_lists_change(pool, at):
     changed = []
     pool.on_list_changed(changed.append)

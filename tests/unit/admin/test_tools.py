@@ -159,6 +159,36 @@ def test_a_thousand_tools_fit_into_leaves(house, server, stock):
     assert gone == names
 
 
+def test_a_stock_is_kept_in_parts_that_begin_with_what_an_admin_approved(house, server):
+    def keep(*texts):
+        return house.do(tools.keep_stock, house.workspace, server, tools.read_stock(texts), 2)
+
+    names = ["a", "b", "c", "d", "e"]
+    while keep(*map(definition, names)).more:
+        pass
+    assert list(rows(house)) == names
+    house.do(tools.approve, house.workspace, server, {"e": ""})
+    house.leaves()
+    others = [definition(f"x{name}") for name in names]
+    first = keep(*others, definition("e", description="changed"))
+    assert (first.changed, first.more, first.leaves) == (("e",), True, 1)
+    assert not rows(house)["e"].pinned
+
+
+def test_a_server_that_renames_its_tools_for_ever_leaves_no_rows_behind(house, server, stock):
+    stock(definition("kept"), definition("reviewed"), definition("blocked"))
+    house.do(tools.approve, house.workspace, server, {"kept": "", "blocked": ""})
+    house.do(tools.block, house.workspace, server, "blocked")
+    found = tools.Annotations(read_only=True, destructive=False, open_world=False)
+    house.do(tools.review, house.workspace, server, "reviewed", found)
+    for turn in range(3):
+        seen = stock(*(definition(f"tool_{turn}_{number}") for number in range(4)))
+        assert len(seen.gone) == (3 if turn == 0 else 4)
+    present = {name for name, tool in rows(house).items() if tool.present}
+    assert set(rows(house)) - present == {"kept", "reviewed"}
+    assert len(present) == 4
+
+
 def test_approval_pins_what_was_looked_at_and_nothing_else(house, server, stock):
     stock(definition("a"), definition("b"))
     house.leaves()

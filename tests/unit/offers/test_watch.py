@@ -7,8 +7,9 @@ from tests.fakes.world import CountedIds, StillClock
 from tests.unit.offers.shelf import observed
 from tests.unit.view.rows import server, view
 
-from gatelodge.core.errors import UpstreamUnreachable
-from gatelodge.flows.catalog import watch
+from gatelodge.core.errors import StoreDown, UpstreamUnreachable
+from gatelodge.flows.admin.tools import Observation
+from gatelodge.flows.catalog import pace, watch
 from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.catalog.watch import Watch
 from gatelodge.ports.upstream import Health
@@ -31,6 +32,7 @@ class House:
         self.looks: list[str] = []
         self.state = "waiting"
         self.written = 0
+        self.down = False
         self._moved = asyncio.Event()
         self.slow: dict[str, asyncio.Event] = {}
         self.offers = Offers()
@@ -51,9 +53,13 @@ class House:
             raise UpstreamUnreachable("gone")
         return self.says[server.id]
 
-    async def change(self, _work) -> None:
+    async def change(self, _work, rank):
+        assert rank == "last"
+        if self.down:
+            raise StoreDown("no")
         self.written += 1
         self._moved.set()
+        return Observation(), None
 
     async def until(self, holds) -> None:
         async with asyncio.timeout(5):
@@ -121,7 +127,7 @@ async def test_what_a_server_says_while_it_is_looked_at_is_looked_at_next(house)
     assert house.looks == ["srv_git", "srv_b"]
     house.says["srv_git"] = observed(prompts=["later"])
     house.slow["srv_git"].set()
-    await house.until(lambda: len(house.looks) == 3 and house.written == 3)
+    await house.until(lambda: len(house.looks) == 3 and house.written == 2)
     assert house.names("srv_git") == ["later"]
 
 
@@ -182,6 +188,60 @@ async def test_looks_that_fail_again_and_again_leave_one_more_look_to_come(house
     house.meet("srv_git")
     await house.until(lambda: house.written)
     assert all(timer.cancelled() for timer in timers)
+
+
+async def test_what_could_not_be_written_down_is_looked_at_again_after_growing_pauses(
+    house, monkeypatch
+):
+    monkeypatch.setattr(watch, "AGAIN_SECONDS", 0.001)
+    house.down = True
+    house.meet("srv_git")
+    await house.until(lambda: len(house.looks) == 4)
+    house.down = False
+    await house.until(lambda: house.written == 1)
+    assert set(house.looks) == {"srv_git"}
+
+
+async def test_a_list_that_is_unchanged_is_not_written_down_again(house):
+    for looks in (1, 2, 3):
+        house.meet("srv_git")
+        await house.until(lambda looks=looks: len(house.looks) == looks)
+        await house.until(lambda: house.written == 1)
+    house.meet("srv_b")
+    await house.until(lambda: house.written == 2)
+
+
+async def test_a_server_that_never_stays_the_same_is_looked_at_less_and_less(house, monkeypatch):
+    monkeypatch.setattr(pace, "FIRST_PAUSE", 1000.0)
+    for looks in range(1, pace.FREE_LOOKS + 2):
+        house.meet("srv_git")
+        await house.until(lambda looks=looks: len(house.looks) == looks)
+    house.meet("srv_git")
+    house.meet("srv_b")
+    await house.until(lambda: "srv_b" in house.looks)
+    assert house.looks.count("srv_git") == pace.FREE_LOOKS + 1
+
+
+@pytest.mark.parametrize(
+    ("leaves", "most_looks", "most_leaves"), [(0, 80, 0), (1, 80, 80), (70, 10, 300)]
+)
+def test_in_an_hour_a_server_causes_few_looks_and_few_leaves(leaves, most_looks, most_leaves):
+    kept, now, looks = pace.Pace(), 0.0, 0
+    while now < 3600:
+        kept.looked(now, leaves)
+        looks += 1
+        now = max(now + watch.DEBOUNCE_SECONDS, kept.free_at)
+    assert looks <= most_looks
+    assert looks * leaves <= most_leaves
+
+
+def test_a_server_that_was_calm_is_looked_at_at_once_again():
+    kept = pace.Pace()
+    for now in range(20):
+        kept.looked(float(now), 1)
+    assert kept.free_at > 20
+    kept.looked(20 + pace.CALM_SECONDS, 1)
+    assert kept.free_at == 20 + pace.CALM_SECONDS
 
 
 async def test_only_an_approved_server_is_looked_at(house):

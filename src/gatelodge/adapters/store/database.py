@@ -9,10 +9,9 @@ READ COMMITTED (who must be alone takes a row lock) and reads one REPEATABLE REA
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from threading import Lock
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -20,11 +19,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.pool import NullPool, QueuePool
 
 from gatelodge.adapters.store.lock import DirectoryLock
+from gatelodge.adapters.store.queue import WAIT_SECONDS, WriterQueue
 from gatelodge.core.errors import Conflict, Invalid, StoreDown
+from gatelodge.ports.store import Rank
 
 Dialect = Literal["sqlite", "postgresql"]
 
-_WAIT_SECONDS = 10
 _READERS = 8
 _FENCE = "SQLITE_CONSTRAINT_TRIGGER"
 """A trigger's refusal; it is no clash of rows, and PostgreSQL tells the two apart by itself."""
@@ -59,7 +59,7 @@ class Database:
         self._reader = reader
         self._watcher = watcher
         self._directory = lock
-        self._alone: AbstractContextManager[Any] = _Turn() if watcher is None else nullcontext()
+        self._queue = WriterQueue() if watcher is None else None
         self._errors = _driver_errors(writer)
 
     @property
@@ -68,12 +68,14 @@ class Database:
         return "sqlite" if self._watcher is None else "postgresql"
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, rank: Rank = "plain") -> Iterator[Connection]:
         """A transaction that commits when the block ends and is undone when it raises.
 
-        On SQLite it is the only writer from its first statement on. Raises StoreDown, Conflict.
+        On SQLite it is the only writer from its first statement on, and `rank` is its place among
+        those that wait. Raises StoreDown, Conflict.
         """
-        with self.translated(), self._alone, self._writer.begin() as connection:
+        turn = nullcontext() if self._queue is None else self._queue.turn(rank)
+        with self.translated(), turn, self._writer.begin() as connection:
             yield connection
 
     @contextmanager
@@ -106,20 +108,6 @@ class Database:
         self._directory.release()
 
 
-class _Turn:
-    """A lock that is not waited for without end."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=_WAIT_SECONDS):
-            raise StoreDown("the store is busy with another change", retry_after=1.0)
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
 def open_database(url: str, directory: Path) -> Database:
     """Open PostgreSQL at `url`, or SQLite at `DIRECTORY/gatelodge.db` when it is empty.
 
@@ -150,7 +138,7 @@ def _sqlite(directory: Path, lock: DirectoryLock) -> Database:
 
     def for_writing() -> sqlite3.Connection:
         made = sqlite3.connect(
-            path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
         made.execute("PRAGMA journal_mode=WAL")
         made.execute("PRAGMA synchronous=FULL")
@@ -162,7 +150,7 @@ def _sqlite(directory: Path, lock: DirectoryLock) -> Database:
         made = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro",
             uri=True,
-            timeout=_WAIT_SECONDS,
+            timeout=WAIT_SECONDS,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -188,8 +176,8 @@ def _postgres(url: URL, lock: DirectoryLock) -> Database:
         url,
         connect_args=connect,
         pool_size=_READERS,
-        max_overflow=0,
-        pool_timeout=_WAIT_SECONDS,
+        max_overflow=3,  # an end of access and what a server caused have threads of their own
+        pool_timeout=WAIT_SECONDS,
         pool_pre_ping=True,
         use_native_hstore=False,
     )

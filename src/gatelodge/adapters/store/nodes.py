@@ -47,7 +47,7 @@ class SqlNodes:
         given = {name: getattr(seen, name) for name in seen.__struct_fields__ if name != "seen_at"}
 
         def write() -> None:
-            with self._database.write() as connection:
+            with self._database.write("first") as connection:  # an end of access waits for it
                 connection.execute(self._put, given)
 
         await self._run(write)

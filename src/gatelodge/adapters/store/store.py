@@ -19,7 +19,7 @@ from gatelodge.core.errors import StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.governance import gov_leaf
 from gatelodge.core.state import State
-from gatelodge.ports.store import Committed, Progress, Tx
+from gatelodge.ports.store import Committed, Progress, Rank, Tx
 from gatelodge.ports.world import Clock
 
 T = TypeVar("T")
@@ -69,9 +69,14 @@ class SqlStore:
         self._listening = False
         self._polls = CapacityLimiter(1)  # its own thread: never queued behind other work
         self._reads = CapacityLimiter(4)
-        self._changes = CapacityLimiter(4)
+        # A rank has threads of its own, so that none waits for a thread behind a worse one.
+        self._changes: dict[Rank, CapacityLimiter] = {
+            "first": CapacityLimiter(2),
+            "plain": CapacityLimiter(4),
+            "last": CapacityLimiter(1),
+        }
 
-    async def change(self, work: Callable[[Tx], T]) -> tuple[T, Committed]:
+    async def change(self, work: Callable[[Tx], T], rank: Rank = "plain") -> tuple[T, Committed]:
         """Run `work` in one transaction; its rows and leaves commit together or not at all.
 
         A caller that is cancelled meanwhile does not undo it. Raises StoreDown, Conflict, or
@@ -80,7 +85,7 @@ class SqlStore:
         """
         with anyio.CancelScope(shield=True):
             given, committed = await _within(
-                _CHANGE_SECONDS, lambda: self._commit(work), self._changes
+                _CHANGE_SECONDS, lambda: self._commit(work, rank), self._changes[rank]
             )
             self._announce(committed.gov)
         return given, committed
@@ -149,8 +154,8 @@ class SqlStore:
         async with self._polls:
             self._watch.close()
 
-    def _commit(self, work: Callable[[Tx], T]) -> tuple[T, Committed]:
-        with self._database.write() as connection:
+    def _commit(self, work: Callable[[Tx], T], rank: Rank) -> tuple[T, Committed]:
+        with self._database.write(rank) as connection:
             if self._postgres:
                 # The lock on the head row is held to the end: commits happen in the order of the
                 # log, and a poller never sees a gap. SQLite's BEGIN IMMEDIATE does the same.

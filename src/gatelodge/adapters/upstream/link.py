@@ -237,6 +237,11 @@ class Link:
         return self._state in ("ready", "starting") and not self.dead
 
     @property
+    def ready(self) -> bool:
+        """True while requests are sent to it."""
+        return self._state == "ready"
+
+    @property
     def known(self) -> bool:
         """True when the server was met at least once, so that its era is known."""
         return self._hello is not None

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from gatelodge.adapters.upstream.flight import Flight
 from gatelodge.core.catalog.offer import OfferKind
@@ -23,16 +23,31 @@ from gatelodge.ports.upstream import NOBODY, Asker, Observed, Request
 
 MOST_PAGES = 50
 MOST_BYTES = 4 * 1024 * 1024
+MOST_ITEMS = 5_000
+"""Prompts, resources or templates of one server."""
 _REMEDY = "The server offers more than this gate takes; ask its author for less."
+_BAD_CURSOR = -32_602
 
 
 class Listing(Struct, frozen=True):
-    """One list that a server may have, and how it is asked for."""
+    """One list that a server may have: how it is asked for, and how much of it is taken."""
 
     what: str
     method: str
     member: str
     offer: Offer
+    most: int = MOST_ITEMS
+
+    def crowded(self) -> LimitReached:
+        """The error of a list with more objects than are taken."""
+        return LimitReached(f"It lists more than {self.most} {self.what}.", remedy=_REMEDY)
+
+
+class Items(Struct, frozen=True):
+    """The objects of one list, and what an admin should know of how it ended."""
+
+    raws: list[Raw]
+    note: str = ""
 
 
 TOOLS = Listing("tools", "tools/list", "tools", "tools")
@@ -45,32 +60,56 @@ OTHERS: dict[OfferKind, Listing] = {
 }
 
 
+class Taken(Struct, frozen=True):
+    """How a server's tools are taken: at most so many, within so many seconds for each list.
+
+    `strict_headers` = without those that a modern HTTP client must drop.
+    """
+
+    most: int
+    seconds: float
+    strict_headers: bool
+
+    @property
+    def listing(self) -> Listing:
+        """The list of tools, with its limit."""
+        return structs.replace(TOOLS, most=self.most)
+
+    def refusal(self, tool: Raw) -> str:
+        """Why no client may use the tool; empty when clients may."""
+        return refusal(tool, strict_headers=self.strict_headers)
+
+
 async def read_offers(
-    begin: Callable[[Request], Flight], hello: Hello, seconds: float, *, strict_headers: bool
+    begin: Callable[[Request], Flight], hello: Hello, taken: Taken
 ) -> tuple[Observed, str]:
     """What the server offers, and what an admin should know of how it was read.
 
-    `strict_headers` = drop the tools that a modern HTTP client must. Raises UpstreamError, or
-    LimitReached for more than 50 pages or 4 MiB, when the tools cannot be read within `seconds`;
-    any other list is empty then.
+    Raises UpstreamError, or LimitReached for too many tools, 50 pages or 4 MiB, when the tools
+    cannot be read in time; any other list is empty then.
     """
-    can = capable(hello.capabilities)
-    told = await _read(begin, TOOLS, seconds) if TOOLS.offer in can.lists else []
-    why = [refusal(tool, strict_headers=strict_headers) for tool in told]
-    tools = [tool for tool, refused in zip(told, why, strict=True) if not refused]
+    can, seconds = capable(hello.capabilities), taken.seconds
+    lists_tools = TOOLS.offer in can.lists
+    told = await _read(begin, taken.listing, seconds) if lists_tools else Items([])
+    why = [taken.refusal(tool) for tool in told.raws]
+    tools = [tool for tool, refused in zip(told.raws, why, strict=True) if not refused]
     refused = tuple(f"tool {place}: {said}" for place, said in enumerate(why, 1) if said)
     notes = [f"{len(refused)} unusable tools were left out."] if refused else []
+    notes += [told.note] if told.note else []
     wanted = {kind: each for kind, each in OTHERS.items() if each.offer in can.lists}
     read = await asyncio.gather(*(_read_if_able(begin, each, seconds) for each in wanted.values()))
     lists: dict[OfferKind, tuple[Raw, ...]] = {}
     unread: set[OfferKind] = set()
     for (kind, listing), items in zip(wanted.items(), read, strict=True):
-        if not isinstance(items, HouseError):
-            lists[kind] = tuple(items)
+        if isinstance(items, Items):
+            lists[kind] = tuple(items.raws)
+            notes += [items.note] if items.note else []
             continue
         notes.append(f"Its {listing.what} could not be read.")
-        if isinstance(items, UpstreamError):  # what is over a limit stays so
+        if isinstance(items, UpstreamError):
             unread.add(kind)
+        else:  # what is over a limit stays so
+            notes.append(items.detail)
     observed = Observed(
         tools=tuple(tools),
         prompts=lists.get("prompts", ()),
@@ -85,20 +124,19 @@ async def read_offers(
 
 
 async def read_tools(
-    begin: Callable[[Request], Flight], capabilities: bytes, seconds: float, *, strict_headers: bool
+    begin: Callable[[Request], Flight], capabilities: bytes, taken: Taken
 ) -> dict[str, Raw]:
     """The usable tools that a client with these capabilities is offered, by name, in order.
 
     Raises as `read_offers` does.
     """
-    told = await _read(begin, TOOLS, seconds, Asker(capabilities=capabilities))
-    usable_ones = (tool for tool in told if not refusal(tool, strict_headers=strict_headers))
-    return {named(tool): tool for tool in usable_ones}
+    told = await _read(begin, taken.listing, taken.seconds, Asker(capabilities=capabilities))
+    return {named(tool): tool for tool in told.raws if not taken.refusal(tool)}
 
 
 async def _read_if_able(
     begin: Callable[[Request], Flight], listing: Listing, seconds: float
-) -> list[Raw] | HouseError:
+) -> Items | HouseError:
     try:
         return await _read(begin, listing, seconds)
     except HouseError as fault:
@@ -107,8 +145,8 @@ async def _read_if_able(
 
 async def _read(
     begin: Callable[[Request], Flight], listing: Listing, seconds: float, asker: Asker = NOBODY
-) -> list[Raw]:
-    """All objects of one list."""
+) -> Items:
+    """All objects of one list; one that ends badly is what was read until then."""
     found: list[Raw] = []
     size = 0
     cursors: set[str] = set()
@@ -122,22 +160,29 @@ async def _read(
             method=listing.method, params=params, seconds=left, max_bytes=MOST_BYTES, asker=asker
         )
         page = await _page(begin, listing, asked)
+        if page is None:
+            return Items(found, f"Its list of {listing.what} refuses its own cursor.")
+        if len(found) + len(page.items) > listing.most:
+            raise listing.crowded()
         found += [Raw(bytes(item)) for item in page.items]
         size += sum(len(bytes(item)) for item in page.items)
         if size > MOST_BYTES:
             text = f"The {listing.what} are larger than {MOST_BYTES} bytes."
             raise LimitReached(text, remedy=_REMEDY)
-        if page.cursor is None:
-            return found
+        if not page.cursor:
+            return Items(found)
         if page.cursor in cursors:
-            raise UpstreamBrokeProtocol(f"The server's list of {listing.what} runs in a circle.")
+            return Items(found, f"Its list of {listing.what} runs in a circle.")
         cursors.add(page.cursor)
         params = {"cursor": Raw(msgspec.json.encode(page.cursor))}
     text = f"The list of {listing.what} has more than {MOST_PAGES} pages."
     raise LimitReached(text, remedy=_REMEDY)
 
 
-async def _page(begin: Callable[[Request], Flight], listing: Listing, asked: Request) -> Page:
+async def _page(
+    begin: Callable[[Request], Flight], listing: Listing, asked: Request
+) -> Page | None:
+    """One page; None when the server does not know the cursor that it gave."""
     flight = begin(asked)
     try:
         reply = await flight.reply
@@ -147,6 +192,8 @@ async def _page(begin: Callable[[Request], Flight], listing: Listing, asked: Req
         code = 0 if reply.error is None else parse_fault(reply.error).code
         if code == -32_601 and not asked.params:
             return Page([])  # it declares what it does not have, or nothing at all
+        if code == _BAD_CURSOR and asked.params:
+            return None
         raise UpstreamBrokeProtocol(f"The server answered {listing.method} with error {code}.")
     page = parse_page(reply.result, listing.member)
     if page is None:

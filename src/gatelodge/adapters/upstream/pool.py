@@ -17,7 +17,7 @@ from gatelodge.adapters.upstream.flight import Flight, Flights, Listener, Means
 from gatelodge.adapters.upstream.http.wire import HttpWire
 from gatelodge.adapters.upstream.link import Link
 from gatelodge.adapters.upstream.lodging import Lodging, Upkeep
-from gatelodge.adapters.upstream.observe import read_offers, read_tools
+from gatelodge.adapters.upstream.observe import Taken, read_offers, read_tools
 from gatelodge.adapters.upstream.question import Pending
 from gatelodge.adapters.upstream.stdio.places import Places, Site
 from gatelodge.adapters.upstream.stdio.wire import StdioWire
@@ -184,10 +184,14 @@ class UpstreamPool:
 
     async def _read(self, lodging: Lodging, server: Server, survey: Survey | None) -> Observed:
         """What a server offers; without a survey that is kept, not which capability adds what."""
-        main, seconds = lodging.main, self._limits.list_seconds
+        main = lodging.main
         hello = await main.meet(self._means.hosting.start_seconds * 2)
         looked = Survey(server.withheld) if survey is None else survey
-        strict = isinstance(server.transport, HttpTransport) and hello.era == "modern"
+        taken = Taken(
+            most=self._limits.tools_per_server,
+            seconds=self._limits.list_seconds,
+            strict_headers=isinstance(server.transport, HttpTransport) and hello.era == "modern",
+        )
 
         async def listed(capabilities: bytes) -> dict[str, Raw]:
             link = lodging.surveyor(capabilities)
@@ -195,10 +199,7 @@ class UpstreamPool:
             try:
                 await link.meet(self._means.hosting.start_seconds * 2)
                 tools = await read_tools(
-                    lambda request: link.begin(request, None),
-                    capabilities,
-                    seconds,
-                    strict_headers=strict,
+                    lambda request: link.begin(request, None), capabilities, taken
                 )
                 keep = capabilities == looked.most
                 return tools
@@ -206,13 +207,20 @@ class UpstreamPool:
                 if not keep:
                     lodging.dismiss(link)
 
-        observed, note = await read_offers(
-            lambda request: main.begin(request, None), hello, seconds, strict_headers=strict
-        )
-        added = ""
-        if "tools" in capable(hello.capabilities).lists:
-            thorough = survey is not None
-            observed, added = await looked.complete(observed, listed, thorough=thorough)
+        try:
+            observed, note = await read_offers(
+                lambda request: main.begin(request, None), hello, taken
+            )
+            added = ""
+            if "tools" in capable(hello.capabilities).lists:
+                thorough = survey is not None
+                observed, added = await looked.complete(observed, listed, thorough=thorough)
+            if len(observed.tools) > taken.most:
+                raise taken.listing.crowded()
+        except HouseError as fault:
+            if main.ready:
+                main.note = f"Its tools could not be read: {fault.detail}"
+            raise
         main.note = " ".join(part for part in (note, added) if part)
         return observed
 

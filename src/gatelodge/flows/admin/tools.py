@@ -34,11 +34,23 @@ class Annotations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Observation(Struct, frozen=True, kw_only=True):
-    """What is new since the last look, by name. `skipped` says why a definition was not taken."""
+    """What is new since the last look, by name. `skipped` says why a definition was not taken.
+
+    `leaves` is how many were recorded, `more` that not all of it was kept yet.
+    """
 
     new: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    leaves: int = 0
+    more: bool = False
+
+
+class Stock(Struct, frozen=True):
+    """What a server says of its tools, read: text and digest by name, in its order."""
+
+    tools: dict[str, tuple[str, str]]
     skipped: tuple[str, ...] = ()
 
 
@@ -54,14 +66,28 @@ def take_stock(
 
     What is not a tool, or is named twice, is skipped and told, and counts as gone. Raises NotFound.
     """
+    return keep_stock(act, workspace, server, read_stock(definitions))
+
+
+def read_stock(definitions: Sequence[bytes]) -> Stock:
+    """Read definitions and take their digests, which for many takes long: before a transaction."""
+    return Stock(*_read(definitions))
+
+
+def keep_stock(
+    act: Act, workspace: WorkspaceId, server: ServerId, stock: Stock, most: int | None = None
+) -> Observation:
+    """Keep a stock, or as much of it as `most` rows hold; `more` says that it has to be kept again.
+
+    What an admin approved comes first, so that a tool which changed is refused after the first part
+    already. A tool that is gone and was never approved nor reviewed leaves nothing behind. Raises
+    NotFound.
+    """
     act.the(Server, workspace=workspace, id=server)
     before = {tool.name: tool for tool in listed(act.tx, workspace, server)}
-    seen, skipped = _read(definitions)
-    changes: dict[str, str] = {}
-    new, changed = [], []
-    moved = False
-    for position, (name, (text, digest)) in enumerate(seen.items()):
-        old = before.get(name)
+    lost = [tool for tool in before.values() if tool.name not in stock.tools]
+    due = [replace(tool, present=False) for tool in lost if tool.present or not _judged(tool)]
+    for position, (name, (text, digest)) in enumerate(stock.tools.items()):
         tool = Tool(
             workspace=workspace,
             server=server,
@@ -70,27 +96,41 @@ def take_stock(
             observed=digest,
             position=position,
         )
+        old = before.get(name)
         if old is not None:
             tool = replace(old, definition=text, observed=digest, position=position, present=True)
-        if tool == old:
-            continue
-        act.tx.put(tool)
-        if old is None or not old.present:
-            new.append(name)
-        elif old.observed != digest:
-            changed.append(name)
+        if tool != old:
+            due.append(tool)
+    due.sort(key=lambda tool: not tool.approved)
+    part = due if most is None else due[:most]
+    new, changed, gone = [], [], []
+    for tool in part:
+        old = before.get(tool.name)
+        if tool.present or _judged(tool):
+            act.tx.put(tool)
         else:
-            moved = True
-            continue
-        changes[name] = digest
-    gone = [tool.name for tool in before.values() if tool.present and tool.name not in seen]
-    for name in gone:
-        act.tx.put(replace(before[name], present=False))
-    if changes or gone or moved:
-        _record(act, workspace, server, changes, gone)
+            act.tx.remove(tool)
+        if not tool.present:
+            gone += [tool.name] if old is not None and old.present else []
+        elif old is None or not old.present:
+            new.append(tool.name)
+        elif old.observed != tool.observed:
+            changed.append(tool.name)
+    told = {name: stock.tools[name][1] for name in (*new, *changed)}
+    leaves = _record(act, workspace, server, told, gone) if part else 0
     return Observation(
-        new=tuple(new), changed=tuple(changed), gone=tuple(gone), skipped=tuple(skipped)
+        new=tuple(new),
+        changed=tuple(changed),
+        gone=tuple(gone),
+        skipped=stock.skipped,
+        leaves=leaves,
+        more=len(part) < len(due),
     )
+
+
+def _judged(tool: Tool) -> bool:
+    """True when an admin said something of the tool, which is kept while the tool is away."""
+    return bool(tool.approved) or tool.reviewed
 
 
 def approve(
@@ -186,7 +226,7 @@ def canonical_digest(definition: bytes) -> tuple[str, str]:
     return name, definition_digest(definition)
 
 
-def _read(definitions: Sequence[bytes]) -> tuple[dict[str, tuple[str, str]], list[str]]:
+def _read(definitions: Sequence[bytes]) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
     """Text and digest by name, in order; and what was skipped, by its place."""
     read: list[tuple[str, str, str]] = []
     skipped = []
@@ -199,7 +239,7 @@ def _read(definitions: Sequence[bytes]) -> tuple[dict[str, tuple[str, str]], lis
             read.append((name, definition.decode("utf-8"), digest))
     twice = {name for name, count in Counter(name for name, _, _ in read).items() if count > 1}
     skipped += [f"{name}: named twice" for name in sorted(twice)]
-    return {n: (text, digest) for n, text, digest in read if n not in twice}, skipped
+    return {n: (text, digest) for n, text, digest in read if n not in twice}, tuple(skipped)
 
 
 def _record(
@@ -208,11 +248,12 @@ def _record(
     server: ServerId,
     changes: Mapping[str, str],
     gone: Sequence[str],
-) -> None:
+) -> int:
     """As many leaves as it takes: each stays far below the 64 KiB that a leaf may have."""
     parts = [({}, [])] if not changes and not gone else list(_parts(changes, gone))
     for tools, lost in parts:
         act.record("catalog.observed", workspace, server=server, tools=tools, gone=lost)
+    return len(parts)
 
 
 def _parts(

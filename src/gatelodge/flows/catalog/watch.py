@@ -10,24 +10,24 @@ from collections.abc import Callable, Collection
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import HouseError
 from gatelodge.core.view import View
-from gatelodge.flows.act import Act
-from gatelodge.flows.admin import tools
 from gatelodge.flows.catalog.offers import Offers
-from gatelodge.ports.store import Store, Tx
+from gatelodge.flows.catalog.pace import Pace
+from gatelodge.flows.catalog.stock import Stocktaking
+from gatelodge.ports.store import Store
 from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, Ids
 
 DEBOUNCE_SECONDS = 0.25
 AGAIN_SECONDS = 5.0
-LONGEST_AGAIN = 300.0
+LONGEST_AGAIN = 60.0
 
 
 class Watch:
     """Observes a server when it is met and when it says that something changed.
 
     Each server by itself and one look at a time, so that one which is slow to answer holds up no
-    other. It hears from the moment it is made, so that no server is met before. Owned by the event
-    loop.
+    other, and none more often than its pace allows. It hears from the moment it is made, so that no
+    server is met before. Owned by the event loop.
     """
 
     def __init__(
@@ -40,14 +40,13 @@ class Watch:
         view: Callable[[], View],
     ) -> None:
         self._upstreams = upstreams
-        self._store = store
-        self._clock = clock
-        self._ids = ids
+        self._stocktaking = Stocktaking(store, clock, ids, view)
         self._offers = offers
         self._view = view
         self._changed: set[str] = set()
         self._looking: set[str] = set()
         self._pauses: dict[str, float] = {}
+        self._paces: dict[str, Pace] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
         upstreams.on_list_changed(self._hear)
@@ -66,6 +65,24 @@ class Watch:
                     looks.create_task(self._look(server))
 
     def _hear(self, server: str) -> None:
+        pace = self._paces.get(server)
+        if pace is not None and pace.free_at > asyncio.get_running_loop().time():
+            self._look_at(server, pace.free_at)
+            return
+        self._changed.add(server)
+        self._wake.set()
+
+    def _look_at(self, server: str, when: float) -> None:
+        """Look at that time, unless a look is to come before."""
+        timer = self._timers.get(server)
+        if timer is None or timer.cancelled() or timer.when() > when:
+            if timer is not None:
+                timer.cancel()
+            loop = asyncio.get_running_loop()
+            self._timers[server] = loop.call_later(when - loop.time(), self._due, server)
+
+    def _due(self, server: str) -> None:
+        self._timers.pop(server, None)
         self._changed.add(server)
         self._wake.set()
 
@@ -74,41 +91,49 @@ class Watch:
         return [row for row in rows if row.id in wanted and row.status == "approved"]
 
     async def _look(self, server: Server) -> None:
-        await self._observe(server)
-        self._looking.discard(server.id)
-        if server.id in self._changed:
-            self._wake.set()
-
-    def _again(self, server: str) -> None:
-        """Look again at one that is there but did not say what it offers; others tell when back."""
-        if self._upstreams.health(server).state == "ready":
-            pause = self._pauses.get(server, AGAIN_SECONDS)
-            self._pauses[server] = min(pause * 2, LONGEST_AGAIN)
-            loop = asyncio.get_running_loop()
-            self._timers[server] = loop.call_later(pause, self._hear, server)
-
-    async def _observe(self, server: Server) -> None:
         timer = self._timers.pop(server.id, None)
         if timer is not None:
             timer.cancel()  # this is that look; two of them would go on for ever
+        leaves = await self._observe(server)
+        self._looking.discard(server.id)
+        if self._approved({server.id}):
+            pace = self._paces.setdefault(server.id, Pace())
+            pace.looked(asyncio.get_running_loop().time(), leaves)
+        else:
+            self._forget(server.id)
+        if server.id in self._changed:
+            self._changed.discard(server.id)
+            self._hear(server.id)
+
+    def _forget(self, server: str) -> None:
+        """It left."""
+        self._paces.pop(server, None)
+        self._pauses.pop(server, None)
+        self._stocktaking.forget(server)
+
+    def _again(self, server: str) -> None:
+        """Look again after a pause that grows from one failure to the next."""
+        pause = self._pauses.get(server, AGAIN_SECONDS)
+        self._pauses[server] = min(pause * 2, LONGEST_AGAIN)
+        self._look_at(server, asyncio.get_running_loop().time() + pause)
+
+    async def _observe(self, server: Server) -> int:
+        """Look, remember and write down; returns how many leaves that took."""
         try:
             seen = await self._upstreams.observe(server)
         except HouseError:
-            self._again(server.id)
-            return
-        if seen.unread:
-            self._again(server.id)
-        else:
-            self._pauses.pop(server.id, None)
+            if self._upstreams.health(server.id).state == "ready":
+                self._again(server.id)  # others tell when they are back
+            return 0
         if self._approved({server.id}):  # it may have left meanwhile
             self._offers.keep(server, seen)
-        definitions = [bytes(tool) for tool in seen.tools]
-
-        def keep(tx: Tx) -> None:
-            act = Act(tx=tx, by="system", at=self._clock.now(), ids=self._ids)
-            tools.take_stock(act, server.workspace, server.id, definitions)
-
         try:
-            await self._store.change(keep)
+            leaves = await self._stocktaking.take(server, [bytes(tool) for tool in seen.tools])
         except HouseError:
-            self._hear(server.id)
+            self._again(server.id)
+            return 0
+        if not seen.unread:
+            self._pauses.pop(server.id, None)
+        elif self._upstreams.health(server.id).state == "ready":
+            self._again(server.id)
+        return leaves

@@ -74,7 +74,7 @@ class Revocation:
         ask again: whether it was committed is in the gov log).
         """
         before = {n.node: n for n in await self._nodes.live(_NODE_IS_LIVE_MS)}
-        cascade, committed = await self._store.change(work)
+        cascade, committed = await self._store.change(work, "first")
         passed = self._clock.boottime() - committed.at
         committed_at = Instant(self._clock.now() - int(passed * 1_000_000))
         nodes = await self._gather(committed.gov, committed.at, before)
@@ -90,7 +90,7 @@ class Revocation:
             nodes=nodes,
             cascade=cascade,
         )
-        await self._store.change(lambda tx: tx.record(_fact(ending, receipt)))
+        await self._store.change(lambda tx: tx.record(_fact(ending, receipt)), "first")
         return receipt
 
     async def _gather(

@@ -1,5 +1,6 @@
 """Servers: list, propose, observe, approve, disable, enable, remove."""
 
+from anyio import to_thread
 from litestar import get, post
 from msgspec import Struct
 from msgspec.structs import replace
@@ -9,6 +10,7 @@ from gatelodge.core.errors import Conflict
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import servers, tools
 from gatelodge.flows.catalog import observe
+from gatelodge.flows.catalog.stock import keep_in_parts
 from gatelodge.flows.identity.revocation import Receipt
 from gatelodge.ports.store import Tx
 from gatelodge.ports.upstream import Health
@@ -105,20 +107,18 @@ async def look_again(place: Here, alias: Named) -> ObservedServer:
     row = await _named(place, alias)
     found = await observe.look(place.gate.upstreams, row)
     refused = observe.left_out(row, found)
-
-    def work(act: Act) -> ObservedServer:
-        seen = tools.take_stock(act, place.id, row.id, [bytes(each) for each in found.tools])
-        present = [each for each in tools.listed(act.tx, place.id, row.id) if each.present]
-        return ObservedServer(
-            alias=row.alias,
-            tools=tuple(tool_shape(each, row.alias) for each in present),
-            new=seen.new,
-            changed=seen.changed,
-            gone=seen.gone,
-            skipped=(*refused, *seen.skipped),
-        )
-
-    return await place.gate.change(place.caller, work)
+    definitions = [bytes(each) for each in found.tools]
+    stock = await to_thread.run_sync(tools.read_stock, definitions)
+    seen = await keep_in_parts(lambda part: place.gate.change(place.caller, part), row, stock)
+    rows = await place.gate.read(lambda tx: tools.listed(tx, place.id, row.id))
+    return ObservedServer(
+        alias=row.alias,
+        tools=tuple(tool_shape(each, row.alias) for each in rows if each.present),
+        new=seen.new,
+        changed=seen.changed,
+        gone=seen.gone,
+        skipped=(*refused, *seen.skipped),
+    )
 
 
 @post("/servers/{alias:str}/approve", opt={"act": "server.approve"}, status_code=200)

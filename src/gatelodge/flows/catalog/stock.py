@@ -1,0 +1,112 @@
+"""Writing down what servers say of their tools: in short transactions that stand behind all others.
+
+A server causes these, so they are of the last rank, small, and not made at all when nothing is new.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
+
+from msgspec import Struct
+
+from gatelodge.core.catalog.server import Server
+from gatelodge.core.errors import Conflict
+from gatelodge.core.view import View
+from gatelodge.flows.act import Act
+from gatelodge.flows.admin import tools
+from gatelodge.ports.store import Store, Tx
+from gatelodge.ports.world import Clock, Ids
+
+Part = Callable[[Act], tools.Observation]
+
+MOST_ROWS = 100
+"""Rows that one transaction writes: whoever ends access meanwhile waits for no more."""
+
+MOST_PARTS = 200
+"""Transactions for one stock; more than any takes."""
+
+
+class _Known(Struct, frozen=True):
+    """The last stock that was written down: its bytes' digest, and each tool's digest and place."""
+
+    said: bytes
+    tools: dict[str, tuple[str, int]]
+
+
+async def keep_in_parts(
+    change: Callable[[Part], Awaitable[tools.Observation]], server: Server, stock: tools.Stock
+) -> tools.Observation:
+    """Keep a stock in transactions that are short; `change` makes one of them.
+
+    A crash between two leaves a stock of which the next look keeps the rest. Raises HouseError.
+    """
+
+    def part(act: Act) -> tools.Observation:
+        return tools.keep_stock(act, server.workspace, server.id, stock, MOST_ROWS)
+
+    kept = tools.Observation(more=True)
+    for _ in range(MOST_PARTS):
+        seen = await change(part)
+        kept = tools.Observation(
+            new=kept.new + seen.new,
+            changed=kept.changed + seen.changed,
+            gone=kept.gone + seen.gone,
+            skipped=seen.skipped,
+            leaves=kept.leaves + seen.leaves,
+        )
+        if not seen.more:
+            return kept
+    # Another node sees another list, and each writes over the other's.
+    raise Conflict("what a server says of its tools does not stay the same")
+
+
+class Stocktaking:
+    """Keeps stocks of approved servers. Owned by the event loop."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, view: Callable[[], View]) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._view = view
+        self._known: dict[str, _Known] = {}
+
+    async def take(self, server: Server, definitions: Sequence[bytes]) -> int:
+        """Write down what is new; returns how many leaves that took. Raises HouseError."""
+        said = _digest(definitions)
+        known = self._known.get(server.id)
+        if known is not None and known.said == said and known.tools == self._held(server):
+            return 0
+        stock = await asyncio.to_thread(tools.read_stock, definitions)
+
+        async def change(part: Part) -> tools.Observation:
+            def work(tx: Tx) -> tools.Observation:
+                return part(Act(tx=tx, by="system", at=self._clock.now(), ids=self._ids))
+
+            seen, _ = await self._store.change(work, "last")
+            return seen
+
+        kept = await keep_in_parts(change, server, stock)
+        places = enumerate(stock.tools.items())
+        found = {name: (digest, place) for place, (name, (_, digest)) in places}
+        self._known[server.id] = _Known(said, found)
+        return kept.leaves
+
+    def forget(self, server: str) -> None:
+        """It left."""
+        self._known.pop(server, None)
+
+    def _held(self, server: Server) -> dict[str, tuple[str, int]]:
+        """What stands written now, as this node sees it: an admin may have looked since."""
+        rows = self._view().state.tools
+        return {
+            row.name: (row.observed, row.position)
+            for row in rows
+            if row.server == server.id and row.present
+        }
+
+
+def _digest(definitions: Sequence[bytes]) -> bytes:
+    told = sha256()
+    for each in definitions:
+        told.update(len(each).to_bytes(8, "big") + each)
+    return told.digest()
