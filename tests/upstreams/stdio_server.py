@@ -149,7 +149,9 @@ def page(number, params):
         for name in TOOLS
     ]
     if cursor is None:
-        result(number, {"tools": tools[:5], "nextCursor": "", "ttlMs": 0, "cacheScope": "public"})
+        result(
+            number, {"tools": tools[:5], "nextCursor": "more", "ttlMs": 0, "cacheScope": "public"}
+        )
     else:
         result(number, {"tools": tools[5:], "ttlMs": 0, "cacheScope": "public"})
 
