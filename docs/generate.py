@@ -273,6 +273,7 @@ def _choices(name: str) -> list[tuple[tuple[str, ...], str]]:
         "call.late": (leaves.Outcome, "outcome"),
         "call.unresolved": (leaves.UnresolvedReason, "reason"),
         "request.refused": (leaves.RefusedReason, "reason"),
+        "answer.withheld": (leaves.WithheldReason, "reason"),
     }
     return [(get_args(table[name][0]), table[name][1])] if name in table else []
 

@@ -110,7 +110,8 @@ async def _lay(
     gate = settings.audit.origin
     gov = await ledger.open_log(GOV, origin_of(GOV, gate))
     keys = await asyncio.to_thread(open_keys, f"file:{directory}/keys", create=gov.size == 0)
-    store = SqlStore(database, _gov_log(), clock, node, notify=settings.store.notify)
+    notify, pause = settings.store.notify, settings.store.poll_ms / 1000
+    store = SqlStore(database, _gov_log(), clock, node, notify=notify, poll_seconds=pause)
     peppers = HmacPeppers(keys.peppers)
     token = ""
     if gov.size == 0:

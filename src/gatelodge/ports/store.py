@@ -81,6 +81,14 @@ class Store(Protocol):
         """The head and what came after `applied`. Bounded by 600 ms, else StoreDown."""
         ...
 
+    def proven(self, applied: int) -> float:
+        """The moment (boottime) up to which a view of that size holds every commit.
+
+        As far as is known without asking, and kept up to date whatever the event loop does; without
+        end where nobody else can commit. Nothing is proven for a size below 0.
+        """
+        ...
+
     async def wait(self, seconds: float) -> None:
         """Return when a change was announced, or after that time (NOTIFY where there is one)."""
         ...

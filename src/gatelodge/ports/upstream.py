@@ -58,6 +58,11 @@ NOBODY = Asker()
 """The gate itself."""
 
 
+def always() -> bool:
+    """Nobody's access stands behind it: the gate asks for itself."""
+    return True
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """One request to an upstream.
 
@@ -67,7 +72,8 @@ class Request(Struct, frozen=True, kw_only=True):
     HTTP server wants repeated in headers (`core.protocol.upstream_headers.mirrors` of the pinned
     inputSchema); `client` is what the caller's program calls itself, never believed. `era` is what
     the caller speaks: a server that speaks both is spoken to in this one, unless its definition
-    says otherwise.
+    says otherwise. `admitted` is asked right before any byte of the request, or of an answer to a
+    question in it, is written: when it says no, nothing is written and `reply` fails with Stale.
     """
 
     method: str
@@ -80,6 +86,7 @@ class Request(Struct, frozen=True, kw_only=True):
     max_bytes: int = 16 * 1024 * 1024
     era: Era = "modern"
     asker: Asker = NOBODY
+    admitted: Callable[[], bool] = always
 
 
 class Exchange(Protocol):
@@ -87,7 +94,7 @@ class Exchange(Protocol):
 
     @property
     def reply(self) -> "Future[Reply]":
-        """Resolved with the answer, or failed with an UpstreamError or LimitReached (too large).
+        """Resolved with the answer, or failed: UpstreamError, LimitReached (too large) or Stale.
 
         After the first answer to its questions it is a new future: the exchange goes on when all
         are answered.

@@ -120,8 +120,10 @@ def pages(client: Any) -> list[list[dict[str, Any]]]:
 
 
 def said(answer: Answer) -> str:
-    """How a call came back: done, unknown, or the rule that stopped it."""
+    """How a call came back: done, unknown, ended on its way, or the rule that stopped it."""
     told = answer.json
+    if "error" in told and told["error"]["code"] == 4010:
+        return "ended"
     if "error" in told:
         assert told["error"]["code"] == -32602
         assert told["error"]["message"].startswith("Unknown tool: ")

@@ -39,13 +39,17 @@ class Journal:
         pass
 
 
+async def at_once():
+    return True
+
+
 class Door(SimpleNamespace):
     """A gate, as far as streams need one."""
 
     def __init__(self):
         self.seen = view(member(), server("srv_git", "git"), tool(), grant("grn_1"))
         clock, watched = StillClock(NOON), []
-        follower = SimpleNamespace(view=self.seen)
+        follower = SimpleNamespace(view=self.seen, fresh=lambda: True, renewed=at_once)
         streams = Streams(clock, Offers(), lambda *told: watched.append(told), lambda: self.seen)
         super().__init__(
             follower=follower,
@@ -76,6 +80,7 @@ class Door(SimpleNamespace):
             answer=answer,
             caller="ann",
             log="log",
+            method="session/stream",
             proto="2025-11-25",
             started=0.0,
             forget=lambda: None,

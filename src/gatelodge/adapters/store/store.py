@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from gatelodge.adapters.store import tables
 from gatelodge.adapters.store.database import Database
+from gatelodge.adapters.store.lookout import Head, Lookout, OwnCommits, Proof
 from gatelodge.adapters.store.rows import BY_FIELD, KEPT, structs_of
 from gatelodge.adapters.store.tx import SqlTx
 from gatelodge.adapters.store.watch import CHANNEL, PostgresWatch, SqliteWatch, Watch
@@ -52,7 +53,14 @@ class SqlStore:
     """
 
     def __init__(
-        self, database: Database, gov: GovLog, clock: Clock, node: str, *, notify: bool = True
+        self,
+        database: Database,
+        gov: GovLog,
+        clock: Clock,
+        node: str,
+        *,
+        notify: bool = True,
+        poll_seconds: float = 0.25,
     ) -> None:
         self._database = database
         self._gov = gov
@@ -63,6 +71,7 @@ class SqlStore:
         self._watch: Watch = (
             PostgresWatch(database, notify=notify) if self._postgres else SqliteWatch(database)
         )
+        self._proof: Proof = self._lookout(poll_seconds) if self._postgres else OwnCommits()
         self._announced = 0
         self._polled = 0
         self._event: anyio.Event | None = None
@@ -102,7 +111,8 @@ class SqlStore:
     async def load(self, nouns: frozenset[str] | None, previous: State | None) -> State:
         """The state at the present head; with `nouns` (State field names) only those are read.
 
-        Everything is read when there is no `previous`, or when the epoch is another one.
+        Everything is read when there is no `previous`, or when the epoch is another one. From the
+        first load on there is a proof of what was read (`proven`).
         """
         return await _within(_READ_SECONDS, lambda: self._load(nouns, previous), self._reads)
 
@@ -128,6 +138,10 @@ class SqlStore:
             self._announce(self._watch.announced())
         return seen
 
+    def proven(self, applied: int) -> float:
+        """Up to when (boottime) a view of that size holds every commit, as is known by now."""
+        return self._proof.until(applied)
+
     async def wait(self, seconds: float) -> None:
         """Return when a change was announced that no poll has seen, or after that time."""
         if self._announced > self._polled:
@@ -149,7 +163,8 @@ class SqlStore:
                 self._listening = False
 
     async def close(self) -> None:
-        """Let go of the watching connection; the database is closed by whoever opened it."""
+        """Let go of the watching connections; the database is closed by whoever opened it."""
+        self._proof.close()
         self._watch.abort()
         async with self._polls:
             self._watch.close()
@@ -165,7 +180,16 @@ class SqlStore:
             tx.check()
             size = self._append(connection, tx)
         # A crash here leaves a committed change that nobody was told of: polls find it.
-        return given, Committed(gov=size, at=self._clock.boottime())
+        committed = Committed(gov=size, at=self._clock.boottime())
+        self._proof.committed(committed.gov, committed.at)
+        return given, committed
+
+    def _lookout(self, pause: float) -> Lookout:
+        def head(connection: Connection) -> Head:
+            return self._gov.head(connection), connection.execute(_EPOCH).scalar_one()
+
+        watch = PostgresWatch(self._database, notify=False)
+        return Lookout(watch, head, self._clock, pause)
 
     def _append(self, connection: Connection, tx: SqlTx) -> int:
         head = self._gov.head(connection)
@@ -188,6 +212,7 @@ class SqlStore:
             if nouns is None or previous is None or previous.epoch != epoch:
                 previous, nouns = State(gov=gov, epoch=epoch), frozenset(BY_FIELD)
             rows = _rows(connection, nouns)
+        self._proof.begin()
         return msgspec.structs.replace(previous, gov=gov, epoch=epoch, **rows)
 
     def _announce(self, gov: int) -> None:

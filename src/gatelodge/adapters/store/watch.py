@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, text
 
@@ -20,6 +20,7 @@ from gatelodge.ports.store import Progress
 CHANNEL = "gatelodge_gov"
 _STATEMENT_MS = 550
 
+T = TypeVar("T")
 Ask = Callable[[Connection], Progress]
 
 
@@ -88,7 +89,7 @@ class PostgresWatch:
         self._lock = Lock()
         self._socket: int | None = None
 
-    def ask(self, question: Ask) -> Progress:
+    def ask(self, question: Callable[[Connection], T]) -> T:
         """The answer; a lost connection is made anew at the next question."""
         try:
             with self._database.translated():

@@ -31,7 +31,7 @@ from gatelodge.core.errors import (
 from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.upstream import refusal_bytes, response_bytes
 from gatelodge.core.protocol.upstream_era import Hello, capable
-from gatelodge.ports.upstream import NOBODY, Asker, Health, Reply, Request, State
+from gatelodge.ports.upstream import NOBODY, Asker, Health, Reply, Request, State, always
 
 MOST_HELD = 1024
 LONGEST_PAUSE = 60.0
@@ -194,11 +194,12 @@ class Link:
     def refuse(self, flight: Flight) -> None:
         """Tell the server that nobody will answer what it still asks."""
         for pending in () if flight.asked is None else flight.asked.rest():
-            self._wire.respond(flight, refusal_bytes(pending.id))
+            self._wire.respond(flight, refusal_bytes(pending.id), always)
 
     def respond(self, flight: Flight, question: Pending, reply: Reply) -> None:
         """Send a caller's answer to the server that asked."""
-        self._wire.respond(flight, response_bytes(question.id, reply.result, reply.error))
+        response = response_bytes(question.id, reply.result, reply.error)
+        self._wire.respond(flight, response, flight.request.admitted)
 
     async def run(self) -> None:
         """Keep the server met for as long as this task lives."""

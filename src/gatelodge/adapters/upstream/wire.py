@@ -1,6 +1,7 @@
 """What a link wants of the way in which its server is spoken to, and what it gives to it."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -64,8 +65,11 @@ class Wire(Protocol):
         """Tell the server that nobody waits for it, and then that nobody answers its questions."""
         ...
 
-    def respond(self, flight: Flight, response: bytes) -> None:
-        """Send the answer to a question of the server; when it cannot be sent the flight fails."""
+    def respond(self, flight: Flight, response: bytes, admitted: Callable[[], bool]) -> None:
+        """Send the answer to a question of the server; when it cannot be sent the flight fails.
+
+        It goes only while `admitted`, which is asked right before it is written.
+        """
         ...
 
     def say(self, message: bytes) -> None:

@@ -22,12 +22,19 @@ Outcome = Literal[
     "cancelled",
     "client_gone",
     "revoked",
+    "stale",
     "upstream_unreachable",
     "upstream_protocol",
     "blocked_response",
     "internal",
 ]
-"""How a forwarded call ended; `revoked` = access ended while it ran."""
+"""How a forwarded call ended; `revoked` = access ended while it ran, `stale` = nobody's ended, but
+the node could not prove that."""
+
+WithheldReason = Literal[
+    "revoked", "server_disabled", "stale", "changed", "shutdown", "client_gone", "cancelled"
+]
+"""Why; `changed` = what a list shows was another one by the time when it would have left."""
 
 UnresolvedReason = Literal[
     "gateway_restart", "outcome_write_failed", "shutdown_timeout", "node_lost"
@@ -200,6 +207,21 @@ class StreamLate(StreamClosed, frozen=True, kw_only=True, omit_defaults=True, gc
     """The end of a stream that had been closed for its lost node; closes nothing."""
 
 
+class AnswerWithheld(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An answer that was recorded did not leave: access ended meanwhile, or could not be confirmed.
+
+    `call` names the call; a request that the gate answered itself has none. Closes nothing.
+    """
+
+    at: str
+    call: str = ""
+    method: str
+    node: str
+    reason: str
+    t: str
+    v: int
+
+
 class LogOpened(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The first leaf of each log."""
 
@@ -222,6 +244,7 @@ CallsLeaf = (
     | StreamClosed
     | CallLate
     | StreamLate
+    | AnswerWithheld
     | LogOpened
 )
 
@@ -237,6 +260,7 @@ LEAVES: dict[str, type[CallsLeaf]] = {
     "stream.closed": StreamClosed,
     "call.late": CallLate,
     "stream.late": StreamLate,
+    "answer.withheld": AnswerWithheld,
     "log.opened": LogOpened,
 }
 """Each leaf type by its `t`. A type that is not here is preserved and counted, never an error."""

@@ -17,6 +17,7 @@ from msgspec import Struct
 from gatelodge.core.errors import KeyUnreachable, LimitReached
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import (
+    AnswerWithheld,
     AuthFailed,
     CallDenied,
     CallIntent,
@@ -219,6 +220,19 @@ class Recorder:
             v=1,
         )
         self._append(Entry(log, encode(leaf)), durable)
+
+    def withheld(self, log: str, call: str, method: str, reason: str) -> None:
+        """Record that an answer, which was recorded, was not handed out after all."""
+        leaf = AnswerWithheld(
+            at=rfc3339(self._now()),
+            call=call,
+            method=method,
+            node=self._node,
+            reason=reason,
+            t="answer.withheld",
+            v=1,
+        )
+        self._append(Entry(log, encode(leaf)), None)
 
     def denied(self, log: str, who: Caller, call: Denial, durable: Durable) -> str:
         """Record a call that was not allowed; returns its id."""

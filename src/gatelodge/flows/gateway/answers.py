@@ -29,7 +29,7 @@ from gatelodge.ports.upstream import Reply
 _CUT: dict[CutReason, Outcome] = {
     "revoked": "revoked",
     "server_disabled": "revoked",
-    "stale": "revoked",
+    "stale": "stale",
     "client_gone": "client_gone",
     "cancelled": "cancelled",
     "shutdown": "cancelled",

@@ -2,18 +2,18 @@
 
 Who is calling was settled by the face (fresh view, good credential); from there `Calls.call` reads
 from top to bottom: what, the same tool, may they, write it down, forward, close the record, hand
-back. Denials are values. Nothing else in this house reaches an upstream for a member (a house test
-looks), and the durable order is decision 0004. A call is any request that a server answers: of a
-tool, a prompt, a resource, a completion or a task.
+back; forward and hand back only while it is still admitted, asked last thing before each. Denials
+are values. Nothing else in this house reaches an upstream for a member (a house test looks), and
+the durable order is decision 0004. A call is any request that a server answers: of a tool, a
+prompt, a resource, a completion or a task.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
-from gatelodge.core.errors import LedgerDown, LimitReached, UpstreamError
+from gatelodge.core.errors import HouseError, LedgerDown, LimitReached, Stale, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.envelope import Members
@@ -21,6 +21,7 @@ from gatelodge.core.protocol.needs import lacking, suffices
 from gatelodge.core.view import View, decide
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.audit.recorder import Denial, Ending, Intent, Recorder
+from gatelodge.flows.gateway.admission import Admission, Standing
 from gatelodge.flows.gateway.answers import (
     Asks,
     CallAnswer,
@@ -31,7 +32,7 @@ from gatelodge.flows.gateway.answers import (
     ending_of,
 )
 from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions, checked
-from gatelodge.flows.gateway.inflight import InFlight, Running
+from gatelodge.flows.gateway.inflight import CutReason, InFlight, Running
 from gatelodge.flows.gateway.request import CallRequest, Cut
 from gatelodge.flows.gateway.targets import Target
 from gatelodge.ports.upstream import Request, Upstreams
@@ -69,35 +70,48 @@ class Calls:
         self._inflight = inflight
         self._questions = questions
         self._clock, self._limits = world
-        self._unclosed: list[tuple[str, Ending]] = []
+        self._unclosed: list[tuple[str, Ending, Written]] = []
         self._loop = asyncio.get_running_loop()
 
-    async def call(self, request: CallRequest, view: Callable[[], View], cut: Cut) -> CallAnswer:
+    async def call(self, request: CallRequest, standing: Standing, cut: Cut) -> CallAnswer:
         """Make one call for a member, or say why not; either is in the log before this returns."""
-        now = view()
+        now = standing.view
         target = cut.target = request.find(now, request.params)  # what
         if target is not None and target.entry.withheld:
             request = request.withholding(target.entry.withheld)
         decision = self._may(now, request, target)  # the same tool? may they?
         if target is None or isinstance(decision, Deny):
-            return await self._not_allowed(now, request, target, decision)
+            return await self._not_allowed(request, target, decision, standing)
+        cut.admission = Admission((request, target, cut), now, standing, self._clock)
+        cut.licence.holder = cut.admission
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
         running.server, running.request = target.server, request.request
+        running.ended_in = cut.admission.ended_in
         self._inflight.add(running)
-        started, call, unclosed = self._clock.boottime(), "", None
         try:
-            call, written = self._write_down(now, request, target, decision)  # write it down
+            return await self._make(now, request, target, decision, cut)
+        finally:
+            self._inflight.remove(running)
+
+    async def _make(
+        self, now: View, request: CallRequest, target: Target, decision: Allow, cut: Cut
+    ) -> CallAnswer:
+        """Write it down, forward, close the record, hand back: each while it is admitted."""
+        started, call, unclosed, noted = self._clock.boottime(), "", None, None
+        admission = cut.admission
+        try:
+            call, noted = self._write_down(now, request, target, decision)  # write it down
             unclosed = _unknown(call)
             overlaps = self._limits.durability == "overlap" and target.entry.read_only
-            if written is not None and not overlaps:
-                await written
-            answer: CallAnswer
-            if self._ended_since(view(), request, target, cut):
-                answer = WasCut(cut.reason or "revoked", call)
-            else:
-                answer = await self._exchange(request, target, (cut, call), view)  # forward
-            if written is not None and overlaps:
-                await written
+            if noted is not None and not overlaps:
+                await noted
+            answer: CallAnswer = WasCut("stale", call)
+            if await admission.renewed():
+                answer = await self._exchange(request, target, (cut, call))  # forward
+            if noted is not None and overlaps:
+                await noted
+            if not await admission.renewed():
+                answer = WasCut(admission.why_not, call)
             ms = int((self._clock.boottime() - started) * 1000)
             unclosed = ending_of(answer, call, ms)
             written = self._written()
@@ -105,31 +119,41 @@ class Calls:
             if written is not None:
                 await written
             unclosed = None
-            return answer  # hand back
+            if type(answer) is WasCut or await admission.renewed() or cut.left:
+                return answer  # hand back
+            return self._withheld(request, call, admission.why_not)
         except LedgerDown as down:
             return Failed(down, call)
         finally:
-            self._inflight.remove(running)
             if unclosed is not None:
                 # A record failed, or we did: no answer leaves, the pair is closed later.
-                self._unclosed.append((request.log, unclosed))
+                self._unclosed.append((request.log, unclosed, noted))
 
     async def settle(self) -> None:
         """Close what could not be closed at once, until cancelled.
 
-        A crash before that leaves the intent alone: the next start closes it as unresolved.
+        What has no intent in the log gets no outcome there. A crash before that leaves the intent
+        alone: the next start closes it as unresolved.
         """
         while True:
             await asyncio.sleep(_SETTLE_SECONDS)
             for waiting in tuple(self._unclosed):
-                log, ending = waiting
-                written: asyncio.Future[None] = self._loop.create_future()
-                self._recorder.outcome(log, ending, written)
-                try:
-                    await written
-                except LedgerDown:
-                    break
+                log, ending, noted = waiting
+                if noted is not None and not noted.done():
+                    continue
+                if noted is None or (not noted.cancelled() and noted.exception() is None):
+                    written: asyncio.Future[None] = self._loop.create_future()
+                    self._recorder.outcome(log, ending, written)
+                    try:
+                        await written
+                    except LedgerDown:
+                        break
                 self._unclosed.remove(waiting)
+
+    def _withheld(self, request: CallRequest, call: str, reason: CutReason) -> WasCut:
+        """The answer is recorded and may not leave any more: the record says that too."""
+        self._recorder.withheld(request.log, call, request.method, reason)
+        return WasCut(reason, call)
 
     def _may(self, view: View, request: CallRequest, target: Target | None) -> Allow | Deny:
         entry = None if target is None else target.entry
@@ -158,10 +182,6 @@ class Calls:
             return Deny("quota", rule="limits.calls_per_principal", text=text)
         return None
 
-    def _ended_since(self, view: View, request: CallRequest, target: Target, cut: Cut) -> bool:
-        """Look once more between the record and the forward: access may have ended meanwhile."""
-        return cut.reason is not None or not view.admits(request.credential, target.server)
-
     def _written(self) -> Written:
         if self._limits.durability == "async":
             return None
@@ -170,6 +190,8 @@ class Calls:
     def _write_down(
         self, view: View, request: CallRequest, target: Target, decision: Allow
     ) -> tuple[str, Written]:
+        if self._limits.durability == "async" and self._recorder.failed:
+            raise LedgerDown("records cannot be written now")  # nobody would be told otherwise
         entry = target.entry
         intent = Intent(
             method=request.method,
@@ -186,8 +208,13 @@ class Calls:
         return self._recorder.intent(request.log, request.caller, intent, written), written
 
     async def _not_allowed(
-        self, view: View, request: CallRequest, target: Target | None, decision: Allow | Deny
-    ) -> NotAllowed | Failed:
+        self,
+        request: CallRequest,
+        target: Target | None,
+        decision: Allow | Deny,
+        standing: Standing,
+    ) -> NotAllowed | Failed | WasCut:
+        view = standing.view
         deny = decision if isinstance(decision, Deny) else Deny("tool_unknown", hidden=True)
         denial = Denial(
             method=request.method,
@@ -207,10 +234,14 @@ class Calls:
                 await written
             except LedgerDown as down:
                 return Failed(down, call)
+        if not await standing.renewed():
+            return self._withheld(request, call, "stale")
+        if not standing.view.admits(request.credential, ""):
+            return self._withheld(request, call, "revoked")
         return NotAllowed(deny, call)
 
     async def _exchange(
-        self, request: CallRequest, target: Target, of: tuple[Cut, str], view: Callable[[], View]
+        self, request: CallRequest, target: Target, of: tuple[Cut, str]
     ) -> CallAnswer:
         """Forward, and wait for what comes back; what the server asks goes to the client first.
 
@@ -224,8 +255,8 @@ class Calls:
             assert cut.exchange is not None
             try:
                 reply = await cut.exchange.reply
-            except (UpstreamError, LimitReached) as error:
-                return WasCut(cut.reason, call) if cut.reason is not None else Failed(error, call)
+            except (UpstreamError, LimitReached, Stale) as error:
+                return _failed(cut, error, call)
             except asyncio.CancelledError:
                 if cut.reason is None:
                     raise
@@ -235,11 +266,12 @@ class Calls:
             if not isinstance(answer, Asks):
                 return checked(request, answer)
             number += 1
-            settled = await self._questions.settle(request, target, answer, (cut, call, number))
+            asked = (cut, call, number)
+            settled = await self._questions.settle(request, target, answer, asked)
             if not isinstance(settled, GoesOn):
                 return settled
-            if settled.again and not self._again(request, target, settled.params, cut, view()):
-                return WasCut("revoked", call)
+            if settled.again and not self._again(request, target, settled.params, cut):
+                return WasCut(cut.admission.why_not, call)
 
     def _started(self, request: CallRequest, target: Target, cut: Cut) -> int | Failed:
         """Begin an exchange, or take up that of the call which a retry belongs to; rounds so far.
@@ -256,15 +288,9 @@ class Calls:
             self._begin(request, target, taken.params, cut)
         return taken.number
 
-    def _again(
-        self, request: CallRequest, target: Target, params: Members, cut: Cut, view: View
-    ) -> bool:
+    def _again(self, request: CallRequest, target: Target, params: Members, cut: Cut) -> bool:
         """Begin one more exchange if the call may still be made: people take long to answer."""
-        found = request.find(view, request.params)
-        if found is None or found.server != target.server:
-            return False
-        context, now = request.credential.context, self._clock.now()
-        if not isinstance(decide(view, request.who, found.entry, now, context), Allow):
+        if not cut.admission.holds_anew():
             return False
         self._begin(request, target, params, cut)
         return True
@@ -282,6 +308,7 @@ class Calls:
             mirrors=tool.mirrors if type(tool) is ToolEntry else (),
             era=request.era,
             asker=request.asker,
+            admitted=cut.licence,
         )
         cut.exchange = self._upstreams.begin(tool.server, forwarded, request.hearing)
 
@@ -290,6 +317,13 @@ def _policy(view: View, request: CallRequest) -> str:
     """The digest of the policy text that decided."""
     workspace = view.workspaces.get(request.slug)
     return "" if workspace is None else workspace.policy
+
+
+def _failed(cut: Cut, error: HouseError, call: str) -> Failed | WasCut:
+    """What an exchange that failed means; Stale = not written, for want of an admission."""
+    if cut.reason is not None:
+        return WasCut(cut.reason, call)
+    return WasCut(cut.admission.why_not, call) if type(error) is Stale else Failed(error, call)
 
 
 def _unknown(call: str) -> Ending:

@@ -1,9 +1,12 @@
-"""A node follows the gov log: its view is as new as the last poll, or it refuses to serve.
+"""A node follows the gov log: its view holds every commit up to a lease ago, or nothing is done.
 
-The lease counts from *before* the query was sent, on a clock that never steps: if a read did not
-see a commit, the commit came after the sending, so this node admits nobody later than commit +
-lease. Nothing here depends on notifications, on other nodes or on synchronized clocks. Source:
-decision 0007 (guarantee revoke:under-a-second).
+An effect (bytes to a server, an answer, an event) is allowed while `fresh` says so, asked last
+thing before it. The lease counts from *before* a look at the head was begun, on a clock that never
+steps: if a look did not find a commit, the commit came after it began, so this node acts for nobody
+later than commit + lease. The store keeps looking whatever this event loop does (`proven`): a busy
+loop does not end a lease, but a change that was found and is not in the view yet does. Nothing here
+depends on notifications, on other nodes or on synchronized clocks. Source: decision 0007 (guarantee
+revoke:under-a-second).
 """
 
 import asyncio
@@ -25,7 +28,9 @@ from gatelodge.ports.world import Clock
 log = logging.getLogger(__name__)
 
 REAP_SECONDS = 0.05
-"""How often the lease and the streams are looked at."""
+"""How often the lease is looked at."""
+STALE_LOOKS = 3
+"""After so many punctual looks without a lease it is given up."""
 BEAT_SECONDS = 1.0
 """How often a node says that it is there."""
 
@@ -42,7 +47,7 @@ class Following(Struct, frozen=True, kw_only=True):
 class Follower:
     """The view of this node and the lease under which it may be used.
 
-    `view`, `fresh_until` and `_state` belong to the one task that runs `run`; readers on the same
+    `view`, `_applied` and `_state` belong to the one task that runs `run`; readers on the same
     event loop take `view` once and use that object to the end of their decision.
     """
 
@@ -65,17 +70,32 @@ class Follower:
         self._state: State | None = None
         self._listeners: list[Callable[[View], None]] = []
         self._ends: list[Callable[[PrincipalId], None]] = []
-        self._stale = False
+        self._stale_since = 0.0
+        self._stale_looks = 0
+        self._renewed: list[asyncio.Future[None]] = []
+        self._applied = -1
         self._beat_due = asyncio.Event()
         self._cut = (0, 0)
         self.view = View.empty()
-        self.fresh_until = 0.0
         self.diverged = ""
         """Why this node will never serve again without an operator; empty when all is well."""
 
     def fresh(self) -> bool:
-        """Say whether this node may admit a request now."""
-        return self._clock.boottime() < self.fresh_until
+        """Say whether this node may act now: admit, forward, answer, tell (hot path)."""
+        return self._clock.boottime() < self._store.proven(self._applied) + self._lease
+
+    async def renewed(self) -> bool:
+        """Wait until this node may act again; false when the store is away.
+
+        What is under way is not given up for a moment in which the machine was busy.
+        """
+        while not self.fresh():
+            if self._given_up():
+                return False
+            again: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._renewed.append(again)
+            await again
+        return True
 
     def on_view(self, listener: Callable[[View], None]) -> None:
         """Call `listener(view)` on the event loop after each swap."""
@@ -87,10 +107,8 @@ class Follower:
 
     async def start(self) -> None:
         """Load everything once; afterwards the node may serve. Raises StoreDown."""
-        sent = self._clock.boottime()
         self._state = await self._store.load(None, None)
         self._swap(await asyncio.to_thread(compile_view, self._state, None, self._longest))
-        self.fresh_until = sent + self._lease
         await self._beat()
 
     async def run(self) -> None:
@@ -104,15 +122,12 @@ class Follower:
                 await asyncio.sleep(self._poll_seconds)
 
     async def step(self) -> None:
-        """Poll once: cut, read again, compile, swap, extend the lease. Raises StoreDown."""
-        sent = self._clock.boottime()
+        """Poll once: cut, read again, compile, swap. Raises StoreDown."""
         assert self._state is not None
         progress = await self._poll(self._state)
         if progress.leaves:
             await self._apply(progress)
-        if self._state.gov >= progress.gov:
-            self.fresh_until = sent + self._lease
-        if progress.leaves:
+            self._tell_renewed()
             self._beat_due.set()
 
     async def beat(self) -> None:
@@ -133,20 +148,44 @@ class Follower:
                 await asyncio.sleep(self._poll_seconds)
 
     async def reap(self) -> None:
-        """Cut everything while the lease is out, until cancelled."""
+        """Cut everything when the lease is out and given up, until cancelled.
+
+        Nothing is done from the moment on in which it is out; that the machine was busy or asleep
+        for a moment shall not cost those their calls whose access did not end.
+        """
+        looked = self._clock.boottime()
         while True:
             await asyncio.sleep(REAP_SECONDS)
+            before, looked = looked, self._clock.boottime()
             if self.fresh():
-                self._stale = False
-            elif not self._stale or len(self._inflight):
-                self._stale = True
-                self._inflight.cut_all("stale")
+                self._stale_since, self._stale_looks = 0.0, 0
+            else:
+                self._stale_since = self._stale_since or looked
+                self._stale_looks += looked - before < 2 * REAP_SECONDS
+                if self._given_up():
+                    self._inflight.cut_all("stale")
+            self._tell_renewed()
+
+    def _given_up(self) -> bool:
+        """True when it is the store that is away: this loop ran well, and still there is no proof.
+
+        A machine that was busy or asleep gets as long as a lease.
+        """
+        since = self._stale_since
+        waited = bool(since) and self._clock.boottime() - since >= self._lease
+        return waited or self._stale_looks >= STALE_LOOKS or bool(self.diverged)
+
+    def _tell_renewed(self) -> None:
+        waiting, self._renewed = self._renewed, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
 
     async def _poll(self, state: State) -> Progress:
         progress = await self._store.poll(state.gov)
         if not self.diverged and (progress.epoch != state.epoch or progress.gov < state.gov):
             self.diverged = "the gov log went back in time or changed its epoch"
-            self.fresh_until = 0.0  # what a lease of before still allows is not waited for
+            self._applied = -1  # what a lease of before still allows is not waited for
             log.error("%s: nobody is served any more; read 'Restored database'", self.diverged)
         if self.diverged:
             # For good: a log that grew again above our place has other leaves below it.
@@ -195,19 +234,26 @@ class Follower:
             credentials=found.credentials,
             servers=found.servers,
         )
-        calls, streams = self._inflight.cut(
-            "server_disabled" if found.servers else "revoked",
-            principals=principals,
-            credentials=found.credentials,
-            servers=found.servers,
+        self._count(
+            self._inflight.cut(
+                "server_disabled" if found.servers else "revoked",
+                principals=principals,
+                credentials=found.credentials,
+                servers=found.servers,
+            )
         )
-        self._cut = (self._cut[0] + calls, self._cut[1] + streams)
         for listener in self._ends:
             for principal in principals:
                 listener(principal)
 
+    def _count(self, cut: tuple[int, int]) -> None:
+        self._cut = (self._cut[0] + cut[0], self._cut[1] + cut[1])
+
     def _swap(self, view: View) -> None:
+        """Use this view from now on, and end what it does not allow: a grant, a tool, a group."""
         self.view = view
+        self._count(self._inflight.cut_ended(view))
+        self._applied = -1 if self.diverged else view.gov
         for listener in self._listeners:
             listener(view)
 

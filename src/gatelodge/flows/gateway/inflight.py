@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Literal
 
+from gatelodge.core.view import View
+
 CutReason = Literal["revoked", "server_disabled", "stale", "shutdown", "client_gone", "cancelled"]
 
 
@@ -18,11 +20,13 @@ class Running:
     __slots__ = (
         "credential",
         "cut",
+        "ended_in",
         "kind",
         "principal",
         "request",
         "server",
         "session",
+        "was_cut",
         "workspace",
     )
 
@@ -39,7 +43,10 @@ class Running:
         self.credential = credential
         self.workspace = workspace
         self.cut = cut
+        self.was_cut = False
         self.server = ""
+        self.ended_in: Callable[[View], bool] | None = None
+        """Say whether it may not go on under a view; None = while its principal is there."""
         self.request: tuple[bytes, bytes] | None = None
         """Session nonce and raw request id, for a legacy client's cancellation."""
         self.session = b""
@@ -108,7 +115,7 @@ class InFlight:
         credentials: Iterable[str] = (),
         servers: Iterable[str] = (),
     ) -> tuple[int, int]:
-        """Cut what belongs to any of these; returns how many calls and streams."""
+        """Cut what belongs to any of these; returns how many calls and streams, each once."""
         chosen: set[Running] = set()
         for principal in principals:
             chosen |= self._by_principal.get(principal, set())
@@ -119,15 +126,27 @@ class InFlight:
                     chosen.add(running)
         return self._cut(chosen, reason)
 
+    def cut_ended(self, view: View) -> tuple[int, int]:
+        """Cut what may not go on under this view, whatever it was that ended."""
+        ended = {r for r in self._all() if r.ended_in is not None and r.ended_in(view)}
+        return self._cut(ended, "revoked")
+
     def cut_all(self, reason: CutReason) -> tuple[int, int]:
         """Cut everything: this node may no longer serve, or is going."""
         return self._cut(set(self._all()), reason)
 
     def _cut(self, chosen: set[Running], reason: CutReason) -> tuple[int, int]:
-        calls = sum(1 for r in chosen if r.kind == "call")
+        calls = streams = 0
         for running in chosen:
+            if running.was_cut:
+                continue
+            running.was_cut = True
             running.cut(reason)
-        return calls, len(chosen) - calls
+            if running.kind == "call":
+                calls += 1
+            else:
+                streams += 1
+        return calls, streams
 
     def _all(self) -> list[Running]:
         return [r for group in self._by_principal.values() for r in group]

@@ -1,6 +1,7 @@
 """One request that a server shall answer, read and authenticated; and the ear that ends it."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -136,12 +137,76 @@ class CallRequest(Struct, frozen=True, kw_only=True):
         return replace(self, asker=replace(self.asker, capabilities=capabilities))
 
 
+class Admitted(Protocol):
+    """Whether a call may still have an effect; asked last thing before each."""
+
+    def holds(self) -> bool:
+        """Say whether it may now."""
+        ...
+
+    def holds_anew(self) -> bool:
+        """The same, decided anew: people were waited for."""
+        ...
+
+    async def renewed(self) -> bool:
+        """Say whether it may, after a wait for the lease if it is only that."""
+        ...
+
+    def ended_in(self, view: View) -> bool:
+        """Say whether it may not go on under this view."""
+        ...
+
+    @property
+    def why_not(self) -> CutReason:
+        """Why it may not."""
+        ...
+
+
+class _NotYet:
+    """What has not been decided may have no effect."""
+
+    why_not: CutReason = "stale"
+
+    def holds(self) -> bool:
+        return False
+
+    def ended_in(self, view: View) -> bool:  # noqa: ARG002 - the form of all
+        return True
+
+    async def renewed(self) -> bool:
+        return False
+
+    holds_anew = holds
+
+
+_NOT_YET = _NotYet()
+
+
+class Licence:
+    """Under which an exchange writes: that of the call which it belongs to now, if to any."""
+
+    __slots__ = ("holder",)
+
+    def __init__(self) -> None:
+        self.holder: Admitted = _NOT_YET
+
+    def __call__(self) -> bool:
+        """Say whether anything may be written now."""
+        return self.holder.holds()
+
+    def rest(self) -> None:
+        """Nobody's for now: the call waits for its client's next request."""
+        self.holder = _NOT_YET
+
+
 class Cut:
     """A running call's ear: remembers why it was cut and stops the exchange that it has by then."""
 
-    __slots__ = ("ears", "exchange", "give_up", "reason", "target")
+    __slots__ = ("admission", "ears", "exchange", "give_up", "licence", "reason", "target")
 
     def __init__(self) -> None:
+        self.admission: Admitted = _NOT_YET
+        self.licence = Licence()
         self.exchange: Exchange | None = None
         self.ears: Hearing | None = None
         """Through which an exchange that was taken up speaks; one that was begun has its request's.
@@ -160,6 +225,11 @@ class Cut:
                 self.exchange.abort(reason)
             if self.give_up is not None:
                 self.give_up()
+
+    @property
+    def left(self) -> bool:
+        """True when the client itself went or took the call back: nobody waits for the answer."""
+        return self.reason in ("client_gone", "cancelled")
 
 
 def _drop(_method: str, _params: bytes) -> None:

@@ -7,8 +7,13 @@ from msgspec import Struct
 
 from gatelodge.config.schema import Limits
 from gatelodge.core.ids import PrincipalId
-from gatelodge.core.protocol.envelope import INVALID_REQUEST, Fault, error_body
-from gatelodge.core.records.leaves import RefusedReason
+from gatelodge.core.protocol.envelope import (
+    INVALID_REQUEST,
+    UNAVAILABLE,
+    Fault,
+    error_body,
+)
+from gatelodge.core.records.leaves import RefusedReason, WithheldReason
 from gatelodge.flows.audit.recorder import Answer, Recorder, Refusal
 from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.gateway.bridge.asking import Asking
@@ -58,6 +63,14 @@ class Gate(Struct, frozen=True, kw_only=True):
         return Targets((self.offers, self.clock), who, route.workspace, route.alias)
 
 
+_TRY_AGAIN = 503
+_WITHHELD: dict[WithheldReason, tuple[int, str]] = {
+    "revoked": (401, "your access ended while this was answered"),
+    "stale": (_TRY_AGAIN, "your access could not be confirmed while this was answered"),
+    "changed": (_TRY_AGAIN, "what you may use changed while this was answered; ask again"),
+}
+
+
 class TurnedAway(Exception):
     """Ends the reading of a request with this fault; `recorded` = its record is written."""
 
@@ -85,10 +98,42 @@ def elapsed_ms(gate: Gate, visit: Visit) -> int:
     return int((gate.clock.boottime() - visit.started) * 1000)
 
 
+class Leave:
+    """Under which an answer leaves (`Permit`): the lease, asked right before it is written."""
+
+    __slots__ = ("_about", "_gate", "recorded")
+
+    def __init__(self, gate: Gate, visit: Visit) -> None:
+        self._gate = gate
+        self._about = (visit.log, visit.method)
+        self.recorded: str | None = None
+        """The call whose outcome is in the log, or empty for an answer of the gate's own."""
+
+    def holds(self) -> bool:
+        """Say whether this node may act now."""
+        return self._gate.follower.fresh()
+
+    def withheld(self) -> None:
+        """Record that what was recorded did not leave."""
+        if self.recorded is not None:
+            log, method = self._about
+            self._gate.recorder.withheld(log, self.recorded, method, "stale")
+
+
 async def answer_here(
-    gate: Gate, visit: Visit, body: bytes, *, status: int = 200, rpc_code: int | None = None
+    gate: Gate,
+    visit: Visit,
+    body: bytes,
+    *,
+    status: int = 200,
+    rpc_code: int | None = None,
+    still: Callable[[], bool] | None = None,
 ) -> None:
-    """Record a request that the gate answered itself, then let the answer leave."""
+    """Record a request that the gate answered itself, then let the answer leave.
+
+    `still` says whether `visit.view`, which is another one by then, gives the same answer: what
+    changed while the record was written is not told as it was.
+    """
     assert visit.caller is not None
     written = durable(gate)
     gate.recorder.answered(
@@ -108,7 +153,41 @@ async def answer_here(
     )
     if written is not None:
         await written
+    why = await _why_not(gate, visit, still)
+    if why:
+        _withhold(gate, visit, why)
+        return
+    leave = Leave(gate, visit)
+    leave.recorded = ""
+    visit.answer.permit = leave
     visit.answer.end(status, body)
+
+
+async def _why_not(
+    gate: Gate, visit: Visit, still: Callable[[], bool] | None
+) -> WithheldReason | None:
+    """Why an answer may not leave after its record was waited for; None when it may."""
+    follower = gate.follower
+    if not follower.fresh() and not await follower.renewed():
+        return "stale"
+    view = follower.view
+    if view is visit.view:
+        return None
+    if not view.admits(visit.credential, ""):
+        return "revoked"
+    if still is not None and (not visit.look_again(view) or not still()):
+        return "changed"
+    return None
+
+
+def _withhold(gate: Gate, visit: Visit, why: WithheldReason) -> None:
+    """Say why nothing is told, and record that nothing was."""
+    gate.recorder.withheld(visit.log, "", visit.method, why)
+    http, text = _WITHHELD.get(why, _WITHHELD["stale"])
+    visit.answer.forget_headers()
+    if http == _TRY_AGAIN:
+        visit.answer.header(b"retry-after: 1")
+    visit.answer.end(http, error_body(visit.raw_id, UNAVAILABLE, text))
 
 
 async def refuse_here(gate: Gate, visit: Visit, fault: Fault) -> None:

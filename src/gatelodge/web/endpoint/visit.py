@@ -128,6 +128,15 @@ class Visit:
         self.task = ""
         """The sealed id of the task that the request is about."""
 
+    def look_again(self, view: View) -> bool:
+        """Take this view for the rest; false when the caller or the workspace is not in it."""
+        workspace = view.workspaces.get(self.route.workspace)
+        who = view.principals.get(self.who.id)
+        if workspace is None or who is None or workspace.id != who.workspace:
+            return False
+        self.view, self.workspace, self.who = view, workspace, who
+        return True
+
     def forget(self) -> None:
         """Let go of what a long stream does not need: a view that will be old, and the body."""
         self.connection.memo = None

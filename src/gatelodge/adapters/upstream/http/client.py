@@ -16,6 +16,7 @@ import httptools
 from gatelodge.core.errors import (
     HouseError,
     LimitReached,
+    Stale,
     UpstreamBrokeProtocol,
 )
 from gatelodge.core.protocol.upstream_sse import EventParser
@@ -55,6 +56,10 @@ class Turn(Protocol):
     @property
     def repeatable(self) -> bool:
         """True when running it twice does no harm."""
+        ...
+
+    def admitted(self) -> bool:
+        """Say whether it may be written now; one that may not fails with Stale."""
         ...
 
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
@@ -104,9 +109,14 @@ class HttpConnection(asyncio.Protocol):
         self._client.write_soon(self)
 
     def write(self) -> None:
-        """Write the turn that was taken, unless it was given up in the meantime."""
-        if self.turn is not None and self._transport is not None:
-            self._transport.write(self.turn.wire)
+        """Write the turn that was taken, unless it was given up, or may not go, in the meantime."""
+        turn = self.turn
+        if turn is None or self._transport is None:
+            return
+        if turn.admitted():
+            self._transport.write(turn.wire)
+        else:
+            self._fail(Stale("The call was not forwarded: access could not be confirmed."))
 
     def close(self) -> None:
         """Close at once, whatever it carries; the turn is not told."""

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -107,13 +107,14 @@ async def connect(target: Target, protocol: Callable[[], P], tls: ssl.SSLContext
     for address in addresses:
         try:
             async with asyncio.timeout(CONNECT_SECONDS / len(addresses)):
-                transport, made = await loop.create_connection(
-                    protocol,
-                    address,
-                    target.port,
-                    ssl=tls if target.tls else None,
-                    server_hostname=target.host if target.tls else None,
-                )
+                transport, made = await loop.create_connection(protocol, address, target.port)
+                # What is written goes out at once, not at the end of the loop's round: whether it
+                # may go was asked just before, and would not be true later.
+                transport.set_write_buffer_limits(high=0)
+                if tls is not None:
+                    host = target.host
+                    secured = await loop.start_tls(transport, made, tls, server_hostname=host)
+                    made.connection_made(cast("asyncio.Transport", secured))
         except TimeoutError:
             last = "did not take the connection in time"
         except ssl.SSLCertVerificationError:

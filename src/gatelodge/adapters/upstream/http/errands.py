@@ -9,6 +9,7 @@ from gatelodge.adapters.upstream.http.head import request_wire
 from gatelodge.adapters.upstream.http.turn import Answer, Reading
 from gatelodge.adapters.upstream.wire import SLOW
 from gatelodge.core.errors import HouseError, UpstreamTimeout
+from gatelodge.ports.upstream import always
 
 MOST_ASIDE = 256
 """Notifications and refusals of ours under way at once; more are dropped."""
@@ -36,9 +37,9 @@ class Errands:
         finally:
             self.client.forget(reading)
 
-    async def tell(self, head: bytes, body: bytes) -> Answer:
+    async def tell(self, head: bytes, body: bytes, admitted: Callable[[], bool] = always) -> Answer:
         """Say something that has no response; what comes back is at most a status."""
-        return await self.read(Reading(request_wire(head, body)), TELL_SECONDS)
+        return await self.read(Reading(request_wire(head, body), 0, admitted), TELL_SECONDS)
 
     def say(self, head: bytes, *bodies: bytes) -> None:
         """Tell these in order, without waiting: that nobody hears, a caller's request finds out."""
@@ -46,13 +47,18 @@ class Errands:
             self._run(self._unheard(head, bodies))
 
     def deliver(
-        self, head: bytes, body: bytes, failed: Callable[[int, HouseError | None], None]
+        self,
+        head: bytes,
+        body: bytes,
+        failed: Callable[[int, HouseError | None], None],
+        admitted: Callable[[], bool],
     ) -> None:
         """Tell something that matters: `failed` hears the status, or the fault, if it did not go.
 
-        There are no more of these than callers who wait, so none is dropped.
+        It is a caller's word, so it goes only while `admitted`, asked right before. There are no
+        more of these than callers who wait, so none is dropped.
         """
-        self._run(self._delivered(head, body, failed))
+        self._run(self._delivered(head, body, failed, admitted))
 
     async def close(self) -> None:
         """Let what is under way be said, if it can be said soon."""
@@ -73,10 +79,14 @@ class Errands:
                 await self.tell(head, body)
 
     async def _delivered(
-        self, head: bytes, body: bytes, failed: Callable[[int, HouseError | None], None]
+        self,
+        head: bytes,
+        body: bytes,
+        failed: Callable[[int, HouseError | None], None],
+        admitted: Callable[[], bool],
     ) -> None:
         try:
-            answer = await self.tell(head, body)
+            answer = await self.tell(head, body, admitted)
         except HouseError as fault:
             failed(0, fault)
             return

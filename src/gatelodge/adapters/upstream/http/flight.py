@@ -47,6 +47,10 @@ class HttpFlight(Flight):
         """A tool never runs twice; to ask for the rest of a stream twice does no harm."""
         return bool(self.last) or self.request.method not in ONCE
 
+    def admitted(self) -> bool:
+        """Say whether the call that it belongs to may have an effect now."""
+        return self.request.admitted()
+
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
         """The whole answer came."""
         self.owner.answered(self, status, fields, body)

@@ -7,6 +7,7 @@ When it ends the link goes back to streamable HTTP, and finds out anew.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from urllib.parse import urljoin
 
@@ -118,9 +119,10 @@ class SseWire:
         if (self._client.forget(flight) or taken) and flight.request.method != "initialize":
             self.say(upstream.cancelled_bytes(flight.number, reason), *refusals)
 
-    def respond(self, flight: Flight, response: bytes) -> None:
+    def respond(self, flight: Flight, response: bytes, admitted: Callable[[], bool]) -> None:
         """POST a response of ours."""
-        self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
+        failed = partial(self._not_told, flight)
+        self._errands.deliver(self._heads.legacy, response, failed, admitted)
 
     def say(self, message: bytes, *more: bytes) -> None:
         """POST what has no answer, one after the other."""

@@ -9,6 +9,7 @@ from gatelodge.adapters.upstream.http.client import Fields, HttpClient
 from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol.upstream import ACKNOWLEDGED, Message, parse_message
 from gatelodge.core.protocol.upstream_sse import EventParser
+from gatelodge.ports.upstream import always
 
 READING_BYTES = 1024 * 1024
 """Largest answer to a handshake, largest event of a listening stream."""
@@ -23,12 +24,16 @@ class Answer(Struct, frozen=True):
 
 
 class Reading:
-    """One of our own requests: `done` is its answer. `number` 0 is a notification or a DELETE."""
+    """One of our own requests: `done` is its answer. `number` 0 is a notification or a DELETE.
+
+    `admitted` is that of the call which it is told for, if there is one.
+    """
 
     endless = False
 
-    def __init__(self, wire: bytes, number: int = 0) -> None:
+    def __init__(self, wire: bytes, number: int = 0, admitted: Callable[[], bool] = always) -> None:
         self.wire = wire
+        self.admitted = admitted
         self.limit = READING_BYTES
         self.again = False
         self.place: object | None = None
@@ -68,6 +73,7 @@ class Listening:
     """
 
     endless = True
+    admitted = staticmethod(always)
 
     def __init__(self, wire: bytes, hear: Callable[[Message], None], client: HttpClient) -> None:
         loop = asyncio.get_running_loop()
@@ -141,6 +147,7 @@ class Incoming:
     """
 
     endless = True
+    admitted = staticmethod(always)
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ it. What speaks neither may speak HTTP with SSE, which has a wire of its own.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
 
 from msgspec import UNSET, Raw
@@ -133,11 +134,12 @@ class HttpWire:
         if seen and not self._modern:
             self.say(upstream.cancelled_bytes(flight.number, reason), *refusals)
 
-    def respond(self, flight: Flight, response: bytes) -> None:
+    def respond(self, flight: Flight, response: bytes, admitted: Callable[[], bool]) -> None:
         """POST a response of ours (2025-11-25 transports: answered by 202)."""
         assert self._heads is not None
         if flight.epoch == self._epoch:
-            self._errands.deliver(self._heads.legacy, response, partial(self._not_told, flight))
+            failed = partial(self._not_told, flight)
+            self._errands.deliver(self._heads.legacy, response, failed, admitted)
         else:  # the session that it was asked in is gone, and nobody there waits any more
             assert isinstance(flight, HttpFlight)
             self._client.forget(flight)

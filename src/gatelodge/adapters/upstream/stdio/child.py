@@ -205,6 +205,8 @@ class Child:
         lines = self._lines = _Lines(ears, self.early)
         process = self._process
         self._input, _ = await loop.connect_write_pipe(asyncio.Protocol, process.stdin)
+        # At once, not at the end of the round: whether it may be written was asked just before.
+        self._input.set_write_buffer_limits(high=0)
         errors = self._errors
         for factory, pipe in ((lambda: lines, process.stdout), (lambda: errors, process.stderr)):
             transport, _ = await loop.connect_read_pipe(factory, pipe)

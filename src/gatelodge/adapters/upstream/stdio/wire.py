@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 import re
+from collections.abc import Callable
 
 from msgspec import UNSET, Raw
 
@@ -23,6 +24,7 @@ from gatelodge.adapters.upstream.wire import SLOW, Desk, Told
 from gatelodge.core.catalog.server import EraWish, StdioTransport
 from gatelodge.core.errors import (
     HouseError,
+    Stale,
     UpstreamBrokeProtocol,
     UpstreamError,
     UpstreamTimeout,
@@ -143,6 +145,10 @@ class StdioWire:
                 self._means.version, request.client, asker.capabilities, asker.level
             )
         meta = upstream.meta_bytes(era, request.meta, flight.progress)
+        if not request.admitted():
+            text = "The call was not forwarded: access could not be confirmed."
+            self._desk.flights.fail(flight, Stale(text))
+            return
         flight.place = child
         child.write(upstream.request_bytes(flight.number, request.method, request.params, meta))
 
@@ -156,9 +162,13 @@ class StdioWire:
         for refusal in refusals:
             child.write(refusal)
 
-    def respond(self, flight: Flight, response: bytes) -> None:  # noqa: ARG002 - as every wire does
+    def respond(self, flight: Flight, response: bytes, admitted: Callable[[], bool]) -> None:
         """Write a response of ours; the end of the child is told to each flight anyway."""
-        self.say(response)
+        if admitted():
+            self.say(response)
+        else:
+            text = "The answer was not forwarded: access could not be confirmed."
+            self._desk.flights.fail(flight, Stale(text))
 
     def say(self, message: bytes) -> None:
         """Write a message that has no answer; a child that does not read is not told more."""

@@ -78,7 +78,8 @@ class Questions:
         if waiting is None:
             text = ELSEWHERE if self._rounds.elsewhere(state) else STALE
             return Failed(Invalid(text), "")
-        cut.exchange, cut.ears = waiting.exchange, waiting.ears
+        cut.exchange, cut.ears, cut.licence = waiting.exchange, waiting.ears, waiting.licence
+        cut.licence.holder = cut.admission
         waiting.ears.attach(request.notify, request.meta)
         if not waiting.numbers.keys() <= brought.responses.keys():
             # Something is still open: the exchange says it again, and the client is asked again.
@@ -122,14 +123,15 @@ class Questions:
         assert cut.exchange is not None
         ears = cut.ears or request.hearing
         ears = ears if isinstance(ears, Hearing) else Hearing(None)
-        waiting = Waiting(cut.exchange, asks.numbers, ears)
+        waiting = Waiting(cut.exchange, asks.numbers, ears, cut.licence)
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
-        running.server = target.server
+        running.server, running.ended_in = target.server, cut.admission.ended_in
         parked = self._rounds.park(waiting, running, binding, number)
         if parked is None:
             _abort(cut)
             return Failed(LimitReached("too many of your calls wait for an answer"), call)
         cut.exchange = None  # it is the parked call's from now on
+        cut.licence.rest()
         asked = {key: wire.to_modern(question) for key, question in asks.questions.items()}
         return Asked(wire.input_required(asked, parked), call)
 
@@ -140,7 +142,10 @@ class Questions:
         cut, call, _ = at
         assert request.put is not None
         put, told = _for_revision(asks.questions, request.proto, call)
-        answers = await request.put(put) if put else {}
+        answers = await request.put(put) if put and cut.admission.holds() else {}
+        if cut.reason is None and not cut.admission.holds_anew():
+            # What the client says goes nowhere once its call could not be made any more.
+            cut(cut.admission.why_not)
         if cut.reason is not None:
             # Whoever cut it told the server; what is awaited next says so.
             return GoesOn(target.params)

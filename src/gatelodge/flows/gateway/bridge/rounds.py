@@ -21,7 +21,7 @@ from gatelodge.core.protocol.bridge.state import (
     read_state,
 )
 from gatelodge.flows.gateway.inflight import CutReason, InFlight, Running
-from gatelodge.flows.gateway.request import Hearing
+from gatelodge.flows.gateway.request import Hearing, Licence
 from gatelodge.ports.upstream import Exchange
 from gatelodge.ports.world import Clock, Ids, Sealer
 
@@ -31,10 +31,13 @@ _HANDLE_BYTES = 16
 class Waiting:
     """A parked call. `cut` ends it for good: the server is told, the place is free."""
 
-    __slots__ = ("ears", "exchange", "key", "numbers", "running", "timer")
+    __slots__ = ("ears", "exchange", "key", "licence", "numbers", "running", "timer")
 
-    def __init__(self, exchange: Exchange, numbers: dict[str, int], ears: Hearing) -> None:
+    def __init__(
+        self, exchange: Exchange, numbers: dict[str, int], ears: Hearing, licence: Licence
+    ) -> None:
         self.exchange = exchange
+        self.licence = licence
         self.numbers = numbers
         """Of the open questions, by the keys under which the client answers them."""
         self.ears = ears

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from gatelodge.core.protocol.envelope import notification_body
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
+from gatelodge.web.endpoint.http.permit import Permit
 
 _PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
@@ -37,6 +38,7 @@ class Answer:
         "bytes_out",
         "ended",
         "may_stream",
+        "permit",
         "streaming",
     )
 
@@ -47,6 +49,8 @@ class Answer:
         self._extra = b""
         self.may_stream = False
         """The client said that it takes an event stream."""
+        self.permit: Permit | None = None
+        """Under which what is said from now on leaves; None = it needs none."""
         self.streaming = False
         self.ended = False
         self.bytes_out = 0
@@ -54,6 +58,11 @@ class Answer:
     def header(self, line: bytes) -> None:
         """Add a header line (`b"name: value"`) before anything was written."""
         self._extra += line + b"\r\n"
+
+    def forget_headers(self) -> None:
+        """Take back what was added: another answer goes out than the one it belonged to."""
+        if not self.streaming:
+            self._extra = b""
 
     def notify(self, method: str, params: bytes) -> None:
         """Send a notification before the answer; silently dropped when the client takes none."""
@@ -63,6 +72,7 @@ class Answer:
     def say(self, message: bytes) -> None:
         """Send a JSON-RPC message as an event."""
         self.open_stream()
+        self._connection.permit = self.permit
         self._connection.write(self._chunk(event(message)))
 
     def open_stream(self) -> None:
@@ -86,6 +96,8 @@ class Answer:
             return
         self.ended = True
         self.bytes_out = len(body)
+        if self.permit is not None:
+            self._connection.permit = self.permit
         if self.streaming:
             last = self._chunk(event(body)) if body else b""
             self._connection.write(last + b"0\r\n\r\n" if self._chunks else last)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from gatelodge.web.endpoint.http.outbox import Outbox
+from gatelodge.web.endpoint.http.permit import Permit, write_under
 from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader, Unreadable
 
 __all__ = ["HttpConnection", "HttpLimits", "HttpRequest", "Serving", "Unreadable"]
@@ -61,6 +62,7 @@ class HttpConnection(asyncio.Protocol):
         "memo",
         "on_gone",
         "open_connections",
+        "permit",
         "writable",
     )
 
@@ -90,6 +92,8 @@ class HttpConnection(asyncio.Protocol):
         self.memo: object = None
         """What the endpoint keeps of the connection's last request."""
         self.writable = True
+        self.permit: Permit | None = None
+        """Under which what was written since the last flush leaves."""
         self.idle_since = 0.0
         """When the sweep first saw it idle, or its request incomplete; 0 while it saw neither."""
 
@@ -173,7 +177,9 @@ class HttpConnection(asyncio.Protocol):
         unsent = self._unsent
         if unsent and self._transport is not None:
             self._unsent = []
-            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+            permit, self.permit = self.permit, None
+            data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
+            write_under(permit, self._transport, data)
 
     def finish(self) -> None:
         """The present answer is complete; begin the next request, or close."""

@@ -18,10 +18,11 @@ from gatelodge.core.protocol.version import (
 )
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.gateway.answers import Failed, WasCut
 from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing, Notify, Put, Rising, Round
 from gatelodge.flows.gateway.targets import Target
 from gatelodge.ports.upstream import Asker, Reply
-from gatelodge.web.endpoint.gate import Gate, answer_here
+from gatelodge.web.endpoint.gate import Gate, Leave, answer_here
 from gatelodge.web.endpoint.methods.rendering import render
 from gatelodge.web.endpoint.visit import Visit
 
@@ -124,9 +125,14 @@ async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
         visit.connection.on_gone = lambda: cut("client_gone")
         if visit.connection.gone:
             cut("client_gone")
+    leave = Leave(gate, visit)
+    visit.answer.permit = leave
     request = _request(gate, visit, cut, (params, find), retry)
-    answer = await gate.calls.call(request, lambda: gate.follower.view, cut)
+    answer = await gate.calls.call(request, gate.follower, cut)
     status, body = render(gate, visit, name, cut.target, answer)
+    if isinstance(answer, WasCut | Failed):
+        visit.answer.permit = None  # nothing of a server's is in it
+    leave.recorded = answer.call
     visit.answer.end(status, body)
 
 
@@ -147,7 +153,7 @@ def _request(
 
     session, message = visit.session, visit.message
     capabilities, level = visit.capabilities, _level(gate, visit)
-    notify = _notify(visit, level)
+    notify = _notify(visit, level, cut)
     hearing: Hearing | Rising | Notify | None = notify
     if visit.era == "legacy":
         hearing = None if notify is None else Rising(notify)
@@ -209,11 +215,11 @@ def _put(gate: Gate, visit: Visit, cut: Cut) -> Put:
     return put
 
 
-def _notify(visit: Visit, level: str) -> Notify | None:
+def _notify(visit: Visit, level: str, cut: Cut) -> Notify | None:
     """What takes a server's notifications to the client: None when it asked for none.
 
-    Progress under a token only; log messages as severe as it wants, and in a legacy session that
-    never said so all that the server sends.
+    None reaches it unless the call is still admitted. Progress under a token only; log messages as
+    severe as it wants, and in a legacy session that never said so all that the server sends.
     """
     token = visit.message.meta.get(META_PROGRESS)
     progress = token is not None and bytes(token)[:1] in _TOKEN_BEGINS
@@ -225,7 +231,7 @@ def _notify(visit: Visit, level: str) -> Notify | None:
         told = progress if method == _PROGRESS else method == _COMPLETE and visit.era == "legacy"
         if method == _MESSAGE:
             told = every or passes(level, message_level(params))
-        if told:
+        if told and cut.admission.holds():
             visit.answer.notify(method, params)
 
     return notify

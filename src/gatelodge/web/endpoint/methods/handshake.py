@@ -1,5 +1,7 @@
 """Handshakes: discovery of the modern era, sessions and their log level of the legacy one."""
 
+from collections.abc import Callable
+
 from msgspec import Raw
 
 from gatelodge.core.ids import Instant, ServerId
@@ -30,11 +32,14 @@ _TASKS = frozenset((TASKS,))
 
 async def discover(gate: Gate, visit: Visit) -> None:
     """Answer server/discover (MCP 2026-07-28)."""
-    here = _visible(gate, visit)
-    extensions = LEGACY_EXTENSIONS | _TASKS if visit.route.alias else _TASKS
-    capabilities = offered(_capabilities(gate, here), extensions)
-    result = discover_result(gate.info, (MODERN,), _words(gate, here), capabilities)
-    await answer_here(gate, visit, result_body(visit.message.id, result))
+
+    def result() -> bytes:
+        here = _visible(gate, visit)
+        extensions = LEGACY_EXTENSIONS | _TASKS if visit.route.alias else _TASKS
+        capabilities = offered(_capabilities(gate, here), extensions)
+        return discover_result(gate.info, (MODERN,), _words(gate, here), capabilities)
+
+    await _answer(gate, visit, result)
 
 
 async def initialize(gate: Gate, visit: Visit) -> None:
@@ -57,11 +62,14 @@ async def initialize(gate: Gate, visit: Visit) -> None:
         capabilities=declared(visit.message.params.get("capabilities"), "legacy"),
     )
     visit.answer.header(b"mcp-session-id: " + gate.sealer.seal(pack(session), CONTEXT).encode())
-    here = _visible(gate, visit)
-    extensions = LEGACY_EXTENSIONS if visit.route.alias else frozenset[str]()
-    capabilities = offered(_capabilities(gate, here), extensions)
-    result = initialize_result(gate.info, visit.proto, _words(gate, here), capabilities)
-    await answer_here(gate, visit, result_body(visit.message.id, result))
+
+    def result() -> bytes:
+        here = _visible(gate, visit)
+        extensions = LEGACY_EXTENSIONS if visit.route.alias else frozenset[str]()
+        capabilities = offered(_capabilities(gate, here), extensions)
+        return initialize_result(gate.info, visit.proto, _words(gate, here), capabilities)
+
+    await _answer(gate, visit, result)
 
 
 async def ping(gate: Gate, visit: Visit) -> None:
@@ -79,6 +87,12 @@ async def set_level(gate: Gate, visit: Visit) -> None:
         return
     gate.sessions.of(session.nonce, session.ends_at, gate.clock.now()).level = level
     await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
+
+
+async def _answer(gate: Gate, visit: Visit, result: Callable[[], bytes]) -> None:
+    told = result()
+    body = result_body(visit.message.id, told)
+    await answer_here(gate, visit, body, still=lambda: result() == told)
 
 
 def _visible(gate: Gate, visit: Visit) -> list[ServerView]:

@@ -28,7 +28,7 @@ from gatelodge.flows.gateway.inflight import CutReason, Running
 from gatelodge.flows.gateway.sessions import Kept
 from gatelodge.flows.gateway.streams import Kind, Stream
 from gatelodge.flows.gateway.subscriptions import Uris
-from gatelodge.web.endpoint.gate import Gate, answer_here, durable, elapsed_ms, turn_away
+from gatelodge.web.endpoint.gate import Gate, Leave, answer_here, durable, elapsed_ms, turn_away
 from gatelodge.web.endpoint.methods.subscribing import Watched, unbearable, watched
 from gatelodge.web.endpoint.visit import Visit
 
@@ -155,7 +155,12 @@ class _Listening:
             self.end("slow_client")
 
     def _say(self, message: bytes) -> None:
-        if self._connection.writable:
+        """Say it, or end the stream: a client that lost a word shall look anew."""
+        if self.ended.done():
+            return
+        if not self._gate.follower.fresh():
+            self.end("stale")
+        elif self._connection.writable:
             self._answer.say(message)
         else:
             self.end("slow_client")
@@ -193,14 +198,14 @@ async def _serve(
         if written is not None:
             await written
         # Registered first, then checked again: a revocation in between cut us or is seen here.
-        if not gate.follower.view.admits(visit.credential, ""):
+        if not await gate.follower.renewed():
+            open_.end("stale")
+        elif not gate.follower.view.admits(visit.credential, ""):
             open_.end("revoked")
-        if kept is not None:
-            _enter(gate, kept, stream)
-        gate.streams.add(stream)
+        visit.answer.permit = Leave(gate, visit)
         visit.answer.open_stream()
-        if greeting:
-            visit.answer.say(greeting)
+        if not open_.ended.done():
+            _begin(gate, visit, stream, greeting, kept)
         visit.forget()
         reason = await open_.ended
     finally:
@@ -212,8 +217,18 @@ async def _serve(
         ended = (elapsed_ms(gate, visit), reason)
         gate.recorder.stream_closed(visit.log, record, ended, None)
         visit.connection.close_after()
+        visit.answer.permit = None  # that it is over may always be said
         if visit.answer.streaming:
             visit.answer.end(200, farewell)
+
+
+def _begin(gate: Gate, visit: Visit, stream: Stream, greeting: bytes, kept: Kept | None) -> None:
+    """From now on the stream hears."""
+    if kept is not None:
+        _enter(gate, kept, stream)
+    gate.streams.add(stream)
+    if greeting:
+        visit.answer.say(greeting)
 
 
 def _enter(gate: Gate, kept: Kept, stream: Stream) -> None:

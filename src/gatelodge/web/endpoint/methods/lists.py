@@ -34,11 +34,13 @@ async def list_tools(gate: Gate, visit: Visit) -> None:
         raw = tool.bare if bare else tool.listed
         return for_legacy(raw) if legacy else bytes(raw)
 
-    look = _look(gate, visit)
-    size, cursor = gate.limits.page_size, _cursor(visit)
-    tools = fitting(tools_of(look, gate.offers, visit.capabilities), visit.era)
-    page = page_of(tools, "tools", look, cursor, size, gate.sealer)
-    await _answer(gate, visit, "tools", _shown(page, listed))
+    def pages() -> _Pages:
+        look = _look(gate, visit)
+        size, cursor = gate.limits.page_size, _cursor(visit)
+        tools = fitting(tools_of(look, gate.offers, visit.capabilities), visit.era)
+        return _shown(page_of(tools, "tools", look, cursor, size, gate.sealer), listed)
+
+    await _answer(gate, visit, "tools", pages)
 
 
 async def list_prompts(gate: Gate, visit: Visit) -> None:
@@ -69,10 +71,13 @@ _MEMBER: dict[OfferKind, ListKind] = {
 
 
 async def _list(gate: Gate, visit: Visit, kind: OfferKind, listed: Callable[[Item], bytes]) -> None:
-    look = _look(gate, visit)
-    items = offered(look, kind, gate.offers)
-    page = page_of(items, kind, look, _cursor(visit), gate.limits.page_size, gate.sealer)
-    await _answer(gate, visit, _MEMBER[kind], _shown(page, listed))
+    def pages() -> _Pages:
+        look = _look(gate, visit)
+        items = offered(look, kind, gate.offers)
+        page = page_of(items, kind, look, _cursor(visit), gate.limits.page_size, gate.sealer)
+        return _shown(page, listed)
+
+    await _answer(gate, visit, _MEMBER[kind], pages)
 
 
 def _prefixes(visit: Visit) -> Callable[[str], Prefix]:
@@ -105,11 +110,17 @@ def _shown(page: Page[T] | BadCursor, listed: Callable[[T], bytes]) -> _Pages:
     return None if isinstance(page, BadCursor) else ([listed(i) for i in page.items], page.cursor)
 
 
-async def _answer(gate: Gate, visit: Visit, kind: ListKind, page: _Pages) -> None:
+async def _answer(gate: Gate, visit: Visit, kind: ListKind, pages: Callable[[], _Pages]) -> None:
+    page = pages()
     if page is None:
         body = error_body(visit.message.id, INVALID_PARAMS, "invalid cursor")
         status = 400 if visit.era == "modern" else 200
         await answer_here(gate, visit, body, status=status, rpc_code=INVALID_PARAMS)
         return
     result = list_result(page[0], page[1], visit.era, kind)
-    await answer_here(gate, visit, result_body(visit.message.id, result))
+
+    def the_same() -> bool:
+        now = pages()
+        return now is not None and now[0] == page[0]
+
+    await answer_here(gate, visit, result_body(visit.message.id, result), still=the_same)

@@ -1,0 +1,104 @@
+"""Whether what was admitted may still have an effect: asked last thing before each of them.
+
+Between a decision and its effect there is always a wait: for the disk, for a data key, for a free
+connection, for the machine. So whatever sends bytes to a server or to a client asks here right
+before it does, without any wait in between (guarantee revoke:under-a-second).
+"""
+
+from typing import Protocol
+
+from gatelodge.core.policy.decision import Allow
+from gatelodge.core.view import View, decide
+from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.gateway.inflight import CutReason
+from gatelodge.flows.gateway.request import CallRequest, Cut
+from gatelodge.flows.gateway.targets import Target
+from gatelodge.ports.world import Clock
+
+
+class Standing(Protocol):
+    """What this node knows now, and whether that is new enough to act on (the follower)."""
+
+    @property
+    def view(self) -> View:
+        """The view in use."""
+        ...
+
+    def fresh(self) -> bool:
+        """Say whether this node may act now."""
+        ...
+
+    async def renewed(self) -> bool:
+        """Wait until it may act again; false when that took too long."""
+        ...
+
+
+class Admission:
+    """One call that was allowed under a view; decided again whenever the view is another one."""
+
+    __slots__ = ("_clock", "_cut", "_request", "_standing", "_target", "_view")
+
+    def __init__(
+        self, of: tuple[CallRequest, Target, Cut], view: View, standing: Standing, clock: Clock
+    ) -> None:
+        self._request, self._target, self._cut = of
+        self._view = view
+        self._standing = standing
+        self._clock = clock
+
+    def holds(self) -> bool:
+        """Say whether the call may have an effect now (hot path)."""
+        standing = self._standing
+        return (
+            self._cut.reason is None
+            and standing.fresh()
+            and (standing.view is self._view or self._still())
+        )
+
+    def holds_anew(self) -> bool:
+        """The same, decided anew in any case: after people were waited for, time has passed.
+
+        What is asked for must be what it was: the same server, and the tool as it was approved.
+        """
+        view = self._standing.view
+        return (
+            self._cut.reason is None
+            and self._standing.fresh()
+            and self._still()
+            and self._is_the_same(view)
+        )
+
+    async def renewed(self) -> bool:
+        """The same, after a wait for the lease if it is only that."""
+        return self.holds() or (await self._standing.renewed() and self.holds())
+
+    def ended_in(self, view: View) -> bool:
+        """Say whether the call may not go on under this view."""
+        request, entry = self._request, self._target.entry
+        if not view.admits(request.credential, entry.server):
+            return True
+        context, now = request.credential.context, self._clock.now()
+        return not isinstance(decide(view, request.who, entry, now, context), Allow)
+
+    @property
+    def why_not(self) -> CutReason:
+        """Why it does not hold."""
+        if self._cut.reason is not None:
+            return self._cut.reason
+        return "revoked" if self.ended_in(self._standing.view) else "stale"
+
+    def _is_the_same(self, view: View) -> bool:
+        found = self._request.find(view, self._request.params)
+        if found is None or found.server != self._target.server:
+            return False
+        was, now = self._target.entry, found.entry
+        return not isinstance(was, ToolEntry) or (
+            isinstance(now, ToolEntry) and now.digest == was.digest
+        )
+
+    def _still(self) -> bool:
+        view = self._standing.view
+        if self.ended_in(view):
+            return False
+        self._view = view
+        return True

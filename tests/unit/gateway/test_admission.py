@@ -1,0 +1,267 @@
+"""What was decided is asked again after each wait, right before the effect: then it ends, or not.
+
+The call path with a journal, a server and a lease that the test moves by hand.
+"""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from msgspec import Raw
+from tests.fakes.world import StillClock
+from tests.unit.view.rows import (
+    NOON,
+    credential,
+    grant,
+    group,
+    guardrail,
+    joined,
+    member,
+    server,
+    tool,
+    view,
+)
+
+from gatelodge.core.errors import LedgerDown, Stale
+from gatelodge.flows.gateway.answers import Failed, Returned, WasCut
+from gatelodge.flows.gateway.call import CallLimits, Calls
+from gatelodge.flows.gateway.inflight import InFlight
+from gatelodge.flows.gateway.request import CallRequest, Cut
+from gatelodge.flows.gateway.targets import Target
+from gatelodge.ports.upstream import NOBODY, Reply
+
+pytestmark = [pytest.mark.anyio, pytest.mark.guarantee("revoke:under-a-second")]
+ANSWER = Raw(b'{"content":[],"resultType":"complete"}')
+EVERYONE = (member(), credential(), server(), group(), joined("mem_ann"))
+GOOD = (*EVERYONE, tool(), grant("grn_1", "group", "grp_eng"))
+ENDS = {
+    "the grant": (*EVERYONE, tool()),
+    "the place in the group": (*EVERYONE[:-1], tool(), grant("grn_1", "group", "grp_eng")),
+    "a guardrail": (*GOOD, guardrail("forbid (principal, action, resource);")),
+    "the tool is blocked": (*EVERYONE, tool(approved=""), grant("grn_1", "group", "grp_eng")),
+    "the tool drifted": (*EVERYONE, tool(observed="other"), grant("grn_1", "group", "grp_eng")),
+    "the server": (EVERYONE[0], EVERYONE[1], server(status="disabled"), *GOOD[3:]),
+    "the token": (EVERYONE[0], *GOOD[2:]),
+    "the member": (member(status="suspended"), *GOOD[1:]),
+}
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+class Node:
+    """The lease and the view."""
+
+    def __init__(self):
+        self.view, self.lease = view(*GOOD), True
+
+    def fresh(self):
+        return self.lease
+
+    async def renewed(self):
+        return self.lease
+
+
+class Journal:
+    """Records that are durable when the test says so."""
+
+    failed = False
+
+    def __init__(self):
+        self.waiting, self.said = [], []
+
+    def intent(self, _log, _who, _call, durable):
+        self._take("intent", durable)
+        return "c1"
+
+    def outcome(self, _log, ending, durable):
+        self._take(ending.outcome, durable)
+
+    def withheld(self, _log, call, _method, reason):
+        self.said.append(f"{call} withheld: {reason}")
+
+    def _take(self, what, durable):
+        self.said.append(what)
+        if durable is not None:
+            self.waiting.append(durable)
+
+
+class Server:
+    """An upstream that asks for permission right before it would write."""
+
+    def __init__(self):
+        self.got, self.aborted = [], []
+
+    def begin(self, _server, request, _hear):
+        self.request = request
+        self.reply = asyncio.get_running_loop().create_future()
+        if request.admitted():
+            self.got.append(request.method)
+        else:
+            self.reply.set_exception(Stale("not written"))
+        return self
+
+    def abort(self, reason):
+        self.aborted.append(reason)
+        self.reply.cancel()
+
+
+class Scene:
+    def __init__(self, durability="strict"):
+        self.node, self.journal, self.server = Node(), Journal(), Server()
+        self.inflight, self.cut = InFlight(), Cut()
+        limits = CallLimits(durability=durability, seconds=60, result_bytes=1000, per_principal=9)
+        world = (StillClock(NOON), limits)
+        self.calls = Calls(self.server, self.journal, self.inflight, None, world)
+        self.task = asyncio.ensure_future(self.calls.call(self._request(), self.node, self.cut))
+
+    def _request(self):
+        now = self.node.view
+        entry = now.workspaces["home"].tools["git__log"]
+        (known,) = now.credentials.values()
+        return CallRequest(
+            who=now.principals["mem_ann"],
+            credential=known,
+            caller=SimpleNamespace(client=""),
+            workspace="wsp_home",
+            slug="home",
+            alias="",
+            log="calls:home",
+            method="tools/call",
+            find=lambda _view, params: Target(entry, "log", params, "log"),
+            mirrored=lambda _tool: True,
+            params={},
+            meta={},
+            proto="2026-07-28",
+            era="modern",
+            asker=NOBODY,
+            bytes_in=1,
+            request=None,
+            notify=None,
+            hearing=None,
+            round=None,
+            put=None,
+            tasks=False,
+        )
+
+    async def durable(self):
+        """Let what was recorded be on the disk."""
+        await asyncio.sleep(0)
+        self.journal.waiting.pop(0).set_result(None)
+        await asyncio.sleep(0)
+
+    async def answered(self):
+        self.server.reply.set_result(Reply(result=ANSWER))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def came(self):
+        return await asyncio.wait_for(self.task, 5)
+
+
+async def test_a_call_whose_access_did_not_end_comes_back_with_its_answer():
+    scene = Scene()
+    await scene.durable()
+    scene.node.view = view(*GOOD)  # another view that says the same
+    await scene.answered()
+    await scene.durable()
+    assert isinstance(await scene.came(), Returned)
+    assert scene.journal.said == ["intent", "ok"]
+
+
+@pytest.mark.parametrize("what", ENDS)
+async def test_nothing_is_forwarded_once_it_ended_while_the_intent_was_written(what):
+    scene = Scene()
+    await asyncio.sleep(0)
+    scene.node.view = view(*ENDS[what])
+    await scene.durable()
+    await scene.durable()
+    assert (await scene.came()).reason == "revoked"
+    assert scene.server.got == []
+    assert scene.journal.said == ["intent", "revoked"]
+
+
+@pytest.mark.parametrize("what", ENDS)
+async def test_no_result_is_handed_back_once_it_ended_while_the_server_worked(what):
+    scene = Scene()
+    await scene.durable()
+    scene.node.view = view(*ENDS[what])
+    await scene.answered()
+    await scene.durable()
+    assert (await scene.came()).reason == "revoked"
+    assert scene.journal.said == ["intent", "revoked"]
+
+
+@pytest.mark.parametrize("what", ENDS)
+async def test_no_result_is_handed_back_once_it_ended_while_the_outcome_was_written(what):
+    scene = Scene()
+    await scene.durable()
+    await scene.answered()
+    scene.node.view = view(*ENDS[what])
+    await scene.durable()
+    assert (await scene.came()).reason == "revoked"
+    assert scene.journal.said == ["intent", "ok", "c1 withheld: revoked"]
+
+
+@pytest.mark.parametrize("what", ENDS)
+async def test_what_runs_is_cut_by_the_view_that_does_not_allow_it_any_more(what):
+    scene = Scene()
+    await scene.durable()
+    calls, _ = scene.inflight.cut_ended(view(*GOOD))
+    assert calls == 0
+    assert scene.inflight.cut_ended(view(*ENDS[what])) == (1, 0)
+    assert scene.server.aborted == ["revoked"]
+    await scene.durable()
+    assert (await scene.came()).reason == "revoked"
+
+
+async def test_without_a_lease_nothing_is_forwarded_and_the_record_says_stale():
+    scene = Scene()
+    await asyncio.sleep(0)
+    scene.node.lease = False
+    await scene.durable()
+    await scene.durable()
+    assert (await scene.came()).reason == "stale"
+    assert scene.server.got == []
+    assert scene.journal.said == ["intent", "stale"]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_without_a_lease_no_result_is_handed_back(recorded):
+    scene = Scene()
+    await scene.durable()
+    scene.node.lease = recorded
+    await scene.answered()
+    scene.node.lease = False
+    await scene.durable()
+    assert (await scene.came()).reason == "stale"
+    assert scene.journal.said[1:] == (["ok", "c1 withheld: stale"] if recorded else ["stale"])
+
+
+async def test_what_may_not_be_written_after_all_reaches_no_server():
+    scene = Scene()
+    await scene.durable()
+    assert scene.server.request.admitted()
+    scene.node.lease = False
+    assert not scene.server.request.admitted()
+    scene.node.lease = True
+    scene.cut("revoked")
+    assert not scene.server.request.admitted()
+    await scene.durable()
+    assert isinstance(await scene.came(), WasCut)
+
+
+@pytest.mark.parametrize("durability", ["strict", "overlap"])
+async def test_a_call_whose_intent_was_not_written_gets_no_outcome(durability, monkeypatch):
+    monkeypatch.setattr("gatelodge.flows.gateway.call._SETTLE_SECONDS", 0)
+    scene = Scene(durability)
+    await asyncio.sleep(0)
+    scene.journal.waiting.pop(0).set_exception(LedgerDown("gone"))
+    assert isinstance(await scene.came(), Failed)
+    settling = asyncio.ensure_future(scene.calls.settle())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    settling.cancel()
+    assert scene.journal.said == ["intent"]
