@@ -144,6 +144,7 @@ GOV: dict[str, str] = {
     "cred.revoked": "a token ended",
     "server.registered": "a server was described; nobody can reach it yet",
     "server.approved": "a server may be reached as it is described",
+    "server.started": "a process was started otherwise than to serve everybody what was approved",
     "server.disabled": "a server is stopped",
     "server.removed": "a server is gone",
     "catalog.observed": "a server's tools were read",

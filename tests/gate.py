@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gatelodge.cli.client import _connected
+
 MODERN = "2026-07-28"
 WAIT = 20.0
 CACHES = f"/tmp/gatelodge-test-caches-{os.getuid()}"
@@ -229,10 +231,12 @@ class Gate:
         assert done.returncode == 0, (command, done.returncode, done.stdout, done.stderr)
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    def api(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the admin API over the public port, as the owner."""
+    def api(self, method: str, path: str, body: Any = None, *, local: bool = False) -> Any:
+        """Ask the admin API over the public port, as the owner; or on the machine, as operator."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
         headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
+        if local:
+            link.sock = _connected(self.directory / "run" / "admin.sock", WAIT)
         try:
             sent = None if body is None else json.dumps(body).encode()
             link.request(method, f"/api/v1{path}", sent, headers)

@@ -120,10 +120,14 @@ class Place:
         return f"/k/{self.slug}/mcp"
 
     def api(self, verb: str, path: str, body: Any = None) -> Any:
-        """Ask the admin API, as this workspace's owner; `path` is below the workspace."""
+        """Ask the admin API, as this workspace's owner; `path` is below the workspace.
+
+        A server that is a process is described by the operator on the machine.
+        """
         mine, self.gate.token = self.gate.token, self.token
         try:
-            return self.gate.api(verb, f"/workspaces/{self.slug}{path}", body)
+            local = isinstance(body, dict) and body.get("transport", {}).get("type") == "stdio"
+            return self.gate.api(verb, f"/workspaces/{self.slug}{path}", body, local=local)
         finally:
             self.gate.token = mine
 

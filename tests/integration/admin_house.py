@@ -70,7 +70,8 @@ def stub(house: House) -> str:
         "env": {"PLAIN": "canary-literal", "REFERRED": "env:PATH"},
         "run_as": "gateway",
     }
-    house.ok("POST", f"{W}/servers", {"alias": "stub", "transport": transport})
+    wanted = {"alias": "stub", "transport": transport}
+    house.gate.api("POST", f"{W}/servers", wanted, local=True)
     house.ok("POST", f"{W}/servers/stub/observe")
     house.ok("POST", f"{W}/servers/stub/approve", {})
     return "stub"

@@ -115,6 +115,16 @@ class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str = "/usr/local/bin:/usr/bin:/bin:~/.local/bin"
     """Where the programs of stdio servers are looked for, and their PATH; `~` is the home of the
     gate's own user."""
+    api_commands: tuple[str, ...] = ()
+    """Commands that owners and admins may give a stdio server over the network: patterns word by
+    word, such as `npx -y @acme/*`; a last `**` takes any further words. Empty = stdio servers are
+    described by the operator on the gate's own machine alone."""
+    secrets_dir: str = ""
+    """Owners and admins may refer to files below `WORKSPACE/` in here, the operator to any; empty =
+    `secrets` in the data directory."""
+    secrets_prefix: str = "GATELODGE_SECRET_"
+    """Owners and admins may refer to variables named this, `WORKSPACE__` in capitals, and anything,
+    such as `GATELODGE_SECRET_MAIN__CRM`; empty = to none. The operator may refer to any."""
     cache_dir: str = ""
     """Where each stdio server has a cache that outlasts its start (npx, uvx); empty =
     `/var/cache/gatelodge` where the gate is root, else `cache` in the data directory. Other uids

@@ -5,6 +5,7 @@ from typing import Literal, TypeVar
 
 from msgspec import Struct
 
+from gatelodge.core.catalog.bounds import Bounds
 from gatelodge.core.errors import Forbidden, Invalid, NotFound
 from gatelodge.core.ids import CredentialId, Instant, WorkspaceId
 from gatelodge.core.people import Member, Role
@@ -36,9 +37,17 @@ class Act(Struct, frozen=True, kw_only=True):
     why: str = ""
     credential: CredentialId | Literal[""] = ""
 
+    bounds: Bounds = Bounds()
+    """What of a server's definition is not the operator's alone."""
+
     def __post_init__(self) -> None:
         if self.why:
             ticket(self.why)
+
+    @property
+    def local(self) -> bool:
+        """True for an operator on the gate's own machine, or the gate itself."""
+        return self.by in OPERATORS
 
     def record(self, t: GovKind, workspace: str, /, **subject: Value) -> None:
         """Append the leaf of this change."""

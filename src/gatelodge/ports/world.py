@@ -96,7 +96,7 @@ class Secrets(Protocol):
     """Secret references resolved when they are needed, never kept."""
 
     def resolve(self, value: str) -> str:
-        """The secret behind `file:PATH` or `env:NAME`; any other text is itself.
+        """The secret behind `file:/PATH` or `env:NAME` (perhaps after a word); else the text.
 
         Raises KeyUnreachable with the reference (never the value) in its detail.
         """

@@ -21,6 +21,11 @@ def test_any_other_text_is_itself(text):
     assert SecretRefs().resolve(text) == text
 
 
+def test_one_word_may_stand_before_a_reference_and_a_text_may_look_like_one(file):
+    assert SecretRefs().resolve(f"Bearer file:{file}") == f"Bearer {SECRET}"
+    assert SecretRefs().resolve("text:env:NAME") == "env:NAME"
+
+
 def test_a_file_is_read_without_its_last_newline(file):
     assert SecretRefs().resolve(f"file:{file}") == SECRET
 

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from gatelodge.core.catalog.references import literal, reference
 from gatelodge.core.errors import KeyUnreachable
 
 _MAX_BYTES = 64 * 1024
@@ -57,13 +58,14 @@ class SecretRefs:
     """The port `Secrets`: a table of URI schemes."""
 
     def resolve(self, value: str) -> str:
-        """The secret behind `file:/PATH` or `env:NAME`; any other text is itself.
+        """The secret behind `file:/PATH` or `env:NAME`, with the word before it; else the text.
 
         Raises KeyUnreachable with the reference (never the value) in its detail.
         """
-        scheme, colon, place = value.partition(":")
-        source = SOURCES.get(scheme) if colon else None
-        return value if source is None else source(place)
+        found = reference(value)
+        if found is None:
+            return literal(value)
+        return found.before + SOURCES[found.scheme](found.place)
 
 
 def _unreachable(scheme: str, place: str, why: str, remedy: str) -> KeyUnreachable:

@@ -35,9 +35,21 @@ _COLUMNS = ("alias", "status", "health", "isolation", "kind", "target", "tools",
 @click.argument("alias")
 @click.argument("command", nargs=-1, metavar="[-- CMD ARGS...]")
 @click.option("--url", default="", help="A streamable HTTP endpoint.")
-@click.option("--header", "headers", multiple=True, metavar="K=V", help="V: text, env: or file:.")
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="K=V",
+    help="V: text, env:NAME, file:/PATH, or a word and one of them.",
+)
 @click.option("--allow-private", is_flag=True, help="The address may be private or loopback.")
-@click.option("--env", "env", multiple=True, metavar="K=V", help="V: text, env: or file:.")
+@click.option(
+    "--env",
+    "env",
+    multiple=True,
+    metavar="K=V",
+    help="V: text, env:NAME, file:/PATH, or a word and one of them.",
+)
 @click.option("--cwd", default="", metavar="DIR", help="Where the process starts.")
 @click.option("--run-as", type=click.Choice(["own", "gateway"]), default="own", show_default=True)
 @click.option(
@@ -55,8 +67,8 @@ _COLUMNS = ("alias", "status", "health", "isolation", "kind", "target", "tools",
 def add(terminal: Terminal, /, alias: str, **given: Any) -> None:
     """Describe a server, reach it once, and list its tools; nobody can use them yet.
 
-    Either --url, or a command after `--`. Values that start with env: or file: are references and
-    are read when they are needed, never kept.
+    Either --url, or a command after `--`. env: and file: in a value (alone, or as in `Bearer
+    env:NAME`) are references: they are read when they are needed, never kept.
     """
     transport = _http(given) if given["url"] else _stdio(given)
     gate = terminal.gate

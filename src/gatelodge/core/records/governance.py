@@ -32,6 +32,7 @@ GovKind = Literal[
     "cred.revoked",
     "server.registered",
     "server.approved",
+    "server.started",
     "server.disabled",
     "server.removed",
     "catalog.observed",

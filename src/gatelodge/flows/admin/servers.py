@@ -1,7 +1,7 @@
 """Servers: proposed, approved, disabled, removed. Nothing is reached or started before approval."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from urllib.parse import SplitResult, urlsplit
 
@@ -9,6 +9,7 @@ import rfc8785
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gatelodge.core.catalog.references import HOW, half_reference, unread_reference
 from gatelodge.core.catalog.server import (
     EraWish,
     Server,
@@ -17,8 +18,9 @@ from gatelodge.core.catalog.server import (
     Transport,
     Withholdable,
 )
-from gatelodge.core.errors import Conflict, Invalid
+from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.ids import GrantId, ServerId, WorkspaceId
+from gatelodge.core.people import Workspace
 from gatelodge.core.policy.rules import Grant
 from gatelodge.core.protocol.shown.names import is_alias
 from gatelodge.flows.act import Act, a_line
@@ -75,7 +77,7 @@ def register(act: Act, workspace: WorkspaceId, alias: str, proposal: Proposal) -
         id=ServerId(act.ids.new("srv")),
         workspace=workspace,
         alias=alias,
-        transport=_checked(proposal.transport),
+        transport=_allowed(act, workspace, _checked(proposal.transport)),
         era=proposal.era,
         tags=_tags(proposal.tags),
         withheld=tuple(sorted(set(proposal.withheld))),
@@ -90,9 +92,12 @@ def revise(act: Act, workspace: WorkspaceId, server: ServerId, proposal: Proposa
     Its tools and grants stay. Raises NotFound, Invalid.
     """
     row = act.the(Server, workspace=workspace, id=server)
+    transport = _checked(proposal.transport)
+    if transport != row.transport:
+        _allowed(act, workspace, transport)
     changed = replace(
         row,
-        transport=_checked(proposal.transport),
+        transport=transport,
         era=proposal.era,
         tags=_tags(proposal.tags),
         withheld=tuple(sorted(set(proposal.withheld))),
@@ -115,6 +120,29 @@ def approve(act: Act, workspace: WorkspaceId, server: ServerId) -> Server:
         "server.approved", workspace, server=server, transport_sha256=fingerprint(row.transport)
     )
     return changed
+
+
+def look_at(act: Act, workspace: WorkspaceId, server: ServerId) -> Server:
+    """Let the gate reach a server for one look; a process that this starts stands in the log first.
+
+    Starting what nobody approved takes an owner. Raises NotFound, Forbidden.
+    """
+    row = act.the(Server, workspace=workspace, id=server)
+    if row.status == "approved" or not isinstance(row.transport, StdioTransport):
+        return row
+    if act.role(workspace) != "owner":
+        raise Forbidden(
+            f"{row.alias} is not approved, and to look at it starts its command",
+            remedy="An owner, or the operator on the gate's own machine, looks at it first.",
+        )
+    act.record(
+        "server.started",
+        workspace,
+        server=server,
+        purpose="look",
+        transport_sha256=fingerprint(row.transport),
+    )
+    return row
 
 
 def disable(act: Act, workspace: WorkspaceId, server: ServerId) -> Server:
@@ -179,6 +207,21 @@ def _proposed(act: Act, server: Server) -> Server:
     return server
 
 
+def _allowed(act: Act, workspace: WorkspaceId, transport: Transport) -> Transport:
+    """The transport, when whoever acts may reach that far. Raises Forbidden."""
+    if act.local:
+        return transport
+    slug = act.the(Workspace, id=workspace).slug
+    beyond = act.bounds.beyond(transport, slug)
+    if beyond:
+        raise Forbidden(
+            f"only the operator on the gate's own machine may give a server {beyond}",
+            remedy="Run it there, without --url; or see hosting.api_commands, hosting.secrets_dir "
+            "and hosting.secrets_prefix.",
+        )
+    return transport
+
+
 def _checked(transport: Transport) -> Transport:
     if isinstance(transport, StdioTransport):
         if not transport.command or not transport.command[0]:
@@ -188,7 +231,9 @@ def _checked(transport: Transport) -> Transport:
             raise Invalid("command: a word holds a NUL character")
         if transport.cwd and not transport.cwd.startswith("/"):
             raise Invalid("cwd: not an absolute path")
+        _no_reference("command", transport.command, "--env NAME=env:NAME")
         return transport
+    _no_reference("url", re.split(r"[/?&=]", transport.url), "--header NAME=env:NAME")
     _check_url(_split(transport.url), private=transport.allow_private)
     _pairs("headers", transport.headers, _HEADER_NAME)
     ours = [name for name in transport.headers if _OURS.fullmatch(name)]
@@ -230,6 +275,19 @@ def _pairs(what: str, pairs: Mapping[str, str], names: re.Pattern[str]) -> None:
             raise Invalid(f"{what}: not a name that can be used: {name[:40]!r}")
         if any(letter in value for letter in "\0\r\n"):
             raise Invalid(f"{what}: the value of {name} holds a line break or a NUL character")
+        wrong = half_reference(value)
+        if wrong:
+            raise Invalid(f"{what}: the value of {name} {wrong}", remedy=HOW)
+
+
+def _no_reference(what: str, words: Iterable[str], instead: str) -> None:
+    """Raise Invalid for a word that looks like a reference, where none is read."""
+    for word in words:
+        if unread_reference(word):
+            raise Invalid(
+                f"{what}: {word[:40]!r} looks like a reference, and none is read there",
+                remedy=f"Whoever looks at this machine can see it there; use {instead}.",
+            )
 
 
 def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ a member who is revoked in between changes nothing.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from anyio import sleep, to_thread
 from msgspec import Struct
 
 from gatelodge.config.schema import Settings
+from gatelodge.core.catalog.bounds import Bounds
 from gatelodge.core.errors import Unauthenticated, Unavailable
 from gatelodge.core.ids import CredentialId, MemberId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
@@ -195,7 +197,17 @@ class AdminGate(Struct, frozen=True, kw_only=True):
             ids=self.ids,
             why=why,
             credential=caller.credential,
+            bounds=bounds_of(self.settings),
         )
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """What the settings let members put into the definition of a server."""
+    hosting = settings.hosting
+    secrets = hosting.secrets_dir or f"{Path(settings.data_dir).absolute()}/secrets"
+    return Bounds(
+        commands=hosting.api_commands, secrets=secrets.rstrip("/"), prefix=hosting.secrets_prefix
+    )
 
 
 class _Watched:

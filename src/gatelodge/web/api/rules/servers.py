@@ -104,7 +104,10 @@ async def health(place: Here, alias: Named) -> Health:
 @post("/servers/{alias:str}/observe", opt={"act": "tool.observe"}, status_code=200)
 async def look_again(place: Here, alias: Named) -> ObservedServer:
     """Reach the server and read its tools; approves nothing."""
-    row = await _named(place, alias)
+    row = await place.gate.change(
+        place.caller,
+        lambda act: servers.look_at(act, place.id, named.server(act.tx, place.id, alias).id),
+    )
     found = await observe.look(place.gate.upstreams, row)
     refused = observe.left_out(row, found)
     definitions = [bytes(each) for each in found.tools]

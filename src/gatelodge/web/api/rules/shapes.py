@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
+from gatelodge.core.catalog.references import reference
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Tool, Transport
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.policy.rules import Grant, Guardrail, Level
 from gatelodge.ports.upstream import Health
 
-_REFERENCES = ("file:", "env:")
 _TITLE = 100
 
 
@@ -213,6 +213,4 @@ def title(definition: str) -> str:
 
 
 def _hidden(pairs: dict[str, str]) -> dict[str, str]:
-    return {
-        name: value if value.startswith(_REFERENCES) else "***" for name, value in pairs.items()
-    }
+    return {name: value if reference(value) else "***" for name, value in pairs.items()}

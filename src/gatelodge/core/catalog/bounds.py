@@ -1,0 +1,83 @@
+"""What a member's token may put into the definition of a server; the operator may put anything.
+
+A process runs with what the gate's machine gives it, and a reference reads what the gate can read:
+both are worth more than a role in one workspace. So they are the local operator's, except for
+what the settings allow.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from gatelodge.core.catalog.references import reference
+from gatelodge.core.catalog.server import StdioTransport, Transport
+
+_STEERING = re.compile(
+    r"LD_.*|DYLD_.*|PATH|HOME|TMPDIR|IFS|ENV|BASH_.*|SHELLOPTS|PYTHON.*|PERL5.*|RUBY.*|NODE_.*"
+    r"|JAVA_.*|JDK_.*|_JAVA_.*|CLASSPATH|GCONV_PATH|GIT_(SSH|EXEC|CONFIG|ASKPASS|EDITOR|PAGER|PROXY).*"
+    r"|SSL_.*|SSH_.*|XDG_.*|.*_PRELOAD|.*_OPTIONS|.*_PROXY"
+    r"|npm_.*|UV_.*|PIP_.*|BUN_.*|DENO_.*|EDITOR|VISUAL|PAGER|SHELL|LOCPATH|MALLOC_.*|GLIBC_.*",
+    re.IGNORECASE,
+)
+"""Variables that decide which code runs, or whom it trusts."""
+ANY = "**"
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """What the settings allow; as it stands here, nothing.
+
+    `commands` are patterns of whole commands, word by word; `secrets` is a directory and `prefix`
+    the beginning of a variable's name, both followed by the workspace.
+    """
+
+    commands: tuple[str, ...] = ()
+    secrets: str = ""
+    prefix: str = ""
+
+    def beyond(self, transport: Transport, slug: str) -> str:
+        """What of this definition only the local operator may say; "" when all of it is allowed."""
+        if isinstance(transport, StdioTransport):
+            if transport.run_as != "own":
+                return "run_as = gateway"
+            if not any(_matches(transport.command, each) for each in self.commands):
+                return "a command"
+            if transport.cwd:
+                return "cwd"
+            steering = [name for name in transport.env if _STEERING.fullmatch(name)]
+            if steering:
+                return f"the variable {steering[0]}"
+            return self._unallowed(transport.env.values(), slug)
+        return self._unallowed(transport.headers.values(), slug)
+
+    def _unallowed(self, values: Iterable[str], slug: str) -> str:
+        for value in values:
+            found = reference(value)
+            if found is not None and not self._allowed(found.scheme, found.place, slug):
+                return f"the reference {found.scheme}:{found.place}"
+        return ""
+
+    def _allowed(self, scheme: str, place: str, slug: str) -> bool:
+        if scheme == "env":
+            begins = f"{self.prefix}{slug.upper().replace('-', '_')}__"
+            rest = place.removeprefix(begins)
+            return (
+                bool(self.prefix) and place.startswith(begins) and "__" not in rest and rest != ""
+            )
+        folder = f"{self.secrets}/{slug}/"
+        return (
+            bool(self.secrets) and place.startswith(folder) and posixpath.normpath(place) == place
+        )
+
+
+def _matches(command: tuple[str, ...], pattern: str) -> bool:
+    """True when each word matches its pattern; a last `**` takes any that follow."""
+    words = pattern.split()
+    if words and words[-1] == ANY:
+        words = words[:-1]
+        command = command[: len(words)]
+    elif not words:
+        return False
+    return len(command) == len(words) and all(map(fnmatchcase, command, words))
