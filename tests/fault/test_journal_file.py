@@ -1,6 +1,7 @@
 """What the file journal does when the disk, the power or the process fails."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from gatelodge.adapters.journal.disk import Disk
 from gatelodge.adapters.journal.file import FileJournal
+from gatelodge.adapters.journal.frame import LABEL_BYTES
 from gatelodge.core.errors import LedgerDown, LogForked
 from gatelodge.ports.journal import Entry
 
@@ -31,17 +33,20 @@ class FailingDisk(Disk):
     def __init__(self) -> None:
         self.on_write: int | None = None
         self.on_make: int | None = None
+        self.whole = False
 
     def write(self, fd, frames, offset):
-        if self.on_write is not None:
+        fault = self.on_write
+        if fault is not None:
             # A failed sync may have written some of it: half of the bytes reach the file.
-            os.pwrite(fd, frames[: len(frames) // 2], offset)
-            raise OSError(self.on_write, os.strerror(self.on_write))
+            os.pwrite(fd, frames if self.whole else frames[: len(frames) // 2], offset)
+            raise OSError(fault, os.strerror(fault))
         super().write(fd, frames, offset)
 
     def make(self, path, size):
-        if self.on_make is not None:
-            raise OSError(self.on_make, os.strerror(self.on_make))
+        fault = self.on_make
+        if fault is not None:
+            raise OSError(fault, os.strerror(fault))
         super().make(path, size)
 
 
@@ -51,6 +56,11 @@ def entry(number: int, size: int = 0) -> Entry:
 
 async def opened(directory: Path, start=None, disk=None) -> FileJournal:
     return await FileJournal.open(directory, KEY, start, segment_bytes=1, disk=disk)
+
+
+def power_fails(directory: Path) -> None:
+    """What was said beside the journal and not synced is gone."""
+    (directory / "durable").unlink()
 
 
 async def made_durable(journal, *entries: Entry) -> None:
@@ -80,17 +90,33 @@ def first_segment(directory: Path) -> Path:
 
 
 def frame_ends(path: Path) -> list[int]:
-    """The offsets behind each frame."""
+    """The offsets behind each frame, the label at the beginning left out."""
     octets = path.read_bytes()
-    ends, at = [], 0
+    ends, at = [], LABEL_BYTES
     while length := int.from_bytes(octets[at : at + 4], "little"):
         at += 36 + length
         ends.append(at)
     return ends
 
 
+async def well(journal) -> None:
+    """Wait until it takes records again."""
+    async with asyncio.timeout(10):
+        while journal.failed:  # noqa: ASYNC110 - the port has no event for it
+            await asyncio.sleep(0.01)
+
+
+async def drained(journal) -> list[Entry]:
+    found: list[Entry] = []
+    while (batch := await journal.read(256)).entries:
+        found += batch.entries
+    return found
+
+
 @pytest.mark.parametrize("fault", [errno.EIO, errno.ENOSPC])
-async def test_a_failed_sync_refuses_everything_until_a_restart(tmp_path, fault):
+async def test_after_a_failed_sync_a_fresh_segment_goes_on_and_what_was_refused_is_void(
+    tmp_path, fault
+):
     disk = FailingDisk()
     journal = await opened(tmp_path, disk=disk)
     await made_durable(journal, entry(1))
@@ -98,11 +124,74 @@ async def test_a_failed_sync_refuses_everything_until_a_restart(tmp_path, fault)
     with pytest.raises(LedgerDown):
         await made_durable(journal, entry(2), entry(3))
     assert journal.failed
-    disk.on_write = None
     with pytest.raises(LedgerDown):
         await made_durable(journal, entry(4))
+    disk.on_write = None
+    await well(journal)
+    assert len(list(tmp_path.glob("*.seg"))) >= 2
+    await made_durable(journal, entry(5))
+    assert await drained(journal) == [entry(1), entry(5)]
     await journal.close()
-    assert await held(tmp_path) == [entry(1)]
+    assert await held(tmp_path) == [entry(1), entry(5)]
+
+
+async def test_a_write_that_reached_the_disk_though_it_failed_is_void_once_it_was_repeated(
+    tmp_path,
+):
+    disk = FailingDisk()
+    journal = await opened(tmp_path, disk=disk)
+    await made_durable(journal, entry(1))
+    disk.on_write, disk.whole = errno.EIO, True
+    with pytest.raises(LedgerDown):
+        await made_durable(journal, entry(2))
+    disk.on_write = None
+    await well(journal)
+    await made_durable(journal, entry(3))
+    await journal.close()
+    assert await held(tmp_path) == [entry(1), entry(3)]
+
+
+async def test_records_that_nobody_waits_for_are_written_when_the_disk_is_well_again(tmp_path):
+    disk = FailingDisk()
+    journal = await opened(tmp_path, disk=disk)
+    disk.on_write = errno.EIO
+    with pytest.raises(LedgerDown):
+        await made_durable(journal, entry(1))
+    journal.append(entry(2), None)
+    disk.on_write = None
+    await well(journal)
+    await made_durable(journal, entry(3))
+    assert await drained(journal) == [entry(2), entry(3)]
+    await journal.close()
+
+
+async def test_a_next_segment_that_could_not_be_made_is_made_when_it_can_be(tmp_path):
+    disk = FailingDisk()
+    journal = await opened(tmp_path, disk=disk)
+    await made_durable(journal, entry(0, 60_000))
+    disk.on_make = errno.EMFILE
+    sent = [entry(0, 60_000)]
+    while not journal.failed:
+        assert len(sent) < 100
+        with contextlib.suppress(LedgerDown):
+            await made_durable(journal, entry(len(sent), 60_000))
+            sent.append(entry(len(sent), 60_000))
+    disk.on_make = None
+    await well(journal)
+    await made_durable(journal, entry(99))
+    await journal.close()
+    assert await held(tmp_path) == [*sent, entry(99)]
+
+
+async def test_a_fault_while_the_next_segment_is_prepared_strikes_nobody_later(tmp_path):
+    disk = FailingDisk()
+    disk.on_make = errno.EMFILE
+    journal = await opened(tmp_path, disk=disk)
+    await asyncio.to_thread(journal._segments._wait)
+    disk.on_make = None
+    await made_durable(journal, entry(1))
+    assert not journal.failed
+    await journal.close()
 
 
 async def test_those_who_queued_behind_a_failed_write_are_refused_too(tmp_path):
@@ -167,6 +256,7 @@ async def test_a_torn_end_is_dropped_and_what_stands_before_it_is_kept(tmp_path,
     path = first_segment(tmp_path)
     ends = frame_ends(path)
     octets = path.read_bytes()
+    power_fails(tmp_path)
     path.write_bytes(octets[: ends[1] + kept].ljust(len(octets), b"\0"))
     assert await held(tmp_path) == [entry(0), entry(1)]
 
@@ -179,6 +269,7 @@ async def test_a_torn_write_of_two_frames_of_which_only_the_second_landed_is_no_
     path = first_segment(tmp_path)
     ends = frame_ends(path)
     assert len(ends) == 3
+    power_fails(tmp_path)
     octets = bytearray(path.read_bytes())
     octets[ends[0] + 40] ^= 1
     path.write_bytes(octets)
@@ -202,6 +293,8 @@ async def test_records_written_under_another_key_do_not_count(tmp_path):
     journal = await FileJournal.open(tmp_path, b"other key, 32 bytes............!", segment_bytes=1)
     await made_durable(journal, entry(1))
     await journal.close()
+    (journal_file,) = (each for each in tmp_path.glob("*.seg") if frame_ends(each))
+    journal_file.rename(journal_file.with_name("00000009.seg"))
     assert await held(tmp_path) == []
 
 
@@ -246,7 +339,7 @@ async def test_a_durable_frame_that_changes_while_we_run_is_not_read_as_an_end(t
     await made_durable(journal, entry(1))
     path = first_segment(tmp_path)
     octets = bytearray(path.read_bytes())
-    octets[38] ^= 1
+    octets[LABEL_BYTES + 38] ^= 1
     path.write_bytes(octets)
     with pytest.raises(LedgerDown):
         await journal.read(256)

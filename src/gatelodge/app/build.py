@@ -20,6 +20,7 @@ from gatelodge.adapters.keys.system import SystemClock, SystemIds
 from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.deks import SqlDeks
 from gatelodge.adapters.ledger.guard import FileGuard
+from gatelodge.adapters.ledger.inventory import SqlInventory
 from gatelodge.adapters.ledger.leader import OnlyNode
 from gatelodge.adapters.ledger.ledger import SqlLedger
 from gatelodge.adapters.store.database import Database, open_database
@@ -118,7 +119,8 @@ async def _lay(
         token = await first_start(store, keys, peppers, clock, ids)
     await check_keys(ledger, keys)
     await tell_durability(ledger, store, settings.audit.durability)
-    journal, leader = await _journal(settings, directory, (ledger, keys, node), secrets)
+    inventory = SqlInventory(database.write, database.read)
+    journal, leader = await _journal(settings, directory, (ledger, keys, inventory, node), secrets)
     deks = SqlDeks((database.write, database.read), DiskKeyWrap(keys.kek), clock, ids)
     nodes = SqlNodes(database)
     surroundings = Surroundings(
@@ -156,10 +158,13 @@ async def _lay(
 
 
 async def _journal(
-    settings: Settings, directory: Path, of: tuple[SqlLedger, DiskKeys, str], secrets: SecretRefs
+    settings: Settings,
+    directory: Path,
+    of: tuple[SqlLedger, DiskKeys, SqlInventory, str],
+    secrets: SecretRefs,
 ) -> tuple[Journal, Leader]:
     """The journal of one node on disk, or the one that several nodes share in PostgreSQL."""
-    ledger, keys, node = of
+    ledger, keys, inventory, node = of
     if settings.store.url:
         from gatelodge.adapters.journal.postgres import PostgresJournal
         from gatelodge.adapters.ledger.lock import PostgresLeader
@@ -168,7 +173,10 @@ async def _journal(
         return await PostgresJournal.open(url, node), PostgresLeader(url)
     used = await ledger.journal_end()
     place, size = directory / "journal", settings.audit.segment_bytes
-    return await FileJournal.open(place, keys.journal, used, segment_bytes=size), OnlyNode()
+    journal = await FileJournal.open(
+        place, keys.journal, used, segment_bytes=size, inventory=inventory
+    )
+    return journal, OnlyNode()
 
 
 def _gov_log() -> GovLog:

@@ -118,7 +118,7 @@ class LedgerDown(Unavailable):
     """A record could not be made durable, so nothing was forwarded."""
 
     code = "error.unavailable.ledger"
-    default_remedy = "Check free disk space and the health page, then restart."
+    default_remedy = "Make room on the disk or mend it; the gate goes on by itself."
 
 
 class Stale(Unavailable):

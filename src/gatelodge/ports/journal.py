@@ -31,10 +31,37 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Position(Struct, frozen=True, array_like=True, order=True):
-    """A place in a file journal; everything before it may be forgotten once it is sequenced."""
+    """A place in a file journal; everything before it may be forgotten once it is sequenced.
+
+    `frame` is the number of the frame that begins there: frames of lower numbers are in the log.
+    0 = not known (a database of the first version).
+    """
 
     segment: int
     offset: int
+    frame: int = 0
+
+
+class Made(Struct, frozen=True):
+    """Which segments of a file journal were made: every one from `first` to `newest`."""
+
+    first: int
+    newest: int
+
+
+class Inventory(Protocol):
+    """Where it is stated, apart from the journal's own directory, which segments there are.
+
+    A file that is gone can so be told from one that never was. Methods block.
+    """
+
+    def made(self) -> Made | None:
+        """What was stated; None when nothing was. Raises StoreDown."""
+        ...
+
+    def state(self, number: int) -> None:
+        """A segment of this number was made and is about to be used. Raises StoreDown."""
+        ...
 
 
 class Batch(Struct, frozen=True):
@@ -78,11 +105,18 @@ class Journal(Protocol):
         """Everything before `end` is sequenced; its room may be used again."""
         ...
 
+    async def examine(self, mark: Position | None) -> list[str]:
+        """What is wrong with what is durable and not in the log, which stands at `mark`.
+
+        Nothing when all of it is there.
+        """
+        ...
+
     @property
     def failed(self) -> bool:
         """True when a record could not be made durable and nothing is admitted.
 
-        A file journal stays so until a restart; a database until it answers again.
+        It stays so until the journal can be written again.
         """
         ...
 

@@ -16,18 +16,22 @@ class Disk:
         sync costs one trip to the disk. A crash leaves a `.new` file that nobody reads.
         """
         new = path.with_suffix(".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        new.unlink(missing_ok=True)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             for start in range(0, size, len(_ZEROS)):
                 write_all(fd, _ZEROS[: size - start], start)
             os.fsync(fd)
+        except OSError:
+            new.unlink(missing_ok=True)  # what there is of it is of no use, and takes room
+            raise
         finally:
             os.close(fd)
         self.rename(new, path)
 
     def open(self, path: Path) -> int:
         """Open for durable writing: O_DSYNC, so that write and sync are one call."""
-        return os.open(path, os.O_RDWR | os.O_DSYNC)
+        return os.open(path, os.O_RDWR | os.O_DSYNC | os.O_NOFOLLOW)
 
     def write(self, fd: int, frames: bytes, offset: int) -> None:
         """Write all of it; on stable storage when this returns."""
@@ -48,7 +52,7 @@ class Disk:
 
     def read(self, path: Path, start: int, stop: int) -> bytes:
         """The bytes of a file between two offsets, fewer when it is shorter."""
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             return os.pread(fd, stop - start, start)
         finally:

@@ -7,6 +7,7 @@ executor, a queue with call_soon_threadsafe and two system calls, this was the q
 """
 
 import asyncio
+import logging
 import os
 from collections import deque
 from pathlib import Path
@@ -15,10 +16,14 @@ from threading import Thread
 from msgspec import Struct
 
 from gatelodge.adapters.journal.disk import Disk
-from gatelodge.adapters.journal.frame import frame_at, frames, unpacked
+from gatelodge.adapters.journal.durable import Durable
+from gatelodge.adapters.journal.frame import HEAD, frame_at, framed, payloads, unpacked
+from gatelodge.adapters.journal.recovery import Recovered
 from gatelodge.adapters.journal.segments import Segments
-from gatelodge.core.errors import LedgerDown
-from gatelodge.ports.journal import Batch, Entry, Position
+from gatelodge.core.errors import LedgerDown, LogForked
+from gatelodge.ports.journal import Batch, Entry, Inventory, Position
+
+log = logging.getLogger(__name__)
 
 _Waiting = asyncio.Future[None] | None
 
@@ -28,18 +33,19 @@ _WINDOW = 1024 * 1024
 
 _LINGER_SECONDS = 0.002
 """How long a record that nobody waits for may wait for others."""
+_AGAIN_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
+"""How long after a failure a fresh segment is tried, and after the next one."""
+_MOST_KEPT = 10_000
+"""Records that nobody waits for, kept while none can be written."""
 
 
 class _Job(Struct, frozen=True):
-    """One durable write: whole frames at one place."""
+    """One durable write: whole frames at one place; none, to try whether one could be made."""
 
     octets: bytes
     at: Position
     waiting: list[_Waiting]
-
-    @property
-    def end(self) -> Position:
-        return Position(self.at.segment, self.at.offset + len(self.octets))
+    end: Position
 
 
 class FileJournal:
@@ -47,19 +53,25 @@ class FileJournal:
 
     Everything but `_job` and `_fault` belongs to the event loop's thread. Those two are handed
     back and forth by the pipes: the loop touches them only while the thread waits.
+
+    After a failed write the page cache may show what the disk does not have, so nothing is written
+    to that segment again: it ends where it was durable, everybody who waits is refused, and
+    `failed` is true until a fresh segment could be made, whose frames go on with the next number.
     """
 
-    def __init__(self, segments: Segments, disk: Disk, key: bytes, begin: "_Begin") -> None:
-        self._segments, self._disk, self._key = segments, disk, key
+    def __init__(self, segments: Segments, disk: Disk, durable: Durable, begin: Recovered) -> None:
+        self._segments, self._disk, self._stated = segments, disk, durable
         self._loop = asyncio.get_running_loop()
         self._entries: list[Entry] = []
         self._futures: list[_Waiting] = []
-        self._framed: deque[tuple[bytes, list[_Waiting]]] = deque()
+        self._packed: deque[tuple[bytes, list[_Waiting]]] = deque()
         self._idle = True
         self._closing: asyncio.Future[None] | None = None
-        self._sequence = begin.sequence
-        self._at = self._durable = Position(begin.segment, 0)
-        self._read_at = begin.read_from
+        self._at = Position(begin.segment, segments.begin_of(begin.segment), begin.frame)
+        self._durable = self._at
+        self._first = self._read_at = begin.read_from
+        self._again: asyncio.TimerHandle | None = None
+        self._failures = 0
         self._job: _Job | None = None
         self._fault: OSError | None = None
         self._failed = False
@@ -78,36 +90,43 @@ class FileJournal:
         *,
         segment_bytes: int = 8 * 1024 * 1024,
         disk: Disk | None = None,
+        inventory: Inventory | None = None,
     ) -> "FileJournal":
         """Read what a dead process left from `start` on, and begin a new segment behind it.
 
-        `key` (16 to 64 bytes) tags every frame; `start` is what the ledger has sequenced. Raises
-        LedgerDown when the disk refuses, LogForked when durable records are gone.
+        `key` (16 to 64 bytes) tags every frame; `start` is what the ledger has sequenced, and
+        `inventory` states which segments there are. Raises LedgerDown when the disk refuses,
+        LogForked when durable records are gone.
         """
         disk = disk or Disk()
-        segments = Segments(disk, directory, segment_bytes)
+        segments = Segments(disk, directory, segment_bytes, key, inventory)
 
-        def recover() -> _Begin:
+        def recover() -> tuple[Durable, Recovered]:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            segment, sequence = segments.recover(start, key)
-            segments.prepare(segment)
-            oldest = min(segments.ends, default=segment)
-            return _Begin(segment, sequence, start or Position(oldest, 0))
+            durable = Durable(directory / "durable", key)
+            try:
+                found = segments.recover(start, durable.next_frame())
+            except BaseException:
+                durable.close()
+                raise
+            segments.prepare(found.segment)
+            return durable, found
 
         try:
-            return cls(segments, disk, key, await asyncio.to_thread(recover))
+            return cls(segments, disk, *await asyncio.to_thread(recover))
         except OSError as fault:
             raise _down(fault) from fault
 
     def append(self, entry: Entry, durable: _Waiting) -> None:
         """Queue an entry; see the port."""
-        if self._failed or self._closing is not None:
+        refused = self._failed and (durable is not None or len(self._entries) >= _MOST_KEPT)
+        if refused or self._closing is not None:
             if durable is not None:
-                durable.set_exception(LedgerDown("the journal takes no more records"))
+                durable.set_exception(LedgerDown("the journal takes no records now"))
             return
         self._entries.append(entry)
         self._futures.append(durable)
-        if not self._idle:
+        if not self._idle or self._failed:
             return
         if durable is not None:
             self._idle = False
@@ -117,13 +136,13 @@ class FileJournal:
             self._loop.call_later(_LINGER_SECONDS, self._gathered)
 
     def _gathered(self) -> None:
-        if self._idle and self._entries:
+        if self._idle and self._entries and not self._failed:
             self._idle = False
             self._hand_over()
 
     @property
     def failed(self) -> bool:
-        """True once a write or sync failed: nothing is admitted until a restart."""
+        """True from a failed write on until a fresh segment could be made."""
         return self._failed
 
     async def read(self, limit: int) -> Batch:
@@ -132,14 +151,22 @@ class FileJournal:
         try:
             entries, end = await self._read(start, self._durable, limit)
         except (OSError, ValueError) as fault:
-            raise LedgerDown("the journal cannot be read back") from fault
+            raise LedgerDown(f"the journal cannot be read back ({fault})") from fault
         self._read_at = end
         return Batch(tuple(entries), start, end)
 
     async def rewind(self, to: Position | None) -> None:
-        """Read again from there, or from the oldest segment."""
-        oldest = min(self._segments.ends, default=self._at.segment)
-        self._read_at = to or Position(oldest, 0)
+        """Read again from there, or from where a new process began."""
+        self._read_at = to if to is not None and to.frame else self._first
+
+    async def examine(self, mark: Position | None) -> list[str]:
+        """What is wrong with what is durable and not in the log yet; nothing when all is there."""
+        at = mark if mark is not None and mark.frame else self._first
+        try:
+            await asyncio.to_thread(self._segments.examine, at, self._durable)
+        except (OSError, LogForked) as fault:
+            return [str(fault)]
+        return []
 
     async def forget(self, end: Position) -> None:
         """Everything before `end` is sequenced: its whole segments are reused or removed."""
@@ -152,6 +179,8 @@ class FileJournal:
         """Make what is queued durable, then end the thread and release the files."""
         if self._closing is None:
             self._closing = self._loop.create_future()
+            if self._again is not None:
+                self._again.cancel()
             if self._idle:
                 self._idle = False
                 self._hand_over()
@@ -161,43 +190,50 @@ class FileJournal:
             os.write(self._wake, b"\0")
             await asyncio.to_thread(self._thread.join)
             await asyncio.to_thread(self._segments.settle)
+            self._stated.close()
             self._loop.remove_reader(self._told)
             for fd in (self._wake_end, self._wake, self._told, self._tell):
                 os.close(fd)
 
     def _hand_over(self) -> None:
-        """Frame what was gathered and give the thread as much as fits in the segment."""
-        if self._entries:
+        """Pack what was gathered and give the thread as much as fits in the segment."""
+        if self._entries and not self._failed:
             entries, futures = self._entries, self._futures
             self._entries, self._futures = [], []
             taken = 0
-            for framed, count in frames(entries, self._sequence, self._key):
-                self._framed.append((framed, futures[taken : taken + count]))
+            for payload, count in payloads(entries):
+                self._packed.append((payload, futures[taken : taken + count]))
                 taken += count
-                self._sequence += 1
-        if not self._framed:
+        if not self._packed:
             self._idle = True
-            if self._closing is not None:
+            if self._closing is not None and not self._closing.done():
                 self._closing.set_result(None)
             return
         at = self._at
-        if at.offset + len(self._framed[0][0]) > self._segments.size:
-            self._segments.ended(at.segment, at.offset)
-            at = Position(at.segment + 1, 0)
+        if at.offset + HEAD.size + len(self._packed[0][0]) > self._segments.size:
+            at = self._next_segment(at)
         self._job = self._next_job(at)
         self._at = self._job.end
         os.write(self._wake, b"\0")
 
+    def _next_segment(self, at: Position) -> Position:
+        self._segments.ended(at.segment, at.offset)
+        following = at.segment + 1
+        return Position(following, self._segments.begin_of(following), at.frame)
+
     def _next_job(self, at: Position) -> _Job:
         octets: list[bytes] = []
         waiting: list[_Waiting] = []
+        key, settled, frame = self._segments.key_of(at.segment), at.frame, at.frame
         room = self._segments.size - at.offset
-        while self._framed and len(self._framed[0][0]) <= room:
-            framed, futures = self._framed.popleft()
-            room -= len(framed)
-            octets.append(framed)
+        while self._packed and HEAD.size + len(self._packed[0][0]) <= room:
+            payload, futures = self._packed.popleft()
+            octets.append(framed(payload, frame, settled, key))
+            room -= len(octets[-1])
             waiting += futures
-        return _Job(b"".join(octets), at, waiting)
+            frame += 1
+        end = Position(at.segment, self._segments.size - room, frame)
+        return _Job(b"".join(octets), at, waiting, end)
 
     def _written(self) -> None:
         """The thread is done: answer everyone who waited, then hand over what gathered."""
@@ -205,8 +241,12 @@ class FileJournal:
         job = self._job
         assert job is not None
         if self._fault is not None:
-            self._fail(job, self._fault)
+            fault, self._fault = self._fault, None
+            self._fail(job, fault)
             return
+        if self._failed:
+            log.warning("the journal is written again")
+        self._failed, self._failures = False, 0
         self._durable = job.end
         for future in job.waiting:
             if future is not None and not future.done():
@@ -215,44 +255,66 @@ class FileJournal:
         self._loop.call_soon(self._hand_over)
 
     def _fail(self, job: _Job, fault: OSError) -> None:
-        """Refuse everything from now on.
+        """Refuse everyone who waits, and try a fresh segment after a while.
 
-        After a failed sync the page cache cannot be believed, so nothing is tried again; what the
-        disk holds is found at the next start.
+        A crash before that leaves what the disk has of the failed write: the next start may find
+        records in it whose callers were refused, and closes them.
         """
+        if not self._failed:
+            log.error("the journal cannot be written (%s): no call is forwarded", _why(fault))
         self._failed = True
-        waiting = [*job.waiting, *(f for _, futures in self._framed for f in futures)]
+        waiting = [*job.waiting, *(f for _, futures in self._packed for f in futures)]
         waiting += self._futures
-        self._framed.clear()
-        self._entries, self._futures = [], []
+        self._packed.clear()
+        gathered = zip(self._entries, self._futures, strict=True)
+        self._entries = [entry for entry, future in gathered if future is None]
+        self._futures = [None] * len(self._entries)
         self._idle = True
         for future in waiting:
             if future is not None and not future.done():
                 future.set_exception(_down(fault))
+        # Where nothing was written the same segment is tried again, made anew if need be.
+        self._at = job.at if isinstance(fault, _NotReady) else self._next_segment(job.at)
         if self._closing is not None:
             self._closing.set_result(None)
+            return
+        pause = _AGAIN_SECONDS[min(self._failures, len(_AGAIN_SECONDS) - 1)]
+        self._failures += 1
+        self._again = self._loop.call_later(pause, self._try_again)
+
+    def _try_again(self) -> None:
+        """See whether a fresh segment can be made; see `_written` for what becomes of it."""
+        self._again, self._idle = None, False
+        self._job = _Job(b"", self._at, [], self._at)
+        os.write(self._wake, b"\0")
 
     def _write_on(self) -> None:
-        """The writer's thread: one write at a time until it is told to end, or fails."""
+        """The writer's thread: one write at a time until it is told to end."""
         held = _Held()
         while os.read(self._wake_end, 1) and (job := self._job) is not None:
+            end = job.end
             try:
-                if self._fault is None:
-                    held = self._write(job, held)
+                held = self._write(job, held)
             except OSError as fault:
-                self._fault = fault
+                self._fault, end = fault, job.at
             os.write(self._tell, b"\0")
+            # Behind the answer, so that nobody waits for it.
+            self._stated.state(end.frame)
         if held.fd >= 0:
             self._disk.close(held.fd)
 
     def _write(self, job: _Job, held: "_Held") -> "_Held":
         """Write durably; goes to the next segment when the job says so. Raises OSError."""
         if job.at.segment != held.segment:
-            fd = self._segments.take(job.at.segment)
+            try:
+                fd = self._segments.take(job.at.segment)
+            except OSError as fault:
+                raise _NotReady(fault.errno, _why(fault)) from fault
             if held.fd >= 0:
                 self._disk.close(held.fd)
             held = _Held(job.at.segment, fd)
-        self._disk.write(held.fd, job.octets, job.at.offset)
+        if job.octets:
+            self._disk.write(held.fd, job.octets, job.at.offset)
         return held
 
     async def _read(
@@ -262,55 +324,63 @@ class FileJournal:
         entries: list[Entry] = []
         while at.segment <= durable.segment and len(entries) < limit:
             last = at.segment == durable.segment
-            stop = durable.offset if last else self._segments.end_of(at.segment) or 0
+            stop = durable.offset if last else self._segments.end_of(at.segment)
             while at.offset < stop:
-                taken, offset = await self._read_frames(at, stop, limit - len(entries))
+                taken, end = await self._read_frames(at, stop, limit - len(entries))
                 entries += taken
-                if offset == at.offset:
+                if end == at:
                     return entries, at
-                at = Position(at.segment, offset)
+                at = end
             if last:
                 break
             # The end of one segment and the start of the next are one place; it is called by the
             # first name until something was read behind it, so that `forget` keeps the segment.
-            following = Position(at.segment + 1, 0)
+            following = at.segment + 1
             if not await self._holds(following, durable):
                 break
-            at = following
+            at = Position(following, self._segments.begin_of(following), at.frame)
         return entries, at
 
-    async def _holds(self, at: Position, durable: Position) -> bool:
-        """True when something durable stands at or behind that segment."""
-        segment = at.segment
+    async def _holds(self, segment: int, durable: Position) -> bool:
+        """True when something durable stands in that segment or behind it."""
+        begins = self._segments.begin_of
         while segment < durable.segment:
-            if self._segments.end_of(segment):
+            if self._segments.end_of(segment) > begins(segment):
                 return True
             segment += 1
-        return segment == durable.segment and durable.offset > 0
+        return segment == durable.segment and durable.offset > begins(segment)
 
-    async def _read_frames(self, at: Position, stop: int, limit: int) -> tuple[list[Entry], int]:
-        """Whole frames from a place on, at most `limit` entries; and the offset behind them.
+    async def _read_frames(
+        self, at: Position, stop: int, limit: int
+    ) -> tuple[list[Entry], Position]:
+        """Whole frames from a place on, at most `limit` entries; and the place behind them.
 
         Only the reading is done on a thread: frames are taken apart here with a pause after each,
         as a thread that computes would take the interpreter from the calls beside it.
         """
         seen = min(stop, at.offset + _WINDOW)
         octets = await asyncio.to_thread(self._segments.read, at.segment, at.offset, seen)
+        key, frame = self._segments.key_of(at.segment), at.frame
         entries: list[Entry] = []
         done = 0
-        while done < len(octets):
-            found = frame_at(octets, done, self._key)
-            if found is None:
+        while done < len(octets) or not octets:
+            found = frame_at(octets, done, key)
+            if found is None or found.sequence != (frame or found.sequence):
                 if done and seen < stop:
                     break  # the window ends inside a frame
-                raise ValueError("a durable frame does not verify any more")
+                path = self._segments.path(at.segment)
+                raise ValueError(f"a durable frame of {path} does not verify any more")
             taken = unpacked(found.payload)
             if len(entries) + len(taken) > limit:
                 break
             entries += taken
-            done = found.end
+            done, frame = found.end, found.sequence + 1
             await asyncio.sleep(0)
-        return entries, at.offset + done
+        return entries, Position(at.segment, at.offset + done, frame)
+
+
+class _NotReady(OSError):
+    """The next segment could not be made ready: nothing was written to it."""
 
 
 class _Held(Struct, frozen=True):
@@ -320,13 +390,9 @@ class _Held(Struct, frozen=True):
     fd: int = -1
 
 
-class _Begin(Struct, frozen=True):
-    """Where a new process goes on."""
-
-    segment: int
-    sequence: int
-    read_from: Position
+def _why(fault: OSError) -> str:
+    return os.strerror(fault.errno) if fault.errno else str(fault.args[-1])
 
 
 def _down(fault: OSError) -> LedgerDown:
-    return LedgerDown(f"the journal could not be written ({os.strerror(fault.errno or 0)})")
+    return LedgerDown(f"the journal could not be written ({_why(fault)})", retry_after=1.0)

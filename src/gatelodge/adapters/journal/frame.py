@@ -3,15 +3,21 @@
     length u32 | sequence u64 | settled u64 | tag, 16 bytes | payload
 
 Little-endian. The payload is the MessagePack array of the entries; the tag is keyed BLAKE2b-128
-over sequence, settled and payload. Sequences rise by one from frame to frame and from segment to
-segment. So a frame counts only if it was made with this key and is the next one: zeros, a torn
-write and what an earlier use left in the file all read as the end. Every frame below `settled` was
-on stable storage before this one was written, which tells a torn write from a damaged file.
+over sequence, settled and payload, the key one of the segment's own. Sequences rise by one from
+frame to frame and from segment to segment. So a frame counts only if it was made for this segment
+and is the next one: zeros, a torn write and what an earlier use left in the file do not. Every
+frame below `settled` was on stable storage before this one was written, which tells a torn write
+from a damaged file.
+
+A segment begins with its label: a frame of sequence 0 that holds the segment's number and size, so
+that an emptied, cut or exchanged file is none. Files of the first version have no label, and their
+frames are tagged with the journal's key itself.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from struct import Struct
+from struct import Struct, pack
 
 import msgspec
 
@@ -24,6 +30,12 @@ MAX_PAYLOAD = 256 * 1024
 """Several entries are split above this; one entry alone always stays below it."""
 
 _NUMBERS = Struct("<QQ")
+_LABEL = Struct("<QQ")
+LABEL_BYTES = HEAD.size + _LABEL.size
+"""Where the first frame of a segment begins."""
+_LENGTH_BYTES = 4
+_NEAR_BITS = 24
+"""No segment holds as many frames as these bits can count."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[Entry, ...]).decode
 
@@ -37,36 +49,44 @@ class Found(msgspec.Struct, frozen=True):
     end: int
 
 
-def frames(entries: Sequence[Entry], sequence: int, key: bytes) -> list[tuple[bytes, int]]:
-    """The frames that hold these entries, each with its number of entries.
+def payloads(entries: Sequence[Entry]) -> list[tuple[bytes, int]]:
+    """The payloads that hold these entries, each with its number of entries."""
+    return [
+        each
+        for first in range(0, len(entries), MAX_ENTRIES)
+        for each in _payloads(entries[first : first + MAX_ENTRIES])
+    ]
 
-    The first has this sequence, and everything before it is settled.
-    """
-    framed: list[tuple[bytes, int]] = []
-    for first in range(0, len(entries), MAX_ENTRIES):
-        for payload, count in _payloads(entries[first : first + MAX_ENTRIES]):
-            numbers = (sequence + len(framed), sequence)
-            head = HEAD.pack(len(payload), *numbers, _tag(*numbers, payload, key))
-            framed.append((head + payload, count))
-    return framed
+
+def framed(payload: bytes, sequence: int, settled: int, key: bytes) -> bytes:
+    """The frame of a payload; every frame below `settled` is durable before it is written."""
+    return (
+        HEAD.pack(len(payload), sequence, settled, _tag(sequence, settled, payload, key)) + payload
+    )
+
+
+def segment_key(number: int, key: bytes) -> bytes:
+    """The key of one segment's tags: a frame of another segment does not verify in it."""
+    return blake2b(pack("<Q", number), digest_size=32, key=key, person=b"segment").digest()
+
+
+def label(number: int, size: int, key: bytes) -> bytes:
+    """What a segment of this number and size begins with; `key` is the segment's own."""
+    return framed(_LABEL.pack(number, size), 0, 0, key)
+
+
+def labelled_size(octets: bytes, number: int, key: bytes) -> int | None:
+    """The size that the label of this segment states; None when it does not bear its label."""
+    found = frame_at(octets[:LABEL_BYTES], 0, key)
+    if found is None or found.sequence or found.end != LABEL_BYTES:
+        return None
+    stated, size = _LABEL.unpack(found.payload)
+    return int(size) if stated == number else None
 
 
 def unpacked(payload: bytes) -> tuple[Entry, ...]:
     """The entries of a frame's payload. Raises ValueError."""
     return _decode(payload)
-
-
-def scan(octets: bytes, sequence: int | None, key: bytes) -> Iterator[Found]:
-    """Yield each frame that counts, until one does not.
-
-    `sequence` is what the first one must have; None takes any.
-    """
-    at = 0
-    while (found := frame_at(octets, at, key)) is not None:
-        if sequence is not None and found.sequence != sequence:
-            return
-        yield found
-        at, sequence = found.end, found.sequence + 1
 
 
 def frame_at(octets: bytes, at: int, key: bytes) -> Found | None:
@@ -81,15 +101,31 @@ def frame_at(octets: bytes, at: int, key: bytes) -> Found | None:
     return Found(sequence, settled, payload, end)
 
 
-def damaged(octets: bytes, at: int, sequence: int, key: bytes) -> bool:
-    """True when the frame of this sequence at `at` was settled, yet does not verify any more.
+def ending_at(octets: bytes, end: int, sequence: int, key: bytes) -> bool:
+    """True when the frame of this sequence verifies and ends there, wherever it begins."""
+    wanted = pack("<Q", sequence)
+    at = octets.find(wanted, 0, end)
+    while at >= 0:
+        found = frame_at(octets, at - _LENGTH_BYTES, key) if at >= _LENGTH_BYTES else None
+        if found is not None and (found.sequence, found.end) == (sequence, end):
+            return True
+        at = octets.find(wanted, at + 1, end)
+    return False
 
-    The frame behind it says so. Such a frame may have been acknowledged; a torn one never was.
+
+def later(octets: bytes, at: int, sequence: int, key: bytes) -> Iterator[Found]:
+    """Every frame that verifies anywhere from `at` on, with a sequence near this one or above.
+
+    The length of a damaged frame says nothing about where the next one begins, so each place is
+    looked at whose bytes could be a head.
     """
-    if at + HEAD.size > len(octets):
-        return False
-    behind = frame_at(octets, at + HEAD.size + HEAD.unpack_from(octets, at)[0], key)
-    return behind is not None and behind.settled > sequence
+    high = sequence >> _NEAR_BITS
+    tops = b"|".join(re.escape(pack("<Q", (high + more) << _NEAR_BITS)[3:]) for more in (0, 1))
+    head = re.compile(rb"(?s)(?=(?:[^\0]..|.[^\0].|..[^\0])\0...(?:" + tops + rb"))")
+    for match in head.finditer(octets, at, len(octets.rstrip(b"\0"))):
+        found = frame_at(octets, match.start(), key)
+        if found is not None and found.sequence >= sequence:
+            yield found
 
 
 def _payloads(entries: Sequence[Entry]) -> list[tuple[bytes, int]]:

@@ -109,6 +109,10 @@ class PostgresJournal:
     async def forget(self, end: Position) -> None:
         """Nothing to do: the ledger's transaction deleted the rows."""
 
+    async def examine(self, mark: Position | None) -> list[str]:
+        """Nothing: rows are as durable as the logs beside them, and go in their transactions."""
+        return []
+
     async def close(self) -> None:
         """Make what is queued durable, then end the thread and its connections."""
         if self._closing is None:

@@ -1,100 +1,125 @@
-"""The segment files of a journal: their names, what is whole in them, and their reuse.
+"""The segment files of a journal: how one is made ready ahead of its use, and its reuse.
 
-Files are named by number, `00000001.seg` on. A segment whose frames are all sequenced is not
-thrown away but renamed to a coming number: its old frames have passed sequences and no longer
-count. Only the newest one is written to.
+Files are named by number, `00000001.seg` on, and begin with their label (`frame`). A segment whose
+frames are all sequenced is not thrown away but renamed to a coming number: its old frames were made
+for another segment and no longer count. Only the newest one is written to.
 """
 
+import contextlib
+import logging
 from pathlib import Path
 from threading import Lock, Thread
 
-from gatelodge.adapters.journal.disk import Disk
-from gatelodge.adapters.journal.frame import HEAD, MAX_PAYLOAD, damaged, frame_at, scan
-from gatelodge.core.errors import LogForked
-from gatelodge.ports.journal import Position
+from msgspec import Struct
 
-_SMALLEST = HEAD.size + MAX_PAYLOAD
+from gatelodge.adapters.journal.disk import Disk
+from gatelodge.adapters.journal.frame import HEAD, LABEL_BYTES, MAX_PAYLOAD, label, segment_key
+from gatelodge.adapters.journal.recovery import Recovered, Recovery, Stated
+from gatelodge.core.errors import StoreDown
+from gatelodge.ports.journal import Inventory, Made, Position
+
+log = logging.getLogger(__name__)
+
+_SMALLEST = LABEL_BYTES + HEAD.size + MAX_PAYLOAD
 _SPARES = 1
+
+
+class _Ready(Struct, frozen=True):
+    """A segment that is open and was written to once, so that it can be written to."""
+
+    number: int
+    fd: int
 
 
 class Segments:
     """Every segment of one directory. Methods block; they run on threads, each one at a time.
 
-    `ends` maps each segment before the present one to where its whole frames end; the lock guards
+    `_ends` maps each segment before the present one to where its whole frames end; the lock guards
     it. Spares are added by `forget` and taken by the preparing thread, one end of the list each.
+    `_ready` and `_suspect` belong to whoever prepares: the preparing thread, or whoever waited for
+    its end.
     """
 
-    def __init__(self, disk: Disk, directory: Path, size: int) -> None:
+    def __init__(
+        self, disk: Disk, directory: Path, size: int, key: bytes, inventory: Inventory | None
+    ) -> None:
         self._disk = disk
         self._directory = directory
+        self._key = key
+        self._inventory = inventory
         self.size = max(size, _SMALLEST)
-        self.ends: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self._begins: dict[int, int] = {}
         self._spares: list[Path] = []
         self._lock = Lock()
         self._preparing: Thread | None = None
-        self._fault: OSError | None = None
+        self._ready: _Ready | None = None
+        self._suspect = 0
 
-    def recover(self, start: Position | None, key: bytes) -> tuple[int, int]:
-        """Find what is whole from `start` on; returns the next segment and the next sequence.
+    def recover(self, mark: Position | None, next_frame: int) -> Recovered:
+        """Find what counts from the mark on; see `Recovery`. Raises OSError, LogForked."""
+        found = self._looked_through(Stated(mark, self._made(), next_frame))
+        self._ends, self._begins = found.ends, found.begins
+        return found
 
-        What does not verify at the end was being written when the process died: nobody was told
-        that it is durable, so it is dropped. Raises LogForked when something that was settled does
-        not verify, for then a record that somebody relied on is gone.
-        """
-        sequence: int | None = None
-        newest, tail = 0, b""
-        for number in sorted(int(path.stem) for path in self._directory.glob("*.seg")):
-            if start is not None and number < start.segment:
-                self.ends[number] = 0  # sequenced; the next `forget` takes it
-                continue
-            path = self.path(number)
-            octets = self._disk.read(path, 0, path.stat().st_size)  # it may be of another size
-            first = frame_at(octets, 0, key)
-            if sequence is not None and first is not None and first.settled > sequence:
-                raise _damage(number)
-            for found in scan(octets, sequence, key):
-                newest, tail, sequence = number, octets, found.sequence + 1
-                self.ends[number] = found.end
-        if sequence is None:
-            return (0 if start is None else start.segment) + 1, 1
-        if damaged(tail, self.ends[newest], sequence, key):
-            raise _damage(newest)
-        # A new process begins a new segment; one that was prepared and never used is taken as is.
-        return newest + 1, sequence
+    def examine(self, mark: Position, until: Position) -> None:
+        """Look again at what is durable. Raises OSError, LogForked, StoreDown."""
+        self._looked_through(Stated(mark, self._made(), until.frame, until))
+
+    def _made(self) -> Made | None:
+        return None if self._inventory is None else self._inventory.made()
+
+    def _looked_through(self, stated: Stated) -> Recovered:
+        return Recovery(self._directory, self._whole, self._key, stated).run()
+
+    def _whole(self, path: Path) -> bytes:
+        return self._disk.read(path, 0, path.stat().st_size)  # it may be of another size than ours
 
     def path(self, number: int) -> Path:
         """Where that segment stands."""
         return self._directory / f"{number:08d}.seg"
 
+    def key_of(self, number: int) -> bytes:
+        """The key of the frames in that segment."""
+        return segment_key(number, self._key) if self.begin_of(number) else self._key
+
+    def begin_of(self, number: int) -> int:
+        """Where its first frame stands."""
+        return self._begins.get(number, LABEL_BYTES)
+
     def prepare(self, number: int) -> None:
         """Begin to make the segment ready on a thread of its own; `take` waits for it."""
-        self._fault = None
-        self._preparing = Thread(target=self._make, args=(number,), name="journal-segment")
+        self._preparing = Thread(target=self._tried, args=(number,), name="journal-segment")
         self._preparing.start()
 
     def take(self, number: int) -> int:
-        """Open the prepared segment for writing and prepare the one behind it. Raises OSError."""
-        self.settle()
-        if self._fault is not None:
-            raise self._fault
-        fd = self._disk.open(self.path(number))
+        """A descriptor of the segment, open for writing; the one behind it is prepared then.
+
+        What could not be made ready ahead is tried again now. Raises OSError: nothing was written.
+        """
+        self._wait()
+        if self._ready is None or self._ready.number != number:
+            self._drop()
+            self._make(number)
+        assert self._ready is not None
+        fd, self._ready = self._ready.fd, None
         self.prepare(number + 1)
         return fd
 
     def settle(self) -> None:
-        """Wait until nothing is being prepared."""
-        if self._preparing is not None:
-            self._preparing.join()
+        """Wait until nothing is being prepared, and let go of what was."""
+        self._wait()
+        self._drop()
 
     def ended(self, number: int, end: int) -> None:
         """Nothing more will be written to that segment."""
         with self._lock:
-            self.ends[number] = end
+            self._ends[number] = end
 
-    def end_of(self, number: int) -> int | None:
-        """Where the frames of a finished segment end; None when it is not finished."""
+    def end_of(self, number: int) -> int:
+        """Where the frames of a finished segment end; 0 when it has none or is not finished."""
         with self._lock:
-            return self.ends.get(number)
+            return self._ends.get(number, 0)
 
     def read(self, number: int, start: int, stop: int) -> bytes:
         """Bytes of a segment. Raises OSError."""
@@ -106,30 +131,58 @@ class Segments:
         A crash here leaves a file that the ledger's mark has passed; the next `forget` takes it.
         """
         with self._lock:
-            gone = [number for number in self.ends if number < below]
+            gone = [number for number in self._ends if number < below]
             for number in gone:
-                del self.ends[number]
+                del self._ends[number]
         for path in map(self.path, gone):
-            if len(self._spares) < _SPARES and path.stat().st_size == self.size:
-                self._spares.append(path)
-            else:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # it was sequenced: nobody misses it
+                if len(self._spares) < _SPARES and path.stat().st_size == self.size:
+                    self._spares.append(path)
+                else:
+                    path.unlink()
+
+    def _wait(self) -> None:
+        if self._preparing is not None:
+            self._preparing.join()
+            self._preparing = None
+
+    def _drop(self) -> None:
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            self._disk.close(ready.fd)
+
+    def _tried(self, number: int) -> None:
+        """Prepare; a fault is no fault yet, since `take` tries again."""
+        try:
+            self._make(number)
+        except OSError as fault:
+            log.warning("journal segment %d is not ready yet (%s)", number, fault.strerror)
 
     def _make(self, number: int) -> None:
-        path = self.path(number)
-        try:
-            if path.exists() and path.stat().st_size == self.size:
-                return
-            if not self._spares:
-                self._disk.make(path, self.size)
+        """Make, label, state, open: in this order, so that what is stated is there.
+
+        A crash leaves a file that nothing was written to. The label is written through the
+        descriptor that the frames will be written through: a disk that fails is met here. A file
+        whose label could not be written is made anew next time, and not believed.
+        """
+        path, key = self.path(number), segment_key(number, self._key)
+        if number == self._suspect or not (path.exists() and path.stat().st_size == self.size):
+            spare = self._spares.pop() if self._spares and number != self._suspect else None
+            if spare is not None and spare.exists():
+                self._disk.rename(spare, path)
             else:
-                self._disk.rename(self._spares.pop(), path)
-        except OSError as fault:
-            self._fault = fault
-
-
-def _damage(number: int) -> LogForked:
-    return LogForked(
-        f"journal segment {number} lost a record that had been written durably",
-        remedy="Keep the journal directory for inspection, read docs/operations.md.",
-    )
+                self._disk.make(path, self.size)
+        fd = self._disk.open(path)
+        try:
+            self._suspect = number
+            self._disk.write(fd, label(number, self.size, key), 0)
+            self._suspect = 0
+            if self._inventory is not None:
+                self._inventory.state(number)
+        except StoreDown as fault:
+            self._disk.close(fd)
+            raise OSError(0, fault.detail) from fault
+        except OSError:
+            self._disk.close(fd)
+            raise
+        self._ready = _Ready(number, fd)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+import msgspec
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from gatelodge.adapters.ledger import logs, tables
@@ -29,7 +30,8 @@ Session = Callable[[], AbstractContextManager[Connection]]
 
 _mark, _pending, _checkpoint = tables.journal_mark, tables.pending, tables.checkpoint
 
-_MARK = select(_mark.c.segment, _mark.c.offset).where(_mark.c.node == bindparam("journal"))
+_MARK = select(_mark.c.segment, _mark.c.offset, _mark.c.frame)
+_MARK = _MARK.where(_mark.c.node == bindparam("journal"))
 _TAKE = delete(_pending).where(_pending.c.id.in_(bindparam("rows", expanding=True)))
 _NEWEST = (
     select(_checkpoint.c.note)
@@ -198,21 +200,17 @@ class SqlLedger:
         if batch.end is None:
             return
         mark = self._journal_end(connection)
-        if mark is not None and mark != batch.start:
+        if mark is not None and not _same(mark, batch.start):
             raise Conflict("these records were sequenced before")
+        end = msgspec.structs.asdict(batch.end)
         if mark is None:
-            here = {"node": self._journal, "segment": batch.end.segment, "offset": batch.end.offset}
-            connection.execute(_mark.insert(), here)
+            connection.execute(_mark.insert(), {"node": self._journal, **end})
         else:
-            connection.execute(
-                update(_mark)
-                .where(_mark.c.node == self._journal)
-                .values(segment=batch.end.segment, offset=batch.end.offset)
-            )
+            connection.execute(update(_mark).where(_mark.c.node == self._journal).values(**end))
 
     def _journal_end(self, connection: Connection) -> Position | None:
         row = connection.execute(_MARK, {"journal": self._journal}).one_or_none()
-        return None if row is None else Position(row.segment, row.offset)
+        return None if row is None else Position(row.segment, row.offset, row.frame)
 
     async def _change(self, work: Callable[[Connection], T]) -> T:
         def inside() -> T:
@@ -230,6 +228,13 @@ class SqlLedger:
                 return work(connection)
 
         return await anyio.to_thread.run_sync(inside, limiter=self._reading)
+
+
+def _same(mark: Position, start: Position | None) -> bool:
+    """True when a batch begins where the last one ended, at the frame that comes next."""
+    if start is None or (mark.segment, mark.offset) != (start.segment, start.offset):
+        return False
+    return not mark.frame or mark.frame == start.frame
 
 
 def _proven(make: Callable[[], list[bytes]]) -> list[bytes]:

@@ -92,6 +92,15 @@ journal_mark = Table(
     Column("node", Text, primary_key=True),
     _number("segment"),
     Column("offset", BigInteger, nullable=False),
+    _number("frame"),
+)
+
+journal_made = Table(
+    "journal_made",
+    metadata,
+    Column("node", Text, primary_key=True),
+    _number("first"),
+    _number("newest"),
 )
 
 pending = Table(

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from gatelodge.adapters.store.lock import DirectoryLock
 from gatelodge.adapters.store.queue import WAIT_SECONDS, WriterQueue
-from gatelodge.core.errors import Conflict, Invalid, StoreDown
+from gatelodge.core.errors import Conflict, Invalid, LogForked, StoreDown
 from gatelodge.ports.store import Rank
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -128,6 +128,7 @@ def open_database(url: str, directory: Path) -> Database:
 
 def _sqlite(directory: Path, lock: DirectoryLock) -> Database:
     path = directory / "gatelodge.db"
+    _refuse_a_lost_one(path)
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as fault:
@@ -166,6 +167,22 @@ def _sqlite(directory: Path, lock: DirectoryLock) -> Database:
     event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return Database(writer, reader, None, lock)
+
+
+def _refuse_a_lost_one(path: Path) -> None:
+    """Raise LogForked where there is no database, though what is made after it is there.
+
+    A crash in the first start leaves an empty file at most, and neither guard nor journal.
+    """
+    if path.exists() and path.stat().st_size:
+        return
+    after = (path.parent / "guard" / "signed.json", *(path.parent / "journal").glob("*.seg"))
+    for each in after:
+        if each.exists():
+            raise LogForked(
+                f"{path} is missing or empty, though {each} belongs to it",
+                remedy="Put the database back from its newest backup; read docs/operations.md.",
+            )
 
 
 def _postgres(url: URL, lock: DirectoryLock) -> Database:

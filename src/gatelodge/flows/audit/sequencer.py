@@ -132,6 +132,11 @@ class Sequencer:
         async with self._lock:
             await self._drain()
 
+    async def examine(self) -> list[str]:
+        """What is wrong with the records that are durable and not in the logs yet."""
+        async with self._lock:
+            return await self._journal.examine(await self._ledger.journal_end())
+
     async def sign(self) -> None:
         """Sign the head of every log that grew. Raises what `Checkpoints.sign` does."""
         async with self._lock:

@@ -80,7 +80,10 @@ async def fsck(gate: TheGate) -> Checked:
     """Derive every hash, root, signature and pair again from the leaves of every log."""
     live = frozenset(each.node for each in await gate.nodes.live(_LIVE_MS))
     found = await gate.fsck.examine(live)
-    return Checked(sound=found.sound, logs=found.logs, findings=found.findings)
+    lost = [Finding(log="", code="journal", detail=each) for each in await gate.sequencer.examine()]
+    return Checked(
+        sound=found.sound and not lost, logs=found.logs, findings=(*found.findings, *lost)
+    )
 
 
 @get("/node", opt={"act": "audit.read"})

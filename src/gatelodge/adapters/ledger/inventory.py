@@ -1,0 +1,37 @@
+"""Which journal segments were made, as the database states it."""
+
+from sqlalchemy import bindparam, select
+
+from gatelodge.adapters.ledger import tables
+from gatelodge.adapters.ledger.ledger import Session
+from gatelodge.ports.journal import Made
+
+_made = tables.journal_made
+_STATED = select(_made.c.first, _made.c.newest).where(_made.c.node == bindparam("journal"))
+
+
+class SqlInventory:
+    """The port `Inventory`. A crash before `state` leaves a file that nothing was written to."""
+
+    def __init__(self, write: Session, read: Session, *, journal: str = "file") -> None:
+        self._write, self._read = write, read
+        self._journal = journal
+
+    def made(self) -> Made | None:
+        """What was stated; None when nothing was."""
+        with self._read() as connection:
+            row = connection.execute(_STATED, {"journal": self._journal}).one_or_none()
+        return None if row is None else Made(row.first, row.newest)
+
+    def state(self, number: int) -> None:
+        """A segment of this number was made and is about to be used."""
+        stated = self.made()
+        if stated is not None and number <= stated.newest:
+            return
+        with self._write() as connection:
+            if stated is None:
+                row = {"node": self._journal, "first": number, "newest": number}
+                connection.execute(_made.insert(), row)
+            else:
+                mine = _made.c.node == self._journal
+                connection.execute(_made.update().where(mine).values(newest=number))
