@@ -43,7 +43,10 @@ class Position(Struct, frozen=True, array_like=True, order=True):
 
 
 class Made(Struct, frozen=True):
-    """Which segments of a file journal were made: every one from `first` to `newest`."""
+    """Which segments of a file journal were made: every one from `first` to `newest`.
+
+    None, `newest` below `first`: it came to rest with everything in the log, and nobody misses it.
+    """
 
     first: int
     newest: int
@@ -61,6 +64,10 @@ class Inventory(Protocol):
 
     def state(self, number: int) -> None:
         """A segment of this number was made and is about to be used. Raises StoreDown."""
+        ...
+
+    def rest(self, number: int) -> None:
+        """Everything up to the end of this segment is in the log, and no more will come."""
         ...
 
 
@@ -122,6 +129,10 @@ class Journal(Protocol):
 
     async def close(self) -> None:
         """Make what is queued durable, then release files and connections."""
+        ...
+
+    async def rest(self, mark: Position | None) -> None:
+        """After `close`: state that nothing is left, where the log stands at the very end."""
         ...
 
 

@@ -195,6 +195,14 @@ class FileJournal:
             for fd in (self._wake_end, self._wake, self._told, self._tell):
                 os.close(fd)
 
+    async def rest(self, mark: Position | None) -> None:
+        """After `close`: state that nothing is left, where the log stands at the very end.
+
+        A crash before it leaves files that the next start wants to see, though it needs none.
+        """
+        if mark is not None and not await self._holds_behind(mark):
+            await asyncio.to_thread(self._segments.rest, mark.segment)
+
     def _hand_over(self) -> None:
         """Pack what was gathered and give the thread as much as fits in the segment."""
         if self._entries and not self._failed:
@@ -340,6 +348,10 @@ class FileJournal:
                 break
             at = Position(following, self._segments.begin_of(following), at.frame)
         return entries, at
+
+    async def _holds_behind(self, mark: Position) -> bool:
+        entries, _ = await self._read(mark, self._durable, 1 << 20)
+        return bool(entries)
 
     async def _holds(self, segment: int, durable: Position) -> bool:
         """True when something durable stands in that segment or behind it."""

@@ -109,9 +109,12 @@ class PostgresJournal:
     async def forget(self, end: Position) -> None:
         """Nothing to do: the ledger's transaction deleted the rows."""
 
-    async def examine(self, mark: Position | None) -> list[str]:
+    async def examine(self, mark: Position | None) -> list[str]:  # noqa: ARG002 - the port's
         """Nothing: rows are as durable as the logs beside them, and go in their transactions."""
         return []
+
+    async def rest(self, mark: Position | None) -> None:
+        """Nothing to do: what is left is in the table."""
 
     async def close(self) -> None:
         """Make what is queued durable, then end the thread and its connections."""

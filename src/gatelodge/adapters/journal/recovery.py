@@ -60,7 +60,7 @@ class _Segment(Struct, frozen=True):
     path: Path
     octets: bytes
     key: bytes
-    begin: int
+    starts: int
 
 
 class _Place(Struct, frozen=True):
@@ -99,7 +99,7 @@ class Recovery:
             if number < lowest or (self._until is not None and number > self._until.segment):
                 continue
             segment = self._opened(number)
-            at = segment.begin
+            at = segment.starts
             if mark is not None and number == mark.segment:
                 at = self._at_mark(segment, mark)
                 read_from = Position(number, at, self._sequence or 0)
@@ -120,10 +120,13 @@ class Recovery:
     def _numbers(self) -> list[int]:
         """The segments that are there. Raises LogForked when one that must be is not."""
         there = {int(path.stem) for path in self._directory.glob("*.seg") if path.stem.isdigit()}
-        wanted: set[int] = set() if self._mark is None else {self._mark.segment}
-        if self._made is not None:
-            first = max(self._made.first, min(wanted, default=0))
-            wanted |= set(range(first, self._made.newest + 1))
+        mark, made = self._mark, self._made
+        wanted: set[int] = set() if mark is None else {mark.segment}
+        if made is not None:
+            first = max(made.first, min(wanted, default=0))
+            if mark is not None and mark.frame and mark.segment < made.first:
+                wanted = set()  # it came to rest there
+            wanted |= set(range(first, made.newest + 1))
         if wanted - there:
             raise _lost(self._path(min(wanted - there)), "is missing")
         return sorted(there)
@@ -156,8 +159,8 @@ class Recovery:
     def _at_mark(self, segment: _Segment, mark: Position) -> int:
         """Where to go on in the segment of the mark. Raises LogForked when it ends before that."""
         octets, key = segment.octets, segment.key
-        if mark.offset <= segment.begin:
-            return segment.begin
+        if mark.offset <= segment.starts:
+            return segment.starts
         self._used = segment.number
         if mark.frame:
             next_one = frame_at(octets, mark.offset, key)
@@ -166,7 +169,7 @@ class Recovery:
             if ending_at(octets, mark.offset, mark.frame - 1, key):
                 return mark.offset
         else:
-            at = segment.begin
+            at = segment.starts
             while at < mark.offset and (found := frame_at(octets, at, key)) is not None:
                 at, self._sequence = found.end, found.sequence + 1
             if at == mark.offset:
@@ -178,13 +181,13 @@ class Recovery:
         found = frame_at(segment.octets, at, segment.key)
         if found is not None and self._sequence is None:
             self._sequence = found.sequence
-        elif found is not None and at == segment.begin:
+        elif found is not None and at == segment.starts:
             self._again(found.sequence)
         while found is not None and found.sequence == self._sequence:
             self._places.append(_Place(segment.number, found.sequence, at, found.end))
             at, self._sequence = found.end, found.sequence + 1
             found = frame_at(segment.octets, at, segment.key)
-        if self._sequence is None and not segment.begin:
+        if self._sequence is None and not segment.starts:
             return  # of a file without a label that holds nothing in order nothing is known
         expected = self._sequence or 1
         for other in later(segment.octets, at, expected, segment.key):

@@ -106,6 +106,11 @@ class Segments:
         self.prepare(number + 1)
         return fd
 
+    def rest(self, number: int) -> None:
+        """Nothing is left, up to the end of that segment. Raises StoreDown."""
+        if self._inventory is not None:
+            self._inventory.rest(number)
+
     def settle(self) -> None:
         """Wait until nothing is being prepared, and let go of what was."""
         self._wait()

@@ -1,12 +1,13 @@
 """Which journal segments were made, as the database states it."""
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 
 from gatelodge.adapters.ledger import tables
 from gatelodge.adapters.ledger.ledger import Session
 from gatelodge.ports.journal import Made
 
 _made = tables.journal_made
+_MINE = update(_made).where(_made.c.node == bindparam("journal"))
 _STATED = select(_made.c.first, _made.c.newest).where(_made.c.node == bindparam("journal"))
 
 
@@ -33,5 +34,12 @@ class SqlInventory:
                 row = {"node": self._journal, "first": number, "newest": number}
                 connection.execute(_made.insert(), row)
             else:
-                mine = _made.c.node == self._journal
-                connection.execute(_made.update().where(mine).values(newest=number))
+                connection.execute(_MINE, {"journal": self._journal, "newest": number})
+
+    def rest(self, number: int) -> None:
+        """Everything up to the end of this segment is in the log, and no more will come."""
+        if self.made() is None:
+            return
+        with self._write() as connection:
+            nothing = {"journal": self._journal, "first": number + 1, "newest": number}
+            connection.execute(_MINE, nothing)

@@ -155,8 +155,12 @@ class Sequencer:
                 await self.sign()
 
     async def settle(self) -> None:
-        """Before the process ends: sequence and sign what is there, give up the lead."""
+        """Before the process ends: sequence and sign what is there, give up the lead.
+
+        The journal is closed: nothing comes any more.
+        """
         await self.advance(sign=True)
+        await self._journal.rest(await self._ledger.journal_end())
         await self._ports.leader.resign()
 
     async def _leads(self) -> bool:
