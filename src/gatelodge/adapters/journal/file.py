@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from gatelodge.adapters.journal.disk import Disk
 from gatelodge.adapters.journal.durable import Durable
-from gatelodge.adapters.journal.frame import HEAD, frame_at, framed, payloads, unpacked
+from gatelodge.adapters.journal.frame import HEAD, framed, payloads
+from gatelodge.adapters.journal.reader import Reader
 from gatelodge.adapters.journal.recovery import Recovered
 from gatelodge.adapters.journal.segments import Segments
 from gatelodge.core.errors import LedgerDown, LogForked
@@ -26,10 +27,6 @@ from gatelodge.ports.journal import Batch, Entry, Inventory, Position
 log = logging.getLogger(__name__)
 
 _Waiting = asyncio.Future[None] | None
-
-_WINDOW = 1024 * 1024
-"""How much of a segment one read takes; several times the largest frame."""
-
 
 _LINGER_SECONDS = 0.002
 """How long a record that nobody waits for may wait for others."""
@@ -61,6 +58,7 @@ class FileJournal:
 
     def __init__(self, segments: Segments, disk: Disk, durable: Durable, begin: Recovered) -> None:
         self._segments, self._disk, self._stated = segments, disk, durable
+        self._reader = Reader(segments)
         self._loop = asyncio.get_running_loop()
         self._entries: list[Entry] = []
         self._futures: list[_Waiting] = []
@@ -149,7 +147,7 @@ class FileJournal:
         """The next durable entries; whole frames, at most `limit` entries."""
         start = self._read_at
         try:
-            entries, end = await self._read(start, self._durable, limit)
+            entries, end = await self._reader.read(start, self._durable, limit)
         except (OSError, ValueError) as fault:
             raise LedgerDown(f"the journal cannot be read back ({fault})") from fault
         self._read_at = end
@@ -200,7 +198,7 @@ class FileJournal:
 
         A crash before it leaves files that the next start wants to see, though it needs none.
         """
-        if mark is not None and not await self._holds_behind(mark):
+        if mark is not None and not await self._reader.holds(mark, self._durable):
             await asyncio.to_thread(self._segments.rest, mark.segment)
 
     def _hand_over(self) -> None:
@@ -324,71 +322,6 @@ class FileJournal:
         if job.octets:
             self._disk.write(held.fd, job.octets, job.at.offset)
         return held
-
-    async def _read(
-        self, start: Position, durable: Position, limit: int
-    ) -> tuple[list[Entry], Position]:
-        at = start
-        entries: list[Entry] = []
-        while at.segment <= durable.segment and len(entries) < limit:
-            last = at.segment == durable.segment
-            stop = durable.offset if last else self._segments.end_of(at.segment)
-            while at.offset < stop:
-                taken, end = await self._read_frames(at, stop, limit - len(entries))
-                entries += taken
-                if end == at:
-                    return entries, at
-                at = end
-            if last:
-                break
-            # The end of one segment and the start of the next are one place; it is called by the
-            # first name until something was read behind it, so that `forget` keeps the segment.
-            following = at.segment + 1
-            if not await self._holds(following, durable):
-                break
-            at = Position(following, self._segments.begin_of(following), at.frame)
-        return entries, at
-
-    async def _holds_behind(self, mark: Position) -> bool:
-        entries, _ = await self._read(mark, self._durable, 1 << 20)
-        return bool(entries)
-
-    async def _holds(self, segment: int, durable: Position) -> bool:
-        """True when something durable stands in that segment or behind it."""
-        begins = self._segments.begin_of
-        while segment < durable.segment:
-            if self._segments.end_of(segment) > begins(segment):
-                return True
-            segment += 1
-        return segment == durable.segment and durable.offset > begins(segment)
-
-    async def _read_frames(
-        self, at: Position, stop: int, limit: int
-    ) -> tuple[list[Entry], Position]:
-        """Whole frames from a place on, at most `limit` entries; and the place behind them.
-
-        Only the reading is done on a thread: frames are taken apart here with a pause after each,
-        as a thread that computes would take the interpreter from the calls beside it.
-        """
-        seen = min(stop, at.offset + _WINDOW)
-        octets = await asyncio.to_thread(self._segments.read, at.segment, at.offset, seen)
-        key, frame = self._segments.key_of(at.segment), at.frame
-        entries: list[Entry] = []
-        done = 0
-        while done < len(octets) or not octets:
-            found = frame_at(octets, done, key)
-            if found is None or found.sequence != (frame or found.sequence):
-                if done and seen < stop:
-                    break  # the window ends inside a frame
-                path = self._segments.path(at.segment)
-                raise ValueError(f"a durable frame of {path} does not verify any more")
-            taken = unpacked(found.payload)
-            if len(entries) + len(taken) > limit:
-                break
-            entries += taken
-            done, frame = found.end, found.sequence + 1
-            await asyncio.sleep(0)
-        return entries, Position(at.segment, at.offset + done, frame)
 
 
 class _NotReady(OSError):
