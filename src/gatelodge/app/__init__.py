@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gatelodge.config.schema import Settings
 
 if TYPE_CHECKING:
-    from gatelodge.app.hand_over import AsgiApp
+    from gatelodge.web.api.asgi import AsgiApp
 
 
 @asynccontextmanager

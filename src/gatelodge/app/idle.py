@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from gatelodge.app.build import lay
 from gatelodge.app.first_start import OWNER, UNSEEN
-from gatelodge.app.hand_over import AsgiApp
 from gatelodge.app.node import wire
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, GateUnreachable
 from gatelodge.web.api.app import admin_app
+from gatelodge.web.api.asgi import AsgiApp
 
 log = logging.getLogger(__name__)
 

@@ -9,46 +9,61 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from msgspec import Struct
+
 from gatelodge.app.announce import WILDCARD
-from gatelodge.app.hand_over import HandOver
 from gatelodge.app.process import room_for
 from gatelodge.config.schema import Listen, Settings
 from gatelodge.core.errors import Conflict, Invalid
+from gatelodge.web.api.face import ApiFace
+from gatelodge.web.api.gate import LOCAL
 from gatelodge.web.endpoint.endpoint import Endpoint
+from gatelodge.web.endpoint.http.bounds import connections
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
 from gatelodge.web.endpoint.http.idle import close_idle
-from gatelodge.web.endpoint.http.outbox import Outbox
+from gatelodge.web.front import Front
 
 _SWEEP_SECONDS = 1.0
-_BACKLOG = 1024
+_BACKLOG = 512
+"""Less than what is kept from clients: so many may come before one that gave way is closed."""
+
+
+class Faces(Struct, frozen=True):
+    """What is served: the endpoint, the admin API to the outside, and to the local operator."""
+
+    endpoint: Endpoint
+    api: ApiFace
+    local: ApiFace
 
 
 class Listener:
     """Opens and closes the sockets, and sweeps idle connections."""
 
-    def __init__(self, settings: Settings, endpoint: Endpoint, hand_over: HandOver) -> None:
+    def __init__(self, settings: Settings, faces: Faces) -> None:
         self._settings = settings
-        self._endpoint = endpoint
-        self._hand_over = hand_over
+        self._faces = faces
         self._servers: list[asyncio.AbstractServer] = []
-        self._connections: set[HttpConnection] = set()
-        self._most = room_for(settings.limits.connections)
-        self._outbox = Outbox()
         self._socket = Path(settings.data_dir).resolve() / "run" / "admin.sock"
         limits = settings.limits
-        self._limits = HttpLimits(
+        self._most = room_for(limits.connections)
+        sizes = HttpLimits(
             header_bytes=limits.header_bytes,
             body_bytes=limits.body_bytes,
             keepalive=limits.keepalive_seconds,
+            write=limits.write_seconds,
         )
+        self._connections = connections(sizes, limits.stranger_bytes, limits.person_bytes)
 
     async def open(self) -> str:
         """Begin to listen; returns the address as `http://host:port`. Raises Conflict, Invalid."""
         listen = self._settings.listen
         await self._open_local()
-        public = await self._bind(self._connection, listen.host, listen.port)
-        if listen.admin_port >= 0:
-            await self._bind(self._hand_over.public, listen.host, listen.admin_port)
+        apart = listen.admin_port >= 0
+        front = Front(self._faces.endpoint, None if apart else self._faces.api)
+        public = await self._bind(lambda: self._connection(front), listen.host, listen.port)
+        if apart:
+            admin = Front(None, self._faces.api)
+            await self._bind(lambda: self._connection(admin), listen.host, listen.admin_port)
         port = public.sockets[0].getsockname()[1]
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         host = WILDCARD.get(listen.host, host)  # which no client can be told to use
@@ -59,27 +74,31 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            await close_idle(self._connections, loop.time())
+            await close_idle(self._connections.open, loop.time())
 
     def stop(self) -> None:
         """Take no more connections, and close those on which nothing is being answered."""
         for server in self._servers:
             server.close()
-        for connection in tuple(self._connections):
+        for connection in tuple(self._connections.open):
             connection.shut()
 
     def close(self) -> None:
         """Drop what is still open."""
-        for connection in tuple(self._connections):
+        for connection in tuple(self._connections.open):
             connection.abort()
         with contextlib.suppress(OSError):
             self._socket.unlink()
 
-    def _connection(self) -> asyncio.Protocol:
-        if len(self._connections) >= self._most:
+    def _connection(self, front: Front) -> asyncio.Protocol:
+        if not self._connections.make_room(self._most):
+            self._faces.endpoint.full()
             return _Full()
-        take, outbox = self._hand_over.take, self._outbox
-        return HttpConnection(self._endpoint, self._limits, self._connections, outbox, take)
+        return HttpConnection(front, self._connections)
+
+    def _local(self) -> asyncio.Protocol:
+        """A connection of the operator, for which there is always room."""
+        return HttpConnection(Front(None, self._faces.local), self._connections, LOCAL)
 
     async def _bind(
         self, factory: Callable[[], asyncio.Protocol], host: str, port: int
@@ -101,7 +120,7 @@ class Listener:
         try:
             loop = asyncio.get_running_loop()
             path = str(self._socket)
-            self._servers.append(await loop.create_unix_server(self._hand_over.local, path))
+            self._servers.append(await loop.create_unix_server(self._local, path))
         except OSError as fault:
             text = f"the local socket {self._socket} cannot be opened: {fault.strerror}"
             raise Invalid(text, remedy="Choose a shorter or writable data directory.") from fault

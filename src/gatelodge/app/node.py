@@ -8,9 +8,9 @@ from msgspec import Struct
 import gatelodge
 from gatelodge.adapters.upstream.pool import UpstreamPool
 from gatelodge.adapters.upstream.stdio.places import site_of
+from gatelodge.app.application import Application
 from gatelodge.app.build import Ground
-from gatelodge.app.hand_over import AsgiApp, HandOver
-from gatelodge.app.listener import Listener
+from gatelodge.app.listener import Faces, Listener
 from gatelodge.core.errors import (
     Broken,
     HouseError,
@@ -33,6 +33,8 @@ from gatelodge.flows.gateway.sessions import Sessions
 from gatelodge.flows.gateway.streams import Streams
 from gatelodge.flows.identity.revocation import Revocation
 from gatelodge.web.api.app import admin_app
+from gatelodge.web.api.asgi import AsgiApp
+from gatelodge.web.api.face import ApiFace
 from gatelodge.web.api.gate import AdminGate
 from gatelodge.web.endpoint.endpoint import Endpoint
 from gatelodge.web.endpoint.gate import Gate
@@ -182,8 +184,10 @@ class Node:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
-        self._hand_over = HandOver(self._application)
-        self._listener = Listener(rooms.ground.settings, rooms.endpoint, self._hand_over)
+        self._api = Application(self._application)
+        here, outside = self._face(local=True), self._face(local=False)
+        self._faces = Faces(rooms.endpoint, outside, here)
+        self._listener = Listener(rooms.ground.settings, self._faces)
         self._tasks: list[asyncio.Task[None]] = []
         self.broken: asyncio.Future[HouseError] = asyncio.get_running_loop().create_future()
         """Resolved when an invariant is gone: the process must stop."""
@@ -209,7 +213,7 @@ class Node:
             rooms.streams.run(),
             rooms.watch.run(),
             self._listener.sweep(),
-            self._hand_over.load(),
+            self._api.load(),
         ):
             self._spawn(work)
         return address
@@ -220,7 +224,11 @@ class Node:
         self._listener.stop()
         for stream in rooms.inflight.streams():
             stream.cut("shutdown")
+        began = asyncio.get_running_loop().time()
         await rooms.endpoint.drain(seconds)
+        left = seconds - (asyncio.get_running_loop().time() - began)
+        for api in (self._faces.api, self._faces.local):
+            await api.drain(max(0.0, left))
         rooms.inflight.cut_all("shutdown")
         await rooms.endpoint.drain(1.0)
         self._listener.close()
@@ -233,6 +241,16 @@ class Node:
 
     def _application(self) -> AsgiApp:
         return admin_app(self._rooms.admin)  # type: ignore[return-value]
+
+    def _face(self, *, local: bool) -> ApiFace:
+        rooms = self._rooms
+        return ApiFace(
+            rooms.admin,
+            rooms.ground.recorder,
+            rooms.endpoint.origins,
+            self._api.loaded,
+            local=local,
+        )
 
     def _reconcile(self, view: View) -> None:
         self._spawn(self._rooms.upstreams.reconcile(view.state.servers))

@@ -12,7 +12,7 @@ import sys
 
 log = logging.getLogger(__name__)
 
-RESERVED = 512
+RESERVED = 1024
 """Descriptors that no client's connection takes: journal, database, servers, the local socket."""
 _PR_SET_DUMPABLE = 4
 

@@ -85,7 +85,18 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Characters in the shown name of a tool or prompt; a longer one is cut and marked. Clients put
     a prefix of theirs before it, and models take 64 together: see docs/clients.md."""
     connections: Count = 10_000
-    """Open client connections."""
+    """Open client connections. When all are taken, the oldest over which nobody with a token came
+    makes room; fewer are taken where the process may not open as many files."""
+    stranger_bytes: Bytes = 16 * 1024 * 1024
+    """What the gate keeps of all clients together before their tokens are judged; beyond it the
+    greediest of them gets 503."""
+    person_bytes: Bytes = 64 * 1024 * 1024
+    """What one person's clients, agents included, may have under way: bodies that arrive or are
+    worked on, and answers that are not read. A body beyond it gets 429; the answer that waits for
+    longest is cut off."""
+    write_seconds: Seconds = 30.0
+    """A client that does not take its answer is cut off after this, and a second more for each
+    64 KiB of it."""
     streams_per_principal: Count = 32
     """Open listen streams of one principal."""
     calls_per_principal: Count = 256

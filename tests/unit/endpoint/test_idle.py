@@ -8,9 +8,9 @@ import socket
 
 import pytest
 
+from gatelodge.web.endpoint.http.bounds import connections
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
 from gatelodge.web.endpoint.http.idle import close_idle
-from gatelodge.web.endpoint.http.outbox import Outbox
 
 pytestmark = pytest.mark.anyio
 WAIT = 5.0
@@ -34,6 +34,9 @@ class Serving:
     def receive(self, connection, _request):
         connection.write(ANSWER)
         connection.finish()
+
+    def judge(self, _connection, request):
+        request.person = "ada"
 
     def gone(self, request):
         self.left.append(request.target)
@@ -72,8 +75,8 @@ class Kept:
 
 @pytest.fixture
 async def kept():
-    loop, serving, connections = asyncio.get_running_loop(), Serving(), set()
-    outbox, opened = Outbox(), asyncio.Event()
+    loop, serving, opened = asyncio.get_running_loop(), Serving(), asyncio.Event()
+    shared = connections(LIMITS, 1 << 20, 1 << 20)
 
     class Heard(HttpConnection):
         def connection_made(self, transport):
@@ -85,15 +88,15 @@ async def kept():
             line.heard.set()
 
     def connection():
-        return Heard(serving, LIMITS, connections, outbox, hand_over=None)
+        return Heard(serving, shared)
 
     server = await loop.create_server(connection, "127.0.0.1", 0)
     client = socket.create_connection(server.sockets[0].getsockname(), timeout=WAIT)
     client.setblocking(False)
-    line = Kept(client, connections, serving)
+    line = Kept(client, shared.open, serving)
     await asyncio.wait_for(opened.wait(), WAIT)
     yield line
-    for each in tuple(connections):
+    for each in tuple(shared.open):
         each.abort()
     client.close()
     server.close()

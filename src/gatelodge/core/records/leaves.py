@@ -54,13 +54,16 @@ RefusedReason = Literal[
     "session_unknown",
     "too_large",
     "origin_not_allowed",
+    "forbidden",
     "not_found",
     "stale",
     "unavailable",
     "limit",
     "client_gone",
+    "preflight",
     "internal",
 ]
+"""Why; `preflight` = a browser asked what it may send, and was told (status 204)."""
 
 
 class CallIntent(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -150,16 +153,21 @@ class RequestAnswered(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class RequestRefused(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A request that was turned away before any decision; `actor_c` when the caller was known."""
+    """A request that was turned away before any decision; `actor_c` when the caller was known.
+
+    Many requests of unknown callers are one leaf with their exact `count` and all their bytes.
+    """
 
     actor_c: str = ""
     at: str
     bytes_in: int
+    count: int = 1
     http: int
     node: str
     reason: str
     t: str
     v: int
+    window_ms: int = 0
 
 
 class AuthFailed(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -6,9 +6,6 @@ gathers. A leaf is whole when it leaves here; nothing later may change it but th
 for an outcome that came too late.
 """
 
-import asyncio
-from asyncio import Future
-from collections.abc import Callable
 from hashlib import sha256
 
 import msgspec
@@ -18,7 +15,6 @@ from gatelodge.core.errors import KeyUnreachable, LimitReached
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import (
     AnswerWithheld,
-    AuthFailed,
     CallDenied,
     CallIntent,
     CallOutcome,
@@ -30,19 +26,15 @@ from gatelodge.core.records.leaves import (
     encode,
 )
 from gatelodge.core.records.opening import DOMAIN, SALT_BYTES, Opening, associated, opening_bytes
+from gatelodge.flows.audit.tallies import Durable, Refusal, Tallies
 from gatelodge.ports.journal import Deks, Entry, Journal, SealedOpening
 from gatelodge.ports.world import Clock, Ids
-
-Durable = Future[None] | None
-"""Resolved when the record is on disk, failed with LedgerDown; None when nobody waits."""
 
 MAX_LEAF = 16 * 1024
 _CLIENT_LENGTH = 128
 _NONCE_BYTES = 12
 _DRAW = SALT_BYTES + _NONCE_BYTES
 _BLOCK = 4096 // _DRAW * _DRAW
-_BURST_SECONDS = 1.0
-
 _TAILS = 4096
 _INTENT_HEAD = b'{"actor_c":"%b","at":"%b","bytes_in":%d,"call":"%b",%b'
 """A `call.intent` up to where it begins to depend on tool, rule and view only."""
@@ -124,22 +116,6 @@ class Answer(Struct, frozen=True, kw_only=True, gc=False):
     rpc_code: int | None = None
 
 
-class Refusal(Struct, frozen=True, kw_only=True, gc=False):
-    """A request turned away before any decision; fields as in `request.refused`."""
-
-    bytes_in: int
-    http: int
-    reason: str
-
-
-class _Burst(Struct):
-    """Refused credentials since the last leaf about them."""
-
-    timer: asyncio.TimerHandle
-    since: float
-    count: int = 0
-
-
 class Recorder:
     """Appends leaves to the journal. Everything here belongs to the event loop's thread.
 
@@ -158,7 +134,7 @@ class Recorder:
         self._block = b""
         self._drawn = _BLOCK
         self._tails: dict[tuple[int, str, str, str, str, str], bytes] = {}
-        self._bursts: dict[tuple[str, str], _Burst] = {}
+        self._tallies = Tallies(clock, node, self._note)
 
     @property
     def failed(self) -> bool:
@@ -280,8 +256,14 @@ class Recorder:
         self._write(log, leaf, opening, durable)
 
     def refused(self, log: str, who: Caller | None, refusal: Refusal, durable: Durable) -> None:
-        """Record a request that was turned away before any decision; `who` when it is known."""
-        actor, opening = ("", b"") if who is None else self._sealed(log, who)
+        """Record a request that was turned away before any decision.
+
+        Those of whom nobody knows who sent them are added up when there are many.
+        """
+        if who is None:
+            self._tallies.refused(log, refusal, durable)
+            return
+        actor, opening = self._sealed(log, who)
         leaf = RequestRefused(
             actor_c=actor,
             at=rfc3339(self._now()),
@@ -328,53 +310,16 @@ class Recorder:
         )
         self._append(Entry(log, encode(leaf)), durable)
 
-    def auth_failed(self, log: str, reason: str) -> None:
-        """Count a request without a good credential.
-
-        The first one is a leaf at once; those that follow are one leaf a second for each log and
-        reason, with the exact count. `close` writes what is still counted.
-        """
-        key = (log, reason)
-        burst = self._bursts.get(key)
-        if burst is not None:
-            burst.count += 1
-            return
-        self._bursts[key] = _Burst(self._later(key), self._clock.boottime())
-        self._write_failures(key, 1, 0)
+    def auth_failed(self, log: str, reason: str, durable: Durable = None) -> None:
+        """Count a request without a good credential; the first of a burst is a leaf at once."""
+        self._tallies.auth_failed(log, reason, durable)
 
     def close(self) -> None:
         """Write every count that is still open. Call it before the journal is closed."""
-        for key, burst in self._bursts.items():
-            burst.timer.cancel()
-            if burst.count:
-                self._write_failures(key, burst.count, self._window(burst))
-        self._bursts.clear()
+        self._tallies.close()
 
-    def _later(self, key: tuple[str, str]) -> asyncio.TimerHandle:
-        tell: Callable[[tuple[str, str]], None] = self._window_ended
-        return asyncio.get_running_loop().call_later(_BURST_SECONDS, tell, key)
-
-    def _window_ended(self, key: tuple[str, str]) -> None:
-        burst = self._bursts.pop(key)
-        if burst.count:
-            self._write_failures(key, burst.count, self._window(burst))
-            self._bursts[key] = _Burst(self._later(key), self._clock.boottime())
-
-    def _window(self, burst: _Burst) -> int:
-        return round((self._clock.boottime() - burst.since) * 1000)
-
-    def _write_failures(self, key: tuple[str, str], count: int, window_ms: int) -> None:
-        log, reason = key
-        leaf = AuthFailed(
-            at=rfc3339(self._now()),
-            count=count,
-            node=self._node,
-            reason=reason,
-            t="auth.failed",
-            v=1,
-            window_ms=window_ms,
-        )
-        self._append(Entry(log, encode(leaf)), None)
+    def _note(self, log: str, leaf: CallsLeaf, durable: Durable) -> None:
+        self._append(Entry(log, encode(leaf)), durable)
 
     def _write(self, log: str, leaf: CallsLeaf, opening: bytes, durable: Durable) -> None:
         body = encode(leaf)

@@ -25,6 +25,7 @@ LOCAL_ONLY = "local"
 LOCAL_EXTENSION = "gatelodge.local"
 """The ASGI scope extension by which the local socket says that it is one."""
 _ON_THE_SPOT = "No role may: run it on the gate's own machine, without --url."
+UNPROVEN = "no valid token was sent"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -40,6 +41,7 @@ class Door(Struct, frozen=True):
         """Let the request through, or raise the reason why not."""
         if scope["type"] == ScopeType.HTTP:
             headers = dict(scope["headers"])
+            self._check_origin(scope, headers)
             self._check_form(scope["method"], headers)
             acts = _acts(scope)
             if acts != (OPEN,):
@@ -51,12 +53,16 @@ class Door(Struct, frozen=True):
                 scope["state"]["caller"] = caller
         await self.app(scope, receive, send)
 
-    def _check_form(self, method: str, headers: dict[bytes, bytes]) -> None:
+    def _check_origin(self, scope: Any, headers: dict[bytes, bytes]) -> None:
         if not self.origins.origin_allowed(headers.get(b"origin")):
+            scope["state"]["foreign"] = True
             raise Forbidden(
                 "this Origin is not allowed",
                 remedy="Add it to listen.allowed_origins if the page is yours.",
             )
+
+    @staticmethod
+    def _check_form(method: str, headers: dict[bytes, bytes]) -> None:
         kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
         bodiless = headers.get(b"content-length", b"0") == b"0" and (
             b"transfer-encoding" not in headers
@@ -67,21 +73,30 @@ class Door(Struct, frozen=True):
     def _caller(self, scope: Any, headers: dict[bytes, bytes]) -> Caller:
         if self.local or LOCAL_EXTENSION in (scope.get("extensions") or {}):
             return Caller(by=LOCAL)
-        if not self.gate.fresh():
-            raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
-        view = self.gate.view()
-        found = authenticate(
-            view.credentials, self.gate.peppers, headers.get(b"authorization", b"")
+        found = identify(self.gate, headers)
+        if isinstance(found, str):
+            scope["state"]["auth_failed"] = found
+            raise Unauthenticated(UNPROVEN)
+        return found
+
+
+def identify(gate: AdminGate, headers: dict[bytes, bytes]) -> Caller | str:
+    """The member whose personal token this is, or why none was found. Raises Stale, Forbidden."""
+    if not gate.fresh():
+        raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
+    view = gate.view()
+    found = authenticate(view.credentials, gate.peppers, headers.get(b"authorization", b""))
+    if isinstance(found, str):
+        return found
+    if found.expires_at <= gate.clock.now():
+        return "expired"
+    if found.kind != "personal":
+        raise Forbidden(
+            "an agent's token opens the MCP endpoint only",
+            remedy="Use a member's personal token.",
         )
-        if isinstance(found, str) or found.expires_at <= self.gate.clock.now():
-            raise Unauthenticated("no valid token was sent")
-        if found.kind != "personal":
-            raise Forbidden(
-                "an agent's token opens the MCP endpoint only",
-                remedy="Use a member's personal token.",
-            )
-        who = view.principals[found.principal]
-        return Caller(by=who.id, role=who.role, workspace=found.workspace, credential=found.id)
+    who = view.principals[found.principal]
+    return Caller(by=who.id, role=who.role, workspace=found.workspace, credential=found.id)
 
 
 def _acts(scope: Any) -> tuple[str, ...]:

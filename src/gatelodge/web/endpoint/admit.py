@@ -20,8 +20,10 @@ from gatelodge.core.view_entry import CredentialEntry
 from gatelodge.flows.audit.recorder import Caller
 from gatelodge.flows.identity.authenticate import authenticate
 from gatelodge.ports.upstream import Asker
-from gatelodge.web.endpoint.gate import Gate, TurnedAway, turn_away
+from gatelodge.web.endpoint.gate import Gate, TurnedAway, durable, turn_away
+from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
 from gatelodge.web.endpoint.origins import NOT_SERVED
+from gatelodge.web.endpoint.pages import is_preflight, preflight
 from gatelodge.web.endpoint.route import route_of
 from gatelodge.web.endpoint.visit import Admitted, Visit
 
@@ -74,6 +76,22 @@ def let_in(gate: Gate, visit: Visit) -> None:
         return
     _let_in(gate, visit)
     visit.connection.memo = Admitted(visit)
+    visit.connection.known(visit.answerable)
+
+
+def judge(gate: Gate, connection: HttpConnection, request: HttpRequest) -> None:
+    """Judge the head of a request that has to wait: its `person` becomes known, or its `away`.
+
+    It is let in anew when its turn comes: access may have ended by then.
+    """
+    visit = Visit(connection, request, 0.0)
+    try:
+        let_in(gate, visit)
+    except TurnedAway as away:
+        # Its frames hold the request, which shall hold it: memory that only a collector would free.
+        request.away = away.with_traceback(None)
+    else:
+        request.person = visit.answerable
 
 
 def _let_in(gate: Gate, visit: Visit) -> None:
@@ -94,8 +112,11 @@ def _let_in(gate: Gate, visit: Visit) -> None:
         raise turn_away(400, "Host is missing", "malformed_http")
     if not gate.origins.host_allowed(host):
         raise turn_away(403, NOT_SERVED, "origin_not_allowed")
-    if not gate.origins.origin_allowed(request.headers.get(b"origin"), host):
+    origin = request.headers.get(b"origin")
+    if not gate.origins.origin_allowed(origin, host):
         raise turn_away(403, "this Origin is not allowed", "origin_not_allowed")
+    if origin is not None and is_preflight(request):
+        raise turn_away(204, "", "preflight", -32600, *preflight(request))
     if not gate.follower.fresh():
         why = gate.follower.diverged or "this node cannot prove that it is fresh"
         text = f"authorization is unavailable: {why}"
@@ -138,7 +159,8 @@ def _credential(gate: Gate, visit: Visit) -> CredentialEntry:
 
 
 def _unauthenticated(gate: Gate, visit: Visit, reason: str) -> TurnedAway:
-    gate.recorder.auth_failed(visit.log, reason)
+    written = durable(gate)
+    gate.recorder.auth_failed(visit.log, reason, written)
     sent = b"authorization" in visit.request.headers
     away = turn_away(
         401,
@@ -147,7 +169,7 @@ def _unauthenticated(gate: Gate, visit: Visit, reason: str) -> TurnedAway:
         -32600,
         _INVALID if sent else _CHALLENGE,
     )
-    away.recorded = True
+    away.recorded, away.written = True, written
     return away
 
 

@@ -6,6 +6,7 @@ forwarded call in `flows.gateway.call`, everything else through `gate.answer_her
 """
 
 import asyncio
+import contextlib
 import logging
 
 from gatelodge.core.errors import HouseError, Unavailable
@@ -22,9 +23,10 @@ from gatelodge.core.protocol.envelope import (
 from gatelodge.core.protocol.session import Session
 from gatelodge.core.protocol.version import LEGACY
 from gatelodge.core.records.leaves import RefusedReason
-from gatelodge.flows.audit.recorder import Refusal
+from gatelodge.core.records.origin import DOOR
+from gatelodge.flows.audit.tallies import Refusal
 from gatelodge.ports.upstream import Asker
-from gatelodge.web.endpoint.admit import let_in, log_of, read_body, session_of
+from gatelodge.web.endpoint.admit import judge, let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.batch import answer_batch, may_batch
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
@@ -36,6 +38,8 @@ from gatelodge.web.endpoint.methods.tables import (
     accepted,
     unknown,
 )
+from gatelodge.web.endpoint.origins import Origins
+from gatelodge.web.endpoint.pages import readable_by
 from gatelodge.web.endpoint.visit import Visit
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,7 @@ _UNREADABLE: dict[Unreadable, tuple[int, str, RefusedReason]] = {
     "head": (431, "the head is too large", "too_large"),
     "body": (413, "the body is too large", "too_large"),
     "version": (505, "speak HTTP/1.1", "malformed_http"),
+    "strangers": (503, "too much is being sent by others; try again", "limit"),
 }
 """What is answered and recorded of a request that cannot be read (RFC 9110, RFC 6585)."""
 
@@ -59,9 +64,28 @@ class Endpoint:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def origins(self) -> Origins:
+        """The Host and Origin values that are taken."""
+        return self._gate.origins
+
     def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Begin to answer a request."""
         self._tasks.add(self._loop.create_task(self._serve(connection, request)))
+
+    def judge(self, connection: HttpConnection, request: HttpRequest) -> None:
+        """Look at the head of a request that has to wait."""
+        judge(self._gate, connection, request)
+
+    def crowded(self, request: HttpRequest) -> None:
+        """Its person has too much under way."""
+        text = "too much of what you sent, or did not read, is under way (limits.person_bytes)"
+        request.away = turn_away(429, text, "limit", UNAVAILABLE, b"retry-after: 5")
+
+    def full(self) -> None:
+        """Count a connection that found no place, with what it may have asked."""
+        refusal = Refusal(reason="limit", http=503, bytes_in=0)
+        self._gate.recorder.refused(DOOR, None, refusal, None)
 
     def turn_away(
         self, connection: HttpConnection, request: HttpRequest, fault: Unreadable
@@ -84,7 +108,12 @@ class Endpoint:
     async def _serve(self, connection: HttpConnection, request: HttpRequest) -> None:
         gate = self._gate
         visit = Visit(connection, request, gate.clock.boottime())
+        if b"origin" in request.headers:
+            self._open_to_page(visit)
         try:
+            if request.away is not None:
+                await self._refuse_unread(visit, request)
+                return
             let_in(gate, visit)
             if gate.deks.current(visit.answerable) is None:
                 await gate.deks.ensure(visit.answerable)
@@ -116,10 +145,28 @@ class Endpoint:
             connection.finish()
             self._tasks.discard(asyncio.current_task(self._loop))
 
+    def _open_to_page(self, visit: Visit) -> None:
+        """Let a page whose origin is allowed read the answer, whatever it is."""
+        headers, origins = visit.request.headers, self._gate.origins
+        host, origin = headers.get(b"host"), headers[b"origin"]
+        if origins.host_allowed(host) and origins.origin_allowed(origin, host or b""):
+            for line in readable_by(origin):
+                visit.answer.header(line)
+
+    async def _refuse_unread(self, visit: Visit, request: HttpRequest) -> None:
+        """Answer what was turned away by its head; it is not raised again (see `judge`)."""
+        away = request.away
+        assert isinstance(away, TurnedAway)
+        visit.log = log_of(self._gate, request.target)
+        await self._turned_away(visit, away)
+
     async def _turned_away(self, visit: Visit, away: TurnedAway) -> None:
         for line in away.headers:
             visit.answer.header(line)
         if away.recorded:
+            if away.written is not None:
+                with contextlib.suppress(Unavailable):
+                    await away.written
             body = error_body(b"null", away.fault.code, away.fault.message)
             visit.answer.end(away.fault.http, body)
             return

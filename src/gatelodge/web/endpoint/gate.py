@@ -14,7 +14,8 @@ from gatelodge.core.protocol.envelope import (
     error_body,
 )
 from gatelodge.core.records.leaves import RefusedReason, WithheldReason
-from gatelodge.flows.audit.recorder import Answer, Recorder, Refusal
+from gatelodge.flows.audit.recorder import Answer, Recorder
+from gatelodge.flows.audit.tallies import Refusal
 from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.gateway.bridge.asking import Asking
 from gatelodge.flows.gateway.call import Calls
@@ -29,6 +30,8 @@ from gatelodge.ports.world import Clock, Ids, Peppers, Sealer
 from gatelodge.web.endpoint.origins import Origins
 from gatelodge.web.endpoint.route import Route
 from gatelodge.web.endpoint.visit import Visit
+
+_NO_CONTENT = 204
 
 
 class Gate(Struct, frozen=True, kw_only=True):
@@ -72,13 +75,17 @@ _WITHHELD: dict[WithheldReason, tuple[int, str]] = {
 
 
 class TurnedAway(Exception):
-    """Ends the reading of a request with this fault; `recorded` = its record is written."""
+    """Ends the reading of a request with this fault.
+
+    `recorded` = its record is written, and durable once `written` is done.
+    """
 
     def __init__(self, fault: Fault, *headers: bytes, recorded: bool = False) -> None:
         super().__init__(fault.message)
         self.fault = fault
         self.headers = headers
         self.recorded = recorded
+        self.written: asyncio.Future[None] | None = None
 
 
 def turn_away(
@@ -204,5 +211,8 @@ async def refuse_here(gate: Gate, visit: Visit, fault: Fault) -> None:
     )
     if written is not None:
         await written
+    if fault.http == _NO_CONTENT:
+        visit.answer.end(fault.http, b"")
+        return
     raw_id = visit.raw_id if fault.id == b"null" else fault.id
     visit.answer.end(fault.http, error_body(raw_id, fault.code, fault.message, fault.data))

@@ -140,7 +140,7 @@ class Visit:
     def forget(self) -> None:
         """Let go of what a long stream does not need: a view that will be old, and the body."""
         self.connection.memo = None
-        self.request.body, self.request.headers = b"", {}  # which the connection holds too
+        self.connection.let_go(self.request)
         self.message = Message("", self.raw_id, {}, {})
         del self.view, self.workspace, self.who, self.credential, self.targets, self.asker
         self.caller = None

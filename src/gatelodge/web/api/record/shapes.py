@@ -89,7 +89,8 @@ def _outcome(found: Found, leaf: dict[str, Any]) -> str:
         case "call.denied":
             return f"denied: {leaf.get('reason', '')}"
         case "request.refused":
-            return f"refused: {leaf.get('reason', '')}"
+            many = f" x{leaf['count']}" if "count" in leaf else ""
+            return f"refused: {leaf.get('reason', '')}{many}"
         case "auth.failed":
             return f"{leaf.get('reason', '')} x{leaf.get('count', 1)}"
         case "call.intent" | "stream.opened" if found.closer is None:

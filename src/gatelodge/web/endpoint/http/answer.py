@@ -13,6 +13,8 @@ from gatelodge.web.endpoint.http.permit import Permit
 
 _PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
+_NO_CONTENT = 204
+"""Has no length (RFC 9110 clause 8.6)."""
 _STREAM = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n"
     b"x-accel-buffering: no\r\n"
@@ -79,6 +81,7 @@ class Answer:
         """Begin the event stream when it has not begun."""
         if not self.streaming:
             self.streaming = True
+            self._connection.breath = self._chunk(b": \n\n")
             if self._chunks:
                 self._extra += b"transfer-encoding: chunked\r\n"
             else:
@@ -113,11 +116,12 @@ class Answer:
 
     def _head(self, status: int, size: int) -> bytes:
         kind = b"content-type: application/json\r\n" if size else b""
-        return b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\n%b%b\r\n" % (
+        length = b"" if status == _NO_CONTENT else b"content-length: %d\r\n" % size
+        return b"HTTP/1.1 %d %b\r\n%b%b%b%b\r\n" % (
             status,
             _PHRASE.get(status, b"Unknown"),
             kind,
-            size,
+            length,
             self._closing(),
             self._extra,
         )

@@ -1,45 +1,28 @@
-"""HTTP/1.1 for the MCP endpoint: one small asyncio protocol over llhttp.
+"""HTTP/1.1 for every face: one small asyncio protocol over llhttp.
 
-Requests for the endpoint (`/k/...`) are read whole, within limits, and answered one at a time per
-connection. A connection whose next request is for anything else is handed to the ordinary web
-application with every byte that was read. Source: RFC 9112; decision 0002.
+Requests are read whole, within limits, and answered one at a time per connection. One that has to
+wait, for its body or for its turn, is judged before anything is kept of it. Source: RFC 9112;
+decision 0002.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
-from gatelodge.web.endpoint.http.outbox import Outbox
+from gatelodge.web.endpoint.http import peer
+from gatelodge.web.endpoint.http.bounds import Connections
+from gatelodge.web.endpoint.http.delivery import Delivery
 from gatelodge.web.endpoint.http.permit import Permit, write_under
 from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader, Unreadable
+from gatelodge.web.endpoint.http.serving import Serving
 
 __all__ = ["HttpConnection", "HttpLimits", "HttpRequest", "Serving", "Unreadable"]
 
-_OURS = b"/k/"
-_USUAL = b"POST /k/"
-_PEEK = 16
 _QUEUED = 8
-LINGER_SECONDS = 2.0
-"""How long a connection goes on reading, and dropping, what follows a refusal: closing at once
-would reset it, and the client might never see the answer (RFC 9112 clause 9.6)."""
-
-
-class Serving(Protocol):
-    """What answers requests; `receive` must not raise and ends with `connection.finish`."""
-
-    def receive(self, connection: "HttpConnection", request: HttpRequest) -> None:
-        """Begin to answer a request."""
-        ...
-
-    def turn_away(
-        self, connection: "HttpConnection", request: HttpRequest, fault: Unreadable
-    ) -> None:
-        """Answer a request that could not be read, ending the connection."""
-        ...
-
-    def gone(self, request: HttpRequest) -> None:
-        """The client left this request, whole or in part, before it was looked at."""
-        ...
+_LARGE = 64 * 1024
+"""What the parser is fed at a time; a larger body is charged although it came whole."""
+_REQUEST = 1024
+"""What a request that waits costs besides its body."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -48,49 +31,53 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_answering",
         "_closing",
-        "_hand_over",
-        "_limits",
-        "_outbox",
-        "_peeked",
+        "_current",
+        "_delivery",
+        "_ending",
+        "_half",
+        "_held",
         "_queue",
         "_reader",
+        "_rest",
         "_serving",
+        "_shared",
         "_told",
         "_transport",
         "_unsent",
+        "breath",
+        "endless",
         "idle_since",
         "memo",
         "on_gone",
-        "open_connections",
         "permit",
+        "person",
         "writable",
     )
 
     def __init__(
-        self,
-        serving: Serving,
-        limits: HttpLimits,
-        connections: "set[HttpConnection]",
-        outbox: Outbox,
-        hand_over: Callable[[asyncio.Transport, bytes], None],
+        self, serving: "Serving[HttpConnection]", shared: Connections, person: str = ""
     ) -> None:
         self._serving = serving
-        self._limits = limits
-        self.open_connections = connections
-        self._outbox = outbox
-        self._hand_over = hand_over
+        self._shared = shared
         self._unsent: list[bytes] = []
-        self._reader = Reader(limits)
+        self._reader = Reader(shared.limits)
         self._transport: asyncio.Transport | None = None
-        self._peeked = b""
-        self._answering = False
-        self._closing = False
-        self._told = False
+        self._rest = b""
+        self._current: HttpRequest | None = None
+        self._ending: asyncio.Transport | None = None
+        self._delivery = Delivery(shared)
+        self._answering = self._closing = self._told = self._half = self._held = False
         self._queue: list[HttpRequest] = []
         self.on_gone: Callable[[], None] | None = None
         """Set while a request is being answered: called when the client closes."""
+        self.breath = b""
+        """What may be said in the middle of the present answer without a meaning."""
+        self.endless = False
+        """The present answer has no end for which a client would wait that finished sending."""
         self.memo: object = None
         """What the endpoint keeps of the connection's last request."""
+        self.person = person
+        """Who answers for what came over it; empty until a credential was good."""
         self.writable = True
         self.permit: Permit | None = None
         """Under which what was written since the last flush leaves."""
@@ -103,55 +90,65 @@ class HttpConnection(asyncio.Protocol):
         """Take the connection."""
         # uvloop's transports are no subclass of asyncio's, but have its methods.
         self._transport = cast("asyncio.Transport", transport)
-        self.open_connections.add(self)
+        self._shared.open.add(self)
+        if not self.person:
+            self._shared.unknown[self] = None
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Tell whoever is answering, and whoever counts, that nobody listens any more."""
-        self.open_connections.discard(self)
-        self._transport = None
-        self._unsent = []
-        self._closing = True
+        self._leave()
+        self._transport = self._ending = None
+        self._unsent, self._rest = [], b""
+        self._closing = self.writable = True
+        self._shared.strangers.release(self)
+        self._delivery.is_read(self)
         if self.on_gone is not None:
             gone, self.on_gone = self.on_gone, None
             gone()
         self._leave_queue()
         if self._reader.partial:
-            self._serving.gone(self._reader.request)
+            self._lose(self._reader.request)
+        self._reader.close()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly."""
+        """The client reads too slowly: what waits for it is counted, and for how long."""
         self.writable = False
+        transport = self._transport or self._ending
+        if transport is not None:
+            self._delivery.piles_up(self, transport)
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self.writable = True
+        self._delivery.is_read(self)
+        if not self._answering and self._transport is not None:
+            self._go_on()
 
     def data_received(self, data: bytes) -> None:
-        """Read requests, or hand the connection over when its next one is not ours."""
-        reader = self._reader
-        if not (self._peeked or reader.partial):
+        """Read requests."""
+        if not self._reader.partial:
             self.idle_since = 0.0  # a request begins; how long it takes to arrive counts anew
-        if self._peeked or not (self._answering or reader.partial or data.startswith(_USUAL)):
-            data = self._peeked + data
-            if not self._stays(data):
-                return
-        for request in reader.feed(data):
-            if self._answering:
-                self._queue.append(request)
-            else:
-                self._begin(request)
-        if self._answering:
-            if len(self._queue) > _QUEUED and self._transport is not None:
-                self._transport.pause_reading()
-        elif reader.fault is not None:
-            self._tell()
-        elif reader.asks:
-            reader.asks = False
-            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._rest:
+            self._rest += data
+        elif len(data) <= _LARGE:
+            self._feed(data)
+        else:
+            self._take(data)
 
     def eof_received(self) -> bool:
-        """A half-closed connection is closed; a stream to nobody helps nobody."""
-        return False
+        """Answer what was asked; a half-closed connection over which nothing was is closed."""
+        if self._reader.partial:
+            request = self._reader.request
+            self._reader.end()
+            self._lose(request)
+        transport, current = self._transport, self._current
+        if transport is None or current is None or self.endless or not peer.can_tell():
+            return False
+        self._half = True
+        self.write(self.breath or (peer.CONTINUE if current.chunks else b""))
+        self.flush()
+        peer.watch(transport, self.abort)
+        return True
 
     # answering
 
@@ -165,11 +162,16 @@ class HttpConnection(asyncio.Protocol):
         """The client's address as the transport tells it."""
         return None if self._transport is None else self._transport.get_extra_info("peername")
 
+    def known(self, person: str) -> None:
+        """A credential was good: from now on this person is charged."""
+        self.person = person
+        self._shared.unknown.pop(self, None)
+
     def write(self, chunk: bytes) -> None:
         """Send bytes of the present answer soon; nothing happens when the client has gone."""
         if self._transport is not None:
             if not self._unsent:
-                self._outbox.add(self)
+                self._shared.outbox.add(self)
             self._unsent.append(chunk)
 
     def flush(self) -> None:
@@ -180,21 +182,21 @@ class HttpConnection(asyncio.Protocol):
             permit, self.permit = self.permit, None
             data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
             write_under(permit, self._transport, data)
+            if not self.writable and self._transport is not None:
+                self._delivery.piles_up(self, self._transport)
 
     def finish(self) -> None:
         """The present answer is complete; begin the next request, or close."""
         self.on_gone = None
         self._answering = False
+        if self._current is not None:
+            self.let_go(self._current)
+            self._current = None
         if self._transport is None:
             return
         self.idle_since = 0.0
-        if self._closing:
-            self._end()
-        elif self._queue:
-            self._transport.resume_reading()
-            self._begin(self._queue.pop(0))
-        elif self._reader.fault is not None:
-            self._tell()
+        if self.writable or self._closing:
+            self._go_on()
 
     def close_after(self) -> None:
         """Close once the present answer is complete."""
@@ -206,55 +208,145 @@ class HttpConnection(asyncio.Protocol):
         return self._closing
 
     def abort(self) -> None:
-        """Drop the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        """Drop the connection at once, and what is on its way to the client."""
+        self._leave()
+        transport = self._transport or self._ending
+        if transport is not None:
+            transport.abort()
+
+    def give_way(self) -> None:
+        """End, because others need what is kept for this one."""
+        if self.writable and self._reader.partial and not self._reader.headed:
+            self._reader.refuse("strangers")
+            if not self._answering:
+                self._tell()
+        else:
+            self.abort()
 
     def idle(self, now: float) -> bool:
         """Say whether it said nothing, or no whole request, for longer than it may."""
-        if self._answering:
+        if self._answering or self._transport is None:
             return False
         self.idle_since = self.idle_since or now
-        return now - self.idle_since > self._limits.keepalive
+        return now - self.idle_since > self._shared.limits.keepalive
+
+    def stuck(self, now: float) -> bool:
+        """Say whether nobody takes what was said, or nobody is there any more."""
+        transport = self._transport or self._ending
+        if transport is None:
+            return False
+        if self._half and self._ending is None and peer.was_reset(transport):
+            return True
+        if self.writable and self._ending is None:
+            return False
+        return self._delivery.overdue(now, transport.get_write_buffer_size())
 
     def shut(self) -> None:
         """Close now when nothing is being answered, else after the answer."""
         self._closing = True
         if not self._answering and self._transport is not None:
-            self.flush()
-            self._transport.close()
+            self._end()
 
     # inside
 
-    @staticmethod
-    def _is_elsewhere(data: bytes) -> bool | None:
-        """Say whether a request that begins so is not for the endpoint; None = not to be told."""
-        target = data.find(b" ") + 1
-        if not target or len(data) < target + len(_OURS):
-            return None if len(data) <= _PEEK else False
-        return data[target : target + len(_OURS)] != _OURS and data[: target - 1].isalpha()
+    def _take(self, data: bytes) -> None:
+        """Feed the parser bit by bit, no faster than requests are answered."""
+        with memoryview(data) as view:
+            for at in range(0, len(view), _LARGE):
+                if len(self._queue) > _QUEUED:
+                    self._rest = bytes(view[at:])
+                    return
+                self._feed(view[at : at + _LARGE])
 
-    def _stays(self, data: bytes) -> bool:
-        """Say whether a request that begins so is read here; what is not is kept or handed over."""
-        elsewhere = self._is_elsewhere(data)
-        self._peeked = data if elsewhere is None else b""
-        if elsewhere and not self._closing:
-            self._leave(data)
-            return False
-        return elsewhere is not None
+    def _feed(self, data: bytes | memoryview) -> None:
+        reader = self._reader
+        for request in reader.feed(data):
+            self._accept(request)
+            if request.last:
+                break  # what follows the last request is not looked at
+        if reader.partial:
+            self._wait_for(reader.request)
+        elif self._held:
+            self._release()
+        if self._answering:
+            if len(self._queue) > _QUEUED and self._transport is not None:
+                self._transport.pause_reading()
+        elif reader.fault is not None:
+            self._tell()
 
-    def _leave(self, data: bytes) -> None:
-        transport = self._transport
-        assert transport is not None
-        self.flush()
-        self.open_connections.discard(self)
-        self._transport = None
-        self._hand_over(transport, data)
+    def _accept(self, request: HttpRequest) -> None:
+        """Begin to answer a request, or have it wait its turn."""
+        waits = self._answering or not self.writable
+        if waits or request.size > _LARGE:
+            self._settle(request)
+        if waits:
+            if not request.person:
+                request.last = True  # a stranger has one request wait at a time
+                self._reader.end()
+            self._queue.append(request)
+        else:
+            self._begin(request)
+
+    def _wait_for(self, request: HttpRequest) -> None:
+        """Keep what came of a request that is not whole, for somebody's account."""
+        if not self._reader.headed:
+            self._held = True
+            self._shared.strangers.hold(self, self._reader.held)
+            return
+        if self._held:
+            self._release()
+        self._settle(request)
+        if request.away is not None:
+            # What belongs to it may follow, and is not read: the connection ends with the refusal.
+            request.last = self._told = True
+            self._reader.end()
+            self._accept(request)
+        elif self._reader.asks and not self._answering:
+            self._reader.asks = False
+            self.write(peer.CONTINUE)
+
+    def _settle(self, request: HttpRequest) -> None:
+        """Judge a request by its head, and charge what came of it; else it is turned away."""
+        if not request.judged:
+            request.judged = True
+            self._serving.judge(self, request)
+        grown = request.size + _REQUEST - request.charged
+        if request.away is None and request.person and grown > 0:
+            if self._shared.persons.take(request.person, grown):
+                request.charged += grown
+            else:
+                self._serving.crowded(request)
+        if request.away is not None:
+            request.body = b""
+
+    def _release(self) -> None:
+        self._held = False
+        if self.writable:
+            self._shared.strangers.release(self)
 
     def _begin(self, request: HttpRequest) -> None:
         self._answering = True
+        self._current = request
+        self.breath = b""
         self._closing = self._closing or request.last
         self._serving.receive(self, request)
+
+    def _go_on(self) -> None:
+        """Nothing is being answered: begin what waits, tell what is wrong, or close."""
+        assert self._transport is not None
+        if self._closing:
+            self._end()
+        elif self._queue:
+            self._begin(self._queue.pop(0))
+            if self._rest and len(self._queue) <= _QUEUED:
+                rest, self._rest = self._rest, b""
+                self._take(rest)
+            if not self._half and len(self._queue) <= _QUEUED:
+                self._transport.resume_reading()
+        elif self._reader.fault is not None:
+            self._tell()
+        elif self._half:
+            self._end()
 
     def _tell(self) -> None:
         """Have what could not be read answered and recorded, once."""
@@ -262,24 +354,44 @@ class HttpConnection(asyncio.Protocol):
         if self._told or fault is None:
             return
         self._told = self._answering = self._closing = True
+        self._current = self._reader.request
+        self.breath = b""
         self._serving.turn_away(self, self._reader.request, fault)
+
+    def _leave(self) -> None:
+        self._shared.open.discard(self)
+        self._shared.unknown.pop(self, None)
 
     def _leave_queue(self) -> None:
         """Count what will not be looked at any more."""
         left, self._queue = self._queue, []
         for request in left:
-            self._serving.gone(request)
+            self._lose(request)
         self._tell()
+
+    def _lose(self, request: HttpRequest) -> None:
+        self._serving.gone(request)
+        self.let_go(request)
+
+    def let_go(self, request: HttpRequest) -> None:
+        """Let go of a request: its memory, and what was charged for it."""
+        request.forget()
+        if request.charged:
+            self._shared.persons.give(request.person, request.charged)
+            request.charged = 0
 
     def _end(self) -> None:
         """Close; what came after the last answer was never looked at (RFC 9112 clause 9.6)."""
         self.flush()
-        transport, self._transport = self._transport, None
+        transport = self._ending = self._transport
         assert transport is not None
+        self._transport = None
         told = self._told
         self._leave_queue()
+        if self._reader.partial:
+            self._lose(self._reader.request)
+        self._reader.end()
         if told:
-            transport.write_eof()
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.close)
+            peer.linger(transport)
         else:
             transport.close()

@@ -1,13 +1,19 @@
-"""Connections that are idle for too long are closed; what their clients have sent is read first."""
+"""Connections that are idle for too long are closed; what their clients have sent is read first.
+
+Those whose clients do not take what was said, or are not there any more, are cut off.
+"""
 
 import asyncio
 from collections.abc import Collection
 
-from gatelodge.web.endpoint.http.connection import HttpConnection
+from gatelodge.web.endpoint.http.bounds import OpenConnection
 
 
-async def close_idle(connections: Collection[HttpConnection], now: float) -> None:
+async def close_idle(connections: Collection[OpenConnection], now: float) -> None:
     """Close every connection that is idle for too long at this time of the event loop."""
+    for connection in tuple(connections):
+        if connection.stuck(now):
+            connection.abort()
     overdue = [connection for connection in connections if connection.idle(now)]
     if not overdue:
         return

@@ -1,8 +1,9 @@
 """Reads HTTP/1.1 requests off a connection's bytes, within limits; knows no socket.
 
 llhttp does the parsing and refuses what two readers could understand differently (two lengths,
-a length beside a chunked body, folded or bare-LF lines). What is refused here besides: sizes, and
-field names that decide something and stand twice. Source: RFC 9112; decision 0002.
+a length beside a chunked body, folded or bare-LF lines). What is refused here besides: sizes, the
+number of fields, framing that outgrows what it frames, and field names that decide something and
+stand twice. Source: RFC 9112; decision 0002.
 """
 
 from typing import Literal
@@ -27,11 +28,19 @@ SINGLE = frozenset(
 )
 """Field names that may stand only once in a request (besides every `mcp-param-*`)."""
 
-Unreadable = Literal["malformed", "head", "body", "version"]
-"""Why the rest of a connection cannot be read: no HTTP, head or body too large, not HTTP/1."""
+Unreadable = Literal["malformed", "head", "body", "version", "strangers"]
+"""Why the rest of a connection cannot be read: no HTTP, head or body too large, not HTTP/1, or too
+much is under way from clients whom nobody knows yet."""
 
+MOST_FIELDS = 256
+"""Fields of one head: each costs far more memory than its bytes."""
+_FIELD_BYTES = 192
+"""About what a field costs besides its bytes."""
 _FRAMING = (b"content-length", b"transfer-encoding")
+_FRAMING_RATIO = 16
+"""Bytes of framing (chunk sizes, their extensions) that each byte of a body may come with."""
 _VERSIONS = frozenset(("1.1", "1.0"))
+_SCHEMES = (b"http://", b"https://")
 
 
 class HttpLimits(Struct, frozen=True):
@@ -40,6 +49,7 @@ class HttpLimits(Struct, frozen=True):
     header_bytes: int
     body_bytes: int
     keepalive: float
+    write: float = 30.0
 
 
 class HttpRequest:
@@ -47,11 +57,30 @@ class HttpRequest:
 
     `size` is what was read of the body, also where the body itself was not kept. `last` = the
     connection ends with it, `chunks` = its answer may be sent in chunks (not to HTTP/1.0).
+    A request that has to wait is `judged` first: then either `away` says why it is turned away,
+    or `person` who sends it; `charged` of its bytes are counted against them.
     """
 
-    __slots__ = ("body", "chunks", "headers", "last", "method", "repeated", "size", "target")
+    __slots__ = (
+        "away",
+        "body",
+        "charged",
+        "chunks",
+        "headers",
+        "judged",
+        "last",
+        "method",
+        "person",
+        "repeated",
+        "size",
+        "target",
+    )
 
     def __init__(self) -> None:
+        self.away: Exception | None = None
+        self.judged = False
+        self.person = ""
+        self.charged = 0
         self.method = b""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
@@ -60,6 +89,31 @@ class HttpRequest:
         self.size = 0
         self.last = False
         self.chunks = True
+
+    def forget(self) -> None:
+        """Let go of what is large."""
+        self.body, self.headers, self.away = b"", {}, None
+
+
+class _Enough(Exception):
+    """Stops the parser in the middle of what it was fed."""
+
+
+_NONE: list[HttpRequest] = []
+"""Stands where nothing is being read; nothing is put into it."""
+
+
+def _take_host(request: HttpRequest) -> None:
+    """Take a target in absolute form apart; its host is the one that counts (RFC 9112 3.2.2)."""
+    target = request.target
+    scheme = next((each for each in _SCHEMES if target.lower().startswith(each)), None)
+    if scheme is None:
+        return
+    authority, slash, path = target[len(scheme) :].partition(b"/")
+    authority, mark, query = authority.partition(b"?")
+    request.target = b"/" + mark + query + (path if not mark else slash + path)
+    if b"host" in request.headers:
+        request.headers[b"host"] = authority
 
 
 class Reader:
@@ -71,9 +125,9 @@ class Reader:
 
     __slots__ = (
         "_done",
+        "_fed",
         "_fields",
         "_first",
-        "_headed",
         "_heard",
         "_limits",
         "_more",
@@ -81,50 +135,84 @@ class Reader:
         "_silent",
         "_skips_head",
         "_upgrade",
+        "_wire",
         "asks",
         "ended",
         "fault",
+        "headed",
         "partial",
         "request",
     )
 
     def __init__(self, limits: HttpLimits) -> None:
         self._limits = limits
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._done: list[HttpRequest] = []
         self._fields: list[tuple[bytes, bytes]] = []
         self._first = b""
         self._more = bytearray()
-        self._headed = False
         self._heard = False
         self._silent = 0
+        self._fed = 0
+        self._wire = 0
         self._skips_head = False
         self._upgrade = False
         self.request = HttpRequest()
         self.partial = False
+        self.headed = False
+        """The head of the present request is complete."""
         self.asks = False
         """The client waits for `100 Continue` before it sends the body."""
         self.fault: Unreadable | None = None
         self.ended = False
 
-    def feed(self, data: bytes) -> list[HttpRequest]:
+    def feed(self, data: bytes | memoryview) -> list[HttpRequest]:
         """Read these bytes."""
-        if self.ended or self.fault is not None:
+        parser = self._parser
+        if self.ended or self.fault is not None or parser is None:
             return []
-        self._done = []
+        done: list[HttpRequest] = []
+        self._done = done
+        self._fed = len(data)
         self._heard = False
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as offered:
-            self._ignore_upgrade(data[offered.args[0] :])
+            self._ignore_upgrade(bytes(data[offered.args[0] :]))
         except httptools.HttpParserError:
-            self._refuse("malformed")
-        if self.partial and not self._heard:
+            self.refuse("malformed")
+        if self.partial:
+            self._weigh(self._fed)
+        self._done = _NONE
+        return done
+
+    def _weigh(self, size: int) -> None:
+        """Refuse a request that says little with many bytes."""
+        limit = self._limits.header_bytes
+        self._wire += size
+        if not self._heard:
             # The parser gathers an endless field without a word; so does a stranger's patience.
-            self._silent += len(data)
-            if self._silent > self._limits.header_bytes:
-                self._refuse("malformed" if self._headed else "head")
-        return self._done
+            self._silent += size
+        if self._silent > limit:
+            self.refuse("malformed" if self.headed else "head")
+        elif self.headed and self._wire > 2 * limit + _FRAMING_RATIO * self.request.size:
+            self.refuse("malformed")
+
+    @property
+    def held(self) -> int:
+        """About how much memory an unfinished head takes."""
+        return self._silent + _FIELD_BYTES * len(self._fields)
+
+    def end(self) -> None:
+        """Read nothing more; what is not whole was not said."""
+        self.ended, self.partial, self.asks = True, False, False
+        self._forget_body()
+
+    def close(self) -> None:
+        """Part from the parser: the two hold each other, and with them all that was read."""
+        self._parser = None
+        self._fields, self._done = [], _NONE
+        self._forget_body()
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Go on in HTTP/1.1 where another protocol was offered (RFC 9110 clause 7.8).
@@ -139,13 +227,13 @@ class Reader:
         fields = [(k, v) for k, v in self.request.headers.items() if k in _FRAMING]
         lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         self._upgrade, self._skips_head = False, True
-        self._parser = httptools.HttpRequestParser(self)
+        parser = self._parser = httptools.HttpRequestParser(self)
         try:
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % lines)
+            parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % lines)
             if rest:
-                self._parser.feed_data(rest)
+                parser.feed_data(rest)
         except httptools.HttpParserError:
-            self._refuse("malformed")
+            self.refuse("malformed")
 
     # httptools callbacks
 
@@ -154,9 +242,9 @@ class Reader:
         if self._skips_head:
             return
         self.request = HttpRequest()
-        self._fields = []
-        self._headed = False
+        self.headed = False
         self._silent = 0
+        self._wire = -self._fed  # of these bytes some belonged to the request before
         self.partial = True
 
     def on_url(self, url: bytes) -> None:
@@ -166,16 +254,20 @@ class Reader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a field of the head; a trailer decides nothing and is dropped."""
-        if not self._headed:
+        if not self.headed:
             self._fields.append((name, value))
+            if len(self._fields) > MOST_FIELDS:
+                self.refuse("head")
+                raise _Enough
 
     def on_headers_complete(self) -> None:
         """Sort the head; refuse early what is too large."""
         if self._skips_head:
             return
         parser, request = self._parser, self.request
+        assert parser is not None
         request.method = parser.get_method()
-        self._headed = self._heard = True
+        self.headed = self._heard = True
         headers = request.headers
         size = len(request.target)
         for given, value in self._fields:
@@ -184,6 +276,9 @@ class Reader:
             if name in headers and (name in SINGLE or name.startswith(b"mcp-")):
                 request.repeated = name
             headers[name] = value.rstrip(b" \t")  # which the parser leaves (RFC 9112 clause 5.1)
+        self._fields = []
+        if request.target[:1] not in (b"/", b"*"):
+            _take_host(request)
         version = parser.get_http_version()
         request.chunks = version == "1.1"
         request.last = not parser.should_keep_alive()
@@ -191,22 +286,22 @@ class Reader:
             self._upgrade = parser.should_upgrade()
         length = headers.get(b"content-length", b"0")
         if version not in _VERSIONS:
-            self._refuse("version")
+            self.refuse("version")
         elif size > self._limits.header_bytes:
-            self._refuse("head")
+            self.refuse("head")
         elif length.isdigit() and int(length) > self._limits.body_bytes:
-            self._refuse("body")
+            self.refuse("body")
         elif b"expect" in headers:
             self.asks = headers[b"expect"].lower() == b"100-continue"
 
     def on_body(self, body: bytes) -> None:
         """Collect the body within its limit."""
         if self.fault is not None:
-            return
+            raise _Enough
         self._heard, self.asks = True, False
         self.request.size += len(body)
         if self.request.size > self._limits.body_bytes:
-            self._refuse("body")
+            self.refuse("body")
         elif self._first:
             self._more += body
         else:
@@ -224,10 +319,12 @@ class Reader:
         self.ended = self.ended or request.last
         self._done.append(request)
 
-    def _refuse(self, fault: Unreadable) -> None:
+    def refuse(self, fault: Unreadable) -> None:
+        """Read nothing more, for this reason; the first one counts."""
         if self.fault is None and not self.ended:
             self.fault = fault
             self.partial = False
+            self._fields = []
             self._forget_body()
 
     def _forget_body(self) -> None:

@@ -187,6 +187,7 @@ async def _serve(
     seen = (visit.view.gov, visit.proto)
     record = gate.recorder.stream_opened(visit.log, visit.caller, seen, written)
     gate.inflight.add(running)
+    visit.connection.endless = True
     visit.connection.on_gone = lambda: open_.end("client_gone")
     if visit.connection.gone:
         open_.end("client_gone")

@@ -1,0 +1,152 @@
+"""What strangers do is counted exactly, and cannot fill the disk leaf by leaf.
+
+Whoever has no good credential costs a leaf a second at most for each log and reason, whatever they
+send. The first of a burst is a leaf of its own; what follows is added up in memory, so a process
+that is killed loses the count of its last second.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.records.leaves import AuthFailed, CallsLeaf, RequestRefused
+from gatelodge.ports.world import Clock
+
+Durable = asyncio.Future[None] | None
+"""Resolved when the record is on disk, failed with LedgerDown; None when nobody waits."""
+
+BURST_SECONDS = 1.0
+ALONE = 256
+"""Refused requests of strangers that get a leaf of their own before they are added up."""
+ALONE_A_SECOND = 8.0
+
+
+class Refusal(Struct, frozen=True, kw_only=True, gc=False):
+    """A request turned away before any decision; fields as in `request.refused`."""
+
+    bytes_in: int
+    http: int
+    reason: str
+
+
+class _Kind(Struct, frozen=True):
+    """What is added up together."""
+
+    log: str
+    t: Literal["auth.failed", "request.refused"]
+    reason: str
+    http: int = 0
+
+
+class _Burst(Struct):
+    """What came since the last leaf about it."""
+
+    timer: asyncio.TimerHandle
+    since: float
+    count: int = 0
+    bytes_in: int = 0
+
+
+class Tallies:
+    """Adds up what strangers do; `write` puts a leaf into a log. Owned by the event loop."""
+
+    def __init__(
+        self, clock: Clock, node: str, write: Callable[[str, CallsLeaf, Durable], None]
+    ) -> None:
+        self._clock = clock
+        self._node = node
+        self._write = write
+        self._bursts: dict[_Kind, _Burst] = {}
+        self._alone = float(ALONE)
+        self._spent_at = 0.0
+
+    def auth_failed(self, log: str, reason: str, durable: Durable) -> None:
+        """Count a request without a good credential; the first one is a leaf at once."""
+        kind = _Kind(log, "auth.failed", reason)
+        burst = self._bursts.get(kind)
+        if burst is None:
+            self._bursts[kind] = self._opened(kind)
+            self._tell(kind, _Burst(self._bursts[kind].timer, 0.0, 1), 0, durable)
+        else:
+            burst.count += 1
+            _let_go(durable)
+
+    def refused(self, log: str, refusal: Refusal, durable: Durable) -> None:
+        """Count a request that was turned away; each is a leaf at once until there are many."""
+        kind = _Kind(log, "request.refused", refusal.reason, refusal.http)
+        burst = self._bursts.get(kind)
+        if burst is None:
+            if self._afford():
+                self._write(log, self._refusal(kind, 1, refusal.bytes_in, 0), durable)
+                return
+            burst = self._bursts[kind] = self._opened(kind)
+        burst.count += 1
+        burst.bytes_in += refusal.bytes_in
+        _let_go(durable)
+
+    def close(self) -> None:
+        """Write every count that is still open."""
+        for kind, burst in self._bursts.items():
+            burst.timer.cancel()
+            if burst.count:
+                self._tell(kind, burst, self._window(burst), None)
+        self._bursts.clear()
+
+    def _afford(self) -> bool:
+        now = self._clock.boottime()
+        gained = (now - self._spent_at) * ALONE_A_SECOND
+        self._alone, self._spent_at = min(ALONE, self._alone + gained), now
+        if self._alone < 1:
+            return False
+        self._alone -= 1
+        return True
+
+    def _opened(self, kind: _Kind) -> _Burst:
+        timer = asyncio.get_running_loop().call_later(BURST_SECONDS, self._window_ended, kind)
+        return _Burst(timer, self._clock.boottime())
+
+    def _window_ended(self, kind: _Kind) -> None:
+        burst = self._bursts.pop(kind)
+        if burst.count:
+            self._tell(kind, burst, self._window(burst), None)
+            self._bursts[kind] = self._opened(kind)
+
+    def _window(self, burst: _Burst) -> int:
+        return round((self._clock.boottime() - burst.since) * 1000)
+
+    def _tell(self, kind: _Kind, burst: _Burst, window_ms: int, durable: Durable) -> None:
+        if kind.t == "request.refused":
+            leaf: CallsLeaf = self._refusal(kind, burst.count, burst.bytes_in, window_ms)
+        else:
+            leaf = AuthFailed(
+                at=rfc3339(self._clock.now()),
+                count=burst.count,
+                node=self._node,
+                reason=kind.reason,
+                t="auth.failed",
+                v=1,
+                window_ms=window_ms,
+            )
+        self._write(kind.log, leaf, durable)
+
+    def _refusal(self, kind: _Kind, count: int, bytes_in: int, window_ms: int) -> RequestRefused:
+        return RequestRefused(
+            at=rfc3339(self._clock.now()),
+            bytes_in=bytes_in,
+            count=count,
+            http=kind.http,
+            node=self._node,
+            reason=kind.reason,
+            t="request.refused",
+            v=1,
+            window_ms=window_ms,
+        )
+
+
+def _let_go(durable: Durable) -> None:
+    """What is only counted waits for no disk."""
+    if durable is not None:
+        durable.set_result(None)

@@ -1,0 +1,93 @@
+"""ASGI as far as the admin API needs it: one request that was read, one answer that is written.
+
+Source: ASGI specification 3.0, HTTP connection scope.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from gatelodge.web.api.door import LOCAL_EXTENSION
+from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}
+_BODILESS = frozenset((204, 304))
+
+
+class Exchange:
+    """One request at an application, and what it answered."""
+
+    def __init__(self, connection: HttpConnection, request: HttpRequest, *, local: bool) -> None:
+        self.status = 500
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.scope = _scope(connection, request, local=local)
+        self._parts: list[bytes] = []
+        self._unread: list[bytes] = [request.body]
+        self._gone = asyncio.Event()
+        connection.on_gone = self._gone.set
+        if connection.gone:
+            self._gone.set()
+
+    async def run(self, app: AsgiApp) -> None:
+        """Have it answered."""
+        await app(self.scope, self._receive, self._send)
+        self.body = b"".join(self._parts)
+
+    async def _receive(self) -> MutableMapping[str, Any]:
+        if self._unread:
+            return {"type": "http.request", "body": self._unread.pop(), "more_body": False}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = int(message["status"])
+            self.headers = [(bytes(k).lower(), bytes(v)) for k, v in message.get("headers", ())]
+        elif message["type"] == "http.response.body":
+            self._parts.append(bytes(message.get("body", b"")))
+
+
+def rendered(
+    connection: HttpConnection,
+    request: HttpRequest,
+    status: int,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes,
+) -> bytes:
+    """An answer as bytes, framed here whatever the application said of its length."""
+    lines = [b"HTTP/1.1 %d %b" % (status, _PHRASE.get(status, b"Unknown"))]
+    lines += [k + b": " + v for k, v in headers if k not in (b"content-length", b"connection")]
+    if status not in _BODILESS:
+        lines.append(b"content-length: %d" % len(body))
+    if connection.closing:
+        lines.append(b"connection: close")
+    bare = status in _BODILESS or request.method == b"HEAD"
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if bare else body)
+
+
+def _scope(connection: HttpConnection, request: HttpRequest, *, local: bool) -> Scope:
+    path, _, query = request.target.partition(b"?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1" if request.chunks else "1.0",
+        "method": request.method.decode("ascii"),
+        "scheme": "http",
+        "path": unquote_to_bytes(path).decode("utf-8", "replace"),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": list(request.headers.items()),
+        "client": connection.peer or None,
+        "server": None,
+        "state": {},
+        "extensions": {LOCAL_EXTENSION: {}} if local else {},
+    }

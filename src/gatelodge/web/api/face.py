@@ -1,0 +1,247 @@
+"""The face of the admin API: what comes over a connection is judged, answered and counted.
+
+Host and Origin are looked at before anything else, and a body is read only from whom a token names.
+What is refused leaves its record: a bad token is counted, anything else is a `request.refused`, in
+the caller's workspace where there is one. What the local operator does is not counted here; changes
+stand in the gov log whoever makes them.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+
+import msgspec
+from msgspec import Struct
+
+from gatelodge.core.errors import (
+    Forbidden,
+    HouseError,
+    Invalid,
+    LimitReached,
+    Unauthenticated,
+    Unavailable,
+)
+from gatelodge.core.records.leaves import RefusedReason
+from gatelodge.core.records.origin import DOOR, calls_log
+from gatelodge.flows.audit.recorder import Caller as RecordedCaller
+from gatelodge.flows.audit.recorder import Recorder
+from gatelodge.flows.audit.tallies import Refusal
+from gatelodge.web import problems
+from gatelodge.web.api.asgi import AsgiApp, Exchange, rendered
+from gatelodge.web.api.door import UNPROVEN, identify
+from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
+from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
+from gatelodge.web.endpoint.origins import NOT_SERVED, Origins
+
+_UNREADABLE: dict[Unreadable, tuple[int, str]] = {
+    "malformed": (400, "the request is malformed"),
+    "head": (431, "the head is too large"),
+    "body": (413, "the body is too large"),
+    "version": (505, "speak HTTP/1.1"),
+    "strangers": (503, "too much is being sent by others; try again"),
+}
+_REASONS: dict[int, RefusedReason] = {
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    429: "limit",
+    431: "too_large",
+    500: "internal",
+    503: "unavailable",
+}
+
+
+class _Reply(Struct):
+    """What is answered, and how it is recorded."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    reason: RefusedReason = "invalid_request"
+    auth: str = ""
+    who: Caller | None = None
+
+
+class ApiFace:
+    """Serves the admin API; `app` is awaited by requests that come before it is loaded."""
+
+    def __init__(
+        self,
+        gate: AdminGate,
+        recorder: Recorder,
+        origins: Origins,
+        app: "asyncio.Future[AsgiApp]",
+        *,
+        local: bool,
+    ) -> None:
+        self._gate = gate
+        self._recorder = recorder
+        self._origins = origins
+        self._app = app
+        self._local = local
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
+        """Begin to answer a request."""
+        self._begin(connection, request, self._serve(connection, request))
+
+    def judge(self, connection: HttpConnection, request: HttpRequest) -> None:
+        """Look at a request's head: where it comes from, and whose body would be read."""
+        request.judged = True
+        try:
+            request.person = self._judged(connection, request)
+        except HouseError as error:
+            request.away = error.with_traceback(None)
+
+    def crowded(self, request: HttpRequest) -> None:
+        """Its person has too much under way."""
+        text = "too much of what you sent, or did not read, is under way (limits.person_bytes)"
+        request.away = LimitReached(text, retry_after=5.0)
+
+    def turn_away(
+        self, connection: HttpConnection, request: HttpRequest, fault: Unreadable
+    ) -> None:
+        """Answer what could not be read as a request, and close."""
+        status, text = _UNREADABLE[fault]
+        told = problems.problem(Invalid(text))
+        reply = _told(msgspec.structs.replace(told, status=status))
+        reply.reason = _REASONS.get(status, "malformed_http")
+        if fault == "strangers":
+            reply.reason = "limit"
+        self._begin(connection, request, self._answer(connection, request, reply))
+
+    def gone(self, request: HttpRequest) -> None:
+        """Record a request that its client left before it was looked at."""
+        if not self._local:
+            refusal = Refusal(reason="client_gone", http=0, bytes_in=request.size)
+            self._recorder.refused(DOOR, None, refusal, None)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for running answers, at most that long."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+
+    # inside
+
+    def _begin(
+        self,
+        connection: HttpConnection,
+        request: HttpRequest,
+        work: Coroutine[None, None, None],
+    ) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            fault = None if task.cancelled() else task.exception()
+            if fault is not None:
+                told = _told(problems.unexpected(fault, self._gate.ids.new("inc")))
+                connection.write(
+                    rendered(connection, request, told.status, told.headers, told.body)
+                )
+            connection.finish()
+
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(ended)
+
+    def _judged(self, connection: HttpConnection, request: HttpRequest) -> str:
+        """Whose account a body is read on; empty when there is none. Raises HouseError."""
+        headers = request.headers
+        if request.repeated:
+            raise Invalid(f"header {request.repeated.decode('latin-1')} stands twice")
+        if self._local:
+            return LOCAL
+        host = headers.get(b"host")
+        if host is None:
+            raise Invalid("Host is missing")
+        if not self._origins.host_allowed(host):
+            raise Forbidden(NOT_SERVED, remedy="Set listen.public_url or listen.allowed_hosts.")
+        has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+        if not has_body:
+            return self._named(headers)
+        caller = identify(self._gate, headers)
+        if isinstance(caller, str):
+            raise Unauthenticated(UNPROVEN)
+        connection.known(caller.by)
+        return caller.by
+
+    def _named(self, headers: dict[bytes, bytes]) -> str:
+        """Who asks without a body, if anybody: some routes are open, the door knows which."""
+        with contextlib.suppress(HouseError):
+            caller = identify(self._gate, headers)
+            return "" if isinstance(caller, str) else caller.by
+        return ""
+
+    async def _serve(self, connection: HttpConnection, request: HttpRequest) -> None:
+        if not request.judged:
+            self.judge(connection, request)
+        if request.away is not None:
+            reply = self._turned_away(request)
+        else:
+            reply = await self._asked(connection, request)
+        await self._answer(connection, request, reply)
+
+    def _turned_away(self, request: HttpRequest) -> _Reply:
+        why = request.away
+        assert isinstance(why, HouseError)
+        reply = _told(problems.problem(why))
+        if isinstance(why, Unauthenticated):
+            found = identify(self._gate, request.headers)
+            reply.auth = found if isinstance(found, str) else "unknown"
+        elif why.detail == NOT_SERVED:
+            reply.reason = "origin_not_allowed"
+        return reply
+
+    async def _asked(self, connection: HttpConnection, request: HttpRequest) -> _Reply:
+        app = self._app.result() if self._app.done() else await asyncio.shield(self._app)
+        exchange = Exchange(connection, request, local=self._local)
+        await exchange.run(app)
+        state = exchange.scope["state"]
+        caller = state.get("caller")
+        who = caller if isinstance(caller, Caller) and not caller.local else None
+        if who is not None:
+            connection.known(who.by)
+        status = exchange.status
+        reply = _Reply(status, exchange.headers, exchange.body, _reason(status), who=who)
+        reply.auth = str(state.get("auth_failed", "unknown"))
+        if state.get("foreign"):
+            reply.reason = "origin_not_allowed"
+        return reply
+
+    async def _answer(
+        self, connection: HttpConnection, request: HttpRequest, reply: _Reply
+    ) -> None:
+        if reply.status >= 400 and not self._local:
+            with contextlib.suppress(HouseError):
+                await self._record(request, reply)
+        answer = (reply.status, reply.headers, reply.body)
+        connection.write(rendered(connection, request, *answer))
+
+    async def _record(self, request: HttpRequest, reply: _Reply) -> None:
+        """Count a refusal. Of bad tokens the first is durable before it is answered."""
+        if reply.status == 401:
+            written = self._loop.create_future()
+            self._recorder.auth_failed(DOOR, reply.auth, written)
+            await written
+            return
+        refusal = Refusal(reason=reply.reason, http=reply.status, bytes_in=request.size)
+        who = reply.who
+        if who is None:
+            self._recorder.refused(DOOR, None, refusal, None)
+            return
+        with contextlib.suppress(Unavailable):
+            await self._gate.deks.ensure(who.by)
+            named = RecordedCaller(who.by, who.by, "", who.credential)
+            self._recorder.refused(calls_log(who.workspace), named, refusal, None)
+            return
+        self._recorder.refused(DOOR, None, refusal, None)
+
+
+def _told(told: problems.Problem) -> _Reply:
+    fields = [(k.encode(), v.encode()) for k, v in problems.headers(told)]
+    return _Reply(told.status, fields, problems.body(told), _reason(told.status))
+
+
+def _reason(status: int) -> RefusedReason:
+    return _REASONS.get(status, "invalid_request")

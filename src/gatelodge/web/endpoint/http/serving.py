@@ -1,0 +1,32 @@
+"""What stands behind a connection: whoever judges, answers and counts its requests."""
+
+from typing import Protocol, TypeVar
+
+from gatelodge.web.endpoint.http.reader import HttpRequest, Unreadable
+
+C_contra = TypeVar("C_contra", contravariant=True)
+"""The connection, which knows this file and not the other way round."""
+
+
+class Serving(Protocol[C_contra]):
+    """What answers requests; `receive` must not raise and ends with `connection.finish`."""
+
+    def receive(self, connection: C_contra, request: HttpRequest) -> None:
+        """Begin to answer a request."""
+        ...
+
+    def judge(self, connection: C_contra, request: HttpRequest) -> None:
+        """Look at the head of a request that has to wait: set its `person`, or its `away`."""
+        ...
+
+    def crowded(self, request: HttpRequest) -> None:
+        """Its person has too much under way: set its `away`."""
+        ...
+
+    def turn_away(self, connection: C_contra, request: HttpRequest, fault: Unreadable) -> None:
+        """Answer a request that could not be read, ending the connection."""
+        ...
+
+    def gone(self, request: HttpRequest) -> None:
+        """The client left this request, whole or in part, before it was looked at."""
+        ...
