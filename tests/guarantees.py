@@ -23,10 +23,12 @@ GUARANTEES: dict[str, Guarantee] = {
         since="0.1",
     ),
     "audit:every-request-once": Guarantee(
-        says="Every request that reaches the socket leaves exactly one opening record and one "
-        "closing record, denials, parse failures, timeouts and client aborts included. A record "
-        "that opens and closes at once counts as both; requests without a good credential are "
-        "counted exactly, a burst in one record.",
+        says="Every request for an MCP endpoint leaves exactly one opening record and one closing "
+        "record, denials, parse failures, timeouts and client aborts included; every request that "
+        "is refused on any other path of a port leaves one, and a change made there is in the gov "
+        "log. A record that opens and closes at once counts as both. Requests of whom nobody knows "
+        "who sent them are counted exactly, a burst in one record; a process that is killed loses "
+        "the count of its last second at most, never the first of a burst.",
         source="decision 0013",
         since="0.1",
     ),
