@@ -14,7 +14,6 @@ from gatelodge.core.protocol.envelope import (
     Response,
     join_members,
     read_message,
-    too_deep,
 )
 
 DEPTH = 16
@@ -72,11 +71,20 @@ def test_nesting_beyond_the_limit_is_refused_and_brackets_in_strings_do_not_coun
     assert refusal(CALL.replace(b"1}}}", deep + b"}}}"))[2] == "malformed_json"
     quoted = CALL.replace(b"1}}}", b'"' + b"[" * 500 + b'\\"[["}}}')
     assert isinstance(read_message(quoted, DEPTH), Message)
-    assert not too_deep(b"[],[],[]" * 50, 2)
+    assert refusal(b"[" * 100_000)[2] == "malformed_json"
 
 
-def test_a_body_of_brackets_alone_is_settled_without_recursion():
-    assert refusal(b"[" * 1_000_000)[2] == "malformed_json"
+@pytest.mark.parametrize("body", [b"[" * 1_000_000, b"[],[ ]," * 400_000, b'"",' * 1_000_000])
+def test_a_body_of_more_values_than_can_be_read_is_refused_before_it_is_parsed(body):
+    assert refusal(body) == (413, -32600, "too_large")
+
+
+def test_an_object_that_the_gate_takes_apart_has_a_thousand_members_at_most():
+    many = b",".join(b'"k%d":1' % n for n in range(1_001))
+    body = b'{"jsonrpc":"2.0","id":7,"method":"a","params":{%b}}' % many
+    assert refusal(body) == (413, -32600, "too_large")
+    within = body.replace(b'"k1000":1', b'"arguments":{%b}' % many)
+    assert isinstance(read_message(within.replace(b'"k0":1,', b""), DEPTH), Message)
 
 
 @pytest.mark.parametrize("raw", [b"1", b'"a"', b"-7", b"123456789012345678901234567890", b'"1"'])

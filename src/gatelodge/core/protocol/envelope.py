@@ -7,14 +7,13 @@ anew from the decoded levels, a repeated key there is refused instead of being r
 Source: JSON-RPC 2.0; MCP 2026-07-28 basic/index.
 """
 
-import json
 import re
-from itertools import accumulate
 from typing import Literal, NoReturn
 
 import msgspec
 from msgspec import Raw, Struct
 
+from gatelodge.core.protocol.weight import MOST_MEMBERS, burden
 from gatelodge.core.records.leaves import RefusedReason
 
 PARSE_ERROR = -32700
@@ -31,8 +30,8 @@ Members = dict[str, Raw]
 _members = msgspec.json.Decoder(Members).decode
 _text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
-_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[^\[\]{}"]++', re.DOTALL)
-_STEP = {0x5B: 1, 0x7B: 1, 0x5D: -1, 0x7D: -1, 0x22: 0}
+_NAME = re.compile(rb'[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
+_END = re.compile(rb"[ \t\r\n]*+[,}]")
 
 
 class Fault(Struct, frozen=True):
@@ -85,34 +84,25 @@ def _refuse(
     raise MessageFault(Fault(http, code, message, reason, raw_id))
 
 
-def too_deep(body: bytes, limit: int) -> bool:
-    """Say whether the JSON nests deeper than `limit`. Brackets inside strings do not count."""
-    if body.count(b"[") + body.count(b"{") <= limit:
-        return False
-    brackets = _NOT_BRACKETS.sub(b"", body)
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > limit
-
-
 def repeats_a_key(raw: bytes, members: Members) -> bool:
     """Say whether the object `raw`, decoded as `members`, held a key twice on its top level.
 
-    Compact JSON with plain keys is settled by its length; anything else is read once more.
+    Compact JSON with plain keys is settled by its length; anything else is walked once, from
+    member to member: each value is known, so none is parsed again.
     """
     if len(_encode(members)) == len(raw):
         # Written anew nothing ever gets longer, and a second key would have been left out.
         return False
-    outermost: list[list[tuple[str, object]]] = [[]]
-
-    def keep(pairs: list[tuple[str, object]]) -> None:
-        # Objects close from the inside out, so the last call is the outermost object.
-        outermost[0] = pairs
-
-    try:
-        # Numbers are not looked at: one may be longer than Python is willing to convert.
-        json.loads(raw, object_pairs_hook=keep, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
-        return True
-    return len(outermost[0]) != len(members)
+    at, count = raw.find(b"{") + 1, 0
+    while name := _NAME.match(raw, at):
+        value = bytes(members.get(_text(name[1]), b""))
+        if not value or not raw.startswith(value, name.end()):
+            return True  # another value stands there than the one that was kept: the last one
+        end = _END.match(raw, name.end() + len(value))
+        if end is None:
+            return True
+        count, at = count + 1, end.end()
+    return count != len(members)
 
 
 def read_members(raw: bytes | Raw, what: str, raw_id: bytes) -> Members:
@@ -121,9 +111,16 @@ def read_members(raw: bytes | Raw, what: str, raw_id: bytes) -> Members:
         members = _members(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         _refuse(INVALID_PARAMS, f"{what} must be an object", "invalid_params", raw_id=raw_id)
-    if repeats_a_key(bytes(raw), members):
-        _refuse(INVALID_REQUEST, f"{what} repeats a key", "duplicate_key", raw_id=raw_id)
+    _check_members(bytes(raw), members, what, raw_id)
     return members
+
+
+def _check_members(raw: bytes, members: Members, what: str, raw_id: bytes = b"null") -> None:
+    if len(members) > MOST_MEMBERS:
+        text = f"{what} has more than {MOST_MEMBERS} members"
+        _refuse(INVALID_REQUEST, text, "too_large", raw_id=raw_id, http=413)
+    if repeats_a_key(raw, members):
+        _refuse(INVALID_REQUEST, f"{what} repeats a key", "duplicate_key", raw_id=raw_id)
 
 
 def read_text(raw: Raw | None) -> str | None:
@@ -166,8 +163,7 @@ def _envelope(body: bytes) -> Members:
         _refuse(PARSE_ERROR, "the JSON nests too deep", "malformed_json")
     except (msgspec.DecodeError, UnicodeDecodeError):
         _refuse_body(body)
-    if repeats_a_key(body, envelope):
-        _refuse(INVALID_REQUEST, "the message repeats a key", "duplicate_key")
+    _check_members(body, envelope, "the message")
     return envelope
 
 
@@ -181,6 +177,14 @@ def _refuse_body(body: bytes) -> NoReturn:
     _refuse(INVALID_REQUEST, "the body is not a JSON-RPC object", "invalid_request")
 
 
+def check_burden(body: bytes, depth: int) -> None:
+    """Raise MessageFault for a body that is too much work to read."""
+    if too_much := burden(body, depth):
+        if "deeper" in too_much:
+            _refuse(PARSE_ERROR, too_much, "malformed_json")
+        _refuse(INVALID_REQUEST, too_much, "too_large", http=413)
+
+
 def read_message(body: bytes, depth: int) -> Message | Response:
     """Read the body of a POST. Raises MessageFault with the exact refusal."""
     if not body.isascii():
@@ -189,8 +193,7 @@ def read_message(body: bytes, depth: int) -> Message | Response:
             body.decode()
         except UnicodeDecodeError:
             _refuse(PARSE_ERROR, "the body is not UTF-8", "malformed_json")
-    if too_deep(body, depth):
-        _refuse(PARSE_ERROR, f"the JSON nests deeper than {depth}", "malformed_json")
+    check_burden(body, depth)
     envelope = _envelope(body)
     if bytes(envelope.get("jsonrpc", b"")) != b'"2.0"':
         _refuse(INVALID_REQUEST, 'jsonrpc must be "2.0"', "invalid_request")

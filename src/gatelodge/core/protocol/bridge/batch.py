@@ -14,7 +14,9 @@ from gatelodge.core.protocol.envelope import (
     PARSE_ERROR,
     Fault,
     MessageFault,
+    check_burden,
 )
+from gatelodge.core.protocol.weight import MOST_DEPTH
 from gatelodge.core.records.leaves import RefusedReason
 
 _raws = msgspec.json.Decoder(list[Raw]).decode
@@ -31,6 +33,7 @@ def split_batch(body: bytes, most: int) -> tuple[bytes, ...]:
     Nothing of them is judged here: each is read like a body of its own. An empty batch is no
     request (JSON-RPC 2.0 clause 6), and one of more than `most` messages is refused whole.
     """
+    check_burden(body, MOST_DEPTH)
     try:
         messages = _raws(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
