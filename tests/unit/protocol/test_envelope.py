@@ -140,3 +140,16 @@ def test_arbitrary_bytes_are_read_or_refused_and_never_raise_anything_else(body)
 
 def test_joining_members_keeps_each_value():
     assert join_members({"a": Raw(b"1.0"), "b": Raw(b'{"x": 1}')}) == b'{"a":1.0,"b":{"x": 1}}'
+
+
+def test_what_is_null_is_as_good_as_absent_where_libraries_write_it_so():
+    bare = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"%b}'
+    for member in (b"", b',"params":null', b',"params":{"_meta":null}'):
+        message = read_message(bare % member, DEPTH)
+        assert message.meta == {}
+    answer = b'{"jsonrpc":"2.0","id":1,"result":%b,"error":%b}'
+    response = read_message(answer % (b"{}", b"null"), DEPTH)
+    assert (bytes(response.result), response.error) == (b"{}", None)
+    response = read_message(answer % (b"null", b'{"code":1,"message":"m"}'), DEPTH)
+    assert response.result is None
+    assert bytes(response.error) == b'{"code":1,"message":"m"}'

@@ -90,6 +90,21 @@ def test_a_request_whose_headers_say_something_else_is_refused(message, headers,
     assert (caught.value.fault.http, caught.value.fault.code) == (400, code)
 
 
+@pytest.mark.parametrize("headers", [{}, HEADERS, {b"mcp-protocol-version": b"2026-07-28"}])
+@pytest.mark.parametrize("meta", [{}, META])
+def test_what_is_said_of_requests_is_not_asked_of_a_notification(headers, meta):
+    check_modern(Message("notifications/cancelled", b"", {}, meta), headers)
+
+
+@pytest.mark.parametrize("number", [b"", b"1"])
+def test_a_version_that_is_unknown_is_refused_as_such_and_not_for_want_of_meta(number):
+    message = Message("notifications/cancelled", number, {}, {})
+    with pytest.raises(MessageFault) as caught:
+        check_modern(message, {b"mcp-protocol-version": b"2031-01-01"})
+    assert caught.value.fault.code == -32022
+    assert b'"requested":"2031-01-01"' in caught.value.fault.data
+
+
 def test_a_mirrored_header_is_read_with_its_sentinel():
     assert header_text(b"plain") == "plain"
     assert header_text(b"=?base64?w6k=?=") == "é"

@@ -14,6 +14,8 @@ from gatelodge.core.protocol.result import (
     initialize_result,
     instructions,
     list_result,
+    mended,
+    misshapen,
     no_completions,
     read_result,
     result_kind,
@@ -113,7 +115,7 @@ def test_structured_content_that_is_an_object_stays():
         ('{"resultType":"task"}', "task"),
         ('{"resultType":"novel"}', "unknown"),
         ('{"resultType":7}', "unknown"),
-        ('{"resultType":null}', "unknown"),
+        ('{"resultType":null}', "complete"),
     ],
 )
 def test_the_kind_of_a_result_is_what_it_says_or_complete(text, kind):
@@ -205,3 +207,40 @@ def test_an_error_code_is_read_when_it_is_one():
     assert rpc_code(Raw(b'{"code":-32602,"message":"x"}')) == -32602
     assert rpc_code(Raw(b'{"code":"x"}')) is None
     assert rpc_code(Raw(b"[]")) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ('{"content":[],"_meta":null,"isError":null}', {"content": []}),
+        ('{"content":[],"_meta":7,"isError":"no"}', {"content": []}),
+        ('{"resultType":null,"content":[]}', {"content": []}),
+        ('{"structuredContent":{"a":1}}', {"structuredContent": {"a": 1}, "content": []}),
+        ('{"resultType":"task","task":{}}', {"resultType": "task", "task": {}}),
+    ],
+)
+def test_what_clients_would_stumble_over_is_left_out(given, shown):
+    raw = Raw(given.encode())
+    assert json.loads(bytes(mended(raw, read_result(raw), "tools/call")[0])) == shown
+
+
+def test_a_result_that_every_client_reads_is_not_touched():
+    raw = Raw(b'{ "content" : [ ] , "isError" : true , "_meta" : { } }')
+    assert mended(raw, read_result(raw), "tools/call")[0] is raw
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "lacks"),
+    [
+        ("tools/call", '{"content":"text"}', "content"),
+        ("tools/call", '{"content":null}', "content"),
+        ("tools/call", "{}", ""),
+        ("prompts/get", "{}", "messages"),
+        ("prompts/get", '{"messages":[]}', ""),
+        ("resources/read", '{"contents":{}}', "contents"),
+        ("completion/complete", '{"completion":[]}', "completion"),
+        ("tasks/get", "{}", ""),
+    ],
+)
+def test_a_result_lacks_what_no_client_can_do_without(method, given, lacks):
+    assert misshapen(method, read_result(Raw(given.encode()))) == lacks

@@ -78,6 +78,38 @@ def test_absent_members_are_told_from_null_ones():
     assert upstream.parse_message(b'{"method":"ping"}').id is UNSET
 
 
+def test_a_null_member_beside_the_one_that_counts_is_absent():
+    message = upstream.parse_message(b'{"id":1,"result":{},"error":null}')
+    assert message.error is UNSET
+    assert bytes(message.result) == b"{}"
+    message = upstream.parse_message(b'{"id":1,"result":null,"error":{"code":1,"message":"m"}}')
+    assert message.error is not UNSET
+    told = upstream.parse_message(b'{"id":null,"method":"notifications/message","params":null}')
+    assert told.id is UNSET
+    assert told.params is UNSET
+
+
+def test_an_answer_that_is_too_much_work_is_none_and_is_told_whose_it_was():
+    body = b'{"jsonrpc":"2.0","id":7,"result":{"content":[' + b"[]," * 300_000 + b"1]}}"
+    assert upstream.parse_message(body) is None
+    assert upstream.answered_number(body) == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "good"),
+    [
+        (b'{"code":-32603,"message":"m","data":[1]}', True),
+        (b'"boom"', False),
+        (b"null", False),
+        (b'{"code":"x","message":"m"}', False),
+        (b'{"code":1}', False),
+        (b'{"code":1,"message":null}', False),
+    ],
+)
+def test_an_error_is_an_object_with_a_code_and_a_message(error, good):
+    assert upstream.is_error(Raw(error)) is good
+
+
 def test_progress_is_given_back_its_callers_token():
     params = b'{"progressToken":9,"progress":1.50,"total":1E400}'
     assert upstream.progress_number(params) == 9

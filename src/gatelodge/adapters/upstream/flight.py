@@ -16,7 +16,13 @@ from msgspec import Raw, Struct
 from gatelodge.adapters.upstream.question import GATHER_SECONDS, Asked, Pending
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import HouseError, UpstreamTimeout
-from gatelodge.core.protocol.upstream import PROGRESS, Message, progress_number, progress_restored
+from gatelodge.core.protocol.upstream import (
+    PROGRESS,
+    Message,
+    progress_made,
+    progress_number,
+    progress_restored,
+)
 from gatelodge.core.protocol.version import META_PROGRESS
 from gatelodge.ports.upstream import Reply, Request
 from gatelodge.ports.world import Secrets
@@ -115,6 +121,8 @@ class Flight:
         if method == PROGRESS:
             if self.token is None or progress_number(params) != self.number:
                 return
+            if progress_made(params) is None:
+                return  # clients turn away what does not say how far it is
             params = progress_restored(params, self.token)
         listener(method, params)
 

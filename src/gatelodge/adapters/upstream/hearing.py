@@ -18,6 +18,7 @@ from gatelodge.core.protocol.bridge.questions import ASKED, NOBODYS, refusal
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.upstream import Message
 from gatelodge.core.protocol.version import Era
+from gatelodge.core.protocol.weight import MOST_DEPTH, burden
 from gatelodge.ports.upstream import Reply
 
 ENVELOPE = 4096
@@ -43,6 +44,8 @@ class Hearing:
                 self._asked(message, flight)
             return  # a modern server never sends requests
         params = b"{}" if message.params is UNSET else bytes(message.params)
+        if params[:1] != b"{":
+            return  # no notification of any revision has anything but an object
         if message.method in upstream.CHANGED:
             self._desk.changed()
         elif message.method == upstream.UPDATED:
@@ -82,7 +85,12 @@ class Hearing:
         found = self._desk.flights.open.get(upstream.answered_number(body))
         if found is None or (flight is not None and found is not flight):
             return False
-        self._desk.flights.fail(found, UpstreamBrokeProtocol(GARBLED))
+        too_much = burden(body, MOST_DEPTH)
+        if too_much:
+            text = f"The server's answer is too much to read: {too_much}."
+            self._desk.flights.fail(found, LimitReached(text, remedy="Ask for less."))
+        else:
+            self._desk.flights.fail(found, UpstreamBrokeProtocol(GARBLED))
         return True
 
     def _asked(self, message: Message, flight: Flight | None) -> None:

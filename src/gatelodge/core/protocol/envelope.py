@@ -143,6 +143,17 @@ def members_of(raw: Raw | None) -> Members | None:
         return None
 
 
+def given(members: Members, name: str) -> Raw | None:
+    """A member, or None when it is absent or null: many libraries write the one for the other."""
+    raw = members.get(name)
+    return None if raw is None or is_null(raw) else raw
+
+
+def is_null(raw: Raw) -> bool:
+    """True for JSON's null; the value is not copied."""
+    return memoryview(raw).nbytes == 4 and bytes(raw) == b"null"
+
+
 def _read_id(raw: Raw | None) -> bytes:
     if raw is None:
         return b""
@@ -201,17 +212,17 @@ def read_message(body: bytes, depth: int) -> Message | Response:
     raw_method = envelope.get("method")
     if raw_method is None:
         if raw_id and ("result" in envelope or "error" in envelope):
-            return Response(raw_id, envelope.get("result"), envelope.get("error"))
+            return Response(raw_id, given(envelope, "result"), given(envelope, "error"))
         _refuse(INVALID_REQUEST, "method is missing", "invalid_request", raw_id=raw_id or b"null")
     method = read_text(raw_method)
     if method is None:
         text = "method must be a string"
         _refuse(INVALID_REQUEST, text, "invalid_request", raw_id=raw_id or b"null")
-    raw_params = envelope.get("params")
+    raw_params = given(envelope, "params")
     if raw_params is None:
         return Message(method, raw_id, {}, {})
     params = read_members(raw_params, "params", raw_id or b"null")
-    raw_meta = params.get("_meta")
+    raw_meta = given(params, "_meta")
     meta = {} if raw_meta is None else read_members(raw_meta, "params._meta", raw_id or b"null")
     return Message(method, raw_id, params, meta)
 

@@ -71,25 +71,36 @@ def _fault(code: int, text: str, message: Message, data: bytes = b"") -> Message
 
 def _check_version(message: Message, header: str | None) -> None:
     version = read_text(message.meta.get(META_PROTOCOL_VERSION))
+    if version is None and header is not None and header != MODERN:
+        raise _unsupported(header, message, (MODERN, *LEGACY))
     if version is None:
         raise _fault(INVALID_PARAMS, f"params._meta must hold {META_PROTOCOL_VERSION}", message)
     if header is None or header != version:
         text = "header MCP-Protocol-Version must equal the version in params._meta"
         raise _fault(HEADER_MISMATCH, text, message)
     if version != MODERN:
-        data = msgspec.json.encode({"supported": [MODERN], "requested": version})
-        raise _fault(UNSUPPORTED_VERSION, "unsupported protocol version", message, data)
+        raise _unsupported(version, message, (MODERN,))
+
+
+def _unsupported(version: str, message: Message, supported: tuple[str, ...]) -> MessageFault:
+    data = msgspec.json.encode({"supported": supported, "requested": version})
+    return _fault(UNSUPPORTED_VERSION, "unsupported protocol version", message, data)
 
 
 def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
-    """Check what a modern request must carry. Raises MessageFault.
+    """Check what a modern message must carry. Raises MessageFault.
 
-    `headers` are lower-case names to values; a repeated one was refused before.
+    A version in `_meta`, capabilities, and headers that repeat the body are asked of requests
+    alone: the header of a notification names this version, or none. `headers` are lower-case names
+    to values; a repeated one was refused before.
     """
     raw_version = headers.get(b"mcp-protocol-version")
-    _check_version(message, None if raw_version is None else raw_version.decode("latin-1"))
+    version = None if raw_version is None else raw_version.decode("latin-1")
     if not message.is_request:
+        if version not in {None, MODERN}:
+            raise _unsupported(version or "", message, (MODERN, *LEGACY))
         return
+    _check_version(message, version)
     if META_CLIENT_CAPABILITIES not in message.meta:
         raise _fault(INVALID_PARAMS, f"params._meta must hold {META_CLIENT_CAPABILITIES}", message)
     if headers.get(b"mcp-method", b"").decode("latin-1") != message.method:

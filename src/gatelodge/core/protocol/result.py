@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from gatelodge.core.protocol.capabilities import TOOLS_ONLY
-from gatelodge.core.protocol.envelope import Era, Members, join_members, members_of
+from gatelodge.core.protocol.envelope import Era, Members, given, join_members, members_of
 from gatelodge.core.protocol.shown.conform import takes_output
 from gatelodge.core.protocol.version import META_SERVER_INFO
 
@@ -35,8 +35,7 @@ def server_info(version: str) -> bytes:
 
 def call_ending(result: Members) -> Ending:
     """How a tools/call result ended. Anything but a complete result is not understood here."""
-    kind = result.get("resultType")
-    if kind is not None and bytes(kind) != b'"complete"':
+    if result_kind(result) != "complete":
         return "upstream_protocol"
     failed = result.get("isError")
     return "tool_error" if failed is not None and bytes(failed) == b"true" else "ok"
@@ -44,7 +43,7 @@ def call_ending(result: Members) -> Ending:
 
 def result_kind(result: Members) -> Kind:
     """Which kind of result this is; without a resultType it is complete (basic/index, Results)."""
-    raw = result.get("resultType")
+    raw = given(result, "resultType")
     return "complete" if raw is None else _KINDS.get(bytes(raw), "unknown")
 
 
@@ -53,6 +52,54 @@ _KINDS: dict[bytes, Kind] = {
     b'"input_required"': "input_required",
     b'"task"': "task",
 }
+
+
+_HOLDS = {
+    "tools/call": ("content", b"["),
+    "prompts/get": ("messages", b"["),
+    "resources/read": ("contents", b"["),
+    "completion/complete": ("completion", b"{"),
+}
+"""The member that a complete result of a method must hold, and how its JSON begins."""
+
+
+def misshapen(method: str, result: Members) -> str:
+    """The member of a complete result that clients would stumble over; empty when there is none.
+
+    A tool's result without any content is none: it is given an empty one (`mended`).
+    """
+    name, begins = _HOLDS.get(method, ("", b""))
+    raw = result.get(name)
+    if not name or (raw is None and name == "content"):
+        return ""
+    return "" if raw is not None and _begins(raw, begins) else name
+
+
+def _begins(raw: Raw, begins: bytes) -> bool:
+    return bytes(memoryview(raw)[:1]) == begins
+
+
+def mended(raw: Raw, result: Members, method: str) -> tuple[Raw, Members]:
+    """The result as every client can read it; the same two when nothing has to change.
+
+    Optional members that are null, or no value of theirs, are left out, and a tool's result
+    without content is given an empty one.
+    """
+    failed, meta = result.get("isError"), result.get("_meta")
+    odd = []
+    if failed is not None and bytes(failed) not in {b"true", b"false"}:
+        odd.append("isError")
+    if meta is not None and not _begins(meta, b"{"):
+        odd.append("_meta")
+    if "resultType" in result and given(result, "resultType") is None:
+        odd.append("resultType")
+    bare = method == "tools/call" and "content" not in result and result_kind(result) == "complete"
+    if not odd and not bare:
+        return raw, result
+    kept = {name: value for name, value in result.items() if name not in odd}
+    if bare:
+        kept["content"] = Raw(b"[]")
+    return Raw(join_members(kept)), kept
 
 
 def read_result(raw: Raw) -> Members | None:
@@ -82,7 +129,9 @@ def for_client(
     (server/utilities/caching).
     """
     meta = result.get("_meta")
-    if meta is not None and (META_SERVER_INFO.encode() not in bytes(meta) or not _is_object(meta)):
+    if meta is not None and (
+        META_SERVER_INFO.encode() not in bytes(meta) or not _begins(meta, b"{")
+    ):
         meta = None
     if era == "legacy":
         return _for_legacy_client(raw, result, meta)
@@ -95,10 +144,6 @@ def for_client(
         said = bytes(meta)
         shown["_meta"] = _known(said, info) if len(said) <= _KNOWN_BYTES else _anew(said, info)
     return join_members(shown)
-
-
-def _is_object(raw: Raw) -> bool:
-    return bytes(raw)[:1] == b"{"
 
 
 def _for_legacy_client(raw: Raw, result: Members, meta: Raw | None) -> bytes:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, for_modern
+from gatelodge.core.protocol.envelope import is_null
 from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
     META_CLIENT_CAPABILITIES,
@@ -22,6 +23,7 @@ from gatelodge.core.protocol.version import (
     META_SUBSCRIPTION,
     MODERN,
 )
+from gatelodge.core.protocol.weight import MOST_DEPTH, burden
 
 RESERVED: Final = frozenset((
     META_PROTOCOL_VERSION, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL,
@@ -44,7 +46,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Message(Struct):
-    """One JSON-RPC message of an upstream; what is absent is UNSET."""
+    """One JSON-RPC message of an upstream; what is absent, or null beside something, is UNSET."""
 
     id: int | str | UnsetType | None = UNSET
     method: str = ""
@@ -67,13 +69,32 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 
 
 def parse_message(body: bytes) -> Message | None:
-    """The message in these bytes, or None when they are not one UTF-8 JSON-RPC object."""
+    """The message in these bytes, or None when they are not one UTF-8 JSON-RPC object.
+
+    None too when it would be too much work to read (`burden`). Members that are null are as good
+    as absent where libraries write them so: a null `error` beside a result, the `params` of a
+    request, the id of a notification.
+    """
+    if len(body) > _LIGHT and burden(body, MOST_DEPTH):
+        return None
     try:
         if not body.isascii():
             body.decode()
-        return _messages.decode(body)
+        message = _messages.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    if message.error is not UNSET and is_null(message.error):
+        message.error = UNSET
+    if message.method:
+        if message.id is None:
+            message.id = UNSET
+        if message.params is not UNSET and is_null(message.params):
+            message.params = UNSET
+    return message
+
+
+_LIGHT: Final = 512
+"""Bytes of a message that cannot nest too deep."""
 
 
 def answered_number(body: bytes) -> int:
@@ -216,6 +237,23 @@ def _asker(asked: Message) -> int | str | None:
 def cancelled_bytes(number: int, reason: str) -> bytes:
     """`notifications/cancelled` for one of our requests."""
     return notification_bytes("notifications/cancelled", {"requestId": number, "reason": reason})
+
+
+def is_error(error: Raw) -> bool:
+    """True for a JSON-RPC error object: a whole number as its code, a text as its message."""
+    try:
+        _errors.decode(error)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+class _Error(Struct):
+    code: int
+    message: str
+
+
+_errors = msgspec.json.Decoder(_Error)
 
 
 def progress_number(params: bytes) -> int:

@@ -21,6 +21,7 @@ from gatelodge.core.protocol.bridge.questions import (
 )
 from gatelodge.core.protocol.envelope import Members
 from gatelodge.core.protocol.result import call_ending, read_result, result_kind, rpc_code
+from gatelodge.core.protocol.upstream import is_error
 from gatelodge.core.records.leaves import Outcome
 from gatelodge.flows.audit.recorder import Ending
 from gatelodge.flows.gateway.inflight import CutReason
@@ -109,6 +110,8 @@ def answer_of(
         asked = {each.key: from_legacy(each.method, each.params) for each in reply.questions}
         return Asks(asked, {each.key: each.number for each in reply.questions})
     if reply.error is not None:
+        if not is_error(reply.error):
+            return Failed(UpstreamBrokeProtocol("the server's error cannot be read"), call)
         urls = from_url_required(reply.error)
         return RpcFailed(reply.error, call) if urls is None else Asks(urls, error=reply.error)
     members = None if reply.result is None else read_result(reply.result)

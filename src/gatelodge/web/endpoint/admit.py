@@ -192,7 +192,10 @@ def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response
     try:
         message = read_message(body, gate.limits.json_depth)
         if isinstance(message, Response):
-            visit.session = session_of(gate, visit)
+            if version == MODERN:  # nothing is asked in this era, so it answers nothing
+                visit.era, visit.proto = "modern", MODERN
+            else:
+                visit.session = session_of(gate, visit)
             return message
         visit.message = message
         visit.raw_id = message.id or b"null"

@@ -22,7 +22,7 @@ from gatelodge.core.protocol.bridge.state import REPEATED, ROUNDS, Binding, Park
 from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members
-from gatelodge.core.protocol.result import rpc_code
+from gatelodge.core.protocol.result import misshapen, rpc_code
 from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, Returned, RpcFailed
 from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
 from gatelodge.flows.gateway.inflight import Running
@@ -176,7 +176,15 @@ class Questions:
 
 
 def checked(request: CallRequest, answer: Ended) -> Ended:
-    """The answer itself, unless it asks aside from all rounds what its client cannot be asked."""
+    """The answer itself, unless its client cannot read it, or be asked what it asks aside.
+
+    Aside means from all rounds.
+    """
+    if type(answer) is Returned and answer.ending != "task_started":
+        lacks = misshapen(request.method, answer.members)
+        if lacks:
+            text = f"the server's answer has no {lacks} that can be read"
+            return Failed(UpstreamBrokeProtocol(text), answer.call)
     if type(answer) is Returned and "inputRequests" not in answer.members:
         return answer  # as nearly every one (hot path)
     aside = _aside(request, answer)

@@ -230,7 +230,8 @@ def _notify(visit: Visit, level: str, cut: Cut) -> Notify | None:
     def notify(method: str, params: bytes) -> None:
         told = progress if method == _PROGRESS else method == _COMPLETE and visit.era == "legacy"
         if method == _MESSAGE:
-            told = every or passes(level, message_level(params))
+            said = message_level(params)
+            told = bool(said) and (every or passes(level, said))
         if told and cut.admission.holds():
             visit.answer.notify(method, params)
 

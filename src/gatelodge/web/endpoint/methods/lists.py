@@ -7,7 +7,13 @@ from msgspec import Raw
 
 from gatelodge.core.catalog.offer import Item, OfferKind
 from gatelodge.core.ids import Instant
-from gatelodge.core.protocol.envelope import INVALID_PARAMS, error_body, read_text, result_body
+from gatelodge.core.protocol.envelope import (
+    INVALID_PARAMS,
+    error_body,
+    given,
+    read_text,
+    result_body,
+)
 from gatelodge.core.protocol.result import ListKind, for_legacy, list_result
 from gatelodge.core.protocol.shown.messages import shown_resource, shown_template
 from gatelodge.core.protocol.shown.uris import Prefix
@@ -99,7 +105,7 @@ def _look(gate: Gate, visit: Visit) -> Outlook:
 
 def _cursor(visit: Visit) -> str | None:
     """The cursor in the request; one that is no text is as bad as one that was not made here."""
-    raw: Raw | None = visit.message.params.get("cursor")
+    raw: Raw | None = given(visit.message.params, "cursor")
     return None if raw is None else read_text(raw) or ""
 
 

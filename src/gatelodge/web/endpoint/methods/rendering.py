@@ -22,6 +22,7 @@ from gatelodge.core.protocol.envelope import (
 from gatelodge.core.protocol.needs import required
 from gatelodge.core.protocol.result import (
     for_client,
+    mended,
     no_completions,
     read_result,
     rpc_code,
@@ -75,7 +76,8 @@ def render(
             return _error(visit, target, answer.error)
         case Asked():
             members = read_result(answer.raw) or {}
-            return 200, result_body(raw_id, for_client(answer.raw, members, visit.era, gate.info))
+            raw, members = mended(answer.raw, members, visit.message.method)
+            return 200, result_body(raw_id, for_client(raw, members, visit.era, gate.info))
         case NotAllowed():
             return _not_allowed(visit, name, target, answer)
         case Failed():
@@ -86,7 +88,8 @@ def render(
 
 
 def _result(gate: Gate, visit: Visit, target: Target | None, answer: Returned) -> bytes:
-    raw, members, method = answer.raw, answer.members, visit.message.method
+    method = visit.message.method
+    raw, members = mended(answer.raw, answer.members, method)
     if answer.ending == "task_started" or visit.task:
         sealed = visit.task or _sealed_task(gate, visit, target, answer)
         raw, members = shown_task(raw, members, sealed, _prefix(visit, target))
