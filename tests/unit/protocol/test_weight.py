@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatelodge.core.protocol.envelope import members_of, repeats_a_key
-from gatelodge.core.protocol.weight import burden
+from gatelodge.core.jsontext.keys import repeats_a_key
+from gatelodge.core.jsontext.weight import burden
+from gatelodge.core.protocol.envelope import members_of
 
 MARKS = st.text(alphabet='[]{},:"\\ax 1é', max_size=12)
 SCALARS = st.none() | st.integers(-9, 9) | MARKS

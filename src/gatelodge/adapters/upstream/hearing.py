@@ -13,12 +13,12 @@ from msgspec import UNSET, Raw
 from gatelodge.adapters.upstream.flight import Flight
 from gatelodge.adapters.upstream.wire import Desk
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamBrokeProtocol
+from gatelodge.core.jsontext.weight import MOST_DEPTH, burden
 from gatelodge.core.protocol import upstream
 from gatelodge.core.protocol.bridge.questions import ASKED, NOBODYS, refusal
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.upstream import Message
 from gatelodge.core.protocol.version import Era
-from gatelodge.core.protocol.weight import MOST_DEPTH, burden
 from gatelodge.ports.upstream import Reply
 
 ENVELOPE = 4096

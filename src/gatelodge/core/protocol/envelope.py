@@ -7,13 +7,13 @@ anew from the decoded levels, a repeated key there is refused instead of being r
 Source: JSON-RPC 2.0; MCP 2026-07-28 basic/index.
 """
 
-import re
 from typing import Literal, NoReturn
 
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.protocol.weight import MOST_MEMBERS, burden
+from gatelodge.core.jsontext.keys import repeats_a_key
+from gatelodge.core.jsontext.weight import MOST_MEMBERS, burden
 from gatelodge.core.records.leaves import RefusedReason
 
 PARSE_ERROR = -32700
@@ -30,8 +30,6 @@ Members = dict[str, Raw]
 _members = msgspec.json.Decoder(Members).decode
 _text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
-_NAME = re.compile(rb'[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
-_END = re.compile(rb"[ \t\r\n]*+[,}]")
 
 
 class Fault(Struct, frozen=True):
@@ -82,27 +80,6 @@ def _refuse(
     code: int, message: str, reason: RefusedReason, *, raw_id: bytes = b"null", http: int = 400
 ) -> NoReturn:
     raise MessageFault(Fault(http, code, message, reason, raw_id))
-
-
-def repeats_a_key(raw: bytes, members: Members) -> bool:
-    """Say whether the object `raw`, decoded as `members`, held a key twice on its top level.
-
-    Compact JSON with plain keys is settled by its length; anything else is walked once, from
-    member to member: each value is known, so none is parsed again.
-    """
-    if len(_encode(members)) == len(raw):
-        # Written anew nothing ever gets longer, and a second key would have been left out.
-        return False
-    at, count = raw.find(b"{") + 1, 0
-    while name := _NAME.match(raw, at):
-        value = bytes(members.get(_text(name[1]), b""))
-        if not value or not raw.startswith(value, name.end()):
-            return True  # another value stands there than the one that was kept: the last one
-        end = _END.match(raw, name.end() + len(value))
-        if end is None:
-            return True
-        count, at = count + 1, end.end()
-    return count != len(members)
 
 
 def read_members(raw: bytes | Raw, what: str, raw_id: bytes) -> Members:

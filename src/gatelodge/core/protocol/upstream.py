@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gatelodge.core.jsontext.weight import MOST_DEPTH, burden
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, for_modern
 from gatelodge.core.protocol.envelope import is_null
 from gatelodge.core.protocol.version import (
@@ -23,7 +24,6 @@ from gatelodge.core.protocol.version import (
     META_SUBSCRIPTION,
     MODERN,
 )
-from gatelodge.core.protocol.weight import MOST_DEPTH, burden
 
 RESERVED: Final = frozenset((
     META_PROTOCOL_VERSION, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL,

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Raw
 
+from gatelodge.core.jsontext.weight import MOST_DEPTH
 from gatelodge.core.protocol.envelope import (
     INVALID_REQUEST,
     PARSE_ERROR,
@@ -16,7 +17,6 @@ from gatelodge.core.protocol.envelope import (
     MessageFault,
     check_burden,
 )
-from gatelodge.core.protocol.weight import MOST_DEPTH
 from gatelodge.core.records.leaves import RefusedReason
 
 _raws = msgspec.json.Decoder(list[Raw]).decode

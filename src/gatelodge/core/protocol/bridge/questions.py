@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from gatelodge.core.jsontext.keys import repeats_a_key
 from gatelodge.core.protocol.envelope import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -19,7 +20,6 @@ from gatelodge.core.protocol.envelope import (
     join_members,
     members_of,
     read_text,
-    repeats_a_key,
 )
 from gatelodge.core.protocol.upstream import parse_fault
 from gatelodge.core.protocol.version import (

@@ -1,0 +1,1 @@
+"""JSON that others wrote, judged before it is parsed and beside what a parser tells."""
