@@ -1,8 +1,9 @@
 """What the generated pages say that no code says: their first lines, and what fields mean."""
 
 CALLS: dict[str, str] = {
-    "actor_c": "Commitment to the opening, which says who called; the only trace of a person "
-    "(decision 0006). Empty when no caller was known.",
+    "actor_c": "Commitment to the opening, which says who called, and to all that follows it in "
+    "this leaf; the only trace of a person (decisions 0006 and 0016). Empty when no caller was "
+    "known.",
     "at": "When it was written, RFC 3339 UTC with six digits.",
     "bytes_in": "Size of the request's body.",
     "bytes_out": "Size of the answer's body; 0 when none was handed on.",
@@ -27,7 +28,7 @@ CALLS: dict[str, str] = {
     "t": "The type of the leaf.",
     "tool": "The tool's own name at its server.",
     "tool_def": "SHA-256 of the approved definition of the tool.",
-    "v": "Version of this type; 1.",
+    "v": "Version of this type: 2 where there is an `actor_c`, else 1.",
     "window_ms": "Over how long they were counted.",
 }
 
@@ -131,6 +132,7 @@ GOV: dict[str, str] = {
     "member.suspended": "a member's access ended until it is resumed",
     "member.resumed": "a suspended member may come in again",
     "member.left": "a member's access ended for good",
+    "member.erased": "the data keys of a person's openings were destroyed; no command does it yet",
     "agent.added": "an agent was made",
     "agent.suspended": "an agent's access ended until it is resumed",
     "agent.resumed": "a suspended agent may come in again",

@@ -1,5 +1,7 @@
 """The real gov log under the real store, wired as the app wires them."""
 
+from tests.ledgers import SEAL
+
 from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.store.store import GovLog
 
@@ -9,7 +11,7 @@ def open_gov_log(database) -> GovLog:
     with database.write() as connection:
         logs.open_log(connection, "gov", "localhost/gov")
     return GovLog(
-        append=lambda connection, bodies: logs.append_leaves(connection, "gov", bodies).size,
+        append=lambda connection, bodies: logs.append_leaves(connection, SEAL, "gov", bodies).size,
         read=lambda connection, start, stop: [
             leaf.body for leaf in logs.read_leaves(connection, "gov", start, stop)
         ],

@@ -9,6 +9,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 from gatelodge.adapters.ledger import tables
 from gatelodge.adapters.ledger.ledger import SqlLedger
+from gatelodge.adapters.ledger.seal import HeadSeal
+
+SEAL = HeadSeal(b"k" * 32)
 
 
 class Sessions:
@@ -29,7 +32,7 @@ class Sessions:
             yield connection
 
     def ledger(self) -> SqlLedger:
-        return SqlLedger(self.write, self.read)
+        return SqlLedger(self.write, self.read, SEAL)
 
 
 def sqlite_sessions(path: Path) -> Sessions:

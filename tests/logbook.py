@@ -11,16 +11,19 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.fakes.world import CountedIds, StillClock
-from tests.ledgers import Sessions
+from tests.ledgers import SEAL, Sessions
 
 from gatelodge.adapters.journal.file import FileJournal
 from gatelodge.adapters.journal.postgres import PostgresJournal
+from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.deks import SqlDeks
 from gatelodge.adapters.ledger.guard import FileGuard
 from gatelodge.adapters.ledger.leader import OnlyNode
 from gatelodge.adapters.ledger.lock import PostgresLeader
 from gatelodge.config.schema import Audit
-from gatelodge.core.records.origin import calls_log
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.records.governance import GovFact, gov_leaf
+from gatelodge.core.records.origin import GOV, calls_log, origin_of
 from gatelodge.flows.audit.fsck import Examination, Fsck
 from gatelodge.flows.audit.prove import Prover
 from gatelodge.flows.audit.recorder import Caller, Denial, Ending, Intent, Recorder
@@ -36,7 +39,7 @@ SETTINGS = Audit(origin="gate.example.com", sequence_ms=20, checkpoint_ms=100)
 class SeededSigner:
     """The log key of a test."""
 
-    def __init__(self, seed: int = 1, name: str = "gate.example.com/log") -> None:
+    def __init__(self, seed: int = 1, name: str = "gate.example.com") -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
         self.name = name
         form = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
@@ -128,9 +131,11 @@ class Logbook:
             nodes=nodes,
         )
         book.sequencer = Sequencer(ports, SETTINGS, node)
-        book.recorder = Recorder(book.journal, book.clock, book.ids, book.deks, node)
+        book.recorder = Recorder(
+            book.journal, book.clock, book.ids, book.deks, node, SETTINGS.origin
+        )
         book.search = Search(book.ledger, book.deks)
-        book.prover = Prover(book.ledger, book.search, book.sequencer)
+        book.prover = Prover(book.ledger, book.deks, book.sequencer)
         for who in (ANN, CI):
             await book.deks.ensure(who.member)
         return book
@@ -179,12 +184,25 @@ class Logbook:
         await asyncio.wait_for(durable, 10)
         return call
 
+    async def governed(self, **fact) -> None:
+        """A leaf in the gov log, as a change of who may do what leaves one."""
+        fact = GovFact(by="mem_ann", **fact)
+        leaf = gov_leaf(fact, rfc3339(self.clock.now()), self.node)
+        with self.sessions.write() as connection:
+            logs.open_log(connection, GOV, origin_of(GOV, SETTINGS.origin))
+            logs.append_leaves(connection, SEAL, GOV, [leaf])
+
     async def bodies(self, log: str = LOG) -> list[bytes]:
         return [leaf.body for leaf in await self.ledger.leaves(log, 0, 1 << 40)]
 
     async def examined(self, live: frozenset[str] | None = None) -> Examination:
         fsck = Fsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks)
-        return await fsck.examine(frozenset({self.node}) if live is None else live)
+        nodes = frozenset({self.node}) if live is None else live
+
+        async def living() -> frozenset[str]:
+            return nodes
+
+        return await fsck.examine(living)
 
 
 def intent(tool: str = "read") -> Intent:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tests.ledgers import Sessions, postgres_sessions, sqlite_sessions
+from tests.ledgers import SEAL, Sessions, postgres_sessions, sqlite_sessions
 from tests.postgres import fresh_database
 
 from gatelodge.adapters.ledger import logs
@@ -169,10 +169,14 @@ async def test_leaves_are_sought_by_time_and_by_text(ledger):
     assert await ledger.seek(LOG, "2026-11-22T15:00:00.000000Z") == 0
     assert await ledger.seek(LOG, "2026-11-22T15:05:00.000000Z") == 256
     assert await ledger.seek(LOG, "2027-01-01T00:00:00.000000Z") == 700
-    found = await ledger.containing(LOG, '"n":69', 100, 5)
+    assert await ledger.seek_end(LOG, "2026-11-22T15:05:00.000000Z") == 512
+    assert await ledger.seek_end(LOG, "2027-01-01T00:00:00.000000Z") == 700
+    assert await ledger.seek_end(LOG, "2026-01-01T00:00:00.000000Z") == 0
+    found = await ledger.containing(LOG, '"n":69', (100, 700), 5)
     assert [each.index for each in found] == [690, 691, 692, 693, 694]
-    assert [each.index for each in await ledger.containing(LOG, '"n":1,', 1, 5)] == [1]
-    assert await ledger.containing(LOG, '"n":1,', 2, 5) == []
+    assert [each.index for each in await ledger.containing(LOG, '"n":1,', (1, 700), 5)] == [1]
+    assert await ledger.containing(LOG, '"n":1,', (2, 700), 5) == []
+    assert await ledger.containing(LOG, '"n":1', (0, 1), 5) == []
 
 
 async def test_the_newest_checkpoint_is_the_largest(ledger):
@@ -217,11 +221,11 @@ async def test_a_failed_append_leaves_nothing_behind(ledger, sessions):
 
 async def test_a_leaf_appended_inside_another_transaction_shares_its_fate(ledger, sessions):
     with sessions.write() as connection:
-        landed = logs.append_leaves(connection, LOG, [body(0), body(1)])
+        landed = logs.append_leaves(connection, SEAL, LOG, [body(0), body(1)])
     assert (landed.first, landed.size, landed.root) == (0, 2, root_of(2))
     with pytest.raises(NotFound), sessions.write() as connection:  # noqa: PT012
-        assert logs.append_leaves(connection, LOG, [body(2)]).size == 3
-        logs.append_leaves(connection, "nowhere", [body(3)])
+        assert logs.append_leaves(connection, SEAL, LOG, [body(2)]).size == 3
+        logs.append_leaves(connection, SEAL, "nowhere", [body(3)])
     with sessions.read() as connection:
         assert logs.head(connection, LOG).size == 2
         assert [each.body for each in logs.read_leaves(connection, LOG, 1, 5)] == [body(1)]

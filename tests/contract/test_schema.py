@@ -130,7 +130,7 @@ def test_a_migrated_database_opens_without_alembic(tmp_path):
 
 
 WRITTEN = [
-    "INSERT INTO log VALUES ('gov', 'o', 'gov', 2, 'r', 0)",
+    "INSERT INTO log VALUES ('gov', 'o', 'gov', 2, 'r', 0, NULL)",
     "INSERT INTO bundle VALUES ('gov', 0, 2, 'a', 'b', 'xxyy', 'o')",
     "INSERT INTO tile VALUES ('gov', 0, 0, 2, 'hhii')",
     "INSERT INTO checkpoint VALUES ('gov', 2, 'note')",

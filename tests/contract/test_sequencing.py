@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
-from tests.ledgers import postgres_sessions, sqlite_sessions
+from tests.ledgers import SEAL, postgres_sessions, sqlite_sessions
 from tests.logbook import ANN, CI, LOG, Logbook
 from tests.postgres import fresh_database
 
@@ -181,7 +181,7 @@ async def test_an_append_whose_answer_was_lost_is_not_repeated(start):
 
     await plain.crash()
     sessions = plain.sessions
-    book = await start("nod_2", ledger=Forgetful(sessions.write, sessions.read))
+    book = await start("nod_2", ledger=Forgetful(sessions.write, sessions.read, SEAL))
     book.ledger.lose = False
     await book.sequencer.recover(frozenset())
     book.ledger.lose = True
@@ -212,7 +212,7 @@ async def test_records_of_a_log_that_could_not_be_made_are_not_passed_over(start
             return await super().open_log(log, origin)
 
     await plain.crash()
-    book = await start("nod_2", ledger=Full(plain.sessions.write, plain.sessions.read))
+    book = await start("nod_2", ledger=Full(plain.sessions.write, plain.sessions.read, SEAL))
     await book.sequencer.recover(frozenset())
     first = await book.called()
     with pytest.raises(Exception, match="full"):
@@ -285,21 +285,28 @@ async def test_search_joins_a_call_with_its_end_and_filters_by_each_word(book):
         return [(str(each.leaf.get("tool", "")), each.outcome) for each in page.found]
 
     assert await tools() == [
-        ("slow", ""),
-        ("drop", ""),
+        ("slow", "open"),
+        ("drop", "denied: no_grant"),
         ("read", "tool_error"),
         ("read", "ok"),
         ("", ""),
     ]
     assert await tools(tool="read") == [("read", "tool_error"), ("read", "ok")]
     assert await tools(outcome="ok") == [("read", "ok")]
-    assert await tools(decision="deny") == [("drop", "")]
+    for copied in ("denied", "denied: no_grant"):
+        assert await tools(outcome=copied) == [("drop", "denied: no_grant")]
+    assert await tools(outcome="open") == [("slow", "open")]
     assert await tools(members=("mem_bob",)) == [("read", "tool_error")]
+    assert await tools(principals=("agt_ci",)) == [("read", "tool_error")]
+    assert await tools(principals=("mem_bob",)) == []
+    assert await tools(client="CLAUDE", tool="read") == [("read", "ok")]
+    assert await tools(credential="crd_2") == [("read", "tool_error")]
+    assert await tools(rules=("grn_1",), outcome="ok") == [("read", "ok")]
     assert await tools(type="call.outcome") == [("", "tool_error"), ("", "ok")]
     assert await tools(since="2026-11-18T12:00:00Z", tool="read") == [("read", "tool_error")]
     assert await tools(until="2026-11-18T12:00:00Z", tool="read") == [("read", "ok")]
     assert len(await tools(until="2030-01-01T00:00:00Z")) == 5
-    assert await tools(server="srv_9") == []
+    assert await tools(servers=("srv_9",)) == []
 
 
 async def test_pages_of_a_search_meet_without_gap_or_repeat(book):

@@ -59,27 +59,48 @@ def in_bundle(n, change):
     return lambda connection: rewritten(connection, n, change)
 
 
+def without_opening(index):
+    def change(connection):
+        row = connection.execute(text("SELECT openings FROM bundle WHERE n = 0")).scalar_one()
+        sealed = unpack_entries(row)
+        sealed[index] = b""
+        connection.execute(
+            text("UPDATE bundle SET openings = :o WHERE n = 0"), {"o": pack_entries(sealed)}
+        )
+
+    return change
+
+
 def sql(statement):
     return lambda connection: connection.execute(text(statement))
 
 
 TAMPERINGS = {
-    "a leaf is edited": (in_bundle(0, edit), {"tile", "root", "fork"}),
-    "the last bundle is edited": (in_bundle(2, edit), {"tile", "root", "fork"}),
+    "a leaf is edited": (in_bundle(0, edit), {"tile", "root", "fork", "opening"}),
+    "the last bundle is edited": (in_bundle(2, edit), {"tile", "root", "fork", "opening"}),
     "two leaves change places": (
         in_bundle(0, lambda b: [b[0], b[2], b[1], *b[3:]]),
-        {"tile", "root", "fork", "closed_unopened", "opened_twice", "unclosed"},
+        {"tile", "root", "fork", "closed_unopened", "opened_twice", "unclosed", "opening"},
     ),
     "a leaf is deleted": (in_bundle(0, lambda b: b[:5] + b[6:]), {"leaves_missing"}),
     "a leaf is added at the end": (in_bundle(2, lambda b: [*b, b[-1]]), {"leaves_extra"}),
     "a bundle is deleted": (sql("DELETE FROM bundle WHERE n = 1"), {"leaves_missing"}),
     "a tile is deleted": (sql("DELETE FROM tile WHERE level = 0 AND n = 1"), {"tile"}),
     "a tile of the upper level is deleted": (sql("DELETE FROM tile WHERE level = 1"), {"tile"}),
-    "the head's root is another": (sql("UPDATE log SET root = zeroblob(32)"), {"root"}),
+    "the head's root is another": (sql("UPDATE log SET root = zeroblob(32)"), {"root", "seal"}),
     "a signed checkpoint is another": (
         sql("UPDATE checkpoint SET note = CAST('x' AS BLOB)"),
         {"signature"},
     ),
+    "the times of a bundle are others": (
+        sql("UPDATE bundle SET last_at = 'x' WHERE n = 0"),
+        {"times"},
+    ),
+    "an opening is taken away": (without_opening(1), {"opening"}),
+    "every data key is emptied": (sql("UPDATE dek SET wrapped = NULL"), {"opening"}),
+    "every data key is deleted": (sql("DELETE FROM dek"), {"opening"}),
+    "a data key is another": (sql("UPDATE dek SET wrapped = zeroblob(60)"), {"opening"}),
+    "the seal of the head is another": (sql("UPDATE log SET seal = zeroblob(32)"), {"seal"}),
     "the log is taken away": (
         lambda c: [c.execute(text(f"DELETE FROM {t}")) for t in ("bundle", "tile", "log")],
         {"log_missing"},
@@ -103,6 +124,7 @@ async def test_the_whole_check_names_what_was_changed(book, name):
 CAUGHT_AT_START = [
     "the last bundle is edited",
     "the head's root is another",
+    "the seal of the head is another",
     "a signed checkpoint is another",
     "the log is taken away",
     "a tile of the upper level is deleted",
@@ -129,9 +151,11 @@ async def test_an_opening_moved_to_another_leaf_is_not_believed(book):
         connection.execute(
             text("UPDATE bundle SET openings = :o WHERE n = 0"), {"o": pack_entries(sealed)}
         )
-    rows = await book.search.with_names(await book.search.tail(LOG, 1000))
+    rows = await book.search.naming.with_names(await book.search.tail(LOG, 1000))
     unnamed = [row.index for row in rows if row.who is None and row.leaf["t"] == "call.intent"]
     assert unnamed == [1, 3]
+    findings = (await book.examined()).findings
+    assert [(each.code, each.index) for each in findings] == [("opening", 1), ("opening", 3)]
 
 
 @pytest.mark.guarantee("audit:tamper-evident")

@@ -14,9 +14,13 @@ from gatelodge.core.records.leaves import LEAVES, encode
 from gatelodge.core.records.opening import (
     SALT_BYTES,
     Opening,
+    act_digest,
+    act_of,
     commitment,
     opened,
     opening_bytes,
+    unsigned_rest,
+    with_actor,
 )
 from gatelodge.core.records.pairs import Pairs
 from gatelodge.core.records.strict import NotCanonical, parse_leaf
@@ -27,6 +31,8 @@ from gatelodge.core.records.verify import (
     verify_proof,
 )
 from gatelodge.tlog import checkpoint, merkle, note, proof, proof_file
+
+ORIGIN = "gate.example.com/calls/wsp_1"
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
 counts = st.integers(0, 2**53 - 1)
@@ -61,20 +67,40 @@ openings = st.builds(Opening, agent=texts, client=texts, cred=texts, member=text
 salts = st.binary(min_size=SALT_BYTES, max_size=SALT_BYTES)
 
 
+LEAF = b'{"actor_c":"sha256:","at":"2026-11-22T15:00:00.000000Z","call":"c_1","t":"call.intent"}'
+
+
+def committed(salted: bytes, origin: str = ORIGIN, leaf: bytes = LEAF) -> bytes:
+    """The leaf with a commitment to these salt and opening bytes."""
+    rest = unsigned_rest(leaf.replace(b"sha256:", b"", 1))
+    return with_actor(commitment(act_digest(origin, rest), salted), rest)
+
+
 @given(salts, openings)
 def test_an_opening_is_what_was_committed_to(salt, opening):
     octets = opening_bytes(opening)
     assert octets == rfc8785.dumps(msgspec.to_builtins(opening))
-    assert opened(salt + octets, commitment(salt, octets)) == opening
+    assert opened(salt + octets, act_of(ORIGIN, committed(salt + octets))) == opening
 
 
 @given(salts, openings, st.data())
 def test_a_changed_opening_or_salt_is_not_believed(salt, opening, data):
-    octets = opening_bytes(opening)
-    salted = bytearray(salt + octets)
+    salted = bytearray(salt + opening_bytes(opening))
+    act = act_of(ORIGIN, committed(bytes(salted)))
     at = data.draw(st.integers(0, len(salted) - 1))
     salted[at] ^= 1 << data.draw(st.integers(0, 7))
-    assert opened(bytes(salted), commitment(salt, octets)) is None
+    assert opened(bytes(salted), act) is None
+
+
+@given(salts, openings, st.data())
+def test_an_opening_fits_one_leaf_of_one_log_and_no_other(salt, opening, data):
+    salted = salt + opening_bytes(opening)
+    leaf = bytearray(committed(salted))
+    assert opened(salted, act_of(ORIGIN + "2", bytes(leaf))) is None
+    at = data.draw(st.integers(LEAF.index(b'","'), len(leaf) - 1))
+    leaf[at] = data.draw(st.integers(0, 255).filter(lambda octet: octet != leaf[at]))
+    act = act_of(ORIGIN, bytes(leaf))
+    assert act is None or opened(salted, act) is None
 
 
 @pytest.mark.parametrize(
@@ -107,7 +133,6 @@ def test_another_spelling_of_a_leaf_is_refused(body):
 SIGNER = SeededSigner()
 KEY_ID = note.key_id(SIGNER.name, note.ED25519, SIGNER.public)
 VKEY = note.VerifierKey(SIGNER.name, note.ED25519, SIGNER.public).format()
-ORIGIN = "gate.example.com/calls/wsp_1"
 BODIES = [b'{"call":"c_%d","t":"call.intent","v":1}' % number for number in range(9)]
 
 
@@ -142,8 +167,8 @@ def test_a_type_from_the_future_is_listed_and_no_fault():
     assert (report.verdict, report.unknown) == ("VERIFIED", ("call.dreamt",))
 
 
-def other_key() -> str:
-    stranger = SeededSigner(2)
+def other_key(name: str = SIGNER.name) -> str:
+    stranger = SeededSigner(2, name)
     return note.VerifierKey(stranger.name, note.ED25519, stranger.public).format()
 
 
@@ -153,7 +178,14 @@ def other_key() -> str:
         (lambda d: d, [other_key()], "UNVERIFIABLE"),
         (lambda d: d, [], "UNVERIFIABLE"),
         (lambda d: d, ["not+a+key"], "UNVERIFIABLE"),
-        (lambda d: d, [other_key(), VKEY], "VERIFIED"),
+        (lambda d: d, [other_key("elsewhere.example.com"), VKEY], "VERIFIED"),
+        (lambda d: d, [other_key(), VKEY], "UNVERIFIABLE"),
+        (lambda d: d.replace(b'"v": 1', b'"v": 2, "v": 1', 1), [VKEY], "UNVERIFIABLE"),
+        (
+            lambda d: d.replace(b'"index": 5', b'"index": 4, "index": 5', 1),
+            [VKEY],
+            "UNVERIFIABLE",
+        ),
         (lambda d: d.replace(b'"v": 1', b'"v": 2', 1), [VKEY], "UNVERIFIABLE"),
         (lambda d: d.replace(b"gatelodge-proof", b"gatelodge-cake"), [VKEY], "UNVERIFIABLE"),
         (lambda d: b"{}", [VKEY], "UNVERIFIABLE"),
@@ -171,6 +203,42 @@ def other_key() -> str:
 )
 def test_each_way_to_spoil_a_proof_file_has_its_verdict(changed, keys, verdict):
     assert verify_proof(changed(format_proof(document())), keys).verdict == verdict
+
+
+def test_a_key_signs_for_the_logs_of_its_own_gate_only():
+    stranger = SeededSigner(3, "other.example.com")
+    hashes = [merkle.leaf_hash(body) for body in BODIES]
+    text = checkpoint.format(checkpoint.Checkpoint(ORIGIN, 9, merkle.root(hashes)))
+    key_id = note.key_id(stranger.name, note.ED25519, stranger.public)
+    signed = note.format(note.sign(text, stranger.name, key_id, stranger.sign)).decode()
+    leaf = document().leaves[0]
+    moved = ProvenLeaf(
+        index=5, leaf=leaf.leaf, proof=leaf.proof.replace(document().checkpoint, signed)
+    )
+    theirs = note.VerifierKey(stranger.name, note.ED25519, stranger.public).format()
+    forged = format_proof(document(leaves=(moved,), checkpoint=signed))
+    assert verify_proof(forged, [VKEY, theirs]).verdict == "UNVERIFIABLE"
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        b"\0" * 32,
+        b"\1" + b"\0" * 31,
+        b"\1" + b"\0" * 30 + b"\x80",
+        bytes.fromhex("ec" + "ff" * 30 + "7f"),
+        bytes.fromhex("ee" + "ff" * 30 + "7f"),
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    ],
+)
+def test_a_key_that_would_verify_anything_is_refused(point):
+    weak = note.VerifierKey(SIGNER.name, note.ED25519, point).format()
+    report = verify_proof(format_proof(document()), [weak])
+    assert (report.verdict, report.reasons) == (
+        "UNVERIFIABLE",
+        ("a verifier key is a point that signs anything",),
+    )
 
 
 def test_leaves_of_different_calls_are_not_sold_as_one():

@@ -23,6 +23,7 @@ from gatelodge.adapters.ledger.guard import FileGuard
 from gatelodge.adapters.ledger.inventory import SqlInventory
 from gatelodge.adapters.ledger.leader import OnlyNode
 from gatelodge.adapters.ledger.ledger import SqlLedger
+from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.database import Database, open_database
 from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.nodes import SqlNodes
@@ -32,7 +33,7 @@ from gatelodge.config.schema import Settings
 from gatelodge.core.records.origin import GOV, origin_of
 from gatelodge.flows.audit.recorder import Recorder
 from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
-from gatelodge.ports.journal import Guard, Journal, Leader
+from gatelodge.ports.journal import Guard, Head, Journal, Leader
 from gatelodge.ports.world import Signer
 
 LIVE_MS = 5_000
@@ -107,12 +108,13 @@ async def _lay(
     await asyncio.to_thread(migrate, database)
     clock, ids = SystemClock(), SystemIds()
     node = ids.new("nod")
-    ledger = SqlLedger(database.write, database.read)
     gate = settings.audit.origin
-    gov = await ledger.open_log(GOV, origin_of(GOV, gate))
+    gov = await asyncio.to_thread(_open_gov, database, origin_of(GOV, gate))
     keys = await asyncio.to_thread(open_keys, f"file:{directory}/keys", create=gov.size == 0)
+    seal = HeadSeal(keys.journal)
+    ledger = SqlLedger(database.write, database.read, seal)
     notify, pause = settings.store.notify, settings.store.poll_ms / 1000
-    store = SqlStore(database, _gov_log(), clock, node, notify=notify, poll_seconds=pause)
+    store = SqlStore(database, _gov_log(seal), clock, node, notify=notify, poll_seconds=pause)
     peppers = HmacPeppers(keys.peppers)
     token = ""
     if gov.size == 0:
@@ -149,7 +151,7 @@ async def _lay(
         journal=journal,
         deks=deks,
         leader=leader,
-        recorder=Recorder(journal, clock, ids, deks, node),
+        recorder=Recorder(journal, clock, ids, deks, node, gate),
         sequencer=Sequencer(surroundings, settings.audit, node),
         signer=surroundings.signer,
         guard=surroundings.guard,
@@ -179,9 +181,14 @@ async def _journal(
     return journal, OnlyNode()
 
 
-def _gov_log() -> GovLog:
+def _open_gov(database: Database, origin: str) -> Head:
+    with database.write() as connection:
+        return logs.open_log(connection, GOV, origin)
+
+
+def _gov_log(seal: HeadSeal) -> GovLog:
     return GovLog(
-        append=lambda connection, bodies: logs.append_leaves(connection, GOV, bodies).size,
+        append=lambda connection, bodies: logs.append_leaves(connection, seal, GOV, bodies).size,
         read=lambda connection, start, stop: [
             leaf.body for leaf in logs.read_leaves(connection, GOV, start, stop)
         ],

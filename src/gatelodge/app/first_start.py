@@ -22,6 +22,7 @@ UNSEEN = (
 _ENROLLED = '"t":"key.enrolled"'
 _DURABILITY = '"t":"settings.durability"'
 _EVER = 10_000
+_WHOLE = (0, 1 << 55)
 
 
 class OnceShown:
@@ -58,7 +59,7 @@ async def first_start(
 
 async def tell_durability(ledger: SqlLedger, store: SqlStore, mode: str) -> None:
     """Record how records become durable, whenever that differs from what was recorded last."""
-    told = await ledger.containing("gov", _DURABILITY, 0, _EVER)
+    told = await ledger.containing("gov", _DURABILITY, _WHOLE, _EVER)
     last = msgspec.json.decode(told[-1].body, type=_Told).subject.mode if told else "strict"
     if last != mode:
         fact = GovFact(t="settings.durability", by="system", subject={"mode": mode})
@@ -75,5 +76,5 @@ class _Told(msgspec.Struct):
 
 async def check_keys(ledger: SqlLedger, keys: DiskKeys) -> None:
     """Raise KeyMismatch unless every key that the gov log enrolled is on disk."""
-    leaves = await ledger.containing("gov", _ENROLLED, 0, _EVER)
+    leaves = await ledger.containing("gov", _ENROLLED, _WHOLE, _EVER)
     keys.check(enrolled(leaf.body for leaf in leaves))

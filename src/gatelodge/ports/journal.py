@@ -10,7 +10,7 @@ from msgspec import Struct
 class SealedOpening(Struct, frozen=True, array_like=True, gc=False):
     """An encrypted opening: the data key's id, and salt + opening under AES-256-GCM.
 
-    Associated data is log id || 0x00 || actor_c, so that it fits its own leaf only (decision 0006).
+    Associated data is that of the act, so that it fits its own leaf only (decision 0016).
     """
 
     dek: str
@@ -145,13 +145,17 @@ class Appended(Struct, frozen=True):
 
 
 class Head(Struct, frozen=True):
-    """A log's present end. No call or stream opened below `open_floor` is still open."""
+    """A log's present end. No call or stream opened below `open_floor` is still open.
+
+    `sealed` is false when somebody else wrote it: the seal of size and root is not this house's.
+    """
 
     log: str
     origin: str
     size: int
     root: bytes
     open_floor: int = 0
+    sealed: bool = True
 
 
 class Place(Struct, frozen=True):
@@ -196,8 +200,10 @@ class Ledger(Protocol):
         """Leaves with start <= index < stop, as far as there are any."""
         ...
 
-    async def containing(self, log: str, text: str, start: int, limit: int) -> list[LeafAt]:
-        """The first leaves from `start` on whose bytes hold this text."""
+    async def containing(
+        self, log: str, text: str, span: tuple[int, int], limit: int
+    ) -> list[LeafAt]:
+        """The first leaves with start <= index < stop whose bytes hold this text."""
         ...
 
     async def tile(self, log: str, level: int, n: int) -> bytes:
@@ -221,7 +227,15 @@ class Ledger(Protocol):
         ...
 
     async def seek(self, log: str, at: str) -> int:
-        """An index at or before the first leaf whose time is `at` or later (bundle-wide steps)."""
+        """An index at or before every leaf whose time is `at` or later (bundle-wide steps)."""
+        ...
+
+    async def seek_end(self, log: str, at: str) -> int:
+        """An index beyond every leaf whose time is before `at` (bundle-wide steps)."""
+        ...
+
+    async def times(self, log: str, n: int) -> tuple[str, str]:
+        """The first and last time in a bundle as the ledger keeps them; empty: no such bundle."""
         ...
 
     async def save_checkpoint(self, log: str, size: int, note: bytes) -> None:
@@ -290,7 +304,7 @@ class Deks(Protocol):
     async def unseal(self, sealed: Sequence[tuple[SealedOpening, bytes]]) -> list[bytes | None]:
         """Salt + opening of each (sealed opening, associated data).
 
-        None where the key is gone, or the opening was changed or moved. Raises KeyMismatch.
+        None where the key is gone or was changed, or the opening was changed or moved.
         """
         ...
 

@@ -1,10 +1,13 @@
 """What the routes say of themselves: who may ask them, and how they are described."""
 
 import json
+import re
 from types import SimpleNamespace
 
+import anyio
 import pytest
 
+from gatelodge.cli.client import Asked, _through
 from gatelodge.config.schema import Settings
 from gatelodge.core.roles import VERBS
 from gatelodge.web.api.door import LOCAL_ONLY, OPEN
@@ -59,3 +62,29 @@ def test_the_description_needs_nothing_from_outside() -> None:
                 continue
             assert operation["description"], path
             assert "application/problem+json" in operation["responses"]["400"]["content"]
+
+
+def test_a_parameter_that_a_route_does_not_know_is_refused_on_every_route() -> None:
+    app = assembled(SimpleNamespace(settings=Settings(), ids=None), local=True)
+    document = app.openapi_schema.to_schema()
+    asked = [
+        (method.upper(), re.sub(r"\{[^}]*\}", "x", path))
+        for path, methods in document["paths"].items()
+        for method in methods
+        if method != "parameters"
+    ]
+    assert len(asked) > 50
+    for method, path in asked:
+        told = anyio.run(_through, app, Asked(method, f"{path}?sttus=active"))
+        assert (told.status, json.loads(told.body)["code"]) == (400, "error.refused.invalid"), path
+        assert "'sttus' is not known here" in json.loads(told.body)["detail"]
+
+
+def test_a_parameter_that_nearly_fits_is_told_and_one_that_comes_twice_is_refused() -> None:
+    app = assembled(SimpleNamespace(settings=Settings(), ids=None), local=True)
+    path = "/api/v1/workspaces/main/audit/records"
+    told = json.loads(anyio.run(_through, app, Asked("GET", f"{path}?outcom=ok")).body)
+    assert "did you mean outcome?" in told["detail"]
+    assert "since" in told["remedy"]
+    told = json.loads(anyio.run(_through, app, Asked("GET", f"{path}?tool=a&tool=b")).body)
+    assert "twice" in told["detail"]

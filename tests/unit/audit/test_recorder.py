@@ -51,7 +51,7 @@ async def test_no_leaf_names_the_person_and_the_opening_does(book):
     await book.sequencer.drain()
     whole = b"".join(await book.bodies())
     assert not any(word in whole for word in (b"mem_bob", b"agt_ci", b"crd_2"))
-    (row,) = await book.search.with_names(await book.search.tail(LOG, 1))
+    (row,) = await book.search.naming.with_names(await book.search.tail(LOG, 1))
     assert (row.who.member, row.who.agent, row.who.cred, row.who.client) == (
         "mem_bob",
         "agt_ci",
@@ -72,13 +72,26 @@ async def test_once_the_keys_are_destroyed_nobody_is_behind_the_records(book):
     await book.called(ANN)
     await book.called(CI)
     await book.sequencer.drain()
+    keys = await book.deks.ids_of("mem_bob")
     assert await book.deks.destroy("mem_bob") == 1
-    rows = await book.search.with_names(await book.search.tail(LOG, 2))
+    await book.governed(t="member.erased", subject={"member": "mem_bob", "keys": sorted(keys)})
+    rows = await book.search.naming.with_names(await book.search.tail(LOG, 2))
     assert [row.who and row.who.member for row in rows] == ["mem_ann", None]
+    assert [row.gone for row in rows] == ["", "erased"]
     assert book.deks.current("mem_bob") is None
     examination = await book.examined()
     assert examination.sound
     assert (examination.logs[0].openings, examination.logs[0].erased) == (2, 1)
+
+
+async def test_what_was_taken_away_without_a_word_in_the_log_is_damaged_and_not_erased(book):
+    await book.called(CI)
+    await book.sequencer.drain()
+    await book.deks.destroy("mem_bob")
+    (row,) = await book.search.naming.with_names(await book.search.tail(LOG, 1))
+    assert (row.who, row.gone) == (None, "damaged")
+    examination = await book.examined()
+    assert [each.code for each in examination.findings] == ["opening"]
 
 
 async def test_a_new_quarter_has_a_new_key_and_the_old_one_still_opens(book):
@@ -91,7 +104,7 @@ async def test_a_new_quarter_has_a_new_key_and_the_old_one_still_opens(book):
     after = await book.deks.ensure("mem_ann")
     await book.called(ANN)
     await book.sequencer.drain()
-    rows = await book.search.with_names(await book.search.tail(LOG, 2))
+    rows = await book.search.naming.with_names(await book.search.tail(LOG, 2))
     assert before.id != after.id
     assert [row.who.member for row in rows] == ["mem_ann", "mem_ann"]
     assert await book.deks.ids_of("mem_ann") == {before.id, after.id}
@@ -112,7 +125,7 @@ async def test_a_record_that_would_be_too_large_is_not_made(book):
 async def test_what_a_client_calls_itself_is_cut(book):
     await book.called(Caller("mem_ann", "mem_ann", client="x" * 5_000))
     await book.sequencer.drain()
-    (row,) = await book.search.with_names(await book.search.tail(LOG, 1))
+    (row,) = await book.search.naming.with_names(await book.search.tail(LOG, 1))
     assert row.who.client == "x" * 128
 
 

@@ -5,6 +5,7 @@ ones. The wrapped key is bound to its id, so that a row cannot be passed off as 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from gatelodge.adapters.ledger.ledger import Session
 from gatelodge.adapters.ledger.tables import dek as _dek
+from gatelodge.core.errors import KeyMismatch
 from gatelodge.core.ids import Instant
 from gatelodge.ports.journal import Dek, SealedOpening
 from gatelodge.ports.world import Clock, Ids, KeyWrap
@@ -142,7 +144,10 @@ class SqlDeks:
         for start in range(0, len(ids), 500):
             with self._read() as connection:
                 rows = connection.execute(_BY_ID, {"ids": ids[start : start + 500]}).all()
-            found |= {row.id: self._unwrapped(row) for row in rows if row.wrapped is not None}
+            for row in rows:
+                with suppress(KeyMismatch, InvalidTag, ValueError):  # a changed row opens nothing
+                    if row.wrapped is not None:
+                        found[row.id] = self._unwrapped(row)
         return found
 
 
@@ -151,7 +156,7 @@ def _opened(cipher: AESGCM | None, sealed: SealedOpening, associated: bytes) -> 
         return None
     try:
         return cipher.decrypt(sealed.nonce, sealed.ciphertext, associated)
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         return None
 
 

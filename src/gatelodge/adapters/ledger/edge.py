@@ -33,11 +33,12 @@ class Bundle(Struct, frozen=True):
 
 
 class Edge(Struct, frozen=True):
-    """A log's end: its size, its partial tiles by level, and its partial bundle."""
+    """A log's end: its size, its partial tiles by level, its partial bundle, and its origin."""
 
     size: int
     tiles: dict[int, bytes]
     bundle: Bundle
+    origin: str = ""
 
     @property
     def root(self) -> bytes:
@@ -61,6 +62,7 @@ class Growth:
     def __init__(self, log: str, edge: Edge) -> None:
         self.log = log
         self.first = edge.size
+        self._origin = edge.origin
         self._size = edge.size
         self._partial = dict(edge.tiles)
         self._bundle = edge.bundle
@@ -95,7 +97,7 @@ class Growth:
     @property
     def edge(self) -> Edge:
         """The log's end after what was taken."""
-        return Edge(self._size, self._partial, self._bundle)
+        return Edge(self._size, self._partial, self._bundle, self._origin)
 
     @property
     def tiles(self) -> list[Row]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from gatelodge.adapters.ledger import logs, tables
 from gatelodge.adapters.ledger.edge import Edge, Growth
+from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.core.errors import Conflict, NotFound
 from gatelodge.ports.journal import Appended, Batch, Entry, Head, LeafAt, Place, Position
 from gatelodge.tlog import proof
@@ -56,9 +57,12 @@ class SqlLedger:
     are guarded by `_turn`.
     """
 
-    def __init__(self, write: Session, read: Session, *, journal: str = "file") -> None:
+    def __init__(
+        self, write: Session, read: Session, seal: HeadSeal, *, journal: str = "file"
+    ) -> None:
         self._write = write
         self._read = read
+        self._seal = seal
         self._journal = journal
         self._edges: dict[str, Edge] = {}
         self._turn = anyio.Lock()
@@ -88,16 +92,21 @@ class SqlLedger:
     async def heads(self) -> tuple[Head, ...]:
         """Every log's head, by id."""
         query = select(tables.log).order_by(tables.log.c.id)
-        return await self._look(lambda c: tuple(map(logs.head_of, c.execute(query))))
+        seal = self._seal
+        return await self._look(
+            lambda c: tuple(logs.head_of(row, seal) for row in c.execute(query))
+        )
 
     async def leaves(self, log: str, start: int, stop: int) -> list[LeafAt]:
         """Leaves with start <= index < stop, as far as there are any."""
         return await self._look(lambda c: logs.read_leaves(c, log, start, stop))
 
-    async def containing(self, log: str, text: str, start: int, limit: int) -> list[LeafAt]:
-        """The first leaves from `start` on whose bytes hold this text."""
+    async def containing(
+        self, log: str, text: str, span: tuple[int, int], limit: int
+    ) -> list[LeafAt]:
+        """The first leaves with start <= index < stop whose bytes hold this text."""
         wanted = text.encode()
-        return await self._look(lambda c: logs.containing(c, log, wanted, start, limit))
+        return await self._look(lambda c: logs.containing(c, log, wanted, span, limit))
 
     async def tile(self, log: str, level: int, n: int) -> bytes:
         """The hashes of a tile, empty when it is not there."""
@@ -124,8 +133,16 @@ class SqlLedger:
         return await self._look(lambda c: logs.root_at(c, log, size))
 
     async def seek(self, log: str, at: str) -> int:
-        """An index at or before the first leaf whose time is `at` or later."""
+        """An index at or before every leaf whose time is `at` or later."""
         return await self._look(lambda c: logs.seek(c, log, at))
+
+    async def seek_end(self, log: str, at: str) -> int:
+        """An index beyond every leaf whose time is before `at`."""
+        return await self._look(lambda c: logs.seek_end(c, log, at))
+
+    async def times(self, log: str, n: int) -> tuple[str, str]:
+        """The first and last time in a bundle as the ledger keeps them."""
+        return await self._look(lambda c: logs.times(c, log, n))
 
     async def save_checkpoint(self, log: str, size: int, note: bytes) -> None:
         """Keep a signed checkpoint; the same one may be saved twice."""
@@ -172,7 +189,7 @@ class SqlLedger:
         kept = self._edges.pop(log, None)
         if kept is not None:
             return kept
-        return await self._change(lambda c: logs.edge(c, log))
+        return await self._change(lambda c: logs.edge(c, self._seal, log))
 
     def _keep(self, grown: list[Growth]) -> None:
         for each in grown:
@@ -189,7 +206,7 @@ class SqlLedger:
     ) -> dict[str, Appended]:
         self._use(connection, batch)
         floors = {log: place.floor for log, place in places.items()}
-        return logs.write(connection, grown, floors)
+        return logs.write(connection, self._seal, grown, floors)
 
     def _use(self, connection: Connection, batch: Batch) -> None:
         """Mark the batch as used, in the transaction that appends it; Conflict if it was."""

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gatelodge.adapters.ledger import tables
 from gatelodge.adapters.ledger.edge import Bundle, Edge, Growth
+from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.core.errors import Conflict, LogForked, NotFound
 from gatelodge.ports.journal import Appended, Head, LeafAt, SealedOpening
 from gatelodge.tlog.errors import Malformed, ProofFailed
@@ -39,12 +40,12 @@ def _upsert(table: Table, key: tuple[str, ...]) -> dict[str, Any]:
 
 
 _HEAD = select(_log).where(_log.c.id == bindparam("log"))
-_LOCK_HEAD = select(_log.c.size, _log.c.root).where(_log.c.id == bindparam("log"))
+_LOCK_HEAD = select(_log).where(_log.c.id == bindparam("log"))
 _LOCK_HEAD = _LOCK_HEAD.with_for_update()
 _MOVE = (
     update(_log)
     .where(_log.c.id == bindparam("which"), _log.c.size == bindparam("before"))
-    .values(size=bindparam("size"), root=bindparam("root"))
+    .values(size=bindparam("size"), root=bindparam("root"), seal=bindparam("head_seal"))
 )
 _MOVE_FLOOR = _MOVE.values(open_floor=bindparam("floor"))
 _TILE = select(_tile.c.hashes).where(
@@ -60,6 +61,15 @@ _BUNDLES = (
 )
 _SEEK = select(func.min(_bundle.c.n)).where(
     _bundle.c.log == bindparam("log"), _bundle.c.last_at >= bindparam("at")
+)
+_SEEK_END = (
+    select(_bundle.c.n)
+    .where(_bundle.c.log == bindparam("log"), _bundle.c.first_at < bindparam("at"))
+    .order_by(_bundle.c.n.desc())
+    .limit(1)
+)
+_TIMES = select(_bundle.c.first_at, _bundle.c.last_at).where(
+    _bundle.c.log == bindparam("log"), _bundle.c.n == bindparam("n")
 )
 _PUT_TILE = _upsert(_tile, ("log", "level", "n"))
 _PUT_BUNDLE = _upsert(_bundle, ("log", "n"))
@@ -97,13 +107,16 @@ def head(connection: Connection, log: str) -> Head:
     return head_of(row)
 
 
-def head_of(row: Any) -> Head:
-    """A row of `log` as a value."""
-    return Head(row.id, row.origin, row.size, bytes(row.root), row.open_floor)
+def head_of(row: Any, seal: HeadSeal | None = None) -> Head:
+    """A row of `log` as a value; with `seal`, whether this house appended up to there."""
+    root = bytes(row.root)
+    sealed = seal is None or seal.fits(row.origin, row.size, root, row.seal)
+    return Head(row.id, row.origin, row.size, root, row.open_floor, sealed)
 
 
 def append_leaves(
     connection: Connection,
+    seal: HeadSeal,
     log: str,
     bodies: Sequence[bytes],
     openings: Sequence[bytes] | None = None,
@@ -114,19 +127,22 @@ def append_leaves(
     NotFound (no such log), LogForked (a stored tile does not belong to the head) and Malformed (a
     leaf of more than 65,535 bytes).
     """
-    growth = Growth(log, edge(connection, log))
+    growth = Growth(log, edge(connection, seal, log))
     growth.take(bodies, openings)
-    return write(connection, [growth])[log]
+    return write(connection, seal, [growth])[log]
 
 
-def edge(connection: Connection, log: str) -> Edge:
+def edge(connection: Connection, seal: HeadSeal, log: str) -> Edge:
     """The log's right edge; locks its head row where the engine has row locks.
 
-    Raises NotFound, and LogForked when the rows do not belong together.
+    Raises NotFound, and LogForked when the rows do not belong together or bear no seal of ours:
+    nothing is appended behind leaves that somebody else wrote.
     """
     row = connection.execute(_LOCK_HEAD, {"log": log}).one_or_none()
     if row is None:
         raise NotFound(f"there is no log {log}")
+    if not seal.fits(row.origin, row.size, bytes(row.root), row.seal):
+        raise LogForked(f"the last leaves of {log} were not appended by this gate")
     n, filled = divmod(row.size, WIDTH)
     held = Bundle()
     if filled:
@@ -143,14 +159,17 @@ def edge(connection: Connection, log: str) -> Edge:
         if len(tiles[level]) != filled * HASH_BYTES:
             raise LogForked(f"a tile of {log} does not fit its head")
         level += 1
-    found_edge = Edge(row.size, tiles, held)
+    found_edge = Edge(row.size, tiles, held, row.origin)
     if found_edge.root != bytes(row.root):
         raise LogForked(f"the tiles of {log} do not add up to its head")
     return found_edge
 
 
 def write(
-    connection: Connection, grown: Sequence[Growth], floors: Mapping[str, int] | None = None
+    connection: Connection,
+    seal: HeadSeal,
+    grown: Sequence[Growth],
+    floors: Mapping[str, int] | None = None,
 ) -> dict[str, Appended]:
     """Write what grew, and the open floors of some; Conflict when a log has moved meanwhile.
 
@@ -160,7 +179,13 @@ def write(
     landed: dict[str, Appended] = {}
     for growth in sorted(grown, key=lambda each: each.log):
         end, root = growth.edge, growth.edge.root
-        given = {"which": growth.log, "before": growth.first, "size": end.size, "root": root}
+        given = {
+            "which": growth.log,
+            "before": growth.first,
+            "size": end.size,
+            "root": root,
+            "head_seal": seal.make(end.origin, end.size, root),
+        }
         if floors is None or growth.log not in floors:
             moved = connection.execute(_MOVE, given)
         else:
@@ -187,17 +212,18 @@ def read_leaves(connection: Connection, log: str, start: int, stop: int) -> list
 
 
 def containing(
-    connection: Connection, log: str, wanted: bytes, start: int, limit: int
+    connection: Connection, log: str, wanted: bytes, span: tuple[int, int], limit: int
 ) -> list[LeafAt]:
-    """The first leaves from `start` on whose bytes hold `wanted`; the engine does the looking."""
+    """The first leaves of the span whose bytes hold `wanted`; the engine does the looking."""
+    start, stop = span
     found: list[LeafAt] = []
     statement = _HOLDING[connection.dialect.name]
     first = start // WIDTH
-    given = {"log": log, "b": 1 << 55, "text": wanted, "limit": limit + 1}
+    given = {"log": log, "b": (stop - 1) // WIDTH, "text": wanted, "limit": limit + 1}
     while len(found) < limit:
         rows = connection.execute(statement, {**given, "a": first}).all()
         for row in rows:
-            every = _leaves(row, max(start, row.n * WIDTH), (row.n + 1) * WIDTH)
+            every = _leaves(row, max(start, row.n * WIDTH), min(stop, (row.n + 1) * WIDTH))
             found += [leaf for leaf in every if wanted in leaf.body]
         if len(rows) <= limit:
             break
@@ -238,9 +264,24 @@ def bundle(connection: Connection, log: str, n: int) -> bytes:
 
 
 def seek(connection: Connection, log: str, at: str) -> int:
-    """An index at or before the first leaf whose time is `at` or later, the size if none is."""
+    """An index at or before every leaf whose time is `at` or later, the size if none is.
+
+    Clocks differ and jump, so times in a log do not rise: a bundle counts by its latest.
+    """
     n = connection.execute(_SEEK, {"log": log, "at": at}).scalar_one_or_none()
     return head(connection, log).size if n is None else int(n) * WIDTH
+
+
+def seek_end(connection: Connection, log: str, at: str) -> int:
+    """An index beyond every leaf whose time is before `at`: a bundle counts by its earliest."""
+    n = connection.execute(_SEEK_END, {"log": log, "at": at}).scalar_one_or_none()
+    return 0 if n is None else min((int(n) + 1) * WIDTH, head(connection, log).size)
+
+
+def times(connection: Connection, log: str, n: int) -> tuple[str, str]:
+    """The first and last time in a bundle as they are kept beside it; empty: no such bundle."""
+    row = connection.execute(_TIMES, {"log": log, "n": n}).one_or_none()
+    return ("", "") if row is None else (row.first_at, row.last_at)
 
 
 def nodes(connection: Connection, log: str, size: int) -> Node:

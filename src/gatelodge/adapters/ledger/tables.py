@@ -50,6 +50,7 @@ log = Table(
     _number("size"),
     _bytes("root"),
     _number("open_floor"),
+    Column("seal", LargeBinary, nullable=True),
 )
 
 bundle = Table(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from gatelodge.adapters.store.database import Database
 from gatelodge.core.errors import Conflict
 
-HEAD = "0004"
+HEAD = "0005"
 VERSION_TABLE = "schema_version"
 SCRIPTS = Path(__file__).parent / "migrations"
 

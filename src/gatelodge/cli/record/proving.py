@@ -16,11 +16,17 @@ from gatelodge.core.errors import Invalid
 @click.option(
     "-o", "--output", "file", type=click.Path(path_type=Path), help="Where to; else CALL.proof.json"
 )
+@click.option(
+    "--name-caller", is_flag=True, help="Show who called, to everybody who gets the file."
+)
 @click.pass_obj
-def prove(terminal: Terminal, call: str, file: Path | None) -> None:
-    """Write a proof of a call to a file; it names nobody and needs no gate to be checked."""
+def prove(terminal: Terminal, call: str, file: Path | None, *, name_caller: bool) -> None:
+    """Write a proof of a call to a file; it needs no gate to be checked.
+
+    It names nobody unless --name-caller is given, which is itself written down.
+    """
     gate = terminal.gate
-    document = gate.get(gate.here("audit", "calls", call, "proof"))
+    document = gate.get(gate.here("audit", "calls", call, "proof"), named=name_caller)
     if terminal.json and file is None:
         terminal.show(document, str)
         return

@@ -10,6 +10,11 @@ from gatelodge.cli.lazy import Verb
 from gatelodge.cli.terminal import Terminal
 
 _COLUMNS = ("at", "type", "who", "server", "tool", "outcome", "ms", "call")
+_CSV = (
+    *("index", "at", "type", "who", "agent", "client", "credential", "server", "tool", "method"),
+    *("rule", "outcome", "ms", "call"),
+)
+_TIME = "RFC 3339, a day (2026-11-22), or how long ago: 30m, 2h, 7d."
 _EMPTY = "No records match. Every call through the gate leaves one: see `gatelodge up`."
 _FOLLOW_SECONDS = 1.0
 
@@ -29,7 +34,7 @@ def tail(terminal: Terminal, follow: bool, count: int, who: bool | None) -> None
     named = "true" if (not follow if who is None else who) else "false"
     page = gate.get(gate.here("audit", "tail"), limit=count, who=named)
     if not follow:
-        _rows(terminal, page["items"])
+        _page(terminal, page)
         return
     pause = Event()
     while True:
@@ -40,26 +45,47 @@ def tail(terminal: Terminal, follow: bool, count: int, who: bool | None) -> None
 
 
 @click.command("search", cls=Verb)
-@click.option("--member", default="", metavar="EMAIL")
-@click.option("--server", default="", metavar="ALIAS")
+@click.option("--member", default="", metavar="EMAIL", help="Their agents' records too.")
+@click.option("--agent", default="", metavar="NAME")
+@click.option("--group", default="", metavar="NAME", help="Of those who are in it now.")
+@click.option("--client", default="", metavar="TEXT", help="A part of the client's own name.")
+@click.option("--credential", default="", metavar="ID", help="A token's id.")
+@click.option("--server", default="", metavar="ALIAS", help="Removed ones of that name too.")
 @click.option("--tool", default="", metavar="NAME")
-@click.option("--outcome", default="", help="Such as ok, tool_error, timeout, denied.")
-@click.option("--since", default="", metavar="TIME", help="RFC 3339, or 2h, 7d ago.")
-@click.option("--until", default="", metavar="TIME", help="RFC 3339, or 2h, 7d ago.")
+@click.option("--rule", default="", metavar="GRANT|GUARDRAIL")
+@click.option("--call", default="", metavar="CALL")
+@click.option("--outcome", default="", help="As the list shows it: ok, denied: guardrail.")
+@click.option("--since", default="", metavar="TIME", help=_TIME)
+@click.option("--until", default="", metavar="TIME", help=_TIME)
 @click.option("--type", default="", help="Such as call.intent, auth.failed.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.option("--cursor", default="", help="From the end of the page before.")
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet.")
 @click.pass_obj
-def search(terminal: Terminal, /, **asked: Any) -> None:
+def search(terminal: Terminal, /, *, as_csv: bool, **asked: Any) -> None:
     """Find records; each search that shows who called is itself written down."""
-    gate = terminal.gate
-    page = gate.get(gate.here("audit", "records"), **asked)
-    if terminal.json:
-        terminal.show(page, str)
-        return
-    _rows(terminal, page["items"])
-    if page["next"]:
+    page = gathered(terminal, terminal.gate.here("audit", "records"), asked)
+    for note in page.get("notes", ()):
+        click.echo(f"note: {output.clean(note)}", err=True)
+    if as_csv:
+        rows = ([item.get(column) for column in _CSV] for item in page["items"])
+        click.echo(output.as_csv(_CSV, rows))
+    else:
+        _page(terminal, page)
+    if page["next"] and not terminal.json:
         click.echo(f"There is more: --cursor {page['next']}", err=True)
+
+
+def gathered(terminal: Terminal, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """One page of what was asked for; a large log is read a part at a time until it is full."""
+    wanted, items = int(asked["limit"]), list[dict[str, Any]]()
+    page: dict[str, Any] = {"next": asked["cursor"]}
+    while True:
+        rest = {**asked, "cursor": page["next"], "limit": wanted - len(items)}
+        page = terminal.gate.get(path, **rest)
+        items += page["items"]
+        if len(items) >= wanted or not page["next"]:
+            return {**page, "items": items}
 
 
 @click.command("show", cls=Verb)
@@ -71,8 +97,12 @@ def show(terminal: Terminal, call: str) -> None:
     terminal.show(gate.get(gate.here("audit", "calls", call)), _shown)
 
 
-def _rows(terminal: Terminal, items: list[dict[str, Any]]) -> None:
-    terminal.rows(items if terminal.json else map(_brief, items), _COLUMNS, _EMPTY)
+def _page(terminal: Terminal, page: dict[str, Any]) -> None:
+    """The records: the same object as JSON whichever command found them."""
+    if terminal.json:
+        terminal.show(page, str)
+    else:
+        terminal.rows(map(_brief, page["items"]), _COLUMNS, _EMPTY)
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -82,13 +112,15 @@ def _line(record: dict[str, Any]) -> str:
 def _brief(record: dict[str, Any]) -> dict[str, Any]:
     """The record with its time cut to seconds: rows stand in the log's order anyway.
 
-    An agent stands before the member for whom it called.
+    An agent stands before the member for whom it called; a request that calls nothing shows its
+    method in the tool's place.
     """
     who, agent = record["who"], record["agent"]
     return {
         **record,
         "at": f"{record['at'][:19]}Z",
         "who": f"{agent} ({who})" if agent else who,
+        "tool": record["tool"] or ("" if record["call"] else record["method"]),
     }
 
 

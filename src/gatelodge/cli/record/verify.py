@@ -59,4 +59,6 @@ def _told(report: Any) -> str:
         lines.append(f"  log {output.clean(report.log)}, size {report.size}, signed by {signers}")
     for index, leaf in report.leaves.items():
         lines += ["", f"leaf {index}", output.fields(leaf.items())]
+        if index in report.who:
+            lines += ["called by", output.fields(report.who[index].items())]
     return "\n".join(lines)

@@ -19,6 +19,7 @@ GovKind = Literal[
     "member.suspended",
     "member.resumed",
     "member.left",
+    "member.erased",
     "agent.added",
     "agent.suspended",
     "agent.resumed",

@@ -4,13 +4,28 @@ GOV = "gov"
 """The log of who may do what."""
 DOOR = "door"
 """The log of requests that reach no workspace."""
+_CALLS = "calls"
 
 
 def calls_log(workspace: str) -> str:
     """The id of a workspace's log of calls."""
-    return f"calls:{workspace}"
+    return f"{_CALLS}:{workspace}"
 
 
-def origin_of(log: str, gate: str) -> str:
-    """The origin of a log of that gate, `audit.origin` or `localhost`; never change it later."""
-    return f"{gate or 'localhost'}/{log.replace(':', '/')}"
+def origin_of(log: str, gate: str, shard: int = 1) -> str:
+    """The origin of a log of that gate, `audit.origin` or `localhost`; never change it later.
+
+    After a restore that lost records the house goes on in a new shard of each log, under an origin
+    of its own: `gate.example.com/gov@2`.
+    """
+    return f"{gate or 'localhost'}/{log.replace(':', '/')}" + (f"@{shard}" if shard > 1 else "")
+
+
+def gate_of(origin: str) -> str:
+    """The gate whose log has this origin; empty when it is no origin of a log of ours."""
+    rest, _, last = origin.rpartition("/")
+    name = last.partition("@")[0]
+    if name in (GOV, DOOR):
+        return rest
+    gate, _, kind = rest.rpartition("/")
+    return gate if kind == _CALLS else ""

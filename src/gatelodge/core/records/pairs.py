@@ -20,6 +20,7 @@ class Glance(Struct, frozen=True, gc=False):
     call: str = ""
     stream: str = ""
     node: str = ""
+    at: str = ""
 
     @property
     def pair(self) -> str:

@@ -1,23 +1,29 @@
 """The offline verdict on a proof file: no database, no network, no trust in who made it.
 
     {"v": 1, "t": "gatelodge-proof", "log": ORIGIN, "checkpoint": NOTE,
-     "leaves": [{"index": N, "leaf": BASE64, "proof": TEXT OF C2SP tlog-proof}, ...]}
+     "leaves": [{"index": N, "leaf": BASE64, "proof": TEXT OF C2SP tlog-proof,
+                 "opening": BASE64 of salt || opening, when the file shows who called}, ...]}
 
-Everything needed stands in the file but the public key, which the reader brings. VERIFIED says
-that these leaves stand in a log that the key's holder signed. TAMPERED says that something here
-contradicts the signature or the tree. UNVERIFIABLE says that the reader cannot tell: another
-version, no signature of a known key, a leaf that is no canonical record.
+Everything needed stands in the file but the public key, which the reader brings; a key signs for
+the logs of the gate that its name names, and for no other. VERIFIED says that these leaves stand
+in a log that the key's holder signed, and that the openings are those they commit to. TAMPERED says
+that something here contradicts the signature or the tree. UNVERIFIABLE says that the reader cannot
+tell: another version, no signature of a known key, a leaf that is no canonical record.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
+from gatelodge.core.records.governance import GovKind
 from gatelodge.core.records.leaves import LEAVES
+from gatelodge.core.records.opening import act_of, opened
+from gatelodge.core.records.origin import gate_of
 from gatelodge.core.records.strict import NotCanonical, parse_leaf
 from gatelodge.tlog import checkpoint, merkle, note, proof, proof_file
 from gatelodge.tlog.errors import Malformed, ProofFailed
@@ -26,14 +32,29 @@ Verdict = Literal["VERIFIED", "TAMPERED", "UNVERIFIABLE"]
 
 KIND = "gatelodge-proof"
 _LARGEST = 4 * 1024 * 1024
+_FIELD = 2**255 - 19
+_SMALL_ORDER = frozenset(
+    {
+        0,
+        1,
+        _FIELD - 1,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    }
+)
+"""The y of the eight points that verify a signature which nobody made (RFC 8032 section 5.1)."""
 
 
-class ProvenLeaf(Struct, frozen=True, kw_only=True):
-    """One leaf of a proof file: its bytes, its place, and the proof of it."""
+class ProvenLeaf(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One leaf of a proof file: its bytes, its place, and the proof of it.
+
+    `opening` is salt || opening, when whoever made the file handed it over.
+    """
 
     index: int
     leaf: bytes
     proof: str
+    opening: bytes | None = None
 
 
 class ProofDocument(Struct, frozen=True, kw_only=True):
@@ -49,7 +70,8 @@ class ProofDocument(Struct, frozen=True, kw_only=True):
 class Report(Struct, frozen=True, kw_only=True):
     """The verdict, why, and what was read: leaves by index, as far as they could be read.
 
-    `unknown` lists leaf types that this version does not know; they are no fault.
+    `who` is who called, for each leaf whose opening the file holds. `unknown` lists leaf types
+    that this version does not know; they are no fault.
     """
 
     verdict: Verdict
@@ -58,6 +80,7 @@ class Report(Struct, frozen=True, kw_only=True):
     size: int = 0
     signed_by: tuple[str, ...] = ()
     leaves: dict[int, dict[str, object]] = {}
+    who: dict[int, dict[str, str]] = {}
     unknown: tuple[str, ...] = ()
 
 
@@ -83,11 +106,12 @@ def verify_proof(raw: bytes, vkeys: Sequence[str]) -> Report:
     try:
         document = _document(raw)
         verifiers = _verifiers(vkeys)
-        signed, names = _signed(document, verifiers)
+        signed, names = _signed(document, _of_this_gate(document.log, verifiers))
         for each in document.leaves:
             _check_leaf(each, document.checkpoint, signed)
         fields = {each.index: _fields(each) for each in document.leaves}
         _check_together(fields)
+        who = {each.index: _who(each, signed.origin) for each in document.leaves}
     except _Judged as judged:
         return Report(verdict=judged.verdict, reasons=(judged.reason,))
     kinds = {str(each.get("t")) for each in fields.values()}
@@ -97,7 +121,8 @@ def verify_proof(raw: bytes, vkeys: Sequence[str]) -> Report:
         size=signed.size,
         signed_by=names,
         leaves=fields,
-        unknown=tuple(sorted(kinds - LEAVES.keys())),
+        who={at: each for at, each in who.items() if each},
+        unknown=tuple(sorted(kinds - LEAVES.keys() - set(get_args(GovKind)))),
     )
 
 
@@ -119,8 +144,9 @@ def _document(raw: bytes) -> ProofDocument:
     if len(raw) > _LARGEST:
         raise _Judged("UNVERIFIABLE", "the file is larger than 4 MiB")
     try:
-        document = msgspec.json.decode(raw, type=ProofDocument)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        value = json.loads(raw.decode(), object_pairs_hook=_unique)
+        document = msgspec.convert(value, type=ProofDocument)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors too
         raise _Judged("UNVERIFIABLE", "the file is not a proof file") from None
     if document.t != KIND or document.v != 1:
         raise _Judged("UNVERIFIABLE", "the file is of another kind or version")
@@ -138,12 +164,49 @@ def _verifiers(vkeys: Sequence[str]) -> dict[tuple[str, bytes], note.Verifier]:
             key = note.VerifierKey.parse(vkey)
             if key.kind != note.ED25519:
                 continue
+            if _is_weak(key.public):
+                raise _Judged("UNVERIFIABLE", "a verifier key is a point that signs anything")
             found[key.name, key.key_id] = ed25519_verifier(key.public)
         except (Malformed, ValueError):
             raise _Judged("UNVERIFIABLE", "a verifier key is not in its form") from None
     if not found:
         raise _Judged("UNVERIFIABLE", "no Ed25519 verifier key was given")
     return found
+
+
+def _of_this_gate(
+    origin: str, verifiers: Mapping[tuple[str, bytes], note.Verifier]
+) -> dict[tuple[str, bytes], note.Verifier]:
+    """The keys whose name is that of the log or of its gate: no other may sign for it."""
+    names = {origin, gate_of(origin)} - {""}
+    found = {key: verifier for key, verifier in verifiers.items() if key[0] in names}
+    if len({name for name, _ in found}) < len(found):
+        raise _Judged("UNVERIFIABLE", "two of the given keys bear one name; give the log's own")
+    return found
+
+
+def _is_weak(public: bytes) -> bool:
+    """True for a point of small order, or one that is not written in its one way."""
+    y = int.from_bytes(public, "little") & ((1 << 255) - 1)
+    return y >= _FIELD or y in _SMALL_ORDER
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Judged("UNVERIFIABLE", "the file repeats a key, so it says two things")
+    return found
+
+
+def _who(each: ProvenLeaf, origin: str) -> dict[str, str]:
+    """Who called, as the leaf commits to it; empty when the file does not hand it over."""
+    if not each.opening:
+        return {}
+    act = act_of(origin, each.leaf)
+    who = None if act is None else opened(each.opening, act)
+    if who is None:
+        raise _Judged("TAMPERED", f"the opening of leaf {each.index} is not the one it commits to")
+    return {name: text for name, text in msgspec.to_builtins(who).items() if text}
 
 
 def _signed(

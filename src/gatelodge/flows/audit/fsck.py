@@ -4,18 +4,21 @@ It believes nothing that is stored but the leaves themselves, and says every way
 disagrees with them. It changes nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import takewhile
 
+import anyio
+import anyio.lowlevel
 from msgspec import Struct
 
 from gatelodge.core.errors import Broken, HouseError
 from gatelodge.core.records.leaves import CLOSES, LEAVES, OPENS
-from gatelodge.core.records.opening import associated, opened
 from gatelodge.core.records.origin import GOV
 from gatelodge.core.records.pairs import glance
+from gatelodge.core.records.seen import Seen
 from gatelodge.core.records.strict import NotCanonical, parse_leaf
 from gatelodge.flows.audit.checkpoints import Checkpoints, Signed
+from gatelodge.flows.audit.naming import Naming
 from gatelodge.ports.journal import Deks, Guard, Head, LeafAt, Ledger
 from gatelodge.tlog.errors import Malformed
 from gatelodge.tlog.merkle import Frontier, leaf_hash
@@ -23,6 +26,9 @@ from gatelodge.tlog.strict import HASH_BYTES
 from gatelodge.tlog.tile import WIDTH, Tile, new_tiles
 
 _MOST_FINDINGS = 200
+_PIECE = 16
+"""Leaves looked at without a pause: about a millisecond."""
+_PAUSE_SECONDS = 0.001
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -59,38 +65,59 @@ class Examination(Struct, frozen=True):
         return not self.findings
 
 
+Live = Callable[[], Awaitable[frozenset[str]]]
+"""Which nodes live now."""
+
+
 class Fsck:
-    """Examines the ledger. Openings are tried only when the data keys are given."""
+    """Examines the ledger. Openings are tried only when the data keys are given.
+
+    `turn` is held while a bundle is read, so that large questions take turns; `told` is called
+    with how many leaves were looked at, and how many there are.
+    """
 
     def __init__(
-        self, ledger: Ledger, checkpoints: Checkpoints, guard: Guard, deks: Deks | None = None
+        self,
+        ledger: Ledger,
+        checkpoints: Checkpoints,
+        guard: Guard,
+        deks: Deks | None = None,
+        turn: anyio.Lock | None = None,
     ) -> None:
         self._ledger = ledger
         self._checkpoints = checkpoints
         self._guard = guard
-        self._deks = deks
+        self._naming = None if deks is None else Naming(ledger, deks)
+        self._turn = turn or anyio.Lock()
+        self._erased = frozenset[str]()
+        self.looked_at = self.of = 0
 
-    async def examine(self, live_nodes: frozenset[str]) -> Examination:
+    async def examine(self, live: Live) -> Examination:
         """Look at every log; pairs of live nodes may be open. Never raises."""
         try:
+            # Each thing is read before what it is compared with: a log only grows.
+            guarded, before = self._guard.logs, await live()
             heads = await self._ledger.heads()
+            self.of = sum(head.size for head in heads)
+            self._erased = await self._naming.erased() if self._naming else frozenset()
         except HouseError as fault:
             return Examination((), (_finding("", fault.code, fault.detail),))
         findings = [
             _finding(missing, "log_missing", "the guard knows a log that is gone")
-            for missing in sorted(self._guard.logs - {head.log for head in heads})
+            for missing in sorted(guarded - {head.log for head in heads})
         ]
         examined: list[Examined] = []
         for head in heads:
-            walk = _Walk(head, live_nodes)
+            walk = _Walk(head)
             try:
                 await self._gather_signed(walk)
                 # The log may have grown: a head read after the signatures covers them all.
                 walk.head = await self._head(head.log)
-                await self._walk(walk, walk.head)
+                if await self._walk(walk, walk.head):
+                    await self._ends(walk, before | await live())
             except (HouseError, Malformed) as fault:
                 walk.find("unreadable", str(fault))
-            findings += walk.findings[:_MOST_FINDINGS]
+            findings += walk.findings
             examined.append(walk.examined())
         return Examination(tuple(examined), tuple(findings))
 
@@ -110,24 +137,33 @@ class Fsck:
     async def _head(self, log: str) -> Head:
         return next(each for each in await self._ledger.heads() if each.log == log)
 
-    async def _walk(self, walk: "_Walk", head: Head) -> None:
+    async def _walk(self, walk: "_Walk", head: Head) -> bool:
+        """Look at every leaf; false when they are not all there."""
+        if not head.sealed:
+            walk.find("seal", "the last leaves were not appended by this gate", head.size - 1)
         for start in range(0, head.size, WIDTH):
             stop = min(start + WIDTH, head.size)
-            leaves = await self._ledger.leaves(head.log, start, stop)
+            async with self._turn:
+                leaves = await self._ledger.leaves(head.log, start, stop)
             if len(leaves) != stop - start:
                 walk.find("leaves_missing", f"the bundle at {start} is not whole", start)
-                return
+                return False
+            for at in range(0, len(leaves), _PIECE):
+                walk.read(leaves[at : at + _PIECE])
+                await anyio.lowlevel.checkpoint()
             for tile in walk.grow(leaves):
                 if tile.width == WIDTH:
                     await self._compare(walk, tile)
-            if self._deks is not None:
-                await self._open(walk, leaves, self._deks)
+            await self._look_beside(walk, leaves)
+            self.looked_at += len(leaves)
+            await anyio.sleep(_PAUSE_SECONDS)
         for tile in walk.partial():
             await self._compare(walk, tile)
         beyond = await self._ledger.leaves(head.log, head.size, head.size + 1)
         if beyond and await self._head(head.log) == head:
             walk.find("leaves_extra", "leaves stand beyond the head", head.size)
         walk.end()
+        return True
 
     async def _compare(self, walk: "_Walk", tile: Tile) -> None:
         stored = await self._ledger.tile(walk.head.log, tile.level, tile.n)
@@ -135,46 +171,55 @@ class Fsck:
             return
         walk.find("tile", f"tile {tile.path} differs from its leaves", _leaf_of(tile, stored))
 
-    async def _open(self, walk: "_Walk", leaves: Sequence[LeafAt], deks: Deks) -> None:
-        sealed = [(leaf, walk.actor(leaf)) for leaf in leaves if leaf.opening is not None]
-        plain = await deks.unseal(
-            [
-                (leaf.opening, associated(walk.head.log, actor))
-                for leaf, actor in sealed
-                if leaf.opening is not None
-            ]
-        )
-        walk.openings += len(sealed)
-        for (leaf, actor), salted in zip(sealed, plain, strict=True):
-            if salted is None:
-                walk.erased += 1
-            elif opened(salted, actor) is None:
-                walk.find("opening", "the opening is not the one the leaf commits to", leaf.index)
+    async def _look_beside(self, walk: "_Walk", leaves: Sequence[LeafAt]) -> None:
+        """What is kept beside a bundle's leaves and the tree does not cover: times, openings."""
+        first = leaves[0].index
+        low, high = await self._ledger.times(walk.head.log, first // WIDTH)
+        at = [glance(leaf.body).at for leaf in leaves]
+        # A live log's last bundle may hold more by now.
+        if low > min(at) or high < max(at) or (len(at) == WIDTH and (low, high) != _span(at)):
+            walk.find("times", "the bundle's times are not those of its leaves", first)
+        if self._naming is None:
+            return
+        seen = await self._naming.open(leaves, walk.head.origin, self._erased)
+        for leaf, each in zip(leaves, seen, strict=True):
+            walk.openings += leaf.opening is not None
+            walk.erased += each.gone == "erased"
+            if each.gone == "damaged":
+                walk.find("opening", "who was behind it cannot be read, or is moved", leaf.index)
+
+    async def _ends(self, walk: "_Walk", live: frozenset[str]) -> None:
+        """Pairs whose node is gone must be closed: by now, if not below the head."""
+        log, size = walk.head.log, walk.head.size
+        present = (await self._head(log)).size
+        for pair, index in walk.unclosed(live)[:_MOST_FINDINGS]:
+            text = f'"{pair}"'
+            later = await self._ledger.containing(log, text, (size, present), 8)
+            if not any(glance(leaf.body).t in CLOSES for leaf in later):
+                walk.find("unclosed", f"{pair} was never closed, and its node is gone", index)
 
 
 class _Walk:
     """One log on its way from the first leaf to the last."""
 
-    def __init__(self, head: Head, live_nodes: frozenset[str]) -> None:
+    def __init__(self, head: Head) -> None:
         self.head = head
         self.signed: list[Signed] = []
         self.findings: list[Finding] = []
         self.checkpoints = self.openings = self.erased = 0
-        self._live = live_nodes
         self._frontier = Frontier()
         self._partial: dict[tuple[int, int], bytes] = {}
         self._open: dict[str, tuple[int, str]] = {}
-        self._closed: set[str] = set()
+        self._opened = Seen(head.root)
         self._unknown: dict[str, int] = {}
 
     def find(self, code: str, detail: str, index: int | None = None) -> None:
-        """Note a disagreement."""
-        self.findings.append(_finding(self.head.log, code, detail, index))
+        """Note a disagreement; beyond some hundred nothing new is learned."""
+        if len(self.findings) < _MOST_FINDINGS:
+            self.findings.append(_finding(self.head.log, code, detail, index))
 
     def grow(self, leaves: Sequence[LeafAt]) -> list[Tile]:
         """Take up the next leaves; the tiles that they make or widen."""
-        for leaf in leaves:
-            self._read(leaf)
         hashes = [leaf_hash(leaf.body) for leaf in leaves]
         tiles = new_tiles(
             self._frontier.size, hashes, lambda level, n: self._partial.get((level, n), b"")
@@ -199,16 +244,15 @@ class _Walk:
             self.find("root", "the head's root is not the root over the leaves")
         for beyond in self.signed:
             self.find("truncated", f"size {beyond.size} was signed, and the log ends before it")
-        for pair, (index, node) in self._open.items():
-            if node not in self._live:
-                self.find("unclosed", f"{pair} was never closed, and its node is gone", index)
 
-    def actor(self, leaf: LeafAt) -> str:
-        """The leaf's commitment, empty when it has none."""
-        try:
-            return str(parse_leaf(leaf.body).get("actor_c", ""))
-        except NotCanonical:
-            return ""
+    def unclosed(self, live: frozenset[str]) -> list[tuple[str, int]]:
+        """The pairs that are open though their node is gone, each with its index."""
+        return [(pair, at) for pair, (at, node) in self._open.items() if node not in live]
+
+    def read(self, leaves: Sequence[LeafAt]) -> None:
+        """Look at leaves one by one: their spelling, and what they open and close."""
+        for leaf in leaves:
+            self._read(leaf)
 
     def examined(self) -> Examined:
         """What was looked at."""
@@ -250,14 +294,12 @@ class _Walk:
         if seen.t not in LEAVES:
             self._unknown[seen.t] = self._unknown.get(seen.t, 0) + 1
         elif seen.t in OPENS:
-            if seen.pair in self._open or seen.pair in self._closed:
+            if not self._opened.add(seen.pair):
                 self.find("opened_twice", f"{seen.pair} was opened before", leaf.index)
             self._open[seen.pair] = (leaf.index, seen.node)
-        elif seen.t in CLOSES:
-            if self._open.pop(seen.pair, None) is None:
-                what = "closed_twice" if seen.pair in self._closed else "closed_unopened"
-                self.find(what, f"{seen.pair} was not open", leaf.index)
-            self._closed.add(seen.pair)
+        elif seen.t in CLOSES and self._open.pop(seen.pair, None) is None:
+            what = "closed_unopened" if self._opened.add(seen.pair) else "closed_twice"
+            self.find(what, f"{seen.pair} was not open", leaf.index)
 
 
 def _leaf_of(tile: Tile, stored: bytes) -> int | None:
@@ -269,6 +311,10 @@ def _leaf_of(tile: Tile, stored: bytes) -> int | None:
         if tile.hashes[place] != stored[place]:
             return tile.n * WIDTH + at
     return None
+
+
+def _span(times: Sequence[str]) -> tuple[str, str]:
+    return min(times), max(times)
 
 
 def _finding(log: str, code: str, detail: str, index: int | None = None) -> Finding:

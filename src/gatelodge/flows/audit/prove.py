@@ -1,49 +1,71 @@
 """Proof files: what shows one call to somebody who trusts nobody here."""
 
-from gatelodge.core.errors import NotFound, Unavailable
+from collections.abc import Sequence
+
+from gatelodge.core.errors import Conflict, NotFound, Unavailable
 from gatelodge.core.records.verify import ProofDocument, ProvenLeaf
 from gatelodge.flows.audit.checkpoints import Signed
-from gatelodge.flows.audit.search import Call, Search
+from gatelodge.flows.audit.naming import Naming
+from gatelodge.flows.audit.reading import Call, Reading
 from gatelodge.flows.audit.sequencer import Sequencer
-from gatelodge.ports.journal import Ledger
+from gatelodge.ports.journal import Deks, LeafAt, Ledger
 from gatelodge.tlog import checkpoint, note, proof_file
 
 
 class Prover:
     """Makes proof files from the ledger; asks the sequencer when it has not come so far."""
 
-    def __init__(self, ledger: Ledger, search: Search, sequencer: Sequencer) -> None:
+    def __init__(self, ledger: Ledger, deks: Deks, sequencer: Sequencer) -> None:
         self._ledger = ledger
-        self._search = search
+        self._reading = Reading(ledger)
+        self._naming = Naming(ledger, deks)
         self._sequencer = sequencer
 
-    async def prove(self, log: str, call: str) -> ProofDocument:
+    async def prove(self, log: str, call: str, *, named: bool = False) -> ProofDocument:
         """The proof of a call's leaves against one checkpoint that covers them.
 
-        Raises NotFound (no such call) and Unavailable (it is not signed yet, and this node is not
-        the one that signs).
+        With `named` the openings are handed over, so that the file shows who called; whoever holds
+        it can show that to anybody for ever. Raises NotFound (no such call), Unavailable (it is not
+        signed yet, and this node is not the one that signs) and Conflict (`named`, and nobody can
+        say who it was).
         """
-        found = await self._found(log, call)
-        signed = await self._covering(log, max(leaf.index for leaf in found.leaves))
+        return await self.prove_leaves(log, (await self._found(log, call)).leaves, named=named)
+
+    async def prove_leaves(
+        self, log: str, leaves: Sequence[LeafAt], *, named: bool = False
+    ) -> ProofDocument:
+        """The proof of these leaves; raises as `prove` does."""
+        signed = await self._covering(log, max(leaf.index for leaf in leaves))
         text = signed.note.decode()
-        leaves: list[ProvenLeaf] = []
-        for leaf in found.leaves:
+        origin = checkpoint.parse(note.parse(signed.note).text).origin
+        openings = await self._openings(origin, leaves) if named else [None] * len(leaves)
+        proven: list[ProvenLeaf] = []
+        for leaf, salted in zip(leaves, openings, strict=True):
             path = await self._ledger.inclusion(log, leaf.index, signed.size)
             file = proof_file.ProofFile(leaf.index, tuple(path), signed.note)
             proof = proof_file.format(file).decode()
-            leaves.append(ProvenLeaf(index=leaf.index, leaf=leaf.body, proof=proof))
-        origin = checkpoint.parse(note.parse(signed.note).text).origin
-        return ProofDocument(log=origin, leaves=tuple(leaves), checkpoint=text)
+            proven.append(ProvenLeaf(index=leaf.index, leaf=leaf.body, proof=proof, opening=salted))
+        return ProofDocument(log=origin, leaves=tuple(proven), checkpoint=text)
+
+    async def _openings(self, origin: str, leaves: Sequence[LeafAt]) -> list[bytes | None]:
+        seen = await self._naming.open(leaves, origin, await self._naming.erased())
+        gone = next((each.gone for each in seen if each.gone), "")
+        if gone:
+            raise Conflict(
+                f"who made this call cannot be proven: the opening is {gone}",
+                remedy="Leave --name-caller out for a proof that names nobody.",
+            )
+        return [each.salted or None for each in seen]
 
     async def _found(self, log: str, call: str) -> Call:
         try:
-            found = await self._search.find(log, call)
+            found = await self._reading.find(log, call)
         except NotFound:
             found = None
         if found is None or found.closer is None:
             # It may stand in the journal still.
             await self._sequencer.advance()
-            found = await self._search.find(log, call)
+            found = await self._reading.find(log, call)
         return found
 
     async def _covering(self, log: str, index: int) -> Signed:
@@ -54,7 +76,7 @@ class Prover:
             signed = await checkpoints.newest(log)
         if signed is None or signed.size <= index:
             raise Unavailable(
-                "no checkpoint covers this call yet",
+                "no checkpoint covers this record yet",
                 remedy="Try again in a second.",
                 retry_after=1.0,
             )

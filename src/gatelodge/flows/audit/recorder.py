@@ -6,12 +6,9 @@ gathers. A leaf is whole when it leaves here; nothing later may change it but th
 for an outcome that came too late.
 """
 
-from hashlib import sha256
-
-import msgspec
 from msgspec import Struct
 
-from gatelodge.core.errors import KeyUnreachable, LimitReached
+from gatelodge.core.errors import LimitReached
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import (
     AnswerWithheld,
@@ -25,22 +22,20 @@ from gatelodge.core.records.leaves import (
     StreamOpened,
     encode,
 )
-from gatelodge.core.records.opening import DOMAIN, SALT_BYTES, Opening, associated, opening_bytes
+from gatelodge.core.records.opening import Opening, opening_bytes, unsigned_rest
+from gatelodge.flows.audit.sealing import Sealing
 from gatelodge.flows.audit.tallies import Durable, Refusal, Tallies
-from gatelodge.ports.journal import Deks, Entry, Journal, SealedOpening
+from gatelodge.ports.journal import Deks, Entry, Journal
 from gatelodge.ports.world import Clock, Ids
 
 MAX_LEAF = 16 * 1024
 _CLIENT_LENGTH = 128
-_NONCE_BYTES = 12
-_DRAW = SALT_BYTES + _NONCE_BYTES
-_BLOCK = 4096 // _DRAW * _DRAW
-_TAILS = 4096
-_INTENT_HEAD = b'{"actor_c":"%b","at":"%b","bytes_in":%d,"call":"%b",%b'
-"""A `call.intent` up to where it begins to depend on tool, rule and view only."""
-_TOO_LARGE = "the record of this request would be larger than 16 KiB"
 
-_pack = msgspec.msgpack.Encoder().encode
+_TAILS = 4096
+_INTENT_REST = b'"at":"%b","bytes_in":%d,"call":"%b",%b'
+"""A `call.intent` after its `actor_c`, up to where it depends on tool, rule and view only."""
+_BEFORE_TAIL = len(_INTENT_REST % (b"", 0, b"", b""))
+_TOO_LARGE = "the record of this request would be larger than 16 KiB"
 
 
 class Caller:
@@ -123,16 +118,16 @@ class Recorder:
     first) and LimitReached for a leaf above 16 KiB; nothing is recorded then.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, ids: Ids, deks: Deks, node: str) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, ids: Ids, deks: Deks, node: str, gate: str
+    ) -> None:
         self._append = journal.append
         self._journal = journal
         self._clock = clock
         self._now = clock.now
         self._ids = ids
-        self._key_of = deks.current
         self._node = node
-        self._block = b""
-        self._drawn = _BLOCK
+        self._sealing = Sealing(ids, deks, gate)
         self._tails: dict[tuple[int, str, str, str, str, str], bytes] = {}
         self._tallies = Tallies(clock, node, self._note)
 
@@ -147,15 +142,12 @@ class Recorder:
         What follows `call` in the leaf is the same for every call of a tool under one rule and
         view, so it is encoded once and kept.
         """
-        actor, opening = self._sealed(log, who)
         name = self._ids.call()
         about = (call.gov, call.proto, call.rule, call.server, call.tool, call.method)
         tail = self._tails.get(about) or self._tail(about, call)
         at = rfc3339(self._now())
-        body = _INTENT_HEAD % (actor.encode(), at.encode(), call.bytes_in, name.encode(), tail)
-        if len(body) > MAX_LEAF:
-            raise LimitReached(_TOO_LARGE)
-        self._append(Entry(log, body, opening), durable)
+        rest = _INTENT_REST % (at.encode(), call.bytes_in, name.encode(), tail)
+        self._append_sealed(log, who, rest, durable)
         return name
 
     def _tail(self, about: tuple[int, str, str, str, str, str], call: Intent) -> bytes:
@@ -175,11 +167,11 @@ class Recorder:
             t="call.intent",
             tool=call.tool,
             tool_def=call.tool_def,
-            v=1,
+            v=2,
         )
         if len(self._tails) >= _TAILS:
             self._tails.clear()
-        tail = self._tails[about] = encode(leaf)[len(_INTENT_HEAD % (b"", b"", 0, b"", b"")) :]
+        tail = self._tails[about] = unsigned_rest(encode(leaf))[_BEFORE_TAIL:]
         return tail
 
     def outcome(self, log: str, ending: Ending, durable: Durable) -> None:
@@ -212,10 +204,9 @@ class Recorder:
 
     def denied(self, log: str, who: Caller, call: Denial, durable: Durable) -> str:
         """Record a call that was not allowed; returns its id."""
-        actor, opening = self._sealed(log, who)
         name = self._ids.call()
         leaf = CallDenied(
-            actor_c=actor,
+            actor_c="",
             at=rfc3339(self._now()),
             bytes_in=call.bytes_in,
             call=name,
@@ -230,16 +221,15 @@ class Recorder:
             server=call.server,
             t="call.denied",
             tool=call.tool,
-            v=1,
+            v=2,
         )
-        self._write(log, leaf, opening, durable)
+        self._write(log, leaf, who, durable)
         return name
 
     def answered(self, log: str, who: Caller, answer: Answer, durable: Durable) -> None:
         """Record a request that the gate answered itself."""
-        actor, opening = self._sealed(log, who)
         leaf = RequestAnswered(
-            actor_c=actor,
+            actor_c="",
             at=rfc3339(self._now()),
             bytes_in=answer.bytes_in,
             bytes_out=answer.bytes_out,
@@ -251,9 +241,9 @@ class Recorder:
             proto=answer.proto,
             rpc_code=answer.rpc_code,
             t="request.answered",
-            v=1,
+            v=2,
         )
-        self._write(log, leaf, opening, durable)
+        self._write(log, leaf, who, durable)
 
     def refused(self, log: str, who: Caller | None, refusal: Refusal, durable: Durable) -> None:
         """Record a request that was turned away before any decision.
@@ -263,35 +253,33 @@ class Recorder:
         if who is None:
             self._tallies.refused(log, refusal, durable)
             return
-        actor, opening = self._sealed(log, who)
         leaf = RequestRefused(
-            actor_c=actor,
+            actor_c="",
             at=rfc3339(self._now()),
             bytes_in=refusal.bytes_in,
             http=refusal.http,
             node=self._node,
             reason=refusal.reason,
             t="request.refused",
-            v=1,
+            v=2,
         )
-        self._write(log, leaf, opening, durable)
+        self._write(log, leaf, who, durable)
 
     def stream_opened(self, log: str, who: Caller, seen: tuple[int, str], durable: Durable) -> str:
         """Record that a listen stream was opened, with (gov, proto); returns the stream's id."""
-        actor, opening = self._sealed(log, who)
         name = "s" + self._ids.call()[1:]
         gov, proto = seen
         leaf = StreamOpened(
-            actor_c=actor,
+            actor_c="",
             at=rfc3339(self._now()),
             gov=gov,
             node=self._node,
             proto=proto,
             stream=name,
             t="stream.opened",
-            v=1,
+            v=2,
         )
-        self._write(log, leaf, opening, durable)
+        self._write(log, leaf, who, durable)
         return name
 
     def stream_closed(
@@ -321,23 +309,18 @@ class Recorder:
     def _note(self, log: str, leaf: CallsLeaf, durable: Durable) -> None:
         self._append(Entry(log, encode(leaf)), durable)
 
-    def _write(self, log: str, leaf: CallsLeaf, opening: bytes, durable: Durable) -> None:
+    def _write(self, log: str, leaf: CallsLeaf, who: Caller | None, durable: Durable) -> None:
         body = encode(leaf)
+        if who is not None:
+            self._append_sealed(log, who, unsigned_rest(body), durable)
+            return
+        if len(body) > MAX_LEAF:
+            raise LimitReached(_TOO_LARGE)
+        self._append(Entry(log, body), durable)
+
+    def _append_sealed(self, log: str, who: Caller, rest: bytes, durable: Durable) -> None:
+        """Append the leaf that commits to who did this act; `rest` is all after its `actor_c`."""
+        body, opening = self._sealing.sealed(log, who.member, who.opening, rest)
         if len(body) > MAX_LEAF:
             raise LimitReached(_TOO_LARGE)
         self._append(Entry(log, body, opening), durable)
-
-    def _sealed(self, log: str, who: Caller) -> tuple[str, bytes]:
-        """The commitment to who called, and the packed, encrypted opening."""
-        key = self._key_of(who.member)
-        if key is None:
-            raise KeyUnreachable("the member's data key is not in memory")
-        start = self._drawn
-        if start >= _BLOCK:
-            self._block, start = self._ids.random(_BLOCK), 0
-        self._drawn = start + _DRAW
-        salted = self._block[start : start + SALT_BYTES] + who.opening
-        actor = "sha256:" + sha256(DOMAIN + salted).hexdigest()
-        nonce = self._block[start + SALT_BYTES : start + _DRAW]
-        ciphertext = key.seal(nonce, salted, associated(log, actor))
-        return actor, _pack(SealedOpening(key.id, nonce, ciphertext))

@@ -1,166 +1,125 @@
-"""Questions to the call logs: find a call, list what happened, show who was behind it.
+"""Questions to the call logs: list what happened, newest first, and who was behind it.
 
-There is no second copy of the log to search: bundles are sought by time and read, newest first.
+There is no second copy of the log to search: bundles are sought by the times in them and read. A
+question reads so much at a time and hands out a cursor, so the largest log costs it no more memory
+than the smallest.
 """
 
-from base64 import urlsafe_b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import TypeAlias
 
-import msgspec
+import anyio
 from msgspec import Struct
 
-from gatelodge.core.errors import Invalid, NotFound
-from gatelodge.core.ids import Instant
+from gatelodge.core.errors import Invalid
 from gatelodge.core.instant import parse_rfc3339, rfc3339
 from gatelodge.core.records.leaves import CLOSES, OPENS
-from gatelodge.core.records.opening import Opening, associated, opened
+from gatelodge.core.records.opening import Opening
+from gatelodge.flows.audit.naming import Naming
+from gatelodge.flows.audit.outcome import ends_as
+from gatelodge.flows.audit.reading import Fields, Found, Reading, fields, pair_of
 from gatelodge.ports.journal import Deks, LeafAt, Ledger
 
-_STEP = 512
-_SLACK_US = 300 * 1_000_000
-"""Clocks of nodes differ and records arrive late, so times in a log rise only roughly."""
+_STEP = 256
+_MOST_READ = 65_536
+"""Leaves that one question reads; what is left is asked for with the cursor."""
+_MOST_CLOSERS = 65_536
+_PAUSE_SECONDS = 0.001
+"""After each step, so that calls beside it go on."""
 
-Fields = dict[str, object]
+_Ends: TypeAlias = dict[str, tuple[int, Fields]]
 
 
 class Query(Struct, frozen=True, kw_only=True):
     """What to look for; empty fields match everything. Times are RFC 3339, `until` excluded.
 
     `type` is a leaf type; without one, closers are shown with their openers and not by themselves.
-    `members` also finds what agents did for them. `before` is the cursor of the last page.
+    `members` also finds what agents did for them; `principals` are members or agents that called
+    themselves. None of either matches everything, an empty tuple nothing. `client` is a part of
+    the client's name. `before` is the cursor of the last page.
     """
 
     log: str
     since: str = ""
     until: str = ""
     type: str = ""
-    server: str = ""
+    servers: tuple[str, ...] | None = None
     tool: str = ""
-    decision: str = ""
+    rules: tuple[str, ...] = ()
+    call: str = ""
     outcome: str = ""
-    members: tuple[str, ...] = ()
+    members: tuple[str, ...] | None = None
+    principals: tuple[str, ...] | None = None
+    client: str = ""
+    credential: str = ""
     limit: int = 50
     before: int | None = None
 
-
-class Found(Struct, frozen=True, kw_only=True):
-    """One record: its place and fields, and those of its closer when it has one.
-
-    `who` is filled by `with_names` when the opening still exists.
-    """
-
-    log: str
-    index: int
-    leaf: Fields
-    close_index: int | None = None
-    closer: Fields | None = None
-    who: Opening | None = None
+    @property
+    def opens(self) -> bool:
+        """True when openings have to be read to answer it."""
+        return bool(self.principals is not None or self.client or self.credential)
 
     @property
-    def outcome(self) -> str:
-        """How it ended: an outcome, `unresolved`, or empty when it is still open."""
-        if self.closer is None:
-            return str(self.leaf.get("outcome", ""))
-        return str(self.closer.get("outcome", "unresolved"))
+    def personal(self) -> bool:
+        """True when the answer says something about who called, even without names."""
+        return self.opens or self.members is not None
 
 
 class Page(Struct, frozen=True):
-    """What was found, newest first, and the cursor of the next page if there may be one."""
+    """What was found, newest first, and the cursor of what was not looked at yet."""
 
     found: tuple[Found, ...]
     before: int | None
 
 
-class Call(Struct, frozen=True):
-    """The leaves of one call: what opened it, and what closed it if anything did."""
-
-    log: str
-    opener: LeafAt
-    closer: LeafAt | None
-
-    @property
-    def leaves(self) -> tuple[LeafAt, ...]:
-        """Opener and closer, as far as there are any."""
-        return (self.opener,) if self.closer is None else (self.opener, self.closer)
-
-
 class Search:
-    """Reads the logs. Whoever calls it has checked that the reader may see them."""
+    """Reads the logs. Whoever calls it has checked that the reader may see them.
 
-    def __init__(self, ledger: Ledger, deks: Deks) -> None:
+    `turn` is held while a step is read: large questions take turns.
+    """
+
+    def __init__(self, ledger: Ledger, deks: Deks, turn: anyio.Lock | None = None) -> None:
         self._ledger = ledger
         self._deks = deks
-
-    async def find(self, log: str, call: str) -> Call:
-        """The call with this id. Raises NotFound.
-
-        The id begins with its time, so only what came after is read.
-        """
-        wanted = f'"call":"{call}"'
-        start = await self._ledger.seek(log, rfc3339(Instant(_made_at(call) - _SLACK_US)))
-        leaves = await self._ledger.containing(log, wanted, start, 8)
-        kinds = [(str(fields(leaf).get("t")), leaf) for leaf in leaves]
-        openers = [leaf for t, leaf in kinds if t not in CLOSES and not t.endswith(".late")]
-        closers = [leaf for t, leaf in kinds if t in CLOSES]
-        if not openers:
-            raise NotFound(f"there is no call {call} in this log")
-        return Call(log, openers[0], closers[0] if closers else None)
+        self._turn = turn or anyio.Lock()
+        self.reading = Reading(ledger)
+        self.naming = Naming(ledger, deks)
 
     async def search(self, query: Query) -> Page:
-        """What matches, newest first. Raises Invalid for a time that is not RFC 3339."""
-        size = await self._size(query.log)
-        low, high = await self._range(query, size)
-        owned = [await self._deks.ids_of(member) for member in query.members]
-        deks = frozenset[str]().union(*owned) if owned else None
-        closers: dict[str, tuple[int, Fields]] = {}
+        """What matches, newest first; fewer than `limit` with a cursor when much was read.
+
+        Raises Invalid for a time that is not RFC 3339.
+        """
+        low, high = await self._range(query)
+        stop = max(low, high - _MOST_READ)
+        sift = await self._sift(query)
+        closers: _Ends = {}
         found: list[Found] = []
-        while high > low:
-            start = max(low, high - _STEP)
-            for leaf in reversed(await self._ledger.leaves(query.log, start, high)):
-                here = fields(leaf)
-                if here.get("t") in CLOSES:
-                    closers[_pair(here)] = (leaf.index, here)
-                if not _wanted(query, leaf, here, deks):
-                    continue
-                each = await self._joined(query.log, (leaf.index, here), closers, size)
-                if query.outcome and each.outcome != query.outcome:
+        while high > stop:
+            start = max(stop, high - _STEP)
+            async with self._turn:
+                leaves = await self._ledger.leaves(query.log, start, high)
+                wanted = await sift.wanted(leaves, closers)
+            for index, here, closer in wanted:
+                each = await self._joined(query, (index, here), closer)
+                if query.outcome and not ends_as(each.outcome, query.outcome):
                     continue
                 found.append(each)
                 if len(found) == query.limit:
-                    return Page(tuple(found), leaf.index if leaf.index > low else None)
+                    return Page(tuple(found), index if index > low else None)
             high = start
-        return Page(tuple(found), None)
+            await anyio.sleep(_PAUSE_SECONDS)
+        return Page(tuple(found), stop if stop > low else None)
 
     async def tail(self, log: str, count: int) -> tuple[Found, ...]:
         """The newest records, oldest of them first."""
         page = await self.search(Query(log=log, limit=count))
         return page.found[::-1]
 
-    async def with_names(self, found: Iterable[Found]) -> tuple[Found, ...]:
-        """The same records with who was behind them, as far as their openings can be opened.
-
-        An opening that does not fit the leaf's commitment is not believed.
-        """
-        rows = list(found)
-        leaves: list[LeafAt] = []
-        for each in rows:
-            leaves += await self._ledger.leaves(each.log, each.index, each.index + 1)
-        sealed = [
-            (leaf.opening, associated(row.log, str(row.leaf.get("actor_c", ""))))
-            for row, leaf in zip(rows, leaves, strict=True)
-        ]
-        plain = iter(await self._deks.unseal([(o, a) for o, a in sealed if o is not None]))
-        named: list[Found] = []
-        for row, (opening, _) in zip(rows, sealed, strict=True):
-            salted = None if opening is None else next(plain)
-            actor = str(row.leaf.get("actor_c", ""))
-            who = None if salted is None else opened(salted, actor)
-            named.append(msgspec.structs.replace(row, who=who))
-        return tuple(named)
-
     async def show(self, log: str, call: str) -> Found:
         """One call with its closer and with who was behind it. Raises NotFound."""
-        call_found = await self.find(log, call)
+        call_found = await self.reading.find(log, call)
         closer = call_found.closer
         row = Found(
             log=log,
@@ -169,87 +128,116 @@ class Search:
             close_index=None if closer is None else closer.index,
             closer=None if closer is None else fields(closer),
         )
-        return (await self.with_names([row]))[0]
+        return (await self.naming.with_names([row]))[0]
+
+    async def _sift(self, query: Query) -> "_Sift":
+        deks: frozenset[str] | None = None
+        if query.members is not None:
+            owned = [await self._deks.ids_of(member) for member in query.members]
+            deks = frozenset[str]().union(*owned)
+        origin = (await self.naming.origins()).get(query.log, "")
+        return _Sift(query, deks, self.naming, origin)
 
     async def _joined(
-        self,
-        log: str,
-        leaf: tuple[int, Fields],
-        closers: Mapping[str, tuple[int, Fields]],
-        size: int,
+        self, query: Query, leaf: tuple[int, Fields], closer: tuple[int, Fields] | None
     ) -> Found:
         """An opener with its closer, which may stand beyond the part that was read."""
         index, here = leaf
         field = OPENS.get(str(here.get("t")))
         if field is None:
-            return Found(log=log, index=index, leaf=here)
-        closer = closers.get(_pair(here))
-        if closer is None and size > index + 1:
-            text = f'"{field}":"{_pair(here)}"'
-            for later in await self._ledger.containing(log, text, index + 1, 4):
-                if fields(later).get("t") in CLOSES:
-                    closer = (later.index, fields(later))
-                    break
+            return Found(log=query.log, index=index, leaf=here)
+        if closer is None:
+            pair = (field, pair_of(here))
+            later = await self.reading.closer_of(query.log, pair, index)
+            closer = None if later is None else (later.index, fields(later))
         close_index, close = (None, None) if closer is None else closer
-        return Found(log=log, index=index, leaf=here, close_index=close_index, closer=close)
+        return Found(log=query.log, index=index, leaf=here, close_index=close_index, closer=close)
 
-    async def _range(self, query: Query, size: int) -> tuple[int, int]:
+    async def _range(self, query: Query) -> tuple[int, int]:
+        """Where matches can stand: no bundle outside holds such a time, however clocks ran."""
+        size = await self.reading.size(query.log)
         low, high = 0, size if query.before is None else min(query.before, size)
         if query.since:
-            low = await self._ledger.seek(query.log, _canonical(query.since))
+            low = await self._ledger.seek(query.log, canonical(query.since))
         if query.until:
-            late = rfc3339(Instant(parse_rfc3339(_canonical(query.until)) + _SLACK_US))
-            high = min(high, await self._ledger.seek(query.log, late) + _STEP)
-        return low, min(high, size)
-
-    async def _size(self, log: str) -> int:
-        for head in await self._ledger.heads():
-            if head.log == log:
-                return head.size
-        raise NotFound("there is no such log")
+            high = min(high, await self._ledger.seek_end(query.log, canonical(query.until)))
+        return low, high
 
 
-def fields(leaf: LeafAt) -> Fields:
-    """The fields of a leaf, none when it is not JSON; `fsck` says so."""
-    try:
-        return msgspec.json.decode(leaf.body, type=Fields)
-    except msgspec.MsgspecError:
-        return {}
+class _Sift:
+    """Which leaves match, and which closers wait for their openers further down."""
 
+    def __init__(
+        self, query: Query, deks: frozenset[str] | None, naming: Naming, origin: str
+    ) -> None:
+        self._query = query
+        self._deks = deks
+        self._naming = naming
+        self._origin = origin
+        self._since = canonical(query.since) if query.since else ""
+        self._until = canonical(query.until) if query.until else ""
 
-def _wanted(query: Query, leaf: LeafAt, here: Fields, deks: frozenset[str] | None) -> bool:
-    t, at = here.get("t"), str(here.get("at", ""))
-    if t != query.type if query.type else t in CLOSES:
-        return False
-    if query.since and at < _canonical(query.since):
-        return False
-    if query.until and at >= _canonical(query.until):
-        return False
-    for name in ("server", "tool", "decision"):
-        wanted = getattr(query, name)
-        if wanted and here.get(name) != wanted:
+    async def wanted(
+        self, leaves: list[LeafAt], closers: _Ends
+    ) -> list[tuple[int, Fields, tuple[int, Fields] | None]]:
+        """The leaves that match but for how they ended, newest first, each with its closer."""
+        kept: list[tuple[LeafAt, Fields, tuple[int, Fields] | None]] = []
+        for leaf in reversed(leaves):
+            here = fields(leaf)
+            t, closer = here.get("t"), None
+            if t in CLOSES:
+                closers[pair_of(here)] = (leaf.index, here)
+                if len(closers) > _MOST_CLOSERS:
+                    del closers[next(iter(closers))]  # it is looked up when its opener matches
+            elif t in OPENS:
+                closer = closers.pop(pair_of(here), None)
+            if self._matches(leaf, here):
+                kept.append((leaf, here, closer))
+        if self._query.opens and kept:
+            seen = await self._naming.open([each[0] for each in kept], self._origin, frozenset())
+            pairs = zip(kept, seen, strict=True)
+            kept = [each for each, opened in pairs if self._called_by(opened.who)]
+        return [(leaf.index, here, closer) for leaf, here, closer in kept]
+
+    def _matches(self, leaf: LeafAt, here: Fields) -> bool:
+        query = self._query
+        t, at = here.get("t"), str(here.get("at", ""))
+        if t != query.type if query.type else t in CLOSES:
             return False
-    return deks is None or (leaf.opening is not None and leaf.opening.dek in deks)
+        if (self._since and at < self._since) or (self._until and at >= self._until):
+            return False
+        if not _says(query, here):
+            return False
+        return self._deks is None or (leaf.opening is not None and leaf.opening.dek in self._deks)
+
+    def _called_by(self, who: Opening | None) -> bool:
+        query = self._query
+        if who is None:
+            return False
+        principals = query.principals
+        return (
+            (principals is None or (who.agent or who.member) in principals)
+            and query.client.casefold() in who.client.casefold()
+            and query.credential in ("", who.cred)
+        )
 
 
-def _pair(here: Fields) -> str:
-    return str(here.get("call") or here.get("stream") or "")
-
-
-def _canonical(text: str) -> str:
+def canonical(text: str) -> str:
+    """The time as leaves spell it. Raises Invalid."""
     try:
         return rfc3339(parse_rfc3339(text))
     except ValueError:
-        raise Invalid("a time is not RFC 3339, such as 2026-11-22T15:00:00Z") from None
+        raise Invalid(
+            "a time is not RFC 3339, such as 2026-11-22T15:00:00Z",
+            remedy="Or say how long ago: 30m, 2h, 7d, 4w; or a day: 2026-11-22.",
+        ) from None
 
 
-def _made_at(call: str) -> int:
-    """Microseconds since 1970 of the call id; Invalid when it is none."""
-    name = call.removeprefix("c_")
-    try:
-        octets = urlsafe_b64decode(name + "==")
-    except ValueError:
-        octets = b""
-    if name == call or len(octets) != 16:
-        raise Invalid("a call id is c_ and 22 characters")
-    return int.from_bytes(octets[:6], "big") * 1000
+def _says(query: Query, here: Mapping[str, object]) -> bool:
+    if query.servers is not None and here.get("server") not in query.servers:
+        return False
+    if query.tool and here.get("tool") != query.tool:
+        return False
+    if query.rules and here.get("rule") not in query.rules:
+        return False
+    return not query.call or query.call in (here.get("call"), here.get("stream"))

@@ -95,7 +95,7 @@ class Sequencer:
         sequences what the journal held; closes once every call and stream of nodes that are not
         live. Raises LogForked when the log is not what was signed: nothing is written then.
         """
-        await self.checkpoints.check_all(await self._ledger.heads())
+        await self.checkpoints.check_all()
         if not await self._ports.leader.leads():
             return
         async with self._lock:
@@ -140,7 +140,7 @@ class Sequencer:
     async def sign(self) -> None:
         """Sign the head of every log that grew. Raises what `Checkpoints.sign` does."""
         async with self._lock:
-            await self.checkpoints.sign(await self._ledger.heads())
+            await self.checkpoints.sign()
 
     async def remember(self) -> None:
         """Keep what the leading node signed. Raises what `Checkpoints.remember` does."""

@@ -15,6 +15,7 @@ from gatelodge.core.errors import Forbidden, Invalid, Stale, Unauthenticated
 from gatelodge.core.roles import may
 from gatelodge.flows.identity.authenticate import authenticate
 from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
+from gatelodge.web.api.known_queries import KnownQueries
 from gatelodge.web.endpoint.origins import Origins
 
 OPEN = "open"
@@ -35,6 +36,7 @@ class Door(Struct, frozen=True):
     app: ASGIApp
     gate: AdminGate
     origins: Origins
+    known: KnownQueries
     local: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,6 +53,7 @@ class Door(Struct, frozen=True):
                     text = f"the role {caller.role} may not do this ({acts[0]})"
                     raise Forbidden(text, remedy=remedy)
                 scope["state"]["caller"] = caller
+            self.known.check(scope["route_handler"], scope["query_string"])
         await self.app(scope, receive, send)
 
     def _check_origin(self, scope: Any, headers: dict[bytes, bytes]) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from anyio import sleep, to_thread
-from msgspec import Struct
+from anyio import Lock, sleep, to_thread
+from msgspec import Struct, field
 
 from gatelodge.config.schema import Settings
 from gatelodge.core.catalog.bounds import Bounds
@@ -113,6 +113,8 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     revocation: Revocation
     settings: Settings
     idle: str = ""
+    turn: Lock = field(default_factory=Lock)
+    """Held while a step of a large question to the logs is read: they take turns."""
 
     @property
     def vkey(self) -> str:
@@ -122,17 +124,17 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     @property
     def search(self) -> Search:
         """Questions to the logs."""
-        return Search(self.ledger, self.deks)
+        return Search(self.ledger, self.deks, self.turn)
 
     @property
     def prover(self) -> Prover:
         """Proof files of calls."""
-        return Prover(self.ledger, self.search, self.sequencer)
+        return Prover(self.ledger, self.deks, self.sequencer)
 
     @property
     def fsck(self) -> Fsck:
         """The whole check of the logs."""
-        return Fsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks)
+        return Fsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks, self.turn)
 
     async def change(self, caller: Caller, work: Callable[[Act], T], why: str = "") -> T:
         """Run `work` in one governance transaction, in the caller's name.

@@ -28,6 +28,7 @@ from gatelodge.web.api.door import OPENAPI_PATH, Door
 from gatelodge.web.api.gate import AdminGate, Caller, Place
 from gatelodge.web.api.given import Named, TheCaller, TheGate
 from gatelodge.web.api.house import apply, health
+from gatelodge.web.api.known_queries import KnownQueries
 from gatelodge.web.api.people import agents, groups, members, tokens, whoami, workspaces
 from gatelodge.web.api.record import audit
 from gatelodge.web.api.rules import access, grants, guardrails, servers, tools
@@ -72,8 +73,10 @@ def assembled(gate: AdminGate, *, local: bool) -> Litestar:
     listen = gate.settings.listen
     allowed = origins(listen.host, listen.public_url, listen.allowed_hosts, listen.allowed_origins)
 
+    known = KnownQueries()
+
     def door(app: ASGIApp) -> ASGIApp:
-        return Door(app, gate, allowed, local)
+        return Door(app, gate, allowed, known, local)
 
     async def the_gate() -> AdminGate:
         return gate
@@ -81,7 +84,7 @@ def assembled(gate: AdminGate, *, local: bool) -> Litestar:
     def unexpected(_request: Asked, error: Exception) -> Response[bytes]:
         return _response(problems.unexpected(error, gate.ids.new("inc")))
 
-    return Litestar(
+    made = Litestar(
         route_handlers=[
             Router("/api/v1/workspaces/{workspace:str}", route_handlers=IN_WORKSPACE),
             Router("/api/v1", route_handlers=OF_HOUSE),
@@ -107,6 +110,8 @@ def assembled(gate: AdminGate, *, local: bool) -> Litestar:
         request_max_body_size=gate.settings.limits.body_bytes,
         logging_config=None,
     )
+    known.learn(made)
+    return made
 
 
 async def _caller(request: Asked) -> Caller:

@@ -9,6 +9,7 @@ from gatelodge.core.instant import rfc3339
 from gatelodge.flows.audit.fsck import Examined, Finding
 from gatelodge.tlog import checkpoint, note
 from gatelodge.web.api.door import LOCAL_ONLY, OPEN
+from gatelodge.web.api.gate import AdminGate, Caller
 from gatelodge.web.api.given import TheCaller, TheGate
 
 _LIVE_MS = 5_000
@@ -78,7 +79,10 @@ async def ready(gate: TheGate) -> Alive:
 @post("/fsck", opt={"act": LOCAL_ONLY}, status_code=200)
 async def fsck(gate: TheGate) -> Checked:
     """Derive every hash, root, signature and pair again from the leaves of every log."""
-    live = frozenset(each.node for each in await gate.nodes.live(_LIVE_MS))
+
+    async def live() -> frozenset[str]:
+        return frozenset(each.node for each in await gate.nodes.live(_LIVE_MS))
+
     found = await gate.fsck.examine(live)
     lost = [Finding(log="", code="journal", detail=each) for each in await gate.sequencer.examine()]
     return Checked(
@@ -90,21 +94,7 @@ async def fsck(gate: TheGate) -> Checked:
 async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
     """Show the view, the logs and the nodes; members see their own workspace's logs."""
     view = await gate.present()
-    heads = []
-    for head in await gate.ledger.heads():
-        if not caller.local and head.log not in {"gov", f"calls:{caller.workspace}"}:
-            continue
-        signed = await gate.ledger.checkpoint(head.log)
-        last = gate.guard.last(head.log)
-        heads.append(
-            LogHead(
-                log=head.log,
-                origin=head.origin,
-                size=head.size,
-                checkpoint=_size(signed),
-                guard=last[0] if last else 0,
-            )
-        )
+    heads = await _log_heads(gate, caller)
     seen = await gate.nodes.live(_LIVE_MS)
     fault = gate.unready()
     return NodeStatus(
@@ -114,7 +104,7 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
         faults=view.faults if fault is None else (fault.detail, *view.faults),
         durability=gate.settings.audit.durability,
         log_key=gate.vkey,
-        logs=tuple(heads),
+        logs=heads,
         nodes=tuple(
             NodeLine(
                 node=each.node,
@@ -125,6 +115,28 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
             for each in seen
             if each.node != gate.idle
         ),
+    )
+
+
+async def _log_heads(gate: AdminGate, caller: Caller) -> tuple[LogHead, ...]:
+    """The logs that the caller may see.
+
+    What was signed is read before the sizes: a log only grows, so a size that is smaller than what
+    was signed before it was read is a loss, and never a busy node.
+    """
+    known = [head.log for head in await gate.ledger.heads()]
+    guarded = {log: gate.guard.last(log) for log in known}
+    signed = {log: await gate.ledger.checkpoint(log) for log in known}
+    return tuple(
+        LogHead(
+            log=head.log,
+            origin=head.origin,
+            size=head.size,
+            checkpoint=_size(signed.get(head.log)),
+            guard=(guarded.get(head.log) or (0, b""))[0],
+        )
+        for head in await gate.ledger.heads()
+        if caller.local or head.log in {"gov", f"calls:{caller.workspace}"}
     )
 
 

@@ -4,46 +4,33 @@ Whoever reads names leaves an `audit.read` leaf, written before the names are ha
 looked at whom is as durable as what they saw.
 """
 
-import re
-
 from litestar import get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gatelodge.core.errors import Invalid
-from gatelodge.core.ids import Instant
-from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.verify import ProofDocument
-from gatelodge.flows.audit.search import Found, Query, fields
-from gatelodge.ports.store import Tx
-from gatelodge.web.api import named
+from gatelodge.flows.audit.reading import Found, fields
 from gatelodge.web.api.gate import Place
 from gatelodge.web.api.given import Asks, Flag, Here, Limits, Named
-from gatelodge.web.api.pages import PAGE, Page
+from gatelodge.web.api.pages import PAGE
+from gatelodge.web.api.record.filters import What, When, Who, aliases_of, looked_for
 from gatelodge.web.api.record.shapes import CallDetail, RecordShape, names_of, record_shape
 
-_AGO = re.compile(r"([1-9]\d{0,5})([mhdw])")
-_UNITS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _READ = {"act": "audit.read"}
 
 
-class What(Struct, frozen=True, kw_only=True):
-    """What is looked for; empty means everything. `outcome` is also denied, or unresolved."""
+class Records(Struct, frozen=True, kw_only=True):
+    """Some records, what has to be said of the question, and the cursor of what is left.
 
-    member: str
-    server: str
-    tool: str
-    outcome: str
-    type: str
+    A question reads so much at a time: with a cursor there may be fewer than `limit`, or none.
+    """
 
-
-class When(Struct, frozen=True):
-    """Between which times: RFC 3339, or `2h` and `7d` ago; empty means always."""
-
-    since: str
-    until: str
+    items: tuple[RecordShape, ...]
+    next: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Follow(Struct, frozen=True, kw_only=True):
@@ -68,42 +55,75 @@ class SigningKey(Struct, frozen=True):
     key: str
 
 
-async def _what(
+async def _who(
     member: Asks = "",
+    agent: Asks = "",
+    group: Asks = "",
+    client: Asks = "",
+    credential: Asks = "",
+) -> Who:
+    return Who(member=member, agent=agent, group=group, client=client, credential=credential)
+
+
+async def _what(
     server: Asks = "",
     tool: Asks = "",
+    rule: Asks = "",
+    call: Asks = "",
     outcome: Asks = "",
     type: Asks = "",  # noqa: A002 - the field's name in a leaf
 ) -> What:
-    return What(member=member, server=server, tool=tool, outcome=outcome, type=type)
+    return What(server=server, tool=tool, rule=rule, call=call, outcome=outcome, type=type)
 
 
 async def _when(since: Asks = "", until: Asks = "") -> When:
     return When(since, until)
 
 
+class Sought(Struct, frozen=True):
+    """A whole question: whose records, which, and of when."""
+
+    who: Who
+    what: What
+    when: When
+
+
+async def _sought(
+    whose: NamedDependency[Who], what: NamedDependency[What], when: NamedDependency[When]
+) -> Sought:
+    return Sought(whose, what, when)
+
+
 @get(
     "/audit/records",
     opt=_READ,
-    dependencies={"what": Provide(_what), "when": Provide(_when)},
+    dependencies={
+        "whose": Provide(_who),
+        "what": Provide(_what),
+        "when": Provide(_when),
+        "sought": Provide(_sought),
+    },
 )
 async def search(
     place: Here,
-    what: NamedDependency[What],
-    when: NamedDependency[When],
+    sought: NamedDependency[Sought],
     limit: Limits = PAGE,
     cursor: Asks = "",
     *,
     who: Flag = True,
-) -> Page[RecordShape]:
+) -> Records:
     """Find records, newest first, with who was behind them."""
-    query = await _query(place, what, when, (limit, cursor))
+    page = (limit, cursor)
+    looked = await looked_for(place, sought.who, sought.what, sought.when, page)
     await place.gate.sequencer.advance()
     if not await _size(place):
-        return Page(items=())
-    found = await place.gate.search.search(query)
+        return Records(items=(), notes=looked.notes)
+    found = await place.gate.search.search(looked.query)
+    if looked.query.personal and not who:
+        await _written_down(place, "records", len(found.found))
     items = await _shown(place, found.found, "records", who=who)
-    return Page(items=items, next="" if found.before is None else str(found.before))
+    cursor = "" if found.before is None else str(found.before)
+    return Records(items=items, next=cursor, notes=looked.notes)
 
 
 @get("/audit/tail", opt=_READ)
@@ -137,9 +157,14 @@ async def show(place: Here, call: Named) -> CallDetail:
 
 
 @get("/audit/calls/{call:str}/proof", opt={"act": "audit.export"})
-async def prove(place: Here, call: Named) -> ProofDocument:
-    """The proof file of a call; it verifies without this gate, and names nobody."""
-    return await place.gate.prover.prove(_log(place), call)
+async def prove(place: Here, call: Named, *, named: Flag = False) -> ProofDocument:
+    """The proof file of a call; it verifies without this gate, and names nobody unless asked to.
+
+    With `named` it holds the opening, which shows who called to everybody who gets the file.
+    """
+    if named:
+        await _written_down(place, "proof", 1)
+    return await place.gate.prover.prove(_log(place), call, named=named)
 
 
 @get("/audit/checkpoints", opt=_READ)
@@ -162,39 +187,6 @@ async def key(place: Here) -> SigningKey:
     return SigningKey(place.gate.vkey)
 
 
-async def _query(place: Place, sought: What, when: When, asked: tuple[int, str]) -> Query:
-    limit, cursor = asked
-    now = place.gate.clock.now()
-    if cursor and not cursor.isdecimal():
-        raise Invalid("cursor: not one that this list gave out")
-
-    def look(tx: Tx) -> tuple[tuple[str, ...], str]:
-        who = named.members(tx, place.id, sought.member) if sought.member else []
-        return tuple(each.id for each in who), _server(tx, place, sought.server)
-
-    members, server = await place.gate.read(look)
-    denied = sought.outcome == "denied"
-    return Query(
-        log=_log(place),
-        since=_moment(when.since, now),
-        until=_moment(when.until, now),
-        type="call.denied" if denied else sought.type,
-        server=server,
-        tool=sought.tool,
-        outcome="" if denied else sought.outcome,
-        members=members,
-        limit=limit,
-        before=int(cursor) if cursor else None,
-    )
-
-
-def _server(tx: Tx, place: Place, text: str) -> str:
-    """The id behind an alias; an id is taken as it is, since a removed server has records too."""
-    if not text or text.startswith("srv_"):
-        return text
-    return named.server(tx, place.id, text).id
-
-
 async def _completed(place: Place, start: int, stop: int) -> tuple[Found, ...]:
     """The records that ended, or needed no end, between two places of the log."""
     log, gate = _log(place), place.gate
@@ -205,7 +197,7 @@ async def _completed(place: Place, start: int, stop: int) -> tuple[Found, ...]:
         if kind in OPENS:
             continue  # told when it has ended
         if CLOSES.get(kind) == "call":
-            call = await gate.search.find(log, str(here.get("call")))
+            call = await gate.search.reading.find(log, str(here.get("call")))
             opener = call.opener
             found.append(
                 Found(
@@ -228,15 +220,22 @@ async def _shown(
     gate = place.gate
     rows = found
     if who and any(each.leaf.get("actor_c") for each in found):
-        await gate.change(
-            place.caller,
-            lambda act: act.record(
-                "audit.read", place.id, log=_log(place), what=what, records=len(found)
-            ),
-        )
-        rows = await gate.search.with_names(found)
+        await _written_down(place, what, len(found))
+        rows = await gate.search.naming.with_names(found)
     names = await gate.read(lambda tx: names_of(tx, place))
-    return tuple(record_shape(each, names, named=who) for each in rows)
+    if any(str(each.leaf.get("server", "")) not in names.servers for each in found):
+        ever = await aliases_of(gate.ledger, place.id)
+        gone = {each: f"{alias} (removed)" for each, alias in ever.items()}
+        names = replace(names, servers={**gone, **names.servers})
+    return tuple(record_shape(each, names) for each in rows)
+
+
+async def _written_down(place: Place, what: str, records: int) -> None:
+    """Record that somebody reads who called, before they do."""
+    await place.gate.change(
+        place.caller,
+        lambda act: act.record("audit.read", place.id, log=_log(place), what=what, records=records),
+    )
 
 
 async def _size(place: Place) -> int:
@@ -247,13 +246,6 @@ async def _size(place: Place) -> int:
 
 def _log(place: Place) -> str:
     return f"calls:{place.id}"
-
-
-def _moment(text: str, now: Instant) -> str:
-    ago = _AGO.fullmatch(text)
-    if ago is None:
-        return text
-    return rfc3339(Instant(now - int(ago[1]) * _UNITS[ago[2]] * 1_000_000))
 
 
 ROUTES = (search, tail, show, prove, checkpoints, key)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.people import Agent, Member
 from gatelodge.core.records.opening import Opening
-from gatelodge.flows.audit.search import Found
+from gatelodge.flows.audit.reading import Found
 from gatelodge.ports.store import Tx
 from gatelodge.web.api.gate import Place
 
@@ -16,7 +16,8 @@ class RecordShape(Struct, frozen=True, kw_only=True):
     """One record with its end.
 
     `who`, `agent`, `client`, `credential` only when names were asked for and the opening still
-    exists; `who` is "(erased)" when it does not.
+    exists; `who` is "(erased)" when the gov log says that it was, and "(damaged)" when somebody
+    took it away or changed it.
     """
 
     index: int
@@ -58,11 +59,10 @@ def names_of(tx: Tx, place: Place) -> Names:
     return Names(principals, servers)
 
 
-def record_shape(found: Found, names: Names, *, named: bool) -> RecordShape:
+def record_shape(found: Found, names: Names) -> RecordShape:
     """One line of the log."""
     leaf: dict[str, Any] = {**found.leaf}
     who = found.who or Opening()
-    erased = named and found.who is None and bool(leaf.get("actor_c"))
     server = str(leaf.get("server", ""))
     closer = found.closer or {}
     ms = closer.get("ms", leaf.get("ms"))
@@ -70,8 +70,8 @@ def record_shape(found: Found, names: Names, *, named: bool) -> RecordShape:
         index=found.index,
         at=str(leaf.get("at", "")),
         type=str(leaf.get("t", "")),
-        outcome=_outcome(found, leaf),
-        who="(erased)" if erased else names.principals.get(who.member, who.member),
+        outcome=found.outcome,
+        who=f"({found.gone})" if found.gone else names.principals.get(who.member, who.member),
         agent=names.principals.get(who.agent, who.agent),
         client=who.client,
         credential=who.cred,
@@ -82,19 +82,3 @@ def record_shape(found: Found, names: Names, *, named: bool) -> RecordShape:
         ms=ms if isinstance(ms, int) else None,
         call=str(leaf.get("call") or leaf.get("stream") or ""),
     )
-
-
-def _outcome(found: Found, leaf: dict[str, Any]) -> str:
-    match leaf.get("t"):
-        case "call.denied":
-            return f"denied: {leaf.get('reason', '')}"
-        case "request.refused":
-            many = f" x{leaf['count']}" if "count" in leaf else ""
-            return f"refused: {leaf.get('reason', '')}{many}"
-        case "auth.failed":
-            return f"{leaf.get('reason', '')} x{leaf.get('count', 1)}"
-        case "call.intent" | "stream.opened" if found.closer is None:
-            return "open"
-        case "stream.opened":
-            return f"closed: {(found.closer or {}).get('reason', '')}"
-    return found.outcome

@@ -1,0 +1,94 @@
+"""Who was behind records: their openings, believed only where they fit the leaf they stand beside.
+
+An opening that cannot be opened is erased when the gov log says so, and damaged otherwise: what
+somebody took away is never passed off as what a person was promised.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from gatelodge.core.records.opening import Act, Opening, act_of, opened
+from gatelodge.core.records.origin import GOV
+from gatelodge.flows.audit.reading import Found, fields
+from gatelodge.ports.journal import Deks, LeafAt, Ledger, SealedOpening
+
+_ERASED = '"t":"member.erased"'
+_EVER = 100_000
+
+
+class Opened(Struct, frozen=True):
+    """What came of one opening: who it was, or why nobody knows ("erased", "damaged")."""
+
+    who: Opening | None = None
+    gone: str = ""
+    salted: bytes = b""
+
+
+class Naming:
+    """Opens openings. Whoever calls it has written down that names were read."""
+
+    def __init__(self, ledger: Ledger, deks: Deks) -> None:
+        self._ledger = ledger
+        self._deks = deks
+
+    async def with_names(self, found: Iterable[Found]) -> tuple[Found, ...]:
+        """The same records with who was behind them, or why that cannot be said."""
+        rows = list(found)
+        leaves = [leaf for each in rows for leaf in await self._leaf(each)]
+        origins = await self.origins()
+        named = list(rows)
+        for log in sorted({row.log for row in rows}):
+            places = [at for at, row in enumerate(rows) if row.log == log]
+            seen = await self.open([leaves[at] for at in places], origins[log], frozenset())
+            if any(each.gone for each in seen):
+                erased = await self.erased()
+                seen = await self.open([leaves[at] for at in places], origins[log], erased)
+            for at, each in zip(places, seen, strict=True):
+                named[at] = msgspec.structs.replace(rows[at], who=each.who, gone=each.gone)
+        return tuple(named)
+
+    async def open(
+        self, leaves: Sequence[LeafAt], origin: str, erased: frozenset[str]
+    ) -> list[Opened]:
+        """What came of the opening of each leaf; nothing for a leaf that commits to nobody."""
+        acts = [act_of(origin, leaf.body) for leaf in leaves]
+        sealed = [
+            (leaf.opening, act.associated)
+            for leaf, act in zip(leaves, acts, strict=True)
+            if act is not None and leaf.opening is not None
+        ]
+        plain = iter(await self._deks.unseal(sealed))
+        found: list[Opened] = []
+        for leaf, act in zip(leaves, acts, strict=True):
+            if act is None:
+                found.append(Opened())
+            elif leaf.opening is None:
+                found.append(Opened(gone="damaged"))
+            else:
+                found.append(_judged(next(plain), act, leaf.opening, erased))
+        return found
+
+    async def erased(self) -> frozenset[str]:
+        """The data keys that were destroyed to erase somebody, as the gov log states."""
+        told = await self._ledger.containing(GOV, _ERASED, (0, 1 << 55), _EVER)
+        subjects = [fields(leaf).get("subject") for leaf in told]
+        keys = [each.get("keys") for each in subjects if isinstance(each, Mapping)]
+        return frozenset(str(key) for each in keys if isinstance(each, list) for key in each)
+
+    async def origins(self) -> dict[str, str]:
+        """The origin of each log."""
+        return {head.log: head.origin for head in await self._ledger.heads()}
+
+    async def _leaf(self, row: Found) -> list[LeafAt]:
+        return await self._ledger.leaves(row.log, row.index, row.index + 1)
+
+
+def _judged(
+    salted: bytes | None, act: Act, sealed: SealedOpening, erased: frozenset[str]
+) -> Opened:
+    if salted is None:
+        return Opened(gone="erased" if sealed.dek in erased else "damaged")
+    who = opened(salted, act)
+    return Opened(gone="damaged") if who is None else Opened(who, "", salted)

@@ -1,0 +1,110 @@
+"""How a record ended, in the words that lists show and filters take: the same ones."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import get_args
+
+from gatelodge.core.errors import Invalid
+from gatelodge.core.policy.decision import DenyReason
+from gatelodge.core.records.governance import GovKind
+from gatelodge.core.records.leaves import LEAVES, Outcome, RefusedReason
+
+Fields = Mapping[str, object]
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(get_args(Outcome), ()),
+    "open": (),
+    "unresolved": (),
+    "denied": get_args(DenyReason),
+    "refused": get_args(RefusedReason),
+    "closed": (),
+    "withheld": (),
+    "unauthenticated": (),
+}
+"""Each outcome, and what may stand behind its colon as far as that is a closed list."""
+
+
+def outcome_of(leaf: Fields, closer: Fields | None) -> str:
+    """How it ended, with the reason behind a colon where there is one."""
+    match leaf.get("t"):
+        case "call.denied":
+            return f"denied: {leaf.get('reason', '')}"
+        case "request.refused":
+            many = f" x{leaf['count']}" if "count" in leaf else ""
+            return f"refused: {leaf.get('reason', '')}{many}"
+        case "auth.failed":
+            return f"unauthenticated: {leaf.get('reason', '')} x{leaf.get('count', 1)}"
+        case "answer.withheld":
+            return f"withheld: {leaf.get('reason', '')}"
+        case "stream.opened" if closer is not None:
+            return f"closed: {closer.get('reason', '')}"
+        case "call.intent" | "stream.opened" if closer is None:
+            return "open"
+    ending = leaf if closer is None else closer
+    return str(ending.get("outcome", "" if closer is None else "unresolved"))
+
+
+def ends_as(shown: str, wanted: str) -> bool:
+    """True when an outcome is the wanted one: the word alone, or the whole as a list shows it."""
+    word, _, reason = shown.partition(": ")
+    asked, _, asked_reason = wanted.partition(":")
+    return word == asked and _bare(asked_reason) in ("", _bare(reason))
+
+
+def known_outcome(text: str) -> str:
+    """The text, if something can end like that. Raises Invalid with the list of what can."""
+    word, _, reason = text.partition(":")
+    if word not in _WORDS:
+        raise Invalid(
+            f"outcome: nothing ends as {text!r}{_meant(word, _WORDS)}",
+            remedy=f"It is one of: {', '.join(_WORDS)}.",
+        )
+    reasons = _WORDS[word]
+    if _bare(reason) and reasons and _bare(reason) not in reasons:
+        raise Invalid(
+            f"outcome: nothing is {word} for {_bare(reason)!r}{_meant(_bare(reason), reasons)}",
+            remedy=f"It is one of: {', '.join(f'{word}: {each}' for each in reasons)}.",
+        )
+    return text
+
+
+def known_type(text: str) -> str:
+    """The text, if records of calls logs have such a type. Raises Invalid with the list."""
+    if text in LEAVES:
+        return text
+    if text in get_args(GovKind):
+        raise Invalid(
+            f"type: {text} is a change of who may do what, and stands in the gov log",
+            remedy=f"Run: gatelodge audit changes search --type {text}",
+        )
+    raise Invalid(
+        f"type: no record is of type {text!r}{_meant(text, LEAVES)}",
+        remedy=f"It is one of: {', '.join(LEAVES)}.",
+    )
+
+
+def known_change(text: str) -> str:
+    """The text, if changes in the gov log have such a type. Raises Invalid with the list."""
+    kinds = get_args(GovKind)
+    if text in kinds:
+        return text
+    if text in LEAVES:
+        raise Invalid(
+            f"type: {text} stands in the log of calls",
+            remedy=f"Run: gatelodge audit search --type {text}",
+        )
+    raise Invalid(
+        f"type: no change is of type {text!r}{_meant(text, kinds)}",
+        remedy=f"It is one of: {', '.join(kinds)}.",
+    )
+
+
+def _bare(reason: str) -> str:
+    """A reason without the count that lists show behind it."""
+    word, times, count = reason.strip().rpartition(" x")
+    return word if times and count.isdecimal() else reason.strip()
+
+
+def _meant(text: str, known: "Mapping[str, object] | tuple[str, ...]") -> str:
+    near = get_close_matches(text, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""

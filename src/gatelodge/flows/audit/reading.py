@@ -1,0 +1,128 @@
+"""Records found by id, and the ends of those that have one."""
+
+from base64 import urlsafe_b64decode
+
+import msgspec
+from msgspec import Struct
+
+from gatelodge.core.errors import Invalid, NotFound
+from gatelodge.core.ids import Instant
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.records.leaves import CLOSES, OPENS
+from gatelodge.core.records.opening import Opening
+from gatelodge.flows.audit.outcome import outcome_of
+from gatelodge.ports.journal import LeafAt, Ledger
+
+SLACK_US = 300 * 1_000_000
+"""A record's time may differ from that of its id by as much: a process can stand still."""
+_NEAR = 16_384
+"""Leaves looked through at a time; an end stands near its beginning."""
+
+Fields = dict[str, object]
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """One record: its place and fields, and those of its closer when it has one.
+
+    `who` is filled by `Naming` when the opening still exists; `gone` says why it does not:
+    "erased", as the gov log states, or "damaged".
+    """
+
+    log: str
+    index: int
+    leaf: Fields
+    close_index: int | None = None
+    closer: Fields | None = None
+    who: Opening | None = None
+    gone: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, as lists show it."""
+        return outcome_of(self.leaf, self.closer)
+
+
+class Call(Struct, frozen=True):
+    """The leaves of one call: what opened it, and what closed it if anything did."""
+
+    log: str
+    opener: LeafAt
+    closer: LeafAt | None
+
+    @property
+    def leaves(self) -> tuple[LeafAt, ...]:
+        """Opener and closer, as far as there are any."""
+        return (self.opener,) if self.closer is None else (self.opener, self.closer)
+
+
+class Reading:
+    """Finds single records; reads no more of a log than where they can stand."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def find(self, log: str, call: str) -> Call:
+        """The call with this id. Raises NotFound.
+
+        The id begins with its time, so its opener stands in one of the bundles that hold that
+        time, wherever clocks have put them; its end stands behind it.
+        """
+        made = made_at(call)
+        low = await self._ledger.seek(log, rfc3339(Instant(made - SLACK_US)))
+        high = await self._ledger.seek_end(log, rfc3339(Instant(made + SLACK_US)))
+        wanted = f'"call":"{call}"'
+        for start in range(low, high, _NEAR):
+            span = (start, min(start + _NEAR, high))
+            for leaf in await self._ledger.containing(log, wanted, span, 8):
+                t = str(fields(leaf).get("t"))
+                if t in OPENS:
+                    return Call(log, leaf, await self.closer_of(log, ("call", call), leaf.index))
+                if t == "call.denied":
+                    return Call(log, leaf, None)
+        raise NotFound(f"there is no call {call} in this log")
+
+    async def closer_of(self, log: str, pair: tuple[str, str], index: int) -> LeafAt | None:
+        """The end of a call or stream (its field, its id) that was opened at `index`."""
+        field, name = pair
+        text = f'"{field}":"{name}"'
+        size = await self.size(log)
+        start, step = index + 1, _NEAR // 32
+        while start < size:
+            stop = min(start + step, size)
+            for leaf in await self._ledger.containing(log, text, (start, stop), 8):
+                if fields(leaf).get("t") in CLOSES:
+                    return leaf
+            start, step = stop, _NEAR
+        return None
+
+    async def size(self, log: str) -> int:
+        """The log's size. Raises NotFound."""
+        for head in await self._ledger.heads():
+            if head.log == log:
+                return head.size
+        raise NotFound("there is no such log")
+
+
+def fields(leaf: LeafAt) -> Fields:
+    """The fields of a leaf, none when it is not JSON; `fsck` says so."""
+    try:
+        return msgspec.json.decode(leaf.body, type=Fields)
+    except msgspec.MsgspecError:
+        return {}
+
+
+def pair_of(here: Fields) -> str:
+    """The call or stream that a record belongs to."""
+    return str(here.get("call") or here.get("stream") or "")
+
+
+def made_at(call: str) -> int:
+    """Microseconds since 1970 of the call id. Raises Invalid when it is none."""
+    name = call.removeprefix("c_")
+    try:
+        octets = urlsafe_b64decode(name + "==")
+    except ValueError:
+        octets = b""
+    if name == call or len(octets) != 16:
+        raise Invalid("a call id is c_ and 22 characters")
+    return int.from_bytes(octets[:6], "big") * 1000

@@ -1,0 +1,228 @@
+"""What a search of records asks for, from the names that people use to what stands in leaves.
+
+A filter that cannot match is an error that lists what can; one that matches more than its name
+says (two servers had that alias) or less (a group is its members of now) is told in a note.
+"""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import msgspec
+from msgspec import Struct
+
+from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.errors import Invalid, NotFound
+from gatelodge.core.ids import Instant
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.people import Agent, GroupMember
+from gatelodge.core.policy.rules import Grant, Guardrail
+from gatelodge.core.records.origin import GOV
+from gatelodge.flows.audit.outcome import known_outcome, known_type
+from gatelodge.flows.audit.reading import fields
+from gatelodge.flows.audit.search import Query, canonical
+from gatelodge.ports.journal import Ledger
+from gatelodge.ports.store import Tx
+from gatelodge.web.api import named
+from gatelodge.web.api.gate import Place
+
+_AGO = re.compile(r"([1-9]\d{0,5})([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_WHOLE = (0, 1 << 55)
+_EVER = 10_000
+
+
+class Who(Struct, frozen=True, kw_only=True):
+    """Whose records are looked for; empty means everybody's.
+
+    `member` is an e-mail address and finds what their agents did too; `agent` and `group` are
+    names; `client` is a part of what the client calls itself; `credential` is a token's id.
+    """
+
+    member: str = ""
+    agent: str = ""
+    group: str = ""
+    client: str = ""
+    credential: str = ""
+
+
+class What(Struct, frozen=True, kw_only=True):
+    """What is looked for; empty means everything. `outcome` and `rule` as the list shows them."""
+
+    server: str = ""
+    tool: str = ""
+    rule: str = ""
+    call: str = ""
+    outcome: str = ""
+    type: str = ""
+
+
+class When(Struct, frozen=True):
+    """Between which times: RFC 3339, or `2h` and `7d` ago; empty means always."""
+
+    since: str = ""
+    until: str = ""
+
+    def span(self, now: Instant) -> tuple[str, str]:
+        """Both as leaves spell them. Raises Invalid: no time, or nothing can lie between."""
+        since, until = moment(self.since, now), moment(self.until, now)
+        if since and until and since >= until:
+            raise Invalid(f"since: nothing lies between {since} and {until}")
+        return since, until
+
+
+class Looked(Struct, frozen=True):
+    """A question in ids, and what has to be said about it."""
+
+    query: Query
+    notes: tuple[str, ...]
+
+
+class _People(Struct, frozen=True):
+    members: tuple[str, ...] | None = None
+    principals: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+async def looked_for(
+    place: Place, who: Who, what: What, when: When, page: tuple[int, str]
+) -> Looked:
+    """The question to the log of this workspace. Raises Invalid, NotFound."""
+    limit, cursor = page
+    if cursor and not cursor.isdecimal():
+        raise Invalid("cursor: not one that this list gave out")
+    if what.type:
+        known_type(what.type)
+    if what.outcome:
+        known_outcome(what.outcome)
+    since, until = when.span(place.gate.clock.now())
+    people = await place.gate.read(lambda tx: _people(tx, place, who))
+    servers, said = await _servers(place, what.server)
+    rules = await _rules(place, what.rule)
+    notes = [*people.notes, *said, *await _tool_notes(place, what.tool)]
+    query = Query(
+        log=f"calls:{place.id}",
+        since=since,
+        until=until,
+        type=what.type,
+        servers=servers,
+        tool=what.tool,
+        rules=rules,
+        call=what.call,
+        outcome=what.outcome,
+        members=people.members,
+        principals=people.principals,
+        client=who.client,
+        credential=who.credential,
+        limit=limit,
+        before=int(cursor) if cursor else None,
+    )
+    return Looked(query, tuple(notes))
+
+
+def moment(text: str, now: Instant) -> str:
+    """A time as leaves spell it: from RFC 3339, a day, or how long ago; empty stays empty."""
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return rfc3339(Instant(now - int(ago[1]) * _UNITS[ago[2]] * 1_000_000))
+    return canonical(text) if text else ""
+
+
+async def aliases_of(ledger: Ledger, workspace: str) -> dict[str, str]:
+    """The alias of every server that the workspace ever had, by id; removed ones too."""
+    told = await ledger.containing(GOV, '"t":"server.registered"', _WHOLE, _EVER)
+    found: dict[str, str] = {}
+    for leaf in told:
+        here = fields(leaf)
+        subject = here.get("subject")
+        if here.get("workspace") == workspace and isinstance(subject, Mapping):
+            found[str(subject.get("server"))] = str(subject.get("alias"))
+    return found
+
+
+def _people(tx: Tx, place: Place, who: Who) -> _People:
+    members: tuple[str, ...] | None = None
+    principals: set[str] | None = None
+    notes: list[str] = []
+    if who.member:
+        members = tuple(each.id for each in named.members(tx, place.id, who.member))
+    if who.agent:
+        rows = tx.find(Agent, workspace=place.id)
+        found = {str(each.id) for each in rows if who.agent in (each.id, each.name)}
+        if not found:
+            named.agent(tx, place.id, who.agent)  # raises with the words of the other commands
+        principals = found
+    if who.group:
+        group = named.group(tx, place.id, who.group)
+        rows_of = tx.find(GroupMember, workspace=place.id, group=group.id)
+        inside = {str(each.principal) for each in rows_of}
+        principals = inside if principals is None else principals & inside
+        notes.append(f"{len(inside)} are in {group.name} now; records do not say who was then")
+    if who.credential:
+        named.credential(tx, place.id, who.credential)
+    return _People(members, None if principals is None else tuple(principals), tuple(notes))
+
+
+async def _servers(place: Place, text: str) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Every server that ever had that alias: one that was removed has records too."""
+    if not text:
+        return None, []
+    present = {
+        str(row.id): row.alias
+        for row in await place.gate.read(lambda tx: tx.find(Server, workspace=place.id))
+    }
+    ever = {**await aliases_of(place.gate.ledger, place.id), **present}
+    found = tuple(sorted(each for each, alias in ever.items() if text in (each, alias)))
+    if not found:
+        names = sorted(set(ever.values()))
+        near = get_close_matches(text, names, 1)
+        raise NotFound(
+            f"no server was ever called {text!r}" + (f"; did you mean {near[0]}?" if near else ""),
+            remedy=f"There are, or were: {', '.join(names) or 'none'}.",
+        )
+    gone = [each for each in found if each not in present]
+    if len(found) == 1 and not gone:
+        return found, []
+    told = ", ".join(f"{each} (removed)" if each in gone else each for each in found)
+    return found, [f"{text} is, or was: {told}"]
+
+
+async def _rules(place: Place, text: str) -> tuple[str, ...]:
+    """The ids behind a rule: a grant, a guardrail by name or id, or one of the house itself."""
+    if not text:
+        return ()
+
+    def look(tx: Tx) -> tuple[str, ...]:
+        rails = [*tx.find(Guardrail, workspace=place.id), *tx.find(Guardrail, workspace="")]
+        ids = [str(each.id) for each in rails if text in (each.id, each.name)]
+        return tuple(ids or [str(each.id) for each in tx.find(Grant, workspace=place.id, id=text)])
+
+    found = await place.gate.read(look)
+    if found:
+        return found
+    # A grant that ended stands in the gov log, a rule of the house in the leaves only.
+    quoted = msgspec.json.encode(text).decode()
+    told = await place.gate.ledger.containing(GOV, quoted, _WHOLE, 1)
+    if told or text.startswith("g-"):
+        return (text,)
+    rails = await place.gate.read(lambda tx: tx.find(Guardrail, workspace=place.id))
+    raise NotFound(
+        f"no rule was ever called {text!r}",
+        remedy="Give a grant's id, or a guardrail: "
+        + (", ".join(sorted(each.name for each in rails)) or "there are none here")
+        + ".",
+    )
+
+
+async def _tool_notes(place: Place, text: str) -> list[str]:
+    """What is said of a tool that was never pinned here: prompts have such names as well."""
+    if not text:
+        return []
+    tools = await place.gate.read(lambda tx: tx.find(Tool, workspace=place.id))
+    names = {each.name for each in tools}
+    quoted = msgspec.json.encode(text).decode()
+    if text in names or await place.gate.ledger.containing(GOV, f'"tool":{quoted}', _WHOLE, 1):
+        return []
+    near = get_close_matches(text, sorted(names), 3)
+    meant = f"; did you mean {', '.join(near)}?" if near else ""
+    return [f"no tool of the name {text} was ever approved here{meant}"]

@@ -1,0 +1,101 @@
+"""Records are found by the names that people use; what cannot match is refused with what can."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.gate import Gate
+from tests.integration.admin_house import House
+
+W = "/workspaces/main"
+STUB = Path(__file__).parents[2] / "upstreams" / "echo_server.py"
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house in which a server was called, removed, and added again under its alias."""
+    with Gate(tmp_path_factory.mktemp("record") / "data").running() as gate:
+        made = House(gate)
+        made.ok("POST", f"{W}/groups", {"name": "eng"})
+        made.ok("POST", f"{W}/groups/eng/join", {"principal": "auditor@example.test"})
+        for turn in range(2):
+            transport = {"type": "stdio", "command": [sys.executable, str(STUB)]}
+            body = {"alias": "stub", "transport": {**transport, "run_as": "gateway"}}
+            made.ok("POST", f"{W}/servers", body)
+            made.ok("POST", f"{W}/servers/stub/observe")
+            made.ok("POST", f"{W}/servers/stub/approve", {})
+            grant = {"member": "auditor@example.test", "server": "stub", "level": "all"}
+            made.ok("POST", f"{W}/grants", grant)
+            client = gate.client(made.tokens["auditor"])
+            tool = next(name for name in client.tools() if name.startswith("stub__echo"))
+            assert client.call(tool, {}).status == 200
+            if not turn:
+                made.ok("POST", f"{W}/servers/stub/remove", {})
+        yield made
+
+
+def found(house: House, query: str) -> dict:
+    return house.ok("GET", f"{W}/audit/records?{query}", by="auditor")
+
+
+def test_an_alias_finds_every_server_that_ever_had_it_and_says_so(house: House) -> None:
+    page = found(house, "server=stub")
+    assert [each["server"] for each in page["items"]] == ["stub", "stub (removed)"]
+    assert "(removed)" in page["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("query", "calls"),
+    [
+        ("member=auditor@example.test&server=stub", 2),
+        ("group=eng&server=stub", 2),
+        ("rule={rule}", 1),
+        ("call={call}", 1),
+        ("credential={credential}", 3),
+        ("outcome=ok&tool=echo&since=1h", 2),
+        ("client=no-such-client", 0),
+    ],
+)
+def test_each_filter_finds_what_it_names(house: House, query: str, calls: int) -> None:
+    newest = found(house, "server=stub&limit=1")["items"][0]
+    items = found(house, f"{query.format(**newest)}&type=call.intent")["items"]
+    assert len(items) == min(calls, 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "said"),
+    [
+        ("server=stubb", 404, "did you mean stub?"),
+        ("rule=no_such", 404, "no rule"),
+        ("agent=nobody", 404, "no agent"),
+        ("group=nobody", 404, "no group"),
+        ("credential=crd_none", 404, "no token"),
+        ("outcome=bogus", 400, "nothing ends as"),
+        ("type=bogus", 400, "no record is of type"),
+        ("type=grant.created", 400, "stands in the gov log"),
+        ("since=1h&until=2h", 400, "nothing lies between"),
+        ("since=yesterday", 400, "not RFC 3339"),
+        ("outcom=ok", 400, "did you mean outcome?"),
+    ],
+)
+def test_a_filter_that_cannot_match_is_an_error(
+    house: House, wrong: str, status: int, said: str
+) -> None:
+    code = "not_found" if status == 404 else "invalid"
+    told = house.refused(status, code, "GET", f"{W}/audit/records?{wrong}")
+    assert said in told["detail"]
+
+
+def test_a_tool_that_was_never_approved_here_is_noted(house: House) -> None:
+    page = found(house, "tool=ech")
+    assert page["items"] == []
+    assert "was ever approved here; did you mean echo?" in page["notes"][0]
+
+
+def test_a_search_by_person_is_written_down_though_it_shows_no_names(house: House) -> None:
+    before = house.gov
+    found(house, "tool=echo&who=false")
+    assert house.gov == before
+    found(house, "member=auditor@example.test&who=false")
+    assert house.gov == before + 1
