@@ -7,7 +7,7 @@ from typing import get_args
 from gatelodge.core.errors import Invalid
 from gatelodge.core.policy.decision import DenyReason
 from gatelodge.core.records.governance import GovKind
-from gatelodge.core.records.leaves import LEAVES, Outcome, RefusedReason
+from gatelodge.core.records.leaves import LEAVES, OPENS, Outcome, RefusedReason
 
 Fields = Mapping[str, object]
 
@@ -23,25 +23,26 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 """Each outcome, and what may stand behind its colon as far as that is a closed list."""
 
+_WITH_REASON = {
+    "call.denied": "denied",
+    "request.refused": "refused",
+    "auth.failed": "unauthenticated",
+    "answer.withheld": "withheld",
+}
+"""Types of records that say why they ended at once."""
+
 
 def outcome_of(leaf: Fields, closer: Fields | None) -> str:
     """How it ended, with the reason behind a colon where there is one."""
-    match leaf.get("t"):
-        case "call.denied":
-            return f"denied: {leaf.get('reason', '')}"
-        case "request.refused":
-            many = f" x{leaf['count']}" if "count" in leaf else ""
-            return f"refused: {leaf.get('reason', '')}{many}"
-        case "auth.failed":
-            return f"unauthenticated: {leaf.get('reason', '')} x{leaf.get('count', 1)}"
-        case "answer.withheld":
-            return f"withheld: {leaf.get('reason', '')}"
-        case "stream.opened" if closer is not None:
-            return f"closed: {closer.get('reason', '')}"
-        case "call.intent" | "stream.opened" if closer is None:
-            return "open"
-    ending = leaf if closer is None else closer
-    return str(ending.get("outcome", "" if closer is None else "unresolved"))
+    t, reason = str(leaf.get("t")), leaf.get("reason", "")
+    if t in _WITH_REASON:
+        many = f" x{leaf['count']}" if "count" in leaf else ""
+        return f"{_WITH_REASON[t]}: {reason}{many}"
+    if t in OPENS and closer is None:
+        return "open"
+    if t == "stream.opened":
+        return f"closed: {(closer or {}).get('reason', '')}"
+    return str(leaf.get("outcome", "") if closer is None else closer.get("outcome", "unresolved"))
 
 
 def ends_as(shown: str, wanted: str) -> bool:
