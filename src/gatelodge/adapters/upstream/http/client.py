@@ -9,10 +9,12 @@ an answer was seen, and then once; a connection that was idle for long is not us
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from typing import cast
 
 import httptools
 
+from gatelodge.adapters.upstream.http.exchange import Body, Fields, Turn
+from gatelodge.adapters.upstream.portions import Portions
 from gatelodge.core.errors import (
     HouseError,
     LimitReached,
@@ -24,6 +26,8 @@ from gatelodge.core.protocol.upstream_sse import EventParser
 MOST_CONNECTIONS = 512
 MOST_WAITING = 1024
 MOST_HEAD = 64 * 1024
+"""What may come of an answer before, between and behind the pieces of its body: heads of every
+status, trailers, extensions of chunks. The parser copies a field anew with each piece of it."""
 IDLE_SECONDS = 4.0
 """An idle connection is not used after this: common servers close theirs after 5 s, and a request
 that meets a closing connection may or may not have been run."""
@@ -34,45 +38,6 @@ _KEPT = frozenset((
     b"content-type", b"content-length", b"transfer-encoding", b"keep-alive", b"mcp-session-id",
     b"retry-after", b"content-encoding",
 ))  # fmt: skip
-
-Fields = dict[bytes, bytes]
-
-
-class Turn(Protocol):
-    """One request on its way: `wire` goes out, exactly one of the ends below comes back.
-
-    `limit` is for the whole answer, and for each event when the stream is `endless`. The client
-    sets `place` (where it is under way), `again` (it was sent twice) and `events` (the reader of
-    its stream, when the answer is one).
-    """
-
-    wire: bytes
-    limit: int
-    endless: bool
-    again: bool
-    place: object | None
-    events: EventParser | None
-
-    @property
-    def repeatable(self) -> bool:
-        """True when running it twice does no harm."""
-        ...
-
-    def admitted(self) -> bool:
-        """Say whether it may be written now; one that may not fails with Stale."""
-        ...
-
-    def whole(self, status: int, fields: Fields, body: bytes) -> None:
-        """The answer, complete. For a stream that ended too, then with an empty body."""
-        ...
-
-    def event(self, message: bytes, fields: Fields) -> bool:
-        """One event of a stream; true when nothing more of it is wanted."""
-        ...
-
-    def failed(self, fault: HouseError) -> None:
-        """No answer will come."""
-        ...
 
 
 class HttpConnection(asyncio.Protocol):
@@ -86,16 +51,17 @@ class HttpConnection(asyncio.Protocol):
         self.until = 0.0
         self.draining = False
         self._spare: bytes | None = None
+        self._portions = Portions(self._take)
         self._clear()
 
     def _clear(self) -> None:
         self._heard = False
         self._headed = False
-        self._head_size = 0
+        self._bodiless = 0
         self._status = 0
         self._fields: Fields = {}
         self._size = 0
-        self._body: list[bytes] = []
+        self._body = Body()
         self._events: EventParser | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,6 +87,7 @@ class HttpConnection(asyncio.Protocol):
     def close(self) -> None:
         """Close at once, whatever it carries; the turn is not told."""
         self.turn = None
+        self._portions.drop()
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
@@ -132,8 +99,15 @@ class HttpConnection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the answer."""
+        """Bytes of the answer; of a stream, and of a head, a portion in each round of the loop."""
+        if self._headed and self._events is None:
+            self._take(data)  # a body, which is not looked at before it is whole
+        else:
+            self._portions.feed(data, self._transport)
+
+    def _take(self, data: bytes) -> None:
         self._heard = True
+        self._bodiless += len(data)
         if self.turn is None and not self.draining:
             self.close()
             return
@@ -145,10 +119,8 @@ class HttpConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(UpstreamBrokeProtocol("The server answered something that is not HTTP/1.1."))
             return
-        if self.turn is not None and not self._headed and self._heard:
-            self._head_size += len(data)
-            if self._head_size > MOST_HEAD:
-                self._fail(UpstreamBrokeProtocol("The server's answer has an endless head."))
+        if self._bodiless > MOST_HEAD:
+            self._fail(UpstreamBrokeProtocol("The server's answer has an endless head."))
         if self._spare is not None:
             keep_alive, self._spare = self._spare, None
             self._client.release(self, keep_alive)
@@ -161,7 +133,6 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the few fields that matter; the first of several counts."""
-        self._head_size += len(name) + len(value)
         name = name.lower()
         if name in _KEPT:
             self._fields.setdefault(name, value)
@@ -185,6 +156,7 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, chunk: bytes) -> None:
         """Keep a part of the body, or hand on the events that it ends."""
         turn = self.turn
+        self._bodiless = 0
         if turn is None:
             return
         self._size += len(chunk)
@@ -193,7 +165,7 @@ class HttpConnection(asyncio.Protocol):
             if self._size > turn.limit:
                 self._too_large(turn)
             else:
-                self._body.append(chunk)
+                self._body.add(chunk)
             return
         if (events.held + len(chunk) if turn.endless else self._size) > turn.limit:
             self._too_large(turn)
@@ -217,7 +189,7 @@ class HttpConnection(asyncio.Protocol):
         self._clear()
         if turn is not None:
             turn.place = None
-            turn.whole(status, fields, body[0] if len(body) == 1 else b"".join(body))
+            turn.whole(status, fields, body.whole())
         if stays and self.alive:
             self._spare = fields.get(b"keep-alive", b"")  # free once all that came was read
         else:
@@ -225,6 +197,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer, or we, closed; what was under way ends here."""
+        self._portions.finish()
         self._transport = None
         turn = self.turn
         unframed = self._headed and not (
@@ -232,7 +205,7 @@ class HttpConnection(asyncio.Protocol):
         )
         if turn is not None and unframed and exc is None:
             self.turn = turn.place = None
-            turn.whole(self._status, self._fields, b"".join(self._body))
+            turn.whole(self._status, self._fields, self._body.whole())
         self._client.lost(self)
         turn = self.turn
         if turn is None:

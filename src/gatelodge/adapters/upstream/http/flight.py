@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from gatelodge.adapters.upstream.flight import Flight
-from gatelodge.adapters.upstream.http.client import Fields
+from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol.upstream_sse import EventParser
 

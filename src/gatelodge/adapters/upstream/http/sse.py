@@ -15,9 +15,9 @@ from msgspec import Raw, structs
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Means
 from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing
-from gatelodge.adapters.upstream.http.client import Fields
 from gatelodge.adapters.upstream.http.dial import parse_target
 from gatelodge.adapters.upstream.http.errands import TELL_SECONDS, Errands
+from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.adapters.upstream.http.flight import HttpFlight
 from gatelodge.adapters.upstream.http.head import Heads, request_wire
 from gatelodge.adapters.upstream.http.meeting import spoken

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from msgspec import UNSET, Struct
 
-from gatelodge.adapters.upstream.http.client import Fields, HttpClient
+from gatelodge.adapters.upstream.http.client import HttpClient
+from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol.upstream import ACKNOWLEDGED, Message, parse_message
 from gatelodge.core.protocol.upstream_sse import EventParser

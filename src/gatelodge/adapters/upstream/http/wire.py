@@ -14,9 +14,10 @@ from msgspec import UNSET, Raw
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Means
 from gatelodge.adapters.upstream.hearing import Hearing
-from gatelodge.adapters.upstream.http.client import Fields, HttpClient, HttpConnection
+from gatelodge.adapters.upstream.http.client import HttpClient, HttpConnection
 from gatelodge.adapters.upstream.http.dial import Target, connect, head_lines, parse_target
 from gatelodge.adapters.upstream.http.errands import TELL_SECONDS, Errands
+from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.adapters.upstream.http.flight import HttpFlight
 from gatelodge.adapters.upstream.http.head import Heads, request_wire
 from gatelodge.adapters.upstream.http.meeting import Meeting, Met

@@ -16,13 +16,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 
 from msgspec import Struct
 
 from gatelodge.adapters.upstream.stdio import supervisor
 from gatelodge.adapters.upstream.stdio.early import Early
+from gatelodge.adapters.upstream.stdio.lines import Ears, Lines
 from gatelodge.adapters.upstream.stdio.reach import barred, find_program
 from gatelodge.core.errors import UpstreamUnreachable
 
@@ -55,50 +56,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     path: str
     grace: float
     hidden: tuple[str, ...] = ()
-
-
-class Ears(Struct, frozen=True, kw_only=True):
-    """Who hears of lines, of a line that outgrows `longest` (its beginning), and of the end."""
-
-    longest: Callable[[], int]
-    line: Callable[[bytes], None]
-    too_long: Callable[[bytes], None]
-    end: Callable[[], None]
-
-
-class _Lines(asyncio.Protocol):
-    """Cuts the child's output into lines; owned by its Child."""
-
-    def __init__(self, ears: Ears, early: Early) -> None:
-        self._ears = ears
-        self._early = early
-        self._rest = bytearray()
-        self.deaf = False
-
-    def data_received(self, data: bytes) -> None:
-        """Hand on each whole line."""
-        self._early.out(data)
-        if self.deaf:
-            return
-        if b"\n" not in data:
-            self._rest += data
-        else:
-            *lines, rest = data.split(b"\n")
-            lines[0] = bytes(self._rest) + lines[0] if self._rest else lines[0]
-            self._rest = bytearray(rest)
-            for line in lines:
-                if line and not self.deaf:
-                    self._ears.line(line)
-        if len(self._rest) > self._ears.longest() and not self.deaf:
-            self.deaf = True
-            beginning, self._rest = bytes(self._rest[:512]), bytearray()
-            self._ears.too_long(beginning)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
-        """The child closed its output."""
-        if not self.deaf:
-            self.deaf = True
-            self._ears.end()
 
 
 class _Errors(asyncio.Protocol):
@@ -161,7 +118,7 @@ class Child:
         self._outputs: list[asyncio.BaseTransport] = []
         self.early = Early()
         self._errors = _Errors(self.early)
-        self._lines: _Lines | None = None
+        self._lines: Lines | None = None
         self.pid = 0
 
     @property
@@ -202,7 +159,7 @@ class Child:
     async def begin(self, order: bytes, ears: Ears) -> int:
         """Connect the pipes to the loop and have it started; the error's number, 0 for none."""
         loop = asyncio.get_running_loop()
-        lines = self._lines = _Lines(ears, self.early)
+        lines = self._lines = Lines(ears, self.early)
         process = self._process
         self._input, _ = await loop.connect_write_pipe(asyncio.Protocol, process.stdin)
         # At once, not at the end of the round: whether it may be written was asked just before.

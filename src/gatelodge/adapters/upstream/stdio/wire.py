@@ -15,8 +15,9 @@ from msgspec import UNSET, Raw
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Means
 from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing, too_large
-from gatelodge.adapters.upstream.stdio.child import Child, Ears, Plan, start_child, usual_path
+from gatelodge.adapters.upstream.stdio.child import Child, Plan, start_child, usual_path
 from gatelodge.adapters.upstream.stdio.early import cure
+from gatelodge.adapters.upstream.stdio.lines import Ears
 from gatelodge.adapters.upstream.stdio.listening import Listening
 from gatelodge.adapters.upstream.stdio.places import Place
 from gatelodge.adapters.upstream.watch import keep_subscribed, listen

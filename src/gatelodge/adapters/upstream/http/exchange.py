@@ -1,0 +1,73 @@
+"""One request on its way over a connection, and the body of its answer."""
+
+from typing import Protocol
+
+from gatelodge.core.errors import HouseError
+from gatelodge.core.protocol.upstream_sse import EventParser
+
+MOST_PIECES = 32
+"""The pieces of a body that are kept as they came: tiny ones take more room than they hold."""
+
+Fields = dict[bytes, bytes]
+
+
+class Turn(Protocol):
+    """One request on its way: `wire` goes out, exactly one of the ends below comes back.
+
+    `limit` is for the whole answer, and for each event when the stream is `endless`. The client
+    sets `place` (where it is under way), `again` (it was sent twice) and `events` (the reader of
+    its stream, when the answer is one).
+    """
+
+    wire: bytes
+    limit: int
+    endless: bool
+    again: bool
+    place: object | None
+    events: EventParser | None
+
+    @property
+    def repeatable(self) -> bool:
+        """True when running it twice does no harm."""
+        ...
+
+    def admitted(self) -> bool:
+        """Say whether it may be written now; one that may not fails with Stale."""
+        ...
+
+    def whole(self, status: int, fields: Fields, body: bytes) -> None:
+        """The answer, complete. For a stream that ended too, then with an empty body."""
+        ...
+
+    def event(self, message: bytes, fields: Fields) -> bool:
+        """One event of a stream; true when nothing more of it is wanted."""
+        ...
+
+    def failed(self, fault: HouseError) -> None:
+        """No answer will come."""
+        ...
+
+
+class Body:
+    """The body of an answer, in the pieces in which it comes."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes | bytearray] = []
+
+    def add(self, chunk: bytes) -> None:
+        """One more piece."""
+        pieces = self._pieces
+        if len(pieces) < MOST_PIECES:
+            pieces.append(chunk)
+            return
+        last = pieces[-1]
+        if not isinstance(last, bytearray):
+            last = pieces[-1] = bytearray(last)
+        last += chunk
+
+    def whole(self) -> bytes:
+        """All of it."""
+        pieces = self._pieces
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)

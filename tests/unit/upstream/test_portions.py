@@ -1,0 +1,116 @@
+"""What a server says in very small pieces is heard piece by piece, and holds nobody up."""
+
+import asyncio
+
+import pytest
+from tests.unit.upstream.test_turns import Asked, Socket
+
+from gatelodge.adapters.upstream.http.client import MOST_HEAD, HttpClient, HttpConnection
+from gatelodge.adapters.upstream.http.exchange import MOST_PIECES, Body
+from gatelodge.adapters.upstream.portions import PORTION, Portions
+from gatelodge.core.errors import UpstreamBrokeProtocol
+
+HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: %b\r\n\r\n"
+STREAM, JSON = HEAD % b"text/event-stream", HEAD % b"application/json"
+
+
+class Pipe(Socket):
+    """A transport that knows whether it is read."""
+
+    reads = True
+
+    def pause_reading(self):
+        self.reads = False
+
+    def resume_reading(self):
+        self.reads = True
+
+
+async def fed(*pieces):
+    """A turn after these pieces came for it."""
+    dialled = asyncio.Event()
+
+    async def dial():
+        connection = HttpConnection(client)
+        connection.connection_made(Pipe())
+        dialled.set()
+        return connection
+
+    client, turn = HttpClient(dial), Asked(b"asked")
+    turn.limit = 10_000_000
+    client.send(turn)
+    await dialled.wait()
+    for piece in pieces:
+        if turn.place is not None:
+            turn.place.data_received(piece)
+    return turn, client
+
+
+def test_what_came_at_once_is_heard_in_rounds_and_nothing_more_is_read_meanwhile():
+    async def heard():
+        pipe, taken, rounds = Pipe(), [], 0
+        portions = Portions(taken.append)
+        portions.feed(bytes(5 * PORTION), pipe)
+        first = len(taken), pipe.reads
+        while not pipe.reads:
+            rounds += 1
+            await asyncio.sleep(0)
+        return first, rounds, b"".join(taken)
+
+    first, rounds, taken = asyncio.run(heard())
+    assert first == (1, False)
+    assert rounds >= 4
+    assert taken == bytes(5 * PORTION)
+
+
+def test_the_end_of_a_connection_comes_behind_all_that_it_brought():
+    async def heard():
+        taken = []
+        portions = Portions(taken.append)
+        portions.feed(bytes(3 * PORTION), Pipe())
+        portions.finish()
+        return len(b"".join(taken))
+
+    assert asyncio.run(heard()) == 3 * PORTION
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        JSON + b"2\r\n{}\r\n0\r\nx-trailer: ",  # a trailer without an end
+        JSON + b"2\r\n{}\r\n1;extension=",  # an extension of a chunk
+        b"HTTP/1.1 200 OK\r\nx-field: ",
+        b"HTTP/1.1 103 Early Hints\r\nx-field: ",
+        STREAM + b"2\r\n: \r\n0\r\nx-trailer: ",
+    ],
+)
+def test_what_stands_around_a_body_counts_as_a_head_wherever_it_stands(opening):
+    async def answered():
+        turn, client = await fed(opening, *[b"y" * PORTION] * (MOST_HEAD // PORTION + 1))
+        await client.close()
+        return turn.heard
+
+    (fault,) = asyncio.run(answered())
+    assert isinstance(fault, UpstreamBrokeProtocol)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", b"x-field: y\r\n"]
+)
+def test_many_heads_and_many_fields_are_a_head_without_end_too(piece):
+    async def answered():
+        opening = b"" if piece.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n"
+        turn, client = await fed(opening, *[piece * 100] * 100)
+        await client.close()
+        return turn.heard
+
+    (fault,) = asyncio.run(answered())
+    assert isinstance(fault, UpstreamBrokeProtocol)
+
+
+def test_a_body_in_tiny_pieces_is_whole_and_takes_no_more_room_than_it_holds():
+    body = Body()
+    for _ in range(10_000):
+        body.add(b"ab")
+    assert body.whole() == b"ab" * 10_000
+    assert len(body._pieces) == MOST_PIECES
