@@ -111,7 +111,7 @@ change itself (decision 0007). A leaf is one JSON object in canonical form (RFC 
 | `v` | version, 1 |
 | `t` | the type, see below |
 | `at` | when, RFC 3339 UTC with six digits |
-| `by` | a member's id, `local` (an operator on the gate's own machine) or `system` (first start) |
+| `by` | a member's id, `local:UID` (whoever logged in to the gate's own machine) or `system` |
 | `node` | the gate's process that wrote it |
 | `workspace` | the workspace's id; absent = the whole organization |
 | `why` | a ticket or reason code; absent when none was given |

@@ -22,6 +22,7 @@ from msgspec import Struct
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import GateUnreachable, HouseError, Invalid
 from gatelodge.web import problems
+from gatelodge.web.api.operators import operator_of
 
 SECONDS = 90.0
 """How long one request may take; adding a server observes it, which may start a process."""
@@ -292,7 +293,7 @@ async def _through(app: Any, asked: Asked) -> Answered:
         "headers": fields,
         "client": None,
         "server": ("localhost", 0),
-        "extensions": {"gatelodge.local": {}},
+        "extensions": {"gatelodge.local": {"by": operator_of(os.getpid(), os.getuid())}},
         "state": {},
     }
     waiting = [{"type": "http.request", "body": asked.body, "more_body": False}]

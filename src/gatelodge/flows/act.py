@@ -17,8 +17,8 @@ from gatelodge.ports.world import Ids
 
 R = TypeVar("R", bound=Row)
 
-OPERATORS = frozenset({"local", "system"})
-"""Who stands above the roles: an operator on the gate's own machine, and the gate itself."""
+_OPERATORS = frozenset({"local", "system"})
+_ACCOUNT = "local:"
 
 _WHY = re.compile(r"[A-Za-z0-9][A-Za-z0-9#_./:-]{0,63}")
 
@@ -47,7 +47,7 @@ class Act(Struct, frozen=True, kw_only=True):
     @property
     def local(self) -> bool:
         """True for an operator on the gate's own machine, or the gate itself."""
-        return self.by in OPERATORS
+        return is_operator(self.by)
 
     def record(self, t: GovKind, workspace: str, /, **subject: Value) -> None:
         """Append the leaf of this change."""
@@ -69,7 +69,7 @@ class Act(Struct, frozen=True, kw_only=True):
 
         Raises Forbidden when `by` is not an active member of the workspace.
         """
-        if self.by in OPERATORS:
+        if self.local:
             return "owner"
         found = self.tx.find(Member, workspace=workspace, id=self.by, status="active")
         if not found:
@@ -87,6 +87,14 @@ class Act(Struct, frozen=True, kw_only=True):
         """Raise Forbidden unless whoever acts may end the access of a member with this role."""
         if self.role(workspace) != "security":
             self.must_give(workspace, role)
+
+
+def is_operator(by: str) -> bool:
+    """Say whether that stands above the roles: the gate, or an operator on its own machine.
+
+    An operator is `local`, or `local:UID` where the operating system said whose account it was.
+    """
+    return by in _OPERATORS or by.startswith(_ACCOUNT)
 
 
 def ticket(text: str) -> str:

@@ -2,14 +2,10 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.gate import Gate
-from tests.integration.admin_house import House
-
-W = "/workspaces/main"
-STUB = Path(__file__).parents[2] / "upstreams" / "echo_server.py"
+from tests.integration.admin_house import STUB, House, W
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +18,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         for turn in range(2):
             transport = {"type": "stdio", "command": [sys.executable, str(STUB)]}
             body = {"alias": "stub", "transport": {**transport, "run_as": "gateway"}}
-            made.ok("POST", f"{W}/servers", body)
+            gate.api("POST", f"{W}/servers", body, local=True)
             made.ok("POST", f"{W}/servers/stub/observe")
             made.ok("POST", f"{W}/servers/stub/approve", {})
             grant = {"member": "auditor@example.test", "server": "stub", "level": "all"}

@@ -27,19 +27,27 @@ def prove(terminal: Terminal, call: str, file: Path | None, *, name_caller: bool
     """
     gate = terminal.gate
     document = gate.get(gate.here("audit", "calls", call, "proof"), named=name_caller)
-    if terminal.json and file is None:
+    written_proof(terminal, document, (file, call))
+
+
+def written_proof(
+    terminal: Terminal, document: dict[str, Any], target: tuple[Path | None, str]
+) -> None:
+    """Write a proof to a file, or print it as JSON, and say how anybody checks it."""
+    gate, (chosen, name) = terminal.gate, target
+    if terminal.json and chosen is None:
         terminal.show(document, str)
         return
-    target = file or Path(f"{call}.proof.json")
+    file = chosen or Path(f"{name}.proof.json")
     try:
-        target.write_text(output.as_json(document) + "\n", "utf-8")
+        file.write_text(output.as_json(document) + "\n", "utf-8")
     except OSError as error:
-        raise Invalid(f"{target} cannot be written ({error.strerror})") from None
+        raise Invalid(f"{file} cannot be written ({error.strerror})") from None
     key = gate.get(gate.here("audit", "key"))["key"]
     terminal.show(
-        {"file": str(target), "key": key},
+        {"file": str(file), "key": key},
         lambda _: (
-            f"Wrote {target}. Check it anywhere:\n  gatelodge audit verify {target} --key '{key}'"
+            f"Wrote {file}. Check it anywhere:\n  gatelodge audit verify {file} --key '{key}'"
         ),
     )
 

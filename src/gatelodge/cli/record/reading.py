@@ -14,7 +14,7 @@ _CSV = (
     *("index", "at", "type", "who", "agent", "client", "credential", "server", "tool", "method"),
     *("rule", "outcome", "ms", "call"),
 )
-_TIME = "RFC 3339, a day (2026-11-22), or how long ago: 30m, 2h, 7d."
+TIME = "RFC 3339, a day (2026-11-22), or how long ago: 30m, 2h, 7d."
 _EMPTY = "No records match. Every call through the gate leaves one: see `gatelodge up`."
 _FOLLOW_SECONDS = 1.0
 
@@ -55,8 +55,8 @@ def tail(terminal: Terminal, follow: bool, count: int, who: bool | None) -> None
 @click.option("--rule", default="", metavar="GRANT|GUARDRAIL")
 @click.option("--call", default="", metavar="CALL")
 @click.option("--outcome", default="", help="As the list shows it: ok, denied: guardrail.")
-@click.option("--since", default="", metavar="TIME", help=_TIME)
-@click.option("--until", default="", metavar="TIME", help=_TIME)
+@click.option("--since", default="", metavar="TIME", help=TIME)
+@click.option("--until", default="", metavar="TIME", help=TIME)
 @click.option("--type", default="", help="Such as call.intent, auth.failed.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.option("--cursor", default="", help="From the end of the page before.")

@@ -17,7 +17,7 @@ from gatelodge.core.ids import GuardrailId, WorkspaceId
 from gatelodge.core.people import folded
 from gatelodge.core.policy.naming import Bearers, Bound, Unmatched, bind, mentions
 from gatelodge.core.policy.rules import Guardrail, GuardrailMode
-from gatelodge.flows.act import OPERATORS, Act, a_line
+from gatelodge.flows.act import Act, a_line
 from gatelodge.flows.admin.bearers import bearers
 from gatelodge.ports.store import Tx
 
@@ -177,7 +177,7 @@ def _retired(act: Act, row: Guardrail) -> Guardrail:
 
 
 def _reach(act: Act, scope: Scope) -> None:
-    if not scope and act.by not in OPERATORS:
+    if not scope and not act.local:
         raise Forbidden(
             "a guardrail for every workspace is published on the gate's own machine",
             remedy="Publish it for this workspace, or ask an operator.",

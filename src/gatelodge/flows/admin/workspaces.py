@@ -8,7 +8,7 @@ from msgspec import Struct
 from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.ids import PrincipalId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
-from gatelodge.flows.act import OPERATORS, Act, a_line
+from gatelodge.flows.act import Act, a_line
 from gatelodge.flows.admin import members
 from gatelodge.flows.identity import keys, tokens
 from gatelodge.ports.world import Peppers
@@ -45,7 +45,7 @@ def create(act: Act, peppers: Peppers, slug: str, name: str, owner: members.Newc
 
     Raises Invalid, Conflict (the slug is taken), Forbidden.
     """
-    if act.by not in OPERATORS:
+    if not act.local:
         raise Forbidden(
             "a workspace is founded on the gate's own machine",
             remedy="Run `gatelodge workspace create` there.",

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from gatelodge.web.api.door import LOCAL_EXTENSION
+from gatelodge.web.api.operators import operator_at
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
 
 Scope = MutableMapping[str, Any]
@@ -86,8 +87,10 @@ def _scope(connection: HttpConnection, request: HttpRequest, *, local: bool) -> 
         "query_string": query,
         "root_path": "",
         "headers": list(request.headers.items()),
-        "client": connection.peer or None,
+        "client": connection.about("peername") or None,
         "server": None,
         "state": {},
-        "extensions": {LOCAL_EXTENSION: {}} if local else {},
+        "extensions": {LOCAL_EXTENSION: {"by": operator_at(connection.about("socket"))}}
+        if local
+        else {},
     }

@@ -24,7 +24,7 @@ OPENAPI_PATH = "/api/openapi.json"
 LOCAL_ONLY = "local"
 """The act of a route that no role may: it is the operator's on the gate's own machine."""
 LOCAL_EXTENSION = "gatelodge.local"
-"""The ASGI scope extension by which the local socket says that it is one."""
+"""The ASGI scope extension by which the local socket says that it is one, and `by` whom."""
 _ON_THE_SPOT = "No role may: run it on the gate's own machine, without --url."
 UNPROVEN = "no valid token was sent"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -74,8 +74,9 @@ class Door(Struct, frozen=True):
             raise Invalid("the body must be JSON", remedy="Send Content-Type: application/json.")
 
     def _caller(self, scope: Any, headers: dict[bytes, bytes]) -> Caller:
-        if self.local or LOCAL_EXTENSION in (scope.get("extensions") or {}):
-            return Caller(by=LOCAL)
+        told = (scope.get("extensions") or {}).get(LOCAL_EXTENSION)
+        if self.local or told is not None:
+            return Caller(by=(told or {}).get("by", LOCAL))
         found = identify(self.gate, headers)
         if isinstance(found, str):
             scope["state"]["auth_failed"] = found

@@ -20,7 +20,8 @@ from gatelodge.core.records.governance import GovFact
 from gatelodge.core.roles import Verb, may
 from gatelodge.core.state import Row
 from gatelodge.core.view import View, compile_view
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import Act, is_operator
+from gatelodge.flows.audit.changes import Changes
 from gatelodge.flows.audit.fsck import Fsck
 from gatelodge.flows.audit.prove import Prover
 from gatelodge.flows.audit.search import Search
@@ -47,7 +48,7 @@ LOCAL = "local"
 class Caller(Struct, frozen=True, kw_only=True):
     """Who is asking: a member with a personal token, or the operator on this machine.
 
-    `by` is what the gov log names: a member id, or "local".
+    `by` is what the gov log names: a member id, or "local:UID", an account of this machine.
     """
 
     by: str
@@ -58,7 +59,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     @property
     def local(self) -> bool:
         """True for the operator on the gate's own machine, who may do everything."""
-        return self.by == LOCAL
+        return is_operator(self.by)
 
     def may(self, verb: Verb) -> bool:
         """Say whether the caller may do that here."""
@@ -125,6 +126,11 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     def search(self) -> Search:
         """Questions to the logs."""
         return Search(self.ledger, self.deks, self.turn)
+
+    @property
+    def changes(self) -> Changes:
+        """Questions to the gov log."""
+        return Changes(self.ledger, self.turn)
 
     @property
     def prover(self) -> Prover:

@@ -14,6 +14,8 @@ TheGate = NamedDependency[AdminGate]
 TheCaller = NamedDependency[Caller]
 Named = FromPath[str]
 """A part of the path."""
+FromIndex = FromPath[int]
+"""A place in a log, in the path."""
 Asks = FromQuery[str]
 """A word of the query; empty when it was not said."""
 Flag = FromQuery[bool]
@@ -21,4 +23,14 @@ Limits = Annotated[
     int, QueryParameter(ge=1, le=LONGEST, description="How many items one page holds.")
 ]
 
-__all__ = ["Asks", "Flag", "Here", "JSONBody", "Limits", "Named", "TheCaller", "TheGate"]
+__all__ = [
+    "Asks",
+    "Flag",
+    "FromIndex",
+    "Here",
+    "JSONBody",
+    "Limits",
+    "Named",
+    "TheCaller",
+    "TheGate",
+]

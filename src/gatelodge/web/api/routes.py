@@ -30,7 +30,7 @@ from gatelodge.web.api.given import Named, TheCaller, TheGate
 from gatelodge.web.api.house import apply, health
 from gatelodge.web.api.known_queries import KnownQueries
 from gatelodge.web.api.people import agents, groups, members, tokens, whoami, workspaces
-from gatelodge.web.api.record import audit
+from gatelodge.web.api.record import audit, changes
 from gatelodge.web.api.rules import access, grants, guardrails, servers, tools
 from gatelodge.web.endpoint.origins import origins
 
@@ -49,6 +49,7 @@ IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (
     *guardrails.ROUTES,
     *access.ROUTES,
     *audit.ROUTES,
+    *changes.ROUTES,
     *apply.ROUTES,
 )
 OF_HOUSE: tuple[HTTPRouteHandler, ...] = (*workspaces.ROUTES, *health.ROUTES)

@@ -157,10 +157,9 @@ class HttpConnection(asyncio.Protocol):
         """True when the client has closed."""
         return self._transport is None
 
-    @property
-    def peer(self) -> object:
-        """The client's address as the transport tells it."""
-        return None if self._transport is None else self._transport.get_extra_info("peername")
+    def about(self, what: str) -> object:
+        """What the transport tells of the client: its `peername`, its `socket`."""
+        return None if self._transport is None else self._transport.get_extra_info(what)
 
     def known(self, person: str) -> None:
         """A credential was good: from now on this person is charged."""

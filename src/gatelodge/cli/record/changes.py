@@ -1,0 +1,113 @@
+"""`gatelodge audit changes`: who granted, approved, revoked what, when, and for which ticket."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatelodge.cli import output
+from gatelodge.cli.lazy import Verb
+from gatelodge.cli.record.proving import written_proof
+from gatelodge.cli.record.reading import TIME, gathered
+from gatelodge.cli.terminal import Terminal
+
+_COLUMNS = ("index", "at", "type", "by", "about", "why")
+_EMPTY = "No change matches. Every change of who may do what leaves one."
+
+
+@click.group("changes")
+def changes() -> None:
+    """Show who changed what: grants, approvals, revocations, tokens, reads of names."""
+
+
+@changes.command("tail", cls=Verb)
+@click.option("-n", "count", type=click.IntRange(1, 500), default=20, show_default=True)
+@click.pass_obj
+def tail(terminal: Terminal, count: int) -> None:
+    """Show the newest changes, oldest first."""
+    asked = {"limit": count, "cursor": ""}
+    page = gathered(terminal, terminal.gate.here("audit", "changes"), asked)
+    _page(terminal, {**page, "items": page["items"][::-1]})
+
+
+@changes.command("search", cls=Verb)
+@click.option("--by", default="", metavar="EMAIL|local", help="Who made it; local:UID, system.")
+@click.option("--about", default="", metavar="NAME", help="Whom or what it is about; an id, too.")
+@click.option("--type", default="", help="Such as grant.created, member.left.")
+@click.option("--why", default="", metavar="TICKET")
+@click.option("--since", default="", metavar="TIME", help=TIME)
+@click.option("--until", default="", metavar="TIME", help=TIME)
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--cursor", default="", help="From the end of the page before.")
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet.")
+@click.pass_obj
+def search(terminal: Terminal, /, *, as_csv: bool, **asked: Any) -> None:
+    """Find changes, newest first."""
+    page = gathered(terminal, terminal.gate.here("audit", "changes"), asked)
+    if as_csv:
+        rows = ([_brief(each)[column] for column in _COLUMNS] for each in page["items"])
+        click.echo(output.as_csv(_COLUMNS, rows))
+    else:
+        _page(terminal, page)
+    if page["next"] and not terminal.json:
+        click.echo(f"There is more: --cursor {page['next']}", err=True)
+
+
+@changes.command("receipts", cls=Verb)
+@click.option("--about", default="", metavar="NAME", help="Whose access ended.")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.pass_obj
+def receipts(terminal: Terminal, about: str, limit: int) -> None:
+    """Show the receipts of ended access again; `show` and `prove` take their index."""
+    asked = {"type": "revocation.receipt", "about": about, "limit": limit, "cursor": ""}
+    _page(terminal, gathered(terminal, terminal.gate.here("audit", "changes"), asked))
+
+
+@changes.command("show", cls=Verb)
+@click.argument("index", type=click.IntRange(0))
+@click.pass_obj
+def show(terminal: Terminal, index: int) -> None:
+    """Show one change whole; a receipt is one, too."""
+    terminal.show(terminal.gate.get(terminal.gate.here("audit", "changes", str(index))), _shown)
+
+
+@changes.command("prove", cls=Verb)
+@click.argument("index", type=click.IntRange(0))
+@click.option(
+    "-o", "--output", "file", type=click.Path(path_type=Path), help="Else change-INDEX.proof.json"
+)
+@click.pass_obj
+def prove(terminal: Terminal, index: int, file: Path | None) -> None:
+    """Write a proof of a change to a file; it holds ids, no names."""
+    path = terminal.gate.here("audit", "changes", str(index), "proof")
+    written_proof(terminal, terminal.gate.get(path), (file, f"change-{index}"))
+
+
+def _page(terminal: Terminal, page: dict[str, Any]) -> None:
+    if terminal.json:
+        terminal.show(page, str)
+    else:
+        terminal.rows(map(_brief, page["items"]), _COLUMNS, _EMPTY)
+
+
+def _brief(change: dict[str, Any]) -> dict[str, Any]:
+    names = change["names"]
+    about = {
+        field: names.get(value, value) if isinstance(value, str) else value
+        for field, value in change["subject"].items()
+        if value not in ("", None)
+    }
+    return {
+        **change,
+        "at": f"{change['at'][:19]}Z",
+        "by": change["by_name"],
+        "about": output.clean(about),
+    }
+
+
+def _shown(change: dict[str, Any]) -> str:
+    head = {name: change[name] for name in ("index", "at", "type", "by", "by_name", "why")}
+    parts = [output.fields(head.items()), output.fields(change["subject"].items())]
+    if change["names"]:
+        parts.append(output.fields(change["names"].items()))
+    return "\n\n".join(parts)

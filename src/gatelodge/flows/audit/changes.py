@@ -1,0 +1,121 @@
+"""Questions to the gov log: who changed what, when, and for which ticket."""
+
+from collections.abc import Mapping
+
+import anyio
+from msgspec import Struct
+
+from gatelodge.core.errors import NotFound
+from gatelodge.core.records.origin import GOV
+from gatelodge.flows.audit.reading import Fields, Reading, fields
+from gatelodge.ports.journal import LeafAt, Ledger
+
+_STEP = 256
+_MOST_READ = 65_536
+_PAUSE_SECONDS = 0.001
+
+
+class ChangeQuery(Struct, frozen=True, kw_only=True):
+    """What to look for; empty fields match everything, times are as leaves spell them.
+
+    `workspace` None sees the whole house. `by` are those who changed something (`local` finds every
+    operator); `about` are ids, one of which the change names. `before` is the cursor.
+    """
+
+    workspace: str | None = None
+    by: tuple[str, ...] | None = None
+    about: tuple[str, ...] | None = None
+    type: str = ""
+    why: str = ""
+    since: str = ""
+    until: str = ""
+    limit: int = 50
+    before: int | None = None
+
+
+class Change(Struct, frozen=True):
+    """One change: its place in the gov log, and its leaf."""
+
+    index: int
+    leaf: Fields
+
+
+class ChangePage(Struct, frozen=True):
+    """What was found, newest first, and the cursor of what was not looked at yet."""
+
+    found: tuple[Change, ...]
+    before: int | None
+
+
+class Changes:
+    """Reads the gov log. Whoever calls it has checked what the reader may see."""
+
+    def __init__(self, ledger: Ledger, turn: anyio.Lock) -> None:
+        self._ledger = ledger
+        self._turn = turn
+        self._reading = Reading(ledger)
+
+    async def search(self, query: ChangeQuery) -> ChangePage:
+        """What matches, newest first; fewer than `limit` with a cursor when much was read."""
+        size = await self._reading.size(GOV)
+        low, high = 0, size if query.before is None else min(query.before, size)
+        if query.since:
+            low = await self._ledger.seek(GOV, query.since)
+        if query.until:
+            high = min(high, await self._ledger.seek_end(GOV, query.until))
+        stop = max(low, high - _MOST_READ)
+        found: list[Change] = []
+        while high > stop:
+            start = max(stop, high - _STEP)
+            async with self._turn:
+                leaves = await self._ledger.leaves(GOV, start, high)
+            for leaf in reversed(leaves):
+                here = fields(leaf)
+                if matches(query, here):
+                    found.append(Change(leaf.index, here))
+                if len(found) == query.limit:
+                    return ChangePage(tuple(found), leaf.index if leaf.index > low else None)
+            high = start
+            await anyio.sleep(_PAUSE_SECONDS)
+        return ChangePage(tuple(found), stop if stop > low else None)
+
+    async def at(self, index: int, workspace: str | None) -> LeafAt:
+        """The change at this place. Raises NotFound, also for what the reader may not see."""
+        leaves = await self._ledger.leaves(GOV, index, index + 1)
+        if not leaves or not _seen_from(workspace, fields(leaves[0])):
+            raise NotFound(
+                f"there is no change {index} here", remedy="See `gatelodge audit changes tail`."
+            )
+        return leaves[0]
+
+
+def matches(query: ChangeQuery, here: Fields) -> bool:
+    """Say whether a leaf of the gov log is what was asked for."""
+    at, by = str(here.get("at", "")), str(here.get("by", ""))
+    asked = (
+        _seen_from(query.workspace, here),
+        not query.type or here.get("t") == query.type,
+        not query.why or here.get("why") == query.why,
+        not query.since or at >= query.since,
+        not query.until or at < query.until,
+        query.by is None or by in query.by or by.partition(":")[0] in query.by,
+        query.about is None or bool(named_in(here) & set(query.about)),
+    )
+    return all(asked)
+
+
+def named_in(here: Fields) -> set[str]:
+    """Every id that a change names in its subject."""
+    subject = here.get("subject")
+    values = subject.values() if isinstance(subject, Mapping) else ()
+    found: set[str] = set()
+    for each in values:
+        if isinstance(each, str):
+            found.add(each)
+        elif isinstance(each, list | Mapping):
+            found |= {str(one) for one in each}
+    return found
+
+
+def _seen_from(workspace: str | None, here: Fields) -> bool:
+    return workspace is None or here.get("workspace") == workspace

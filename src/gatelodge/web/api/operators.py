@@ -1,0 +1,44 @@
+"""Which account of this machine asks: as the kernel says, never as the asker does."""
+
+import pwd
+import socket
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+_LOCAL = "local"
+_UNSET = 2**32 - 1
+_CREDENTIALS = struct.Struct("3i")
+
+
+def operator_at(link: object) -> str:
+    """Who is at the other end of a Unix socket, as the gov log names an operator."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    ask = getattr(link, "getsockopt", None)
+    if option is None or ask is None:
+        return _LOCAL
+    try:
+        pid, uid, _ = _CREDENTIALS.unpack(ask(socket.SOL_SOCKET, option, _CREDENTIALS.size))
+    except OSError:
+        return _LOCAL
+    return operator_of(pid, uid)
+
+
+def operator_of(pid: int, uid: int) -> str:
+    """`local:UID` of whoever logged in: with sudo or su it is not the account that they became."""
+    with suppress(OSError, ValueError):
+        login = int(Path(f"/proc/{pid}/loginuid").read_text("ascii"))
+        if login != _UNSET:
+            uid = login
+    return f"{_LOCAL}:{uid}"
+
+
+def account_name(by: str) -> str:
+    """`local:alice` for `local:1000` where this machine knows the account; else as it is."""
+    kind, colon, number = by.partition(":")
+    if kind != _LOCAL or not colon or not number.isdecimal():
+        return by
+    try:
+        return f"{_LOCAL}:{pwd.getpwuid(int(number)).pw_name}"
+    except (KeyError, OverflowError):
+        return by

@@ -1,0 +1,200 @@
+"""The changes of who may do what: newest, search, one of them, its proof.
+
+They are the leaves of the gov log, with the names that people know beside the ids, also of those
+who left. A workspace's auditor sees the changes of that workspace; what holds for the whole house
+is seen on the gate's own machine.
+"""
+
+from typing import Any
+
+from litestar import get
+from litestar.di import NamedDependency, Provide
+from msgspec import Struct
+
+from gatelodge.core.catalog.server import Server
+from gatelodge.core.errors import Invalid, NotFound
+from gatelodge.core.people import Agent, Group, Member
+from gatelodge.core.policy.rules import Guardrail
+from gatelodge.core.records.origin import GOV
+from gatelodge.core.records.verify import ProofDocument
+from gatelodge.flows.audit.changes import Change, ChangeQuery, named_in
+from gatelodge.flows.audit.outcome import known_change
+from gatelodge.flows.audit.reading import fields
+from gatelodge.ports.store import Tx
+from gatelodge.web.api import named
+from gatelodge.web.api.gate import LOCAL, Place
+from gatelodge.web.api.given import Asks, FromIndex, Here, Limits
+from gatelodge.web.api.operators import account_name
+from gatelodge.web.api.pages import PAGE
+from gatelodge.web.api.record.filters import When, aliases_of
+
+_READ = {"act": "audit.read"}
+_SYSTEM = "system"
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which changes: made by whom, about whom or what, of which type, for which ticket."""
+
+    by: str = ""
+    about: str = ""
+    type: str = ""
+    why: str = ""
+
+
+class ChangeShape(Struct, frozen=True, kw_only=True):
+    """One change. `by`, `about` and `subject` are as the log has them; `names` says who they are.
+
+    `by_name` is an e-mail address, or an account of the gate's own machine such as `local:alice`.
+    """
+
+    index: int
+    at: str
+    type: str
+    by: str
+    by_name: str
+    why: str
+    workspace: str
+    subject: dict[str, Any]
+    names: dict[str, str]
+
+
+class ChangesPage(Struct, frozen=True, kw_only=True):
+    """Some changes, newest first, and the cursor of what is left; a page may be short."""
+
+    items: tuple[ChangeShape, ...]
+    next: str = ""
+
+
+async def _wanted(
+    by: Asks = "",
+    about: Asks = "",
+    type: Asks = "",  # noqa: A002 - the field's name in a leaf
+    why: Asks = "",
+) -> Wanted:
+    return Wanted(by=by, about=about, type=type, why=why)
+
+
+async def _when(since: Asks = "", until: Asks = "") -> When:
+    return When(since, until)
+
+
+@get(
+    "/audit/changes",
+    opt=_READ,
+    dependencies={"wanted": Provide(_wanted), "when": Provide(_when)},
+)
+async def changes(
+    place: Here,
+    wanted: NamedDependency[Wanted],
+    when: NamedDependency[When],
+    limit: Limits = PAGE,
+    cursor: Asks = "",
+) -> ChangesPage:
+    """Find changes of who may do what, newest first."""
+    query = await _query(place, wanted, when, (limit, cursor))
+    page = await place.gate.changes.search(query)
+    names = await _names(place)
+    items = tuple(_shape(each, names) for each in page.found)
+    return ChangesPage(items=items, next="" if page.before is None else str(page.before))
+
+
+@get("/audit/changes/{index:int}", opt=_READ)
+async def change(place: Here, index: FromIndex) -> ChangeShape:
+    """One change by its place in the gov log; a revocation's receipt is one, too."""
+    leaf = await place.gate.changes.at(index, _seen_by(place))
+    return _shape(Change(leaf.index, fields(leaf)), await _names(place))
+
+
+@get("/audit/changes/{index:int}/proof", opt={"act": "audit.export"})
+async def change_proof(place: Here, index: FromIndex) -> ProofDocument:
+    """The proof file of one change; it verifies without this gate, and holds ids, no names."""
+    leaf = await place.gate.changes.at(index, _seen_by(place))
+    return await place.gate.prover.prove_leaves(GOV, [leaf])
+
+
+async def _query(place: Place, wanted: Wanted, when: When, page: tuple[int, str]) -> ChangeQuery:
+    limit, cursor = page
+    if cursor and not cursor.isdecimal():
+        raise Invalid("cursor: not one that this list gave out")
+    since, until = when.span(place.gate.clock.now())
+    by = await place.gate.read(lambda tx: _by(tx, place, wanted.by))
+    return ChangeQuery(
+        workspace=_seen_by(place),
+        by=by,
+        about=await _about(place, wanted.about),
+        type=known_change(wanted.type) if wanted.type else "",
+        why=wanted.why,
+        since=since,
+        until=until,
+        limit=limit,
+        before=int(cursor) if cursor else None,
+    )
+
+
+def _seen_by(place: Place) -> str | None:
+    """The workspace whose changes the caller may see; None sees the whole house."""
+    return None if place.caller.local else place.id
+
+
+def _by(tx: Tx, place: Place, text: str) -> tuple[str, ...] | None:
+    if not text:
+        return None
+    if text.partition(":")[0] in (LOCAL, _SYSTEM):
+        return (text,)
+    return tuple(str(each.id) for each in named.members(tx, place.id, text))
+
+
+async def _about(place: Place, text: str) -> tuple[str, ...] | None:
+    """Every id that has, or had, this name here: a person, an agent, a group, a server, a rule."""
+    if not text:
+        return None
+    names = await _names(place)
+    folded = text.casefold()
+    found = {each for each, name in names.items() if folded in (each.casefold(), name.casefold())}
+    if found:
+        return tuple(found)
+    told = await place.gate.ledger.containing(GOV, f'"{text}"', (0, 1 << 55), 1)
+    if told and '"' not in text:
+        return (text,)
+    raise NotFound(
+        f"nothing here is, or was, called {text!r}",
+        remedy="Give an e-mail address, a name of an agent, group, server or guardrail, an id.",
+    )
+
+
+async def _names(place: Place) -> dict[str, str]:
+    """What people call those who are, or were, in this workspace, by id."""
+
+    def look(tx: Tx) -> dict[str, str]:
+        found = {str(row.id): row.email for row in tx.find(Member, workspace=place.id)}
+        found |= {str(row.id): row.name for row in tx.find(Agent, workspace=place.id)}
+        found |= {str(row.id): row.name for row in tx.find(Group, workspace=place.id)}
+        found |= {str(row.id): row.alias for row in tx.find(Server, workspace=place.id)}
+        rails = [*tx.find(Guardrail, workspace=place.id), *tx.find(Guardrail, workspace="")]
+        return found | {str(row.id): row.name for row in rails}
+
+    here = await place.gate.read(look)
+    return {
+        **await aliases_of(place.gate.ledger, place.id),
+        str(place.id): place.workspace.slug,
+    } | here
+
+
+def _shape(found: Change, names: dict[str, str]) -> ChangeShape:
+    leaf = found.leaf
+    by = str(leaf.get("by", ""))
+    subject = leaf.get("subject")
+    return ChangeShape(
+        index=found.index,
+        at=str(leaf.get("at", "")),
+        type=str(leaf.get("t", "")),
+        by=by,
+        by_name=names.get(by) or account_name(by),
+        why=str(leaf.get("why", "")),
+        workspace=str(leaf.get("workspace", "")),
+        subject=dict(subject) if isinstance(subject, dict) else {},
+        names={each: names[each] for each in sorted(named_in(leaf)) if each in names},
+    )
+
+
+ROUTES = (changes, change, change_proof)
