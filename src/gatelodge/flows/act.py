@@ -18,7 +18,7 @@ from gatelodge.ports.world import Ids
 R = TypeVar("R", bound=Row)
 
 _OPERATORS = frozenset({"local", "system"})
-_ACCOUNT = "local:"
+_AT_HOME = "local:"
 
 _WHY = re.compile(r"[A-Za-z0-9][A-Za-z0-9#_./:-]{0,63}")
 
@@ -94,7 +94,7 @@ def is_operator(by: str) -> bool:
 
     An operator is `local`, or `local:UID` where the operating system said whose account it was.
     """
-    return by in _OPERATORS or by.startswith(_ACCOUNT)
+    return by in _OPERATORS or by.startswith(_AT_HOME)
 
 
 def ticket(text: str) -> str:

@@ -33,7 +33,7 @@ def operator_of(pid: int, uid: int) -> str:
     return f"{_LOCAL}:{uid}"
 
 
-def account_name(by: str) -> str:
+def operator_name(by: str) -> str:
     """`local:alice` for `local:1000` where this machine knows the account; else as it is."""
     kind, colon, number = by.partition(":")
     if kind != _LOCAL or not colon or not number.isdecimal():

@@ -24,7 +24,7 @@ from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
 from gatelodge.web.api.gate import LOCAL, Place
 from gatelodge.web.api.given import Asks, FromIndex, Here, Limits
-from gatelodge.web.api.operators import account_name
+from gatelodge.web.api.operators import operator_name
 from gatelodge.web.api.pages import PAGE
 from gatelodge.web.api.record.filters import When, aliases_of
 
@@ -189,7 +189,7 @@ def _shape(found: Change, names: dict[str, str]) -> ChangeShape:
         at=str(leaf.get("at", "")),
         type=str(leaf.get("t", "")),
         by=by,
-        by_name=names.get(by) or account_name(by),
+        by_name=names.get(by) or operator_name(by),
         why=str(leaf.get("why", "")),
         workspace=str(leaf.get("workspace", "")),
         subject=dict(subject) if isinstance(subject, dict) else {},
