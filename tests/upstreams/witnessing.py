@@ -20,11 +20,13 @@ WAIT = 20.0
 
 
 class Serving:
-    """What was noted: how often each id came, by tool; how many calls run, how many without end."""
+    """What was noted: how often each id came, by tool, and when last; how many calls run, how many
+    without end."""
 
     def __init__(self, tools):
         self.tools = [{"name": f"t_{n}", "inputSchema": {"type": "object"}} for n in range(tools)]
         self.calls = {}
+        self.last = {}
         self.running = 0
         self.held = 0
 
@@ -52,7 +54,12 @@ class Serving:
 
     async def _answer(self, reader, verb, body):
         if verb == b"GET":
-            seen = {"calls": self.calls, "running": self.running, "held": self.held}
+            seen = {
+                "calls": self.calls,
+                "last": self.last,
+                "running": self.running,
+                "held": self.held,
+            }
             return "200 OK", json.dumps(seen).encode()
         message = json.loads(body)
         match message["method"]:
@@ -74,6 +81,7 @@ class Serving:
         given = params.get("arguments", {})
         marks = self.calls.setdefault(params["name"], Counter())
         marks[given.get("id", "")] += 1
+        self.last[given.get("id", "")] = time.time()
         seconds = given.get("for", 0)
         self.running += 1
         self.held += seconds < 0

@@ -6,7 +6,13 @@ payload, a secret or another workspace's names. Errors are rendered in two place
 face and the command line. A denied call is not an error here but a value (`core.policy.decision`).
 """
 
+from collections.abc import Callable
 from typing import ClassVar, Self
+
+
+def _not_at_all() -> bool:
+    """A record that was refused stands nowhere."""
+    return False
 
 
 class HouseError(Exception):
@@ -119,6 +125,11 @@ class LedgerDown(Unavailable):
 
     code = "error.unavailable.ledger"
     default_remedy = "Make room on the disk or mend it; the gate goes on by itself."
+
+    def __init__(self, detail: str, *, remedy: str = "", retry_after: float | None = None) -> None:
+        super().__init__(detail, remedy=remedy, retry_after=retry_after)
+        self.landed: Callable[[], bool | None] = _not_at_all
+        """Says whether the record stands in the log after all; None while that is not known."""
 
 
 class Stale(Unavailable):

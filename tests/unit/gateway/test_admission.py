@@ -253,15 +253,24 @@ async def test_what_may_not_be_written_after_all_reaches_no_server():
     assert isinstance(await scene.came(), WasCut)
 
 
-@pytest.mark.parametrize("durability", ["strict", "overlap"])
-async def test_a_call_whose_intent_was_not_written_gets_no_outcome(durability, monkeypatch):
+@pytest.mark.parametrize("stands", [False, True])
+async def test_a_call_gets_an_outcome_only_if_its_intent_stands_in_the_log(stands, monkeypatch):
     monkeypatch.setattr("gatelodge.flows.gateway.call._SETTLE_SECONDS", 0)
-    scene = Scene(durability)
+    scene, fault = Scene(), LedgerDown("it took too long")
+    known = []
+    fault.landed = lambda: known[0] if known else None
     await asyncio.sleep(0)
-    scene.journal.waiting.pop(0).set_exception(LedgerDown("gone"))
+    scene.journal.waiting.pop(0).set_exception(fault)
     assert isinstance(await scene.came(), Failed)
     settling = asyncio.ensure_future(scene.calls.settle())
+    await a_few_rounds()
+    assert scene.journal.said == ["intent"]
+    known.append(stands)
+    await a_few_rounds()
+    settling.cancel()
+    assert scene.journal.said == ["intent", *(["internal"] if stands else [])]
+
+
+async def a_few_rounds():
     for _ in range(5):
         await asyncio.sleep(0)
-    settling.cancel()
-    assert scene.journal.said == ["intent"]

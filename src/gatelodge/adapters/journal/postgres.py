@@ -25,15 +25,17 @@ _TYPES = ("text", "text", "bytea", "bytea")
 _CONNECT_SECONDS = 5
 _COMMIT_SECONDS = 1.0
 """Nobody waits longer for a commit: a database that hangs looks the same as one that is gone."""
+_GRACE_SECONDS = 0.1
 _MOST_KEPT = 10_000
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
-class _Job(Struct, frozen=True):
-    """One transaction: rows, and who waits for it."""
+class _Job(Struct):
+    """One transaction: rows, who waits for it, and whether it was committed, once that is known."""
 
     entries: list[Entry]
     waiting: list[_Waiting]
+    committed: bool | None = None
 
 
 class PostgresJournal:
@@ -142,8 +144,12 @@ class PostgresJournal:
             return
         self._job = _Job(self._entries, self._futures)
         self._entries, self._futures = [], []
-        self._patience = self._loop.call_later(_COMMIT_SECONDS, self._hung)
+        self._patience = self._loop.call_later(_COMMIT_SECONDS, self._late)
         os.write(self._wake, b"\0")
+
+    def _late(self) -> None:
+        """No word of the commit yet; it may be that this process slept, and that it is there."""
+        self._patience = self._loop.call_later(_GRACE_SECONDS, self._hung)
 
     def _hung(self) -> None:
         """The commit takes too long: what becomes of it is found out later, by nobody who waits."""
@@ -153,7 +159,10 @@ class PostgresJournal:
     def _refuse(self, why: str) -> None:
         """Fail everyone who waits; what nobody waits for stays for the next commit."""
         assert self._job is not None
-        for future in (*self._job.waiting, *self._futures):
+        for future in self._job.waiting:
+            if future is not None and not future.done():
+                future.set_exception(_unsure(why, self._job))
+        for future in self._futures:
             if future is not None and not future.done():
                 future.set_exception(LedgerDown(why))
         gathered = zip(self._entries, self._futures, strict=True)
@@ -171,6 +180,7 @@ class PostgresJournal:
         assert self._patience is not None
         self._patience.cancel()
         self._hangs = False
+        self._job.committed = self._fault is None
         if self._fault is not None:
             self._failed, self._fault = True, None
             self._refuse("the journal lost its database")
@@ -228,6 +238,13 @@ class PostgresJournal:
         if self._closing is not None:
             self._reader.close()  # a last look after the end leaves nothing open
         return rows  # type: ignore[return-value]  # the columns' types are those of the table
+
+
+def _unsure(why: str, job: _Job) -> LedgerDown:
+    """Of a record whose commit took too long: it may come to stand in the log all the same."""
+    fault = LedgerDown(why)
+    fault.landed = lambda: job.committed
+    return fault
 
 
 def _connected(url: str) -> _Connection:

@@ -139,9 +139,10 @@ class Calls:
             await asyncio.sleep(_SETTLE_SECONDS)
             for waiting in tuple(self._unclosed):
                 log, ending, noted = waiting
-                if noted is not None and not noted.done():
+                stands = _stands(noted)
+                if stands is None:
                     continue
-                if noted is None or (not noted.cancelled() and noted.exception() is None):
+                if stands:
                     written: asyncio.Future[None] = self._loop.create_future()
                     self._recorder.outcome(log, ending, written)
                     try:
@@ -317,6 +318,16 @@ def _policy(view: View, request: CallRequest) -> str:
     """The digest of the policy text that decided."""
     workspace = view.workspaces.get(request.slug)
     return "" if workspace is None else workspace.policy
+
+
+def _stands(noted: Written) -> bool | None:
+    """Whether an intent is in the log, so that its outcome belongs there; None = not known yet."""
+    if noted is None:
+        return True
+    if not noted.done():
+        return None
+    fault = None if noted.cancelled() else noted.exception()
+    return fault.landed() if isinstance(fault, LedgerDown) else not noted.cancelled()
 
 
 def _failed(cut: Cut, error: HouseError, call: str) -> Failed | WasCut:
