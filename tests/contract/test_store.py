@@ -398,3 +398,8 @@ async def test_nodes_are_seen_by_the_stores_clock_until_they_leave(database):
     assert await nodes.live(-1_000) == ()
     await nodes.leave("nod_1")
     assert [n.node for n in await nodes.live(60_000)] == ["nod_2"]
+    (known,) = await nodes.known()
+    await nodes.forget(msgspec.structs.replace(known, seen_at=known.seen_at - 1))
+    assert await nodes.known() == (known,), "one that was seen meanwhile was struck out"
+    await nodes.forget(known)
+    assert await nodes.known() == ()

@@ -74,10 +74,11 @@ def wire(ground: Ground) -> Rooms:
         poll_seconds=settings.store.poll_ms / 1000,
         lease_seconds=settings.store.lease_ms / 1000,
         name_length=limits.name_length,
+        shared=bool(settings.store.url),
     )
     follower = Follower(ground.store, ground.nodes, ground.clock, inflight, following)
     calls = _calls(ground, upstreams, inflight)
-    revocation = Revocation(ground.store, ground.nodes, ground.clock, settings.store.lease_ms)
+    revocation = Revocation(ground.store, ground.nodes, ground.clock, follower.here)
     return Rooms(
         ground=ground,
         upstreams=upstreams,

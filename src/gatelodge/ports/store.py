@@ -117,6 +117,14 @@ class Nodes(Protocol):
         """Nodes seen within that time by the store's own clock."""
         ...
 
+    async def known(self) -> tuple[NodeSeen, ...]:
+        """Every node that has not left, whenever it was seen: any of them may hold a lease."""
+        ...
+
+    async def forget(self, seen: NodeSeen) -> None:
+        """Strike out a node that died, unless it was seen again meanwhile."""
+        ...
+
     async def leave(self, node: str) -> None:
         """This node is going; nobody waits for it any more."""
         ...

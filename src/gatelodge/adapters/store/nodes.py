@@ -29,6 +29,10 @@ _LIVE = """
     SELECT node, boot, applied, seen_at, lease_ms, cut_streams, cut_calls FROM nodes
     WHERE seen_at >= {now} - :within ORDER BY node
 """
+_KNOWN = text(
+    "SELECT node, boot, applied, seen_at, lease_ms, cut_streams, cut_calls FROM nodes ORDER BY node"
+)
+_FORGET = text("DELETE FROM nodes WHERE node = :node AND seen_at = :seen_at")
 _LEAVE = text("DELETE FROM nodes WHERE node = :node")
 
 
@@ -61,6 +65,24 @@ class SqlNodes:
                 return tuple(NodeSeen(*row) for row in rows)
 
         return await self._run(look)
+
+    async def known(self) -> tuple[NodeSeen, ...]:
+        """Every node that has not left, whenever it was seen."""
+
+        def look() -> tuple[NodeSeen, ...]:
+            with self._database.read() as connection:
+                return tuple(NodeSeen(*row) for row in connection.execute(_KNOWN))
+
+        return await self._run(look)
+
+    async def forget(self, seen: NodeSeen) -> None:
+        """Strike out a node that died, unless it was seen again meanwhile."""
+
+        def drop() -> None:
+            with self._database.write() as connection:
+                connection.execute(_FORGET, {"node": seen.node, "seen_at": seen.seen_at})
+
+        await self._run(drop)
 
     async def leave(self, node: str) -> None:
         """This node is going; nobody waits for it any more."""

@@ -22,6 +22,7 @@ from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.state import State
 from gatelodge.core.view import View, compile_view
 from gatelodge.flows.gateway.inflight import InFlight
+from gatelodge.flows.identity.presence import Presence
 from gatelodge.ports.store import Nodes, NodeSeen, Progress, Store
 from gatelodge.ports.world import Clock
 
@@ -36,12 +37,16 @@ BEAT_SECONDS = 1.0
 
 
 class Following(Struct, frozen=True, kw_only=True):
-    """How a node follows: its id (fresh at each start), its pace, and how long shown names are."""
+    """How a node follows: its id (fresh at each start), its pace, and how long shown names are.
+
+    `shared` = other nodes may use its store.
+    """
 
     node: str
     poll_seconds: float
     lease_seconds: float
     name_length: int = LONGEST
+    shared: bool = False
 
 
 class Follower:
@@ -60,7 +65,7 @@ class Follower:
         following: "Following",
     ) -> None:
         self._store = store
-        self._nodes = nodes
+        self._presence = Presence(nodes, clock, following.node, shared=following.shared)
         self._clock = clock
         self._inflight = inflight
         self._node = following.node
@@ -82,7 +87,22 @@ class Follower:
 
     def fresh(self) -> bool:
         """Say whether this node may act now: admit, forward, answer, tell (hot path)."""
-        return self._clock.boottime() < self._store.proven(self._applied) + self._lease
+        proven, presence = self._store.proven(self._applied), self._presence
+        ends = min(proven + self._lease, presence.until)
+        return presence.since <= proven and self._clock.boottime() < ends
+
+    def here(self) -> NodeSeen:
+        """How far this node is."""
+        calls, streams = self._cut
+        return NodeSeen(
+            node=self._node,
+            boot=self._node,
+            applied=max(self._applied, 0),
+            seen_at=self._clock.now(),
+            lease_ms=int(self._lease * 1000),
+            cut_streams=streams,
+            cut_calls=calls,
+        )
 
     async def renewed(self) -> bool:
         """Wait until this node may act again; false when the store is away.
@@ -106,7 +126,11 @@ class Follower:
         self._ends.append(listener)
 
     async def start(self) -> None:
-        """Load everything once; afterwards the node may serve. Raises StoreDown."""
+        """Become known, then load everything; afterwards the node may serve. Raises StoreDown.
+
+        In this order: whoever ends access meanwhile waits for this node, or it reads the end.
+        """
+        await self._beat()
         self._state = await self._store.load(None, None)
         self._swap(await asyncio.to_thread(compile_view, self._state, None, self._longest))
         await self._beat()
@@ -144,6 +168,7 @@ class Follower:
             self._beat_due.clear()
             try:
                 await self._beat()
+                await self._presence.look_after_others()
             except Unavailable:
                 await asyncio.sleep(self._poll_seconds)
 
@@ -258,16 +283,4 @@ class Follower:
             listener(view)
 
     async def _beat(self) -> None:
-        assert self._state is not None
-        calls, streams = self._cut
-        await self._nodes.acknowledge(
-            NodeSeen(
-                node=self._node,
-                boot=self._node,
-                applied=self._state.gov,
-                seen_at=self._clock.now(),
-                lease_ms=int(self._lease * 1000),
-                cut_streams=streams,
-                cut_calls=calls,
-            )
-        )
+        await self._presence.say(self.here())

@@ -1,8 +1,10 @@
 """Access ends here: one transaction, then the proof that every node has acted on it.
 
-The receipt is complete when each live node has applied the change or its lease must have run out
-(commit + lease). It is written to the gov log itself, so the evidence of an end is as durable and
-as provable as the end. Source: decision 0007 (guarantee revoke:under-a-second).
+The receipt is complete when each node that has not left has applied the change, or when no lease
+from before the commit can last any more (commit + lease). That a node was not heard of lately is no
+sign that it holds no lease: to be heard of it has to write, to serve it has to read. The receipt is
+written to the gov log itself, so the evidence of an end is as durable and as provable as the end.
+Source: decision 0007 (guarantee revoke:under-a-second).
 """
 
 import asyncio
@@ -13,17 +15,16 @@ from msgspec import Struct
 
 from gatelodge.core.ids import Instant
 from gatelodge.core.records.governance import GovFact
-from gatelodge.ports.store import Nodes, NodeSeen, Store, Tx
+from gatelodge.ports.store import Committed, Nodes, NodeSeen, Store, Tx
 from gatelodge.ports.world import Clock
 
 T = TypeVar("T")
 
 _LOOK_SECONDS = 0.01
-_NODE_IS_LIVE_MS = 5_000
 
 
 class NodeCut(Struct, frozen=True, kw_only=True):
-    """What one node did. `how` is "acknowledged", or "lease_expired" when it did not answer."""
+    """What one node did. `how` is "acknowledged", "left" (it stopped), or "lease_expired"."""
 
     node: str
     how: str
@@ -33,7 +34,10 @@ class NodeCut(Struct, frozen=True, kw_only=True):
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
-    """What was ended, and when it was certain on every node. Times in ms after the commit."""
+    """What was ended, and when it was certain on every node. Times in ms after the commit.
+
+    None of them is more than `bound_ms`: by then no lease from before the commit lasts.
+    """
 
     kind: str
     subject: str
@@ -59,13 +63,18 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 class Revocation:
-    """Ends access and waits for the proof. Holds no state of its own."""
+    """Ends access and waits for the proof. Holds no state of its own.
 
-    def __init__(self, store: Store, nodes: Nodes, clock: Clock, lease_ms: int) -> None:
+    `here` tells how far this node is, without asking the store.
+    """
+
+    def __init__(
+        self, store: Store, nodes: Nodes, clock: Clock, here: Callable[[], NodeSeen]
+    ) -> None:
         self._store = store
         self._nodes = nodes
         self._clock = clock
-        self._lease_ms = lease_ms
+        self._here = here
 
     async def end(self, ending: Ending, work: Callable[[Tx], tuple[str, ...]]) -> Receipt:
         """Commit `work` (which returns the cascade's ids) and return once it holds everywhere.
@@ -73,11 +82,16 @@ class Revocation:
         Never later than the lease after the commit. Raises what `work` raises, or StoreDown (then
         ask again: whether it was committed is in the gov log).
         """
-        before = {n.node: n for n in await self._nodes.live(_NODE_IS_LIVE_MS)}
-        cascade, committed = await self._store.change(work, "first")
+        before = await self._all()
+        cascade, committed = await self._store.change(work)
         passed = self._clock.boottime() - committed.at
         committed_at = Instant(self._clock.now() - int(passed * 1_000_000))
-        nodes = await self._gather(committed.gov, committed.at, before)
+        gathering = _Gathering(committed, before)
+        certain = False
+        while not certain:
+            certain = gathering.take(await self._all(), self._clock.boottime())
+            if not certain:
+                await asyncio.sleep(_LOOK_SECONDS)
         receipt = Receipt(
             kind=ending.kind,
             subject=ending.subject,
@@ -85,43 +99,62 @@ class Revocation:
             why=ending.why,
             gov=committed.gov,
             committed_at=committed_at,
-            completed_ms=self._ms_since(committed.at),
-            bound_ms=max((n.lease_ms for n in before.values()), default=self._lease_ms),
-            nodes=nodes,
+            completed_ms=max((each.after_ms for each in gathering.done), default=0),
+            bound_ms=gathering.bound_ms,
+            nodes=tuple(gathering.done),
             cascade=cascade,
         )
-        await self._store.change(lambda tx: tx.record(_fact(ending, receipt)), "first")
+        await self._store.change(lambda tx: tx.record(_fact(ending, receipt)))
         return receipt
 
-    async def _gather(
-        self, gov: int, since: float, before: dict[str, NodeSeen]
-    ) -> tuple[NodeCut, ...]:
-        waiting = dict(before)
-        done: list[NodeCut] = []
-        lease = max((n.lease_ms for n in before.values()), default=self._lease_ms) / 1000
-        while waiting and self._clock.boottime() < since + lease:
-            for seen in await self._nodes.live(_NODE_IS_LIVE_MS):
-                if seen.node in waiting and seen.applied >= gov:
-                    was = waiting.pop(seen.node)
-                    done.append(
-                        NodeCut(
-                            node=seen.node,
-                            how="acknowledged",
-                            after_ms=self._ms_since(since),
-                            streams=seen.cut_streams - was.cut_streams,
-                            calls=seen.cut_calls - was.cut_calls,
-                        )
-                    )
-            if waiting:
-                await asyncio.sleep(_LOOK_SECONDS)
-        done += [
-            NodeCut(node=node, how="lease_expired", after_ms=self._ms_since(since))
-            for node in waiting
-        ]
-        return tuple(done)
+    async def _all(self) -> dict[str, NodeSeen]:
+        """Every node that may hold a lease; of this one what is true now."""
+        here = self._here()
+        return {each.node: each for each in (*await self._nodes.known(), here)}
 
-    def _ms_since(self, at: float) -> int:
-        return int((self._clock.boottime() - at) * 1000)
+
+class _Gathering:
+    """What is known of each node since the commit.
+
+    A node that comes in later than a first look after the commit has read a state that holds it:
+    it is known before it reads (`Follower.start`).
+    """
+
+    def __init__(self, committed: Committed, before: dict[str, NodeSeen]) -> None:
+        self._committed = committed
+        self._before = before
+        self._waiting: dict[str, NodeSeen] | None = None
+        self.bound_ms = max(each.lease_ms for each in before.values())
+        self.done: list[NodeCut] = []
+
+    def take(self, now: dict[str, NodeSeen], at: float) -> bool:
+        """Take a look at all of them; true when it is certain for each."""
+        if self._waiting is None:
+            self._waiting = now | self._before
+            self.bound_ms = max(each.lease_ms for each in self._waiting.values())
+        after = min(int((at - self._committed.at) * 1000), self.bound_ms)
+        for name in list(self._waiting):
+            seen = now.get(name)
+            if seen is None:
+                self._settle(name, "left", after, None)
+            elif seen.applied >= self._committed.gov:
+                self._settle(name, "acknowledged", after, seen)
+            elif after >= self.bound_ms:
+                self._settle(name, "lease_expired", after, None)
+        return not self._waiting
+
+    def _settle(self, name: str, how: str, after: int, seen: NodeSeen | None) -> None:
+        assert self._waiting is not None
+        was = self._waiting.pop(name)
+        self.done.append(
+            NodeCut(
+                node=name,
+                how=how,
+                after_ms=after,
+                streams=0 if seen is None else seen.cut_streams - was.cut_streams,
+                calls=0 if seen is None else seen.cut_calls - was.cut_calls,
+            )
+        )
 
 
 def _fact(ending: Ending, receipt: Receipt) -> GovFact:
