@@ -11,7 +11,6 @@ from tests.postgres import fresh_database
 
 from gatelodge.adapters.store.database import open_database
 from gatelodge.adapters.store.migrate import migrate
-from gatelodge.adapters.store.nodes import SqlNodes
 from gatelodge.adapters.store.store import SqlStore
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Tool
 from gatelodge.core.errors import Broken, Conflict, StoreDown
@@ -19,7 +18,6 @@ from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member,
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.records.governance import GovFact
 from gatelodge.core.state import State
-from gatelodge.ports.store import NodeSeen
 
 pytestmark = pytest.mark.anyio
 
@@ -381,25 +379,3 @@ async def test_a_row_of_a_later_version_is_told_as_such(store, database):
         connection.exec_driver_sql("UPDATE members SET status = 'on_leave'")
     with pytest.raises(StoreDown, match="members"):
         await store.load(None, None)
-
-
-async def test_nodes_are_seen_by_the_stores_clock_until_they_leave(database):
-    nodes = SqlNodes(database)
-    first = NodeSeen(node="nod_1", boot="b1", applied=3, seen_at=0, lease_ms=1000)
-    await nodes.acknowledge(first)
-    await nodes.acknowledge(NodeSeen(node="nod_2", boot="b2", applied=2, seen_at=0, lease_ms=900))
-    await nodes.acknowledge(msgspec.structs.replace(first, applied=5, cut_calls=2))
-    live = await nodes.live(60_000)
-    assert [(n.node, n.applied, n.cut_calls, n.lease_ms) for n in live] == [
-        ("nod_1", 5, 2, 1000),
-        ("nod_2", 2, 0, 900),
-    ]
-    assert all(n.seen_at > 1_700_000_000_000_000 for n in live)
-    assert await nodes.live(-1_000) == ()
-    await nodes.leave("nod_1")
-    assert [n.node for n in await nodes.live(60_000)] == ["nod_2"]
-    (known,) = await nodes.known()
-    await nodes.forget(msgspec.structs.replace(known, seen_at=known.seen_at - 1))
-    assert await nodes.known() == (known,), "one that was seen meanwhile was struck out"
-    await nodes.forget(known)
-    assert await nodes.known() == ()

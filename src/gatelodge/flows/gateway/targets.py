@@ -73,7 +73,7 @@ class Targets:
             tool = None if server is None else server.tools.get(name)
         if tool is None:
             return None
-        forwarded = {k: v for k, v in params.items() if k != "_meta"}
+        forwarded = _forwarded(params)
         forwarded["name"] = Raw(_encode(tool.name))
         needs = self._offers.needs(tool.server, tool.name)
         return Target(tool, tool.name, forwarded, tool.name, needs)
@@ -111,7 +111,7 @@ class Targets:
             if resource is None:
                 return None
             entry, own = resource[0].resources, resource[1]
-        forwarded = {k: v for k, v in params.items() if k != "_meta"}
+        forwarded = _forwarded(params)
         forwarded["ref"] = with_reference(ref, own)
         return Target(entry, "", forwarded, own)
 
@@ -160,8 +160,17 @@ class Targets:
         return (owners[0], uri) if len(owners) == 1 else None
 
 
+def _forwarded(params: Members) -> Members:
+    """The params that go on.
+
+    A wish for a task of 2025-11-25 does not: the gate offers none of those, so the request is
+    processed as if it were not there (basic/utilities/tasks).
+    """
+    return {name: value for name, value in params.items() if name not in ("_meta", "task")}
+
+
 def _with(params: Members, name: str, value: str) -> Members:
-    forwarded = {k: v for k, v in params.items() if k != "_meta"}
+    forwarded = _forwarded(params)
     if read_text(forwarded.get(name)) != value:
         forwarded[name] = Raw(_encode(value))
     return forwarded

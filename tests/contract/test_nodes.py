@@ -1,0 +1,109 @@
+"""Which nodes share a store, and up to when a view is proven to hold every commit."""
+
+import math
+import time
+
+import msgspec
+import pytest
+from tests.fakes.world import StillClock
+from tests.gov_log import open_gov_log
+from tests.postgres import fresh_database
+
+from gatelodge.adapters.keys.system import SystemClock
+from gatelodge.adapters.store.database import open_database
+from gatelodge.adapters.store.migrate import migrate
+from gatelodge.adapters.store.nodes import SqlNodes
+from gatelodge.adapters.store.store import SqlStore
+from gatelodge.core.records.governance import GovFact
+from gatelodge.ports.store import NodeSeen
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def url(request):
+    if request.param == "sqlite":
+        return ""
+    return fresh_database(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def database(url, tmp_path):
+    opened = open_database(url, tmp_path / "gate")
+    migrate(opened)
+    yield opened
+    opened.close()
+
+
+def change(tx):
+    tx.record(GovFact(t="group.created", by="local", workspace="", subject={}))
+
+
+async def test_nodes_are_seen_by_the_stores_clock_until_they_leave(database):
+    nodes = SqlNodes(database)
+    first = NodeSeen(node="nod_1", boot="b1", applied=3, seen_at=0, lease_ms=1000)
+    await nodes.acknowledge(first)
+    await nodes.acknowledge(NodeSeen(node="nod_2", boot="b2", applied=2, seen_at=0, lease_ms=900))
+    await nodes.acknowledge(msgspec.structs.replace(first, applied=5, cut_calls=2))
+    live = await nodes.live(60_000)
+    assert [(n.node, n.applied, n.cut_calls, n.lease_ms) for n in live] == [
+        ("nod_1", 5, 2, 1000),
+        ("nod_2", 2, 0, 900),
+    ]
+    assert all(n.seen_at > 1_700_000_000_000_000 for n in live)
+    assert await nodes.live(-1_000) == ()
+    await nodes.leave("nod_1")
+    (known,) = await nodes.known()
+    assert known.node == "nod_2"
+    await nodes.forget(msgspec.structs.replace(known, seen_at=known.seen_at - 1))
+    assert await nodes.known() == (known,)  # one that was seen meanwhile stays
+    await nodes.forget(known)
+
+
+@pytest.mark.guarantee("revoke:under-a-second")
+async def test_alone_a_view_is_proven_without_end_until_a_change_that_it_does_not_hold(tmp_path):
+    database, clock = open_database("", tmp_path / "gate"), StillClock()
+    migrate(database)
+    store = SqlStore(database, open_gov_log(database), clock, "nod_1")
+    await store.load(None, None)
+    assert store.proven(0) == math.inf
+    assert store.proven(-1) == -math.inf
+    first = clock.boottime()
+    await store.change(change)
+    clock.step(5.0)
+    await store.change(change)
+    assert store.proven(0) == first
+    assert store.proven(1) == clock.boottime()
+    assert store.proven(2) == math.inf
+    await store.close()
+    database.close()
+
+
+@pytest.mark.slow
+@pytest.mark.guarantee("revoke:under-a-second")
+async def test_a_view_is_proven_on_while_the_loop_stands_still_but_not_past_another_nodes_change(
+    postgres_url, tmp_path
+):
+    url, clock = fresh_database(postgres_url), SystemClock()
+    databases = [open_database(url, tmp_path / name) for name in ("one", "two")]
+    migrate(databases[0])
+    one, two = (
+        SqlStore(each, open_gov_log(each), clock, "nod", poll_seconds=0.02) for each in databases
+    )
+    await one.load(None, None)
+    before = one.proven(0)
+    time.sleep(0.3)  # noqa: ASYNC251 - the loop stands still
+    assert one.proven(0) > before + 0.1
+    _, committed = await two.change(change)
+    ends = time.monotonic() + 10
+    while one.proven(1) <= committed.at and time.monotonic() < ends:
+        time.sleep(0.02)  # noqa: ASYNC251
+    assert one.proven(0) <= committed.at < one.proven(1)
+    for store, database in zip((one, two), databases, strict=True):
+        await store.close()
+        database.close()
