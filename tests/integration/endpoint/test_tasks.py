@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.integration.attacks.scene import Modern, told
+from tests.integration.attacks.scene import Modern, Old, Scene, told
 from tests.stage import Place, Stage
 from tests.upstreams.http_upstream import Talk
 from tests.upstreams.library import QUESTION, SAMPLE, TASKS, Library
@@ -77,3 +77,26 @@ def test_a_task_that_asks_what_was_not_declared_to_its_server_is_not_handed_on(
     assert "What is your name?" not in str(answer)
     outcomes = [x["outcome"] for x in place.since(before) if x["t"] == "call.outcome"]
     assert outcomes == ["task_started", "upstream_protocol"]
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_a_wish_for_a_task_of_2025_11_25_reaches_no_server(stage: Stage, era: str):
+    scene = Scene(stage, f"wishes-{era}", era=era)
+    (token,) = scene.admit("ada")
+    wish = {"name": "lib__raw", "arguments": {}, "task": {"ttl": 60_000}}
+    for client in (Modern(scene.place, token), Old(scene.place, token)):
+        client.request("tools/call", wish)
+    calls = scene.server.called("raw")
+    assert len(calls) == 2
+    assert not [seen for seen in calls if "task" in seen.message["params"]]
+
+
+def test_a_task_that_a_legacy_server_begins_unasked_is_no_result_and_its_id_reaches_nobody(
+    stage: Stage,
+):
+    scene = Scene(stage, "unasked", era="legacy")
+    (token,) = scene.admit("ada")
+    scene.server.tools["raw"] = lambda talk: talk.result({"task": {"taskId": "own-id"}})
+    answer = Old(scene.place, token).call("lib__raw")
+    assert b"own-id" not in answer.body
+    assert answer.json["result"]["isError"]

@@ -125,6 +125,9 @@ def _read(
 ) -> Returned | Failed | Asks:
     tasks, asks = takes
     kind = result_kind(members)
+    if kind == "complete" and "task" in members and "content" not in members:
+        # A task of 2025-11-25: the gate asks for none, and its id would be the server's own.
+        return Failed(UpstreamBrokeProtocol("the server began a task that nobody asked for"), call)
     if kind == "complete":
         ending = call_ending(members)
         assert ending != "upstream_protocol"
