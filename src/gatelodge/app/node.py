@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 
+from anyio import CapacityLimiter
 from msgspec import Struct
 
 import gatelodge
@@ -142,6 +143,7 @@ def _gate(
             listen.host, listen.public_url, listen.allowed_hosts, listen.allowed_origins
         ),
         waits=ground.settings.audit.durability != "async",
+        rendering=CapacityLimiter(1),
         info=server_info(gatelodge.__version__),
     )
 

@@ -62,6 +62,7 @@ class Door(SimpleNamespace):
             opened=asyncio.Event(),
             limits=SimpleNamespace(streams_per_principal=1),
             waits=True,
+            rendering=None,
         )
 
     def visit(self, session):

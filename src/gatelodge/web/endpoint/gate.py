@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from anyio import CapacityLimiter
 from msgspec import Struct
 
 from gatelodge.config.schema import Limits
@@ -58,6 +59,8 @@ class Gate(Struct, frozen=True, kw_only=True):
     limits: Limits
     origins: Origins
     waits: bool
+    rendering: CapacityLimiter
+    """Lets one large result at a time be rendered beside the loop."""
     info: bytes
     """The gate's own serverInfo, raw JSON."""
 

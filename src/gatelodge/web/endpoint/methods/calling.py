@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from anyio import to_thread
 from msgspec import Raw
 
 from gatelodge.core.protocol.bridge.levels import message_level, passes, read_level
@@ -18,7 +19,7 @@ from gatelodge.core.protocol.version import (
 )
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import ToolEntry
-from gatelodge.flows.gateway.answers import Failed, WasCut
+from gatelodge.flows.gateway.answers import Failed, Returned, WasCut
 from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing, Notify, Put, Rising, Round
 from gatelodge.flows.gateway.targets import Target
 from gatelodge.ports.upstream import Asker, Reply
@@ -31,6 +32,8 @@ _TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
 _MESSAGE, _PROGRESS = "notifications/message", "notifications/progress"
 _COMPLETE = "notifications/elicitation/complete"
 """That a page was visited; no later revision than 2025-11-25 has it."""
+LIGHT = 64 * 1024
+"""Bytes of a result that is rendered on the loop: at most a few milliseconds of work."""
 Find = Callable[[View, Members], Target | None]
 
 
@@ -129,7 +132,13 @@ async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
     visit.answer.permit = leave
     request = _request(gate, visit, cut, (params, find), retry)
     answer = await gate.calls.call(request, gate.follower, cut)
-    status, body = render(gate, visit, name, cut.target, answer)
+    if isinstance(answer, Returned) and memoryview(answer.raw).nbytes > LIGHT:
+        # Link after link is written anew there; one result at a time, so that others have room.
+        status, body = await to_thread.run_sync(
+            render, gate, visit, name, cut.target, answer, limiter=gate.rendering
+        )
+    else:
+        status, body = render(gate, visit, name, cut.target, answer)
     if isinstance(answer, WasCut | Failed):
         visit.answer.permit = None  # nothing of a server's is in it
     leave.recorded = answer.call
