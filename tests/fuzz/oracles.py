@@ -1,0 +1,88 @@
+"""What a fuzzer watches while it throws things: how long the loop stood still, what memory is kept.
+
+async with LoopWatch() as watch:        # the event loop of this very process
+    ...
+    assert watch.worst < STALL
+before = rss_mib(pid)
+...
+assert back_within(before, 40, lambda: rss_mib(pid))
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+STALL = 0.1
+"""Seconds that one outsider may hold the loop at the default limits."""
+BACK_WITHIN = 5.0
+"""Seconds until memory is given back."""
+
+
+def rss_mib(pid: int | str = "self") -> float:
+    """MiB of memory that a process holds now."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def cpu_seconds(pid: int | str = "self") -> float:
+    """Seconds of processor time that a process used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class LoopWatch:
+    """Sees how long the event loop stands still, in processor time of this thread.
+
+    Not by the clock on the wall: a busy machine takes the processor away from everyone.
+    """
+
+    def __init__(self, beat: float = 0.005) -> None:
+        self.worst = 0.0
+        self._beat = beat
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _watch(self) -> None:
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(self._beat)
+            self.worst = max(self.worst, time.thread_time() - before)
+
+
+@contextlib.contextmanager
+def stood_still() -> Iterator[list[float]]:
+    """Processor seconds that the block took, once it is over: the work of one synchronous step."""
+    took: list[float] = []
+    before = time.thread_time()
+    try:
+        yield took
+    finally:
+        took.append(time.thread_time() - before)
+
+
+def seconds_to_fuzz(default: float = 20.0) -> float:
+    """How long a fuzzer runs: `GATELODGE_FUZZ_SECONDS`, or a bounded time."""
+    return float(os.environ.get("GATELODGE_FUZZ_SECONDS", default))
+
+
+def back_within(held: float, allowed: float, read: Callable[[], float] = rss_mib) -> bool:
+    """Wait until no more than `allowed` MiB above `held` are kept; false when they stay."""
+    ends = time.monotonic() + BACK_WITHIN
+    while read() > held + allowed:
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.05)
+    return True
