@@ -324,9 +324,7 @@ class HttpConnection(asyncio.Protocol):
             self._shared.strangers.release(self)
 
     def _begin(self, request: HttpRequest) -> None:
-        self._answering = True
-        self._current = request
-        self.breath = b""
+        self._answering, self._current, self.breath = True, request, b""
         self._closing = self._closing or request.last
         self._serving.receive(self, request)
 
@@ -340,8 +338,9 @@ class HttpConnection(asyncio.Protocol):
             if self._rest and len(self._queue) <= _QUEUED:
                 rest, self._rest = self._rest, b""
                 self._take(rest)
-            if not self._half and len(self._queue) <= _QUEUED:
-                self._transport.resume_reading()
+            transport = self._transport
+            if transport is not None and not self._half and len(self._queue) <= _QUEUED:
+                transport.resume_reading()
         elif self._reader.fault is not None:
             self._tell()
         elif self._half:
@@ -353,9 +352,12 @@ class HttpConnection(asyncio.Protocol):
         if self._told or fault is None:
             return
         self._told = self._answering = self._closing = True
-        self._current = self._reader.request
-        self.breath = b""
-        self._serving.turn_away(self, self._reader.request, fault)
+        request, self.breath = self._reader.request, b""
+        if self._current is None:
+            self._current = request
+        else:
+            self.let_go(request)  # another is still being answered, to nobody
+        self._serving.turn_away(self, request, fault)
 
     def _leave(self) -> None:
         self._shared.open.discard(self)

@@ -241,6 +241,8 @@ class Reader:
         """Begin a request."""
         if self._skips_head:
             return
+        if self.fault is not None:
+            raise _Enough
         self.request = HttpRequest()
         self.headed = False
         self._silent = 0

@@ -1,0 +1,95 @@
+"""Bytes under way: strangers under one total, each person under a limit, all of it given back."""
+
+import gc
+import weakref
+
+import pytest
+
+from gatelodge.web.endpoint.http.bounds import Persons, Strangers
+from gatelodge.web.endpoint.http.reader import HttpLimits, Reader
+
+LIMITS = HttpLimits(header_bytes=1000, body_bytes=4 << 20, keepalive=10.0)
+
+
+class Holder:
+    """A connection that notes that it gave way."""
+
+    def __init__(self) -> None:
+        self.gave_way = False
+
+    def give_way(self) -> None:
+        self.gave_way = True
+
+
+def test_the_greediest_stranger_gives_way_and_of_equals_the_newest():
+    strangers, holders = Strangers(100), [Holder() for _ in range(4)]
+    for holder, size in zip(holders, (10, 40, 40, 20), strict=True):
+        strangers.hold(holder, size)
+    assert [each.gave_way for each in holders] == [False, False, True, False]
+    assert strangers.total == 70
+    for holder in holders:
+        strangers.release(holder)
+    assert strangers.total == 0
+
+
+def test_a_person_is_refused_a_body_beyond_the_limit_and_nobody_else_is():
+    persons = Persons(100)
+    assert persons.take("ada", 90)
+    assert not persons.take("ada", 20)
+    assert persons.take("bob", 90)
+    persons.give("ada", 90)
+    assert persons.take("ada", 100)
+
+
+def test_of_answers_that_are_not_read_the_oldest_gives_way():
+    persons, holders = Persons(100), [Holder() for _ in range(3)]
+    for holder in holders:
+        persons.unread("ada", holder, 40)
+    assert [each.gave_way for each in holders] == [True, False, False]
+    assert persons.under_way("ada") == 80
+    for holder in holders:
+        persons.unread("ada", holder, 0)
+    assert persons.under_way("ada") == 0
+
+
+@pytest.mark.parametrize("closed", ["in a head", "in a body", "after a request", "after a fault"])
+def test_what_was_read_goes_with_its_connection_and_waits_for_no_collector(closed: str):
+    head = b"POST /k/main/mcp HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
+    sent = {
+        "in a head": head[:-4],
+        "in a body": head + b"12345",
+        "after a request": head + b"123456789",
+        "after a fault": b"\0" + head,
+    }[closed]
+    gc.disable()
+    try:
+        reader = Tracked(LIMITS)
+        reader.feed(sent)
+        reader.close()
+        kept = weakref.ref(reader)
+        del reader
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+class Tracked(Reader):
+    """A reader that can be looked for."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_framing_that_outgrows_what_it_frames_is_refused():
+    reader = Reader(LIMITS)
+    reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(20):
+        reader.feed(b"1;" + b"x" * 500 + b"\r\n.\r\n")
+    assert reader.fault == "malformed"
+
+
+def test_nothing_that_follows_a_refused_head_is_taken_for_it():
+    reader = Reader(LIMITS)
+    large = b"POST /first HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 2000 + b"\r\n\r\n"
+    assert reader.feed(large + b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n") == []
+    assert (reader.fault, reader.request.target) == ("head", b"/first")
+    assert not reader.partial
