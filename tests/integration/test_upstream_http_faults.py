@@ -274,16 +274,6 @@ async def test_a_lost_session_is_begun_anew_and_the_call_runs_once(pool, upstrea
     assert pool.health(at.id).restarts == 1
 
 
-async def test_a_session_that_is_always_lost_fails_the_call(pool, upstream):
-    upstream.era = "legacy"
-    upstream.tools["echo"] = status("404 Not Found", b"")
-    at = http(upstream.url)
-    await ready(pool, at)
-    with pytest.raises(UpstreamUnreachable):
-        await ask(pool, at, call("echo"))
-    assert len(upstream.of("tools/call")) == 2
-
-
 async def test_a_server_that_comes_back_is_found_by_the_next_call():
     pool = make_pool(hosting=Hosting(start_seconds=5, backoff_seconds=0.05))
     upstream = await HttpUpstream().start()

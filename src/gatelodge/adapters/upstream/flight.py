@@ -144,12 +144,13 @@ class Carrier(Protocol):
 
 
 class Flights:
-    """The requests in flight of one link, by number."""
+    """The requests in flight of one link, by number; `settled` counts what was answered."""
 
     def __init__(self, carrier: Carrier, kind: type[Flight]) -> None:
         self.loop = asyncio.get_running_loop()
         self.numbers = itertools.count(1)
         self.open: dict[int, Flight] = {}
+        self.settled = 0
         self._carrier = carrier
         self._kind = kind
 
@@ -171,6 +172,7 @@ class Flights:
 
         What outlasts the call is answered first, and the flight stays in the table until then.
         """
+        self.settled += 1
         asked = flight.asked
         if asked is not None and asked.outlasts and flight.number in self.open:
             asked.ended = reply

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Flights, Listener
+from gatelodge.adapters.upstream.pace.recovery import Recovery
 from gatelodge.adapters.upstream.question import Pending
 from gatelodge.adapters.upstream.wire import SLOW, Told, Wire
 from gatelodge.core.errors import (
@@ -34,13 +35,8 @@ from gatelodge.core.protocol.upstream_era import Hello, capable
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Reply, Request, State, always
 
 MOST_HELD = 1024
-LONGEST_PAUSE = 60.0
-HEALTHY_SECONDS = 60.0
-"""A server that stayed this long gets the shortest pause again."""
 REPLACE_SECONDS = 60.0
 """How long a server is left alone at which the gate itself failed."""
-FAILURES = 3
-"""After so many failures in a row a server counts as failed."""
 
 
 class Keeper(Protocol):
@@ -102,6 +98,7 @@ class Link:
         self._wire = wire(self)
         self.flights = Flights(self, self._wire.kind)
         self._first_pause = first_pause
+        self._recovery = Recovery(first_pause)
         self._state: State = "starting"
         self._held: deque[Flight] = deque()
         self._wake = asyncio.Event()
@@ -110,7 +107,7 @@ class Link:
         self._hello: Hello | None = None
         self._fault: HouseError | None = None
         self._until = self._deaf_until = 0.0
-        self._restarts = self._failures = 0
+        self._restarts = 0
 
     def begin(self, request: Request, listener: Listener | None) -> Flight:
         """Send a request, now or when the server is ready; refuse it when it is away."""
@@ -203,17 +200,11 @@ class Link:
 
     async def run(self) -> None:
         """Keep the server met for as long as this task lives."""
-        pause = self._first_pause
         try:
             while True:
-                began = self._loop.time()
-                why = await self._once()
-                if why.at_once:
-                    continue
-                if self._loop.time() - began > HEALTHY_SECONDS:
-                    pause = self._first_pause
-                await self._rest(why.fault, pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                fault, pause = await self._once()
+                if pause:
+                    await self._rest(fault, pause)
         finally:
             await self._wire.shut()
 
@@ -305,20 +296,19 @@ class Link:
             said=() if met is not None or self._fault is None else self._fault.said,
         )
 
-    async def _once(self) -> Break:
-        """Meet the server and serve until it is lost; say why it was."""
+    async def _once(self) -> tuple[HouseError, float]:
+        """Meet the server and serve until it is lost; why it was, and the pause after that."""
         self._to("starting")
         self._wake.clear()
         try:
             self._hello = await self._wire.open()
         except HouseError as fault:
-            self._failures += 1
             await self._wire.let_go()
-            return Break(fault)
+            return fault, self._recovery.unmet()
         self.modern = self._hello.era == "modern"
         self.logs = capable(self._hello.capabilities).logs
         self.again = self._restarts > 0
-        self._failures = 0
+        since, settled = self._loop.time(), self.flights.settled
         self._lost = self._loop.create_future()
         self._to("ready")
         self._keeper.met(self)
@@ -334,15 +324,19 @@ class Link:
             listening.result()
         self._restarts += 1
         await self._wire.let_go()
-        return why
+        lasted, answered = self._loop.time() - since, self.flights.settled > settled
+        pause, held = self._recovery.lost(lasted, answered=answered, at_once=why.at_once)
+        if held:
+            await asyncio.sleep(pause)
+        return why.fault, 0.0 if held else pause
 
     async def _rest(self, fault: HouseError, pause: float) -> None:
         """Refuse for a while; a request may end the rest early where the wire says so."""
         self._fault = fault
         now = self._loop.time()
         self._until = now + pause
-        self._deaf_until = now + self._first_pause if self._wire.wakes else self._until
-        self._to("failed" if self._failures >= FAILURES else "waiting")
+        self._deaf_until = now + self._recovery.deaf(pause) if self._wire.wakes else self._until
+        self._to("failed" if self._recovery.failed else "waiting")
         self._keeper.unmet(self, fault)
         for flight in self.released():
             self.flights.fail(flight, self._away())

@@ -31,6 +31,7 @@ status, trailers, extensions of chunks. The parser copies a field anew with each
 IDLE_SECONDS = 4.0
 """An idle connection is not used after this: common servers close theirs after 5 s, and a request
 that meets a closing connection may or may not have been run."""
+WELL_SECONDS = 10.0
 DRAIN_SECONDS = 2.0
 """How long a stream may go on after its response before its connection is closed."""
 
@@ -108,6 +109,7 @@ class HttpConnection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         self._heard = True
         self._bodiless += len(data)
+        self._client.hear()
         if self.turn is None and not self.draining:
             self.close()
             return
@@ -244,11 +246,24 @@ class HttpClient:
         self._waiting: deque[Turn] = deque()
         self._opening: set[asyncio.Task[None]] = set()
         self._unwritten: list[HttpConnection] = []
+        self._heard = -WELL_SECONDS
 
     @property
     def size(self) -> int:
         """Open connections, those being opened included."""
         return len(self._all) + len(self._opening)
+
+    @property
+    def well(self) -> bool:
+        """True while a connection is open and something was heard not long ago.
+
+        Then a connection that cannot be opened speaks for its turn and not for the server.
+        """
+        return bool(self._all) and self._loop.time() - self._heard < WELL_SECONDS
+
+    def hear(self) -> None:
+        """Something came."""
+        self._heard = self._loop.time()
 
     def send(self, turn: Turn) -> None:
         """Write the turn on a free connection, or as soon as there is one."""

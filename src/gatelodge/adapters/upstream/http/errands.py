@@ -60,6 +60,10 @@ class Errands:
         """
         self._run(self._delivered(head, body, failed, admitted))
 
+    def ask(self, reading: Reading, seconds: float, heard: Callable[[Answer | None], None]) -> None:
+        """Ask without waiting: `heard` gets the answer, None when there was none."""
+        self._run(self._asked(reading, seconds, heard))
+
     async def close(self) -> None:
         """Let what is under way be said, if it can be said soon."""
         if self._aside:
@@ -77,6 +81,15 @@ class Errands:
         with contextlib.suppress(HouseError):
             for body in bodies:
                 await self.tell(head, body)
+
+    async def _asked(
+        self, reading: Reading, seconds: float, heard: Callable[[Answer | None], None]
+    ) -> None:
+        try:
+            answer = await self.read(reading, seconds)
+        except HouseError:
+            answer = None
+        heard(answer)
 
     async def _delivered(
         self,

@@ -31,12 +31,13 @@ class HttpFlight(Flight):
     """A flight whose answer comes as one, or as a stream.
 
     `last` is the event after which its stream goes on when it ended too early, `tries` how often
-    that was tried without a new event.
+    that was tried without a new event. `renewals` is that of the heads it was sent with.
     """
 
-    __slots__ = ("events", "in_session", "last", "owner", "tries")
+    __slots__ = ("events", "in_session", "last", "owner", "renewals", "tries")
     owner: Owner
     in_session: bool
+    renewals: int
     events: EventParser | None
     last: bytes
     tries: int

@@ -17,7 +17,10 @@ _LENGTH = b"Content-Length: "
 
 
 class Heads:
-    """The heads for one server; `own` are its configured header lines, secrets included."""
+    """The heads for one server; `own` are its configured header lines, secrets included.
+
+    `renewals` counts how often those were others.
+    """
 
     def __init__(self, target: Target, own: bytes, version: str) -> None:
         self._target = target
@@ -26,6 +29,7 @@ class Heads:
         self._agent = b"gatelodge/" + version.encode()
         self._modern: dict[tuple[str, str], bytes] = {}
         self._lines = b""
+        self.renewals = 0
         self.legacy = self._bare(b"POST", _BOTH) + _LENGTH
         """For a legacy request; before the handshake without version and session."""
 
@@ -34,6 +38,13 @@ class Heads:
         self._lines = b"MCP-Protocol-Version: %b\r\n" % version.encode()
         if session:
             self._lines += b"Mcp-Session-Id: %b\r\n" % session
+        self.legacy = self._bare(b"POST", _BOTH) + self._lines + _LENGTH
+
+    def renew(self, own: bytes) -> None:
+        """The configured header lines are others from now on."""
+        self._own = own
+        self._modern.clear()
+        self.renewals += 1
         self.legacy = self._bare(b"POST", _BOTH) + self._lines + _LENGTH
 
     def listening(self, last: bytes = b"") -> bytes:

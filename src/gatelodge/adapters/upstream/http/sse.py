@@ -22,6 +22,7 @@ from gatelodge.adapters.upstream.http.flight import HttpFlight
 from gatelodge.adapters.upstream.http.head import Heads, request_wire
 from gatelodge.adapters.upstream.http.meeting import spoken
 from gatelodge.adapters.upstream.http.turn import Incoming
+from gatelodge.adapters.upstream.pace.doubts import Credentials, SessionDoubt
 from gatelodge.adapters.upstream.watch import keep_subscribed
 from gatelodge.adapters.upstream.wire import Desk, Told, Wire
 from gatelodge.core.catalog.server import HttpTransport
@@ -59,6 +60,8 @@ class SseWire:
         desk: Desk,
     ) -> None:
         self._newer = newer
+        self._credentials = Credentials(transport, means.secrets)
+        self._doubt = SessionDoubt(errands, desk)
         self._transport = transport
         self._heads = heads
         self._errands = errands
@@ -92,6 +95,7 @@ class SseWire:
         told = upstream.notification_bytes("notifications/initialized")
         await self._errands.tell(self._heads.legacy, told)
         self._can = capable(hello.capabilities)
+        self._credentials.read()
         if self._desk.asker.level and self._can.logs:
             params = upstream.level_params(self._desk.asker.level)
             with contextlib.suppress(UpstreamError):
@@ -135,6 +139,7 @@ class SseWire:
     def told(self) -> Told:
         """How many connections are open."""
         detail = "It speaks HTTP with SSE, which is out of use since 2025-03-26."
+        detail = f"{detail} {self._credentials.told}".strip()
         return Told(isolation="remote", connections=self._client.size, detail=detail)
 
     async def listen(self) -> None:
@@ -166,8 +171,13 @@ class SseWire:
             flights.settle(flight, Reply(error=judged))
         elif isinstance(judged, HouseError):
             flights.fail(flight, judged)
-            if status in (401, 404, 410):
-                self._lose(UpstreamUnreachable(judged.detail, remedy=judged.remedy))
+            fault = UpstreamUnreachable(judged.detail, remedy=judged.remedy)
+            if status in (404, 410):
+                self._doubt.ask(
+                    self._heads.legacy, lambda lost: self._lose(fault) if lost else None
+                )
+            elif status == 401 and self._credentials.refused(flight.request.asker.principal):
+                self._lose(fault)  # its secret is another one now
 
     def heard(self, flight: HttpFlight, event: bytes) -> bool:  # noqa: ARG002 - an owner's form
         """An event on the answer to a POST is as good as one on the stream."""

@@ -109,7 +109,8 @@ class Listening:
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
         """The stream ended, or was refused with an answer that is none."""
         streamed = fields.get(b"content-type", b"").lower().startswith(b"text/event-stream")
-        passing = status >= 500 or status in (408, 409, 429)  # 409: it still holds the lost one
+        # 401: the secret may be rotated; 409: it still holds the stream that was lost
+        passing = status >= 500 or status in (401, 408, 409, 429)
         ended = status == 200 and streamed and not body
         self._end(0 if ended or passing else status)
 

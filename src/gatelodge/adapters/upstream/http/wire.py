@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw
 from gatelodge.adapters.upstream.flight import Break, Flight, Means
 from gatelodge.adapters.upstream.hearing import Hearing
 from gatelodge.adapters.upstream.http.client import HttpClient, HttpConnection
-from gatelodge.adapters.upstream.http.dial import Target, connect, head_lines, parse_target
+from gatelodge.adapters.upstream.http.dial import Target, connect, parse_target
 from gatelodge.adapters.upstream.http.errands import TELL_SECONDS, Errands
 from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.adapters.upstream.http.flight import HttpFlight
@@ -24,6 +24,7 @@ from gatelodge.adapters.upstream.http.meeting import Meeting, Met
 from gatelodge.adapters.upstream.http.resume import Resumption
 from gatelodge.adapters.upstream.http.sse import SseWire
 from gatelodge.adapters.upstream.http.turn import Listening, Reading
+from gatelodge.adapters.upstream.pace.doubts import Credentials, SessionDoubt
 from gatelodge.adapters.upstream.watch import LISTEN_FIRST, LISTEN_LAST, keep_subscribed, listen
 from gatelodge.adapters.upstream.wire import Desk, Told
 from gatelodge.core.catalog.server import EraWish, HttpTransport
@@ -59,6 +60,8 @@ class HttpWire:
         self._errands = Errands(self._client)
         self._hearing = Hearing(desk, self.say)
         self._resumption = Resumption(self._client)
+        self._credentials = Credentials(transport, means.secrets)
+        self._doubt = SessionDoubt(self._errands, desk)
         self._target: Target | None = None
         self._heads: Heads | None = None
         self._session = b""
@@ -71,8 +74,7 @@ class HttpWire:
     async def open(self) -> Hello:
         """Meet the server and agree on an era. Raises UpstreamError or KeyUnreachable."""
         self._target = parse_target(self._transport)
-        own = head_lines(self._transport.headers, self._means.secrets.resolve)
-        heads = self._heads = Heads(self._target, own, self._means.version)
+        heads = self._heads = Heads(self._target, self._credentials.read(), self._means.version)
         self._session = b""
         self._modern = False
         self._epoch += 1
@@ -124,6 +126,7 @@ class HttpWire:
         flight.owner = self
         flight.in_session = bool(self._session)
         flight.epoch = self._epoch
+        flight.renewals = self._heads.renewals
         flight.last = b""
         flight.events = None
         self._client.send(flight)
@@ -157,7 +160,8 @@ class HttpWire:
 
     def told(self) -> Told:
         """How many connections are open."""
-        return Told(isolation="remote", connections=self._client.size)
+        refused = self._credentials.told
+        return Told(isolation="remote", connections=self._client.size, detail=refused)
 
     async def let_go(self) -> None:
         """Connections that carry nothing are not trusted after a loss; the others may finish."""
@@ -197,11 +201,9 @@ class HttpWire:
         if isinstance(judged, Raw):
             self._erred(flight, judged)
         elif judged == "session_lost":
-            self._session_lost(flight)
-        else:
+            self._doubted(flight, status, body)
+        elif status != 401 or not self._renewed(flight):
             flights.fail(flight, judged)
-            if status == 401:  # a secret may have been rotated: it is read again when we meet anew
-                self._desk.broke(Break(UpstreamUnreachable(judged.detail, remedy=judged.remedy)))
 
     def heard(self, flight: HttpFlight, event: bytes) -> bool:
         """An event on a flight's stream; true when it was the response."""
@@ -216,7 +218,9 @@ class HttpWire:
     def lost(self, flight: HttpFlight, fault: HouseError) -> None:
         """A flight's exchange broke."""
         self._ended_early(flight, fault)
-        if isinstance(fault, UpstreamUnreachable) and flight.epoch == self._epoch:
+        if not isinstance(fault, UpstreamUnreachable) or self._client.well:
+            return
+        if flight.epoch == self._epoch:
             self._desk.broke(Break(UpstreamUnreachable(fault.detail, remedy=fault.remedy)))
 
     def _ended_early(self, flight: HttpFlight, fault: HouseError) -> None:
@@ -228,6 +232,7 @@ class HttpWire:
     def _settled(self, flight: HttpFlight, message: Message) -> bool:
         if message.id != flight.number or message.method:
             return False
+        self._credentials.accepted()
         if message.error is not UNSET:
             self._erred(flight, message.error)
         elif message.result is not UNSET:
@@ -242,15 +247,52 @@ class HttpWire:
         if self._modern and parse_fault(error).code == HEADER_MISMATCH:
             self._desk.changed()
 
+    def _renewed(self, flight: HttpFlight) -> bool:
+        """True when a flight that was refused is sent once more, with a secret that is new.
+
+        The answer says that it was not run.
+        """
+        assert self._heads is not None
+        own = self._credentials.refused(flight.request.asker.principal)
+        if own is not None:
+            self._heads.renew(own)
+        if flight.replayed or flight.renewals == self._heads.renewals:
+            return False
+        flight.replayed = True
+        self._desk.hold(flight)
+        return True
+
+    def _doubted(self, flight: HttpFlight, status: int, body: bytes) -> None:
+        """Its session may be lost, or the server refused this one request in words like these."""
+        assert self._heads is not None
+        if flight.epoch != self._epoch:
+            self._session_lost(flight)
+            return
+
+        def told(lost: bool) -> None:  # noqa: FBT001 - as it is heard
+            if self._desk.flights.open.get(flight.number) is not flight:
+                return
+            if lost or flight.epoch != self._epoch:
+                self._session_lost(flight)
+                return
+            number = flight.number
+            judged = upstream_status.rejected(status, body, number, session=False, wait=0.0)
+            if isinstance(judged, Raw):
+                self._erred(flight, judged)
+            elif isinstance(judged, HouseError):
+                self._desk.flights.fail(flight, judged)
+
+        self._doubt.ask(self._heads.legacy, told)
+
     def _session_lost(self, flight: HttpFlight) -> None:
         """Send the flight once more in a new session: this answer says that it was not run."""
+        if flight.epoch == self._epoch:
+            self._begin_anew()
         if flight.replayed:
             text = "The server lost its session twice in a row."
             self._desk.flights.fail(flight, UpstreamUnreachable(text))
             return
         flight.replayed = True
-        if flight.epoch == self._epoch:
-            self._begin_anew()
         self._desk.hold(flight)
 
     def _begin_anew(self) -> None:
