@@ -16,13 +16,14 @@ from msgspec import Raw, structs
 from gatelodge.adapters.upstream.flight import Break, Flight, Means
 from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing
 from gatelodge.adapters.upstream.http.dial import parse_target
+from gatelodge.adapters.upstream.http.doubts.credentials import Credentials
+from gatelodge.adapters.upstream.http.doubts.session import SessionDoubt
 from gatelodge.adapters.upstream.http.errands import TELL_SECONDS, Errands
 from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.adapters.upstream.http.flight import HttpFlight
 from gatelodge.adapters.upstream.http.head import Heads, request_wire
 from gatelodge.adapters.upstream.http.meeting import spoken
 from gatelodge.adapters.upstream.http.turn import Incoming
-from gatelodge.adapters.upstream.pace.doubts import Credentials, SessionDoubt
 from gatelodge.adapters.upstream.watch import keep_subscribed
 from gatelodge.adapters.upstream.wire import Desk, Told, Wire
 from gatelodge.core.catalog.server import HttpTransport

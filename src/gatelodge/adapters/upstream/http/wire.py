@@ -16,6 +16,8 @@ from gatelodge.adapters.upstream.flight import Break, Flight, Means
 from gatelodge.adapters.upstream.hearing import Hearing
 from gatelodge.adapters.upstream.http.client import HttpClient, HttpConnection
 from gatelodge.adapters.upstream.http.dial import Target, connect, parse_target
+from gatelodge.adapters.upstream.http.doubts.credentials import Credentials
+from gatelodge.adapters.upstream.http.doubts.session import SessionDoubt
 from gatelodge.adapters.upstream.http.errands import TELL_SECONDS, Errands
 from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.adapters.upstream.http.flight import HttpFlight
@@ -24,7 +26,6 @@ from gatelodge.adapters.upstream.http.meeting import Meeting, Met
 from gatelodge.adapters.upstream.http.resume import Resumption
 from gatelodge.adapters.upstream.http.sse import SseWire
 from gatelodge.adapters.upstream.http.turn import Listening, Reading
-from gatelodge.adapters.upstream.pace.doubts import Credentials, SessionDoubt
 from gatelodge.adapters.upstream.watch import LISTEN_FIRST, LISTEN_LAST, keep_subscribed, listen
 from gatelodge.adapters.upstream.wire import Desk, Told
 from gatelodge.core.catalog.server import EraWish, HttpTransport

@@ -1,1 +1,1 @@
-"""How often a server is tried again, who gets how much of it, and what is believed of it."""
+"""How often a server is tried again, and who gets how much of it."""

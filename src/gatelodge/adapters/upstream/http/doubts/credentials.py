@@ -1,25 +1,14 @@
-"""Answers to one request that may speak for more: a 401 for our secret, a 404 for our session.
-
-Neither is believed at once: a member could take a server from all others with a call that it
-refuses. The secret is read anew beside the traffic, and the session is asked whether it is there.
-"""
+"""The secret of a server, read anew when it is refused."""
 
 import asyncio
-from collections.abc import Callable
 
 from gatelodge.adapters.upstream.http.dial import head_lines
-from gatelodge.adapters.upstream.http.errands import Errands
-from gatelodge.adapters.upstream.http.head import request_wire
-from gatelodge.adapters.upstream.http.turn import Answer, Reading
-from gatelodge.adapters.upstream.wire import Desk
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import HouseError
-from gatelodge.core.protocol import upstream, upstream_status
 from gatelodge.ports.world import Secrets
 
 READ_AGAIN_SECONDS = 1.0
 """Between two readings of a secret that is refused."""
-PING_SECONDS = 5.0
 _REFUSED = "It refuses our credentials (HTTP 401)."
 
 
@@ -64,36 +53,3 @@ class Credentials:
         except HouseError:
             return None
         return None if lines == last else lines
-
-
-class SessionDoubt:
-    """Asks a session that may be lost; one question at a time, whoever doubts it meanwhile."""
-
-    def __init__(self, errands: Errands, desk: Desk) -> None:
-        self._errands = errands
-        self._desk = desk
-        self._told: list[Callable[[bool], None]] = []
-
-    def ask(self, head: bytes, told: Callable[[bool], None]) -> None:
-        """`told` hears whether the session is lost; where nothing is known it is not."""
-        self._told.append(told)
-        if len(self._told) > 1:
-            return
-        number = next(self._desk.flights.numbers)
-        body = upstream.request_bytes(number, "ping", {}, b"")
-        reading = Reading(request_wire(head, body), number)
-
-        def heard(answer: Answer | None) -> None:
-            waiting, self._told = self._told, []
-            for each in waiting:
-                each(_is_lost(answer, number))
-
-        self._errands.ask(reading, PING_SECONDS, heard)
-
-
-def _is_lost(answer: Answer | None, number: int) -> bool:
-    if answer is None or answer.status < 300:
-        return False
-    status, body = answer.status, answer.body
-    judged = upstream_status.rejected(status, body, number, session=True, wait=0.0)
-    return judged == "session_lost"
