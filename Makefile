@@ -24,6 +24,12 @@ TEST_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wild
 # they need, and the agents' own programs, which take it from there.
 SLOW_NODE := $(if $(NODE),$(patsubst %/package.json,%/node_modules/.stamp,$(wildcard tests/servers/package.json tests/conformance/package.json tests/conformance/old/package.json tests/agents/package.json)))
 
+# Clients of other makers that only the slow suites run: built where their toolchain is.
+CLIENTS := tests/clients
+SLOW_CLIENTS := $(if $(shell command -v go 2>/dev/null),$(CLIENTS)/go/bin/.stamp) \
+	$(if $(shell command -v cargo 2>/dev/null),$(CLIENTS)/rust/target/.stamp) \
+	$(if $(shell command -v mvn 2>/dev/null),$(CLIENTS)/java/target/.stamp)
+
 # What the quick suites write is read back at once and thrown away: in memory, where there is room
 # for it (4 GB), no test waits for a disk. The paths
 # are short: a gate's socket stands below them.
@@ -56,7 +62,7 @@ check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/mypy
 	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
 
-slow: prepare $(TEST_NODE) $(SLOW_NODE) $(DEMO_NODE)  ## Run the suites that need more time
+slow: prepare $(TEST_NODE) $(SLOW_NODE) $(DEMO_NODE) $(SLOW_CLIENTS)  ## Run the suites that need more time
 	$(BIN)/pytest -m slow $(TOGETHER:%=--ignore=%)
 	$(BIN)/pytest -m slow -n $(WORKERS) $(TOGETHER)
 	$(BIN)/pytest -m hypothesis -n $(WORKERS) --hypothesis-profile=many
@@ -87,4 +93,16 @@ prepare: .venv/.stamp
 
 %/node_modules/.stamp: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
+	@touch $@
+
+$(CLIENTS)/go/bin/.stamp: $(wildcard $(CLIENTS)/go/go.* $(CLIENTS)/go/*/main.go)
+	cd $(CLIENTS)/go && go build -o bin/ ./...
+	@touch $@
+
+$(CLIENTS)/rust/target/.stamp: $(wildcard $(CLIENTS)/rust/Cargo.* $(CLIENTS)/rust/src/*)
+	cd $(CLIENTS)/rust && cargo build -q --locked
+	@touch $@
+
+$(CLIENTS)/java/target/.stamp: $(CLIENTS)/java/pom.xml $(wildcard $(CLIENTS)/java/src/main/java/*)
+	cd $(CLIENTS)/java && mvn -q -B -ntp package
 	@touch $@

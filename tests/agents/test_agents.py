@@ -5,6 +5,7 @@ them, with the files that docs/clients.md shows.
 """
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.agents.conftest import DENIAL, READ, House
 from tests.agents.model import Model
 from tests.agents.programs import EVERY, Claude, Codex, Program
 from tests.conformance.shim import Shim
+from tests.upstreams import bad_offers
 from tests.wire import until
 
 from gatelodge.core.tokens import mint
@@ -138,3 +140,18 @@ def test_codex_calls_unasked_only_what_says_that_it_reads(house: House, tmp_path
             ended = program.run(house.url, token, model)
         assert ("requires approval" not in ended.said) == reached, ended
     assert the_call(house, email)["tool"] == "read"
+
+
+def test_an_agent_keeps_every_good_tool_beside_bad_ones(house: House, program: Program):
+    if not any(each["alias"] == "odd" for each in house.api("GET", "/servers")["items"]):
+        house.spawn("odd", sys.executable, str(bad_offers.__file__), "stdio")
+    email, token = house.guest()
+    house.grant(member=email, server="odd", level="all")
+    with Model("odd__last") as model:
+        ended = program.run(house.url, token, model)
+    assert ended.code == 0, ended
+    good = {"odd__first", "odd__last", "lamp__read", "lamp__quench"}
+    assert {name for name in good if any(each.endswith(name) for each in model.offered)} == good
+    assert len(model.heard) == 1, ended
+    call = the_call(house, email)
+    assert (call["tool"], call["outcome"]) == ("last", "ok")

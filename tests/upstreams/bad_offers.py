@@ -37,11 +37,11 @@ BAD_TOOLS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "input_type_array": (_tool(inputSchema={"type": "array"}), BOTH),
     "input_dialect_null": (_tool(inputSchema={"type": "object", "$schema": None}), BOTH),
     "properties_null": (_tool(inputSchema={"type": "object", "properties": None}), LEGACY),
-    "properties_list": (_tool(inputSchema={"type": "object", "properties": []}), LEGACY),
+    "properties_list": (_tool(inputSchema={"type": "object", "properties": []}), BOTH),
     "property_true": (_tool(inputSchema={"type": "object", "properties": {"a": True}}), LEGACY),
     "required_null": (_tool(inputSchema={"type": "object", "required": None}), LEGACY),
-    "required_text": (_tool(inputSchema={"type": "object", "required": "a"}), LEGACY),
-    "required_numbers": (_tool(inputSchema={"type": "object", "required": [1]}), LEGACY),
+    "required_text": (_tool(inputSchema={"type": "object", "required": "a"}), BOTH),
+    "required_numbers": (_tool(inputSchema={"type": "object", "required": [1]}), BOTH),
     "description_null": (_tool(description=None), BOTH),
     "description_list": (_tool(description=["a"]), BOTH),
     "title_null": (_tool(title=None), BOTH),
@@ -59,8 +59,8 @@ BAD_TOOLS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "icon_theme": (_tool(icons=[{"src": "https://x.example/i", "theme": "blue"}]), BOTH),
     "output_null": (_tool(outputSchema=None), MODERN),
     "output_text": (_tool(outputSchema="object"), MODERN),
-    "execution_null": (_tool(execution=None), LEGACY),
-    "execution_other": (_tool(execution={"taskSupport": "maybe"}), LEGACY),
+    "execution_null": (_tool(execution=None), BOTH),
+    "execution_other": (_tool(execution={"taskSupport": "maybe"}), BOTH),
 }
 """Each bad tool by its name, and the eras whose clients refuse a list that holds it."""
 

@@ -124,6 +124,14 @@ def _each(check_one: Check) -> Check:
     return check
 
 
+def _or_null(check_some: Check) -> Check:
+    def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
+        if value is not None:
+            yield from check_some(value, at)
+
+    return check
+
+
 def _every_member(check_one: Check) -> Check:
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
         if not isinstance(value, dict):
@@ -269,7 +277,15 @@ _HINTS: Final = _members(
         "openWorldHint": _truth,
     },
 )
-_SCHEMA: Final = _members({"type": _one_of("object")}, {"$schema": _text})
+_SCHEMA: Final = _members(
+    {"type": _one_of("object")},
+    {
+        "$schema": _text,
+        # Any JSON Schema as to the specification; mcp-go reads these two into types of their own.
+        "properties": _or_null(_object),
+        "required": _or_null(_each(_text)),
+    },
+)
 _LEGACY_SCHEMA: Final = _members(
     {"type": _one_of("object")},
     {
@@ -297,16 +313,22 @@ _RESOURCE: Final = _members(
 _TEMPLATE: Final = _members(
     {"uriTemplate": _text, "name": _text}, {**_COMMON, "mimeType": _text, "annotations": _DATA}
 )
+_EXECUTION: Final = _members({}, {"taskSupport": _one_of("required", "optional", "forbidden")})
+"""Of 2025-11-25 only, but clients of both eras look at it: the Python SDK has one type of tool."""
 _ITEMS: Final[dict[ItemKind, Check]] = {
     "tools": _members(
         {"name": _text, "inputSchema": _SCHEMA},
-        {**_COMMON, "annotations": _HINTS, "outputSchema": _object},
+        {
+            **_COMMON,
+            "annotations": _HINTS,
+            "outputSchema": _object,
+            "execution": _EXECUTION,
+        },
     ),
     "prompts": _PROMPT,
     "resources": _RESOURCE,
     "templates": _TEMPLATE,
 }
-_EXECUTION: Final = _members({}, {"taskSupport": _one_of("required", "optional", "forbidden")})
 _LEGACY_ITEMS: Final[dict[ItemKind, Check]] = {
     **_ITEMS,
     # An output schema that they cannot take is not shown to them (core.protocol.result).
