@@ -84,7 +84,7 @@ def _server_view(
     same_server = last is not None and _marks(last.server) == _marks(server)
     known = {row.name: row for row in last.rows} if last is not None and same_server else {}
     faults: list[str] = []
-    names = shown_names(server.alias, (row.name for row in rows if row.approved), longest)
+    names = shown_names(server.alias, (row.name for row in rows if row.approved and not row.blocked), longest)
     clashing: set[str] = set()
     if isinstance(names, Collisions):
         for shown, originals in names.names.items():
@@ -94,7 +94,7 @@ def _server_view(
     for row in rows:
         if row.name in clashing:
             continue
-        if needs_task(Raw(row.definition.encode())):
+        if needs_task(Raw((row.approved_definition or row.definition).encode())):
             faults.append(f"A tool of server {server.id} is left out: {TASKS_ONLY}")
             continue
         if last is not None and known.get(row.name) == row and row.name in last.tools:
@@ -133,9 +133,12 @@ def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
 def _tool_entry(server: Server, row: Tool, longest: int) -> ToolEntry:
     """One tool, its definition ready for a list answer. Raises msgspec.DecodeError."""
     shown = shown_name(server.alias, row.name, longest)
-    standing: Standing = "pinned" if row.pinned else "changed" if row.approved else "new"
-    members = _members.decode(row.definition) if standing == "pinned" else _notice()
-    read_only = row.reviewed and row.read_only
+    standing: Standing = "pinned" if row.pinned else "new"
+    if row.approved and not row.blocked and not row.pinned:
+        standing = "changed"
+    approved = row.approved_definition or row.definition
+    members = _members.decode(approved) if standing == "pinned" else _notice()
+    read_only, destructive, open_world = row.effect
     return ToolEntry(
         server=server.id,
         workspace=server.workspace,
@@ -143,11 +146,11 @@ def _tool_entry(server: Server, row: Tool, longest: int) -> ToolEntry:
         name=row.name,
         shown=shown,
         position=row.position,
-        digest=row.approved,
+        digest="" if row.blocked else row.approved,
         standing=standing,
         read_only=read_only,
-        destructive=not read_only and (row.destructive or not row.reviewed),
-        open_world=row.open_world or not row.reviewed,
+        destructive=destructive,
+        open_world=open_world,
         tags=server.tags,
         withheld=server.withheld,
         uid=plain(tool_id(server.id, row.name)),
@@ -160,7 +163,7 @@ def _tool_entry(server: Server, row: Tool, longest: int) -> ToolEntry:
 
 def _unfit(row: Tool) -> tuple[Era, ...]:
     """The eras whose clients would refuse every list that this tool stands in."""
-    wrong = nonconformities("tools", row.definition)
+    wrong = nonconformities("tools", row.approved_definition or row.definition)
     eras: tuple[Era, ...] = ("modern", "legacy")
     return tuple(era for era in eras if not fits(wrong, era))
 

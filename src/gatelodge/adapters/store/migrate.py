@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from gatelodge.adapters.store.database import Database
 from gatelodge.core.errors import Conflict
 
-HEAD = "0005"
+HEAD = "0006"
 VERSION_TABLE = "schema_version"
 SCRIPTS = Path(__file__).parent / "migrations"
 

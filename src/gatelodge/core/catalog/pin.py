@@ -1,6 +1,12 @@
-"""The pin of a tool's definition: one digest for what was approved, and how to see a drift.
+"""The pin of a tool's definition: the digest by which it is approved, and that of its use.
 
-The digest is the SHA-256 of the RFC 8785 form, extended where that RFC refuses, so that every
+Both digests are of the definition with the sets in its schemas (`required`, `dependentRequired`,
+lists of types) in one order, for that order means nothing. The digest of the definition covers all
+of it. The digest of its use leaves out what no caller goes by: icons, and the members of `_meta`
+that neither MCP nor a convention of clients gives a meaning. What differs in those alone is no
+drift; clients go on seeing what was approved (decision 0018).
+
+A digest is the SHA-256 of the RFC 8785 form, extended where that RFC refuses, so that every
 JSON text has exactly one form and no difference but a number's beyond a double's precision can
 hide: integers are written with all their digits, numbers too large for a double keep their text,
 a lone surrogate is written as UTF-8 would, and a member that stands twice is written twice, in the
@@ -8,7 +14,8 @@ order sent. For texts that RFC 8785 accepts the form is the RFC's own (a propert
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from math import isinf
 from typing import Any, NoReturn
@@ -49,23 +56,134 @@ def drift(approved: Mapping[str, str], observed: Mapping[str, str]) -> Drift:
     )
 
 
-def definition_digest(text: str | bytes) -> str:
-    """Hex SHA-256 of the canonical form of a tool's definition (JSON text).
+class Digests(Struct, frozen=True):
+    """What a definition is known by: its digest, and the digest of its use."""
+
+    whole: str
+    use: str
+
+
+def digests(text: str | bytes) -> Digests:
+    """The digests of a tool's definition (JSON text).
 
     Raises Invalid when the text is not JSON, or nested deeper than 100 levels.
+    """
+    tool = _with_sets(_parsed(text))
+    use = _without_looks(tool)
+    whole = sha256(_form(tool)).hexdigest()
+    return Digests(whole, whole if use is tool else sha256(_form(use)).hexdigest())
+
+
+def definition_digest(text: str | bytes) -> str:
+    """The digest by which a definition is approved. Raises Invalid."""
+    return sha256(_form(_with_sets(_parsed(text)))).hexdigest()
+
+
+def first_digest(text: str | bytes) -> str:
+    """The digest that release 0.1 pinned: of the text with its sets as they were sent.
+
+    Raises Invalid.
     """
     return sha256(canonical(text)).hexdigest()
 
 
 def canonical(text: str | bytes) -> bytes:
     """The one form of a JSON text, see the head of this module. Raises Invalid."""
+    return _form(_parsed(text))
+
+
+def _parsed(text: str | bytes) -> Any:
     try:
-        parsed = _decoder.decode(text if isinstance(text, str) else text.decode("utf-8"))
+        return _decoder.decode(text if isinstance(text, str) else text.decode("utf-8"))
     except (ValueError, RecursionError) as fault:
         raise Invalid("The definition is not JSON text.") from fault
+
+
+def _form(parsed: Any) -> bytes:
     out: list[bytes] = []
     _write(parsed, out.append, DEEPEST)
     return b"".join(out)
+
+
+def _without_looks(tool: Any) -> Any:
+    """The definition without what no caller goes by; the same object when it has nothing of it."""
+    if not isinstance(tool, _Members):
+        return tool
+    kept = _Members()
+    for name, member in tool:
+        if name == "_meta" and isinstance(member, _Members):
+            told = _Members(each for each in member if _TELLING.match(each[0]))
+            kept += [(name, told)] if told else []
+        elif name != "icons":
+            kept.append((name, member))
+    return tool if kept == tool else kept
+
+
+_TELLING = re.compile(r"ui$|ui/|openai/|(?:[^/]*\.)?(?:modelcontextprotocol|mcp)(?:\.[^/]*)?/")
+"""Members of `_meta` that clients go by: MCP's own prefixes, and how an app's page is bound."""
+
+
+def _with_sets(tool: Any) -> Any:
+    """The definition with the sets of its schemas in one order."""
+    if not isinstance(tool, _Members):
+        return tool
+    return _Members(
+        (name, _schema(member, DEEPEST) if name in ("inputSchema", "outputSchema") else member)
+        for name, member in tool
+    )
+
+
+def _schema(value: Any, levels: int) -> Any:
+    if levels == 0:
+        raise Invalid(f"The definition is nested deeper than {DEEPEST} levels.")
+    if not isinstance(value, _Members):
+        return value
+    return _Members((name, _KEYWORDS.get(name, _as_sent)(each, levels - 1)) for name, each in value)
+
+
+def _as_sent(value: Any, _levels: int) -> Any:
+    return value
+
+
+def _set(value: Any, _levels: int) -> Any:
+    plain = isinstance(value, list) and not isinstance(value, _Members)
+    if plain and all(isinstance(each, str) for each in value):
+        return sorted(set(value))
+    return value
+
+
+def _set_or_schema(value: Any, levels: int) -> Any:
+    return _schema(value, levels) if isinstance(value, _Members) else _set(value, levels)
+
+
+def _listed(value: Any, levels: int) -> Any:
+    """A list of schemas, in the order sent, or one schema."""
+    if isinstance(value, list) and not isinstance(value, _Members):
+        return [_schema(each, levels) for each in value]
+    return _schema(value, levels)
+
+
+def _map_of(change: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    def each(value: Any, levels: int) -> Any:
+        if not isinstance(value, _Members):
+            return value
+        return _Members((name, change(member, levels)) for name, member in value)
+
+    return each
+
+
+_KEYWORDS: dict[str, Callable[[Any, int], Any]] = {
+    **dict.fromkeys(("required", "type"), _set),
+    **dict.fromkeys(("items", "allOf", "anyOf", "oneOf", "prefixItems"), _listed),
+    **dict.fromkeys(("not", "if", "then", "else", "contains", "propertyNames"), _schema),
+    **dict.fromkeys(("additionalProperties", "additionalItems", "contentSchema"), _schema),
+    **dict.fromkeys(("unevaluatedItems", "unevaluatedProperties"), _schema),
+    **dict.fromkeys(("properties", "patternProperties", "$defs", "definitions"), _map_of(_schema)),
+    "dependentSchemas": _map_of(_schema),
+    "dependentRequired": _map_of(_set),
+    "dependencies": _map_of(_set_or_schema),
+}
+"""Where schemas and sets stand within a schema; what other keywords hold is left as it was sent."""
 
 
 class _Members(list[tuple[str, Any]]):

@@ -44,7 +44,8 @@ class Server(Struct, frozen=True, kw_only=True):
     """An upstream MCP server of one workspace. Only an approved one is ever reached or started.
 
     `withheld` (sorted) is what it is never told that a client declared, so that it can neither ask
-    for it nor act on it.
+    for it nor act on it. `revision` grows with each change of how it is reached. `instructions` is
+    what it last told every session of a model, `approved_instructions` what of it an admin took.
     """
 
     id: ServerId
@@ -55,15 +56,26 @@ class Server(Struct, frozen=True, kw_only=True):
     era: EraWish = "auto"
     tags: tuple[str, ...] = ()
     withheld: tuple[Withholdable, ...] = ()
+    revision: int = 1
+    instructions: str = ""
+    approved_instructions: str = ""
     created_at: Instant
+
+    @property
+    def told(self) -> str:
+        """The instructions that sessions are given: the approved ones, while it has any."""
+        return self.approved_instructions if self.instructions else ""
 
 
 class Tool(Struct, frozen=True, kw_only=True):
-    """One tool of a server: its last observed definition and the approved pin.
+    """One tool of a server: its last observed definition, and the approved one whole.
 
-    `definition` is the tool object as the server sent it (JSON text); `observed` and `approved`
-    are the hex SHA-256 of its canonical form (RFC 8785), `approved` empty until an admin says so.
-    `read_only`, `destructive`, `open_world` are reviewed values, never the server's own hints.
+    `definition` is the tool object as the server sent it (JSON text), `observed` its digest, by
+    which it is approved, and `observed_use` the digest of what a caller can tell of it: whatever
+    differs in the latter is another tool (`core.catalog.pin`). The same three of what was approved
+    are empty until an admin says so, and stay while it is blocked. A row written by an earlier
+    version has no digest of use before the next look. `read_only`, `destructive`, `open_world` are
+    reviewed values, never the server's own hints, and of the definition `reviewed_use` alone.
     """
 
     workspace: WorkspaceId
@@ -79,8 +91,37 @@ class Tool(Struct, frozen=True, kw_only=True):
     present: bool = True
     reviewed: bool = False
     """An admin set read_only/destructive/open_world; false = the careful defaults stand."""
+    observed_use: str = ""
+    approved_use: str = ""
+    approved_definition: str = ""
+    reviewed_use: str = ""
+    blocked: bool = False
+
+    @property
+    def as_approved(self) -> bool:
+        """True when the definition observed last is of the same use as the approved one."""
+        if self.approved_use and self.observed_use:
+            return self.approved_use == self.observed_use
+        return bool(self.approved) and self.approved == self.observed
 
     @property
     def pinned(self) -> bool:
-        """True when the definition is the one that was approved."""
-        return self.present and bool(self.approved) and self.approved == self.observed
+        """True when the definition is the one that was approved, and nobody blocked the tool."""
+        return self.present and not self.blocked and self.as_approved
+
+    @property
+    def review_holds(self) -> bool:
+        """True when the reviewed values are of the approved definition (or, without one, the last).
+
+        A definition that changed is another one, whatever was found of the first.
+        """
+        return self.reviewed and self.reviewed_use == (
+            self.approved_use if self.approved else self.observed_use
+        )
+
+    @property
+    def effect(self) -> tuple[bool, bool, bool]:
+        """What holds: read-only, destructive, open-world; the careful values without a review."""
+        if not self.review_holds:
+            return False, True, True
+        return self.read_only, self.destructive and not self.read_only, self.open_world

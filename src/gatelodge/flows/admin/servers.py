@@ -104,6 +104,7 @@ def revise(act: Act, workspace: WorkspaceId, server: ServerId, proposal: Proposa
     )
     if changed == row:
         return row
+    changed = replace(changed, revision=row.revision + 1)
     if row.status == "approved":
         act.record("server.disabled", workspace, server=server)  # what runs is cut at once
     return _proposed(act, replace(changed, status="proposed"))
@@ -189,6 +190,22 @@ def fingerprint(transport: Transport) -> str:
             "headers": sorted(name.lower() for name in transport.headers),
             "url": urlsplit(transport.url)._replace(query="").geturl(),
         }
+    return sha256(rfc8785.dumps(words)).hexdigest()  # type: ignore[arg-type]
+
+
+def description_digest(row: Server) -> str:
+    """The digest by which a server is approved: of all that its description shows.
+
+    Values that may be secret are not in it; its revision is, which no change leaves as it was.
+    """
+    words = {
+        "alias": row.alias,
+        "era": row.era,
+        "revision": row.revision,
+        "tags": list(row.tags),
+        "transport": fingerprint(row.transport),
+        "withheld": list(row.withheld),
+    }
     return sha256(rfc8785.dumps(words)).hexdigest()  # type: ignore[arg-type]
 
 

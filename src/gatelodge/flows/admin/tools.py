@@ -1,4 +1,4 @@
-"""Tools: what a server says it has, and what an admin has approved of it.
+"""Tools: what a server says it has. What an admin says of it stands in `pins`.
 
 A tool is used only while its definition is the approved one, so observing never gives access:
 a definition that changed is shown as changed until an admin approves it again.
@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.core.catalog.pin import definition_digest
+from gatelodge.core.catalog.pin import digests, first_digest
 from gatelodge.core.catalog.server import Server, Tool
-from gatelodge.core.errors import Conflict, Invalid, NotFound
+from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.flows.act import Act
 from gatelodge.ports.store import Tx
@@ -23,14 +23,6 @@ from gatelodge.ports.store import Tx
 LONGEST_NAME = 128
 LONGEST_DEFINITION = 256 * 1024
 _LEAF_BYTES = 8 * 1024
-
-
-class Annotations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an admin found a tool to be; the server's own hints count nothing."""
-
-    read_only: bool
-    destructive: bool
-    open_world: bool
 
 
 class Observation(Struct, frozen=True, kw_only=True):
@@ -47,10 +39,19 @@ class Observation(Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-class Stock(Struct, frozen=True):
-    """What a server says of its tools, read: text and digest by name, in its order."""
+class Definition(Struct, frozen=True):
+    """A tool object as it was sent, with its digests; `first` is that of release 0.1."""
 
-    tools: dict[str, tuple[str, str]]
+    text: str
+    digest: str
+    use: str
+    first: str
+
+
+class Stock(Struct, frozen=True):
+    """What a server says of its tools, read: definitions by name, in its order."""
+
+    tools: dict[str, Definition]
     skipped: tuple[str, ...] = ()
 
 
@@ -87,18 +88,17 @@ def keep_stock(
     before = {tool.name: tool for tool in listed(act.tx, workspace, server)}
     lost = [tool for tool in before.values() if tool.name not in stock.tools]
     due = [replace(tool, present=False) for tool in lost if tool.present or not _judged(tool)]
-    for position, (name, (text, digest)) in enumerate(stock.tools.items()):
-        tool = Tool(
-            workspace=workspace,
-            server=server,
-            name=name,
-            definition=text,
-            observed=digest,
-            position=position,
-        )
+    for position, (name, read) in enumerate(stock.tools.items()):
         old = before.get(name)
-        if old is not None:
-            tool = replace(old, definition=text, observed=digest, position=position, present=True)
+        known = Tool(workspace=workspace, server=server, name=name, definition="", observed="")
+        tool = replace(
+            known if old is None else _brought_up(old, read),
+            definition=read.text,
+            observed=read.digest,
+            observed_use=read.use,
+            position=position,
+            present=True,
+        )
         if tool != old:
             due.append(tool)
     due.sort(key=lambda tool: not tool.approved)
@@ -116,7 +116,12 @@ def keep_stock(
             new.append(tool.name)
         elif old.observed != tool.observed:
             changed.append(tool.name)
-    told = {name: stock.tools[name][1] for name in (*new, *changed)}
+    for tool in part:
+        old = before.get(tool.name)
+        if old is not None and old.approved != tool.approved:
+            digest = tool.approved
+            act.record("tool.repinned", workspace, server=server, tool=tool.name, def_sha256=digest)
+    told = {name: stock.tools[name].digest for name in (*new, *changed)}
     leaves = _record(act, workspace, server, told, gone) if part else 0
     return Observation(
         new=tuple(new),
@@ -130,85 +135,33 @@ def keep_stock(
 
 def _judged(tool: Tool) -> bool:
     """True when an admin said something of the tool, which is kept while the tool is away."""
-    return bool(tool.approved) or tool.reviewed
+    return bool(tool.approved) or tool.reviewed or tool.blocked
 
 
-def approve(
-    act: Act,
-    workspace: WorkspaceId,
-    server: ServerId,
-    reviewed: Mapping[str, str] | None = None,
-) -> list[Tool]:
-    """Pin definitions as they stand now; returns the tools whose pin is new.
+def _brought_up(old: Tool, read: Definition) -> Tool:
+    """The row with the digests of this release, where release 0.1 pinned the same definition.
 
-    `reviewed` maps names to the digest that was looked at ("" to take whatever is there); None
-    pins every present tool. Raises NotFound, Conflict (the definition is not the one reviewed).
+    What it pinned was the digest of the text alone, with its sets in the order sent.
     """
-    act.the(Server, workspace=workspace, id=server)
-    rows = {tool.name: tool for tool in listed(act.tx, workspace, server) if tool.present}
-    wanted = dict.fromkeys(rows, "") if reviewed is None else reviewed
-    pinned = []
-    for name, digest in wanted.items():
-        tool = rows.get(name)
-        if tool is None:
-            text = f"this server has no tool {name!r} now"
-            raise NotFound(text, remedy="See `gatelodge tool list`.")
-        if digest and digest != tool.observed:
-            raise Conflict(
-                f"the tool {name!r} has changed since it was reviewed",
-                remedy="Look at its definition again, then approve that one.",
-            )
-        if tool.pinned:
-            continue
-        tool = replace(tool, approved=tool.observed)
-        act.tx.put(tool)
-        act.record("tool.approved", workspace, server=server, tool=name, def_sha256=tool.approved)
-        pinned.append(tool)
-    return pinned
-
-
-def block(act: Act, workspace: WorkspaceId, server: ServerId, name: str) -> Tool:
-    """Take the approval back; nobody can use the tool until it is given anew. Raises NotFound."""
-    tool = act.the(Tool, name=name, workspace=workspace, server=server)
-    if not tool.approved:
-        return tool
-    blocked = replace(tool, approved="")
-    act.tx.put(blocked)
-    act.record("tool.blocked", workspace, server=server, tool=name)
-    return blocked
-
-
-def review(
-    act: Act, workspace: WorkspaceId, server: ServerId, name: str, found: Annotations
-) -> Tool:
-    """Write down what the tool was found to be. Raises NotFound, Invalid (contradicts itself)."""
-    if found.read_only and found.destructive:
-        raise Invalid("a tool that only reads is not destructive")
-    tool = act.the(Tool, name=name, workspace=workspace, server=server)
-    reviewed = replace(
-        tool,
-        read_only=found.read_only,
-        destructive=found.destructive,
-        open_world=found.open_world,
-        reviewed=True,
+    if not old.approved or old.approved_use:
+        return old
+    same = old.approved in (read.first, read.digest)
+    text = old.approved_definition or (read.text if same else "")
+    if not text:
+        return old
+    known = read if same else _definition(text)
+    reviewed_use = known.use if old.reviewed and not old.reviewed_use else old.reviewed_use
+    return replace(
+        old,
+        approved=known.digest,
+        approved_use=known.use,
+        approved_definition=text,
+        reviewed_use=reviewed_use,
     )
-    if reviewed == tool:
-        return tool
-    act.tx.put(reviewed)
-    act.record(
-        "tool.reviewed",
-        workspace,
-        server=server,
-        tool=name,
-        read_only=found.read_only,
-        destructive=found.destructive,
-        open_world=found.open_world,
-    )
-    return reviewed
 
 
-def canonical_digest(definition: bytes) -> tuple[str, str]:
-    """A tool's name, and the digest of its definition (`core.catalog.pin`).
+def read_definition(definition: bytes) -> tuple[str, Definition]:
+    """A tool's name, and its definition with its digests (`core.catalog.pin`).
 
     Raises Invalid when it is not one JSON object with a usable name and one meaning.
     """
@@ -223,23 +176,26 @@ def canonical_digest(definition: bytes) -> tuple[str, str]:
     name = tool.get("name") if isinstance(tool, dict) else None
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise Invalid(f"no name of 1 to {LONGEST_NAME} printable characters")
-    return name, definition_digest(definition)
+    return name, _definition(text)
 
 
-def _read(definitions: Sequence[bytes]) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
-    """Text and digest by name, in order; and what was skipped, by its place."""
-    read: list[tuple[str, str, str]] = []
+def _definition(text: str) -> Definition:
+    found = digests(text)
+    return Definition(text, found.whole, found.use, first_digest(text))
+
+
+def _read(definitions: Sequence[bytes]) -> tuple[dict[str, Definition], tuple[str, ...]]:
+    """Definitions by name, in order; and what was skipped, by its place."""
+    read: list[tuple[str, Definition]] = []
     skipped = []
     for place, definition in enumerate(definitions, 1):
         try:
-            name, digest = canonical_digest(definition)
+            read.append(read_definition(definition))
         except Invalid as fault:
             skipped.append(f"tool {place}: {fault.detail}")
-        else:
-            read.append((name, definition.decode("utf-8"), digest))
-    twice = {name for name, count in Counter(name for name, _, _ in read).items() if count > 1}
+    twice = {name for name, count in Counter(name for name, _ in read).items() if count > 1}
     skipped += [f"{name}: named twice" for name in sorted(twice)]
-    return {n: (text, digest) for n, text, digest in read if n not in twice}, tuple(skipped)
+    return {name: found for name, found in read if name not in twice}, tuple(skipped)
 
 
 def _record(

@@ -87,7 +87,7 @@ class Stocktaking:
 
         kept = await keep_in_parts(change, server, stock)
         places = enumerate(stock.tools.items())
-        found = {name: (digest, place) for place, (name, (_, digest)) in places}
+        found = {name: (read.digest, place) for place, (name, read) in places}
         self._known[server.id] = _Known(said, found)
         return kept.leaves
 

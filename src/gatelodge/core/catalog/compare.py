@@ -1,0 +1,156 @@
+"""What differs between two definitions: the words of their texts, the places in their schemas."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from msgspec import Struct
+
+MOST_WORDS: Final = 600
+"""Words that are laid side by side after what both begin and end with; longer ones differ whole."""
+MOST_PLACES: Final = 400
+_PROSE: Final = frozenset(("description", "title", "$comment"))
+_SETS: Final = frozenset(("required", "type"))
+
+
+class TextChange(Struct, frozen=True):
+    """A text that differs, by its place: the words that went and those that came, in order."""
+
+    where: str
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """Two definitions side by side. A place is a path such as `inputSchema.properties.to.type`.
+
+    `added`, `removed` and `changed` are places with what stands there, as JSON.
+    """
+
+    texts: tuple[TextChange, ...] = ()
+    added: dict[str, str] = {}
+    removed: dict[str, str] = {}
+    changed: dict[str, tuple[str, str]] = {}
+    cut: bool = False
+    """There is more than is told here."""
+
+
+def compare_texts(old: str, new: str, where: str = "") -> TextChange:
+    """The words in which two texts differ; each run of them is one entry."""
+    removed, added = _runs(old.split(), new.split())
+    return TextChange(where, tuple(removed), tuple(added))
+
+
+def compare_definitions(old: str, new: str) -> Comparison:
+    """What differs between two definitions (JSON texts); of no old one, everything is added.
+
+    Never raises: a text that is no JSON is compared as a text.
+    """
+    try:
+        found = list(_differences(json.loads(old) if old else {}, json.loads(new), ""))
+    except (ValueError, RecursionError):
+        return Comparison(texts=(compare_texts(old, new),))
+    texts, places = [], found[:MOST_PLACES]
+    for kind, where, before, after in places:
+        if kind == "text":
+            texts.append(compare_texts(before, after, where))
+    return Comparison(
+        texts=tuple(texts),
+        added={where: _json(new) for kind, where, _, new in places if kind == "added"},
+        removed={where: _json(old) for kind, where, old, _ in places if kind == "removed"},
+        changed={
+            where: (_json(old), _json(new)) for kind, where, old, new in places if kind == "changed"
+        },
+        cut=len(found) > MOST_PLACES,
+    )
+
+
+_Difference = tuple[str, str, Any, Any]
+"""text, added, removed or changed; where; what stood there, and what stands there now."""
+
+
+def _differences(old: Any, new: Any, at: str) -> Iterator[_Difference]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in (*old, *(each for each in new if each not in old)):
+            where = _under(at, name)
+            if name not in new:
+                yield "removed", where, old[name], None
+            elif name not in old:
+                yield "added", where, None, new[name]
+            else:
+                yield from _differences(old[name], new[name], where)
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _of_lists(old, new, at)
+    elif isinstance(old, str) and isinstance(new, str) and at.rpartition(".")[2] in _PROSE:
+        if old != new:
+            yield "text", at, old, new
+    elif type(old) is not type(new) or old != new:
+        yield "changed", at, old, new
+
+
+def _of_lists(old: list[Any], new: list[Any], at: str) -> Iterator[_Difference]:
+    texts = all(isinstance(each, str) for each in (*old, *new))
+    if texts and (at.rpartition(".")[2] in _SETS or ".dependentRequired." in at):
+        for gone in sorted(set(old) - set(new)):
+            yield "removed", f"{at}[{_json(gone)}]", gone, None
+        for came in sorted(set(new) - set(old)):
+            yield "added", f"{at}[{_json(came)}]", None, came
+        return
+    for place, (before, after) in enumerate(zip(old, new, strict=False)):
+        yield from _differences(before, after, f"{at}[{place}]")
+    for place in range(len(new), len(old)):
+        yield "removed", f"{at}[{place}]", old[place], None
+    for place in range(len(old), len(new)):
+        yield "added", f"{at}[{place}]", None, new[place]
+
+
+def _under(at: str, name: str) -> str:
+    plain = name.isidentifier() or name.startswith("$")
+    shown = name if plain else _json(name)
+    return f"{at}.{shown}" if at else shown
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _runs(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
+    """The runs of words that went, and those that came."""
+    begin = 0
+    while begin < min(len(old), len(new)) and old[begin] == new[begin]:
+        begin += 1
+    end = 0
+    while end < min(len(old), len(new)) - begin and old[-1 - end] == new[-1 - end]:
+        end += 1
+    old, new = old[begin : len(old) - end], new[begin : len(new) - end]
+    if max(len(old), len(new)) > MOST_WORDS:
+        return [" ".join(old)] * bool(old), [" ".join(new)] * bool(new)
+    return _joined(old, _kept(old, new)), _joined(new, _kept(new, old))
+
+
+def _kept(words: list[str], others: list[str]) -> list[bool]:
+    """Which of the words stand, in this order, among the others too (longest common sequence)."""
+    lengths = [[0] * (len(others) + 1) for _ in range(len(words) + 1)]
+    for i in range(len(words) - 1, -1, -1):
+        row, below = lengths[i], lengths[i + 1]
+        for j in range(len(others) - 1, -1, -1):
+            row[j] = below[j + 1] + 1 if words[i] == others[j] else max(row[j + 1], below[j])
+    kept, j = [False] * len(words), 0
+    for i, word in enumerate(words):
+        while j < len(others) and word != others[j] and lengths[i][j + 1] >= lengths[i + 1][j]:
+            j += 1
+        if j < len(others) and word == others[j]:
+            kept[i], j = True, j + 1
+    return kept
+
+
+def _joined(words: list[str], kept: list[bool]) -> list[str]:
+    runs: list[list[str]] = []
+    last = True
+    for word, same in zip(words, kept, strict=True):
+        if not same:
+            if last:
+                runs.append([])
+            runs[-1].append(word)
+        last = same
+    return [" ".join(run) for run in runs]

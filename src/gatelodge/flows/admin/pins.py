@@ -1,0 +1,199 @@
+"""What an admin says of what a server offers: approved, blocked, reviewed.
+
+Each of it is said of a digest, of what was shown: a definition that changed meanwhile is another
+one, and whoever looked at the first has said nothing of it.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gatelodge.core.catalog.compare import compare_definitions
+from gatelodge.core.catalog.pin import digests
+from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.errors import Conflict, Invalid, NotFound
+from gatelodge.core.ids import ServerId, WorkspaceId
+from gatelodge.flows.act import Act
+
+LONGEST_INSTRUCTIONS = 64 * 1024
+"""Bytes of a server's instructions that are kept; of longer ones, none."""
+
+
+class Annotations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an admin found a tool to be; the server's own hints count nothing."""
+
+    read_only: bool
+    destructive: bool
+    open_world: bool
+
+
+def approve(
+    act: Act, workspace: WorkspaceId, server: ServerId, shown: Mapping[str, str]
+) -> list[Tool]:
+    """Pin the definitions that were shown, by name and digest; returns the tools whose pin is new.
+
+    Raises NotFound, Conflict (a definition is not the one shown, or a tool is blocked); then
+    nothing is pinned.
+    """
+    act.the(Server, workspace=workspace, id=server)
+    here = act.tx.find(Tool, workspace=workspace, server=server)
+    rows = {tool.name: tool for tool in here if tool.present}
+    for name in shown:
+        if name not in rows:
+            text = f"this server has no tool {name!r} now"
+            raise NotFound(text, remedy="See `gatelodge tool list`.")
+    changed = [name for name, digest in shown.items() if rows[name].observed != digest]
+    if changed:
+        raise Conflict(
+            "not what was shown any more: " + "; ".join(_differs(rows[name]) for name in changed),
+            remedy="See `gatelodge tool diff`, then approve what it shows.",
+        )
+    blocked = [name for name in shown if rows[name].blocked]
+    if blocked:
+        raise Conflict(
+            f"the tool {blocked[0]!r} is blocked",
+            remedy="Lift the block first: gatelodge tool unblock.",
+        )
+    return [_pin(act, rows[name]) for name in shown if rows[name].approved != rows[name].observed]
+
+
+def block(act: Act, workspace: WorkspaceId, server: ServerId, name: str) -> Tool:
+    """Nobody can use the tool until the block is lifted, whatever is approved. Raises NotFound."""
+    tool = act.the(Tool, name=name, workspace=workspace, server=server)
+    if tool.blocked:
+        return tool
+    blocked = replace(tool, blocked=True)
+    act.tx.put(blocked)
+    act.record("tool.blocked", workspace, server=server, tool=name)
+    return blocked
+
+
+def unblock(act: Act, workspace: WorkspaceId, server: ServerId, name: str) -> Tool:
+    """Lift the block; what was approved before it holds again, unless it changed.
+
+    Raises NotFound.
+    """
+    tool = act.the(Tool, name=name, workspace=workspace, server=server)
+    if not tool.blocked:
+        return tool
+    lifted = replace(tool, blocked=False)
+    act.tx.put(lifted)
+    act.record("tool.unblocked", workspace, server=server, tool=name)
+    return lifted
+
+
+def review(
+    act: Act, workspace: WorkspaceId, shown: tuple[ServerId, str, str], found: Annotations
+) -> Tool:
+    """Write down what a tool was found to be; `shown` is its server, its name, and the digest.
+
+    Raises NotFound, Invalid (contradicts itself), Conflict (the definition is not the one shown).
+    """
+    server, name, digest = shown
+    if found.read_only and found.destructive:
+        raise Invalid("a tool that only reads is not destructive")
+    tool = act.the(Tool, name=name, workspace=workspace, server=server)
+    if digest and digest != (tool.observed if tool.present else tool.approved):
+        raise Conflict(
+            f"not what was shown any more: {_differs(tool)}",
+            remedy="Look at it again: gatelodge tool show.",
+        )
+    reviewed = replace(
+        tool,
+        read_only=found.read_only,
+        destructive=found.destructive,
+        open_world=found.open_world,
+        reviewed=True,
+        reviewed_use=tool.observed_use if tool.present else tool.approved_use,
+    )
+    if reviewed == tool:
+        return tool
+    act.tx.put(reviewed)
+    act.record(
+        "tool.reviewed",
+        workspace,
+        server=server,
+        tool=name,
+        def_sha256=tool.observed if tool.present else tool.approved,
+        read_only=found.read_only,
+        destructive=found.destructive,
+        open_world=found.open_world,
+    )
+    return reviewed
+
+
+def note_instructions(act: Act, workspace: WorkspaceId, server: ServerId, text: str) -> bool:
+    """Keep what a server tells every session; nobody hears it before it is approved.
+
+    True when it is not what it was. Raises NotFound.
+    """
+    row = act.the(Server, workspace=workspace, id=server)
+    text = kept_instructions(text)
+    if text == row.instructions:
+        return False
+    act.tx.put(replace(row, instructions=text))
+    act.record(
+        "instructions.observed", workspace, server=server, sha256=instructions_digest(text)
+    )
+    return True
+
+
+def approve_instructions(act: Act, workspace: WorkspaceId, server: ServerId, digest: str) -> bool:
+    """Let sessions hear the instructions that were shown; true when that is new.
+
+    Raises NotFound, Conflict (they are not the ones shown).
+    """
+    row = act.the(Server, workspace=workspace, id=server)
+    if digest != instructions_digest(row.instructions):
+        raise Conflict(
+            "not what was shown any more: the instructions of this server",
+            remedy="See `gatelodge tool diff`, then approve what it shows.",
+        )
+    if row.approved_instructions == row.instructions:
+        return False
+    act.tx.put(replace(row, approved_instructions=row.instructions))
+    act.record("instructions.approved", workspace, server=server, sha256=digest)
+    return True
+
+
+def instructions_digest(text: str) -> str:
+    """Hex SHA-256 of instructions in UTF-8; empty for none."""
+    return sha256(text.encode()).hexdigest() if text else ""
+
+
+def kept_instructions(text: str) -> str:
+    """The text as it can be kept and shown: in Unicode, of no more than 64 KiB, or none."""
+    whole = text.strip().replace("\0", "").encode("utf-8", "replace")
+    return whole.decode() if len(whole) <= LONGEST_INSTRUCTIONS else ""
+
+
+def _pin(act: Act, tool: Tool) -> Tool:
+    pinned = replace(
+        tool,
+        approved=tool.observed,
+        approved_use=tool.observed_use or digests(tool.definition).use,
+        approved_definition=tool.definition,
+        observed_use=tool.observed_use or digests(tool.definition).use,
+    )
+    act.tx.put(pinned)
+    act.record(
+        "tool.approved",
+        tool.workspace,
+        server=tool.server,
+        tool=tool.name,
+        def_sha256=pinned.approved,
+    )
+    return pinned
+
+
+def _differs(tool: Tool) -> str:
+    """What of a tool differs from what was approved, in a few places."""
+    found = compare_definitions(tool.approved_definition, tool.definition)
+    places = [each.where for each in found.texts]
+    places += [*found.added, *found.removed, *found.changed]
+    if not tool.approved_definition or not places:
+        return repr(tool.name)
+    more = ", ..." if len(places) > 3 else ""
+    return f"{tool.name!r} (against what is approved: {', '.join(places[:3])}{more})"
