@@ -143,8 +143,19 @@ class Place:
 
     def _stand(self, alias: str, transport: dict[str, Any], more: dict[str, Any]) -> None:
         self.api("POST", "/servers", {"alias": alias, "transport": transport, **more})
-        self.api("POST", f"/servers/{alias}/observe", {})
-        self.api("POST", f"/servers/{alias}/approve", {})
+        self.approve(alias)
+
+    def approve(self, alias: str) -> dict[str, Any]:
+        """Look at a server and approve all that it has; what the look said."""
+        seen: dict[str, Any] = self.api("POST", f"/servers/{alias}/observe", {})
+        self.api("POST", f"/servers/{alias}/approve", all_of(seen))
+        return seen
+
+    def review(self, alias: str, tool: str, **found: Any) -> None:
+        """Say what a tool was found to do, as it stands now."""
+        seen = self.api("GET", f"/servers/{alias}/tools/show?tool={tool}")["tool"]
+        finding = {"digest": seen["digest"], **found}
+        self.api("POST", f"/servers/{alias}/tools/review", {"tools": {tool: finding}})
 
     def looked_at(self, *aliases: str) -> None:
         """Wait until it is known which tools of these servers need a capability; some do."""
@@ -218,6 +229,15 @@ class Legacy(Client):
         """Send any message of the session."""
         mine = {"mcp-session-id": self.session} if self.session else {}
         return self.post(str.encode(_json(message)), {**mine, **headers})
+
+
+def all_of(seen: dict[str, Any]) -> dict[str, Any]:
+    """The approval of everything that a look at a server has shown."""
+    return {
+        "description": seen["digest"],
+        "tools": {tool["name"]: tool["digest"] for tool in seen["tools"]},
+        "instructions": seen["instructions"]["digest"],
+    }
 
 
 def _json(value: Any) -> str:

@@ -74,8 +74,7 @@ class Scene:
         command = [sys.executable, "-S", str(LEAKY)]
         transport = {"type": "stdio", "command": command, "run_as": "gateway"}
         self.place.api("POST", "/servers", {"alias": "pipe", "transport": transport})
-        self.place.api("POST", "/servers/pipe/observe", {})
-        self.place.api("POST", "/servers/pipe/approve", {})
+        self.place.approve("pipe")
         every = dict.fromkeys(("web", "old", "pipe", "modern", "legacy"), "all")
         self.token = self.place.admit("ada", **every)
         self.more.play(self.place, self.token)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.gate import Answer, Client, Gate
+from tests.stage import all_of
 
 STUB = Path(__file__).parents[1] / "upstreams" / "echo_server.py"
 ROLES = ("owner", "security", "admin", "auditor", "member")
@@ -72,6 +73,6 @@ def stub(house: House) -> str:
     }
     wanted = {"alias": "stub", "transport": transport}
     house.gate.api("POST", f"{W}/servers", wanted, local=True)
-    house.ok("POST", f"{W}/servers/stub/observe")
-    house.ok("POST", f"{W}/servers/stub/approve", {})
+    seen = house.ok("POST", f"{W}/servers/stub/observe")
+    house.ok("POST", f"{W}/servers/stub/approve", all_of(seen))
     return "stub"

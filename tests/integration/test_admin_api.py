@@ -194,16 +194,39 @@ def test_tools_are_seen_pinned_reviewed_and_blocked(house: House, stub: str) -> 
     assert {each["standing"] for each in tools} == {"pinned"}
     one = tools[0]["name"]
     base = f"{W}/servers/{stub}/tools"
-    found = house.ok("POST", f"{base}/review", {"tool": one, "read_only": True})
+    finding = {"digest": tools[0]["digest"], "read_only": True}
+    told = house.ok("POST", f"{base}/review", {"tools": {one: finding}})
+    (found,) = told["reviewed"]
     assert (found["read_only"], found["destructive"], found["reviewed"]) == (True, False, True)
-    body = {"tool": one, "read_only": True, "destructive": True}
+    body = {"tools": {one: {**finding, "destructive": True}}}
     house.refused(400, "invalid", "POST", f"{base}/review", body)
+    body = {"tools": {one: {**finding, "digest": "0" * 64}}}
+    house.refused(409, "conflict", "POST", f"{base}/review", body)
     house.ok("POST", f"{base}/block", {"tool": one})
     (only,) = house.ok("GET", f"{base}/diff")["changes"]
-    assert (only["name"], only["standing"]) == (one, "new")
+    assert (only["name"], only["standing"]) == (one, "blocked")
     assert only["definition"]["name"] == one
-    assert house.ok("POST", f"{base}/approve", {"tools": [one]})["approved"] == [one]
+    shown = {"tools": {one: only["digest"]}}
+    house.refused(409, "conflict", "POST", f"{base}/approve", shown)
+    (lifted,) = house.ok("POST", f"{base}/unblock", {"tools": [one]})["unblocked"]
+    assert (lifted["standing"], lifted["reviewed"]) == ("pinned", True)
+    assert house.ok("POST", f"{base}/approve", shown)["approved"] == []
     assert house.ok("GET", f"{base}/diff")["changes"] == []
+
+
+def test_nothing_is_approved_but_by_the_digest_of_what_was_shown(house: House, stub: str) -> None:
+    one = house.ok("GET", f"{W}/tools?server={stub}")["items"][0]
+    base = f"{W}/servers/{stub}"
+    house.refused(400, "invalid", "POST", f"{base}/tools/approve", {"tools": [one["name"]]})
+    house.refused(400, "invalid", "POST", f"{base}/approve", {})
+    wrong = {"tools": {one["name"]: "0" * 64}}
+    told = house.refused(409, "conflict", "POST", f"{base}/tools/approve", wrong)
+    assert one["name"] in told["detail"]
+    shown = {"description": house.ok("GET", base)["digest"]}
+    house.refused(409, "conflict", "POST", f"{base}/approve", {**shown, **wrong})
+    house.refused(409, "conflict", "POST", f"{base}/approve", {**shown, "instructions": "0" * 64})
+    house.refused(409, "conflict", "POST", f"{base}/approve", {"description": "0" * 64})
+    assert house.ok("POST", f"{base}/approve", shown)["approved"] == []
 
 
 def test_a_grant_is_given_explained_and_taken_back(house: House, stub: str) -> None:

@@ -1,6 +1,7 @@
 """Commands as people type them: against a running gate, without one, and from far away."""
 
 import json
+import re
 import os
 import signal
 import subprocess
@@ -27,8 +28,8 @@ def stub(gate: Gate) -> str:
         "server", "add", "stub", "--run-as", "gateway", "--", sys.executable, str(STUB)
     )
     assert added.returncode == 0, added.stderr
-    assert "echo   new       Give back." in added.stdout
-    assert "count  new       Count.\n" in added.stdout
+    assert re.search(r"^echo   new       [0-9a-f]{12}  Give back\.$", added.stdout, re.M)
+    assert re.search(r"^count  new       [0-9a-f]{12}  Count\.$", added.stdout, re.M)
     approved = gate.command("server", "approve", "stub")
     assert "2 tools are pinned" in approved.stdout
     return "stub"

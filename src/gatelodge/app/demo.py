@@ -28,7 +28,7 @@ from gatelodge.core.ids import PrincipalId
 from gatelodge.core.people import Agent, Group, Member, Workspace
 from gatelodge.core.policy.rules import GranteeKind, Level
 from gatelodge.flows.act import Act
-from gatelodge.flows.admin import agents, grants, groups, members, servers, tools
+from gatelodge.flows.admin import agents, grants, groups, members, pins, servers, tools
 from gatelodge.ports.store import Tx
 
 T = TypeVar("T")
@@ -141,7 +141,12 @@ async def _stand(rooms: Rooms, workspace: Workspace, offer: DemoServer) -> str:
 
     def pin(act: Act) -> None:
         tools.take_stock(act, workspace.id, server.id, definitions)
-        tools.approve(act, workspace.id, server.id)
+        rows = tools.listed(act.tx, workspace.id, server.id)
+        offered = {row.name: row.observed for row in rows if row.present and not row.blocked}
+        pins.approve(act, workspace.id, server.id, offered)
+        pins.note_instructions(act, workspace.id, server.id, seen.instructions)
+        told = pins.instructions_digest(pins.kept_instructions(seen.instructions))
+        pins.approve_instructions(act, workspace.id, server.id, told)
         _grant(act, workspace, server)
 
     await _change(rooms.ground, pin)

@@ -56,6 +56,16 @@ def clean(value: object) -> str:
     return text or "-"
 
 
+def visible(text: str) -> str:
+    """The text with its lines, and what cannot be seen in it written out, such as `<U+202E>`.
+
+    So are other scripts' spaces and marks of direction: what is read is what stands there.
+    """
+    return "".join(
+        each if each == "\n" or each.isprintable() else f"<U+{ord(each):04X}>" for each in text
+    )
+
+
 def table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     """Rows under their heads, columns aligned by two spaces."""
     cells = [[each.upper() for each in head], *([clean(cell) for cell in row] for row in rows)]

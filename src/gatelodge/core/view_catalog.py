@@ -84,7 +84,9 @@ def _server_view(
     same_server = last is not None and _marks(last.server) == _marks(server)
     known = {row.name: row for row in last.rows} if last is not None and same_server else {}
     faults: list[str] = []
-    names = shown_names(server.alias, (row.name for row in rows if row.approved and not row.blocked), longest)
+    names = shown_names(
+        server.alias, (row.name for row in rows if row.approved and not row.blocked), longest
+    )
     clashing: set[str] = set()
     if isinstance(names, Collisions):
         for shown, originals in names.names.items():

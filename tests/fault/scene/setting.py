@@ -3,6 +3,7 @@
 import time
 
 from tests.gate import WAIT, Gate
+from tests.stage import all_of
 
 MAIN = "/workspaces/main"
 
@@ -11,8 +12,8 @@ def serve(gate: Gate, alias: str, url: str) -> None:
     """Register a server, observe and approve it."""
     transport = {"type": "http", "url": url, "allow_private": True}
     gate.api("POST", f"{MAIN}/servers", {"alias": alias, "transport": transport})
-    gate.api("POST", f"{MAIN}/servers/{alias}/observe", {})
-    gate.api("POST", f"{MAIN}/servers/{alias}/approve", {})
+    seen = gate.api("POST", f"{MAIN}/servers/{alias}/observe", {})
+    gate.api("POST", f"{MAIN}/servers/{alias}/approve", all_of(seen))
 
 
 def open_to_everyone(gate: Gate, alias: str) -> None:

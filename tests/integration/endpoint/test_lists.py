@@ -73,7 +73,7 @@ class Team:
         place = self.place
         said = {"look": {"read_only": True}, "write": {"destructive": False}, "odd": {}}
         for name, found in {**said, "moved": {"destructive": False}}.items():
-            place.api("POST", "/servers/git/tools/review", {"tool": name, **found})
+            place.review("git", name, **found)
         place.api("POST", "/servers/git/tools/block", {"tool": "odd"})
         place.api("POST", "/servers/off/disable", {})
         for name, text, alias, one in (

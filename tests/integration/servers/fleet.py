@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 from tests.gate import WAIT, Gate, environment
 from tests.integration.servers.pages import Site
-from tests.stage import Place
+from tests.stage import Place, all_of
 from tests.wire import until
 
 from gatelodge.adapters.upstream.stdio.child import PATH
@@ -213,7 +213,7 @@ class Fleet(Place):
     def _register(self, alias: str) -> None:
         made = self.api("POST", "/servers", {"alias": alias, "transport": self._transport(alias)})
         seen = self.api("POST", f"/servers/{alias}/observe", {})
-        self.api("POST", f"/servers/{alias}/approve", {})
+        self.api("POST", f"/servers/{alias}/approve", all_of(seen))
         self.ids[alias] = made["id"]
         tools = [tool["name"] for tool in seen["tools"]]
         self.observed[alias] = [name for name in tools if name != "simulate-research-query"]

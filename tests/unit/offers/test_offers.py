@@ -22,10 +22,10 @@ def test_a_server_that_was_never_met_offers_nothing_known(offers):
     assert Offers().version == 0
 
 
-def test_what_was_seen_is_kept_with_its_abilities_and_instructions(offers):
-    offers.keep(GIT, observed(capabilities=Raw(b'{"logging":{}}'), instructions="Be kind."))
+def test_what_was_seen_is_kept_with_its_abilities(offers):
+    offers.keep(GIT, observed(capabilities=Raw(b'{"logging":{}}')))
     kept = offers.of("srv_git")
-    assert (kept.abilities.logging, kept.instructions, kept.prompts) == (True, "Be kind.", ())
+    assert (kept.abilities.logging, kept.prompts) == (True, ())
 
 
 def test_seeing_the_same_again_is_no_change_and_a_difference_is_one(offers):

@@ -1,8 +1,15 @@
+import json
 from hashlib import sha256
 
 import pytest
 
-from gatelodge.core.catalog.pin import Drift, canonical, definition_digest, drift
+from gatelodge.core.catalog.pin import (
+    Drift,
+    canonical,
+    definition_digest,
+    digests,
+    drift,
+)
 from gatelodge.core.errors import Invalid
 
 
@@ -70,3 +77,71 @@ def test_drift_tells_what_is_new_different_and_gone():
     assert drift(approved, observed) == Drift(added=("d",), changed=("c",), removed=("a",))
     assert drift(approved, observed)
     assert not drift(approved, dict(approved))
+
+
+def spelled(**schema):
+    return json.dumps({"name": "a", "inputSchema": {"type": "object", **schema}})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"required": ["a", "b"]}, {"required": ["b", "a"]}),
+        ({"dependentRequired": {"x": ["a", "b"]}}, {"dependentRequired": {"x": ["b", "a"]}}),
+        ({"dependencies": {"x": ["a", "b"]}}, {"dependencies": {"x": ["b", "a"]}}),
+        (
+            {"properties": {"p": {"type": ["string", "null"]}}},
+            {"properties": {"p": {"type": ["null", "string"]}}},
+        ),
+        (
+            {"$defs": {"d": {"items": [{"required": ["a", "b"]}]}}},
+            {"$defs": {"d": {"items": [{"required": ["b", "a"]}]}}},
+        ),
+        ({"anyOf": [{"required": ["a", "b"]}]}, {"anyOf": [{"required": ["b", "a"]}]}),
+    ],
+)
+def test_the_order_of_a_set_is_no_difference(one, other):
+    assert digests(spelled(**one)) == digests(spelled(**other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"required": ["a", "b"]}, {"required": ["a", "c"]}),
+        ({"required": ["a", "b"]}, {"required": ["a"]}),
+        ({"enum": ["a", "b"]}, {"enum": ["b", "a"]}),
+        ({"anyOf": [{"const": 1}, {"const": 2}]}, {"anyOf": [{"const": 2}, {"const": 1}]}),
+        ({"oneOf": [{"const": 1}, {"const": 2}]}, {"oneOf": [{"const": 2}, {"const": 1}]}),
+        ({"default": {"required": ["a", "b"]}}, {"default": {"required": ["b", "a"]}}),
+        ({"const": {"type": ["a", "b"]}}, {"const": {"type": ["b", "a"]}}),
+        (
+            {"properties": {"p": {"x-order": {"required": ["a", "b"]}}}},
+            {"properties": {"p": {"x-order": {"required": ["b", "a"]}}}},
+        ),
+    ],
+)
+def test_another_member_or_another_order_of_what_is_no_set_is_a_difference(one, other):
+    assert digests(spelled(**one)).use != digests(spelled(**other)).use
+
+
+@pytest.mark.parametrize(
+    ("more", "used"),
+    [
+        ({"icons": [{"src": "https://x.example/i.png"}]}, False),
+        ({"_meta": {"starts": 7}}, False),
+        ({"_meta": {"com.example/starts": 7}}, False),
+        ({"_meta": {"ui": {"resourceUri": "ui://x"}}}, True),
+        ({"_meta": {"ui/resourceUri": "ui://x"}}, True),
+        ({"_meta": {"openai/outputTemplate": "ui://x"}}, True),
+        ({"_meta": {"io.modelcontextprotocol/x": 1}}, True),
+        ({"title": "A"}, True),
+        ({"annotations": {"readOnlyHint": True}}, True),
+        ({"execution": {"taskSupport": "optional"}}, True),
+        ({"x-unknown": 1}, True),
+    ],
+)
+def test_what_no_caller_goes_by_is_in_the_digest_and_not_in_that_of_the_use(more, used):
+    plain = {"name": "a", "inputSchema": {"type": "object"}}
+    one, other = digests(json.dumps(plain)), digests(json.dumps(plain | more))
+    assert one.whole != other.whole
+    assert (one.use != other.use) is used

@@ -8,6 +8,7 @@ import click
 from gatelodge.cli import output
 from gatelodge.cli.lazy import WHY, dry_run, group, yes
 from gatelodge.cli.receipt import show_changes, show_receipt
+from gatelodge.cli.rules import definitions
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import (
     HouseError,
@@ -28,7 +29,20 @@ _OF_CALLS = {
 }
 """Advice to whoever called a tool, or none: nothing for whoever adds a server."""
 
-_COLUMNS = ("alias", "status", "health", "isolation", "kind", "target", "tools", "id")
+_COLUMNS = (
+    "alias",
+    "status",
+    "health",
+    "isolation",
+    "kind",
+    "target",
+    "tools",
+    "changed",
+    "new",
+    "instructions",
+    "id",
+)
+_APPROVABLE = ("new", "changed", "pinned")
 
 
 @server.command("add")
@@ -99,9 +113,12 @@ def list_(terminal: Terminal) -> None:
 @click.argument("alias")
 @click.pass_obj
 def show(terminal: Terminal, alias: str) -> None:
-    """Show one server: how it is reached, how it is doing."""
+    """Show one server: how it is reached, how it is doing, what it tells every session."""
     gate = terminal.gate
-    terminal.show(gate.get(gate.here("servers", alias)), lambda it: output.fields(it.items()))
+    found = gate.get(gate.here("servers", alias))
+    if not terminal.json:
+        found["instructions"] = gate.get(gate.here("servers", alias, "instructions"))
+    terminal.show(found, _described)
 
 
 @server.command("observe")
@@ -116,14 +133,37 @@ def observe(terminal: Terminal, alias: str) -> None:
 
 @server.command("approve")
 @click.argument("alias")
-@click.option("--tool", "tools", multiple=True, help="Only these tools; else all present ones.")
+@click.option("--tool", "tools", multiple=True, help="Only these tools (a name or a glob).")
+@dry_run
+@yes
 @click.pass_obj
-def approve(terminal: Terminal, alias: str, tools: tuple[str, ...]) -> None:
-    """Approve a server and pin its tools as they are now."""
+def approve(
+    terminal: Terminal, alias: str, tools: tuple[str, ...], dry_run: bool, yes: bool
+) -> None:
+    """Approve a server, with the tools and instructions that it has, as they are shown here.
+
+    What changes between the look and the approval is refused. A blocked tool stays blocked.
+    """
     gate = terminal.gate
-    made = gate.post(gate.here("servers", alias, "approve"), {"tools": tools})
-    present = gate.get(gate.here("servers", alias))["tools"]
-    terminal.show(made, lambda it: _approved(alias, len(it["approved"]), present))
+    described = gate.get(gate.here("servers", alias))
+    differ = gate.get(gate.here("servers", alias, "tools", "diff"))
+    some = tools or (("*",) if described["tools"] else ())
+    found = definitions.chosen(gate, alias, some, _APPROVABLE)
+    wanted = {each["name"] for each in found if each["standing"] != "gone"}
+    told = differ["instructions"]
+    body = {
+        "description": described["digest"],
+        "tools": {e["name"]: e["digest"] for e in differ["changes"] if e["name"] in wanted},
+        "instructions": told["digest"] if told["standing"] in ("new", "changed") else "",
+    }
+    terminal.say(f"{output.fields(described.items())}\n\n{definitions.proposal(differ)}\n")
+    if dry_run:
+        terminal.show(body, lambda _: f"Would approve {alias} so (dry run, nothing was kept).")
+        return
+    if not yes and not terminal.json and output.on_terminal():
+        click.confirm(f"Approve {alias} with {len(body['tools'])} definitions?", abort=True)
+    made = gate.post(gate.here("servers", alias, "approve"), body)
+    terminal.show(made, lambda it: _approved(alias, len(it["approved"]), described))
 
 
 @server.command("disable")
@@ -173,18 +213,32 @@ def _look(gate: "Gate", alias: str) -> Any:
         raise
 
 
-def _approved(alias: str, pinned: int, present: int) -> str:
-    if not present:
+def _approved(alias: str, pinned: int, described: dict[str, Any]) -> str:
+    if not described["tools"]:
         return (
             f"{alias} is approved; it has no tools yet.\n"
             f"Next: gatelodge server observe {alias}, then approve what it has"
         )
-    said = f"{pinned} tools are pinned" if pinned else "what was asked for was pinned already"
+    said = "what was asked for was pinned already"
+    if pinned:
+        said = "1 tool is pinned" if pinned == 1 else f"{pinned} tools are pinned"
     return (
         f"{alias} is approved; {said}.\n"
-        f"Next: gatelodge grant add --everyone --server {alias} --level all,\n"
-        f"or say first what each tool does: gatelodge tool review {alias} TOOL"
+        "Grants of level `read` and `use` reach nothing until its tools are reviewed, each by\n"
+        f"itself, or all as the server describes them: gatelodge tool review {alias} '*' --hints\n"
+        f"Next: gatelodge grant add --everyone --server {alias} --level all, or use after a review"
     )
+
+
+def _described(found: dict[str, Any]) -> str:
+    told = found.pop("instructions")
+    lines = [output.fields([*found.items(), ("instructions", told["standing"])])]
+    if told["text"]:
+        lines += ["", f"It tells every session ({told['standing']}, {told['digest']}):"]
+        lines.append(output.visible(told["text"]))
+    if told["standing"] == "changed":
+        lines += ["", "Sessions hear what was approved:", output.visible(told["approved"])]
+    return "\n".join(lines)
 
 
 def _http(given: dict[str, Any]) -> dict[str, object]:
@@ -223,8 +277,8 @@ def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
 def _observed(seen: dict[str, Any], then: str) -> str:
     tools = seen["tools"]
     if tools:
-        rows = ([tool["name"], tool["standing"], tool["title"]] for tool in tools)
-        lines = [output.table(("tool", "standing", "says"), rows)]
+        rows = ([t["name"], t["standing"], t["digest"][:12], t["title"]] for t in tools)
+        lines = [output.table(("tool", "standing", "digest", "says"), rows)]
     else:
         lines = [f"{seen['alias']} answers, and has no tools that can be used."]
     lines += [f"left out: {output.clean(why)}" for why in seen["skipped"]]

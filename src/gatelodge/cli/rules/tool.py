@@ -5,21 +5,37 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import WHY, group
+from gatelodge.cli.lazy import WHY, dry_run, group, yes
 from gatelodge.cli.receipt import show_receipt
+from gatelodge.cli.rules import definitions
 from gatelodge.cli.terminal import Terminal
-from gatelodge.core.errors import Invalid
+from gatelodge.core.errors import Invalid, NotFound
 
-tool = group("tool", "The tools of servers: approve, block, review.")
+tool = group("tool", "The tools of servers: show, approve, block, review.")
 
-_COLUMNS = ("server", "name", "standing", "read_only", "destructive", "open_world", "reviewed")
+_COLUMNS = (
+    "server",
+    "name",
+    "shown",
+    "standing",
+    "reviewed",
+    "read_only",
+    "destructive",
+    "open_world",
+    "hints",
+    "unfit",
+)
+_WHICH = click.argument("tools", nargs=-1, required=True, metavar="TOOL...")
 
 
 @tool.command("list")
 @click.option("--server", default="", metavar="ALIAS", help="Only this server's.")
 @click.pass_obj
 def list_(terminal: Terminal, server: str) -> None:
-    """List tools with their standing: pinned, changed, new, gone."""
+    """List tools with their standing: pinned, changed, new, blocked, gone.
+
+    HINTS are the server's own words and count nothing; UNFIT says why some clients do not see it.
+    """
     gate = terminal.gate
     empty = "No tools yet. They come with a server: gatelodge server add ..."
     if server:
@@ -27,61 +43,186 @@ def list_(terminal: Terminal, server: str) -> None:
     terminal.rows(gate.every(gate.here("tools"), server=server), _COLUMNS, empty)
 
 
-@tool.command("approve")
-@click.argument("server")
-@click.argument("tools", nargs=-1, required=True)
-@click.pass_obj
-def approve(terminal: Terminal, server: str, tools: tuple[str, ...]) -> None:
-    """Pin tools as they are now."""
-    gate = terminal.gate
-    made = gate.post(gate.here("servers", server, "tools", "approve"), {"tools": tools})
-    terminal.show(made, lambda it: f"Pinned: {output.clean(it['approved'])}")
-
-
-@tool.command("block")
+@tool.command("show")
 @click.argument("server")
 @click.argument("tool_name", metavar="TOOL")
-@click.option("--why", default="", help=WHY)
 @click.pass_obj
-def block(terminal: Terminal, server: str, tool_name: str, why: str) -> None:
-    """Take a tool's approval back; nobody can use it until it is approved again."""
+def show(terminal: Terminal, server: str, tool_name: str) -> None:
+    """Show one tool whole: every text, its schemas, its digest, and the approved definition."""
     gate = terminal.gate
-    body = {"tool": tool_name, "why": why}
-    receipt = gate.post(gate.here("servers", server, "tools", "block"), body)
-    show_receipt(terminal, receipt, f"{server}/{tool_name}")
-
-
-@tool.command("review")
-@click.argument("server")
-@click.argument("tool_name", metavar="TOOL")
-@click.option("--read-only/--not-read-only", default=None, help="It changes nothing.")
-@click.option("--destructive/--not-destructive", default=None, help="It may destroy something.")
-@click.option("--open-world/--not-open-world", default=None, help="It reaches the outside.")
-@click.pass_obj
-def review(terminal: Terminal, /, server: str, tool_name: str, **said: bool | None) -> None:
-    """Say what a tool does; the server's own hints never count."""
-    if all(value is None for value in said.values()):
-        raise Invalid("say at least one of --read-only, --destructive, --open-world")
-    gate = terminal.gate
-    made = gate.post(gate.here("servers", server, "tools", "review"), {"tool": tool_name, **said})
-    terminal.show(made, lambda it: output.fields((each, it.get(each)) for each in _COLUMNS))
+    found = gate.get(gate.here("servers", server, "tools", "show"), tool=tool_name)
+    terminal.show(found, definitions.whole)
 
 
 @tool.command("diff")
 @click.argument("server")
+@click.argument("tools", nargs=-1, metavar="[TOOL...]")
 @click.pass_obj
-def diff(terminal: Terminal, server: str) -> None:
-    """Show what differs from what was approved."""
+def diff(terminal: Terminal, server: str, tools: tuple[str, ...]) -> None:
+    """Show what differs from what was approved: words, places in the schemas, instructions."""
     gate = terminal.gate
     found = gate.get(gate.here("servers", server, "tools", "diff"))
-    terminal.show(found, lambda it: _differences(it["changes"], server))
+    names = [each["name"] for each in definitions.chosen(gate, server, tools)]
+    terminal.show(found, lambda it: definitions.differences(it, server, names))
 
 
-def _differences(changes: list[dict[str, Any]], server: str) -> str:
-    if not changes:
-        return f"{server} offers exactly what was approved."
-    rows = ([each["name"], each["standing"], each["title"]] for each in changes)
+@tool.command("approve")
+@click.argument("server")
+@_WHICH
+@dry_run
+@yes
+@click.pass_obj
+def approve(
+    terminal: Terminal, server: str, tools: tuple[str, ...], dry_run: bool, yes: bool
+) -> None:
+    """Pin definitions by the digest of what is shown here; names may be globs.
+
+    A blocked tool stays blocked: see `gatelodge tool unblock`.
+    """
+    gate = terminal.gate
+    found = definitions.chosen(gate, server, tools, ("new", "changed", "pinned"))
+    differ = gate.get(gate.here("servers", server, "tools", "diff"))
+    wanted = {each["name"] for each in found if each["standing"] != "gone"}
+    digests = {e["name"]: e["digest"] for e in differ["changes"] if e["name"] in wanted}
+    if digests:
+        terminal.say(definitions.proposal(differ, digests) + "\n")
+    if dry_run:
+        terminal.show({"would_approve": digests}, lambda it: _would("pin", it["would_approve"]))
+        return
+    if digests:
+        _ask(terminal, f"Pin {_count(digests, 'tool')}?", yes=yes)
+    made = gate.post(gate.here("servers", server, "tools", "approve"), {"tools": digests})
+    terminal.show(made, lambda it: _pinned(it["approved"], server))
+
+
+@tool.command("block")
+@click.argument("server")
+@_WHICH
+@click.option("--why", default="", help=WHY)
+@dry_run
+@click.pass_obj
+def block(terminal: Terminal, server: str, tools: tuple[str, ...], why: str, dry_run: bool) -> None:
+    """Nobody can use the tools until they are unblocked, whatever is approved.
+
+    Names may be globs.
+    """
+    gate = terminal.gate
+    found = definitions.chosen(gate, server, tools)
+    names = [each["name"] for each in found if each["standing"] != "blocked"]
+    if dry_run:
+        terminal.show({"would_block": names}, lambda it: _would("block", it["would_block"]))
+        return
+    receipts = []
+    for name in names or [found[0]["name"]]:
+        body = {"tool": name, "why": why}
+        receipts.append(gate.post(gate.here("servers", server, "tools", "block"), body))
+        if not terminal.json:
+            show_receipt(terminal, receipts[-1], f"{server}/{name}")
+    if terminal.json:
+        terminal.show(receipts if len(receipts) > 1 else receipts[0], str)
+
+
+@tool.command("unblock")
+@click.argument("server")
+@_WHICH
+@dry_run
+@click.pass_obj
+def unblock(terminal: Terminal, server: str, tools: tuple[str, ...], dry_run: bool) -> None:
+    """Lift blocks; what was approved before holds again, unless it changed. Names may be globs."""
+    gate = terminal.gate
+    found = definitions.chosen(gate, server, tools, ("blocked",))
+    names = [each["name"] for each in found]
+    if dry_run:
+        terminal.show({"would_unblock": names}, lambda it: _would("unblock", it["would_unblock"]))
+        return
+    made = gate.post(gate.here("servers", server, "tools", "unblock"), {"tools": names})
+    terminal.show(made, lambda it: _table(it["unblocked"]))
+
+
+@tool.command("review")
+@click.argument("server")
+@_WHICH
+@click.option("--read-only/--not-read-only", default=None, help="It changes nothing.")
+@click.option("--destructive/--not-destructive", default=None, help="It may destroy something.")
+@click.option("--open-world/--not-open-world", default=None, help="It reaches the outside.")
+@click.option("--hints", is_flag=True, help="What the server itself says is right.")
+@dry_run
+@click.pass_obj
+def review(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: bool | None) -> None:
+    """Say what tools do, of the definitions that they have now; names may be globs.
+
+    With --hints what the server says of each is taken for its review, and the other options
+    override it; a tool of which it says nothing is left out.
+    """
+    rehearse, by_hints = said.pop("dry_run"), said.pop("hints")
+    given = {name: value for name, value in said.items() if value is not None}
+    if not given and not by_hints:
+        raise Invalid("say at least one of --read-only, --destructive, --open-world, or --hints")
+    gate = terminal.gate
+    found = definitions.chosen(gate, server, tools, ("pinned", "new", "changed", "blocked"))
+    findings = {
+        each["name"]: {"digest": each["digest"], **(_hinted(each) if by_hints else {}), **given}
+        for each in found
+        if given or each["hints"]
+    }
+    silent = len(found) - len(findings)
+    if silent:
+        terminal.say(f"{_count(range(silent), 'tool')} left out: its server says nothing of it.")
+    if rehearse:
+        terminal.show(findings, _findings)
+        return
+    if not findings:
+        raise NotFound("nothing to review", remedy=f"See: gatelodge tool list --server {server}")
+    made = gate.post(gate.here("servers", server, "tools", "review"), {"tools": findings})
+    terminal.show(made, lambda it: _table(it["reviewed"]))
+
+
+def _hinted(tool: dict[str, Any]) -> dict[str, bool]:
+    """The server's hints, where they are silent the defaults of MCP; never a contradiction."""
+    read_only = tool["hints"].get("read_only", False)
+    destructive = tool["hints"].get("destructive", True) and not read_only
+    return {
+        "read_only": read_only,
+        "destructive": destructive,
+        "open_world": tool["hints"].get("open_world", True),
+    }
+
+
+def _ask(terminal: Terminal, question: str, *, yes: bool) -> None:
+    """Ask whoever has just read it; where nobody can be asked, what was shown is what is taken."""
+    if not yes and not terminal.json and output.on_terminal():
+        click.confirm(question, abort=True)
+
+
+def _would(does: str, names: Any) -> str:
+    told = ", ".join(output.visible(name) for name in names) or "nothing"
+    return f"Would {does} (dry run, nothing was kept): {told}"
+
+
+def _pinned(names: list[str], server: str) -> str:
+    if not names:
+        return "Nothing was left to pin."
     return (
-        f"{output.table(('tool', 'standing', 'says'), rows)}\n"
-        f"See the definitions with --json; approve: gatelodge tool approve {server} TOOL..."
+        f"Pinned: {output.clean(names)}\n"
+        "Grants of level `read` and `use` reach a tool once it is reviewed: "
+        f"gatelodge tool review {server} '*' --hints"
     )
+
+
+def _findings(found: dict[str, dict[str, Any]]) -> str:
+    columns = ("read_only", "destructive", "open_world")
+    rows = ([name, *(each.get(column) for column in columns)] for name, each in found.items())
+    table = output.table(("tool", "read only", "destructive", "open world"), rows)
+    return f"{table}\nWould be reviewed so (dry run, nothing was kept)."
+
+
+def _table(tools: list[dict[str, Any]]) -> str:
+    columns = ("name", "standing", "reviewed", "read_only", "destructive", "open_world")
+    head = [each.replace("_", " ") for each in columns]
+    rows = ([tool[column] for column in columns] for tool in tools)
+    return f"{output.table(head, rows)}\n{_count(tools, 'tool')}."
+
+
+def _count(things: Any, word: str) -> str:
+    number = len(things)
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -72,7 +72,6 @@ class Offer(Struct, frozen=True, kw_only=True):
     web: frozenset[str] = frozenset()
     capabilities: Raw = Raw(b"{}")
     abilities: Abilities = Abilities()
-    instructions: str = ""
     needs: dict[str, Needs] = {}
     left_out: tuple[str, ...] = ()
 

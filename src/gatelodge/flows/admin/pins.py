@@ -95,7 +95,7 @@ def review(
     if found.read_only and found.destructive:
         raise Invalid("a tool that only reads is not destructive")
     tool = act.the(Tool, name=name, workspace=workspace, server=server)
-    if digest and digest != (tool.observed if tool.present else tool.approved):
+    if digest != tool.observed:
         raise Conflict(
             f"not what was shown any more: {_differs(tool)}",
             remedy="Look at it again: gatelodge tool show.",
@@ -106,7 +106,7 @@ def review(
         destructive=found.destructive,
         open_world=found.open_world,
         reviewed=True,
-        reviewed_use=tool.observed_use if tool.present else tool.approved_use,
+        reviewed_use=tool.observed_use,
     )
     if reviewed == tool:
         return tool
@@ -116,7 +116,7 @@ def review(
         workspace,
         server=server,
         tool=name,
-        def_sha256=tool.observed if tool.present else tool.approved,
+        def_sha256=tool.observed,
         read_only=found.read_only,
         destructive=found.destructive,
         open_world=found.open_world,
@@ -134,9 +134,7 @@ def note_instructions(act: Act, workspace: WorkspaceId, server: ServerId, text: 
     if text == row.instructions:
         return False
     act.tx.put(replace(row, instructions=text))
-    act.record(
-        "instructions.observed", workspace, server=server, sha256=instructions_digest(text)
-    )
+    act.record("instructions.observed", workspace, server=server, sha256=instructions_digest(text))
     return True
 
 

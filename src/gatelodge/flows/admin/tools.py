@@ -28,13 +28,15 @@ _LEAF_BYTES = 8 * 1024
 class Observation(Struct, frozen=True, kw_only=True):
     """What is new since the last look, by name. `skipped` says why a definition was not taken.
 
-    `leaves` is how many were recorded, `more` that not all of it was kept yet.
+    `drifted` are the approved tools that were as approved before and are not now. `leaves` is how
+    many were recorded, `more` that not all of it was kept yet.
     """
 
     new: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    drifted: tuple[str, ...] = ()
     leaves: int = 0
     more: bool = False
 
@@ -116,11 +118,7 @@ def keep_stock(
             new.append(tool.name)
         elif old.observed != tool.observed:
             changed.append(tool.name)
-    for tool in part:
-        old = before.get(tool.name)
-        if old is not None and old.approved != tool.approved:
-            digest = tool.approved
-            act.record("tool.repinned", workspace, server=server, tool=tool.name, def_sha256=digest)
+    drifted = _told_of_pins(act, part, before)
     told = {name: stock.tools[name].digest for name in (*new, *changed)}
     leaves = _record(act, workspace, server, told, gone) if part else 0
     return Observation(
@@ -128,9 +126,23 @@ def keep_stock(
         changed=tuple(changed),
         gone=tuple(gone),
         skipped=stock.skipped,
+        drifted=drifted,
         leaves=leaves,
         more=len(part) < len(due),
     )
+
+
+def _told_of_pins(act: Act, part: Sequence[Tool], before: Mapping[str, Tool]) -> tuple[str, ...]:
+    """Record the pins that were brought up to this release; returns the tools that drifted."""
+    drifted = []
+    for tool in part:
+        old = before.get(tool.name)
+        if old is not None and old.approved != tool.approved:
+            where, digest = {"server": tool.server, "tool": tool.name}, tool.approved
+            act.record("tool.repinned", tool.workspace, **where, def_sha256=digest)
+        if tool.approved and tool.present and not tool.as_approved:
+            drifted += [tool.name] if old is None or old.as_approved or not old.present else []
+    return tuple(drifted)
 
 
 def _judged(tool: Tool) -> bool:

@@ -67,7 +67,7 @@ class Offers:
             capabilities=seen.capabilities,
             longest=self._longest,
         )
-        offer = replace(offer, needs=seen.needs, instructions=seen.instructions)
+        offer = replace(offer, needs=seen.needs)
         if last is None or offer != last:
             self._known[server.id] = offer if last is None else _with_lists_of(last, offer)
             self.version += 1

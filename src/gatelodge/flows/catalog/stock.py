@@ -4,6 +4,7 @@ A server causes these, so they are of the last rank, small, and not made at all 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 
@@ -13,9 +14,11 @@ from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import Conflict
 from gatelodge.core.view import View
 from gatelodge.flows.act import Act
-from gatelodge.flows.admin import tools
+from gatelodge.flows.admin import pins, tools
 from gatelodge.ports.store import Store, Tx
 from gatelodge.ports.world import Clock, Ids
+
+log = logging.getLogger(__name__)
 
 Part = Callable[[Act], tools.Observation]
 
@@ -51,6 +54,7 @@ async def keep_in_parts(
             new=kept.new + seen.new,
             changed=kept.changed + seen.changed,
             gone=kept.gone + seen.gone,
+            drifted=kept.drifted + seen.drifted,
             skipped=seen.skipped,
             leaves=kept.leaves + seen.leaves,
         )
@@ -86,10 +90,33 @@ class Stocktaking:
             return seen
 
         kept = await keep_in_parts(change, server, stock)
+        if kept.drifted:
+            text = "server %s: %d tools are not as they were approved; see gatelodge tool diff %s"
+            log.warning(text, server.alias, len(kept.drifted), server.alias)
         places = enumerate(stock.tools.items())
         found = {name: (read.digest, place) for place, (name, read) in places}
         self._known[server.id] = _Known(said, found)
         return kept.leaves
+
+    async def hear(self, server: Server, instructions: str) -> int:
+        """Write down what it tells every session, if that is new; returns how many leaves it took.
+
+        Nobody is told of it before an admin approved it. Raises HouseError.
+        """
+        rows = (row for row in self._view().state.servers if row.id == server.id)
+        row = next(rows, server)
+        if pins.kept_instructions(instructions) == row.instructions:
+            return 0
+
+        def work(tx: Tx) -> bool:
+            act = Act(tx=tx, by="system", at=self._clock.now(), ids=self._ids)
+            return pins.note_instructions(act, server.workspace, server.id, instructions)
+
+        changed, _ = await self._store.change(work, "last")
+        if changed and row.approved_instructions:
+            text = "server %s: its instructions are not those approved; see gatelodge tool diff %s"
+            log.warning(text, server.alias, server.alias)
+        return int(changed)
 
     def forget(self, server: str) -> None:
         """It left."""

@@ -129,6 +129,7 @@ class Watch:
             self._offers.keep(server, seen)
         try:
             leaves = await self._stocktaking.take(server, [bytes(tool) for tool in seen.tools])
+            leaves += await self._stocktaking.hear(server, seen.instructions)
         except HouseError:
             self._again(server.id)
             return 0

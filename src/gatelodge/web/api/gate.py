@@ -268,3 +268,8 @@ class Place(Struct, frozen=True):
     def id(self) -> WorkspaceId:
         """The workspace's id."""
         return self.workspace.id
+
+    @property
+    def name_length(self) -> int:
+        """How many characters a shown name may have."""
+        return self.gate.settings.limits.name_length

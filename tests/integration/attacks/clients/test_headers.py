@@ -57,8 +57,7 @@ def scene(stage) -> Scene:
     scene = Scene(stage, "headers")
     schema = {"type": "object", "properties": properties}
     scene.server.definitions.append(tool("where") | {"inputSchema": schema})
-    scene.place.api("POST", "/servers/lib/observe", {})
-    scene.place.api("POST", "/servers/lib/approve", {})
+    scene.place.approve("lib")
     return scene
 
 

@@ -44,8 +44,7 @@ class Hostile:
             {"name": "no uri"},
             {"uri": self.trap.url, "name": "trap", "icons": [{"src": self.trap.url}]},
         ]
-        self.observed = self.place.api("POST", "/servers/lib/observe", {})
-        self.place.api("POST", "/servers/lib/approve", {})
+        self.observed = self.place.approve("lib")
         (token,) = self.scene.admit("ada")
         self.ada = Modern(self.place, token)
 
@@ -155,7 +154,7 @@ def test_a_tool_that_changes_between_the_list_and_the_call_is_not_called(hostile
         assert (told["decision"], told["rule"]) == ("deny", "g-pinned")
     assert len(server.called("moves")) == calls
     assert [kind for kind, _ in hostile.scene.records(before)] == ["call.denied"] * 2
-    hostile.place.api("POST", "/servers/lib/approve", {})
+    hostile.place.approve("lib")
     until(lambda: not refused(), 2)
 
 

@@ -36,8 +36,7 @@ def server(stage: Stage, place: Place, era: str) -> Library:
     place.serve(era, server.url)
     transport = {"type": "stdio", "command": [sys.executable, "-S", str(STDIO), era]}
     place.api("POST", "/servers", {"alias": f"pipe-{era}", "transport": transport})
-    place.api("POST", f"/servers/pipe-{era}/observe", {})
-    place.api("POST", f"/servers/pipe-{era}/approve", {})
+    place.approve(f"pipe-{era}")
     return server
 
 

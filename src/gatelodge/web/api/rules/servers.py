@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gatelodge.core.catalog.server import EraWish, Server, Tool, Transport, Withholdable
 from gatelodge.core.errors import Conflict
 from gatelodge.flows.act import Act
-from gatelodge.flows.admin import servers, tools
+from gatelodge.flows.admin import pins, servers, tools
 from gatelodge.flows.catalog import observe
 from gatelodge.flows.catalog.stock import keep_in_parts
 from gatelodge.flows.identity.revocation import Receipt
@@ -19,7 +19,8 @@ from gatelodge.web.api.gate import Place, Rehearsal
 from gatelodge.web.api.given import Asks, Flag, Here, JSONBody, Limits, Named
 from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.people.shapes import Why
-from gatelodge.web.api.rules.shapes import ServerShape, ToolShape, server_shape, tool_shape
+from gatelodge.web.api.rules.shapes import ServerShape, server_shape
+from gatelodge.web.api.rules.tool_shapes import Instructions, ToolShape, instructions, tool_shape
 
 
 class NewServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,16 +36,23 @@ class NewServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     withheld: tuple[Withholdable, ...] = ()
 
 
-class Approval(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which tools are pinned as they are now; empty = each present one."""
+class Approval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was shown, by digest: the description, tools by name, the instructions if any."""
 
-    tools: tuple[str, ...] = ()
+    description: str
+    tools: dict[str, str] = {}
+    instructions: str = ""
 
 
 class ObservedServer(Struct, frozen=True, kw_only=True):
-    """What a server has now, and what is new since the last look."""
+    """What a server has now, and what is new since the last look.
+
+    `digest` is that of its description; `instructions` is what it tells every session.
+    """
 
     alias: str
+    digest: str
+    instructions: Instructions
     tools: tuple[ToolShape, ...]
     new: tuple[str, ...]
     changed: tuple[str, ...]
@@ -113,10 +121,20 @@ async def look_again(place: Here, alias: Named) -> ObservedServer:
     definitions = [bytes(each) for each in found.tools]
     stock = await to_thread.run_sync(tools.read_stock, definitions)
     seen = await keep_in_parts(lambda part: place.gate.change(place.caller, part), row, stock)
+    if pins.kept_instructions(found.instructions) != row.instructions:
+
+        def note(act: Act) -> bool:
+            return pins.note_instructions(act, place.id, row.id, found.instructions)
+
+        await place.gate.change(place.caller, note)
+    now = await _named(place, alias)
     rows = await place.gate.read(lambda tx: tools.listed(tx, place.id, row.id))
+    length = place.name_length
     return ObservedServer(
-        alias=row.alias,
-        tools=tuple(tool_shape(each, row.alias) for each in rows if each.present),
+        alias=now.alias,
+        digest=servers.description_digest(now),
+        instructions=instructions(now),
+        tools=tuple(tool_shape(each, row.alias, length) for each in rows if each.present),
         new=seen.new,
         changed=seen.changed,
         gone=seen.gone,
@@ -126,12 +144,18 @@ async def look_again(place: Here, alias: Named) -> ObservedServer:
 
 @post("/servers/{alias:str}/approve", opt={"act": "server.approve"}, status_code=200)
 async def approve(place: Here, alias: Named, data: JSONBody[Approval]) -> ApprovedServer:
-    """Approve the server, and pin its tools as they were last observed."""
+    """Approve the server, and of its tools and instructions what was shown; 409 when it changed."""
 
     def work(act: Act) -> ApprovedServer:
         row = named.server(act.tx, place.id, alias)
-        wanted = dict.fromkeys(data.tools, "") if data.tools else None
-        pinned = tools.approve(act, place.id, row.id, wanted)
+        if data.description != servers.description_digest(row):
+            raise Conflict(
+                f"not what was shown any more: the description of {alias}",
+                remedy=f"Look at it again: gatelodge server show {alias}",
+            )
+        pinned = pins.approve(act, place.id, row.id, data.tools)
+        if data.instructions:
+            pins.approve_instructions(act, place.id, row.id, data.instructions)
         changed = servers.approve(act, place.id, row.id)
         return ApprovedServer(row.alias, changed.status, tuple(each.name for each in pinned))
 
@@ -187,7 +211,7 @@ async def _named(place: Place, alias: str) -> Server:
 
 def _shape(tx: Tx, place: Place, row: Server) -> ServerShape:
     present = tx.find(Tool, workspace=place.id, server=row.id, present=True)
-    return server_shape(row, len(present), _health(place, row))
+    return server_shape(row, present, _health(place, row))
 
 
 def _health(place: Place, row: Server) -> Health:

@@ -1,6 +1,6 @@
-"""Servers, tools, grants, guardrails as the outside sees them: names for ids, nothing secret."""
+"""Servers, grants, guardrails as the outside sees them: names for ids, nothing secret."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -9,13 +9,18 @@ from gatelodge.core.catalog.references import reference
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Tool, Transport
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.policy.rules import Grant, Guardrail, Level
+from gatelodge.flows.admin.servers import description_digest
 from gatelodge.ports.upstream import Health
+from gatelodge.web.api.rules.tool_shapes import instructions_standing, standing
 
-_TITLE = 100
 
 
 class ServerShape(Struct, frozen=True, kw_only=True):
     """A server. `health` is how it is doing, `detail` why; `tools` counts its present ones.
+
+    `digest` is that of its description, by which it is approved. `changed` counts the approved
+    tools that are not as they were approved, `new` those that nobody approved; `instructions` is
+    none, approved, changed or new.
 
     `said` are the last words of a stdio server that was not met, for whoever may register servers.
     """
@@ -29,31 +34,17 @@ class ServerShape(Struct, frozen=True, kw_only=True):
     era: str
     tags: tuple[str, ...]
     withheld: tuple[str, ...]
+    digest: str
     tools: int
+    changed: int
+    new: int
+    instructions: str
     health: str
     detail: str
     version: str
     isolation: str
     created_at: str
     said: tuple[str, ...] = ()
-
-
-class ToolShape(Struct, frozen=True, kw_only=True):
-    """A tool. `standing`: pinned, changed, new (never approved, or blocked), gone.
-
-    `title` is the first line of the server's own words, not reviewed by anybody.
-    """
-
-    server: str
-    name: str
-    standing: str
-    title: str
-    read_only: bool
-    destructive: bool
-    open_world: bool
-    reviewed: bool
-    observed: str
-    approved: str
 
 
 class GrantShape(Struct, frozen=True, kw_only=True):
@@ -96,8 +87,8 @@ class GuardrailShape(Struct, frozen=True, kw_only=True):
     created_at: str
 
 
-def server_shape(row: Server, tools: int, health: Health) -> ServerShape:
-    """The outer shape of a server, its present tools counted and its health given."""
+def server_shape(row: Server, tools: Sequence[Tool], health: Health) -> ServerShape:
+    """The outer shape of a server, its present tools and its health given."""
     transport = shown(row.transport)
     if isinstance(transport, StdioTransport):
         kind, target = "stdio", " ".join(transport.command)
@@ -113,29 +104,17 @@ def server_shape(row: Server, tools: int, health: Health) -> ServerShape:
         era=health.era or row.era,
         tags=row.tags,
         withheld=row.withheld,
-        tools=tools,
+        digest=description_digest(row),
+        tools=len(tools),
+        changed=sum(standing(each) == "changed" for each in tools),
+        new=sum(standing(each) == "new" for each in tools),
+        instructions=instructions_standing(row),
         health=health.state,
         detail=health.detail,
         version=health.version,
         isolation=health.isolation,
         created_at=rfc3339(row.created_at),
         said=health.said,
-    )
-
-
-def tool_shape(row: Tool, alias: str) -> ToolShape:
-    """The outer shape of a tool, its server's alias given."""
-    return ToolShape(
-        server=alias,
-        name=row.name,
-        standing=standing(row),
-        title=title(row.definition),
-        read_only=row.read_only,
-        destructive=row.destructive,
-        open_world=row.open_world,
-        reviewed=row.reviewed,
-        observed=row.observed,
-        approved=row.approved,
     )
 
 
@@ -193,23 +172,6 @@ def shown(transport: Transport) -> Transport:
 def within(tool: Tool, level: Level) -> bool:
     """True when a grant of this level reaches the tool as it was reviewed."""
     return level == "all" or (tool.read_only if level == "read" else not tool.destructive)
-
-
-def standing(row: Tool) -> str:
-    """What the pin says of a tool now."""
-    if not row.present:
-        return "gone"
-    if row.pinned:
-        return "pinned"
-    return "changed" if row.approved else "new"
-
-
-def title(definition: str) -> str:
-    """The first line of a definition's description (or title), shortened."""
-    found = msgspec.json.decode(definition)
-    text = found.get("description") or found.get("title") or ""
-    line = text.strip().partition("\n")[0] if isinstance(text, str) else ""
-    return line if len(line) <= _TITLE else line[: _TITLE - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _hidden(pairs: dict[str, str]) -> dict[str, str]:

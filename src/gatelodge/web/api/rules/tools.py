@@ -1,18 +1,35 @@
-"""Tools: list, approve, block, review, and what differs from the pins."""
+"""Tools: list, show, approve, block, review, and what differs from the pins."""
 
-import msgspec
+from anyio import to_thread
 from litestar import get, post
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.errors import NotFound
 from gatelodge.flows.act import Act
-from gatelodge.flows.admin import servers, tools
+from gatelodge.flows.admin import pins, servers, tools
 from gatelodge.flows.identity.revocation import Receipt
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
 from gatelodge.web.api.given import Asks, Here, JSONBody, Limits, Named
 from gatelodge.web.api.pages import PAGE, Asked, Page, page
-from gatelodge.web.api.rules.shapes import ToolShape, standing, title, tool_shape
+from gatelodge.web.api.rules.tool_shapes import (
+    Difference,
+    Instructions,
+    ToolDetail,
+    ToolShape,
+    difference,
+    differs,
+    instructions,
+    tool_detail,
+    tool_shape,
+)
+
+
+class Shown(Struct, frozen=True, forbid_unknown_fields=True):
+    """Tools by name, each with the digest of the definition that was shown."""
+
+    tools: dict[str, str]
 
 
 class Names(Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,13 +45,19 @@ class OneTool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     why: str = ""
 
 
-class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an admin found a tool to be; what is not said stays as it was."""
+class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an admin found the definition of this digest to do; what is not said stays as it was."""
 
-    tool: str
+    digest: str
     read_only: bool | None = None
     destructive: bool | None = None
     open_world: bool | None = None
+
+
+class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an admin found, by the name of each tool."""
+
+    tools: dict[str, Finding]
 
 
 class Pinned(Struct, frozen=True):
@@ -43,15 +66,16 @@ class Pinned(Struct, frozen=True):
     approved: tuple[str, ...]
 
 
-class Difference(Struct, frozen=True, kw_only=True):
-    """A tool that is not as approved, with its definition as the server sent it last."""
+class Lifted(Struct, frozen=True):
+    """Tools that are blocked no more."""
 
-    name: str
-    standing: str
-    title: str
-    observed: str
-    approved: str
-    definition: Raw
+    unblocked: tuple[ToolShape, ...]
+
+
+class Reviewed(Struct, frozen=True):
+    """Tools as they stand after their review."""
+
+    reviewed: tuple[ToolShape, ...]
 
 
 class Differences(Struct, frozen=True):
@@ -59,6 +83,7 @@ class Differences(Struct, frozen=True):
 
     server: str
     changes: tuple[Difference, ...]
+    instructions: Instructions
 
 
 @get("/tools", opt={"act": "tool.read"})
@@ -75,45 +100,74 @@ async def listed(
     return page(
         rows,
         lambda row: f"{row[0].id}/{row[1].name}",
-        lambda row: tool_shape(row[1], row[0].alias),
+        lambda row: tool_shape(row[1], row[0].alias, place.name_length),
         Asked(limit, cursor),
     )
 
 
+@get("/servers/{alias:str}/tools/show", opt={"act": "tool.read"})
+async def show(place: Here, alias: Named, tool: Asks = "") -> ToolDetail:
+    """Show one tool whole: its last definition, the approved one, and what differs."""
+
+    def look(tx: Tx) -> Tool:
+        row = named.server(tx, place.id, alias)
+        for found in tx.find(Tool, workspace=place.id, server=row.id, name=tool):
+            return found
+        text = f"the server {alias} has no tool {tool!r}"
+        raise NotFound(text, remedy="See `gatelodge tool list`.")
+
+    row = await place.gate.read(look)
+    return await to_thread.run_sync(tool_detail, row, alias, place.name_length)
+
+
 @post("/servers/{alias:str}/tools/approve", opt={"act": "tool.approve"}, status_code=200)
-async def approve(place: Here, alias: Named, data: JSONBody[Names]) -> Pinned:
-    """Pin tools as they were last observed."""
+async def approve(place: Here, alias: Named, data: JSONBody[Shown]) -> Pinned:
+    """Pin the definitions that were shown; 409 when one of them has changed since."""
 
     def work(act: Act) -> Pinned:
         row = named.server(act.tx, place.id, alias)
-        pinned = tools.approve(act, place.id, row.id, dict.fromkeys(data.tools, ""))
-        return Pinned(tuple(each.name for each in pinned))
+        return Pinned(tuple(e.name for e in pins.approve(act, place.id, row.id, data.tools)))
 
     return await place.gate.change(place.caller, work)
 
 
 @post("/servers/{alias:str}/tools/block", opt={"act": "tool.block"}, status_code=200)
 async def block(place: Here, alias: Named, data: JSONBody[OneTool]) -> Receipt:
-    """Take a tool's approval back; answers when it holds on every node."""
+    """Block a tool, whatever is approved; answers when it holds on every node."""
     row = await place.gate.read(lambda tx: named.server(tx, place.id, alias))
 
     def work(act: Act) -> tuple[str, ...]:
-        tools.block(act, place.id, row.id, data.tool)
+        pins.block(act, place.id, row.id, data.tool)
         return ()
 
     ended = ("tool", f"{row.id}/{data.tool}", place.id)
     return await place.gate.end(place.caller, ended, data.why, work)
 
 
-@post("/servers/{alias:str}/tools/review", opt={"act": "tool.review"}, status_code=200)
-async def review(place: Here, alias: Named, data: JSONBody[Findings]) -> ToolShape:
-    """Write down what a tool was found to be."""
+@post("/servers/{alias:str}/tools/unblock", opt={"act": "tool.approve"}, status_code=200)
+async def unblock(place: Here, alias: Named, data: JSONBody[Names]) -> Lifted:
+    """Lift blocks; what was approved before holds again, unless it changed."""
 
-    def work(act: Act) -> ToolShape:
+    def work(act: Act) -> Lifted:
         row = named.server(act.tx, place.id, alias)
-        now = act.the(Tool, name=data.tool, workspace=place.id, server=row.id)
-        found = tools.review(act, place.id, row.id, data.tool, _found(now, data))
-        return tool_shape(found, row.alias)
+        rows = [pins.unblock(act, place.id, row.id, name) for name in data.tools]
+        return Lifted(tuple(tool_shape(each, row.alias, place.name_length) for each in rows))
+
+    return await place.gate.change(place.caller, work)
+
+
+@post("/servers/{alias:str}/tools/review", opt={"act": "tool.review"}, status_code=200)
+async def review(place: Here, alias: Named, data: JSONBody[Findings]) -> Reviewed:
+    """Write down what tools were found to be, each by the digest that was shown."""
+
+    def work(act: Act) -> Reviewed:
+        row = named.server(act.tx, place.id, alias)
+        rows = []
+        for name, said in data.tools.items():
+            now = act.the(Tool, name=name, workspace=place.id, server=row.id)
+            shown = (row.id, name, said.digest)
+            rows.append(pins.review(act, place.id, shown, _found(now, said)))
+        return Reviewed(tuple(tool_shape(each, row.alias, place.name_length) for each in rows))
 
     return await place.gate.change(place.caller, work)
 
@@ -122,37 +176,35 @@ async def review(place: Here, alias: Named, data: JSONBody[Findings]) -> ToolSha
 async def diff(place: Here, alias: Named) -> Differences:
     """Show what differs from what was approved."""
 
-    def look(tx: Tx) -> Differences:
+    def look(tx: Tx) -> tuple[Server, list[Tool]]:
         row = named.server(tx, place.id, alias)
-        rows = tools.listed(tx, place.id, row.id)
-        return Differences(row.alias, tuple(_difference(each) for each in rows if _differs(each)))
+        return row, tools.listed(tx, place.id, row.id)
 
-    return await place.gate.read(look)
+    row, rows = await place.gate.read(look)
+
+    def compared() -> Differences:
+        changes = tuple(difference(each) for each in rows if differs(each))
+        return Differences(row.alias, changes, instructions(row))
+
+    return await to_thread.run_sync(compared)
 
 
-def _found(now: Tool, said: Findings) -> tools.Annotations:
-    read_only = now.read_only if said.read_only is None else said.read_only
+@get("/servers/{alias:str}/instructions", opt={"act": "tool.read"})
+async def told(place: Here, alias: Named) -> Instructions:
+    """Show what a server tells every session, and what of it was approved."""
+    row = await place.gate.read(lambda tx: named.server(tx, place.id, alias))
+    return await to_thread.run_sync(instructions, row)
+
+
+def _found(now: Tool, said: Finding) -> pins.Annotations:
+    was_read_only, was_destructive, was_open_world = now.effect
+    read_only = was_read_only if said.read_only is None else said.read_only
     destructive = said.destructive
     if destructive is None:
         # Who says that a tool only reads has said that it destroys nothing.
-        destructive = now.destructive and not read_only
-    open_world = now.open_world if said.open_world is None else said.open_world
-    return tools.Annotations(read_only=read_only, destructive=destructive, open_world=open_world)
+        destructive = was_destructive and not read_only
+    open_world = was_open_world if said.open_world is None else said.open_world
+    return pins.Annotations(read_only=read_only, destructive=destructive, open_world=open_world)
 
 
-def _differs(row: Tool) -> bool:
-    return not row.pinned and (row.present or bool(row.approved))
-
-
-def _difference(row: Tool) -> Difference:
-    return Difference(
-        name=row.name,
-        standing=standing(row),
-        title=title(row.definition),
-        observed=row.observed,
-        approved=row.approved,
-        definition=msgspec.Raw(row.definition.encode()),
-    )
-
-
-ROUTES = (listed, approve, block, review, diff)
+ROUTES = (listed, show, approve, block, unblock, review, diff, told)

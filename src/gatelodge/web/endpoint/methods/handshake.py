@@ -37,7 +37,7 @@ async def discover(gate: Gate, visit: Visit) -> None:
         here = _visible(gate, visit)
         extensions = LEGACY_EXTENSIONS | _TASKS if visit.route.alias else _TASKS
         capabilities = offered(_capabilities(gate, here), extensions)
-        return discover_result(gate.info, (MODERN,), _words(gate, here), capabilities)
+        return discover_result(gate.info, (MODERN,), _words(here), capabilities)
 
     await _answer(gate, visit, result)
 
@@ -67,7 +67,7 @@ async def initialize(gate: Gate, visit: Visit) -> None:
         here = _visible(gate, visit)
         extensions = LEGACY_EXTENSIONS if visit.route.alias else frozenset[str]()
         capabilities = offered(_capabilities(gate, here), extensions)
-        return initialize_result(gate.info, visit.proto, _words(gate, here), capabilities)
+        return initialize_result(gate.info, visit.proto, _words(here), capabilities)
 
     await _answer(gate, visit, result)
 
@@ -110,7 +110,6 @@ def _capabilities(gate: Gate, servers: list[ServerView]) -> list[Raw]:
     return [offer.capabilities for s in servers if (offer := gate.offers.of(s.id)) is not None]
 
 
-def _words(gate: Gate, servers: list[ServerView]) -> str:
-    offers = ((server.alias, gate.offers.of(server.id)) for server in servers)
-    said = [(alias, offer.instructions) for alias, offer in offers if offer is not None]
-    return instructions(_INSTRUCTIONS, said)
+def _words(servers: list[ServerView]) -> str:
+    """The gate's own words, and of each server those that an admin approved."""
+    return instructions(_INSTRUCTIONS, [(each.alias, each.server.told) for each in servers])

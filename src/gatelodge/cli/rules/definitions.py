@@ -1,0 +1,144 @@
+"""Definitions as a person reads them before saying yes: whole, with nothing hidden in them."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gatelodge.cli import output
+from gatelodge.core.errors import NotFound
+
+if TYPE_CHECKING:
+    from gatelodge.cli.client import Gate
+
+_TEXTS = ("title", "description")
+_PARTS = ("inputSchema", "outputSchema", "annotations", "execution", "icons", "_meta")
+
+
+def chosen(
+    gate: "Gate", server: str, patterns: Iterable[str], standings: Iterable[str] = ()
+) -> list[dict[str, Any]]:
+    """The tools of a server that these names and globs mean, in its order.
+
+    `standings` are those that a glob may find; a name finds its tool in any. Raises NotFound for a
+    name or glob that finds none.
+    """
+    tools = list(gate.every(gate.here("tools"), server=server))
+    names = {tool["name"] for tool in tools}
+    found: set[str] = set()
+    for pattern in patterns:
+        if pattern in names:
+            found.add(pattern)
+            continue
+        matched = {each["name"] for each in tools if fnmatchcase(each["name"], pattern)}
+        if not matched:
+            text = f"the server {server} has no tool {pattern!r}"
+            raise NotFound(text, remedy=f"See: gatelodge tool list --server {server}")
+        wanted = {each["name"] for each in tools if not standings or each["standing"] in standings}
+        found |= matched & wanted
+    return [tool for tool in tools if tool["name"] in found]
+
+
+def whole(detail: dict[str, Any]) -> str:
+    """One tool: what stands of it, its last definition, and the approved one where it differs."""
+    tool = detail["tool"]
+    lines = [
+        f"{tool['server']}/{output.visible(tool['name'])}  (shown as {tool['shown']})",
+        output.fields(_standing(tool)),
+        *(f"NOT LISTED: {output.clean(each)}" for each in tool["unfit"]),
+        "",
+        _definition("definition", detail["definition"]),
+    ]
+    approved = detail["approved_definition"]
+    if approved is not None and approved != detail["definition"]:
+        lines += ["", _definition("approved definition", approved)]
+        lines += ["", "What differs:", *compared(detail["differences"])]
+    elif approved is not None:
+        lines += ["", "This is the approved definition."]
+    return "\n".join(lines)
+
+
+def differences(found: dict[str, Any], server: str, names: Iterable[str] = ()) -> str:
+    """What of a server (or of these tools) is not as approved."""
+    said = proposal(found, names)
+    if not said:
+        return f"{server} offers exactly what was approved."
+    return f"{said}\n\nApprove: gatelodge server approve {server}"
+
+
+def proposal(found: dict[str, Any], names: Iterable[str] = ()) -> str:
+    """What is not as approved, for whoever is asked: definitions whole or against the old ones.
+
+    Without names it is all of a server, its instructions too.
+    """
+    wanted = set(names)
+    lines: list[str] = []
+    for each in found["changes"]:
+        if wanted and each["name"] not in wanted:
+            continue
+        lines += ["", f"{output.visible(each['name'])}: {_said(each)}  {each['digest']}"]
+        if each["approved_definition"] is None:
+            lines += [f"  {line}" for line in _definition("", each["definition"]).splitlines()]
+        elif each["standing"] != "gone":
+            lines += compared(each["differences"])
+    return "\n".join(lines + ([] if wanted else _instructions(found["instructions"]))).strip("\n")
+
+
+def compared(found: dict[str, Any]) -> list[str]:
+    """The lines of a comparison: words and places that went (-), came (+) or changed (~)."""
+    lines = []
+    for text in found["texts"]:
+        lines.append(f"  ~ {output.visible(text['where'])}")
+        lines += [f"      - {output.visible(words)}" for words in text["removed"]]
+        lines += [f"      + {output.visible(words)}" for words in text["added"]]
+    for sign, places in (("-", found["removed"]), ("+", found["added"])):
+        lines += [f"  {sign} {output.visible(at)}: {_value(what)}" for at, what in places.items()]
+    for at, (old, new) in found["changed"].items():
+        lines.append(f"  ~ {output.visible(at)}: {_value(old)} -> {_value(new)}")
+    return lines + (["  ... and more"] if found["cut"] else [])
+
+
+def _instructions(told: dict[str, Any]) -> list[str]:
+    if told["standing"] in ("none", "approved"):
+        return []
+    lines = ["", f"instructions to every session: {told['standing']}  {told['digest']}"]
+    if told["standing"] == "new":
+        return lines + [f"  {line}" for line in output.visible(told["text"]).splitlines()]
+    lines += [f"  - {output.visible(words)}" for words in told["differences"]["removed"]]
+    return lines + [f"  + {output.visible(words)}" for words in told["differences"]["added"]]
+
+
+def _said(change: dict[str, Any]) -> str:
+    if change["standing"] == "pinned":
+        return "pinned; it looks otherwise now, and is shown as it was approved"
+    return str(change["standing"])
+
+
+def _standing(tool: dict[str, Any]) -> list[tuple[str, object]]:
+    words = ("standing", "digest", "approved", "reviewed", "read_only", "destructive", "open_world")
+    return [*((word, tool[word]) for word in words), ("its own hints", tool["hints"])]
+
+
+def _definition(head: str, definition: dict[str, Any]) -> str:
+    lines = [f"{head}:"] if head else []
+    for name in _TEXTS:
+        text = definition.get(name)
+        if isinstance(text, str):
+            first, *more = output.visible(text).split("\n")
+            lines += [f"{name}: {first}", *(f"    {line}" for line in more)]
+    rest = [name for name in definition if name not in ("name", *_TEXTS, *_PARTS)]
+    for name in (*_PARTS, *_TEXTS, *rest):
+        value = definition.get(name)
+        if name in definition and not (name in _TEXTS and isinstance(value, str)):
+            lines.append(f"{output.visible(name)}: {output.visible(output.as_json(value))}")
+    return "\n".join(lines)
+
+
+def _value(text: str) -> str:
+    shown = output.visible(text)
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return shown
+    return output.visible(output.as_line(value))
