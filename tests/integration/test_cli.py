@@ -1,8 +1,8 @@
 """Commands as people type them: against a running gate, without one, and from far away."""
 
 import json
-import re
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,8 +28,8 @@ def stub(gate: Gate) -> str:
         "server", "add", "stub", "--run-as", "gateway", "--", sys.executable, str(STUB)
     )
     assert added.returncode == 0, added.stderr
-    assert re.search(r"^echo   new       [0-9a-f]{12}  Give back\.$", added.stdout, re.M)
-    assert re.search(r"^count  new       [0-9a-f]{12}  Count\.$", added.stdout, re.M)
+    assert re.search(r"^echo   new       [0-9a-f]{12}  Give back\.$", added.stdout, re.MULTILINE)
+    assert re.search(r"^count  new       [0-9a-f]{12}  Count\.$", added.stdout, re.MULTILINE)
     approved = gate.command("server", "approve", "stub")
     assert "2 tools are pinned" in approved.stdout
     return "stub"
@@ -125,7 +125,8 @@ def test_a_member_comes_and_goes(gate: Gate) -> None:
 def test_servers_tools_and_grants_by_hand(gate: Gate, stub: str) -> None:
     row = next(each for each in gate.cli("server", "list") if each["alias"] == stub)
     assert (row["kind"], row["status"], row["tools"]) == ("stdio", "approved", 2)
-    tool = gate.cli("tool", "review", stub, "echo", "--read-only", "--not-open-world")
+    told = gate.cli("tool", "review", stub, "ec*", "--read-only", "--not-open-world")
+    (tool,) = told["reviewed"]
     assert (tool["read_only"], tool["destructive"], tool["open_world"]) == (True, False, False)
     gate.cli("member", "add", "grace@example.test")
     question = ("access", "explain", "grace@example.test", f"{stub}/echo")
@@ -141,8 +142,14 @@ def test_servers_tools_and_grants_by_hand(gate: Gate, stub: str) -> None:
     gate.cli("grant", "revoke", given["id"])
     assert gate.command(*question).returncode == 1
     gate.cli("tool", "block", stub, "count", "--why", "OPS-8")
-    assert "count  new" in gate.command("tool", "diff", stub).stdout
-    gate.cli("tool", "approve", stub, "count")
+    assert "count: blocked" in gate.command("tool", "diff", stub).stdout
+    gate.cli("server", "approve", stub)
+    assert gate.cli("tool", "approve", stub, "*") == {"approved": []}
+    assert gate.command("tool", "approve", stub, "count").returncode == 3
+    assert "count: blocked" in gate.command("tool", "diff", stub).stdout
+    shown = gate.command("tool", "show", stub, "count").stdout
+    assert "This is the approved definition." in shown
+    gate.cli("tool", "unblock", stub, "*")
     assert "exactly what was approved" in gate.command("tool", "diff", stub).stdout
 
 

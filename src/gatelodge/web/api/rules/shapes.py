@@ -14,7 +14,6 @@ from gatelodge.ports.upstream import Health
 from gatelodge.web.api.rules.tool_shapes import instructions_standing, standing
 
 
-
 class ServerShape(Struct, frozen=True, kw_only=True):
     """A server. `health` is how it is doing, `detail` why; `tools` counts its present ones.
 
@@ -171,7 +170,8 @@ def shown(transport: Transport) -> Transport:
 
 def within(tool: Tool, level: Level) -> bool:
     """True when a grant of this level reaches the tool as it was reviewed."""
-    return level == "all" or (tool.read_only if level == "read" else not tool.destructive)
+    read_only, destructive, _ = tool.effect
+    return level == "all" or (read_only if level == "read" else not destructive)
 
 
 def _hidden(pairs: dict[str, str]) -> dict[str, str]:
