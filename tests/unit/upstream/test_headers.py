@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from gatelodge.core.errors import Invalid
+from gatelodge.core.protocol import upstream_headers
+from gatelodge.core.protocol.envelope import members_of
 from gatelodge.core.protocol.upstream_headers import (
     Mirror,
     header_value,
@@ -120,3 +122,17 @@ def test_a_path_ends_where_there_is_no_object():
 def test_no_argument_hides_the_one_that_is_repeated(beside):
     given_arguments = Raw(f'{{"x":{beside},"a":"eu"}}'.encode())
     assert mirror_headers((Mirror(("a",), "H"),), given_arguments) == (("H", "eu"),)
+
+
+def test_an_object_on_the_way_to_many_mirrored_arguments_is_read_once(monkeypatch):
+    reads = []
+
+    def reading(raw):
+        reads.append(raw)
+        return members_of(raw)
+
+    monkeypatch.setattr(upstream_headers, "members_of", reading)
+    wanted = tuple(Mirror(("a", f"k{n}"), f"Mcp-Param-K{n}") for n in range(50))
+    arguments = Raw(b'{"a":{"k3":"x","k4":[1],"k5":{}},"b":[[]]}')
+    assert mirror_headers(wanted, arguments) == (("Mcp-Param-K3", "x"),)
+    assert len(reads) == 2

@@ -86,7 +86,7 @@ class Hearing:
         if found is None or (flight is not None and found is not flight):
             return False
         too_much = burden(body, MOST_DEPTH)
-        if too_much:
+        if "values" in too_much:
             text = f"The server's answer is too much to read: {too_much}."
             self._desk.flights.fail(found, LimitReached(text, remedy="Ask for less."))
         else:

@@ -63,14 +63,21 @@ _HOLDS = {
 """The member that a complete result of a method must hold, and how its JSON begins."""
 
 
+_EMPTY = {
+    "tools/call": ("content", Raw(b"[]")),
+    "completion/complete": ("completion", Raw(b'{"values":[]}')),
+}
+
+
 def misshapen(method: str, result: Members) -> str:
     """The member of a complete result that clients would stumble over; empty when there is none.
 
-    A tool's result without any content is none: it is given an empty one (`mended`).
+    A tool's result without content, or a completion without values, is none: it is given an empty
+    one (`mended`).
     """
     name, begins = _HOLDS.get(method, ("", b""))
     raw = result.get(name)
-    if not name or (raw is None and name == "content"):
+    if not name or (raw is None and method in _EMPTY):
         return ""
     return "" if raw is not None and _begins(raw, begins) else name
 
@@ -82,8 +89,8 @@ def _begins(raw: Raw, begins: bytes) -> bool:
 def mended(raw: Raw, result: Members, method: str) -> tuple[Raw, Members]:
     """The result as every client can read it; the same two when nothing has to change.
 
-    Optional members that are null, or no value of theirs, are left out, and a tool's result
-    without content is given an empty one.
+    Optional members that are null, or no value of theirs, are left out, and what a tool's result
+    or a completion cannot be without is put in, empty.
     """
     failed, meta = result.get("isError"), result.get("_meta")
     odd = []
@@ -93,12 +100,13 @@ def mended(raw: Raw, result: Members, method: str) -> tuple[Raw, Members]:
         odd.append("_meta")
     if "resultType" in result and given(result, "resultType") is None:
         odd.append("resultType")
-    bare = method == "tools/call" and "content" not in result and result_kind(result) == "complete"
+    name, empty = _EMPTY.get(method, ("", None))
+    bare = bool(name) and name not in result and result_kind(result) == "complete"
     if not odd and not bare:
         return raw, result
     kept = {name: value for name, value in result.items() if name not in odd}
-    if bare:
-        kept["content"] = Raw(b"[]")
+    if bare and empty is not None:
+        kept[name] = empty
     return Raw(join_members(kept)), kept
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.errors import Invalid
-from gatelodge.core.protocol.envelope import members_of
+from gatelodge.core.protocol.envelope import Members, members_of
 from gatelodge.core.protocol.version import PARAM_HEADER
 
 _PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
@@ -104,23 +104,34 @@ def _parts(root: Any) -> Iterator[tuple[tuple[str, ...] | None, dict[str, Any]]]
 def mirror_headers(wanted: tuple[Mirror, ...], arguments: Raw) -> tuple[tuple[str, str], ...]:
     """The `Mcp-Param-*` headers for these arguments; an absent or null argument gives none.
 
-    Nothing is read but what is mirrored, so that no argument beside it can hide it.
+    Nothing is read but what is mirrored, so that no argument beside it can hide it; and each object
+    on the way to it once, however many are mirrored.
     """
     made: list[tuple[str, str]] = []
+    read: _Read = {}
     for mirror in wanted:
-        text = _text(_argument(arguments, mirror.path))
+        text = _text(_argument(arguments, mirror.path, read))
         if text is not None:
             made.append((mirror.header, header_value(text)))
     return tuple(made)
 
 
-def _argument(arguments: Raw, path: tuple[str, ...]) -> Any:
-    """The value at the end of that path; None for one that is not there or cannot be read."""
+_Read = dict[tuple[str, ...], Members]
+"""The objects that were read on the way to mirrored arguments, by path."""
+
+
+def _argument(arguments: Raw, path: tuple[str, ...], read: _Read) -> Any:
+    """The scalar at the end of that path; None for one that is not there or cannot be read."""
     value: Raw | None = arguments
-    for key in path:
-        value = (members_of(value) or {}).get(key)
+    for at, key in enumerate(path):
+        members = read.get(path[:at])
+        if members is None:
+            members = read[path[:at]] = members_of(value) or {}
+        value = members.get(key)
+    if value is None or bytes(memoryview(value)[:1]) in {b"[", b"{"}:
+        return None  # no header says it
     try:
-        return None if value is None else msgspec.json.decode(value)
+        return msgspec.json.decode(value)
     except (msgspec.MsgspecError, RecursionError):
         return None
 

@@ -48,7 +48,7 @@ def having(draw, **wanted):
     """An object with these members (None = it may be missing), and members nobody knows."""
     made = {}
     for name, value in wanted.items():
-        if draw(st.booleans()) or name in ("type", "contents", "messages", "completion"):
+        if draw(st.booleans()) or name in ("type", "content", "contents", "messages", "completion"):
             made[draw(spelled(name))] = draw(value)
     if draw(st.booleans()):
         made['"vendor/x"'] = draw(values)
