@@ -16,6 +16,15 @@ OBSERVERS = {
 }
 """Who may ask an upstream what tools it has: nothing a member sends leads there."""
 
+TELLINGS = {("upstreams", "roots_changed"), ("upstreams", "subscribe")}
+TELLINGS |= {("streams", "add"), ("streams", "wait_for"), ("streams", "want")}
+"""What has servers told something outside of calls: by whom it is done, and how it is called."""
+
+TELLS = {
+    "flows/gateway/subscriptions.py": "keeps who waits; told of by the streams",
+    "app/node.py": "hands the port on to the streams, which are told by those who noted",
+}
+
 OTHER_BEGINNINGS = ("adapters/upstream/", "ports/", "core/", "tlog/")
 """The port and what stands behind it; and the floors whose contracts keep every port out."""
 
@@ -68,6 +77,24 @@ def test_nothing_a_member_sends_asks_an_upstream_for_its_tools():
 
 
 @pytest.mark.guarantee("isolation:no-second-path")
+def test_what_servers_are_told_outside_of_calls_is_told_where_its_intent_is_written():
+    faults = [
+        f"{m.path}:{line} has servers told by .{word}"
+        for m in house()
+        if not m.room.startswith((*OTHER_BEGINNINGS, *TELLS))
+        for line, word in _tellings(m)
+        if not any(_names(node, "noted") for node in m.nodes)
+    ]
+    assert not faults, told(
+        "What a member has a server told needs its intent first (audit:intent-before-effect): "
+        "whoever does it asks `words.noted` before. Allowed without: "
+        + "; ".join(f"{path} ({why})" for path, why in TELLS.items()),
+        faults,
+        "note it, tell those who may be told, without a wait in between.",
+    )
+
+
+@pytest.mark.guarantee("isolation:no-second-path")
 def test_only_the_upstream_room_starts_processes():
     faults = []
     for m in house():
@@ -108,6 +135,8 @@ def test_everything_is_caught_in_the_named_files_only():
         ("u.begin(x)", lambda m: list(_beginnings(m))),
         ("f = u.begin", lambda m: list(_beginnings(m))),
         ("f = getattr(u, 'begin')", lambda m: list(_beginnings(m))),
+        ("gate.streams.wait_for(s, uris)", lambda m: list(_tellings(m))),
+        ("self._gate.upstreams.roots_changed(a)", lambda m: list(_tellings(m))),
         ("try: f()\nexcept Exception: pass", lambda m: list(_greedy(m))),
         ("try: f()\nexcept (OSError, BaseException): pass", lambda m: list(_greedy(m))),
         ("try: f()\nexcept: pass", lambda m: list(_greedy(m))),
@@ -131,6 +160,15 @@ def _beginnings(m: Module) -> Iterator[ast.AST]:
     """Each use of `.begin` that may be the port's, which takes arguments: an empty call is not."""
     empty = {n.func for n in m.nodes if isinstance(n, ast.Call) and not n.args and not n.keywords}
     yield from (n for n in m.nodes if _names(n, "begin") and n not in empty)
+
+
+def _tellings(m: Module) -> Iterator[tuple[int, str]]:
+    """Each use of what has servers told something."""
+    for node in m.nodes:
+        if isinstance(node, ast.Attribute):
+            owner = dotted(node.value).rpartition(".")[2].lstrip("_")
+            if (owner, node.attr) in TELLINGS:
+                yield node.lineno, node.attr
 
 
 def _names(node: ast.AST, word: str) -> bool:

@@ -27,6 +27,7 @@ from gatelodge.flows.catalog.watch import Watch
 from gatelodge.flows.gateway.bridge.asking import Asking
 from gatelodge.flows.gateway.bridge.questions import Questions
 from gatelodge.flows.gateway.bridge.rounds import RoundLimits, Rounds
+from gatelodge.flows.gateway.bridge.words import Words
 from gatelodge.flows.gateway.call import CallLimits, Calls
 from gatelodge.flows.gateway.follower import Follower, Following
 from gatelodge.flows.gateway.inflight import InFlight
@@ -123,6 +124,7 @@ def _gate(
     listen = ground.settings.listen
     calls, upstreams = paths
     inflight, streams, offers = running
+    waits = ground.settings.audit.durability != "async"
     return Gate(
         follower=follower,
         calls=calls,
@@ -132,7 +134,8 @@ def _gate(
         deks=ground.deks,
         offers=offers,
         asking=Asking(),
-        roots_changed=upstreams.roots_changed,
+        words=Words(ground.recorder, ground.clock, follower, waits=waits),
+        upstreams=upstreams,
         sessions=Sessions(),
         sealer=ground.sealer,
         peppers=ground.peppers,
@@ -142,8 +145,8 @@ def _gate(
         origins=origins(
             listen.host, listen.public_url, listen.allowed_hosts, listen.allowed_origins
         ),
-        waits=ground.settings.audit.durability != "async",
         rendering=CapacityLimiter(1),
+        waits=waits,
         info=server_info(gatelodge.__version__),
     )
 

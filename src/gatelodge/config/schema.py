@@ -107,7 +107,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parked_per_principal: Count = 32
     """Calls of one principal that wait for its modern client to answer a legacy server."""
     subscriptions: Count = 256
-    """Resources that one listen stream, or one legacy session, waits for."""
+    """Resources that one listen stream, or one legacy session, waits for; all of one person and
+    their agents for sixteen times as many."""
     batch_messages: Annotated[int, Meta(ge=1, le=1_000)] = 50
     """Messages in one batch (revision 2025-03-26)."""
     keepalive_seconds: Seconds = 75.0

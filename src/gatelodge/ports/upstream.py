@@ -1,7 +1,7 @@
 """Upstream MCP servers: what can be asked of one, without knowing how it is reached."""
 
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal, Protocol
 
 import msgspec
@@ -209,12 +209,17 @@ class Upstreams(Protocol):
         """Call `listener(server id, uri)` when a watched resource changed, or may have."""
         ...
 
-    def roots_changed(self, asker: Asker) -> None:
-        """Tell servers that the roots of this asker's client are others now; it waits for nothing.
+    def hear_of_roots(self, asker: Asker) -> frozenset[str]:
+        """The servers that `roots_changed` would tell: those with sessions of the asker's own."""
+        ...
 
-        Told are the asker's own sessions, with these capabilities, if those say that such changes
-        are told; never a shared session, never somebody else's. A session that is just begun, or
-        begun again, is not told: whatever it asks is answered with the present roots.
+    def roots_changed(self, asker: Asker, servers: Collection[str] | None = None) -> None:
+        """Tell these servers (None = all that hear) that this asker's client has other roots now.
+
+        It waits for nothing. Told are the asker's own sessions, with these capabilities, if those
+        say that such changes are told; never a shared session, never somebody else's. A session
+        that is just begun, or begun again, is not told: whatever it asks is answered with the
+        present roots.
         """
         ...
 

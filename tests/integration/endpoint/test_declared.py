@@ -154,7 +154,11 @@ def test_changed_roots_are_told_in_the_sessions_of_the_client_that_said_so(stage
     (heard,) = until(lambda: server.of(CHANGED))
     assert heard.header("Mcp-Session-Id") == carried[0]
     assert server.sessions[carried[0]] == TELLS
-    assert [leaf["method"] for leaf in place.since(before)] == [CHANGED] * 3
+    leaves = place.since(before)
+    assert [leaf["method"] for leaf in leaves if leaf["t"] == "request.answered"] == [CHANGED] * 3
+    (intent,) = [leaf for leaf in leaves if leaf["t"] == "call.intent"]
+    (outcome,) = [leaf for leaf in leaves if leaf["t"] == "call.outcome"]
+    assert (intent["method"], intent["call"]) == (CHANGED, outcome["call"])
 
 
 def test_changed_roots_are_not_told_where_roots_are_withheld(stage: Stage):

@@ -19,7 +19,6 @@ from gatelodge.config.schema import Hosting
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, tells_roots, without
-from gatelodge.core.protocol.upstream import ROOTS_CHANGED, notification_bytes
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
 
 MOST_OWN = 8
@@ -141,15 +140,14 @@ class Lodging:
         """A watched resource may have changed."""
         self._upkeep.updated(self.server.id, uri)
 
-    def roots_changed(self, asker: Asker) -> None:
-        """Tell this asker's own sessions, whatever their log level, that its roots are others."""
+    def rooted(self, asker: Asker) -> list[Link]:
+        """This asker's own sessions, whatever their log level, if they are told of its roots."""
         said = without(asker.capabilities, self.server.withheld)
         if not tells_roots(said):
-            return
+            return []
         whose = (asker.principal, bytes(for_legacy(said)))
-        for own, link in self._sessions.items():
-            if (own.principal, own.capabilities) == whose:
-                link.say(notification_bytes(ROOTS_CHANGED))
+        sessions = self._sessions.items()
+        return [link for own, link in sessions if (own.principal, own.capabilities) == whose]
 
     def leave(self, principal: str) -> None:
         """End every session of this principal; what nobody owns stays."""

@@ -8,7 +8,7 @@ that looks after deadlines. `close` ends all of it.
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 from msgspec import Raw
@@ -27,6 +27,7 @@ from gatelodge.config.schema import Hosting, Limits
 from gatelodge.core.catalog.server import HttpTransport, Server
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
 from gatelodge.core.protocol.capabilities import NOTHING
+from gatelodge.core.protocol.upstream import ROOTS_CHANGED, notification_bytes
 from gatelodge.core.protocol.upstream_era import capable
 from gatelodge.ports.upstream import Asker, Health, Observed, Reply, Request
 from gatelodge.ports.world import Secrets
@@ -145,10 +146,16 @@ class UpstreamPool:
         """Call `listener(server id, uri)` when a watched resource changed, or may have."""
         self._updated.append(listener)
 
-    def roots_changed(self, asker: Asker) -> None:
-        """Tell the asker's own sessions that the roots of its client are others now."""
-        for lodging in self._lodgings.values():
-            lodging.roots_changed(asker)
+    def hear_of_roots(self, asker: Asker) -> frozenset[str]:
+        """The servers with sessions of the asker's own that are told of its roots."""
+        return frozenset(key for key, each in self._lodgings.items() if each.rooted(asker))
+
+    def roots_changed(self, asker: Asker, servers: Collection[str] | None = None) -> None:
+        """Tell the asker's own sessions with these servers that its client's roots are others."""
+        for key in self.hear_of_roots(asker) if servers is None else servers:
+            lodging = self._lodgings.get(key)
+            for link in () if lodging is None else lodging.rooted(asker):
+                link.say(notification_bytes(ROOTS_CHANGED))
 
     def leave(self, principal: str) -> None:
         """End every session that belongs to this principal; what runs in it fails."""

@@ -2,7 +2,8 @@
 
 Sessions are sealed ids, so nothing has to be kept for most. This memory is of one node: on another
 node an ended id is still readable by its own principal and opens nothing that the token does not
-open as well, and a level or subscription has to be asked for again.
+open as well, and a level or subscription has to be asked for again. It is bounded for each person,
+so that nobody's sessions push out another's; agents count for whoever answers for them.
 """
 
 from collections import OrderedDict
@@ -13,83 +14,107 @@ from gatelodge.flows.gateway.subscriptions import Uris
 
 LIFE_MICROSECONDS = 24 * 3600 * 1_000_000
 """How long a session lasts."""
-_KEPT = 100_000
+MOST_KEPT = 1_000
+"""Sessions of one person that are remembered."""
 UNHEARD = 32
-"""Sessions of one principal that wait for resources and have no stream to hear by."""
+"""Sessions of one person that wait for resources and have no stream to hear by."""
 
 
 class Kept:
-    """One session: `level` of its log messages, `uris` that it waits for, its open `streams`.
+    """One session: `level` of its log messages, `uris` that it waits for, its open `streams`."""
 
-    The last one, the newest, is what it hears by.
-    """
-
-    __slots__ = ("ended", "ends_at", "level", "principal", "streams", "uris")
+    __slots__ = ("ended", "ends_at", "level", "streams", "uris")
 
     def __init__(self, ends_at: Instant) -> None:
         self.ends_at = ends_at
         self.ended = False
         self.level = ""
-        self.principal = ""
         self.uris: Uris = frozenset()
         self.streams: list[Stream] = []
 
 
-class Sessions:
-    """A bounded memory by nonce, oldest forgotten first. Owned by the event loop."""
+class _Person:
+    """The sessions of one person by nonce, oldest first.
+
+    `over` is the latest end of an ended session that was forgotten: whatever ends no later was
+    begun no later, and counts as ended too, so that none of those lives again.
+    """
+
+    __slots__ = ("kept", "over", "waiting")
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
-        self._waiting: dict[str, dict[Kept, None]] = {}
+        self.kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self.waiting: dict[Kept, None] = {}
+        self.over = 0
 
-    def of(self, nonce: bytes, ends_at: int, now: Instant) -> Kept:
+    def make_room(self, now: Instant) -> None:
+        """Forget what is over, and the oldest when there are too many."""
+        while self.kept:
+            nonce, oldest = next(iter(self.kept.items()))
+            if oldest.ends_at > now and len(self.kept) < MOST_KEPT:
+                break
+            del self.kept[nonce]
+            self.wait_no_more(oldest)
+            if oldest.ended:
+                self.over = max(self.over, oldest.ends_at)
+
+    def wait_no_more(self, kept: Kept) -> None:
+        """Let a session wait for nothing."""
+        kept.uris = frozenset()
+        self.waiting.pop(kept, None)
+
+
+class Sessions:
+    """The sessions of every person. Owned by the event loop."""
+
+    def __init__(self) -> None:
+        self._people: dict[str, _Person] = {}
+
+    def of(self, nonce: bytes, ends_at: int, now: Instant, person: str = "") -> Kept:
         """What is kept of this session, to be changed; made when there is nothing yet."""
-        found = self._kept.get(nonce)
+        mine = self._people.setdefault(person, _Person())
+        found = mine.kept.get(nonce)
         if found is None:
-            self._forget(now)
-            found = self._kept[nonce] = Kept(Instant(ends_at))
+            mine.make_room(now)
+            found = mine.kept[nonce] = Kept(Instant(ends_at))
         return found
 
-    def level(self, nonce: bytes) -> str:
+    def level(self, nonce: bytes, person: str = "") -> str:
         """The level that the client set, empty when it set none."""
-        found = self._kept.get(nonce)
+        mine = self._people.get(person)
+        found = None if mine is None else mine.kept.get(nonce)
         return "" if found is None else found.level
 
-    def wait_for(self, principal: str, kept: Kept, uris: Uris) -> None:
-        """Let a session of this principal wait for exactly these from now on.
+    def wait_for(self, person: str, kept: Kept, uris: Uris) -> None:
+        """Let a session of this person wait for exactly these from now on.
 
         A client that begins anew again and again leaves sessions that nobody hears: of those the
         ones that were asked first are let go.
         """
-        self._wait_no_more(kept)
-        kept.principal, kept.uris = principal, uris
+        mine = self._people.setdefault(person, _Person())
+        mine.wait_no_more(kept)
+        kept.uris = uris
         if uris:
-            self._waiting.setdefault(principal, {})[kept] = None
-        unheard = [each for each in self._waiting.get(principal, ()) if not each.streams]
+            mine.waiting[kept] = None
+        unheard = [each for each in mine.waiting if not each.streams]
         for each in unheard[:-UNHEARD]:
-            self._wait_no_more(each)
+            mine.wait_no_more(each)
 
-    def end(self, nonce: bytes, ends_at: int, now: Instant) -> None:
+    def waited_for(self, person: str) -> int:
+        """How many resources this person's sessions wait for."""
+        mine = self._people.get(person)
+        return 0 if mine is None else sum(len(each.uris) for each in mine.waiting)
+
+    def end(self, nonce: bytes, ends_at: int, now: Instant, person: str = "") -> None:
         """Remember that this session is over."""
-        kept = self.of(nonce, ends_at, now)
+        kept = self.of(nonce, ends_at, now, person)
         kept.ended = True
-        self._wait_no_more(kept)
+        self._people[person].wait_no_more(kept)
 
-    def ended(self, nonce: bytes) -> bool:
-        """Say whether this session was ended."""
-        found = self._kept.get(nonce)
-        return found is not None and found.ended
-
-    def _forget(self, now: Instant) -> None:
-        while self._kept:
-            oldest = next(iter(self._kept))
-            if self._kept[oldest].ends_at > now and len(self._kept) < _KEPT:
-                break
-            self._wait_no_more(self._kept.pop(oldest))
-
-    def _wait_no_more(self, kept: Kept) -> None:
-        kept.uris = frozenset()
-        mine = self._waiting.get(kept.principal, {})
-        mine.pop(kept, None)
-        if not mine:
-            self._waiting.pop(kept.principal, None)
+    def ended(self, nonce: bytes, ends_at: int = 0, person: str = "") -> bool:
+        """Say whether this session was ended, or one that began no earlier and was forgotten."""
+        mine = self._people.get(person)
+        if mine is None:
+            return False
+        found = mine.kept.get(nonce)
+        return found.ended if found is not None else 0 < ends_at <= mine.over

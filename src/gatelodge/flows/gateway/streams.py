@@ -50,7 +50,17 @@ class Stream:
     `capabilities` are those of its client, for which servers may have more tools.
     """
 
-    __slots__ = ("alias", "capabilities", "ear", "knows", "principal", "slug", "uris", "wants")
+    __slots__ = (
+        "alias",
+        "capabilities",
+        "ear",
+        "knows",
+        "person",
+        "principal",
+        "slug",
+        "uris",
+        "wants",
+    )
 
     def __init__(
         self,
@@ -63,6 +73,8 @@ class Stream:
     ) -> None:
         self.capabilities = capabilities
         self.principal = principal
+        self.person = ""
+        """Who answers for what it waits for; empty where a session does."""
         self.slug, self.alias = place
         self.ear = ear
         self.wants = wants
@@ -104,6 +116,10 @@ class Streams:
         """Forget a stream that ended. Idempotent."""
         self._open.discard(stream)
         self._subscriptions.leave(stream, stream.uris)
+
+    def waited_for(self, person: str) -> int:
+        """How many resources this person's streams wait for, those of sessions aside."""
+        return sum(len(each.uris) for each in self._open if each.person == person)
 
     def wait_for(self, stream: Stream, uris: Uris) -> None:
         """Let an open stream wait for exactly these resources from now on."""

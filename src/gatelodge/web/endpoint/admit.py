@@ -243,7 +243,7 @@ def session_of(gate: Gate, visit: Visit) -> Session:
         or session.workspace != visit.workspace.id
         or session.alias != visit.route.alias
         or session.ends_at <= gate.clock.now()
-        or gate.sessions.ended(session.nonce)
+        or gate.sessions.ended(session.nonce, session.ends_at, visit.answerable)
     ):
         raise turn_away(404, "no such session: initialize again", "session_unknown", -32600)
     _name_caller(visit, session.client.encode(), session.client)

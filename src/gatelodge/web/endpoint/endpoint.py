@@ -25,12 +25,12 @@ from gatelodge.core.protocol.version import LEGACY
 from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.core.records.origin import DOOR
 from gatelodge.flows.audit.tallies import Refusal
-from gatelodge.ports.upstream import Asker
 from gatelodge.web.endpoint.admit import judge, let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.batch import answer_batch, may_batch
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
 from gatelodge.web.endpoint.methods.listening import legacy_stream
+from gatelodge.web.endpoint.methods.subscribing import roots_changed
 from gatelodge.web.endpoint.methods.tables import (
     LEGACY_METHODS,
     MODERN_METHODS,
@@ -197,7 +197,7 @@ class Endpoint:
         gate, session = self._gate, session_of(self._gate, visit)
         visit.session = session
         visit.method, visit.proto = "session/end", session.version
-        gate.sessions.end(session.nonce, session.ends_at, gate.clock.now())
+        gate.sessions.end(session.nonce, session.ends_at, gate.clock.now(), visit.answerable)
         for running in gate.inflight.of_session(visit.who.id, session.nonce):
             running.cut("cancelled")
         await answer_here(gate, visit, b"")
@@ -211,6 +211,8 @@ class Endpoint:
                 self._gate.asking.answered(nonce, message.id, message.result, message.error)
             return accepted
         if not message.is_request:
+            if message.method == "notifications/roots/list_changed":
+                return roots_changed
             self._noted(visit)
             return accepted
         methods = MODERN_METHODS if visit.era == "modern" else LEGACY_METHODS
@@ -223,8 +225,6 @@ class Endpoint:
             return
         if visit.message.method == "notifications/cancelled":
             self._cancelled(visit, session)
-        elif visit.message.method == "notifications/roots/list_changed":
-            self._gate.roots_changed(Asker(visit.who.id, session.capabilities))
 
     def _cancelled(self, visit: Visit, session: Session) -> None:
         """The client takes a request back."""

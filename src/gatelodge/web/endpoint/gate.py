@@ -19,6 +19,7 @@ from gatelodge.flows.audit.recorder import Answer, Recorder
 from gatelodge.flows.audit.tallies import Refusal
 from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.gateway.bridge.asking import Asking
+from gatelodge.flows.gateway.bridge.words import Words
 from gatelodge.flows.gateway.call import Calls
 from gatelodge.flows.gateway.follower import Follower
 from gatelodge.flows.gateway.inflight import InFlight
@@ -26,7 +27,7 @@ from gatelodge.flows.gateway.sessions import Sessions
 from gatelodge.flows.gateway.streams import Streams
 from gatelodge.flows.gateway.targets import Targets
 from gatelodge.ports.journal import Deks
-from gatelodge.ports.upstream import Asker
+from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, Ids, Peppers, Sealer
 from gatelodge.web.endpoint.origins import Origins
 from gatelodge.web.endpoint.route import Route
@@ -38,7 +39,7 @@ _NO_CONTENT = 204
 class Gate(Struct, frozen=True, kw_only=True):
     """Everything an endpoint needs; built once by the app.
 
-    `roots_changed` is that of `Upstreams`. `waits` says that an answer leaves only when its record
+    `waits` says that an answer leaves only when its record
     is durable (all but `async`).
     """
 
@@ -50,7 +51,8 @@ class Gate(Struct, frozen=True, kw_only=True):
     deks: Deks
     offers: Offers
     asking: Asking
-    roots_changed: Callable[[Asker], None]
+    words: Words
+    upstreams: Upstreams
     sessions: Sessions
     sealer: Sealer
     peppers: Peppers

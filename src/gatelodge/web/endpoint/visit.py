@@ -8,6 +8,7 @@ from gatelodge.core.records.origin import DOOR
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, WorkspaceView
 from gatelodge.flows.audit.recorder import Caller
+from gatelodge.flows.gateway.bridge.words import Said
 from gatelodge.flows.gateway.targets import Targets
 from gatelodge.ports.upstream import Asker
 from gatelodge.web.endpoint.http.answer import Answer
@@ -127,6 +128,20 @@ class Visit:
         self.session: Session | None = None
         self.task = ""
         """The sealed id of the task that the request is about."""
+
+    def said(self) -> Said:
+        """Who says what, for servers that are told of it."""
+        assert self.caller is not None
+        return Said(
+            who=self.who,
+            credential=self.credential,
+            caller=self.caller,
+            slug=self.route.workspace,
+            log=self.log,
+            method=self.method,
+            proto=self.proto,
+            bytes_in=self.size,
+        )
 
     def look_again(self, view: View) -> bool:
         """Take this view for the rest; false when the caller or the workspace is not in it."""

@@ -202,7 +202,7 @@ def _asker(visit: Visit, capabilities: bytes, level: str) -> Asker:
 
 def _level(gate: Gate, visit: Visit) -> str:
     if visit.session is not None:
-        return gate.sessions.level(visit.session.nonce)
+        return gate.sessions.level(visit.session.nonce, visit.answerable)
     raw = visit.message.meta.get(META_LOG_LEVEL)
     return "" if raw is None else read_level(raw)
 

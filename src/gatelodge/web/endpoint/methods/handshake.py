@@ -85,7 +85,9 @@ async def set_level(gate: Gate, visit: Visit) -> None:
         body = error_body(visit.message.id, INVALID_PARAMS, "params.level is not a log level")
         await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
         return
-    gate.sessions.of(session.nonce, session.ends_at, gate.clock.now()).level = level
+    gate.sessions.of(
+        session.nonce, session.ends_at, gate.clock.now(), visit.answerable
+    ).level = level
     await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
 
 

@@ -24,6 +24,7 @@ from gatelodge.core.protocol.envelope import (
 )
 from gatelodge.core.protocol.shown.uris import shown_uri
 from gatelodge.core.protocol.version import META_SUBSCRIPTION, MISSING_CAPABILITY
+from gatelodge.flows.gateway.bridge.words import Noted, resources_of
 from gatelodge.flows.gateway.inflight import CutReason, Running
 from gatelodge.flows.gateway.sessions import Kept
 from gatelodge.flows.gateway.streams import Kind, Stream
@@ -80,7 +81,7 @@ def _wants(gate: Gate, visit: Visit) -> tuple[tuple[Kind, ...], dict[str, Watche
     if "taskIds" in asked and not has_extension(visit.capabilities, TASKS):
         text = "the tasks extension was not declared"
         return _Refusal(text, MISSING_CAPABILITY, REQUIRED)
-    if text := unbearable(gate, wanted):
+    if text := unbearable(gate, visit, wanted, len(wanted)):
         return _Refusal(text)
     kinds = tuple(kind for name, kind in _KINDS.items() if bytes(asked.get(name, b"")) == b"true")
     found = {uri: resource for uri in wanted if (resource := watched(gate, visit, uri)) is not None}
@@ -92,7 +93,7 @@ async def legacy_stream(gate: Gate, visit: Visit) -> None:
     session = visit.session
     assert session is not None
     visit.answer.may_stream = True  # whoever opens one takes it, so its client can be asked
-    kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now())
+    kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now(), visit.answerable)
     open_ = _Listening(gate, visit, b"")
     await _serve(gate, visit, open_, (_EVERY, kept.uris), (b"", b""), kept)
 
@@ -178,11 +179,7 @@ async def _serve(
     _, open_streams = gate.inflight.counts(visit.who.id)
     if open_streams >= gate.limits.streams_per_principal:
         raise turn_away(429, "too many open streams", "limit", UNAVAILABLE, b"retry-after: 5")
-    running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, open_.cut)
-    if visit.session is not None:
-        running.session = visit.session.nonce
-    place = (visit.route.workspace, visit.route.alias)
-    stream = Stream(visit.who.id, place, open_, *wants, visit.capabilities)
+    running, stream = _made(visit, open_, wants)
     written = durable(gate)
     seen = (visit.view.gov, visit.proto)
     record = gate.recorder.stream_opened(visit.log, visit.caller, seen, written)
@@ -203,10 +200,12 @@ async def _serve(
             open_.end("stale")
         elif not gate.follower.view.admits(visit.credential, ""):
             open_.end("revoked")
+        said, noted = visit.said(), await _noted(gate, visit, stream, kept)
         visit.answer.permit = Leave(gate, visit)
         visit.answer.open_stream()
         if not open_.ended.done():
             _begin(gate, visit, stream, greeting, kept)
+        gate.words.told(said, noted)
         visit.forget()
         reason = await open_.ended
     finally:
@@ -221,6 +220,33 @@ async def _serve(
         visit.answer.permit = None  # that it is over may always be said
         if visit.answer.streaming:
             visit.answer.end(200, farewell)
+
+
+def _made(
+    visit: Visit, open_: _Listening, wants: tuple[tuple[Kind, ...], Uris]
+) -> tuple[Running, Stream]:
+    """What stands for the stream where things are cut, and where they are told."""
+    running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, open_.cut)
+    place = (visit.route.workspace, visit.route.alias)
+    stream = Stream(visit.who.id, place, open_, *wants, visit.capabilities)
+    if visit.session is None:
+        stream.person = visit.answerable
+    else:  # what it waits for is counted with the session
+        running.session = visit.session.nonce
+    return running, stream
+
+
+async def _noted(gate: Gate, visit: Visit, stream: Stream, kept: Kept | None) -> Noted:
+    """Write down which servers will be told what a new stream waits for.
+
+    What a session waits for was written down when it said so.
+    """
+    if kept is not None or not stream.uris:
+        return {}
+    servers = {server for server, _ in stream.uris}
+    noted = await gate.words.noted(visit.said(), servers, resources_of)
+    stream.uris = frozenset(each for each in stream.uris if each[0] in noted)
+    return noted
 
 
 def _begin(gate: Gate, visit: Visit, stream: Stream, greeting: bytes, kept: Kept | None) -> None:

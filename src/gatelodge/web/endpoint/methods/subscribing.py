@@ -11,7 +11,9 @@ from gatelodge.core.ids import Instant, ServerId
 from gatelodge.core.policy.decision import Allow
 from gatelodge.core.protocol.envelope import INVALID_PARAMS, error_body, read_text, result_body
 from gatelodge.core.view import decide
+from gatelodge.flows.gateway.bridge.words import all_of, resources_of
 from gatelodge.flows.gateway.subscriptions import Uris
+from gatelodge.ports.upstream import Asker
 from gatelodge.web.endpoint.gate import Gate, answer_here
 from gatelodge.web.endpoint.methods.rendering import unknown
 from gatelodge.web.endpoint.visit import Visit
@@ -23,8 +25,15 @@ LONGEST_URI = 8192
 """Characters in a URI that somebody waits for: it is kept for as long as they do."""
 
 
-def unbearable(gate: Gate, uris: Collection[str]) -> str:
-    """Why nobody can wait for so much at once; empty when they can."""
+PER_PERSON = 16
+"""How many times the limit of one client a person may wait for, with all clients and agents."""
+
+
+def unbearable(gate: Gate, visit: Visit, uris: Collection[str], more: int) -> str:
+    """Why nobody can wait for so much at once; empty when they can. `more` = what is new of it."""
+    person, most = visit.answerable, gate.limits.subscriptions * PER_PERSON
+    if gate.sessions.waited_for(person) + gate.streams.waited_for(person) + more > most:
+        return f"one person and their agents wait for at most {most} resources at once"
     if len(uris) > gate.limits.subscriptions:
         return f"one client waits for at most {gate.limits.subscriptions} resources at once"
     if any(len(uri) > LONGEST_URI for uri in uris):
@@ -59,7 +68,7 @@ async def _change(gate: Gate, visit: Visit, *, wanted: bool) -> None:
         body = error_body(visit.message.id, INVALID_PARAMS, "params.uri must be a string")
         await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
         return
-    kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now())
+    kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now(), visit.answerable)
     found = watched(gate, visit, uri)
     if found is None and not wanted:
         found = _waited_for(visit, uri, kept.uris)
@@ -68,15 +77,36 @@ async def _change(gate: Gate, visit: Visit, *, wanted: bool) -> None:
         await answer_here(gate, visit, body, status=status, rpc_code=-32_002)
         return
     uris = kept.uris | {found} if wanted else kept.uris - {found}
-    text = unbearable(gate, [own for _, own in uris])
+    text = unbearable(gate, visit, [own for _, own in uris], len(uris - kept.uris))
     if text:
         body = error_body(visit.message.id, INVALID_PARAMS, text)
         await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
         return
-    gate.sessions.wait_for(visit.who.id, kept, uris)
+    said = visit.said()
+    noted = await gate.words.noted(said, {found[0]}, resources_of)
+    # Another request of the session may have been quicker: what it asked for stays.
+    uris = kept.uris | {found} if wanted and noted else kept.uris - {found}
+    gate.sessions.wait_for(visit.answerable, kept, uris)
     if kept.streams:
         gate.streams.wait_for(kept.streams[-1], uris)
+    gate.words.told(said, noted)
     await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
+
+
+async def roots_changed(gate: Gate, visit: Visit) -> None:
+    """Tell servers with sessions of the caller's own that its client has other roots (legacy).
+
+    Source: MCP 2025-11-25 client/roots.
+    """
+    session = visit.session
+    if session is not None:
+        asker = Asker(visit.who.id, session.capabilities)
+        servers = {ServerId(each) for each in gate.upstreams.hear_of_roots(asker)}
+        said = visit.said()
+        noted = await gate.words.noted(said, servers, all_of)
+        gate.upstreams.roots_changed(asker, noted)
+        gate.words.told(said, noted)
+    await answer_here(gate, visit, b"", status=202)
 
 
 def _waited_for(visit: Visit, uri: str, uris: Uris) -> Watched | None:
