@@ -119,15 +119,19 @@ class Calls:
             if written is not None:
                 await written
             unclosed = None
-            if type(answer) is WasCut or await admission.renewed() or cut.left:
-                return answer  # hand back
-            return self._withheld(request, call, admission.why_not)
+            return await self.confirmed(request, answer, cut)  # hand back
         except LedgerDown as down:
             return Failed(down, call)
         finally:
             if unclosed is not None:
                 # A record failed, or we did: no answer leaves, the pair is closed later.
                 self._unclosed.append((request.log, unclosed, noted))
+
+    async def confirmed(self, request: CallRequest, answer: CallAnswer, cut: Cut) -> CallAnswer:
+        """A recorded answer that may leave now; asked again by whoever waits before it does."""
+        if type(answer) is WasCut or await cut.admission.renewed() or cut.left:
+            return answer
+        return self._withheld(request, answer.call, cut.admission.why_not)
 
     async def settle(self) -> None:
         """Close what could not be closed at once, until cancelled.

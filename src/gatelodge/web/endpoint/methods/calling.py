@@ -137,6 +137,9 @@ async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
         status, body = await to_thread.run_sync(
             render, gate, visit, name, cut.target, answer, limiter=gate.rendering
         )
+        known = await gate.calls.confirmed(request, answer, cut)
+        if known is not answer:
+            answer, (status, body) = known, render(gate, visit, name, cut.target, known)
     else:
         status, body = render(gate, visit, name, cut.target, answer)
     if isinstance(answer, WasCut | Failed):
