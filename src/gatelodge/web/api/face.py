@@ -50,6 +50,8 @@ _REASONS: dict[int, RefusedReason] = {
     500: "internal",
     503: "unavailable",
 }
+_RECORD_SECONDS = 1.0
+"""How long a refusal waits for its record: whoever mends a gate whose disk hangs needs answers."""
 
 
 class _Reply(Struct):
@@ -219,23 +221,26 @@ class ApiFace:
         connection.write(rendered(connection, request, *answer))
 
     async def _record(self, request: HttpRequest, reply: _Reply) -> None:
-        """Count a refusal. Of bad tokens the first is durable before it is answered."""
+        """Count a refusal; it is told once its record is durable, or the disk is slow."""
+        written: asyncio.Future[None] = self._loop.create_future()
         if reply.status == 401:
-            written = self._loop.create_future()
             self._recorder.auth_failed(DOOR, reply.auth, written)
-            await written
-            return
-        refusal = Refusal(reason=reply.reason, http=reply.status, bytes_in=request.size)
-        who = reply.who
+        else:
+            refusal = Refusal(reason=reply.reason, http=reply.status, bytes_in=request.size)
+            log, who = await self._recorded(reply.who)
+            self._recorder.refused(log, who, refusal, written)
+        done, _ = await asyncio.wait((written,), timeout=_RECORD_SECONDS)
+        for each in done:
+            each.exception()  # a refusal is told also where it cannot be written down
+
+    async def _recorded(self, who: Caller | None) -> tuple[str, RecordedCaller | None]:
+        """The log of a refusal, and the caller where they can be named there."""
         if who is None:
-            self._recorder.refused(DOOR, None, refusal, None)
-            return
+            return DOOR, None
         with contextlib.suppress(Unavailable):
             await self._gate.deks.ensure(who.by)
-            named = RecordedCaller(who.by, who.by, "", who.credential)
-            self._recorder.refused(calls_log(who.workspace), named, refusal, None)
-            return
-        self._recorder.refused(DOOR, None, refusal, None)
+            return calls_log(who.workspace), RecordedCaller(who.by, who.by, "", who.credential)
+        return DOOR, None
 
 
 def _told(told: problems.Problem) -> _Reply:
