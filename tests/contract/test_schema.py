@@ -17,7 +17,7 @@ from gatelodge.adapters.store import tables as store
 from gatelodge.adapters.store.database import open_database
 from gatelodge.adapters.store.migrate import HEAD, SCRIPTS, VERSION_TABLE, migrate
 from gatelodge.adapters.store.rows import KEPT, structs_of
-from gatelodge.core.catalog.server import Server
+from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Conflict, StoreDown
 
 
@@ -84,11 +84,24 @@ def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(databa
             text(f"INSERT INTO servers VALUES {row}"),
             {"transport": transport},
         )
+        for name, observed in (("pinned", "d1"), ("drifted", "d2")):
+            values = f"('wsp_1', 'srv_1', '{name}', '{{}}', '{observed}', 'd1', 0, :no, :no, :no"
+            connection.execute(
+                text(f"INSERT INTO tools VALUES {values}, :yes, :no)"), {"no": False, "yes": True}
+            )
     assert migrate(database) is False
     kept = KEPT[Server]
     with database.read() as connection:
         (found,) = structs_of(Server, connection.execute(kept.select).all())
     assert (found.alias, found.status, found.withheld) == ("git", "approved", ())
+    assert (found.revision, found.told) == (1, "")
+    kept = KEPT[Tool]
+    with database.read() as connection:
+        tools = structs_of(Tool, connection.execute(kept.select).all())
+    assert [(tool.name, tool.pinned, tool.approved_definition) for tool in tools] == [
+        ("drifted", False, ""),
+        ("pinned", True, "{}"),
+    ]
 
 
 def test_the_codes_head_is_the_newest_step():

@@ -57,6 +57,7 @@ def _of_the_house(terminal: Terminal) -> Iterator[Finding]:
         servers = gate.every(f"/workspaces/{workspace['slug']}/servers")
         for server in servers:
             yield _server(workspace["slug"], server)
+            yield from _offer(workspace["slug"], server)
         for guardrail in gate.every(f"/workspaces/{workspace['slug']}/guardrails"):
             yield from _guardrail(workspace["slug"], guardrail)
 
@@ -95,6 +96,22 @@ def _server(workspace: str, server: dict[str, Any]) -> Finding:
         says = f"it is tried again: {server['detail'] or 'it was lost'}"
         return Finding(name, "note", says, "Look again in a minute; it may be back by itself.")
     return Finding(name, "good", server["health"])
+
+
+def _offer(workspace: str, server: dict[str, Any]) -> Iterator[Finding]:
+    """What of an approved server is not as it was approved, or is kept from some clients."""
+    if server["status"] != "approved":
+        return
+    name, alias = f"offer {workspace}/{server['alias']}", server["alias"]
+    if server["changed"]:
+        says = f"tools that are not as they were approved, so they are refused: {server['changed']}"
+        yield Finding(name, "note", says, f"See: gatelodge tool diff {alias}")
+    if server["instructions"] == "changed":
+        says = "its instructions are not those approved, which sessions go on hearing"
+        yield Finding(name, "note", says, f"See: gatelodge tool diff {alias}")
+    if server["unfit"]:
+        says = f"tools that clients would choke on, so they are not listed: {server['unfit']}"
+        yield Finding(name, "note", says, f"See: gatelodge tool list --server {alias}")
 
 
 def _guardrail(workspace: str, guardrail: dict[str, Any]) -> Iterator[Finding]:

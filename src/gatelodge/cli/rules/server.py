@@ -39,6 +39,7 @@ _COLUMNS = (
     "tools",
     "changed",
     "new",
+    "unfit",
     "instructions",
     "id",
 )

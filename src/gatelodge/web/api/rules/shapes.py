@@ -11,15 +11,15 @@ from gatelodge.core.instant import rfc3339
 from gatelodge.core.policy.rules import Grant, Guardrail, Level
 from gatelodge.flows.admin.servers import description_digest
 from gatelodge.ports.upstream import Health
-from gatelodge.web.api.rules.tool_shapes import instructions_standing, standing
+from gatelodge.web.api.rules.tool_shapes import instructions_standing, standing, unfit
 
 
 class ServerShape(Struct, frozen=True, kw_only=True):
     """A server. `health` is how it is doing, `detail` why; `tools` counts its present ones.
 
     `digest` is that of its description, by which it is approved. `changed` counts the approved
-    tools that are not as they were approved, `new` those that nobody approved; `instructions` is
-    none, approved, changed or new.
+    tools that are not as they were approved, `new` those that nobody approved, `unfit` the pinned
+    ones that stand in no list of some clients; `instructions` is none, approved, changed or new.
 
     `said` are the last words of a stdio server that was not met, for whoever may register servers.
     """
@@ -37,6 +37,7 @@ class ServerShape(Struct, frozen=True, kw_only=True):
     tools: int
     changed: int
     new: int
+    unfit: int
     instructions: str
     health: str
     detail: str
@@ -107,6 +108,7 @@ def server_shape(row: Server, tools: Sequence[Tool], health: Health) -> ServerSh
         tools=len(tools),
         changed=sum(standing(each) == "changed" for each in tools),
         new=sum(standing(each) == "new" for each in tools),
+        unfit=sum(each.pinned and bool(unfit(each)) for each in tools),
         instructions=instructions_standing(row),
         health=health.state,
         detail=health.detail,

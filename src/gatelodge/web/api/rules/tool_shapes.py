@@ -103,7 +103,7 @@ def tool_shape(row: Tool, alias: str, longest: int) -> ToolShape:
         open_world=open_world,
         reviewed=row.review_holds,
         hints=hints(row.definition),
-        unfit=tuple(map(str, nonconformities("tools", row.definition))),
+        unfit=unfit(row),
         observed=row.observed,
         approved=row.approved,
     )
@@ -182,6 +182,11 @@ def title(definition: str) -> str:
     text = found.get("description") or found.get("title") or ""
     line = text.strip().partition("\n")[0] if isinstance(text, str) else ""
     return line if len(line) <= _TITLE else line[: _TITLE - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def unfit(row: Tool) -> tuple[str, ...]:
+    """Why clients of some era would refuse every list with this tool in it."""
+    return tuple(map(str, nonconformities("tools", row.definition)))
 
 
 def hints(definition: str) -> dict[str, bool]:
