@@ -217,7 +217,9 @@ class Legacy(Client):
             "clientInfo": {"name": "legacy", "version": "1"},
         }
         self.session = ""
-        self.session = self.request("initialize", hello).headers["mcp-session-id"]
+        answer = self.request("initialize", hello)
+        self.opened = answer.json["result"]
+        self.session = answer.headers["mcp-session-id"]
 
     def request(self, method: str, params: dict[str, Any], **headers: str) -> Answer:
         """Send a request of the session."""
