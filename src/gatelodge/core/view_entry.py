@@ -46,6 +46,11 @@ class PrincipalEntry(Struct, frozen=True, kw_only=True, gc=False):
         """The context of a call made with this principal's usual kind of credential."""
         return PERSONAL if self.kind == "member" else AGENT
 
+    @property
+    def person(self) -> PrincipalId:
+        """Who answers for it: an agent's owner, a member themselves."""
+        return self.id if self.owner is None else self.owner.id
+
 
 class CredentialEntry(Struct, frozen=True, kw_only=True, gc=False):
     """A credential that is good but for its expiry, which each request checks (`at` before)."""

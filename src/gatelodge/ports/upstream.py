@@ -46,12 +46,13 @@ class Asker(Struct, frozen=True):
     `core.protocol.capabilities`: what is declared upstream, no more and no less. While it is `{}`
     no question can flow, and a session may be shared; otherwise it belongs to `principal` alone.
     `level` is the least severe log message wanted, empty for the server's own choice (legacy) or
-    none (modern).
+    none (modern). `person` is who answers for the principal: an agent's owner, a member themselves.
     """
 
     principal: str = ""
     capabilities: bytes = b"{}"
     level: str = ""
+    person: str = ""
 
 
 NOBODY = Asker()

@@ -9,8 +9,9 @@ import pytest
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import Secrets, ask, asker, call, http, make_pool, ready, text, until
 
-from gatelodge.adapters.upstream.http import wire
+from gatelodge.adapters.upstream.http import client, wire
 from gatelodge.core.errors import UpstreamError, UpstreamUnreachable
+from gatelodge.ports.upstream import Asker
 
 pytestmark = pytest.mark.anyio
 OK = "HTTP/1.1 200 OK\nContent-Type: application/json\n"
@@ -153,3 +154,25 @@ async def test_a_server_that_takes_no_more_connections_goes_on_with_those_it_has
     assert pool.health(at.id).state == "ready"
     held[0].result({"content": [{"type": "text", "text": "3"}]})
     assert text(await mine.reply) == 3
+
+
+async def test_whoever_holds_all_that_one_may_leaves_a_connection_for_the_next(
+    pool, upstream, monkeypatch
+):
+    monkeypatch.setattr(client, "MOST_CONNECTIONS", 8)
+    held: list[object] = []
+    upstream.tools["hold"] = held.append
+    at = http(upstream.url, era="modern")
+    await ready(pool, at)
+    mine = [Asker(principal, person="ann") for principal in ("ann", "agent of ann") * 8]
+    calls = [pool.begin(at.id, call("hold", asker=each), None) for each in mine]
+    await until(lambda: len(held) >= 3, "ann holds what she may")
+    assert text(await ask(pool, at, call("echo", 1, asker=Asker("bob", person="bob")))) == 1
+    assert len(held) <= 4
+    for each in calls:
+        each.abort("cancelled")
+
+
+async def test_a_server_is_asked_not_to_compress(pool, upstream):
+    await ready(pool, http(upstream.url))
+    assert {seen.header("Accept-Encoding") for seen in upstream.requests} == {"identity"}

@@ -130,7 +130,7 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     visit.who = view.principals[credential.principal]
     visit.caller = caller_of(visit, "")
     visit.targets = gate.targets(visit.who.id, route)
-    visit.asker = Asker(visit.who.id)
+    visit.asker = Asker(visit.who.id, person=visit.who.person)
 
 
 def log_of(gate: Gate, target: bytes) -> str:

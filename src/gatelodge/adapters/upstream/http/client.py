@@ -7,13 +7,15 @@ an answer was seen, and then once; a connection that was idle for long is not us
 """
 
 import asyncio
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import cast
 
 import httptools
 
-from gatelodge.adapters.upstream.http.exchange import Body, Fields, Turn
+from gatelodge.adapters.upstream.flight import Flight
+from gatelodge.adapters.upstream.http.exchange import Body, Fields, Turn, idle_seconds
+from gatelodge.adapters.upstream.pace.share import Line
 from gatelodge.adapters.upstream.portions import Portions
 from gatelodge.core.errors import (
     HouseError,
@@ -28,10 +30,8 @@ MOST_WAITING = 1024
 MOST_HEAD = 64 * 1024
 """What may come of an answer before, between and behind the pieces of its body: heads of every
 status, trailers, extensions of chunks. The parser copies a field anew with each piece of it."""
-IDLE_SECONDS = 4.0
-"""An idle connection is not used after this: common servers close theirs after 5 s, and a request
-that meets a closing connection may or may not have been run."""
 WELL_SECONDS = 10.0
+"""A server that was heard of within this is there, whatever a new connection says."""
 DRAIN_SECONDS = 2.0
 """How long a stream may go on after its response before its connection is closed."""
 
@@ -243,7 +243,7 @@ class HttpClient:
         self._all: set[HttpConnection] = set()
         self._idle: list[HttpConnection] = []
         self._draining: set[HttpConnection] = set()
-        self._waiting: deque[Turn] = deque()
+        self._waiting: Line[Turn] = Line()
         self._opening: set[asyncio.Task[None]] = set()
         self._unwritten: list[HttpConnection] = []
         self._heard = -WELL_SECONDS
@@ -268,7 +268,7 @@ class HttpClient:
     def send(self, turn: Turn) -> None:
         """Write the turn on a free connection, or as soon as there is one."""
         idle = self._idle
-        if idle:
+        if idle and not self._must_wait(turn):
             now = self._loop.time()
             while idle:
                 connection = idle.pop()
@@ -276,10 +276,9 @@ class HttpClient:
                     connection.take(turn)
                     return
                 connection.close()
-        if len(self._waiting) >= MOST_WAITING:
+        if not self._waiting.add(_person(turn), turn, MOST_WAITING):
             turn.failed(LimitReached("Too many requests wait for this server.", retry_after=1.0))
             return
-        self._waiting.append(turn)
         self._open_more()
 
     def write_soon(self, connection: HttpConnection) -> None:
@@ -299,7 +298,7 @@ class HttpClient:
     def repeat(self, turn: Turn) -> None:
         """Send once more what a stale connection swallowed; no other idle connection is trusted."""
         self.close_idle()
-        self._waiting.appendleft(turn)
+        self._waiting.add(_person(turn), turn, MOST_WAITING * 2, first=True)
         self._open_more()
 
     def forget(self, turn: Turn) -> bool:
@@ -308,17 +307,17 @@ class HttpClient:
         if isinstance(place, HttpConnection):
             place.close()
             return True
-        if turn in self._waiting:
-            self._waiting.remove(turn)
+        self._waiting.drop(_person(turn), turn)
         return False
 
     def release(self, connection: HttpConnection, keep_alive: bytes) -> None:
         """A connection is free: the next turn gets it, or it idles."""
         self._draining.discard(connection)
-        if self._waiting:
-            connection.take(self._waiting.popleft())
+        turn = self._next()
+        if turn is not None:
+            connection.take(turn)
             return
-        connection.until = self._loop.time() + _idle_seconds(keep_alive)
+        connection.until = self._loop.time() + idle_seconds(keep_alive)
         self._idle.append(connection)
 
     def drain(self, connection: HttpConnection) -> None:
@@ -355,7 +354,24 @@ class HttpClient:
         for connection in list(self._all):
             connection.close()
 
+    def _next(self) -> Turn | None:
+        """The turn that is next, whose person leaves enough for others."""
+        return self._waiting.take(self._held(), MOST_CONNECTIONS) if self._waiting else None
+
+    def _must_wait(self, turn: Turn) -> bool:
+        """True when its person holds as much as may be; not looked at while half is free."""
+        if self.size * 2 <= MOST_CONNECTIONS:
+            return False
+        held = self._held()
+        return held[_person(turn)] >= MOST_CONNECTIONS - held.total()
+
+    def _held(self) -> Counter[str]:
+        """How many connections each person holds."""
+        return Counter(_person(each.turn) for each in self._all if each.turn is not None)
+
     def _open_more(self) -> None:
+        if self._idle or not self._waiting.any_may(self._held(), MOST_CONNECTIONS):
+            return
         while self.size < MOST_CONNECTIONS and len(self._opening) < len(self._waiting):
             task = self._loop.create_task(self._open())
             self._opening.add(task)
@@ -370,16 +386,14 @@ class HttpClient:
         try:
             connection = await self._dial()
         except HouseError as fault:
-            if self._waiting:
-                turn = self._waiting.popleft()
+            turn = self._next()
+            if turn is not None:
                 turn.failed(fault)
             return
         self._all.add(connection)
         self.release(connection, b"")
 
 
-def _idle_seconds(keep_alive: bytes) -> float:
-    """How long a connection may idle: what the server promised less a second, else our own."""
-    _, found, rest = keep_alive.lower().partition(b"timeout=")
-    seconds = rest.partition(b",")[0].strip()
-    return max(0.0, min(60.0, float(seconds) - 1)) if found and seconds.isdigit() else IDLE_SECONDS
+def _person(turn: Turn) -> str:
+    """For whom it is under way; empty for the gate itself."""
+    return turn.request.asker.person if isinstance(turn, Flight) else ""

@@ -5,6 +5,10 @@ from typing import Protocol
 from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol.upstream_sse import EventParser
 
+IDLE_SECONDS = 4.0
+"""An idle connection is not used after this: common servers close theirs after 5 s, and a request
+that meets a closing connection may or may not have been run."""
+
 MOST_PIECES = 32
 """The pieces of a body that are kept as they came: tiny ones take more room than they hold."""
 
@@ -71,3 +75,10 @@ class Body:
         """All of it."""
         pieces = self._pieces
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+
+def idle_seconds(keep_alive: bytes) -> float:
+    """How long a connection may idle: what the server promised less a second, else our own."""
+    _, found, rest = keep_alive.lower().partition(b"timeout=")
+    seconds = rest.partition(b",")[0].strip()
+    return max(0.0, min(60.0, float(seconds) - 1)) if found and seconds.isdigit() else IDLE_SECONDS

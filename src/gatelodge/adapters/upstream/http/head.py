@@ -90,6 +90,7 @@ class Heads:
         path, authority = self._target.path.encode(), self._target.authority.encode()
         head = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (verb, path, authority)
         head += b"Accept: %b\r\nUser-Agent: %b\r\n" % (accept, self._agent)
+        head += b"Accept-Encoding: identity\r\n"
         if verb == b"POST":
             head += b"Content-Type: application/json\r\n"
         return head + self._own

@@ -200,7 +200,7 @@ def _request(
 def _asker(visit: Visit, capabilities: bytes, level: str) -> Asker:
     if capabilities == NOTHING and not level:
         return visit.asker
-    return Asker(visit.who.id, capabilities, level)
+    return Asker(visit.who.id, capabilities, level, visit.who.person)
 
 
 def _level(gate: Gate, visit: Visit) -> str:
