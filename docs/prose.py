@@ -125,6 +125,8 @@ has the shape that it has in [every other log](records.md#logopened).
 
 GOV: dict[str, str] = {
     "log.opened": "the log began",
+    "log.restored": "a backup was restored: the first leaf of the new shard, with what is known of "
+    "the loss: size and root of each log as it came back, and as it was signed once",
     "workspace.created": "a workspace was made",
     "member.added": "a person came in",
     "member.renamed": "a member is called something else (the name stands in no log)",

@@ -23,7 +23,7 @@ from gatelodge.adapters.ledger.lock import PostgresLeader
 from gatelodge.config.schema import Audit
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.governance import GovFact, gov_leaf
-from gatelodge.core.records.origin import GOV, calls_log, origin_of
+from gatelodge.core.records.origin import GOV, Origins, calls_log
 from gatelodge.flows.audit.fsck import Examination, Fsck
 from gatelodge.flows.audit.prove import Prover
 from gatelodge.flows.audit.recorder import Caller, Denial, Ending, Intent, Recorder
@@ -33,6 +33,7 @@ from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
 LOG = calls_log("wsp_1")
 ANN = Caller("mem_ann", "mem_ann", credential="crd_1", client="claude-code 2.1")
 CI = Caller("agt_ci", "mem_bob", agent="agt_ci", credential="crd_2", client="ci")
+ORIGINS = Origins("gate.example.com")
 SETTINGS = Audit(origin="gate.example.com", sequence_ms=20, checkpoint_ms=100)
 
 
@@ -129,11 +130,10 @@ class Logbook:
             leader=leader,
             clock=book.clock,
             nodes=nodes,
+            origin=ORIGINS,
         )
         book.sequencer = Sequencer(ports, SETTINGS, node)
-        book.recorder = Recorder(
-            book.journal, book.clock, book.ids, book.deks, node, SETTINGS.origin
-        )
+        book.recorder = Recorder(book.journal, book.clock, book.ids, book.deks, node, ORIGINS)
         book.search = Search(book.ledger, book.deks)
         book.prover = Prover(book.ledger, book.deks, book.sequencer)
         for who in (ANN, CI):
@@ -189,7 +189,7 @@ class Logbook:
         fact = GovFact(by="mem_ann", **fact)
         leaf = gov_leaf(fact, rfc3339(self.clock.now()), self.node)
         with self.sessions.write() as connection:
-            logs.open_log(connection, GOV, origin_of(GOV, SETTINGS.origin))
+            logs.open_log(connection, GOV, ORIGINS(GOV))
             logs.append_leaves(connection, SEAL, GOV, [leaf])
 
     async def bodies(self, log: str = LOG) -> list[bytes]:

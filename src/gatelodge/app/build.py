@@ -25,12 +25,12 @@ from gatelodge.adapters.ledger.leader import OnlyNode
 from gatelodge.adapters.ledger.ledger import SqlLedger
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.database import Database, open_database
-from gatelodge.adapters.store.migrate import migrate
+from gatelodge.adapters.store.migrate import brought_up
 from gatelodge.adapters.store.nodes import SqlNodes
 from gatelodge.adapters.store.store import GovLog, SqlStore
 from gatelodge.app.first_start import OnceShown, check_keys, first_start, tell_durability
 from gatelodge.config.schema import Settings
-from gatelodge.core.records.origin import GOV, origin_of
+from gatelodge.core.records.origin import GOV, Origins
 from gatelodge.flows.audit.recorder import Recorder
 from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
 from gatelodge.ports.journal import Guard, Head, Journal, Leader
@@ -85,8 +85,10 @@ class Ground(Struct, frozen=True, kw_only=True):
         await asyncio.to_thread(self.database.close)
 
 
-async def lay(settings: Settings) -> Ground:
+async def lay(settings: Settings, *, upgrade: bool = False) -> Ground:
     """Open the data directory. Raises whatever is wrong with it, each with its remedy.
+
+    A database of an older version is changed with `upgrade` only, after a copy of it was made.
 
     A crash in the middle of a first start leaves either no keys or no organization; both are made
     by the next start.
@@ -96,6 +98,7 @@ async def lay(settings: Settings) -> Ground:
     url = secrets.resolve(settings.store.url) if settings.store.url else ""
     database = await asyncio.to_thread(open_database, url, directory)
     try:
+        await asyncio.to_thread(lambda: brought_up(database, directory, upgrade=upgrade))
         return await _lay(settings, directory, database, secrets)
     except BaseException:
         database.close()
@@ -105,11 +108,10 @@ async def lay(settings: Settings) -> Ground:
 async def _lay(
     settings: Settings, directory: Path, database: Database, secrets: SecretRefs
 ) -> Ground:
-    await asyncio.to_thread(migrate, database)
     clock, ids = SystemClock(), SystemIds()
     node = ids.new("nod")
     gate = settings.audit.origin
-    gov = await asyncio.to_thread(_open_gov, database, origin_of(GOV, gate))
+    gov, origins = await asyncio.to_thread(_open_gov, database, gate)
     keys = await asyncio.to_thread(open_keys, f"file:{directory}/keys", create=gov.size == 0)
     seal = HeadSeal(keys.journal)
     ledger = SqlLedger(database.write, database.read, seal)
@@ -133,6 +135,7 @@ async def _lay(
         leader=leader,
         clock=clock,
         nodes=nodes if settings.store.url else None,
+        origin=origins,
     )
     return Ground(
         settings=settings,
@@ -151,7 +154,7 @@ async def _lay(
         journal=journal,
         deks=deks,
         leader=leader,
-        recorder=Recorder(journal, clock, ids, deks, node, gate),
+        recorder=Recorder(journal, clock, ids, deks, node, origins),
         sequencer=Sequencer(surroundings, settings.audit, node),
         signer=surroundings.signer,
         guard=surroundings.guard,
@@ -181,9 +184,10 @@ async def _journal(
     return journal, OnlyNode()
 
 
-def _open_gov(database: Database, origin: str) -> Head:
+def _open_gov(database: Database, gate: str) -> tuple[Head, Origins]:
     with database.write() as connection:
-        return logs.open_log(connection, GOV, origin)
+        origins = Origins(gate, logs.shard(connection))
+        return logs.open_log(connection, GOV, origins(GOV)), origins
 
 
 def _gov_log(seal: HeadSeal) -> GovLog:

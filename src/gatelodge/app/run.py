@@ -44,7 +44,7 @@ async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
         loop.add_signal_handler(signum, stopping.set)
     # Before anything is made: a port that is taken must not found an organization.
     must_be_free(settings.listen)
-    ground = await lay(settings)
+    ground = await lay(settings, upgrade=True)
     rooms = wire(ground)
     node = Node(rooms)
     try:

@@ -31,6 +31,8 @@ COMMANDS: dict[str, Later] = {
     "apply": Later("gatelodge.cli.house.apply:apply", "Make the state equal to a file."),
     "config": Later("gatelodge.cli.house.config:config", "The settings and their origins."),
     "node": Later("gatelodge.cli.house.node:node", "This node and its health."),
+    "backup": Later("gatelodge.cli.house.backup:backup", "Write a copy to restore from."),
+    "restore": Later("gatelodge.cli.house.backup:restore", "Go on from a backup."),
     "doctor": Later("gatelodge.cli.house.doctor:doctor", "Look for what is wrong here."),
     "completion": Later("gatelodge.cli.completion:completion", "Shell completion scripts."),
 }

@@ -16,6 +16,7 @@ from gatelodge.adapters.ledger import tables
 from gatelodge.adapters.ledger.edge import Bundle, Edge, Growth
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.core.errors import Conflict, LogForked, NotFound
+from gatelodge.core.records.origin import GOV, is_past, kind_of
 from gatelodge.ports.journal import Appended, Head, LeafAt, SealedOpening
 from gatelodge.tlog.errors import Malformed, ProofFailed
 from gatelodge.tlog.merkle import EMPTY_ROOT, joined
@@ -97,6 +98,12 @@ def open_log(connection: Connection, log: str, origin: str) -> Head:
             remedy="Set audit.origin back to what it was; it names the logs.",
         )
     return head_of(row)
+
+
+def shard(connection: Connection) -> int:
+    """Which shard the house writes: one more than it has left behind."""
+    ids = connection.execute(select(_log.c.id)).scalars()
+    return 1 + len([each for each in ids if kind_of(each) == GOV and is_past(each)])
 
 
 def head(connection: Connection, log: str) -> Head:

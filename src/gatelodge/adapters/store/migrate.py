@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from gatelodge.adapters.store.copying import DATABASE, copy_sqlite
 from gatelodge.adapters.store.database import Database
 from gatelodge.core.errors import Conflict
 
@@ -16,6 +17,27 @@ VERSION_TABLE = "schema_version"
 SCRIPTS = Path(__file__).parent / "migrations"
 
 _LOCK = text("SELECT pg_advisory_xact_lock(7462119843)")  # one node migrates, the others wait
+
+
+def brought_up(database: Database, directory: Path, *, upgrade: bool) -> None:
+    """Make the schema of a new database; change that of an older one only with `upgrade`.
+
+    SQLite is copied first, to `gatelodge.db.schema-VERSION` beside it. Raises Conflict when the
+    database is of an older version and nobody said that it may be changed: a command that reads
+    must not be what takes the way back.
+    """
+    with database.read() as connection:
+        found = version(connection)
+    if found is not None and found < HEAD:
+        if not upgrade:
+            raise Conflict(
+                f"the database has the schema {found} of an older version; this one needs {HEAD}",
+                remedy="Start it with `gatelodge up`, which copies the database, then changes it.",
+            )
+        copied = directory / f"{DATABASE}.schema-{found}"
+        if database.dialect == "sqlite" and not copied.exists():
+            copy_sqlite(directory / DATABASE, copied)
+    migrate(database)
 
 
 def migrate(database: Database) -> bool:

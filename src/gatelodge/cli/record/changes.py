@@ -37,6 +37,7 @@ def tail(terminal: Terminal, count: int) -> None:
 @click.option("--why", default="", metavar="TICKET")
 @click.option("--since", default="", metavar="TIME", help=TIME)
 @click.option("--until", default="", metavar="TIME", help=TIME)
+@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.option("--cursor", default="", help="From the end of the page before.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet.")
@@ -65,10 +66,12 @@ def receipts(terminal: Terminal, about: str, limit: int) -> None:
 
 @changes.command("show", cls=Verb)
 @click.argument("index", type=click.IntRange(0))
+@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
-def show(terminal: Terminal, index: int) -> None:
+def show(terminal: Terminal, index: int, shard: int | None) -> None:
     """Show one change whole; a receipt is one, too."""
-    terminal.show(terminal.gate.get(terminal.gate.here("audit", "changes", str(index))), _shown)
+    path = terminal.gate.here("audit", "changes", str(index))
+    terminal.show(terminal.gate.get(path, shard=shard), _shown)
 
 
 @changes.command("prove", cls=Verb)
@@ -76,11 +79,12 @@ def show(terminal: Terminal, index: int) -> None:
 @click.option(
     "-o", "--output", "file", type=click.Path(path_type=Path), help="Else change-INDEX.proof.json"
 )
+@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
-def prove(terminal: Terminal, index: int, file: Path | None) -> None:
+def prove(terminal: Terminal, index: int, file: Path | None, shard: int | None) -> None:
     """Write a proof of a change to a file; it holds ids, no names."""
     path = terminal.gate.here("audit", "changes", str(index), "proof")
-    written_proof(terminal, terminal.gate.get(path), (file, f"change-{index}"))
+    written_proof(terminal, terminal.gate.get(path, shard=shard), (file, f"change-{index}"))
 
 
 def _page(terminal: Terminal, page: dict[str, Any]) -> None:

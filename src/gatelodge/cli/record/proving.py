@@ -19,14 +19,17 @@ from gatelodge.core.errors import Invalid
 @click.option(
     "--name-caller", is_flag=True, help="Show who called, to everybody who gets the file."
 )
+@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
-def prove(terminal: Terminal, call: str, file: Path | None, *, name_caller: bool) -> None:
+def prove(
+    terminal: Terminal, call: str, file: Path | None, shard: int | None, *, name_caller: bool
+) -> None:
     """Write a proof of a call to a file; it needs no gate to be checked.
 
     It names nobody unless --name-caller is given, which is itself written down.
     """
     gate = terminal.gate
-    document = gate.get(gate.here("audit", "calls", call, "proof"), named=name_caller)
+    document = gate.get(gate.here("audit", "calls", call, "proof"), named=name_caller, shard=shard)
     written_proof(terminal, document, (file, call))
 
 

@@ -58,6 +58,7 @@ def tail(terminal: Terminal, follow: bool, count: int, who: bool | None) -> None
 @click.option("--since", default="", metavar="TIME", help=TIME)
 @click.option("--until", default="", metavar="TIME", help=TIME)
 @click.option("--type", default="", help="Such as call.intent, auth.failed.")
+@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.option("--cursor", default="", help="From the end of the page before.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet.")
@@ -90,11 +91,12 @@ def gathered(terminal: Terminal, path: str, asked: dict[str, Any]) -> dict[str, 
 
 @click.command("show", cls=Verb)
 @click.argument("call")
+@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
-def show(terminal: Terminal, call: str) -> None:
+def show(terminal: Terminal, call: str, shard: int | None) -> None:
     """Show every record of one call, with who was behind it."""
     gate = terminal.gate
-    terminal.show(gate.get(gate.here("audit", "calls", call)), _shown)
+    terminal.show(gate.get(gate.here("audit", "calls", call), shard=shard), _shown)
 
 
 def _page(terminal: Terminal, page: dict[str, Any]) -> None:

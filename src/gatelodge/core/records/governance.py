@@ -12,6 +12,7 @@ from msgspec import Struct
 
 GovKind = Literal[
     "log.opened",
+    "log.restored",
     "workspace.created",
     "member.added",
     "member.renamed",

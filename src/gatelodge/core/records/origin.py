@@ -1,5 +1,7 @@
 """The logs by name: ids that code uses, and origins that checkpoints bear."""
 
+from msgspec import Struct
+
 GOV = "gov"
 """The log of who may do what."""
 DOOR = "door"
@@ -19,6 +21,32 @@ def origin_of(log: str, gate: str, shard: int = 1) -> str:
     of its own: `gate.example.com/gov@2`.
     """
     return f"{gate or 'localhost'}/{log.replace(':', '/')}" + (f"@{shard}" if shard > 1 else "")
+
+
+class Origins(Struct, frozen=True):
+    """The origins of one house's present logs: its name, and the shard it writes."""
+
+    gate: str
+    shard: int = 1
+
+    def __call__(self, log: str) -> str:
+        """The origin under which this log is opened."""
+        return origin_of(log, self.gate, self.shard)
+
+
+def past(log: str, shard: int) -> str:
+    """The id of what this log was in an earlier shard."""
+    return f"{log}@{shard}"
+
+
+def kind_of(log: str) -> str:
+    """The id without its shard: `gov` for `gov@1`, too."""
+    return log.partition("@")[0]
+
+
+def is_past(log: str) -> bool:
+    """True for a log of an earlier shard: it is read and proven, and never appended to."""
+    return "@" in log
 
 
 def gate_of(origin: str) -> str:

@@ -22,6 +22,7 @@ class ChangeQuery(Struct, frozen=True, kw_only=True):
     operator); `about` are ids, one of which the change names. `before` is the cursor.
     """
 
+    log: str = GOV
     workspace: str | None = None
     by: tuple[str, ...] | None = None
     about: tuple[str, ...] | None = None
@@ -57,18 +58,18 @@ class Changes:
 
     async def search(self, query: ChangeQuery) -> ChangePage:
         """What matches, newest first; fewer than `limit` with a cursor when much was read."""
-        size = await self._reading.size(GOV)
+        size = await self._reading.size(query.log)
         low, high = 0, size if query.before is None else min(query.before, size)
         if query.since:
-            low = await self._ledger.seek(GOV, query.since)
+            low = await self._ledger.seek(query.log, query.since)
         if query.until:
-            high = min(high, await self._ledger.seek_end(GOV, query.until))
+            high = min(high, await self._ledger.seek_end(query.log, query.until))
         stop = max(low, high - _MOST_READ)
         found: list[Change] = []
         while high > stop:
             start = max(stop, high - _STEP)
             async with self._turn:
-                leaves = await self._ledger.leaves(GOV, start, high)
+                leaves = await self._ledger.leaves(query.log, start, high)
             for leaf in reversed(leaves):
                 here = fields(leaf)
                 if matches(query, here):
@@ -79,9 +80,9 @@ class Changes:
             await anyio.sleep(_PAUSE_SECONDS)
         return ChangePage(tuple(found), stop if stop > low else None)
 
-    async def at(self, index: int, workspace: str | None) -> LeafAt:
+    async def at(self, log: str, index: int, workspace: str | None) -> LeafAt:
         """The change at this place. Raises NotFound, also for what the reader may not see."""
-        leaves = await self._ledger.leaves(GOV, index, index + 1)
+        leaves = await self._ledger.leaves(log, index, index + 1)
         if not leaves or not _seen_from(workspace, fields(leaves[0])):
             raise NotFound(
                 f"there is no change {index} here", remedy="See `gatelodge audit changes tail`."

@@ -10,8 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from gatelodge.core.records.opening import Act, Opening, act_of, opened
-from gatelodge.core.records.origin import GOV
-from gatelodge.flows.audit.reading import Found, fields
+from gatelodge.flows.audit.reading import Found, ever_in_gov, fields
 from gatelodge.ports.journal import Deks, LeafAt, Ledger, SealedOpening
 
 _ERASED = '"t":"member.erased"'
@@ -72,7 +71,7 @@ class Naming:
 
     async def erased(self) -> frozenset[str]:
         """The data keys that were destroyed to erase somebody, as the gov log states."""
-        told = await self._ledger.containing(GOV, _ERASED, (0, 1 << 55), _EVER)
+        told = await ever_in_gov(self._ledger, _ERASED, _EVER)
         subjects = [fields(leaf).get("subject") for leaf in told]
         keys = [each.get("keys") for each in subjects if isinstance(each, Mapping)]
         return frozenset(str(key) for each in keys if isinstance(each, list) for key in each)

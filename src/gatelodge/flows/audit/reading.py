@@ -10,6 +10,7 @@ from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.opening import Opening
+from gatelodge.core.records.origin import GOV, kind_of
 from gatelodge.flows.audit.outcome import outcome_of
 from gatelodge.ports.journal import LeafAt, Ledger
 
@@ -101,6 +102,15 @@ class Reading:
             if head.log == log:
                 return head.size
         raise NotFound("there is no such log")
+
+
+async def ever_in_gov(ledger: Ledger, text: str, limit: int) -> list[LeafAt]:
+    """The leaves of the gov log that hold this text, those of earlier shards first."""
+    logs = [head.log for head in await ledger.heads() if kind_of(head.log) == GOV]
+    found: list[LeafAt] = []
+    for log in sorted(logs, key=lambda each: (each == GOV, len(each), each)):
+        found += await ledger.containing(log, text, (0, 1 << 55), limit - len(found))
+    return found
 
 
 def fields(leaf: LeafAt) -> Fields:

@@ -6,6 +6,8 @@ gathers. A leaf is whole when it leaves here; nothing later may change it but th
 for an outcome that came too late.
 """
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from gatelodge.core.errors import LimitReached
@@ -119,7 +121,13 @@ class Recorder:
     """
 
     def __init__(
-        self, journal: Journal, clock: Clock, ids: Ids, deks: Deks, node: str, gate: str
+        self,
+        journal: Journal,
+        clock: Clock,
+        ids: Ids,
+        deks: Deks,
+        node: str,
+        origin: Callable[[str], str],
     ) -> None:
         self._append = journal.append
         self._journal = journal
@@ -127,7 +135,7 @@ class Recorder:
         self._now = clock.now
         self._ids = ids
         self._node = node
-        self._sealing = Sealing(ids, deks, gate)
+        self._sealing = Sealing(ids, deks, origin)
         self._tails: dict[tuple[int, str, str, str, str, str], bytes] = {}
         self._tallies = Tallies(clock, node, self._note)
 

@@ -1,12 +1,12 @@
 """Openings made: salt drawn, commitment in the leaf, ciphertext beside it; nothing waits here."""
 
+from collections.abc import Callable
 from functools import cache
 
 import msgspec
 
 from gatelodge.core.errors import KeyUnreachable
 from gatelodge.core.records.opening import SALT_BYTES, Act, act_digest, commitment, with_actor
-from gatelodge.core.records.origin import origin_of
 from gatelodge.ports.journal import Deks, SealedOpening
 from gatelodge.ports.world import Ids
 
@@ -20,10 +20,10 @@ _pack = msgspec.msgpack.Encoder().encode
 class Sealing:
     """Binds who called to what was done. Random bytes are drawn in blocks, on one thread."""
 
-    def __init__(self, ids: Ids, deks: Deks, gate: str) -> None:
+    def __init__(self, ids: Ids, deks: Deks, origin: Callable[[str], str]) -> None:
         self._random = ids.random
         self._key_of = deks.current
-        self._origin = cache(lambda log: origin_of(log, gate))
+        self._origin = cache(origin)
         self._block = b""
         self._drawn = _BLOCK
 

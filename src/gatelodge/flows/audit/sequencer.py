@@ -11,7 +11,7 @@ One task owns it. Commit order of a batch, and what a crash on each line leaves 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Literal
@@ -24,7 +24,7 @@ from gatelodge.config.schema import Audit
 from gatelodge.core.errors import Conflict, KeyUnreachable, LedgerDown, StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import CallsLeaf, CallUnresolved, LogOpened, StreamClosed, encode
-from gatelodge.core.records.origin import GOV, origin_of
+from gatelodge.core.records.origin import GOV, is_past
 from gatelodge.core.records.pairs import Opened, Pairs, Stage
 from gatelodge.flows.audit.checkpoints import Checkpoints
 from gatelodge.ports.journal import (
@@ -63,6 +63,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     leader: Leader
     clock: Clock
     nodes: Nodes | None = None
+    origin: Callable[[str], str]
+    """The origin under which a new log is opened."""
 
 
 class _Log(Struct):
@@ -202,7 +204,9 @@ class Sequencer:
         """What is known of the logs, read from them when nothing is."""
         if self._logs is None:
             await self._journal.rewind(await self._ledger.journal_end())
-            found = {head.log: await self._read(head) for head in await self._ledger.heads()}
+            # A log of an earlier shard is never appended to: what was open there stays so.
+            heads = [head for head in await self._ledger.heads() if not is_past(head.log)]
+            found = {head.log: await self._read(head) for head in heads}
             self._logs = found
         return self._logs
 
@@ -231,8 +235,8 @@ class Sequencer:
 
     async def _begun(self, logs: dict[str, _Log], log: str) -> tuple[Stage, list[bytes]]:
         if log not in logs:
-            origin = origin_of(log, self._settings.origin)
-            logs[log] = await self._read(await self._ledger.open_log(log, origin))
+            opened = await self._ledger.open_log(log, self._ports.origin(log))
+            logs[log] = await self._read(opened)
         stage = logs[log].pairs.stage(logs[log].size)
         if stage.first:
             return stage, []
@@ -302,7 +306,7 @@ class Sequencer:
             LogOpened(
                 at=rfc3339(self._ports.clock.now()),
                 node=self._node,
-                origin=origin_of(log, self._settings.origin),
+                origin=self._ports.origin(log),
                 t="log.opened",
                 v=1,
             )

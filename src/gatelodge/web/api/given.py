@@ -19,6 +19,9 @@ FromIndex = FromPath[int]
 Asks = FromQuery[str]
 """A word of the query; empty when it was not said."""
 Flag = FromQuery[bool]
+Shard = Annotated[
+    int, QueryParameter(ge=0, description="An earlier shard, from before a restore; 0 = present.")
+]
 Limits = Annotated[
     int, QueryParameter(ge=1, le=LONGEST, description="How many items one page holds.")
 ]
@@ -31,6 +34,7 @@ __all__ = [
     "JSONBody",
     "Limits",
     "Named",
+    "Shard",
     "TheCaller",
     "TheGate",
 ]

@@ -6,6 +6,7 @@ from msgspec import Struct
 import gatelodge
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
+from gatelodge.core.records.origin import kind_of
 from gatelodge.flows.audit.fsck import Examined, Finding
 from gatelodge.tlog import checkpoint, note
 from gatelodge.web.api.door import LOCAL_ONLY, OPEN
@@ -136,7 +137,7 @@ async def _log_heads(gate: AdminGate, caller: Caller) -> tuple[LogHead, ...]:
             guard=(guarded.get(head.log) or (0, b""))[0],
         )
         for head in await gate.ledger.heads()
-        if caller.local or head.log in {"gov", f"calls:{caller.workspace}"}
+        if caller.local or kind_of(head.log) in {"gov", f"calls:{caller.workspace}"}
     )
 
 

@@ -11,12 +11,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gatelodge.core.records.leaves import CLOSES, OPENS
+from gatelodge.core.records.origin import kind_of
 from gatelodge.core.records.verify import ProofDocument
 from gatelodge.flows.audit.reading import Found, fields
 from gatelodge.web.api.gate import Place
-from gatelodge.web.api.given import Asks, Flag, Here, Limits, Named
+from gatelodge.web.api.given import Asks, Flag, Here, Limits, Named, Shard
 from gatelodge.web.api.pages import PAGE
-from gatelodge.web.api.record.filters import What, When, Who, aliases_of, looked_for
+from gatelodge.web.api.record.filters import What, When, Who, aliases_of, log_of, looked_for
 from gatelodge.web.api.record.shapes import CallDetail, RecordShape, names_of, record_shape
 
 _READ = {"act": "audit.read"}
@@ -76,8 +77,8 @@ async def _what(
     return What(server=server, tool=tool, rule=rule, call=call, outcome=outcome, type=type)
 
 
-async def _when(since: Asks = "", until: Asks = "") -> When:
-    return When(since, until)
+async def _when(since: Asks = "", until: Asks = "", shard: Shard = 0) -> When:
+    return When(since, until, shard)
 
 
 class Sought(Struct, frozen=True):
@@ -145,10 +146,10 @@ async def tail(
 
 
 @get("/audit/calls/{call:str}", opt=_READ)
-async def show(place: Here, call: Named) -> CallDetail:
+async def show(place: Here, call: Named, shard: Shard = 0) -> CallDetail:
     """One call, with its leaves and who was behind it."""
     await place.gate.sequencer.advance()
-    found = await place.gate.search.show(_log(place), call)
+    found = await place.gate.search.show(log_of(place, shard), call)
     (record,) = await _shown(place, (found,), "call", who=True)
     leaves = {found.index: found.leaf}
     if found.close_index is not None and found.closer is not None:
@@ -157,14 +158,16 @@ async def show(place: Here, call: Named) -> CallDetail:
 
 
 @get("/audit/calls/{call:str}/proof", opt={"act": "audit.export"})
-async def prove(place: Here, call: Named, *, named: Flag = False) -> ProofDocument:
+async def prove(
+    place: Here, call: Named, shard: Shard = 0, *, named: Flag = False
+) -> ProofDocument:
     """The proof file of a call; it verifies without this gate, and names nobody unless asked to.
 
     With `named` it holds the opening, which shows who called to everybody who gets the file.
     """
     if named:
         await _written_down(place, "proof", 1)
-    return await place.gate.prover.prove(_log(place), call, named=named)
+    return await place.gate.prover.prove(log_of(place, shard), call, named=named)
 
 
 @get("/audit/checkpoints", opt=_READ)
@@ -172,7 +175,7 @@ async def checkpoints(place: Here) -> tuple[SignedHead, ...]:
     """The newest signed checkpoints of the gov log and of this workspace's calls log."""
     found = []
     for head in await place.gate.ledger.heads():
-        if head.log in {"gov", _log(place)}:
+        if kind_of(head.log) in {"gov", _log(place)}:
             signed = await place.gate.ledger.checkpoint(head.log)
             text = signed.decode() if signed else ""
             found.append(

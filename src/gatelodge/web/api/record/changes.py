@@ -15,15 +15,15 @@ from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import Invalid, NotFound
 from gatelodge.core.people import Agent, Group, Member
 from gatelodge.core.policy.rules import Guardrail
-from gatelodge.core.records.origin import GOV
+from gatelodge.core.records.origin import GOV, past
 from gatelodge.core.records.verify import ProofDocument
 from gatelodge.flows.audit.changes import Change, ChangeQuery, named_in
 from gatelodge.flows.audit.outcome import known_change
-from gatelodge.flows.audit.reading import fields
+from gatelodge.flows.audit.reading import ever_in_gov, fields
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
 from gatelodge.web.api.gate import LOCAL, Place
-from gatelodge.web.api.given import Asks, FromIndex, Here, Limits
+from gatelodge.web.api.given import Asks, FromIndex, Here, Limits, Shard
 from gatelodge.web.api.operators import operator_name
 from gatelodge.web.api.pages import PAGE
 from gatelodge.web.api.record.filters import When, aliases_of
@@ -74,8 +74,8 @@ async def _wanted(
     return Wanted(by=by, about=about, type=type, why=why)
 
 
-async def _when(since: Asks = "", until: Asks = "") -> When:
-    return When(since, until)
+async def _when(since: Asks = "", until: Asks = "", shard: Shard = 0) -> When:
+    return When(since, until, shard)
 
 
 @get(
@@ -99,17 +99,17 @@ async def changes(
 
 
 @get("/audit/changes/{index:int}", opt=_READ)
-async def change(place: Here, index: FromIndex) -> ChangeShape:
+async def change(place: Here, index: FromIndex, shard: Shard = 0) -> ChangeShape:
     """One change by its place in the gov log; a revocation's receipt is one, too."""
-    leaf = await place.gate.changes.at(index, _seen_by(place))
+    leaf = await place.gate.changes.at(_log(shard), index, _seen_by(place))
     return _shape(Change(leaf.index, fields(leaf)), await _names(place))
 
 
 @get("/audit/changes/{index:int}/proof", opt={"act": "audit.export"})
-async def change_proof(place: Here, index: FromIndex) -> ProofDocument:
+async def change_proof(place: Here, index: FromIndex, shard: Shard = 0) -> ProofDocument:
     """The proof file of one change; it verifies without this gate, and holds ids, no names."""
-    leaf = await place.gate.changes.at(index, _seen_by(place))
-    return await place.gate.prover.prove_leaves(GOV, [leaf])
+    leaf = await place.gate.changes.at(_log(shard), index, _seen_by(place))
+    return await place.gate.prover.prove_leaves(_log(shard), [leaf])
 
 
 async def _query(place: Place, wanted: Wanted, when: When, page: tuple[int, str]) -> ChangeQuery:
@@ -119,6 +119,7 @@ async def _query(place: Place, wanted: Wanted, when: When, page: tuple[int, str]
     since, until = when.span(place.gate.clock.now())
     by = await place.gate.read(lambda tx: _by(tx, place, wanted.by))
     return ChangeQuery(
+        log=_log(when.shard),
         workspace=_seen_by(place),
         by=by,
         about=await _about(place, wanted.about),
@@ -129,6 +130,10 @@ async def _query(place: Place, wanted: Wanted, when: When, page: tuple[int, str]
         limit=limit,
         before=int(cursor) if cursor else None,
     )
+
+
+def _log(shard: int) -> str:
+    return past(GOV, shard) if shard else GOV
 
 
 def _seen_by(place: Place) -> str | None:
@@ -153,7 +158,7 @@ async def _about(place: Place, text: str) -> tuple[str, ...] | None:
     found = {each for each, name in names.items() if folded in (each.casefold(), name.casefold())}
     if found:
         return tuple(found)
-    told = await place.gate.ledger.containing(GOV, f'"{text}"', (0, 1 << 55), 1)
+    told = await ever_in_gov(place.gate.ledger, f'"{text}"', 1)
     if told and '"' not in text:
         return (text,)
     raise NotFound(

@@ -17,9 +17,9 @@ from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, GroupMember
 from gatelodge.core.policy.rules import Grant, Guardrail
-from gatelodge.core.records.origin import GOV
+from gatelodge.core.records.origin import calls_log, past
 from gatelodge.flows.audit.outcome import known_outcome, known_type
-from gatelodge.flows.audit.reading import fields
+from gatelodge.flows.audit.reading import ever_in_gov, fields
 from gatelodge.flows.audit.search import Query, canonical
 from gatelodge.ports.journal import Ledger
 from gatelodge.ports.store import Tx
@@ -28,7 +28,6 @@ from gatelodge.web.api.gate import Place
 
 _AGO = re.compile(r"([1-9]\d{0,5})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_WHOLE = (0, 1 << 55)
 _EVER = 10_000
 
 
@@ -58,10 +57,14 @@ class What(Struct, frozen=True, kw_only=True):
 
 
 class When(Struct, frozen=True):
-    """Between which times: RFC 3339, or `2h` and `7d` ago; empty means always."""
+    """Between which times: RFC 3339, or `2h` and `7d` ago; empty means always.
+
+    `shard` is an earlier shard of the log, from before a restore; 0 is the present one.
+    """
 
     since: str = ""
     until: str = ""
+    shard: int = 0
 
     def span(self, now: Instant) -> tuple[str, str]:
         """Both as leaves spell them. Raises Invalid: no time, or nothing can lie between."""
@@ -101,7 +104,7 @@ async def looked_for(
     rules = await _rules(place, what.rule)
     notes = [*people.notes, *said, *await _tool_notes(place, what.tool)]
     query = Query(
-        log=f"calls:{place.id}",
+        log=log_of(place, when.shard),
         since=since,
         until=until,
         type=what.type,
@@ -120,6 +123,12 @@ async def looked_for(
     return Looked(query, tuple(notes))
 
 
+def log_of(place: Place, shard: int) -> str:
+    """The workspace's log of calls, or what it was in an earlier shard."""
+    log = calls_log(place.id)
+    return past(log, shard) if shard else log
+
+
 def moment(text: str, now: Instant) -> str:
     """A time as leaves spell it: from RFC 3339, a day, or how long ago; empty stays empty."""
     ago = _AGO.fullmatch(text)
@@ -130,7 +139,7 @@ def moment(text: str, now: Instant) -> str:
 
 async def aliases_of(ledger: Ledger, workspace: str) -> dict[str, str]:
     """The alias of every server that the workspace ever had, by id; removed ones too."""
-    told = await ledger.containing(GOV, '"t":"server.registered"', _WHOLE, _EVER)
+    told = await ever_in_gov(ledger, '"t":"server.registered"', _EVER)
     found: dict[str, str] = {}
     for leaf in told:
         here = fields(leaf)
@@ -202,7 +211,7 @@ async def _rules(place: Place, text: str) -> tuple[str, ...]:
         return found
     # A grant that ended stands in the gov log, a rule of the house in the leaves only.
     quoted = msgspec.json.encode(text).decode()
-    told = await place.gate.ledger.containing(GOV, quoted, _WHOLE, 1)
+    told = await ever_in_gov(place.gate.ledger, quoted, 1)
     if told or text.startswith("g-"):
         return (text,)
     rails = await place.gate.read(lambda tx: tx.find(Guardrail, workspace=place.id))
@@ -221,7 +230,7 @@ async def _tool_notes(place: Place, text: str) -> list[str]:
     tools = await place.gate.read(lambda tx: tx.find(Tool, workspace=place.id))
     names = {each.name for each in tools}
     quoted = msgspec.json.encode(text).decode()
-    if text in names or await place.gate.ledger.containing(GOV, f'"tool":{quoted}', _WHOLE, 1):
+    if text in names or await ever_in_gov(place.gate.ledger, f'"tool":{quoted}', 1):
         return []
     near = get_close_matches(text, sorted(names), 3)
     meant = f"; did you mean {', '.join(near)}?" if near else ""
