@@ -81,6 +81,24 @@ def test_a_house_goes_on_from_a_backup_under_a_new_shard_that_states_the_loss(
 
 
 @pytest.mark.slow
+def test_a_database_that_was_put_back_by_hand_goes_on_the_same_way(tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "data")
+    with gate.running():
+        pass
+    shutil.copy(tmp_path / "data" / "gatelodge.db", tmp_path / "old.db")
+    with gate.running():
+        gate.api("POST", f"{W}/members", {"email": "ann@example.test"})
+    shutil.copy(tmp_path / "old.db", tmp_path / "data" / "gatelodge.db")
+    assert "were signed" in told(gate, "member", "list", code=5)
+    told(gate, "backup", str(tmp_path / "backup"), "--as-it-is")
+    told(gate, "restore", str(tmp_path / "backup"), "--replace", "--yes")
+    first = json.loads(told(gate, "--json", "audit", "changes", "show", "0"))
+    restored, signed = (first["subject"][each]["gov"] for each in ("restored", "signed"))
+    assert int(signed.split()[0]) > int(restored.split()[0])
+    assert "Sound" in told(gate, "audit", "fsck")
+
+
+@pytest.mark.slow
 def test_what_is_no_whole_backup_is_not_restored(tmp_path: Path) -> None:
     gate = Gate(tmp_path / "data")
     with gate.running():

@@ -16,8 +16,11 @@ _PLACE = click.Path(path_type=Path)
 @click.command("backup", cls=Verb)
 @click.argument("directory", type=_PLACE)
 @click.option("--without-keys", is_flag=True, help="You keep keys/ apart; a restore needs both.")
+@click.option(
+    "--as-it-is", is_flag=True, help="Of a house that refuses to start: only the files, unopened."
+)
 @click.pass_obj
-def backup(terminal: Terminal, directory: Path, *, without_keys: bool) -> None:
+def backup(terminal: Terminal, directory: Path, *, without_keys: bool, as_it_is: bool) -> None:
     """Write a whole, checked copy into a new directory, while the gate runs or not.
 
     With the keys it opens everything that the house keeps: guard it like the house itself.
@@ -26,7 +29,7 @@ def backup(terminal: Terminal, directory: Path, *, without_keys: bool) -> None:
 
     _here(terminal)
     settings = terminal.loaded.settings
-    if not settings.store.url:
+    if not settings.store.url and not as_it_is:
         # What was acknowledged by now goes into the logs first; without a running gate this also
         # recovers what the last one left in its journal.
         terminal.gate.get(terminal.gate.here("audit", "tail"), limit=1, who="false")
