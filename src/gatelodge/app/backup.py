@@ -13,7 +13,6 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
 
@@ -21,9 +20,11 @@ import msgspec
 from msgspec import Struct
 
 import gatelodge
+from gatelodge.adapters.keys.system import SystemClock
 from gatelodge.adapters.store.copying import DATABASE, copy_sqlite, synced
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, GateUnreachable, Invalid, StoreDown
+from gatelodge.core.instant import rfc3339
 
 MANIFEST = "backup.json"
 KEYS = "keys"
@@ -76,7 +77,7 @@ def take(settings: Settings, directory: Path, *, keys: bool) -> Manifest:
             shutil.copy2(home / SETTINGS, directory / SETTINGS)
         made = Manifest(
             version=gatelodge.__version__,
-            at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            at=rfc3339(SystemClock().now()),
             digest=digest_of(directory / DATABASE),
             keys=keys,
             logs=logs_in(directory / DATABASE),

@@ -8,19 +8,18 @@ What was revoked since cannot be known either: every token ends.
 The directory is made aside and renamed last: a crash leaves what was there, or a directory aside.
 """
 
-import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
-from sqlalchemy import Connection, text
 
 from gatelodge.adapters.keys.disk import DiskKeys
 from gatelodge.adapters.keys.sources import open_keys
 from gatelodge.adapters.keys.system import SystemClock, SystemIds
 from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.guard import FileGuard
+from gatelodge.adapters.ledger.past import leave_behind, past_heads
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.copying import DATABASE, synced
 from gatelodge.adapters.store.database import Database, open_database
@@ -33,7 +32,7 @@ from gatelodge.core.errors import Conflict, HouseError, KeyMismatch, StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Credential, Workspace
 from gatelodge.core.records.governance import gov_leaf
-from gatelodge.core.records.origin import GOV, Origins, gate_of, is_past, past
+from gatelodge.core.records.origin import GOV, Origins, gate_of
 from gatelodge.flows.act import Act
 from gatelodge.flows.identity import tokens
 from gatelodge.flows.identity.keys import enrol, enrolled
@@ -88,7 +87,7 @@ def restore(settings: Settings, asked: Asked) -> Restored:
     try:
         _laid_out(asked.source, new, home if aside else None)
         result = _cut_off(new, asked, made, signed)
-        FileGuard(new / _GUARD).begin(_past_heads(new))
+        FileGuard(new / _GUARD).keep(_past_heads(new))
         if aside:
             home.rename(aside)
         elif home.exists():
@@ -115,9 +114,7 @@ def _past_heads(directory: Path) -> Signed:
     database = open_database("", directory)
     try:
         with database.read() as connection:
-            rows = connection.execute(text("SELECT * FROM log")).all()
-        heads = [logs.head_of(row) for row in rows if is_past(row.id) and row.size]
-        return {head.log: (head.size, head.root) for head in heads}
+            return {head.log: (head.size, head.root) for head in past_heads(connection)}
     finally:
         database.close()
 
@@ -193,7 +190,7 @@ def _turn(
         told = logs.containing(connection, GOV, _ENROLLED, (0, gov.size), _EVER)
         keys.check(enrolled(leaf.body for leaf in told))
         old = logs.shard(connection)
-        _past(connection, old)
+        leave_behind(connection, old)
         origins = Origins(gate_of(gov.origin), old + 1)
         logs.open_log(connection, GOV, origins(GOV))
         tx = SqlTx(connection, writable=True)
@@ -210,32 +207,6 @@ def _turn(
         bodies = [gov_leaf(fact, at, node) for fact in tx.facts]
         logs.append_leaves(connection, seal, GOV, bodies)
     return old + 1, len(ended)
-
-
-def _past(connection: Connection, shard: int) -> None:
-    """Every log becomes one of the past; nodes, journal and epoch begin anew."""
-    query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-    fences = connection.execute(text(query)).all()
-    connection.execute(text("PRAGMA defer_foreign_keys = ON"))
-    for name, _ in fences:
-        connection.exec_driver_sql(f"DROP TRIGGER {name}")
-    present = [
-        each
-        for each in connection.execute(text("SELECT id FROM log")).scalars()
-        if not is_past(each)
-    ]
-    for log in present:
-        names = {"old": log, "new": past(log, shard)}
-        for table, column in (("bundle", "log"), ("tile", "log"), ("checkpoint", "log")):
-            change = f"UPDATE {table} SET {column} = :new WHERE {column} = :old"  # noqa: S608
-            connection.execute(text(change), names)
-        connection.execute(text("UPDATE log SET id = :new WHERE id = :old"), names)
-    for table in ("nodes", "journal_mark", "journal_made", "pending"):
-        connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
-    fresh = {"value": secrets.token_hex(16)}
-    connection.execute(text("UPDATE epoch SET value = :value"), fresh)
-    for _, sql in fences:
-        connection.exec_driver_sql(sql)
 
 
 def _stated(made: Manifest, signed: Signed) -> dict[str, dict[str, str]]:

@@ -38,7 +38,7 @@ class FileGuard:
         """Size and root of the newest checkpoint of this log that was about to be signed here."""
         return self._kept.get(log)
 
-    def begin(self, known: Mapping[str, tuple[int, bytes]]) -> None:
+    def keep(self, known: Mapping[str, tuple[int, bytes]]) -> None:
         """Write the file of a house that nobody serves yet. Raises OSError."""
         self._save({**known})
         self._kept = {**known}

@@ -1,0 +1,41 @@
+"""Logs left behind: after a restore every log becomes one of the past, under another id."""
+
+import secrets
+
+from sqlalchemy import Connection, select, text
+
+from gatelodge.adapters.ledger import logs, tables
+from gatelodge.core.records.origin import is_past, past
+from gatelodge.ports.journal import Head
+
+
+def leave_behind(connection: Connection, shard: int) -> None:
+    """Every log becomes one of the past; nodes, journal and epoch begin anew."""
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    fences = connection.execute(text(query)).all()
+    connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+    for name, _ in fences:
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    present = [
+        each
+        for each in connection.execute(text("SELECT id FROM log")).scalars()
+        if not is_past(each)
+    ]
+    for log in present:
+        names = {"old": log, "new": past(log, shard)}
+        for table, column in (("bundle", "log"), ("tile", "log"), ("checkpoint", "log")):
+            change = f"UPDATE {table} SET {column} = :new WHERE {column} = :old"  # noqa: S608
+            connection.execute(text(change), names)
+        connection.execute(text("UPDATE log SET id = :new WHERE id = :old"), names)
+    for table in ("nodes", "journal_mark", "journal_made", "pending"):
+        connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
+    fresh = {"value": secrets.token_hex(16)}
+    connection.execute(text("UPDATE epoch SET value = :value"), fresh)
+    for _, sql in fences:
+        connection.exec_driver_sql(sql)
+
+
+def past_heads(connection: Connection) -> list[Head]:
+    """The heads of the logs that were left behind."""
+    rows = connection.execute(select(tables.log)).all()
+    return [logs.head_of(row) for row in rows if is_past(row.id) and row.size]
