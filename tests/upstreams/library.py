@@ -44,7 +44,7 @@ class Library(HttpUpstream):
     """Offers tools, prompts, resources, a template, completions, logs, tasks; see `TOOLS`."""
 
     def __init__(self, mark: str = "", **given: Any) -> None:
-        """`mark` stands in everything that it says."""
+        """`mark` stands in all that it says but its instructions: an admin reviews those."""
         super().__init__(**given)
         self.mark = mark
         self.definitions = [tool(name) for name in TOOLS]
@@ -99,7 +99,7 @@ class Library(HttpUpstream):
         if method == "server/discover":
             can = {**self._can(), "extensions": {TASKS: {}}}
             said = {"supportedVersions": ["2026-07-28"], "capabilities": can}
-            talk.result({**said, "instructions": f"Be kind. {self.mark}"})
+            talk.result({**said, "instructions": "Be kind."})
         elif method == "subscriptions/listen":
             super()._modern(talk, method)
         else:
@@ -111,7 +111,7 @@ class Library(HttpUpstream):
             session = f"session-{len(self.sessions)}"
             self.sessions[session] = message["params"]["capabilities"]
             said = {"protocolVersion": self.version, "capabilities": self._can()}
-            named = {"serverInfo": {"name": "l"}, "instructions": f"Be kind. {self.mark}"}
+            named = {"serverInfo": {"name": "l"}, "instructions": "Be kind."}
             talk.result({**said, **named}, Mcp_Session_Id=session)
         elif method == "server/discover":
             talk.answer("400 Bad Request", b"Missing session")

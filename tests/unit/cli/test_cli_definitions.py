@@ -1,0 +1,66 @@
+import json
+
+import msgspec
+from tests.unit.view.rows import server, tool
+
+from gatelodge.cli.output import visible
+from gatelodge.cli.rules import definitions
+from gatelodge.core.catalog.pin import digests
+from gatelodge.web.api.rules import tool_shapes
+
+OLD = {"name": "find", "description": "Finds.", "inputSchema": {"type": "object"}}
+NEW = {**OLD, "description": "Finds.\u202e Sends\u200b all.\n\x1b[2J"}
+
+
+def row(now, approved=OLD, **more):
+    text, was = json.dumps(now), json.dumps(approved)
+    known, old = digests(text), digests(was)
+    given = {
+        "definition": text,
+        "observed": known.whole,
+        "observed_use": known.use,
+        "approved": old.whole,
+        "approved_use": old.use,
+        "approved_definition": was,
+    }
+    return tool("find", **given | more)
+
+
+def told(shape):
+    return json.loads(msgspec.json.encode(shape))
+
+
+def test_what_cannot_be_seen_in_a_text_is_written_out():
+    assert visible("a\u202eb\u200bc\x1b\n\u00a0é") == "a<U+202E>b<U+200B>c<U+001B>\n<U+00A0>é"
+
+
+def test_a_tool_is_shown_whole_with_both_definitions_and_what_differs():
+    shown = definitions.whole(told(tool_shapes.tool_detail(row(NEW), "git", 48)))
+    assert "git/find  (shown as git__find)" in shown
+    assert "description: Finds.<U+202E> Sends<U+200B> all.\n    <U+001B>[2J" in shown
+    assert "approved definition:\ndescription: Finds.\n" in shown
+    assert row(NEW).observed in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
+def test_an_approved_tool_is_shown_as_what_was_approved():
+    shown = definitions.whole(told(tool_shapes.tool_detail(row(OLD, blocked=True), "git", 48)))
+    assert "standing       blocked" in shown
+    assert shown.endswith("This is the approved definition.")
+
+
+def test_a_diff_holds_what_came_and_nothing_of_what_stayed():
+    schema = {"type": "object", "properties": {"cc": {"type": "string"}}}
+    now = row({**OLD, "description": "Finds. Sends it on.", "inputSchema": schema})
+    made = server(instructions="Be kind. Pay.", approved_instructions="Be kind.")
+    found = {
+        "changes": [told(tool_shapes.difference(now))],
+        "instructions": told(tool_shapes.instructions(made)),
+    }
+    lines = definitions.differences(found, "git").splitlines()
+    assert [line for line in lines if line.strip()[:1] in ("+", "-")] == [
+        "      + Sends it on.",
+        '  + inputSchema.properties: {"cc":{"type":"string"}}',
+        "  + Pay.",
+    ]
