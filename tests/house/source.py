@@ -49,8 +49,11 @@ def house() -> tuple[Module, ...]:
 
 @cache
 def tracked() -> tuple[str, ...]:
-    """Every path that git knows or would add; without git, all but what is ignored by name."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    """Every path that git knows; without git, all but what is ignored by name.
+
+    What else lies in a checkout is nobody's affair: a new file is looked at once it is added.
+    """
+    listing = ["git", "ls-files", "-z", "--cached"]
     try:
         out = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, timeout=30).stdout
     except (OSError, subprocess.CalledProcessError):

@@ -54,6 +54,7 @@ class DemoServer(Struct, frozen=True, kw_only=True):
     alias: str
     transport: StdioTransport
     installed: bool
+    needs: str
 
 
 def offered() -> tuple[DemoServer, ...]:
@@ -66,6 +67,7 @@ def offered() -> tuple[DemoServer, ...]:
                 alias=alias,
                 transport=StdioTransport(command=(sys.executable, "-m", module)),
                 installed=importlib.util.find_spec(module) is not None,
+                needs=f"pip install mcp-server-{alias} beside the gate",
             )
         )
     node = shutil.which("node")
@@ -84,6 +86,7 @@ def offered() -> tuple[DemoServer, ...]:
                 alias=alias,
                 transport=StdioTransport(command=command, env=env),
                 installed=node is not None and script.exists(),
+                needs="it needs Node and a clone of the repository (`make up` prepares both)",
             )
         )
     return tuple(found)
@@ -99,7 +102,7 @@ async def demonstrate(rooms: Rooms, announce: Announce) -> None:
     new = [offer for offer in offered() if offer.alias not in known]
     for offer in new:
         if not offer.installed:
-            announce.step(f"demo: {offer.alias} is not installed; `make up` installs it with Node")
+            announce.step(f"demo: {offer.alias} is left out: {offer.needs}")
     # They take a second each to start, so they do it together.
     there = (_stand(rooms, workspace, offer) for offer in new if offer.installed)
     for told in await asyncio.gather(*there):

@@ -58,13 +58,14 @@ async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
+    token = ground.owner_token.take()
     announce.ready(
         Ready(
             address=settings.listen.public_url or address,
             directory=str(ground.directory),
-            token=ground.owner_token.take(),
+            token=token,
             seconds=clock.boottime() - began,
-            warnings=exposures(settings.listen),
+            warnings=(*exposures(settings.listen), *_named(settings, first=bool(token))),
         )
     )
     try:
@@ -81,3 +82,14 @@ async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
     if node.broken.done():
         raise node.broken.result()
     announce.stopped()
+
+
+def _named(settings: Settings, *, first: bool) -> tuple[str, ...]:
+    """At the first start: the logs keep the name that they were given, so say which."""
+    if not first or settings.audit.origin:
+        return ()
+    said = (
+        "its logs are signed in the name of localhost for good; a gate that others will verify "
+        "begins with --set audit.origin=gate.example.com in an empty data directory"
+    )
+    return (said,)

@@ -5,7 +5,7 @@ from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.people import Agent, Member
 from gatelodge.flows.admin import agents, grants, groups, guardrails, members, servers, tools
 from gatelodge.flows.admin.apply import apply, planned
-from gatelodge.flows.admin.declared.wanted import parse
+from gatelodge.flows.admin.declared.reading import parse
 from gatelodge.flows.identity import tokens
 
 FILE = """
@@ -241,6 +241,40 @@ def test_an_agent_keeps_its_tokens_when_its_owner_stays(house):
     house.do(tokens.issue, house.peppers, house.workspace, agent, "t")
     made(house)
     assert len(house.look(tokens.of, house.workspace, agent)) == 1
+
+
+def test_every_table_of_the_file_is_told_with_its_line_and_what_would_be_right():
+    text = """
+workspace = "main"
+gruops = []
+[[members]]
+email = "ada@example.com"
+role = "root"
+[[grants]]
+to = "everyone"
+server = "crm"
+levl = "all"
+[[grants]]
+to = "everyone"
+server = "crm"
+level = "admin"
+"""
+    with pytest.raises(Invalid) as refused:
+        parse(text)
+    told = refused.value.detail
+    for part in (
+        "there is no key `gruops`; did you mean `groups`?",
+        "members[0] (line 4): role: 'root' is not one of owner, security,",
+        "grants[0] (line 7): there is no key `levl`; did you mean `level`?",
+        "grants[1] (line 11): level: 'admin' is not one of read, use, all",
+    ):
+        assert part in told
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 3000, "x" * 2_000_000, "a = " + "{a = " * 3000])
+def test_a_file_that_is_no_file_is_refused_whatever_its_shape(text):
+    with pytest.raises(Invalid):
+        parse(text)
 
 
 @pytest.mark.parametrize(

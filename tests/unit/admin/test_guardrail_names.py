@@ -10,7 +10,7 @@ from gatelodge.core.policy.guardrails import validate
 from gatelodge.flows.admin import agents, groups, guardrails, members, servers, tools
 from gatelodge.flows.admin.apply import apply, planned
 from gatelodge.flows.admin.bearers import bearers
-from gatelodge.flows.admin.declared.wanted import parse
+from gatelodge.flows.admin.declared.reading import parse
 
 
 def rule(scope):

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import anyio
 import pytest
+from openapi_spec_validator import validate
+from tests.gate import ROOT
 
 from gatelodge.cli.client import Asked, _through
 from gatelodge.config.schema import Settings
@@ -88,3 +90,21 @@ def test_a_parameter_that_nearly_fits_is_told_and_one_that_comes_twice_is_refuse
     assert "since" in told["remedy"]
     told = json.loads(anyio.run(_through, app, Asked("GET", f"{path}?tool=a&tool=b")).body)
     assert "twice" in told["detail"]
+
+
+def test_the_description_is_valid_openapi_and_names_each_operation_once():
+    document = json.loads((ROOT / "docs/reference/openapi.json").read_text("utf-8"))
+    validate(document)
+    operations = [
+        (path, each)
+        for path, item in document["paths"].items()
+        for verb, each in item.items()
+        if verb in {"get", "post", "put", "patch", "delete"}
+    ]
+    names = [each["operationId"] for _, each in operations]
+    assert len(names) == len(set(names))
+    for path, each in operations:
+        declared = {one["name"] for one in each.get("parameters", ()) if one["in"] == "path"}
+        assert declared == set(re.findall(r"\{(\w+)\}", path)), path
+        assert each["tags"]
+    assert document["security"] == [{"token": []}]

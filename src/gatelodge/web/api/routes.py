@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 from msgspec.structs import replace
 
@@ -65,8 +66,24 @@ PROBLEMS: Final[dict[int, ResponseSpec]] = dict.fromkeys(
 )
 """What every route may answer besides, in the description of the API."""
 
+BEARER: Final = "token"
+"""The name of the one way to prove who asks, in the description of the API."""
+
+
+def _noun(route: HTTPRouteHandler) -> str:
+    """The noun that a route is about: the name of its file."""
+    return route.fn.__module__.rpartition(".")[2]
+
+
+def _operation(route: HTTPRouteHandler, _method: object, _path: object) -> str:
+    """The name of an operation for generated clients: its noun and its verb."""
+    verb = route.fn.__name__.removesuffix("_route")
+    return f"{_noun(route)}_{'list' if verb == 'listed' else verb}"
+
+
 for _route in (*IN_WORKSPACE, *OF_HOUSE):
     _route.responses = PROBLEMS
+    _route.tags = [_noun(_route)]
 
 
 def assembled(gate: AdminGate, *, local: bool) -> Litestar:
@@ -107,6 +124,11 @@ def assembled(gate: AdminGate, *, local: bool) -> Litestar:
             path=OPENAPI_PATH,
             render_plugins=[JsonRenderPlugin(path="/")],
             use_handler_docstrings=True,
+            operation_id_creator=_operation,
+            components=Components(
+                security_schemes={BEARER: SecurityScheme(type="http", scheme="bearer")}
+            ),
+            security=[{BEARER: []}],
         ),
         request_max_body_size=gate.settings.limits.body_bytes,
         logging_config=None,

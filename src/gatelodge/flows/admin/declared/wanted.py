@@ -1,17 +1,13 @@
 """The file of those who keep a workspace in version control: what should be, by name."""
 
-import tomllib
 from datetime import datetime
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from gatelodge.core.catalog.server import EraWish, HttpTransport, StdioTransport, Withholdable
-from gatelodge.core.errors import Invalid
-from gatelodge.core.people import Role, folded
+from gatelodge.core.people import Role
 from gatelodge.core.policy.rules import Level
-from gatelodge.flows.admin.members import email_of
 from gatelodge.flows.admin.servers import Proposal
 
 Principal = Annotated[str, Meta(pattern=r"^(member:[^@]+@[^@]+|agent:.+)$")]
@@ -109,41 +105,3 @@ class Wanted(_Part, frozen=True, kw_only=True):
     servers: tuple[WantedServer, ...] = ()
     grants: tuple[WantedGrant, ...] = ()
     guardrails: tuple[WantedGuardrail, ...] = ()
-
-
-def parse(text: str) -> Wanted:
-    """The file behind TOML text. Raises Invalid with every fault and its place."""
-    try:
-        wanted = msgspec.convert(tomllib.loads(text), Wanted)
-    except tomllib.TOMLDecodeError as fault:
-        raise Invalid(f"not TOML: {fault}") from None
-    except msgspec.ValidationError as fault:
-        raise Invalid(str(fault), remedy="See docs/reference/apply.md.") from None
-    faults = [*_twice(wanted), *_unclear(wanted)]
-    if faults:
-        raise Invalid("; ".join(faults))
-    return wanted
-
-
-def _twice(wanted: Wanted) -> list[str]:
-    named = {
-        "members": [email_of(each.email) for each in wanted.members],
-        "agents": [folded(each.name) for each in wanted.agents],
-        "groups": [folded(each.name) for each in wanted.groups],
-        "servers": [each.alias for each in wanted.servers],
-        "guardrails": [each.name for each in wanted.guardrails],
-        "grants": [f"{g.to} on {g.server}/{g.tool} ({g.level})" for g in wanted.grants],
-    }
-    return [
-        f"{what}: {name} stands twice"
-        for what, names in named.items()
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
-
-
-def _unclear(wanted: Wanted) -> list[str]:
-    return [
-        f"servers: {each.alias} needs a command or a url, not both"
-        for each in wanted.servers
-        if bool(each.command) == bool(each.url)
-    ]

@@ -1,13 +1,14 @@
 """A workspace made equal to its file, or what that would change."""
 
+from anyio import to_thread
 from litestar import post
 from msgspec import Struct
 
 from gatelodge.core.policy.guardrails import validate
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import apply as flow
-from gatelodge.flows.admin.declared import wanted
 from gatelodge.flows.admin.declared.changes import Change
+from gatelodge.flows.admin.declared.reading import parse
 from gatelodge.web.api.given import Flag, Here, JSONBody
 
 
@@ -29,7 +30,8 @@ class Applied(Struct, frozen=True, kw_only=True):
 @post("/apply", opt={"act": "apply"}, status_code=200)
 async def apply(place: Here, data: JSONBody[File], *, dry_run: Flag = False) -> Applied:
     """Make the workspace equal to the file, in one transaction; or only say what differs."""
-    file, gate = wanted.parse(data.text), place.gate
+    # Plain Python over a large text: beside the loop, which carries everybody's calls.
+    file, gate = await to_thread.run_sync(parse, data.text), place.gate
     changes: tuple[Change, ...] = ()
 
     def work(act: Act) -> None:
