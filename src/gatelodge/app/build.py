@@ -27,12 +27,15 @@ from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.database import Database, open_database
 from gatelodge.adapters.store.migrate import brought_up
 from gatelodge.adapters.store.nodes import SqlNodes
+from gatelodge.adapters.store.room import Room
 from gatelodge.adapters.store.store import GovLog, SqlStore
 from gatelodge.app.first_start import OnceShown, check_keys, first_start, tell_durability
 from gatelodge.config.schema import Settings
+from gatelodge.core.errors import LogForked
 from gatelodge.core.records.origin import GOV, Origins
 from gatelodge.flows.audit.recorder import Recorder
 from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
+from gatelodge.flows.health import Health
 from gatelodge.ports.journal import Guard, Head, Journal, Leader
 from gatelodge.ports.world import Signer
 
@@ -63,6 +66,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     leader: Leader
     recorder: Recorder
     sequencer: Sequencer
+    health: Health
     owner_token: OnceShown
     """The owner's token when this was the first start, else empty."""
 
@@ -75,6 +79,14 @@ class Ground(Struct, frozen=True, kw_only=True):
         if not self.settings.store.url:
             return frozenset()
         return frozenset(each.node for each in await self.nodes.live(LIVE_MS))
+
+    async def recover(self) -> None:
+        """Make the logs whole; see `Sequencer.recover`. Raises LogForked, and says where it is."""
+        try:
+            await self.sequencer.recover(await self.others())
+        except LogForked as fault:
+            where = f"looked at: the database and the guard of {self.directory}"
+            raise LogForked(f"{fault.detail} ({where})", remedy=fault.remedy) from fault
 
     async def close(self) -> None:
         """Make everything durable and let go, in the reverse order of the opening."""
@@ -98,6 +110,9 @@ async def lay(settings: Settings, *, upgrade: bool = False) -> Ground:
     url = secrets.resolve(settings.store.url) if settings.store.url else ""
     database = await asyncio.to_thread(open_database, url, directory)
     try:
+        if not url:
+            database.room = Room(directory, settings.audit.free_bytes)
+            await asyncio.to_thread(database.room.tend)
         await asyncio.to_thread(lambda: brought_up(database, directory, upgrade=upgrade))
         return await _lay(settings, directory, database, secrets)
     except BaseException:
@@ -127,6 +142,7 @@ async def _lay(
     journal, leader = await _journal(settings, directory, (ledger, keys, inventory, node), secrets)
     deks = SqlDeks((database.write, database.read), DiskKeyWrap(keys.kek), clock, ids)
     nodes = SqlNodes(database)
+    health = Health(clock.boottime)
     surroundings = Surroundings(
         journal=journal,
         ledger=ledger,
@@ -136,6 +152,7 @@ async def _lay(
         clock=clock,
         nodes=nodes if settings.store.url else None,
         origin=origins,
+        health=health,
     )
     return Ground(
         settings=settings,
@@ -158,6 +175,7 @@ async def _lay(
         sequencer=Sequencer(surroundings, settings.audit, node),
         signer=surroundings.signer,
         guard=surroundings.guard,
+        health=health,
         owner_token=OnceShown(token),
     )
 

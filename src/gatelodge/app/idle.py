@@ -38,7 +38,7 @@ async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
     ground = await lay(settings)
     rooms = wire(ground)
     try:
-        await ground.sequencer.recover(await ground.others())
+        await ground.recover()
         await rooms.follower.start()
         if ground.owner_token.take():
             log.warning(UNSEEN)

@@ -12,10 +12,12 @@ from gatelodge.adapters.upstream.stdio.places import site_of
 from gatelodge.app.application import Application
 from gatelodge.app.build import Ground
 from gatelodge.app.listener import Faces, Listener
+from gatelodge.app.watchman import Watchman
 from gatelodge.core.errors import (
     Broken,
     HouseError,
     LedgerDown,
+    NotYet,
     Stale,
     StoreDown,
     Unavailable,
@@ -54,6 +56,7 @@ class Rooms(Struct, frozen=True, kw_only=True):
     follower: Follower
     calls: Calls
     watch: Watch
+    watchman: Watchman
     endpoint: Endpoint
     admin: AdminGate
 
@@ -81,6 +84,7 @@ def wire(ground: Ground) -> Rooms:
     follower = Follower(ground.store, ground.nodes, ground.clock, inflight, following)
     calls = _calls(ground, upstreams, inflight)
     revocation = Revocation(ground.store, ground.nodes, ground.clock, follower.here)
+    watchman = Watchman(ground.database, ground.health, inflight)
     return Rooms(
         ground=ground,
         upstreams=upstreams,
@@ -92,8 +96,11 @@ def wire(ground: Ground) -> Rooms:
         watch=Watch(
             upstreams, ground.store, ground.clock, ground.ids, offers, lambda: follower.view
         ),
-        endpoint=Endpoint(_gate(ground, follower, (calls, upstreams), (inflight, streams, offers))),
-        admin=_admin(ground, follower, upstreams, revocation),
+        watchman=watchman,
+        endpoint=Endpoint(
+            _gate(ground, (follower, watchman), (calls, upstreams), (inflight, streams, offers))
+        ),
+        admin=_admin(ground, (follower, watchman), upstreams, revocation),
     )
 
 
@@ -117,16 +124,18 @@ def _calls(ground: Ground, upstreams: UpstreamPool, inflight: InFlight) -> Calls
 
 def _gate(
     ground: Ground,
-    follower: Follower,
+    seeing: tuple[Follower, Watchman],
     paths: tuple[Calls, UpstreamPool],
     running: tuple[InFlight, Streams, Offers],
 ) -> Gate:
     listen = ground.settings.listen
+    follower, watchman = seeing
     calls, upstreams = paths
     inflight, streams, offers = running
     waits = ground.settings.audit.durability != "async"
     return Gate(
         follower=follower,
+        shut=watchman.shut,
         calls=calls,
         recorder=ground.recorder,
         inflight=inflight,
@@ -152,8 +161,12 @@ def _gate(
 
 
 def _admin(
-    ground: Ground, follower: Follower, upstreams: UpstreamPool, revocation: Revocation
+    ground: Ground,
+    seeing: tuple[Follower, Watchman],
+    upstreams: UpstreamPool,
+    revocation: Revocation,
 ) -> AdminGate:
+    follower, watchman = seeing
     return AdminGate(
         store=ground.store,
         nodes=ground.nodes,
@@ -168,13 +181,13 @@ def _admin(
         upstreams=upstreams,
         view=lambda: follower.view,
         fresh=follower.fresh,
-        unready=lambda: _unready(ground, follower),
+        unready=lambda: _unready(ground, follower, watchman),
         revocation=revocation,
         settings=ground.settings,
     )
 
 
-def _unready(ground: Ground, follower: Follower) -> Unavailable | None:
+def _unready(ground: Ground, follower: Follower, watchman: Watchman) -> Unavailable | None:
     """Why this node serves no call now."""
     if follower.diverged:
         return StoreDown(follower.diverged, remedy="See docs/operations.md, 'Restored database'.")
@@ -182,6 +195,8 @@ def _unready(ground: Ground, follower: Follower) -> Unavailable | None:
         return Stale("this node cannot prove that its view is fresh", retry_after=1.0)
     if ground.recorder.failed:
         return LedgerDown("records cannot be made durable, so no call is forwarded")
+    for work, why in watchman.faults().items():
+        return NotYet(f"{work} fails: {why}", retry_after=1.0)
     return None
 
 
@@ -201,7 +216,7 @@ class Node:
     async def start(self) -> str:
         """Recover, load, listen; returns the address. Raises LogForked, StoreDown, Conflict."""
         rooms = self._rooms
-        await rooms.ground.sequencer.recover(await rooms.ground.others())
+        await rooms.ground.recover()
         rooms.offers.on_observed(rooms.streams.on_observed)
         rooms.upstreams.on_updated(rooms.streams.on_updated)
         rooms.follower.on_view(rooms.offers.on_view)
@@ -218,6 +233,7 @@ class Node:
             rooms.calls.settle(),
             rooms.streams.run(),
             rooms.watch.run(),
+            rooms.watchman.run(),
             self._listener.sweep(),
             self._api.load(),
         ):

@@ -57,6 +57,9 @@ class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     change it later: it names the logs."""
     segment_bytes: Bytes = 8 * 1024 * 1024
     """Size of one zero-filled journal file."""
+    free_bytes: Bytes = 16 * 1024 * 1024
+    """SQLite: with less free on the data directory's disk (or a twentieth of it, if that is less)
+    no call is taken; what people change and who they shut out still finds room."""
     sequence_ms: Annotated[int, Meta(ge=20, le=5_000)] = 500
     """How often the journal is moved into the Merkle logs."""
     checkpoint_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000

@@ -152,6 +152,13 @@ class GateUnreachable(Unavailable):
     default_remedy = "Check --url and that the gate is running (`gatelodge up`)."
 
 
+class NotYet(Unavailable):
+    """Work that this node does behind its calls is late, or fails for now."""
+
+    code = "error.unavailable.not_yet"
+    default_remedy = "Try again in a few seconds; `gatelodge doctor` tells what fails."
+
+
 class Broken(HouseError):
     """An invariant is gone; the process stops and an operator decides."""
 

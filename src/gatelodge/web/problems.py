@@ -44,6 +44,7 @@ ANSWERS: dict[type[HouseError], Answer] = {
     errors.Stale: Answer(503, -31512, 4),
     errors.KeyUnreachable: Answer(503, -31513, 4),
     errors.GateUnreachable: Answer(503, -31514, 4),
+    errors.NotYet: Answer(503, -31515, 4),
     errors.LogForked: Answer(500, -31520, 5),
     errors.KeyMismatch: Answer(500, -31521, 5),
     errors.SettingsError: Answer(500, -31522, 2),

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from tests.fault.scene.setting import admit, open_to_everyone, serve
+from tests.fault.scene.setting import MAIN, admit, open_to_everyone, serve
 from tests.gate import WAIT, Client, Gate
 from tests.leaves import Calls, leaves_of
 from tests.upstreams.witnessing import Witness
@@ -62,7 +62,7 @@ def ready(gate):
 @pytest.mark.slow
 @pytest.mark.guarantee("audit:intent-before-effect")
 def test_on_a_full_disk_nothing_is_forwarded_until_there_is_room(disk):
-    gate = Gate(disk / "data", "audit.segment_bytes=65536")
+    gate = Gate(disk, "audit.segment_bytes=65536")
     with Witness() as upstream:
         with gate.running():
             serve(gate, "up", upstream.url)
@@ -73,16 +73,23 @@ def test_on_a_full_disk_nothing_is_forwarded_until_there_is_room(disk):
             fill(disk)
             answers = until_refused(client)
             forwarded = sum(upstream.seen()["calls"]["t_0"].values())
-            assert "journal" in answers[-1].json["error"]["message"]
             told = ready(gate)
             assert told.status == 503
-            assert "durable" in told.json["detail"]
-
+            assert "changing the store fails" in told.json["detail"]
+            until(lambda: "changing the store fails" in gate.stderr, "nobody is told")
+            gate.api("POST", f"{MAIN}/members/ada@example.test/suspend", {})
+            assert gate.cli("member", "show", "ada@example.test")["status"] == "suspended"
             assert client.call("up__t_0").status == 503
             assert sum(upstream.seen()["calls"]["t_0"].values()) == forwarded
+
             (disk / "ballast").unlink()
             until(lambda: ready(gate).status == 200, "it does not go on when there is room")
+            assert client.call("up__t_0").status == 401
+            gate.api("POST", f"{MAIN}/members/ada@example.test/resume", {})
             assert client.call("up__t_0").status == 200
+            assert gate.stderr.count("changing the store fails") == 1
+            assert "changing the store goes well again" in gate.stderr
+            until((disk / "reserve").exists, "nothing is kept back again")
         found = gate.cli("audit", "fsck")
         assert found["sound"], found["findings"]
         calls = Calls(leaves_of(gate.directory))

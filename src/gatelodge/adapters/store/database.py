@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from gatelodge.adapters.store.lock import DirectoryLock
 from gatelodge.adapters.store.queue import WAIT_SECONDS, WriterQueue
+from gatelodge.adapters.store.room import Room
 from gatelodge.core.errors import Conflict, Invalid, LogForked, StoreDown
 from gatelodge.ports.store import Rank
 
@@ -28,6 +29,12 @@ Dialect = Literal["sqlite", "postgresql"]
 _READERS = 8
 _FENCE = "SQLITE_CONSTRAINT_TRIGGER"
 """A trigger's refusal; it is no clash of rows, and PostgreSQL tells the two apart by itself."""
+_FAILED_IO = "SQLITE_IOERR"
+_UNWRITABLE = (
+    *(_FAILED_IO, "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_CORRUPT"),
+    *("53", "58", "25006"),  # PostgreSQL: no resources, a fault of its system, read-only
+)
+"""Faults of the store and its disk, by their names or by how they begin."""
 _POSTGRES_OPTIONS = {
     "synchronous_commit": "on",  # a commit that was answered survives a crash of the server
     "lock_timeout": "10s",
@@ -55,6 +62,11 @@ class Database:
     def __init__(
         self, writer: Engine, reader: Engine, watcher: Engine | None, lock: DirectoryLock
     ) -> None:
+        self.unwritable = ""
+        """Why the last change could not be made, where that is no fault of the change."""
+        self.room: Room | None = None
+        """The disk that changes go to, where somebody looks after it."""
+        self._suspect = False
         self._writer = writer
         self._reader = reader
         self._watcher = watcher
@@ -75,8 +87,16 @@ class Database:
         those that wait. Raises StoreDown, Conflict.
         """
         turn = nullcontext() if self._queue is None else self._queue.turn(rank)
-        with self.translated(), turn, self._writer.begin() as connection:
-            yield connection
+        try:
+            with self.translated(), turn:
+                if self._suspect:
+                    self._begin_anew()
+                with self._writer.begin() as connection:
+                    yield connection
+        except StoreDown as fault:
+            self._judge(fault)
+            raise
+        self.unwritable = ""
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -88,6 +108,32 @@ class Database:
         """A PostgreSQL connection of its own, outside any pool, each statement by itself."""
         assert self._watcher is not None
         return self._watcher.connect()
+
+    def check_lock(self) -> None:
+        """Raise Conflict when the directory is not ours any more."""
+        self._directory.check()
+
+    def _judge(self, fault: StoreDown) -> None:
+        """See what a failed change says of the store itself."""
+        cause = fault.__cause__
+        name = _named(cause) if isinstance(cause, self._errors) else ""
+        if name.startswith(_UNWRITABLE):
+            self.unwritable = f"the store takes no changes ({name})"
+        self._suspect = self._suspect or name.startswith(_FAILED_IO)
+
+    def _begin_anew(self) -> None:
+        """After a failed write or sync: nothing is built on what the page cache says was written.
+
+        A new connection copies every committed change into the database and syncs it, and begins
+        the write-ahead log from its start. Raises the driver's errors; then it is tried again.
+        """
+        self._writer.dispose()
+        raw = self._writer.raw_connection()
+        try:
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            raw.close()
+        self._suspect = False
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -130,7 +176,7 @@ def _sqlite(directory: Path, lock: DirectoryLock) -> Database:
     path = directory / "gatelodge.db"
     _refuse_a_lost_one(path)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     except OSError as fault:
         raise StoreDown(
             f"cannot write {path}: {fault.strerror}",

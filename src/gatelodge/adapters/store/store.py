@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, text
 from gatelodge.adapters.store import tables
 from gatelodge.adapters.store.database import Database
 from gatelodge.adapters.store.lookout import Head, Lookout, OwnCommits, Proof
+from gatelodge.adapters.store.room import full
 from gatelodge.adapters.store.rows import BY_FIELD, KEPT, structs_of
 from gatelodge.adapters.store.tx import SqlTx
 from gatelodge.adapters.store.watch import CHANNEL, PostgresWatch, SqliteWatch, Watch
@@ -170,6 +171,16 @@ class SqlStore:
             self._watch.close()
 
     def _commit(self, work: Callable[[Tx], T], rank: Rank) -> tuple[T, Committed]:
+        """Make a change; for one of people the reserve of the disk is given up if it must be."""
+        try:
+            return self._committed(work, rank)
+        except StoreDown as fault:
+            room = self._database.room
+            if rank == "last" or room is None or not full(fault) or not room.give_up():
+                raise
+        return self._committed(work, rank)
+
+    def _committed(self, work: Callable[[Tx], T], rank: Rank) -> tuple[T, Committed]:
         with self._database.write(rank) as connection:
             if self._postgres:
                 # The lock on the head row is held to the end: commits happen in the order of the

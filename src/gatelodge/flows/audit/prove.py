@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gatelodge.core.errors import Conflict, NotFound, Unavailable
+from gatelodge.core.errors import Conflict, NotFound, NotYet
 from gatelodge.core.records.verify import ProofDocument, ProvenLeaf
 from gatelodge.flows.audit.checkpoints import Signed
 from gatelodge.flows.audit.naming import Naming
@@ -25,7 +25,7 @@ class Prover:
         """The proof of a call's leaves against one checkpoint that covers them.
 
         With `named` the openings are handed over, so that the file shows who called; whoever holds
-        it can show that to anybody for ever. Raises NotFound (no such call), Unavailable (it is not
+        it can show that to anybody for ever. Raises NotFound (no such call), NotYet (it is not
         signed yet, and this node is not the one that signs) and Conflict (`named`, and nobody can
         say who it was).
         """
@@ -75,7 +75,7 @@ class Prover:
             await self._sequencer.advance(sign=True)
             signed = await checkpoints.newest(log)
         if signed is None or signed.size <= index:
-            raise Unavailable(
+            raise NotYet(
                 "no checkpoint covers this record yet",
                 remedy="Try again in a second.",
                 retry_after=1.0,

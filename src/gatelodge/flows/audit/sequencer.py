@@ -11,7 +11,7 @@ One task owns it. Commit order of a batch, and what a crash on each line leaves 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Literal
@@ -21,12 +21,13 @@ import anyio.lowlevel
 from msgspec import Struct
 
 from gatelodge.config.schema import Audit
-from gatelodge.core.errors import Conflict, KeyUnreachable, LedgerDown, StoreDown
+from gatelodge.core.errors import Conflict, HouseError, KeyUnreachable, LedgerDown, StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import CallsLeaf, CallUnresolved, LogOpened, StreamClosed, encode
 from gatelodge.core.records.origin import GOV, is_past
 from gatelodge.core.records.pairs import Opened, Pairs, Stage
 from gatelodge.flows.audit.checkpoints import Checkpoints
+from gatelodge.flows.health import Health
 from gatelodge.ports.journal import (
     Batch,
     Entry,
@@ -65,6 +66,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     nodes: Nodes | None = None
     origin: Callable[[str], str]
     """The origin under which a new log is opened."""
+    health: Health | None = None
 
 
 class _Log(Struct):
@@ -116,11 +118,12 @@ class Sequencer:
             try:
                 leads = await self._leads()
                 if leads:
-                    await self.drain()
+                    await self._watched("moving records into the logs", self.drain())
                 now = clock.boottime()
                 if now - signed >= self._settings.checkpoint_ms / 1000:
                     signed = now
-                    await (self.sign() if leads else self.remember())
+                    signing = self.sign() if leads else self.remember()
+                    await self._watched("signing the logs", signing)
                 nodes = self._ports.nodes
                 if leads and nodes is not None and now - looked >= _LOST_SECONDS / 3:
                     looked = now
@@ -128,6 +131,18 @@ class Sequencer:
             except (StoreDown, LedgerDown, KeyUnreachable, Conflict):
                 pause = max(pause, _PAUSE_AFTER_FAULT)
             await anyio.sleep(pause)
+
+    async def _watched(self, work: str, doing: Awaitable[None]) -> None:
+        """Do it, and let it be known how it went."""
+        health = self._ports.health
+        try:
+            await doing
+        except HouseError as fault:
+            if health is not None:
+                health.failed(work, fault.detail)
+            raise
+        if health is not None:
+            health.well(work)
 
     async def drain(self) -> None:
         """Sequence everything that is durable now. Raises StoreDown, LedgerDown, LogForked."""

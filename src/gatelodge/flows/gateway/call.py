@@ -123,7 +123,7 @@ class Calls:
         except LedgerDown as down:
             return Failed(down, call)
         finally:
-            if unclosed is not None:
+            if unclosed is not None and _stands(noted) is not False:
                 # A record failed, or we did: no answer leaves, the pair is closed later.
                 self._unclosed.append((request.log, unclosed, noted))
 

@@ -70,6 +70,7 @@ def let_in(gate: Gate, visit: Visit) -> None:
         isinstance(memo, Admitted)
         and memo.fits(visit.request, gate.follower.view)
         and gate.follower.fresh()
+        and not gate.shut()
         and memo.credential.expires_at > gate.clock.now()
     ):
         memo.lend(visit)
@@ -117,10 +118,7 @@ def _let_in(gate: Gate, visit: Visit) -> None:
         raise turn_away(403, "this Origin is not allowed", "origin_not_allowed")
     if origin is not None and is_preflight(request):
         raise turn_away(204, "", "preflight", -32600, *preflight(request))
-    if not gate.follower.fresh():
-        why = gate.follower.diverged or "this node cannot prove that it is fresh"
-        text = f"authorization is unavailable: {why}"
-        raise turn_away(503, text, "stale", UNAVAILABLE, b"retry-after: 1")
+    _must_be_open(gate)
     visit.view = view
     credential = _credential(gate, visit)
     if workspace is None or credential.workspace != workspace.id:
@@ -131,6 +129,17 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     visit.caller = caller_of(visit, "")
     visit.targets = gate.targets(visit.who.id, route)
     visit.asker = Asker(visit.who.id, person=visit.who.person)
+
+
+def _must_be_open(gate: Gate) -> None:
+    """Turn everybody away while this node may not act by its view, or nobody could be shut out."""
+    if not gate.follower.fresh():
+        why = gate.follower.diverged or "this node cannot prove that it is fresh"
+        text = f"authorization is unavailable: {why}"
+        raise turn_away(503, text, "stale", UNAVAILABLE, b"retry-after: 1")
+    if shut := gate.shut():
+        text = f"no call is taken: {shut}"
+        raise turn_away(503, text, "unavailable", UNAVAILABLE, b"retry-after: 1")
 
 
 def log_of(gate: Gate, target: bytes) -> str:

@@ -41,9 +41,11 @@ class Gate(Struct, frozen=True, kw_only=True):
 
     `waits` says that an answer leaves only when its record
     is durable (all but `async`).
+    `shut` says why no request is taken, though the view is fresh.
     """
 
     follower: Follower
+    shut: Callable[[], str]
     calls: Calls
     recorder: Recorder
     inflight: InFlight

@@ -1,0 +1,72 @@
+"""The watchman: looks after what no task of the node owns, and says what does not go well.
+
+Each second: is the data directory still ours, is there room on its disk, does the store take
+changes, does every background task get its work done. What changes is told in one line, when it
+begins and when it ends.
+"""
+
+import asyncio
+import logging
+
+from gatelodge.adapters.store.database import Database
+from gatelodge.flows.gateway.inflight import InFlight
+from gatelodge.flows.health import RED_SECONDS, Health
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+_STORE = "changing the store"
+
+
+class Watchman:
+    """One task of a node; `shut` is asked at each request, on the same event loop."""
+
+    def __init__(self, database: Database, health: Health, inflight: InFlight) -> None:
+        self._database = database
+        self._health = health
+        self._inflight = inflight
+        self._told: dict[str, str] = {}
+        self._lasted = 0.0
+
+    def shut(self) -> str:
+        """Why no call is taken now, empty when they are (hot path).
+
+        Where the store takes no change nobody's access could be ended, so nobody is served.
+        """
+        room = self._database.room
+        return ("" if room is None else room.low) or self._database.unwritable
+
+    def faults(self) -> dict[str, str]:
+        """Everything that does not go well: what, and why."""
+        shut = self.shut()
+        return {**self._health.lasting(), **({_STORE: shut} if shut else {})}
+
+    async def run(self) -> None:
+        """Look until cancelled. Raises Conflict when another process may use the directory."""
+        while True:
+            await asyncio.to_thread(self._database.check_lock)
+            await self._tend()
+            self._tell(self.faults())
+            self._lasted = self._lasted + _LOOK_SECONDS if self.shut() else 0.0
+            if self._lasted > RED_SECONDS:
+                # What runs since before can be ended by nobody: it ends now.
+                self._inflight.cut_all("stale")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _tend(self) -> None:
+        if self._database.room is None:
+            return
+        try:
+            await asyncio.to_thread(self._database.room.tend)
+        except OSError as fault:
+            self._health.failed("looking at the disk", fault.strerror or "it does not answer")
+        else:
+            self._health.well("looking at the disk")
+
+    def _tell(self, faults: dict[str, str]) -> None:
+        for work, why in faults.items():
+            if work not in self._told:
+                log.error("%s fails: %s", work, why)
+        for work in self._told.keys() - faults.keys():
+            log.warning("%s goes well again", work)
+        self._told = faults

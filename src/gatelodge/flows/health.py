@@ -1,0 +1,35 @@
+"""What of this node's own work fails, and for how long: what fails in silence fails for ever."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+RED_SECONDS = 3.0
+"""A fault that lasts longer makes the node unready."""
+
+
+class _Fault(Struct):
+    since: float
+    why: str
+
+
+class Health:
+    """Kept by the tasks themselves, on the event loop; `now` is a clock that never steps."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._faults: dict[str, _Fault] = {}
+
+    def failed(self, work: str, why: str) -> None:
+        """This work could not be done."""
+        known = self._faults.setdefault(work, _Fault(self._now(), why))
+        known.why = why
+
+    def well(self, work: str) -> None:
+        """This work was done."""
+        self._faults.pop(work, None)
+
+    def lasting(self) -> dict[str, str]:
+        """The work that has failed for a while, and why it did the last time."""
+        until = self._now() - RED_SECONDS
+        return {work: each.why for work, each in self._faults.items() if each.since <= until}
