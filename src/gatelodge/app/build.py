@@ -27,7 +27,7 @@ from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.database import Database, open_database
 from gatelodge.adapters.store.migrate import brought_up
 from gatelodge.adapters.store.nodes import SqlNodes
-from gatelodge.adapters.store.room import Room
+from gatelodge.adapters.store.place.room import Room
 from gatelodge.adapters.store.store import GovLog, SqlStore
 from gatelodge.app.first_start import OnceShown, check_keys, first_start, tell_durability
 from gatelodge.config.schema import Settings

@@ -11,8 +11,8 @@ from gatelodge.adapters.upstream.pool import UpstreamPool
 from gatelodge.adapters.upstream.stdio.places import site_of
 from gatelodge.app.application import Application
 from gatelodge.app.build import Ground
+from gatelodge.app.keeping.watchman import Watchman
 from gatelodge.app.listener import Faces, Listener
-from gatelodge.app.watchman import Watchman
 from gatelodge.core.errors import (
     Broken,
     HouseError,

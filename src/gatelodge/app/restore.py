@@ -23,8 +23,8 @@ from gatelodge.adapters.ledger.past import leave_behind, past_heads
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.copying import DATABASE, synced
 from gatelodge.adapters.store.database import Database, open_database
-from gatelodge.adapters.store.lock import DirectoryLock
 from gatelodge.adapters.store.migrate import migrate
+from gatelodge.adapters.store.place.lock import DirectoryLock
 from gatelodge.adapters.store.tx import SqlTx
 from gatelodge.app.backup import KEYS, SETTINGS, Manifest, read_manifest
 from gatelodge.config.schema import Settings

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.lock import DirectoryLock
-from gatelodge.adapters.store.room import Room
+from gatelodge.adapters.store.place.lock import DirectoryLock
+from gatelodge.adapters.store.place.room import Room
 from gatelodge.core.errors import Conflict, Invalid, LogForked, StoreDown
 from gatelodge.flows.health import RED_SECONDS, Health
 

@@ -18,9 +18,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from gatelodge.adapters.store.lock import DirectoryLock
+from gatelodge.adapters.store.place.lock import DirectoryLock
+from gatelodge.adapters.store.place.room import Room
 from gatelodge.adapters.store.queue import WAIT_SECONDS, WriterQueue
-from gatelodge.adapters.store.room import Room
 from gatelodge.core.errors import Conflict, Invalid, LogForked, StoreDown
 from gatelodge.ports.store import Rank
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, text
 from gatelodge.adapters.store import tables
 from gatelodge.adapters.store.database import Database
 from gatelodge.adapters.store.lookout import Head, Lookout, OwnCommits, Proof
-from gatelodge.adapters.store.room import full
+from gatelodge.adapters.store.place.room import full
 from gatelodge.adapters.store.rows import BY_FIELD, KEPT, structs_of
 from gatelodge.adapters.store.tx import SqlTx
 from gatelodge.adapters.store.watch import CHANNEL, PostgresWatch, SqliteWatch, Watch
