@@ -41,6 +41,11 @@ class Proof(Protocol):
         """A change of this process was committed, at that moment at the latest."""
         ...
 
+    @property
+    def strange(self) -> Head | None:
+        """A head that cannot follow on those before it: the store is another one, or went back."""
+        ...
+
     def close(self) -> None:
         """Look no more."""
         ...
@@ -72,6 +77,11 @@ class OwnCommits:
                 self._unapplied = [*self._unapplied[-_KEPT:], (gov, at)]
                 self._head = gov
 
+    @property
+    def strange(self) -> Head | None:
+        """Nobody else puts another store in its place."""
+        return None
+
     def close(self) -> None:
         """There is nothing to end."""
 
@@ -97,6 +107,7 @@ class Lookout:
         self._pause = pause
         self._seen: tuple[tuple[int, float], ...] = ()
         self._epoch = ""
+        self.strange: Head | None = None
         self._began = False
         self._looked = Event()
         self._over = Event()
@@ -137,7 +148,7 @@ class Lookout:
         seen = self._seen
         self._epoch = self._epoch or epoch
         if epoch != self._epoch or (seen and gov < seen[0][0]):
-            self._seen = ()
+            self._seen, self.strange = (), (-1, epoch)
             self._over.set()
         elif seen and seen[0][0] == gov:
             self._seen = ((gov, at), *seen[1:])

@@ -84,7 +84,8 @@ def render(
             return _failed(visit, answer.error, answer.call)
         case _:
             code, text = _WHY_CUT[answer.reason]
-            return 200, error_body(raw_id, code, f"{text}; it may have had an effect")
+            status = 503 if answer.reason == "stale" else 200  # nothing is answered now
+            return status, error_body(raw_id, code, f"{text}; it may have had an effect")
 
 
 def _result(gate: Gate, visit: Visit, target: Target | None, answer: Returned) -> bytes:
