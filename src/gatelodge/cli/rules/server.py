@@ -158,6 +158,10 @@ def approve(
         "instructions": told["digest"] if told["standing"] in ("new", "changed") else "",
     }
     terminal.say(f"{output.fields(described.items())}\n\n{definitions.proposal(differ)}\n")
+    for each in found:
+        if each["unfit"]:
+            why = output.clean(each["unfit"])
+            terminal.say(f"not listed to some clients: {output.visible(each['name'])}: {why}")
     if dry_run:
         terminal.show(body, lambda _: f"Would approve {alias} so (dry run, nothing was kept).")
         return
