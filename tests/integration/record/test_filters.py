@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from tests.gate import Gate
 from tests.integration.admin_house import STUB, House, W
+from tests.stage import all_of
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +20,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             transport = {"type": "stdio", "command": [sys.executable, str(STUB)]}
             body = {"alias": "stub", "transport": {**transport, "run_as": "gateway"}}
             gate.api("POST", f"{W}/servers", body, local=True)
-            made.ok("POST", f"{W}/servers/stub/observe")
-            made.ok("POST", f"{W}/servers/stub/approve", {})
+            seen = made.ok("POST", f"{W}/servers/stub/observe")
+            made.ok("POST", f"{W}/servers/stub/approve", all_of(seen))
             grant = {"member": "auditor@example.test", "server": "stub", "level": "all"}
             made.ok("POST", f"{W}/grants", grant)
             client = gate.client(made.tokens["auditor"])

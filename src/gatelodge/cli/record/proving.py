@@ -60,7 +60,8 @@ def written_proof(
 @click.pass_context
 def fsck(ctx: click.Context, terminal: Terminal) -> None:
     """Derive every hash, signature and pair of every log again. Exit code 1 on any finding."""
-    found = terminal.gate.post("/fsck")
+    while (found := terminal.gate.post("/fsck"))["running"]:
+        click.echo(f"{found['looked_at']} of {found['of']} leaves", err=True)
     terminal.show(found, _examined)
     if not found["sound"]:
         ctx.exit(output.NEGATIVE)

@@ -32,6 +32,7 @@ from gatelodge.ports.store import Nodes, Store, Tx
 from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, Ids, Peppers, Signer
 from gatelodge.tlog.note import ED25519, VerifierKey
+from gatelodge.web.api.checkup import Checkup
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
@@ -114,6 +115,7 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     revocation: Revocation
     settings: Settings
     idle: str = ""
+    checkup: Checkup = field(default_factory=Checkup)
     turn: Lock = field(default_factory=Lock)
     """Held while a step of a large question to the logs is read: they take turns."""
 

@@ -14,6 +14,8 @@ from gatelodge.web.api.gate import AdminGate, Caller
 from gatelodge.web.api.given import TheCaller, TheGate
 
 _LIVE_MS = 5_000
+_CHECK_SECONDS = 20.0
+"""How long one request waits for a whole check."""
 
 
 class Alive(Struct, frozen=True):
@@ -55,9 +57,15 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
 
 
 class Checked(Struct, frozen=True, kw_only=True):
-    """What a whole check looked at, and everything that disagrees."""
+    """What a whole check looked at, and everything that disagrees.
+
+    While it is `running` nothing is known yet but how far it has come: ask again to join it.
+    """
 
     sound: bool
+    running: bool = False
+    looked_at: int = 0
+    of: int = 0
     logs: tuple[Examined, ...]
     findings: tuple[Finding, ...]
 
@@ -84,10 +92,17 @@ async def fsck(gate: TheGate) -> Checked:
     async def live() -> frozenset[str]:
         return frozenset(each.node for each in await gate.nodes.live(_LIVE_MS))
 
-    found = await gate.fsck.examine(live)
+    found = await gate.checkup.joined(gate.fsck, live, _CHECK_SECONDS)
+    looked_at, of = gate.checkup.progress
+    if found is None:
+        return Checked(sound=False, running=True, looked_at=looked_at, of=of, logs=(), findings=())
     lost = [Finding(log="", code="journal", detail=each) for each in await gate.sequencer.examine()]
     return Checked(
-        sound=found.sound and not lost, logs=found.logs, findings=(*found.findings, *lost)
+        sound=found.sound and not lost,
+        looked_at=looked_at,
+        of=of,
+        logs=found.logs,
+        findings=(*found.findings, *lost),
     )
 
 

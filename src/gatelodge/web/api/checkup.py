@@ -1,0 +1,31 @@
+"""The whole check as one run at a time, which whoever asks again joins: it may take minutes."""
+
+import asyncio
+
+from gatelodge.flows.audit.fsck import Examination, Fsck, Live
+
+
+class Checkup:
+    """Owns the run. It ends with its result, or with the process; it changes nothing."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Examination] | None = None
+        self._fsck: Fsck | None = None
+
+    async def joined(self, fsck: Fsck, live: Live, seconds: float) -> Examination | None:
+        """Begin a run or join the one that goes on; None when it is not done after `seconds`."""
+        if self._task is None:
+            self._fsck = fsck
+            self._task = asyncio.get_running_loop().create_task(fsck.examine(live))
+        task = self._task
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            return None
+        if self._task is task:
+            self._task = None
+        return task.result()
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Leaves that were looked at, and how many there are."""
+        return (0, 0) if self._fsck is None else (self._fsck.looked_at, self._fsck.of)
