@@ -199,7 +199,8 @@ def _heard(notes: list[bytes]) -> object:
 async def over_http(dice: random.Random) -> list[str]:
     """One answer over HTTP; what was wrong."""
     desk, pipe, dialled = Desk(HttpFlight), Pipe(), asyncio.Event()
-    wire = HttpWire(HttpTransport(url="http://127.0.0.1:1/mcp"), "auto", None, desk)  # type: ignore[arg-type]
+    means = SimpleNamespace(secrets=None, version="1")  # no header names one, nothing is dialled
+    wire = HttpWire(HttpTransport(url="http://127.0.0.1:1/mcp"), "auto", means, desk)  # type: ignore[arg-type]
     wire._modern = dice.random() < 0.5
 
     async def dial() -> HttpConnection:
