@@ -25,6 +25,7 @@ from tests.test_guarantees import cited  # noqa: E402
 
 from gatelodge.cli import main, output  # noqa: E402
 from gatelodge.config import schema  # noqa: E402
+from gatelodge.core.catalog.server import Wait  # noqa: E402
 from gatelodge.core.errors import HouseError  # noqa: E402
 from gatelodge.core.records import leaves  # noqa: E402
 from gatelodge.core.records.governance import GovKind  # noqa: E402
@@ -249,7 +250,7 @@ def _taken(hint: Any) -> str:
         return "a table of texts"
     if kinds and datetime in (kinds[0], *get_args(kinds[0])):
         return "a time with its zone, `2026-12-01T18:00:00Z`"
-    return {str: "text", bool: "`true` or `false`"}[hint]
+    return {str: "text", bool: "`true` or `false`", Wait: "seconds; 0 = as the settings say"}[hint]
 
 
 def _tree(kind: type[HouseError]) -> Iterator[type[HouseError]]:

@@ -75,6 +75,7 @@ members = ["member:ada@example.com", "agent:nightly"]
 alias = "files"
 command = ["/usr/local/bin/mcp-server-filesystem", "/srv/files"]
 withheld = ["roots"]
+call_seconds = 120
 
 [[grants]]
 to = "group:engineers"
@@ -149,6 +150,7 @@ GOV: dict[str, str] = {
     "server.registered": "a server was described; nobody can reach it yet",
     "server.approved": "a server may be reached as it is described",
     "server.started": "a process was started otherwise than to serve everybody what was approved",
+    "server.timed": "how long a server may take is other than the settings say; 0 = as they say",
     "server.disabled": "a server is stopped",
     "server.removed": "a server is gone",
     "catalog.observed": "a server's tools were read",

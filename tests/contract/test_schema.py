@@ -17,7 +17,7 @@ from gatelodge.adapters.store import tables as store
 from gatelodge.adapters.store.database import open_database
 from gatelodge.adapters.store.migrate import HEAD, SCRIPTS, VERSION_TABLE, migrate
 from gatelodge.adapters.store.rows import KEPT, structs_of
-from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.catalog.server import Server, Timing, Tool
 from gatelodge.core.errors import Conflict, StoreDown
 
 
@@ -102,6 +102,7 @@ def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(databa
         ("drifted", False, ""),
         ("pinned", True, "{}"),
     ]
+    assert found.timing == Timing()
 
 
 def test_the_codes_head_is_the_newest_step():

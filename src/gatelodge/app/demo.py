@@ -29,6 +29,7 @@ from gatelodge.core.people import Agent, Group, Member, Workspace
 from gatelodge.core.policy.rules import GranteeKind, Level
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import agents, grants, groups, members, pins, servers, tools
+from gatelodge.flows.admin.definitions import proposals
 from gatelodge.ports.store import Tx
 
 T = TypeVar("T")
@@ -160,7 +161,7 @@ async def _stand(rooms: Rooms, workspace: Workspace, offer: DemoServer) -> str:
 def _described(
     act: Act, workspace: Workspace, offer: DemoServer, transport: StdioTransport
 ) -> Server:
-    proposal = servers.Proposal(transport=transport)
+    proposal = proposals.Proposal(transport=transport)
     found = act.tx.find(Server, workspace=workspace.id, alias=offer.alias)
     if found:
         return servers.revise(act, workspace.id, found[0].id, proposal)

@@ -115,6 +115,7 @@ def _calls(ground: Ground, upstreams: UpstreamPool, inflight: InFlight) -> Calls
     costs = CallLimits(
         durability=ground.settings.audit.durability,
         seconds=limits.call_seconds,
+        longest=limits.progress_seconds,
         result_bytes=limits.result_bytes,
         per_principal=limits.calls_per_principal,
     )

@@ -80,6 +80,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Deepest nesting of a request's JSON."""
     call_seconds: Seconds = 60.0
     """How long an upstream may take for one call."""
+    progress_seconds: Seconds = 600.0
+    """How long a call may take in all whose server reports progress, if the client asked for it:
+    each report gives it call_seconds more."""
     list_seconds: Seconds = 5.0
     """How long one upstream may take to list its tools."""
     tools_per_server: Count = 1_000
@@ -152,6 +155,9 @@ class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a server may take to go after its input closed, and again after TERM."""
     session_idle_seconds: Seconds = 600.0
     """A caller's own session with a server is closed after this time without a request."""
+    starts_per_minute: Count = 12
+    """Processes of one stdio server that one person, their agents included, may have started within
+    a minute for sessions of their own."""
     sessions_per_server: Count = 64
     """Open sessions of callers with one server; over stdio each is a process. At most 8 of them
     belong to one principal. The one that was idle for longest makes room for the next."""

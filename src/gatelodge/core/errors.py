@@ -97,7 +97,7 @@ class UpstreamTimeout(UpstreamError):
     """The upstream server did not answer in time."""
 
     code = "error.upstream.timeout"
-    default_remedy = "Try again; an admin can raise limits.call_seconds."
+    default_remedy = "Try again; an admin can give it longer: server edit ALIAS --call-seconds N."
 
 
 class UpstreamBrokeProtocol(UpstreamError):

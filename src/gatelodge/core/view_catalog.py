@@ -118,7 +118,7 @@ def _server_view(
 
 def _marks(server: Server) -> tuple[object, ...]:
     """What the entry of each of its tools says of the server itself."""
-    return server.alias, server.tags, server.withheld
+    return server.alias, server.tags, server.withheld, server.timing
 
 
 def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
@@ -129,6 +129,7 @@ def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
         alias=server.alias,
         tags=server.tags,
         withheld=server.withheld,
+        timing=server.timing,
     )
 
 
@@ -155,6 +156,7 @@ def _tool_entry(server: Server, row: Tool, longest: int) -> ToolEntry:
         open_world=open_world,
         tags=server.tags,
         withheld=server.withheld,
+        timing=server.timing,
         uid=plain(tool_id(server.id, row.name)),
         listed=shown_tool(Prefix(server.alias), _named(members, shown)),
         bare=_named(members, row.name),

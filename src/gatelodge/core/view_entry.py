@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from msgspec import Raw, Struct
 
-from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.catalog.server import Server, Timing, Tool
 from gatelodge.core.ids import CredentialId, GroupId, Instant, PrincipalId, ServerId, WorkspaceId
 from gatelodge.core.people import CredentialKind
 from gatelodge.core.protocol.envelope import Era
@@ -75,7 +75,7 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     `unfit` are the eras whose clients would refuse a list with it in, so it is not there for them,
     `uid` the id of the tool in policy text (`server/name`, percent-encoded where not plain),
     `mirrors` the arguments that headers repeat (`x-mcp-header`), `withheld` what its server is not
-    told of a client.
+    told of a client, `timing` how long it may take.
     """
 
     server: ServerId
@@ -91,6 +91,7 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     open_world: bool
     tags: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
+    timing: Timing = Timing()
     uid: str
     listed: Raw
     bare: Raw
@@ -123,6 +124,7 @@ class ReadEntry(Struct, frozen=True, kw_only=True, gc=False):
     alias: str
     tags: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
+    timing: Timing = Timing()
 
     read_only: ClassVar[bool] = True
     destructive: ClassVar[bool] = False

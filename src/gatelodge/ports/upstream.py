@@ -75,6 +75,8 @@ class Request(Struct, frozen=True, kw_only=True):
     the caller speaks: a server that speaks both is spoken to in this one, unless its definition
     says otherwise. `admitted` is asked right before any byte of the request, or of an answer to a
     question in it, is written: when it says no, nothing is written and `reply` fails with Stale.
+    `seconds` is how long the answer may take; each report of progress that the caller hears gives
+    it as long again, up to `longest` in all.
     """
 
     method: str
@@ -84,6 +86,7 @@ class Request(Struct, frozen=True, kw_only=True):
     mirrors: tuple[Mirror, ...] = ()
     client: str = ""
     seconds: float = 60.0
+    longest: float = 0.0
     max_bytes: int = 16 * 1024 * 1024
     era: Era = "modern"
     asker: Asker = NOBODY

@@ -32,6 +32,7 @@ async def test_the_last_words_before_the_handshake_are_told_without_secrets():
     assert any(line.startswith("stdout: not MCP red\\u0007 token=[secret]") for line in said)
     assert "s3cret" not in failed.value.detail
     assert "name and version" in failed.value.remedy
+    assert (pool.health(at.id).state, pool.health(at.id).said) == ("off", said)
     await pool.reconcile((at,))
     await pools.until(lambda: pool.health(at.id).said, "told")
     assert pool.health(at.id).said == said

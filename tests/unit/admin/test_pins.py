@@ -8,6 +8,7 @@ from gatelodge.core.catalog.pin import first_digest
 from gatelodge.core.catalog.server import HttpTransport, Server, Tool
 from gatelodge.core.errors import Conflict, Invalid, NotFound
 from gatelodge.flows.admin import pins, servers, tools
+from gatelodge.flows.admin.definitions import proposals
 
 READS = pins.Annotations(read_only=True, destructive=False, open_world=False)
 
@@ -319,7 +320,7 @@ def test_instructions_that_nobody_could_read_are_none(desk):
 
 def test_each_change_of_a_servers_description_is_another_digest(desk, house):
     def digest():
-        return servers.description_digest(
+        return proposals.description_digest(
             house.find(Server, workspace=house.workspace, id=desk.server)[0]
         )
 

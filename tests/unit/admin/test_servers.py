@@ -40,7 +40,7 @@ def test_a_server_is_proposed_first_and_reached_only_after_approval(house):
     ]
 
 
-@pytest.mark.parametrize("alias", ["", "Git", "1git", "git_hub", "a" * 17, "a\n", "-a", "g\u0131t"])
+@pytest.mark.parametrize("alias", ["", "Git", "1git", "git_hub", "a" * 21, "a\n", "-a", "g\u0131t"])
 def test_an_alias_that_cannot_start_a_tools_name_is_refused(house, alias):
     with pytest.raises(Invalid):
         house.do(servers.register, house.workspace, alias, proposal(url=URL))
@@ -161,3 +161,21 @@ def test_what_the_log_keeps_of_a_transport_depends_on_no_secret():
     assert digest(url=URL) != digest(url=URL + "x")
     assert digest(command=("a",)) != digest(command=("a", "b"))
     assert digest(command=("a",), env={"K": "1"}) != digest(command=("a",), env={"L": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "alias"),
+    [
+        ("GSD-2 Code", "gsd-2-code"),
+        ("sequential_thinking", "sequential-thinking"),
+        ("9git", "mcp-9git"),
+        ("Größe", "groe"),
+        ("检索", "server"),
+        ("a" * 40, "a" * 20),
+    ],
+)
+def test_a_name_that_is_no_alias_gets_one_proposed_that_is(house, name, alias):
+    with pytest.raises(Invalid) as refused:
+        house.do(servers.register, house.workspace, name, proposal(url=URL))
+    assert f"Take {alias}." in refused.value.remedy
+    assert house.do(servers.register, house.workspace, alias, proposal(url=URL)).alias == alias

@@ -14,7 +14,7 @@ from gatelodge.core.protocol.upstream_era import (
     initialized,
     listening,
 )
-from gatelodge.core.protocol.upstream_status import rejected, retry_after
+from gatelodge.core.protocol.upstream_status import redirected, refusal, rejected, retry_after
 
 
 def answer(**members):
@@ -170,3 +170,30 @@ def test_anything_else_breaks_the_protocol(status):
 )
 def test_retry_after_is_seconds_or_nothing(value, seconds):
     assert retry_after(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        (b"/v2/mcp?key=s3cret", "https://x.example/v2/mcp"),
+        (b"https://x.example/mcp/", "https://x.example/mcp/"),
+        (b"http://x.example:8080/mcp", "http://x.example:8080/mcp"),
+        (b"https://user:pw@x.example/mcp", "https://x.example/mcp"),
+        (b"https://evil.example/mcp", ""),
+        (b"https://x.example.evil.example/mcp", ""),
+        (b"javascript:alert(1)", ""),
+        (b"https://x.example/a b", ""),
+        (b"https://x.example/\x1b[31m", ""),
+        (b"https://x.example/\xff", ""),
+        (b"https://x.example:port/", ""),
+        (b"https://x.example/" + b"a" * 400, ""),
+        (b"", ""),
+    ],
+)
+def test_a_redirect_names_where_it_leads_on_the_servers_own_host_and_no_secret(location, told):
+    moved = redirected(location, "https://x.example/mcp") if location else ""
+    assert moved == told
+    refused = refusal(307, 0.0, moved)
+    assert told in refused.detail
+    assert (told or "URL") in refused.remedy
+    assert "s3cret" not in refused.detail + refused.remedy

@@ -58,6 +58,6 @@ def test_an_alias_is_a_short_word_without_underscores(alias):
     assert is_alias(alias)
 
 
-@pytest.mark.parametrize("alias", ["", "9git", "Git", "a_b", "a" * 17, "a.b", "git\n"])
+@pytest.mark.parametrize("alias", ["", "9git", "Git", "a_b", "a" * 21, "a.b", "git\n"])
 def test_what_could_not_be_split_off_again_is_no_alias(alias):
     assert not is_alias(alias)

@@ -13,7 +13,7 @@ from gatelodge.core.state import NOUNS, Row, State
 
 R = TypeVar("R", bound=Row)
 
-_JSON = frozenset({"transport", "tags", "withheld"})
+_JSON = frozenset({"transport", "tags", "timing", "withheld"})
 _decode = msgspec.json.Decoder().decode
 
 

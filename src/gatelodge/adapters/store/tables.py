@@ -135,6 +135,7 @@ servers = Table(
     _number("revision"),
     _text("instructions"),
     _text("approved_instructions"),
+    _text("timing"),
     _number("created_at"),
     PrimaryKeyConstraint("workspace", "id"),
     Index("servers_alias", "workspace", "alias", unique=True),

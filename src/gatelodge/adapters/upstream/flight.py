@@ -50,7 +50,8 @@ class Break(Struct, frozen=True):
 class Flight:
     """One request in flight (the port's `Exchange`).
 
-    `number` is our JSON-RPC id upstream. `place` is what carries it now (None = not written),
+    `number` is our JSON-RPC id upstream; progress moves `deadline`, not beyond `furthest`.
+    `place` is what carries it now (None = not written),
     `wire` its bytes; `again`, `replayed` and `epoch` keep it from being sent a third time. `asked`
     holds what the server asks during it, from the first question on.
     """
@@ -60,6 +61,7 @@ class Flight:
         "asked",
         "deadline",
         "epoch",
+        "furthest",
         "limit",
         "listener",
         "number",
@@ -78,7 +80,9 @@ class Flight:
         self.reply: asyncio.Future[Reply] = table.loop.create_future()
         self.request = request
         self.listener = listener
-        self.deadline = table.loop.time() + request.seconds
+        begun = table.loop.time()
+        self.deadline = begun + request.seconds
+        self.furthest = begun + max(request.longest, request.seconds)
         self.limit = request.max_bytes
         self.token: Raw | None = None
         if listener is not None and request.meta:
@@ -94,6 +98,13 @@ class Flight:
     def progress(self) -> int:
         """Our own progress token for the upstream, 0 when the caller asked for none."""
         return self.number if self.token is not None else 0
+
+    @property
+    def allowed(self) -> float:
+        """How long it was waited for: since there was progress at last, or in all."""
+        asked = self.request
+        whole = self.deadline >= self.furthest
+        return max(asked.longest, asked.seconds) if whole else asked.seconds
 
     @property
     def kept(self) -> bool:
@@ -124,6 +135,9 @@ class Flight:
             if progress_made(params) is None:
                 return  # clients turn away what does not say how far it is
             params = progress_restored(params, self.token)
+            self.deadline = max(
+                self.deadline, min(self.table.loop.time() + self.request.seconds, self.furthest)
+            )
         listener(method, params)
 
 
@@ -215,7 +229,9 @@ class Flights:
             self._carrier.respond(flight, closed, reply)
         if asked.open:
             return
-        flight.deadline += self.loop.time() - asked.since
+        stood = self.loop.time() - asked.since
+        flight.deadline += stood
+        flight.furthest += stood
         if asked.ended is None or asked.outlasts:
             self._open_soon(flight, asked)
         else:
@@ -248,8 +264,7 @@ class Flights:
             if flight.reply.cancelled():
                 self.give_up(flight, "cancelled")
             elif flight.deadline <= now and not flight.reply.done():
-                seconds = flight.request.seconds
-                self.fail(flight, UpstreamTimeout(f"No answer within {seconds:g} s."))
+                self.fail(flight, UpstreamTimeout(f"No answer within {flight.allowed:g} s."))
                 self._carrier.cancel(flight, "timeout")
 
     def fail_all(self, fault: Callable[[Flight], HouseError], place: object = None) -> None:

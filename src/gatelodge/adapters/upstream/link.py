@@ -382,6 +382,11 @@ class Link:
         return UpstreamUnreachable("The server is not running now.", retry_after=round(wait, 1))
 
 
+def off(fault: HouseError) -> Health:
+    """A server that is not in the pool, and why the last look at it failed."""
+    return Health(state="off", detail=fault.detail, said=fault.said)
+
+
 def _stopped(flight: Flight) -> HouseError:
     if flight.place is None:
         return UpstreamUnreachable("The server was stopped.")

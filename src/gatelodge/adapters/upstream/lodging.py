@@ -14,9 +14,10 @@ from collections.abc import Callable
 from msgspec import Struct, structs
 
 from gatelodge.adapters.upstream.link import Link
+from gatelodge.adapters.upstream.starts import Starts
 from gatelodge.adapters.upstream.survey import Survey
 from gatelodge.config.schema import Hosting
-from gatelodge.core.catalog.server import Server
+from gatelodge.core.catalog.server import Server, StdioTransport
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, tells_roots, without
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
@@ -26,6 +27,7 @@ MOST_OWN = 8
 SURVEY_SECONDS = 10.0
 """How long a session that only looks is kept idle: a server may tell of changes soon after."""
 _MOST = "Too many sessions with this server are open."
+_OFTEN = "You began too many sessions with this server within a minute."
 _REMEDY = "Try again later; an admin can raise hosting.sessions_per_server."
 
 
@@ -50,6 +52,8 @@ class Lodging:
         self._upkeep = upkeep
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[Asker, Link] = {}
+        process = isinstance(server.transport, StdioTransport)
+        self._starts = Starts(upkeep.hosting.starts_per_minute if process else 0)
         self._legacy: bool | None = None
         self._fault = ""
         self.survey = Survey(server.withheld)
@@ -67,8 +71,12 @@ class Lodging:
         if session is None or session.dead:
             if not main.hopeful:
                 return main  # nothing is begun with a server that is away
+            early = self._starts.too_early(asker, self._loop.time())
+            if early:
+                return LimitReached(_OFTEN, retry_after=early)
             if not self._has_room(asker.principal):
                 return LimitReached(_MOST, remedy=_REMEDY)
+            self._starts.count(asker, self._loop.time())
             session = self._sessions[asker] = self._upkeep.begin(self, asker)
         session.used = self._loop.time()
         return session
@@ -208,7 +216,7 @@ class Lodging:
         said = bytes(for_legacy(asker.capabilities))
         level = asker.level if self.main.logs else ""  # what it does not take separates nobody
         if said != NOTHING or level:
-            return Asker(principal=asker.principal, capabilities=said, level=level)
+            return structs.replace(asker, capabilities=said, level=level)
         return NOBODY if modern else None
 
     def _end(self, link: Link) -> None:

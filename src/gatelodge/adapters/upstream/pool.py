@@ -11,11 +11,11 @@ import ssl
 from collections.abc import Callable, Collection
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from gatelodge.adapters.upstream.flight import Flight, Flights, Listener, Means
 from gatelodge.adapters.upstream.http.wire import HttpWire
-from gatelodge.adapters.upstream.link import Link
+from gatelodge.adapters.upstream.link import Link, off
 from gatelodge.adapters.upstream.lodging import Lodging, Upkeep
 from gatelodge.adapters.upstream.observe import Taken, read_offers, read_tools
 from gatelodge.adapters.upstream.question import Pending
@@ -64,6 +64,7 @@ class UpstreamPool:
         )
         self._lodgings: dict[str, Lodging] = {}
         self._tasks: dict[asyncio.Task[None], Link] = {}
+        self._unmet: dict[str, HouseError] = {}
         self._removals: set[asyncio.Task[None]] = set()
         self._changed: list[Callable[[str], None]] = []
         self._updated: list[Callable[[str, str], None]] = []
@@ -101,8 +102,12 @@ class UpstreamPool:
             if lodging.main.hopeful:
                 return await self._read(lodging, server, survey)
         once = Lodging(server, self._upkeep(_nobody, _nobody))
+        self._unmet.pop(server.id, None)
         try:
             return await self._read(once, server, survey)
+        except HouseError as fault:
+            self._unmet[server.id] = fault.again()
+            raise
         finally:
             links = once.links()
             tasks = [task for task, link in self._tasks.items() if link in links]
@@ -130,7 +135,10 @@ class UpstreamPool:
     def health(self, server: str) -> Health:
         """How that server is doing now; `off` when it is not in the pool."""
         lodging = self._lodgings.get(server)
-        return Health(state="off") if lodging is None else lodging.health()
+        if lodging is not None:
+            return lodging.health()
+        fault = self._unmet.get(server)
+        return Health(state="off") if fault is None else off(fault)
 
     def on_list_changed(self, listener: Callable[[str], None]) -> None:
         """Call `listener(server id)` when what a server offers may have changed."""
@@ -192,7 +200,7 @@ class UpstreamPool:
     async def _read(self, lodging: Lodging, server: Server, survey: Survey | None) -> Observed:
         """What a server offers; without a survey that is kept, not which capability adds what."""
         main = lodging.main
-        hello = await main.meet(self._means.hosting.start_seconds * 2)
+        hello = await main.meet(self._means_of(server).hosting.start_seconds * 2)
         looked = Survey(server.withheld) if survey is None else survey
         taken = Taken(
             most=self._limits.tools_per_server,
@@ -204,7 +212,7 @@ class UpstreamPool:
             link = lodging.surveyor(capabilities)
             keep = False
             try:
-                await link.meet(self._means.hosting.start_seconds * 2)
+                await link.meet(self._means_of(server).hosting.start_seconds * 2)
                 tools = await read_tools(
                     lambda request: link.begin(request, None), capabilities, taken
                 )
@@ -270,14 +278,24 @@ class UpstreamPool:
 
     def _wire(self, server: Server, desk: Link) -> Wire:
         transport, wish = server.transport, server.era if desk.main else "legacy"
+        means = self._means_of(server)
         if isinstance(transport, HttpTransport):
-            return HttpWire(transport, wish, self._means, desk)
+            return HttpWire(transport, wish, means, desk)
         key, own = msgspec.json.encode(transport), transport.run_as == "own"
         place = self._places.take(server.id, key, desk, own=own)
-        return StdioWire(transport, wish, self._means, desk, place)
+        return StdioWire(transport, wish, means, desk, place)
+
+    def _means_of(self, server: Server) -> Means:
+        """What its wires are given: a server may have its own time to start."""
+        seconds = server.timing.start_seconds
+        if not seconds:
+            return self._means
+        hosting = structs.replace(self._means.hosting, start_seconds=seconds)
+        return structs.replace(self._means, hosting=hosting)
 
     def _clear(self, servers: frozenset[str]) -> None:
         """Remove the caches of servers that are no more, when nothing of them runs."""
+        self._unmet = {key: fault for key, fault in self._unmet.items() if key in servers}
         for gone in self._places.keep(servers):
             ending = [task for task in self._tasks if task.get_name() == f"upstream {gone}"]
             removal = asyncio.get_running_loop().create_task(self._remove(gone, ending))
@@ -334,7 +352,7 @@ class UpstreamPool:
 
 def _definition(server: Server) -> bytes:
     """What a change of makes a restart: how the server is reached, and what it is told of whom."""
-    told = (server.transport, server.era, server.withheld)
+    told = (server.transport, server.era, server.withheld, server.timing.start_seconds)
     return msgspec.json.encode(told, order="sorted")
 
 

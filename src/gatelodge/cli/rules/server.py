@@ -1,7 +1,7 @@
 """`gatelodge server`: the MCP servers behind the gate, by alias."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -9,6 +9,18 @@ from gatelodge.cli import output
 from gatelodge.cli.lazy import WHY, dry_run, group, yes
 from gatelodge.cli.receipt import show_changes, show_receipt
 from gatelodge.cli.rules import definitions
+from gatelodge.cli.rules.serving import (
+    ERA,
+    RUN_AS,
+    VALUE,
+    WITHHELD,
+    edit,
+    import_,
+    pairs,
+    patience,
+    times,
+    timing,
+)
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import (
     HouseError,
@@ -18,10 +30,9 @@ from gatelodge.core.errors import (
     UpstreamUnreachable,
 )
 
-if TYPE_CHECKING:
-    from gatelodge.cli.client import Gate
-
 server = group("server", "The MCP servers behind the gate.")
+server.add_command(edit)
+server.add_command(import_)
 
 _OF_CALLS = {
     each.default_remedy
@@ -55,7 +66,7 @@ _APPROVABLE = ("new", "changed", "pinned")
     "headers",
     multiple=True,
     metavar="K=V",
-    help="V: text, env:NAME, file:/PATH, or a word and one of them.",
+    help=VALUE,
 )
 @click.option("--allow-private", is_flag=True, help="The address may be private or loopback.")
 @click.option(
@@ -63,21 +74,20 @@ _APPROVABLE = ("new", "changed", "pinned")
     "env",
     multiple=True,
     metavar="K=V",
-    help="V: text, env:NAME, file:/PATH, or a word and one of them.",
+    help=VALUE,
 )
 @click.option("--cwd", default="", metavar="DIR", help="Where the process starts.")
-@click.option("--run-as", type=click.Choice(["own", "gateway"]), default="own", show_default=True)
-@click.option(
-    "--era", type=click.Choice(["auto", "modern", "legacy"]), default="auto", show_default=True
-)
+@click.option("--run-as", type=RUN_AS, default="own", show_default=True)
+@click.option("--era", type=ERA, default="auto", show_default=True)
 @click.option("--tag", "tags", multiple=True, help="A word that guardrails can ask for.")
 @click.option(
     "--withhold",
     "withheld",
     multiple=True,
-    type=click.Choice(["elicitation", "roots", "sampling"]),
+    type=WITHHELD,
     help="Never tell the server that a client offers this.",
 )
+@times
 @click.pass_obj
 def add(terminal: Terminal, /, alias: str, **given: Any) -> None:
     """Describe a server, reach it once, and list its tools; nobody can use them yet.
@@ -88,10 +98,10 @@ def add(terminal: Terminal, /, alias: str, **given: Any) -> None:
     transport = _http(given) if given["url"] else _stdio(given)
     gate = terminal.gate
     rest = {name: given[name] for name in ("era", "tags", "withheld")}
-    body = {"alias": alias, "transport": transport, **rest}
+    body = {"alias": alias, "transport": transport, "timing": timing(given), **rest}
     made = gate.post(gate.here("servers"), body)
     try:
-        made |= _look(gate, alias)
+        made |= _look(terminal, alias)
     except HouseError:
         terminal.say(f"{alias} is described, but could not be observed yet.")
         raise
@@ -127,8 +137,7 @@ def show(terminal: Terminal, alias: str) -> None:
 @click.pass_obj
 def observe(terminal: Terminal, alias: str) -> None:
     """Reach a server and read its tools again."""
-    gate = terminal.gate
-    seen = _look(gate, alias)
+    seen = _look(terminal, alias)
     terminal.show(seen, lambda it: _observed(it, f"See: gatelodge tool diff {alias}"))
 
 
@@ -208,13 +217,18 @@ def remove(terminal: Terminal, alias: str, why: str, dry_run: bool, yes: bool) -
     show_receipt(terminal, gate.post(path, {"why": why}), alias)
 
 
-def _look(gate: "Gate", alias: str) -> Any:
+def _look(terminal: Terminal, alias: str) -> Any:
     """Observe a server. A fault that brings no advice of its own says how to look again."""
     try:
-        return gate.post(gate.here("servers", alias, "observe"))
+        with patience(terminal, alias):
+            return terminal.gate.post(terminal.gate.here("servers", alias, "observe"))
     except HouseError as error:
         if error.remedy in _OF_CALLS:
-            error.remedy = f"Mend it, then: gatelodge server observe {alias}"
+            error.remedy = (
+                f"Mend it (gatelodge server edit {alias} --help), "
+                f"then: gatelodge server observe {alias}"
+            )
+        error.remedy = error.remedy.replace("edit ALIAS", f"edit {alias}")
         raise
 
 
@@ -252,7 +266,7 @@ def _http(given: dict[str, Any]) -> dict[str, object]:
     return {
         "type": "http",
         "url": given["url"],
-        "headers": _pairs(given["headers"], "--header"),
+        "headers": pairs(given["headers"], "--header"),
         "allow_private": given["allow_private"],
     }
 
@@ -265,18 +279,10 @@ def _stdio(given: dict[str, Any]) -> dict[str, object]:
     return {
         "type": "stdio",
         "command": given["command"],
-        "env": _pairs(given["env"], "--env"),
+        "env": pairs(given["env"], "--env"),
         "cwd": str(Path(given["cwd"]).absolute()) if given["cwd"] else "",
         "run_as": given["run_as"],
     }
-
-
-def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    for name, equals, _ in pairs:
-        if not name or not equals:
-            raise Invalid(f"{option} wants NAME=VALUE")
-    return {name: value for name, _, value in pairs}
 
 
 def _observed(seen: dict[str, Any], then: str) -> str:

@@ -1,8 +1,8 @@
 """A server as the catalog describes it, and how to reach it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gatelodge.core.ids import Instant, ServerId, WorkspaceId
 
@@ -10,6 +10,9 @@ ServerStatus = Literal["proposed", "approved", "disabled"]
 EraWish = Literal["auto", "modern", "legacy"]
 Withholdable = Literal["elicitation", "roots", "sampling"]
 """What a client may declare so that a server can ask it something."""
+
+
+RunAs = Literal["own", "gateway"]
 
 
 class StdioTransport(Struct, frozen=True, kw_only=True, tag="stdio"):
@@ -23,7 +26,7 @@ class StdioTransport(Struct, frozen=True, kw_only=True, tag="stdio"):
     command: tuple[str, ...]
     env: dict[str, str] = {}
     cwd: str = ""
-    run_as: Literal["own", "gateway"] = "own"
+    run_as: RunAs = "own"
 
 
 class HttpTransport(Struct, frozen=True, kw_only=True, tag="http"):
@@ -38,6 +41,21 @@ class HttpTransport(Struct, frozen=True, kw_only=True, tag="http"):
 
 
 Transport = StdioTransport | HttpTransport
+
+
+Wait = Annotated[float, Meta(ge=0, le=86_400)]
+
+
+class Timing(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How long one server may take, in seconds; 0 = as long as the settings say for all.
+
+    `start_seconds` to start and shake hands, `call_seconds` for one call, `longest_seconds` for a
+    call that reports progress.
+    """
+
+    start_seconds: Wait = 0.0
+    call_seconds: Wait = 0.0
+    longest_seconds: Wait = 0.0
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -59,6 +77,7 @@ class Server(Struct, frozen=True, kw_only=True):
     revision: int = 1
     instructions: str = ""
     approved_instructions: str = ""
+    timing: Timing = Timing()
     created_at: Instant
 
     @property

@@ -4,7 +4,9 @@ Nothing of the body is ever shown: an upstream's words are a payload. A JSON-RPC
 is the answer itself and is handed on raw (2026-07-28 transports: 4xx with a JSON-RPC body).
 """
 
+import re
 from typing import Literal
+from urllib.parse import urljoin, urlsplit
 
 from msgspec import UNSET, Raw
 
@@ -16,6 +18,7 @@ Rejection = Raw | HouseError | Literal["session_lost"]
 
 _REFUSES_US = "Check the server's headers and secrets with `gatelodge server show`."
 _NO_SESSION = -32_000
+_LONGEST_URL = 300
 
 
 def rejected(status: int, body: bytes, number: int, *, session: bool, wait: float) -> Rejection:
@@ -50,18 +53,39 @@ _ABSENT = {
 }
 
 
-def refusal(status: int, wait: float) -> HouseError | None:
-    """The error of an answer that speaks for the whole server and not for one request."""
+def refusal(status: int, wait: float, to: str = "") -> HouseError | None:
+    """The error of an answer that speaks for the whole server and not for one request.
+
+    `to` is where a redirect leads, as far as it may be told (`redirected`).
+    """
     if status in (401, 403, 407):
         return UpstreamUnreachable(f"The server refused us (HTTP {status}).", remedy=_REFUSES_US)
     if 300 <= status < 400:
         return UpstreamUnreachable(
-            f"The server answered with a redirect (HTTP {status}), which is never followed.",
-            remedy="Register the URL that it redirects to, if you trust it.",
+            f"The server answered with a redirect (HTTP {status})"
+            f"{f' to {to}' if to else ''}, which is never followed.",
+            remedy="Name the URL that it redirects to, if you trust it: "
+            f"gatelodge server edit ALIAS --url {to or 'URL'}",
         )
     if status in (429, 503):
         return UpstreamUnreachable(f"The server is busy (HTTP {status}).", retry_after=wait or None)
     return None
+
+
+def redirected(location: bytes, url: str) -> str:
+    """Scheme, host and path of a Location on the server's own host; "" for any other, or none.
+
+    Its query may be a secret, and another host's name is an upstream's word.
+    """
+    try:
+        to = urlsplit(urljoin(url, location.decode("ascii")))
+        port = f":{to.port}" if to.port else ""
+    except ValueError:
+        return ""
+    own = bool(location) and to.hostname == urlsplit(url).hostname
+    told = f"{to.scheme}://{to.hostname}{port}{to.path}"
+    fits = to.scheme in ("http", "https") and len(told) <= _LONGEST_URL
+    return told if own and fits and re.fullmatch(r"[!-~]+", told) else ""
 
 
 def _session_lost(status: int, message: Message | None) -> bool:

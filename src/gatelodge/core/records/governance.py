@@ -35,6 +35,7 @@ GovKind = Literal[
     "server.registered",
     "server.approved",
     "server.started",
+    "server.timed",
     "server.disabled",
     "server.removed",
     "catalog.observed",

@@ -77,7 +77,7 @@ def _perform(
     act: Act, workspace: WorkspaceId, change: to.Change, validate: Callable[[str], None]
 ) -> None:
     match change:
-        case to.Register() | to.Revise() | to.Approve():
+        case to.Register() | to.Revise() | to.Retime() | to.Approve():
             _serve(act, workspace, change)
         case to.Give(grant):
             grants.create(act, workspace, _wish(act, workspace, grant))
@@ -128,12 +128,14 @@ def _gather(
             assert_never(change)
 
 
-def _serve(act: Act, workspace: WorkspaceId, change: to.Register | to.Revise | to.Approve) -> None:
+def _serve(
+    act: Act, workspace: WorkspaceId, change: to.Register | to.Revise | to.Retime | to.Approve
+) -> None:
     """The changes of servers."""
     match change:
         case to.Register(alias, proposal):
             servers.register(act, workspace, alias, proposal)
-        case to.Revise(alias, proposal):
+        case to.Revise(alias, proposal) | to.Retime(alias, proposal):
             servers.revise(act, workspace, _server(act, workspace, alias), proposal)
         case to.Approve(alias):
             servers.approve(act, workspace, _server(act, workspace, alias))

@@ -1,49 +1,28 @@
 """Servers: proposed, approved, disabled, removed. Nothing is reached or started before approval."""
 
-import re
-from collections.abc import Iterable, Mapping
-from hashlib import sha256
-from urllib.parse import SplitResult, urlsplit
-
-import rfc8785
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.core.catalog.references import HOW, half_reference, unread_reference
 from gatelodge.core.catalog.server import (
-    EraWish,
     Server,
     StdioTransport,
+    Timing,
     Tool,
-    Transport,
-    Withholdable,
 )
 from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.ids import GrantId, ServerId, WorkspaceId
-from gatelodge.core.people import Workspace
 from gatelodge.core.policy.rules import Grant
-from gatelodge.core.protocol.shown.names import is_alias
-from gatelodge.flows.act import Act, a_line
+from gatelodge.core.protocol.shown.names import alias_for, is_alias
+from gatelodge.flows.act import Act
 from gatelodge.flows.admin import guardrails
-from gatelodge.ports.store import Tx
-
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_OURS = re.compile(
-    r"host|content-(length|type|encoding)|transfer-encoding|connection|upgrade|te|trailer"
-    r"|accept|expect|mcp-.*|proxy-.*",
-    re.IGNORECASE,
+from gatelodge.flows.admin.definitions.proposals import (
+    Proposal,
+    allowed,
+    checked,
+    fingerprint,
+    tags_of,
 )
-"""Headers that the gate writes itself for each request."""
-
-
-class Proposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a server is reached. The words of an admin: whatever runs is built from these alone."""
-
-    transport: Transport
-    era: EraWish = "auto"
-    tags: tuple[str, ...] = ()
-    withheld: tuple[Withholdable, ...] = ()
+from gatelodge.ports.store import Tx
 
 
 class Removed(Struct, frozen=True):
@@ -65,45 +44,56 @@ def register(act: Act, workspace: WorkspaceId, alias: str, proposal: Proposal) -
     """
     if not is_alias(alias):
         raise Invalid(
-            "a server's alias is a lower-case letter and up to 15 letters, digits and hyphens",
-            remedy="It becomes the first part of each tool's name, such as git__status.",
+            "a server's alias is a lower-case letter and up to 19 letters, digits and hyphens",
+            remedy=f"It becomes the first part of each tool's name. Take {alias_for(alias)}.",
         )
     if act.tx.find(Server, workspace=workspace, alias=alias):
         raise Conflict(
             f"there is a server {alias!r} already",
-            remedy="Choose another alias, or remove that server first.",
+            remedy=f"Choose another alias, or change that one: gatelodge server edit {alias}",
         )
     server = Server(
         id=ServerId(act.ids.new("srv")),
         workspace=workspace,
         alias=alias,
-        transport=_allowed(act, workspace, _checked(proposal.transport)),
+        transport=allowed(act, workspace, checked(proposal.transport)),
         era=proposal.era,
-        tags=_tags(proposal.tags),
+        tags=tags_of(proposal.tags),
         withheld=tuple(sorted(set(proposal.withheld))),
+        timing=proposal.timing,
         created_at=act.at,
     )
-    return _proposed(act, server)
+    made = _proposed(act, server)
+    if made.timing != Timing():
+        _timed(act, made)
+    return made
 
 
 def revise(act: Act, workspace: WorkspaceId, server: ServerId, proposal: Proposal) -> Server:
     """Change how a server is reached; it has to be approved again before anything is reached.
 
-    Its tools and grants stay. Raises NotFound, Invalid.
+    How long it may take is changed at once. Its tools and grants stay. Raises NotFound, Invalid,
+    Forbidden.
     """
     row = act.the(Server, workspace=workspace, id=server)
-    transport = _checked(proposal.transport)
+    transport = checked(proposal.transport)
     if transport != row.transport:
-        _allowed(act, workspace, transport)
+        allowed(act, workspace, transport)
     changed = replace(
         row,
         transport=transport,
         era=proposal.era,
-        tags=_tags(proposal.tags),
+        tags=tags_of(proposal.tags),
         withheld=tuple(sorted(set(proposal.withheld))),
+        timing=proposal.timing,
     )
     if changed == row:
         return row
+    if changed.timing != row.timing:
+        _timed(act, changed)
+    if replace(changed, timing=row.timing) == row:  # it is reached as it was approved
+        act.tx.put(changed)
+        return changed
     changed = replace(changed, revision=row.revision + 1)
     if row.status == "approved":
         act.record("server.disabled", workspace, server=server)  # what runs is cut at once
@@ -171,42 +161,16 @@ def remove(act: Act, workspace: WorkspaceId, server: ServerId) -> Removed:
     return Removed(row, tuple(grant.id for grant in grants))
 
 
-def fingerprint(transport: Transport) -> str:
-    """Hex SHA-256 of what an approval covers, so that the log can prove which form was approved.
-
-    Left out is whatever may hold a secret: values of variables and headers, a URL's query.
-    """
-    words: dict[str, object]
-    if isinstance(transport, StdioTransport):
-        words = {
-            "command": list(transport.command),
-            "cwd": transport.cwd,
-            "env": sorted(transport.env),
-            "run_as": transport.run_as,
-        }
-    else:
-        words = {
-            "allow_private": transport.allow_private,
-            "headers": sorted(name.lower() for name in transport.headers),
-            "url": urlsplit(transport.url)._replace(query="").geturl(),
-        }
-    return sha256(rfc8785.dumps(words)).hexdigest()  # type: ignore[arg-type]
-
-
-def description_digest(row: Server) -> str:
-    """The digest by which a server is approved: of all that its description shows.
-
-    Values that may be secret are not in it; its revision is, which no change leaves as it was.
-    """
-    words = {
-        "alias": row.alias,
-        "era": row.era,
-        "revision": row.revision,
-        "tags": list(row.tags),
-        "transport": fingerprint(row.transport),
-        "withheld": list(row.withheld),
-    }
-    return sha256(rfc8785.dumps(words)).hexdigest()  # type: ignore[arg-type]
+def _timed(act: Act, server: Server) -> None:
+    timing = server.timing
+    act.record(
+        "server.timed",
+        server.workspace,
+        server=server.id,
+        call_ms=round(timing.call_seconds * 1000),
+        longest_ms=round(timing.longest_seconds * 1000),
+        start_ms=round(timing.start_seconds * 1000),
+    )
 
 
 def _proposed(act: Act, server: Server) -> Server:
@@ -222,90 +186,3 @@ def _proposed(act: Act, server: Server) -> Server:
     )
     guardrails.rebind(act, server.workspace, server.alias)
     return server
-
-
-def _allowed(act: Act, workspace: WorkspaceId, transport: Transport) -> Transport:
-    """The transport, when whoever acts may reach that far. Raises Forbidden."""
-    if act.local:
-        return transport
-    slug = act.the(Workspace, id=workspace).slug
-    beyond = act.bounds.beyond(transport, slug)
-    if beyond:
-        raise Forbidden(
-            f"only the operator on the gate's own machine may give a server {beyond}",
-            remedy="Run it there, without --url; or see hosting.api_commands, hosting.secrets_dir "
-            "and hosting.secrets_prefix.",
-        )
-    return transport
-
-
-def _checked(transport: Transport) -> Transport:
-    if isinstance(transport, StdioTransport):
-        if not transport.command or not transport.command[0]:
-            raise Invalid("command: a program has to be named")
-        _pairs("env", transport.env, _ENV_NAME)
-        if any("\0" in word for word in (*transport.command, transport.cwd)):
-            raise Invalid("command: a word holds a NUL character")
-        if transport.cwd and not transport.cwd.startswith("/"):
-            raise Invalid("cwd: not an absolute path")
-        _no_reference("command", transport.command, "--env NAME=env:NAME")
-        return transport
-    _no_reference("url", re.split(r"[/?&=]", transport.url), "--header NAME=env:NAME")
-    _check_url(_split(transport.url), private=transport.allow_private)
-    _pairs("headers", transport.headers, _HEADER_NAME)
-    ours = [name for name in transport.headers if _OURS.fullmatch(name)]
-    if ours:
-        raise Invalid(f"headers: the gate writes {ours[0]!r} itself")
-    return transport
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises on what is no port
-    except ValueError:
-        raise Invalid("url: not a URL") from None
-    if not url.isprintable() or any(letter.isspace() for letter in url) or not parts.hostname:
-        raise Invalid("url: not a URL with a host")
-    return parts
-
-
-def _check_url(parts: SplitResult, *, private: bool) -> None:
-    if parts.scheme not in ("http", "https"):
-        raise Invalid("url: only https is reached", remedy="Name an address with https://.")
-    if parts.scheme == "http" and not private:
-        raise Invalid(
-            "url: only https is reached",
-            remedy="For a server on this machine or an own network set allow_private "
-            "(`gatelodge server add --allow-private`).",
-        )
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        raise Invalid(
-            "url: holds a credential or a fragment",
-            remedy="Send credentials as a header, by reference: file:/path or env:NAME.",
-        )
-
-
-def _pairs(what: str, pairs: Mapping[str, str], names: re.Pattern[str]) -> None:
-    for name, value in pairs.items():
-        if names.fullmatch(name) is None:
-            raise Invalid(f"{what}: not a name that can be used: {name[:40]!r}")
-        if any(letter in value for letter in "\0\r\n"):
-            raise Invalid(f"{what}: the value of {name} holds a line break or a NUL character")
-        wrong = half_reference(value)
-        if wrong:
-            raise Invalid(f"{what}: the value of {name} {wrong}", remedy=HOW)
-
-
-def _no_reference(what: str, words: Iterable[str], instead: str) -> None:
-    """Raise Invalid for a word that looks like a reference, where none is read."""
-    for word in words:
-        if unread_reference(word):
-            raise Invalid(
-                f"{what}: {word[:40]!r} looks like a reference, and none is read there",
-                remedy=f"Whoever looks at this machine can see it there; use {instead}.",
-            )
-
-
-def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted({a_line("a tag", tag, 40) for tag in tags}))

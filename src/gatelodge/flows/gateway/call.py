@@ -50,6 +50,7 @@ class CallLimits(Struct, frozen=True, kw_only=True):
 
     durability: Durability
     seconds: float
+    longest: float = 0.0
     result_bytes: int
     per_principal: int
 
@@ -308,7 +309,8 @@ class Calls:
             meta=request.meta,
             name=target.label,
             client=request.caller.client,
-            seconds=self._limits.seconds,
+            seconds=tool.timing.call_seconds or self._limits.seconds,
+            longest=tool.timing.longest_seconds or self._limits.longest,
             max_bytes=self._limits.result_bytes,
             mirrors=tool.mirrors if type(tool) is ToolEntry else (),
             era=request.era,

@@ -37,7 +37,7 @@ DRAIN_SECONDS = 2.0
 
 _KEPT = frozenset((
     b"content-type", b"content-length", b"transfer-encoding", b"keep-alive", b"mcp-session-id",
-    b"retry-after", b"content-encoding",
+    b"location", b"retry-after", b"content-encoding",
 ))  # fmt: skip
 
 

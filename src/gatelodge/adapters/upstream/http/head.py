@@ -52,6 +52,12 @@ class Heads:
         resumed = b"Last-Event-ID: %b\r\n" % last if last else b""
         return self._bare(b"GET", b"text/event-stream") + self._lines + resumed + b"\r\n"
 
+    @property
+    def url(self) -> str:
+        """Where these heads go, without what is asked there."""
+        at = self._target
+        return f"{'https' if at.tls else 'http'}://{at.authority}{at.path.partition('?')[0]}"
+
     def to(self, path: str) -> "Heads":
         """The same heads for another path of this origin."""
         return Heads(structs.replace(self._target, path=path), self._own, self._version)

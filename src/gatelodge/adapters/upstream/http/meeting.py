@@ -49,7 +49,7 @@ class Meeting:
         meta = upstream.modern_meta(self._means.version, "") + b"}"
         answer = await self._ask(self._heads.modern(asked), asked, meta)
         wait = upstream_status.retry_after(answer.fields.get(b"retry-after", b""))
-        refused = upstream_status.refusal(answer.status, wait)
+        refused = upstream_status.refusal(answer.status, wait, self._moved(answer))
         if refused is not None:
             raise refused
         if answer.status in (502, 504):
@@ -70,7 +70,9 @@ class Meeting:
         asked = Request(method="initialize", params=params)
         answer = await self._ask(self._heads.legacy, asked, b"")
         if answer.status != 200:
-            judged = upstream_status.rejected(answer.status, b"", 0, session=False, wait=0.0)
+            judged = upstream_status.refusal(
+                answer.status, 0.0, self._moved(answer)
+            ) or upstream_status.rejected(answer.status, b"", 0, session=False, wait=0.0)
             assert isinstance(judged, HouseError)
             if self._no_post:
                 return judged
@@ -94,6 +96,10 @@ class Meeting:
         asked = Request(method="logging/setLevel", params=upstream.level_params(level))
         with contextlib.suppress(UpstreamError):
             await self._ask(self._heads.legacy, asked, b"")
+
+    def _moved(self, answer: Answer) -> str:
+        """Where a redirect leads, if that may be told."""
+        return upstream_status.redirected(answer.fields.get(b"location", b""), self._heads.url)
 
     async def _ask(self, head: bytes, asked: Request, meta: bytes) -> Answer:
         number = next(self._numbers)

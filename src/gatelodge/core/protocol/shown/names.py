@@ -5,6 +5,7 @@ underscore, so a shown name splits at its first `__`, and two servers can never 
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from hashlib import sha256
 
@@ -18,7 +19,9 @@ The vendors' rule is `[A-Za-z0-9_-]{1,64}`, and clients put a prefix of theirs b
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _MARKED = re.compile(r".*_[0-9a-f]{8}", re.DOTALL)
-_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,15}")
+_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,19}")
+_ALIAS_LENGTH = 20
+"""So short that the shortest `limits.name_length` cuts no alias."""
 
 
 class Names(Struct, frozen=True):
@@ -34,8 +37,17 @@ class Collisions(Struct, frozen=True):
 
 
 def is_alias(text: str) -> bool:
-    """True when `text` may be a server's alias: `[a-z][a-z0-9-]{0,15}`."""
+    """True when `text` may be a server's alias: `[a-z][a-z0-9-]{0,19}`."""
     return _ALIAS.fullmatch(text) is not None
+
+
+def alias_for(name: str) -> str:
+    """An alias that reminds of this name."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if not words[:1].isalpha():
+        words = f"mcp-{words}" if words else "server"
+    return words[:_ALIAS_LENGTH].rstrip("-")
 
 
 def shown_name(alias: str, tool: str, longest: int = LONGEST) -> str:

@@ -6,7 +6,7 @@ from gatelodge.core.ids import GrantId, GuardrailId
 from gatelodge.core.people import Role
 from gatelodge.core.policy.rules import GuardrailMode
 from gatelodge.flows.admin.declared.wanted import WantedGrant
-from gatelodge.flows.admin.servers import Proposal
+from gatelodge.flows.admin.definitions.proposals import Proposal
 
 
 def in_words(grant: WantedGrant) -> str:
@@ -115,6 +115,16 @@ class Revise(Struct, frozen=True, tag="server.revise"):
         return f"~ server {self.alias} is met in another way, so it is proposed anew"
 
 
+class Retime(Struct, frozen=True, tag="server.retime"):
+    """Let a server take longer or less long."""
+
+    alias: str
+    proposal: Proposal
+
+    def __str__(self) -> str:
+        return f"~ server {self.alias} may take another time"
+
+
 class Approve(Struct, frozen=True, tag="server.approve"):
     """Let the gate reach a server."""
 
@@ -175,6 +185,7 @@ Change = (
     | Part
     | Register
     | Revise
+    | Retime
     | Approve
     | Give
     | Revoke

@@ -29,14 +29,15 @@ from gatelodge.flows.admin.declared.changes import (
     Publish,
     Register,
     Rename,
+    Retime,
     Retire,
     Revise,
     Revoke,
     SetRole,
 )
 from gatelodge.flows.admin.declared.wanted import Wanted, WantedGrant
+from gatelodge.flows.admin.definitions.proposals import Proposal
 from gatelodge.flows.admin.members import email_of
-from gatelodge.flows.admin.servers import Proposal
 
 
 class Present(Struct, frozen=True, kw_only=True):
@@ -168,13 +169,18 @@ def _groups(wanted: Wanted, names: _Names, *, prune: bool) -> Iterator[Change]:
 def _servers(wanted: Wanted, names: _Names) -> Iterator[Change]:
     for each in wanted.servers:
         row, proposal = names.servers.get(each.alias), each.proposal
-        changed = row is not None and any(
-            getattr(row, name) != getattr(proposal, name) for name in Proposal.__struct_fields__
-        )
+        differing = {
+            name
+            for name in Proposal.__struct_fields__
+            if row is not None and getattr(row, name) != getattr(proposal, name)
+        }
+        changed = bool(differing - {"timing"})
         if row is None:
             yield Register(each.alias, proposal)
         elif changed:
             yield Revise(each.alias, proposal)
+        elif differing:
+            yield Retime(each.alias, proposal)
         if each.approved and (row is None or changed or row.status == "proposed"):
             yield Approve(each.alias)
 

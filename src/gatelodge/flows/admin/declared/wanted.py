@@ -5,10 +5,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from gatelodge.core.catalog.server import EraWish, HttpTransport, StdioTransport, Withholdable
+from gatelodge.core.catalog.server import (
+    EraWish,
+    HttpTransport,
+    StdioTransport,
+    Timing,
+    Wait,
+    Withholdable,
+)
 from gatelodge.core.people import Role
 from gatelodge.core.policy.rules import Level
-from gatelodge.flows.admin.servers import Proposal
+from gatelodge.flows.admin.definitions.proposals import Proposal
 
 Principal = Annotated[str, Meta(pattern=r"^(member:[^@]+@[^@]+|agent:.+)$")]
 """`member:EMAIL` or `agent:NAME`."""
@@ -56,6 +63,9 @@ class WantedServer(_Part, frozen=True, kw_only=True):
     era: EraWish = "auto"
     tags: tuple[str, ...] = ()
     withheld: tuple[Withholdable, ...] = ()
+    start_seconds: Wait = 0.0
+    call_seconds: Wait = 0.0
+    longest_seconds: Wait = 0.0
     approved: bool = False
 
     @property
@@ -73,6 +83,11 @@ class WantedServer(_Part, frozen=True, kw_only=True):
             era=self.era,
             tags=tuple(sorted(set(self.tags))),
             withheld=tuple(sorted(set(self.withheld))),
+            timing=Timing(
+                start_seconds=self.start_seconds,
+                call_seconds=self.call_seconds,
+                longest_seconds=self.longest_seconds,
+            ),
         )
 
 

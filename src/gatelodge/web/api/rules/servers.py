@@ -5,10 +5,12 @@ from litestar import get, post
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.core.catalog.server import EraWish, Server, Tool, Transport, Withholdable
+from gatelodge.core.catalog.server import EraWish, Server, Timing, Tool, Transport, Withholdable
 from gatelodge.core.errors import Conflict
 from gatelodge.flows.act import Act
 from gatelodge.flows.admin import pins, servers, tools
+from gatelodge.flows.admin.definitions import edits
+from gatelodge.flows.admin.definitions.proposals import Proposal, description_digest
 from gatelodge.flows.catalog import observe
 from gatelodge.flows.catalog.stock import keep_in_parts
 from gatelodge.flows.identity.revocation import Receipt
@@ -34,6 +36,7 @@ class NewServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     era: EraWish = "auto"
     tags: tuple[str, ...] = ()
     withheld: tuple[Withholdable, ...] = ()
+    timing: Timing | None = None
 
 
 class Approval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,8 +89,12 @@ async def listed(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> Page[S
 @post("/servers", opt={"act": "server.register"})
 async def register(place: Here, data: JSONBody[NewServer]) -> ServerShape:
     """Propose a server; nobody can use it before it is approved."""
-    proposal = servers.Proposal(
-        transport=data.transport, era=data.era, tags=data.tags, withheld=data.withheld
+    proposal = Proposal(
+        transport=data.transport,
+        era=data.era,
+        tags=data.tags,
+        withheld=data.withheld,
+        timing=data.timing or Timing(),
     )
 
     def work(act: Act) -> ServerShape:
@@ -107,6 +114,22 @@ async def show(place: Here, alias: Named) -> ServerShape:
 async def health(place: Here, alias: Named) -> Health:
     """How a server is doing on this node."""
     return _health(place, await _named(place, alias))
+
+
+@post("/servers/{alias:str}/edit", opt={"act": "server.register"}, status_code=200)
+async def edit(
+    place: Here, alias: Named, data: JSONBody[edits.Edit], *, dry_run: Flag = False
+) -> ServerShape | Rehearsal:
+    """Change a server in place; met in another way, it waits for its approval again."""
+
+    def work(act: Act) -> ServerShape:
+        row = named.server(act.tx, place.id, alias)
+        wanted = edits.edited(act, row, data)
+        return _shape(act.tx, place, servers.revise(act, place.id, row.id, wanted))
+
+    if dry_run:
+        return await place.gate.rehearse(place.caller, work, "")
+    return await place.gate.change(place.caller, work)
 
 
 @post("/servers/{alias:str}/observe", opt={"act": "tool.observe"}, status_code=200)
@@ -132,7 +155,7 @@ async def look_again(place: Here, alias: Named) -> ObservedServer:
     length = place.name_length
     return ObservedServer(
         alias=now.alias,
-        digest=servers.description_digest(now),
+        digest=description_digest(now),
         instructions=instructions(now),
         tools=tuple(tool_shape(each, row.alias, length) for each in rows if each.present),
         new=seen.new,
@@ -148,7 +171,7 @@ async def approve(place: Here, alias: Named, data: JSONBody[Approval]) -> Approv
 
     def work(act: Act) -> ApprovedServer:
         row = named.server(act.tx, place.id, alias)
-        if data.description != servers.description_digest(row):
+        if data.description != description_digest(row):
             raise Conflict(
                 f"not what was shown any more: the description of {alias}",
                 remedy=f"Look at it again: gatelodge server show {alias}",
@@ -220,4 +243,4 @@ def _health(place: Place, row: Server) -> Health:
     return found if place.caller.may("server.register") else replace(found, said=())
 
 
-ROUTES = (listed, register, show, health, look_again, approve, enable, disable, remove)
+ROUTES = (listed, register, show, health, edit, look_again, approve, enable, disable, remove)

@@ -6,10 +6,17 @@ import msgspec
 from msgspec import Struct
 
 from gatelodge.core.catalog.references import reference
-from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Tool, Transport
+from gatelodge.core.catalog.server import (
+    HttpTransport,
+    Server,
+    StdioTransport,
+    Timing,
+    Tool,
+    Transport,
+)
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.policy.rules import Grant, Guardrail, Level
-from gatelodge.flows.admin.servers import description_digest
+from gatelodge.flows.admin.definitions.proposals import description_digest
 from gatelodge.ports.upstream import Health
 from gatelodge.web.api.rules.tool_shapes import instructions_standing, standing, unfit
 
@@ -34,6 +41,7 @@ class ServerShape(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     withheld: tuple[str, ...]
     digest: str
+    timing: Timing
     tools: int
     changed: int
     new: int
@@ -110,6 +118,7 @@ def server_shape(row: Server, tools: Sequence[Tool], health: Health) -> ServerSh
         new=sum(standing(each) == "new" for each in tools),
         unfit=sum(each.pinned and bool(unfit(each)) for each in tools),
         instructions=instructions_standing(row),
+        timing=row.timing,
         health=health.state,
         detail=health.detail,
         version=health.version,

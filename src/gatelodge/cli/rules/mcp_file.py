@@ -1,0 +1,95 @@
+"""The files in which MCP clients name their servers, read into definitions of ours."""
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from gatelodge.core.errors import Invalid
+from gatelodge.core.protocol.shown.names import alias_for, is_alias
+
+_KEYS = ("mcpServers", "servers", "context_servers")
+_URLS = ("url", "serverUrl", "httpUrl")
+_VARIABLE = re.compile(r"(?P<before>(?:[A-Za-z][\w-]* )?)\$\{(?:env:)?(?P<name>[A-Za-z_]\w*)\}")
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One server of the file. `fault` says why it cannot be taken, empty when it can."""
+
+    name: str
+    alias: str
+    transport: dict[str, object] = {}
+    fault: str = ""
+
+
+def entries(file: object, run_as: str) -> list[Entry]:
+    """Every server that the file names. Raises Invalid when it names none in a known way."""
+    return list(_entries(_table(file), run_as))
+
+
+def _entries(table: dict[str, object], run_as: str) -> Iterator[Entry]:
+    for name, said in table.items():
+        alias = name if is_alias(name) else alias_for(name)
+        try:
+            transport = _transport(said, run_as)
+        except Invalid as fault:
+            yield Entry(name=name, alias=alias, fault=fault.detail)
+        else:
+            yield Entry(name=name, alias=alias, transport=transport)
+
+
+def _table(file: object) -> dict[str, object]:
+    """The table of servers, at the top or one level below (`mcp` in a settings file)."""
+    tops = [file]
+    if isinstance(file, dict):
+        tops += [file.get("mcp")]
+    for top in tops:
+        for key in _KEYS:
+            found = top.get(key) if isinstance(top, dict) else None
+            if isinstance(found, dict):
+                return found
+    raise Invalid("the file names no servers", remedy=f"It wants one of: {', '.join(_KEYS)}.")
+
+
+def _transport(said: object, run_as: str) -> dict[str, object]:
+    if not isinstance(said, dict):
+        raise Invalid("it is no table")
+    url = next((said[each] for each in _URLS if said.get(each)), None)
+    if isinstance(url, str):
+        headers = _values(said.get("headers"), "headers")
+        return {"type": "http", "url": _plain(url, "url"), "headers": headers}
+    command, args = said.get("command"), said.get("args") or []
+    if not isinstance(command, str) or not isinstance(args, list):
+        raise Invalid("it has neither a command nor a url")
+    words = [_plain(word, "args") for word in (command, *args)]
+    return {
+        "type": "stdio",
+        "command": words,
+        "env": _values(said.get("env"), "env"),
+        "cwd": _plain(said.get("cwd") or "", "cwd"),
+        "run_as": run_as,
+    }
+
+
+def _values(said: object, what: str) -> dict[str, str]:
+    """Values of variables or headers; `${NAME}` becomes a reference to the gate's variable."""
+    if said is None:
+        return {}
+    if not isinstance(said, dict):
+        raise Invalid(f"{what}: no table")
+    values = {}
+    for name, value in said.items():
+        text = value if isinstance(value, str) else str(value)
+        found = _VARIABLE.fullmatch(text)
+        values[str(name)] = f"{found['before']}env:{found['name']}" if found else text
+        if not found and "${" in text:
+            raise Invalid(f"{what}: {name} has a placeholder that is asked of a person")
+    return values
+
+
+def _plain(word: object, what: str) -> str:
+    if not isinstance(word, str):
+        return str(word)
+    if "${" in word:
+        raise Invalid(f"{what}: a placeholder stands in a word that everybody can see")
+    return word

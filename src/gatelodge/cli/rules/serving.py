@@ -1,0 +1,192 @@
+"""Options of a server's definition, and the commands that change one or bring several in."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatelodge.cli import output
+from gatelodge.cli.lazy import Verb, dry_run
+from gatelodge.cli.receipt import show_changes
+from gatelodge.cli.rules.mcp_file import Entry, entries
+from gatelodge.cli.terminal import Terminal
+from gatelodge.core.errors import Conflict, HouseError, Invalid
+
+VALUE = "V: text, env:NAME, file:/PATH, or a word and one of them."
+WITHHELD = click.Choice(["elicitation", "roots", "sampling"])
+ERA = click.Choice(["auto", "modern", "legacy"])
+RUN_AS = click.Choice(["own", "gateway"])
+_LOOK_SECONDS = 5.0
+_TIMES = {
+    "start_seconds": "How long it may take to start; 0 = hosting.start_seconds.",
+    "call_seconds": "How long one call may take; 0 = limits.call_seconds.",
+    "longest_seconds": "The same with progress; 0 = limits.progress_seconds.",
+}
+
+
+def times(does: Callable[..., Any]) -> Callable[..., Any]:
+    """The options for how long this server may take."""
+    for name, says in reversed(_TIMES.items()):
+        option = f"--{name.replace('_', '-')}"
+        does = click.option(option, name, type=click.FloatRange(0, 86_400), help=says)(does)
+    return does
+
+
+def timing(given: dict[str, Any]) -> dict[str, float]:
+    """The times that were given, and no others."""
+    return {name: given[name] for name in _TIMES if given[name] is not None}
+
+
+def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    """NAME=VALUE options as a table. Raises Invalid."""
+    split = [text.partition("=") for text in texts]
+    for name, equals, _ in split:
+        if not name or not equals:
+            raise Invalid(f"{option} wants NAME=VALUE")
+    return {name: value for name, _, value in split}
+
+
+@contextmanager
+def patience(terminal: Terminal, alias: str) -> Iterator[None]:
+    """Say now and then that a server is still being reached: a first start may fetch for long."""
+    over = threading.Event()
+
+    def tell() -> None:
+        seconds = 0.0
+        while not over.wait(_LOOK_SECONDS):
+            seconds += _LOOK_SECONDS
+            click.echo(
+                f"{alias} is being reached ({seconds:.0f} s; a first start may fetch)", err=True
+            )
+
+    if terminal.json:
+        yield
+        return
+    telling = threading.Thread(target=tell, daemon=True)
+    telling.start()
+    try:
+        yield
+    finally:
+        over.set()
+        telling.join()
+
+
+@click.command("edit", cls=Verb)
+@click.argument("alias")
+@click.argument("command", nargs=-1, metavar="[-- CMD ARGS...]")
+@click.option("--url", help="Another endpoint.")
+@click.option("--header", "headers", multiple=True, metavar="K=V", help=VALUE)
+@click.option("--drop-header", "no_headers", multiple=True, metavar="K", help="Take one away.")
+@click.option("--allow-private/--no-allow-private", default=None, help="As for `add`.")
+@click.option("--env", "env", multiple=True, metavar="K=V", help=VALUE)
+@click.option("--drop-env", "no_env", multiple=True, metavar="K", help="Take one away.")
+@click.option("--cwd", metavar="DIR", help="Where the process starts; empty = its own home.")
+@click.option("--run-as", type=RUN_AS)
+@click.option("--era", type=ERA)
+@click.option("--tag", "tags", multiple=True, help="These tags instead of all others.")
+@click.option("--no-tags", is_flag=True, help="No tag at all.")
+@click.option("--withhold", "withheld", multiple=True, type=WITHHELD, help="These, and no others.")
+@click.option("--no-withhold", is_flag=True, help="Withhold nothing.")
+@times
+@dry_run
+@click.pass_obj
+def edit(terminal: Terminal, /, alias: str, *, dry_run: bool, **given: Any) -> None:
+    """Change a server in place: its grants and pins stay, and what is not named stays as it is.
+
+    Reached in another way (any option but the times), it waits for `server approve` again.
+    """
+    gate = terminal.gate
+    wish = _wish(given)
+    if not wish:
+        raise Invalid("nothing to change was named", remedy="See `gatelodge server edit --help`.")
+    path = gate.here("servers", alias, "edit")
+    if dry_run:
+        show_changes(terminal, gate.post(path, wish, dry_run=True))
+        return
+    terminal.show(gate.post(path, wish), _edited)
+
+
+def _wish(given: dict[str, Any]) -> dict[str, object]:
+    """The options that were given, in the words of the API."""
+    wish: dict[str, object] = {
+        name: given[name]
+        for name in ("url", "allow_private", "run_as", "era")
+        if given[name] is not None
+    }
+    if given["cwd"] is not None:
+        wish["cwd"] = str(Path(given["cwd"]).absolute()) if given["cwd"] else ""
+    if given["command"]:
+        wish["command"] = given["command"]
+    for name, option in (("headers", "--header"), ("env", "--env")):
+        changes = {**pairs(given[name], option), **dict.fromkeys(given[f"no_{name}"])}
+        if changes:
+            wish[name] = changes
+    for name, none in (("tags", "no_tags"), ("withheld", "no_withhold")):
+        if given[name] or given[none]:
+            wish[name] = () if given[none] else given[name]
+    return {**wish, **timing(given)}
+
+
+def _edited(row: dict[str, Any]) -> str:
+    alias = row["alias"]
+    if row["status"] != "proposed":
+        return f"{alias} is changed, and {row['status']} as it was."
+    return (
+        f"{alias} is changed, and waits for its approval; grants and pins stay.\n"
+        f"Next: gatelodge server observe {alias}, then gatelodge server approve {alias}"
+    )
+
+
+@click.command("import", cls=Verb)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--run-as", type=RUN_AS, default="own", show_default=True)
+@dry_run
+@click.pass_context
+def import_(ctx: click.Context, /, file: Path, run_as: str, *, dry_run: bool) -> None:
+    """Propose each server of a client's mcp.json (`mcpServers` or `servers`); starts none.
+
+    An entry that cannot be taken is told and left out; one whose alias is there already stays.
+    """
+    terminal: Terminal = ctx.obj
+    gate = terminal.gate
+    found = entries(_read(file), run_as)
+    taken = {row["alias"] for row in gate.every(gate.here("servers"))}
+    told = []
+    for entry in found:
+        outcome, why = _bring(terminal, entry, taken, dry_run=dry_run)
+        told.append({"name": entry.name, "alias": entry.alias, "outcome": outcome, "why": why})
+        taken.add(entry.alias)
+    terminal.rows(told, ("name", "alias", "outcome", "why"), f"{file} names no server.")
+    if any(each["outcome"] == "refused" for each in told):
+        ctx.exit(output.NEGATIVE)
+
+
+def _bring(terminal: Terminal, entry: Entry, taken: set[str], *, dry_run: bool) -> tuple[str, str]:
+    """What became of one entry, and why."""
+    if entry.fault:
+        return "refused", entry.fault
+    if entry.alias in taken:
+        return "there already", f"change it by: gatelodge server edit {entry.alias}"
+    if dry_run:
+        return "would be proposed", ""
+    body = {"alias": entry.alias, "transport": entry.transport}
+    try:
+        terminal.gate.post(terminal.gate.here("servers"), body)
+    except Conflict as there:
+        return "there already", there.detail
+    except HouseError as error:
+        return "refused", error.detail
+    return "proposed", f"next: gatelodge server observe {entry.alias}"
+
+
+def _read(file: Path) -> object:
+    try:
+        return json.loads(file.read_text("utf-8-sig"))
+    except (OSError, ValueError) as fault:
+        raise Invalid(
+            f"{file}: not JSON: {fault}", remedy="Take comments and trailing commas out of it."
+        ) from None

@@ -1,0 +1,1 @@
+"""Definitions of servers: what may be said in one, and how one is changed in place."""

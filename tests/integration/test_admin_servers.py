@@ -1,0 +1,44 @@
+"""What a token may do with servers over the network, and what only the operator may do."""
+
+import pytest
+from tests.integration.admin_house import W, house  # noqa: F401 - a fixture
+
+SHELL = {"type": "stdio", "command": ["/bin/cat"], "run_as": "own"}
+KEYS = {"type": "http", "url": "https://x.example/mcp", "headers": {"X": "file:/etc/passwd"}}
+
+
+@pytest.mark.parametrize("by", ["owner", "admin"])
+@pytest.mark.parametrize("transport", [SHELL, {**SHELL, "run_as": "gateway"}, KEYS])
+def test_a_process_and_a_reference_are_the_operators_over_every_route(house, transport, by):  # noqa: F811
+    wanted = {"alias": "taken", "transport": transport}
+    house.refused(403, "forbidden", "POST", f"{W}/servers", wanted, by=by)
+    web = {"type": "http", "url": "https://x.example/mcp"}
+    alias = f"web-{by}-{transport.get('run_as', 'web')}"
+    house.ok("POST", f"{W}/servers", {"alias": alias, "transport": web}, by=by)
+    edits = (
+        {"command": ["/bin/cat"]}
+        if transport["type"] == "stdio"
+        else {"headers": transport["headers"]}
+    )
+    path = f"{W}/servers/{alias}/edit"
+    house.refused(403, "forbidden", "POST", path, edits, by=by)
+    house.refused(403, "forbidden", "POST", f"{path}?dry_run=true", edits, by=by)
+    assert house.ok("GET", f"{W}/servers/{alias}")["kind"] == "http"
+
+
+def test_a_file_that_an_owner_applies_reaches_no_further(house):  # noqa: F811
+    text = 'workspace = "main"\n[[servers]]\nalias = "cat"\ncommand = ["/bin/cat"]\n'
+    house.refused(403, "forbidden", "POST", f"{W}/apply", {"text": text})
+    house.refused(403, "forbidden", "POST", f"{W}/apply?dry_run=true", {"text": text})
+
+
+def test_an_admin_starts_nothing_that_nobody_approved_and_sees_why_it_failed(house):  # noqa: F811
+    run = ["/bin/sh", "-c", "echo last words >&2; exit 3"]
+    wanted = {"alias": "ends", "transport": {**SHELL, "command": run, "run_as": "gateway"}}
+    house.gate.api("POST", f"{W}/servers", wanted, local=True)
+    look = f"{W}/servers/ends/observe"
+    house.refused(403, "forbidden", "POST", look, by="admin")
+    assert house.ask("POST", look).json["said"] == ["stderr: last words"]
+    for by, said in (("admin", ["stderr: last words"]), ("auditor", [])):
+        assert house.ok("GET", f"{W}/servers/ends", by=by)["said"] == said
+        assert house.ok("GET", f"{W}/servers/ends/health", by=by)["said"] == said

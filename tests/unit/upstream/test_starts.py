@@ -1,0 +1,25 @@
+"""How often one person has processes started, whatever their clients and agents declare."""
+
+from gatelodge.adapters.upstream.starts import SECONDS, Starts
+from gatelodge.ports.upstream import Asker
+
+ADA = Asker("mem_ada", b"a", person="mem_ada")
+AGENT = Asker("agt_ci", b"b", person="mem_ada")
+BOB = Asker("mem_bob", b"a", person="mem_bob")
+
+
+def test_an_agents_starts_count_for_its_owner_and_for_nobody_else():
+    starts = Starts(2)
+    for asker in (ADA, AGENT):
+        assert starts.too_early(asker, 10.0) == 0
+        starts.count(asker, 10.0)
+    assert starts.too_early(ADA, 20.0) == SECONDS - 10.0
+    assert starts.too_early(AGENT, 20.0) == SECONDS - 10.0
+    assert starts.too_early(BOB, 20.0) == 0
+    assert starts.too_early(ADA, 10.0 + SECONDS) == 0
+
+
+def test_where_nothing_is_started_nothing_is_counted():
+    starts = Starts(0)
+    starts.count(ADA, 1.0)
+    assert starts.too_early(ADA, 1.0) == 0
