@@ -19,7 +19,8 @@ from tests.wire import Wire, until
 LEAKY = Path(__file__).parents[1] / "upstreams" / "leaky_server.py"
 STREAM = "application/json, text/event-stream"
 ALLOWED = {
-    "host", "accept", "accept-encoding", "user-agent", "content-type", "content-length", "mcp-protocol-version",
+    "host", "accept", "accept-encoding", "user-agent", "content-type", "content-length",
+    "mcp-protocol-version",
     "mcp-method", "mcp-name", "mcp-session-id", "last-event-id",
 }  # fmt: skip
 """Every field that a server is ever sent."""
