@@ -18,7 +18,8 @@ from tests.fuzz.oracles import STALL, rss_mib, seconds_to_fuzz, stood_still
 from tests.unit.upstream.test_portions import Pipe
 
 from gatelodge.adapters.upstream.flight import Flight, Flights
-from gatelodge.adapters.upstream.http.client import HttpClient, HttpConnection
+from gatelodge.adapters.upstream.http.client import HttpClient
+from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
 from gatelodge.adapters.upstream.http.flight import HttpFlight
 from gatelodge.adapters.upstream.http.wire import HttpWire
 from gatelodge.adapters.upstream.stdio.early import Early

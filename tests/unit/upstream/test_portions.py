@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from tests.unit.upstream.test_turns import Asked, Socket
 
-from gatelodge.adapters.upstream.http.client import MOST_HEAD, HttpClient, HttpConnection
+from gatelodge.adapters.upstream.http.client import HttpClient
+from gatelodge.adapters.upstream.http.connection.connection import MOST_HEAD, HttpConnection
 from gatelodge.adapters.upstream.http.exchange import MOST_PIECES, Body
 from gatelodge.adapters.upstream.portions import PORTION, Portions
 from gatelodge.core.errors import UpstreamBrokeProtocol
@@ -68,8 +69,9 @@ def test_the_end_of_a_connection_comes_behind_all_that_it_brought():
         taken = []
         portions = Portions(taken.append)
         portions.feed(bytes(3 * PORTION), Pipe())
-        portions.finish()
-        return len(b"".join(taken))
+        before = asyncio.get_running_loop().create_future()
+        portions.finish(lambda: before.set_result(b"".join(taken)))
+        return len(await before)
 
     assert asyncio.run(heard()) == 3 * PORTION
 

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from gatelodge.adapters.upstream.http.client import DRAIN_SECONDS, HttpClient, HttpConnection
+from gatelodge.adapters.upstream.http.client import DRAIN_SECONDS, HttpClient
+from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b"e\r\ndata: answer\n\n\r\n"

@@ -28,45 +28,67 @@ class Pausable(Protocol):
         ...
 
 
-class Portions:
-    """What was read and not handed on yet; nothing more is read meanwhile."""
+def _nothing() -> bool:
+    """Nothing is left over: each portion is done with as it is taken."""
+    return False
 
-    def __init__(self, take: Callable[[bytes], None]) -> None:
+
+class Portions:
+    """What was read and not handed on yet; nothing more is read meanwhile.
+
+    `left_over` does a portion of what `take` did not do with what it got, and says whether more of
+    that is left.
+    """
+
+    def __init__(
+        self, take: Callable[[bytes], None], left_over: Callable[[], bool] = _nothing
+    ) -> None:
         self._take = take
+        self._left_over = left_over
         self._rest = b""
+        self._left = False
+        self._busy = False
         self._transport: Pausable | None = None
+        self._then: Callable[[], None] | None = None
 
     def feed(self, data: bytes, transport: Pausable | None) -> None:
         """Hand on the first portion now, each further one in a round of its own."""
-        if len(data) <= PORTION and not self._rest:
-            self._take(data)
-            return
         self._rest += data
-        if self._transport is None:
-            self._transport = transport
-            if transport is not None:
-                transport.pause_reading()
-            self._go_on()
+        if self._busy or not self._step():
+            return
+        self._busy = True
+        self._transport = transport
+        if transport is not None:
+            transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
 
-    def finish(self) -> None:
-        """Hand on all that is left: the connection ended behind it."""
-        while self._rest:
-            self._next()
+    def finish(self, then: Callable[[], None]) -> None:
+        """Do this behind all that is left: the connection ended there."""
+        if self._busy:
+            self._then = then
+        else:
+            then()
 
     def drop(self) -> None:
         """Forget what is left: nobody wants it."""
         self._rest = b""
 
-    def _next(self) -> None:
-        portion, self._rest = self._rest[:PORTION], self._rest[PORTION:]
-        self._take(portion)
+    def _step(self) -> bool:
+        """Hand on a portion, or a portion of what is left of one; false when that was all."""
+        if not self._left:
+            portion, self._rest = self._rest[:PORTION], self._rest[PORTION:]
+            self._take(portion)
+        self._left = self._left_over()
+        return self._left or bool(self._rest)
 
     def _go_on(self) -> None:
-        if self._rest:
-            self._next()
-        if self._rest:
+        if self._step():
             asyncio.get_running_loop().call_soon(self._go_on)
             return
+        self._busy = False
         transport, self._transport = self._transport, None
         if transport is not None and not transport.is_closing():
             transport.resume_reading()
+        then, self._then = self._then, None
+        if then is not None:
+            then()

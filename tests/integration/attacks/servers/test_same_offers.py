@@ -8,7 +8,14 @@ from tests.stage import Stage
 from tests.upstreams.library import Library
 from tests.wire import until
 
-URIS = ("doc://a", "ui://app/view", "https://example.test/a", "odd", "lib+doc://a", "two+doc://a")
+URIS = (
+    "doc://a",
+    "ui://app/view",
+    "https://example.test/a",
+    "urn:odd",
+    "lib+doc://a",
+    "two+doc://a",
+)
 
 
 class Twins:

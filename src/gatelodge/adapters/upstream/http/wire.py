@@ -14,7 +14,8 @@ from msgspec import UNSET, Raw
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Means
 from gatelodge.adapters.upstream.hearing import Hearing
-from gatelodge.adapters.upstream.http.client import HttpClient, HttpConnection
+from gatelodge.adapters.upstream.http.client import HttpClient
+from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
 from gatelodge.adapters.upstream.http.dial import Target, connect, parse_target
 from gatelodge.adapters.upstream.http.doubts.credentials import Credentials
 from gatelodge.adapters.upstream.http.doubts.session import SessionDoubt

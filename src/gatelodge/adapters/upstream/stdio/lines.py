@@ -58,7 +58,9 @@ class Lines(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
         """The child closed its output."""
-        self._portions.finish()
+        self._portions.finish(self._ended)
+
+    def _ended(self) -> None:
         if not self.deaf:
             self.deaf = True
             self._ears.end()

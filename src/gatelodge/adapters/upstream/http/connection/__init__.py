@@ -1,0 +1,1 @@
+"""One connection to an HTTP upstream, and what its answers are packed in."""

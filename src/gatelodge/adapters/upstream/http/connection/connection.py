@@ -1,0 +1,309 @@
+"""One connection to an HTTP upstream: a turn at a time is written, and its answer is read.
+
+A stream, and what is packed, is handed on in portions, one in each round of the loop.
+"""
+
+import asyncio
+from functools import partial
+from typing import Protocol, cast
+
+import httptools
+
+from gatelodge.adapters.upstream.http.connection.coding import (
+    IDENTITY,
+    CodingFault,
+    Unpacking,
+    unpacks,
+)
+from gatelodge.adapters.upstream.http.exchange import Body, Fields, Turn
+from gatelodge.adapters.upstream.portions import PORTION, Portions
+from gatelodge.core.errors import (
+    HouseError,
+    LimitReached,
+    Stale,
+    UpstreamBrokeProtocol,
+)
+from gatelodge.core.protocol.upstream_sse import EventParser
+
+MOST_HEAD = 64 * 1024
+"""What may come of an answer before, between and behind the pieces of its body: heads of every
+status, trailers, extensions of chunks. The parser copies a field anew with each piece of it."""
+UNPACKED = 256 * 1024
+"""Bytes of a packed body, which is not looked at before it is whole, that are unpacked at once."""
+
+_KEPT = frozenset((
+    b"content-type", b"content-length", b"transfer-encoding", b"keep-alive", b"mcp-session-id",
+    b"location", b"retry-after", b"content-encoding",
+))  # fmt: skip
+
+
+class Connections(Protocol):
+    """Whoever keeps connections, and hears what becomes of each."""
+
+    def write_soon(self, connection: "HttpConnection") -> None:
+        """Have what it carries written."""
+        ...
+
+    def hear(self) -> None:
+        """Something came."""
+        ...
+
+    def repeat(self, turn: Turn) -> None:
+        """Send once more what a stale connection swallowed."""
+        ...
+
+    def release(self, connection: "HttpConnection", keep_alive: bytes) -> None:
+        """It is free."""
+        ...
+
+    def drain(self, connection: "HttpConnection") -> None:
+        """Its stream gave all that was wanted."""
+        ...
+
+    def lost(self, connection: "HttpConnection") -> None:
+        """It is closed."""
+        ...
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection. Owned by its client; `turn` is what it carries now."""
+
+    def __init__(self, client: Connections) -> None:
+        self._client = client
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self.turn: Turn | None = None
+        self.until = 0.0
+        self.draining = False
+        self._spare: bytes | None = None
+        self._portions = Portions(self._take, self._unpack)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._heard = False
+        self._headed = False
+        self._bodiless = 0
+        self._status = 0
+        self._fields: Fields = {}
+        self._size = 0
+        self._body = Body()
+        self._events: EventParser | None = None
+        self._packed: Unpacking | None = None
+        self._ended = False
+        self._stays = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready to carry turns."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+
+    def take(self, turn: Turn) -> None:
+        """Carry a turn, written with all others of this round; it is its place until it ends."""
+        self.turn = turn
+        turn.place = self
+        self._client.write_soon(self)
+
+    def write(self) -> None:
+        """Write the turn that was taken, unless it was given up, or may not go, in the meantime."""
+        turn = self.turn
+        if turn is None or self._transport is None:
+            return
+        if turn.admitted():
+            self._transport.write(turn.wire)
+        else:
+            self._fail(Stale("The call was not forwarded: access could not be confirmed."))
+
+    def close(self) -> None:
+        """Close at once, whatever it carries; the turn is not told."""
+        self.turn = None
+        self._portions.drop()
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+        self._client.lost(self)
+
+    @property
+    def alive(self) -> bool:
+        """True while it can be written to."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the answer; but for a plain body, a portion in each round of the loop."""
+        if self._headed and self._events is None and self._packed is None:
+            self._take(data)  # a body, which is not looked at before it is whole
+        else:
+            self._portions.feed(data, self._transport)
+
+    def _take(self, data: bytes) -> None:
+        self._heard = True
+        self._bodiless += len(data)
+        self._client.hear()
+        if self.turn is None and not self.draining:
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            self._fail(UpstreamBrokeProtocol("The answer could not be read."))
+            raise
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail(UpstreamBrokeProtocol("The server answered something that is not HTTP/1.1."))
+            return
+        if self._bodiless > MOST_HEAD:
+            self._fail(UpstreamBrokeProtocol("The server's answer has an endless head."))
+        self._be_free()
+
+    def _unpack(self) -> bool:
+        """Hand on a piece of what came packed; false when nothing is left of it."""
+        packed, turn = self._packed, self.turn
+        if packed is None or turn is None or not packed.more:
+            return False
+        try:
+            piece = packed.piece(UNPACKED if self._events is None else PORTION)
+        except CodingFault:
+            self._fail(UpstreamBrokeProtocol("The server's compressed answer cannot be read."))
+            return False
+        self._read(turn, piece)
+        if self._ended and (self.draining or not packed.more):
+            self._complete()
+            self._be_free()
+        return self._packed is packed and packed.more
+
+    def _be_free(self) -> None:
+        if self._spare is not None:
+            keep_alive, self._spare = self._spare, None
+            self._client.release(self, keep_alive)
+
+    def on_message_begin(self) -> None:
+        """An answer that came with another, unasked, would be taken for that to the next turn."""
+        if self._spare is not None:
+            self._spare = None
+            self.close()
+        elif self._ended:
+            self._fail(UpstreamBrokeProtocol("The server sent two answers to one request."))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the few fields that matter; the first of several counts."""
+        name = name.lower()
+        if name in _KEPT:
+            self._fields.setdefault(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Choose how the body is read."""
+        self._status = self._parser.get_status_code()
+        if self._status < 200:
+            return
+        self._headed = True
+        turn = self.turn
+        if turn is None:
+            return
+        coding = self._fields.get(b"content-encoding", IDENTITY).strip().lower() or IDENTITY
+        if unpacks(coding):
+            self._packed = Unpacking(coding)
+        elif coding != IDENTITY:
+            text = "The server compressed its answer, unasked, and neither with gzip nor deflate."
+            self._fail(UpstreamBrokeProtocol(text))
+            return
+        if self._fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
+            self._events = turn.events = EventParser(endpoint=turn.endless)
+        elif int(self._fields.get(b"content-length", b"0")) > turn.limit:
+            self._too_large(turn)
+
+    def on_body(self, chunk: bytes) -> None:
+        """A part of the body, as it is or packed; what is packed counts unpacked."""
+        self._bodiless = 0
+        if self.turn is None:
+            return
+        if self._packed is None:
+            self._read(self.turn, chunk)
+        else:
+            self._packed.add(chunk)
+
+    def _read(self, turn: Turn, chunk: bytes) -> None:
+        """Keep a part of the body, or hand on the events that it ends."""
+        self._size += len(chunk)
+        events = self._events
+        if events is None:
+            if self._size > turn.limit:
+                self._too_large(turn)
+            else:
+                self._body.add(chunk)
+            return
+        if (events.held + len(chunk) if turn.endless else self._size) > turn.limit:
+            self._too_large(turn)
+            return
+        for message in events.feed(chunk):
+            if turn.event(message, self._fields):
+                self.turn = turn.place = None
+                self.draining = True
+                self._client.drain(self)
+                return
+
+    def on_message_complete(self) -> None:
+        """Hand over the answer and be free for the next turn."""
+        if self._status < 200:
+            self._fields = {}
+            return
+        self._stays = self._parser.should_keep_alive()  # the parser forgets it right behind this
+        if self._packed is not None and self._packed.more and self.turn is not None:
+            self._ended = True
+        else:
+            self._complete()
+
+    def _complete(self) -> None:
+        if self._cut_off():
+            self._fail(UpstreamBrokeProtocol("The server's compressed answer is cut off."))
+            return
+        turn, status, fields, body = self.turn, self._status, self._fields, self._body
+        stays = self._stays
+        self.turn = None
+        self.draining = False
+        self._clear()
+        if turn is not None:
+            turn.place = None
+            turn.whole(status, fields, body.whole())
+        if stays and self.alive:
+            self._spare = fields.get(b"keep-alive", b"")  # free once all that came was read
+        else:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer, or we, closed; what was under way ends here, behind all that came."""
+        self._portions.finish(partial(self._closed, exc))
+
+    def _closed(self, exc: Exception | None) -> None:
+        self._transport = None
+        turn = self.turn
+        unframed = self._headed and not (
+            b"content-length" in self._fields or b"transfer-encoding" in self._fields
+        )
+        if turn is not None and unframed and exc is None and not self._cut_off():
+            self.turn = turn.place = None
+            turn.whole(self._status, self._fields, self._body.whole())
+        self._client.lost(self)
+        turn = self.turn
+        if turn is None:
+            return
+        if not self._heard and turn.repeatable and not turn.again:
+            self.turn = turn.place = None
+            turn.again = True
+            self._client.repeat(turn)
+            return
+        self._fail(
+            UpstreamBrokeProtocol("The server closed the connection before it had answered.")
+        )
+
+    def _cut_off(self) -> bool:
+        """True when a packed body ends too early; a stream is over wherever it ends."""
+        return self._events is None and self._packed is not None and not self._packed.whole
+
+    def _too_large(self, turn: Turn) -> None:
+        text = f"The server's answer is larger than {turn.limit} bytes."
+        remedy = "Ask for less; an admin can raise limits.result_bytes."
+        self._fail(LimitReached(text, remedy=remedy))
+
+    def _fail(self, fault: HouseError) -> None:
+        turn = self.turn
+        self.close()
+        if turn is not None:
+            turn.place = None
+            turn.failed(fault)
