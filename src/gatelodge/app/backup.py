@@ -2,7 +2,7 @@
 
     DIR/backup.json    what it is: when, of which house, size and root of each log, a digest
     DIR/gatelodge.db   the whole database, checked
-    DIR/keys/          unless they are kept apart
+    DIR/keys/          unless they are kept apart, and with them DIR/secrets/
     DIR/gatelodge.toml the settings file, where it stands in the data directory
 
 The journal is not in it: what was acknowledged before the backup began was sequenced into the logs
@@ -21,13 +21,14 @@ from msgspec import Struct
 
 import gatelodge
 from gatelodge.adapters.keys.system import SystemClock
-from gatelodge.adapters.store.copying import DATABASE, copy_sqlite, synced
+from gatelodge.adapters.store.copying import DATABASE, copy_sqlite, synced, synced_whole
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, GateUnreachable, Invalid, StoreDown
 from gatelodge.core.instant import rfc3339
 
 MANIFEST = "backup.json"
 KEYS = "keys"
+SECRETS = "secrets"
 SETTINGS = "gatelodge.toml"
 _KIND = "gatelodge-backup"
 
@@ -73,8 +74,11 @@ def take(settings: Settings, directory: Path, *, keys: bool) -> Manifest:
         copy_sqlite(home / DATABASE, directory / DATABASE)
         if keys:
             shutil.copytree(home / KEYS, directory / KEYS)
+        if keys and (home / SECRETS).is_dir():
+            shutil.copytree(home / SECRETS, directory / SECRETS)
         if (home / SETTINGS).exists():
             shutil.copy2(home / SETTINGS, directory / SETTINGS)
+        synced_whole(directory)
         made = Manifest(
             version=gatelodge.__version__,
             at=rfc3339(SystemClock().now()),
@@ -84,7 +88,7 @@ def take(settings: Settings, directory: Path, *, keys: bool) -> Manifest:
         )
         _write(directory / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
     except OSError as fault:
-        raise StoreDown(f"the backup cannot be written: {fault.strerror}") from fault
+        raise StoreDown(f"the backup cannot be written: {fault.strerror or fault}") from fault
     return made
 
 

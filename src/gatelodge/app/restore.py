@@ -2,14 +2,18 @@
 
 What was signed after the backup is lost, and a log must never be continued from before what it
 signed. So the logs of the backup become past ones (`gov@1`), read and proven as ever; new ones
-begin under origins of their own (`.../gov@2`), and the first leaf says what is known of the loss.
-What was revoked since cannot be known either: every token ends.
+begin under origins of their own (`.../gov@2-` and a random mark, since one backup can be restored
+more than once), and the first leaf says what is known of the loss. What was revoked since cannot be
+known either: every token ends.
 
 The directory is made aside and renamed last: a crash leaves what was there, or a directory aside.
 """
 
+import os
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -21,18 +25,26 @@ from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.guard import FileGuard
 from gatelodge.adapters.ledger.past import leave_behind, past_heads
 from gatelodge.adapters.ledger.seal import HeadSeal
-from gatelodge.adapters.store.copying import DATABASE, synced
+from gatelodge.adapters.store.copying import DATABASE, synced, synced_whole
 from gatelodge.adapters.store.database import Database, open_database
 from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.place.lock import DirectoryLock
 from gatelodge.adapters.store.tx import SqlTx
-from gatelodge.app.backup import KEYS, SETTINGS, Manifest, read_manifest
+from gatelodge.app.backup import KEYS, SECRETS, SETTINGS, Manifest, read_manifest
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, HouseError, KeyMismatch, StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Credential, Workspace
 from gatelodge.core.records.governance import gov_leaf
-from gatelodge.core.records.origin import GOV, Origins, gate_of
+from gatelodge.core.records.origin import (
+    GOV,
+    Origins,
+    gate_of,
+    is_past,
+    number_of,
+    past,
+    shard_of,
+)
 from gatelodge.flows.act import Act
 from gatelodge.flows.identity import tokens
 from gatelodge.flows.identity.keys import enrol, enrolled
@@ -40,6 +52,9 @@ from gatelodge.flows.identity.keys import enrol, enrolled
 _GUARD = Path("guard", "signed.json")
 _ENROLLED = b'"t":"key.enrolled"'
 _EVER = 10_000
+
+_MARK_OCTETS = 8
+_LOGS_IN_A_LEAF = 150
 
 Signed = Mapping[str, tuple[int, bytes]]
 
@@ -58,7 +73,10 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Restored(Struct, frozen=True, kw_only=True):
-    """What came of it. `signed` is what is known of each log from before the loss."""
+    """What came of it. `signed` is what is known of each log from before the loss.
+
+    The logs bear the number of their shard: `gov@1`.
+    """
 
     data_dir: str
     shard: int
@@ -81,32 +99,66 @@ def restore(settings: Settings, asked: Asked) -> Restored:
         )
     home = Path(settings.data_dir).absolute()
     made = read_manifest(asked.source)
-    aside = _free(home, replace=asked.replace)
-    signed = _known(asked.guard, home / _GUARD if aside else None)
-    new = home.with_name(home.name + ".restoring")
-    try:
-        _laid_out(asked.source, new, home if aside else None)
-        result = _cut_off(new, asked, made, signed)
-        FileGuard(new / _GUARD).keep(_past_heads(new))
-        if aside:
-            home.rename(aside)
-        elif home.exists():
-            home.rmdir()
-        # A crash here leaves no data directory, the old one aside and the new one beside it: run
-        # the restore again.
-        new.rename(home)
-        synced(home.parent)
-    except OSError as fault:
-        raise StoreDown(f"{home} cannot be restored: {fault.strerror}") from fault
+    with _nobody_in(home, replace=asked.replace) as aside:
+        new = home.with_name(home.name + ".restoring")
+        old = home if aside else _begun(home, new)
+        known = _known(asked.guard, old / _GUARD if old else None)
+        try:
+            _laid_out(asked.source, new, old)
+            shard, ended = _cut_off(new, asked, made, known)
+            FileGuard(new / _GUARD).keep(_past_heads(new), shard)
+            synced_whole(new)
+            _put(new, home, aside)
+        except OSError as fault:
+            raise StoreDown(f"{home} cannot be restored: {fault.strerror or fault}") from fault
+        finally:
+            _tidied(new, old, home)
     return Restored(
         data_dir=str(home),
-        shard=result[0],
+        shard=shard,
         backup_at=made.at,
-        ended=result[1],
-        logs={log: each.size for log, each in made.logs.items()},
-        signed={log: each[0] for log, each in signed.items()},
+        ended=ended,
+        logs={log: size for log, (size, _) in _back(made).items()},
+        signed={log: size for log, (size, _) in known.signed.items()},
         moved_to=str(aside or ""),
     )
+
+
+def _put(new: Path, home: Path, aside: Path | None) -> None:
+    """The new directory stands where the old one stood, or all is as it was. Raises OSError."""
+    if aside:
+        home.rename(aside)
+    elif home.exists():
+        home.rmdir()
+    # A crash here leaves no data directory, the old one aside and the new one beside it: the
+    # next restore goes by both.
+    try:
+        new.rename(home)
+    except OSError:
+        if aside:
+            aside.rename(home)
+        raise
+    synced(home.parent)
+
+
+def _tidied(new: Path, old: Path | None, home: Path) -> None:
+    """Nothing is left of a restore that failed, but for the sign that a crash once cut one off."""
+    if not new.exists():
+        return
+    shutil.rmtree(new, ignore_errors=True)
+    if old is not None and old != home:
+        new.mkdir(mode=0o700, exist_ok=True)
+
+
+def _begun(home: Path, new: Path) -> Path | None:
+    """The directory that a restore moved aside before a crash cut it off."""
+    moved = [each for each in home.parent.glob(f"{home.name}.lost-*") if _place_of(each)]
+    return max(moved, key=_place_of) if new.exists() and moved else None
+
+
+def _place_of(aside: Path) -> int:
+    number = aside.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _past_heads(directory: Path) -> Signed:
@@ -119,25 +171,44 @@ def _past_heads(directory: Path) -> Signed:
         database.close()
 
 
-def _free(home: Path, *, replace: bool) -> Path | None:
-    """Where the old data directory goes, None when there is none. Raises Conflict."""
+@contextmanager
+def _nobody_in(home: Path, *, replace: bool) -> Iterator[Path | None]:
+    """Where the old data directory goes, None when there is none; no gate begins to use it.
+
+    Raises Conflict.
+    """
+    if os.path.ismount(home):
+        raise Conflict(
+            f"{home} is the root of a mounted disk, which nothing can be put in the place of",
+            remedy="Restore into a directory below it, and let data_dir name that one.",
+        )
     if not home.exists() or not any(home.iterdir()):
-        return None
+        yield None
+        return
     if not replace:
         raise Conflict(
             f"{home} is there already",
             remedy="Say --replace to move it aside, or choose another --data-dir.",
         )
-    DirectoryLock(home).release()  # nobody may be using it
-    number = 1
-    while (aside := home.with_name(f"{home.name}.lost-{number}")).exists():
-        number += 1
-    return aside
+    lock = DirectoryLock(home)
+    try:
+        moved = [_place_of(each) for each in home.parent.glob(f"{home.name}.lost-*")]
+        yield home.with_name(f"{home.name}.lost-{max(moved, default=0) + 1}")
+    finally:
+        lock.release()
 
 
-def _known(given: Path | None, old: Path | None) -> Signed:
-    """What is known to have been signed, from the guards that are left; the larger counts."""
+class _Known(Struct, frozen=True):
+    """What was signed, as far as it is known, and the highest number of a shard that was begun."""
+
+    signed: Signed
+    shard: int
+
+
+def _known(given: Path | None, old: Path | None) -> _Known:
+    """What the guards say that are left; the larger counts."""
     found: dict[str, tuple[int, bytes]] = {}
+    shard = 1
     for path in (given, old):
         if path is None or not path.exists():
             continue
@@ -147,11 +218,27 @@ def _known(given: Path | None, old: Path | None) -> Signed:
             if path == given:
                 raise
             continue  # the old directory's may be what was lost
+        shard = max(shard, guard.shard)
         for log in guard.logs:
-            last = guard.last(log)
-            if last is not None and last[0] > found.get(log, (-1, b""))[0]:
-                found[log] = last
-    return found
+            name, last = _numbered(log, guard.shard), guard.last(log)
+            if last is not None and last[0] > found.get(name, (-1, b""))[0]:
+                found[name] = last
+    return _Known(found, shard)
+
+
+def _back(made: Manifest) -> Signed:
+    """The logs as they come back."""
+    shard = _shard_of(made)
+    return {_numbered(log, shard): (each.size, each.root) for log, each in made.logs.items()}
+
+
+def _shard_of(made: Manifest) -> int:
+    return number_of(shard_of(made.logs[GOV].origin)) if GOV in made.logs else 1
+
+
+def _numbered(log: str, shard: int) -> str:
+    """The log with the number of its shard, which says of which it is in any house of its line."""
+    return log if is_past(log) else past(log, shard)
 
 
 def _laid_out(source: Path, new: Path, old: Path | None) -> None:
@@ -166,36 +253,45 @@ def _laid_out(source: Path, new: Path, old: Path | None) -> None:
             remedy=f"Put the house's keys/ into {source}, and try again.",
         )
     shutil.copytree(keys[0], new / KEYS)
+    given = [source / SECRETS, *([old / SECRETS] if old else [])]
+    kept = next((each for each in given if each.is_dir()), None)
+    if kept is not None:
+        shutil.copytree(kept, new / SECRETS)
     if (source / SETTINGS).exists():
         shutil.copy2(source / SETTINGS, new / SETTINGS)
 
 
-def _cut_off(new: Path, asked: Asked, made: Manifest, signed: Signed) -> tuple[int, int]:
+def _cut_off(new: Path, asked: Asked, made: Manifest, known: _Known) -> tuple[int, int]:
     """Turn the page in one transaction; returns the new shard, and how many tokens ended."""
     keys = open_keys(f"file:{new}/{KEYS}", create=False)
     database = open_database("", new)
     try:
         migrate(database)
-        return _turn(database, keys, asked, _stated(made, signed))
+        return _turn(database, keys, asked, (_back(made), known))
     finally:
         database.close()
 
 
 def _turn(
-    database: Database, keys: DiskKeys, asked: Asked, stated: dict[str, dict[str, str]]
+    database: Database, keys: DiskKeys, asked: Asked, found: tuple[Signed, _Known]
 ) -> tuple[int, int]:
     clock, ids, seal = SystemClock(), SystemIds(), HeadSeal(keys.journal)
     with database.write() as connection:
         gov = logs.head(connection, GOV)
         told = logs.containing(connection, GOV, _ENROLLED, (0, gov.size), _EVER)
         keys.check(enrolled(leaf.body for leaf in told))
-        old = logs.shard(connection)
+        old = number_of(logs.shard(connection))
+        back, known = found
+        # A number that no house of this line is known to have had, and a mark that none has.
+        number = 1 + max(old, known.shard)
         leave_behind(connection, old)
-        origins = Origins(gate_of(gov.origin), old + 1)
+        mark = secrets.token_hex(_MARK_OCTETS)
+        origins = Origins(gate_of(gov.origin), f"{number}-{mark}")
         logs.open_log(connection, GOV, origins(GOV))
         tx = SqlTx(connection, writable=True)
         act = Act(tx=tx, by=asked.by, at=clock.now(), ids=ids, why=asked.why)
-        act.record("log.restored", "", shard=old + 1, **stated)
+        for stated in _stated(back, known.signed):
+            act.record("log.restored", "", shard=number, **stated)
         enrol(act, keys.fingerprints())
         live = [
             token
@@ -206,12 +302,19 @@ def _turn(
         at, node = rfc3339(clock.now()), ids.new("nod")
         bodies = [gov_leaf(fact, at, node) for fact in tx.facts]
         logs.append_leaves(connection, seal, GOV, bodies)
-    return old + 1, len(ended)
+    return number, len(ended)
 
 
-def _stated(made: Manifest, signed: Signed) -> dict[str, dict[str, str]]:
-    """What the first leaf says: the logs as they came back, and as they are known to have been."""
-    return {
-        "restored": {log: f"{each.size} {each.root.hex()}" for log, each in made.logs.items()},
-        "signed": {log: f"{size} {root.hex()}" for log, (size, root) in signed.items()},
-    }
+def _stated(back: Signed, signed: Signed) -> Iterator[dict[str, dict[str, str]]]:
+    """What the first leaf says: the logs as they came back, and as they are known to have been.
+
+    A house of very many logs needs several leaves for it.
+    """
+    names = sorted({*back, *signed}, key=lambda log: (not log.startswith(GOV), log))
+    for start in range(0, len(names), _LOGS_IN_A_LEAF):
+        part = names[start : start + _LOGS_IN_A_LEAF]
+        yield {"restored": _heads(back, part), "signed": _heads(signed, part)}
+
+
+def _heads(known: Signed, logs: list[str]) -> dict[str, str]:
+    return {log: f"{known[log][0]} {known[log][1].hex()}" for log in logs if log in known}

@@ -43,7 +43,7 @@ def test_a_house_goes_on_from_a_backup_under_a_new_shard_that_states_the_loss(
     words = ("restore", str(tmp_path / "backup"), "--replace", "--yes", "--why", "OPS-1")
     made = json.loads(told(gate, "--json", *words))
     assert made["shard"] == 2
-    assert made["signed"]["gov"] == sizes["gov"] > made["logs"]["gov"]
+    assert made["signed"]["gov@1"] == sizes["gov"] > made["logs"]["gov@1"]
     assert (Path(made["moved_to"]) / "gatelodge.db").exists()
 
     gate.start()
@@ -54,8 +54,8 @@ def test_a_house_goes_on_from_a_backup_under_a_new_shard_that_states_the_loss(
         newest = json.loads(told(gate, "--json", "audit", "changes", "search", "--limit", "500"))
         first = newest["items"][-1]
         assert (first["index"], first["type"], first["why"]) == (0, "log.restored", "OPS-1")
-        assert first["subject"]["signed"]["gov"].split()[0] == str(sizes["gov"])
-        assert first["subject"]["restored"]["gov"].split()[0] == str(made["logs"]["gov"])
+        assert first["subject"]["signed"]["gov@1"].split()[0] == str(sizes["gov"])
+        assert first["subject"]["restored"]["gov@1"].split()[0] == str(made["logs"]["gov@1"])
         # The past is read and proven as before, under the same key.
         past = json.loads(
             told(
@@ -77,7 +77,7 @@ def test_a_house_goes_on_from_a_backup_under_a_new_shard_that_states_the_loss(
         assert (report.verdict, report.log) == ("VERIFIED", "localhost/gov")
         told(gate, "audit", "changes", "prove", "0", "-o", str(tmp_path / "now.json"))
         report = verify_proof((tmp_path / "now.json").read_bytes(), [key])
-        assert (report.verdict, report.log) == ("VERIFIED", "localhost/gov@2")
+        assert (report.verdict, report.log.partition("-")[0]) == ("VERIFIED", "localhost/gov@2")
         assert "Sound" in told(gate, "audit", "fsck")
     finally:
         gate.stop()
@@ -96,7 +96,7 @@ def test_a_database_that_was_put_back_by_hand_goes_on_the_same_way(tmp_path: Pat
     told(gate, "backup", str(tmp_path / "backup"), "--as-it-is")
     told(gate, "restore", str(tmp_path / "backup"), "--replace", "--yes")
     first = json.loads(told(gate, "--json", "audit", "changes", "show", "0"))
-    restored, signed = (first["subject"][each]["gov"] for each in ("restored", "signed"))
+    restored, signed = (first["subject"][each]["gov@1"] for each in ("restored", "signed"))
     assert int(signed.split()[0]) > int(restored.split()[0])
     assert "Sound" in told(gate, "audit", "fsck")
 

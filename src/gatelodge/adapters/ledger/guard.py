@@ -10,6 +10,8 @@ import msgspec
 from gatelodge.core.errors import LedgerDown, LogForked
 
 _Kept = dict[str, tuple[int, bytes]]
+_SHARD = "@"
+"""Not the id of any log: the number of the shard that the present logs are of."""
 
 
 class FileGuard:
@@ -32,16 +34,22 @@ class FileGuard:
     @property
     def logs(self) -> frozenset[str]:
         """The logs of which a checkpoint was about to be signed here."""
-        return frozenset(self._kept)
+        return frozenset(self._kept) - {_SHARD}
+
+    @property
+    def shard(self) -> int:
+        """The number of the shard that the logs which are not of the past belong to."""
+        return self._kept.get(_SHARD, (1, b""))[0]
 
     def last(self, log: str) -> tuple[int, bytes] | None:
         """Size and root of the newest checkpoint of this log that was about to be signed here."""
         return self._kept.get(log)
 
-    def keep(self, known: Mapping[str, tuple[int, bytes]]) -> None:
+    def keep(self, known: Mapping[str, tuple[int, bytes]], shard: int) -> None:
         """Write the file of a house that nobody serves yet. Raises OSError."""
-        self._save({**known})
-        self._kept = {**known}
+        kept = {_SHARD: (shard, b""), **known}
+        self._save(kept)
+        self._kept = kept
 
     async def advance(self, signing: Mapping[str, tuple[int, bytes]]) -> None:
         """Keep these sizes and roots durably. Raises LedgerDown."""

@@ -16,7 +16,7 @@ from gatelodge.adapters.ledger import tables
 from gatelodge.adapters.ledger.edge import Bundle, Edge, Growth
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.core.errors import Conflict, LogForked, NotFound
-from gatelodge.core.records.origin import GOV, is_past, kind_of
+from gatelodge.core.records.origin import GOV, shard_of
 from gatelodge.ports.journal import Appended, Head, LeafAt, SealedOpening
 from gatelodge.tlog.errors import Malformed, ProofFailed
 from gatelodge.tlog.merkle import EMPTY_ROOT, joined
@@ -100,10 +100,10 @@ def open_log(connection: Connection, log: str, origin: str) -> Head:
     return head_of(row)
 
 
-def shard(connection: Connection) -> int:
-    """Which shard the house writes: one more than it has left behind."""
-    ids = connection.execute(select(_log.c.id)).scalars()
-    return 1 + len([each for each in ids if kind_of(each) == GOV and is_past(each)])
+def shard(connection: Connection) -> str:
+    """Which shard the house writes; empty for the first, also before there is any log."""
+    row = connection.execute(_HEAD, {"log": GOV}).one_or_none()
+    return "" if row is None else shard_of(row.origin)
 
 
 def head(connection: Connection, log: str) -> Head:

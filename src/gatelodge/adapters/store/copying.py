@@ -38,6 +38,14 @@ def copy_sqlite(source: Path, target: Path) -> None:
         raise StoreDown(f"{source} cannot be copied to {target}: {fault}") from fault
 
 
+def synced_whole(directory: Path) -> None:
+    """Make a directory with all that is in it durable."""
+    for place, _, files in os.walk(directory):
+        for name in files:
+            synced(Path(place, name))
+        synced(Path(place))
+
+
 def synced(path: Path) -> None:
     """Make a file or directory durable."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

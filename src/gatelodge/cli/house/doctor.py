@@ -78,7 +78,12 @@ def _log(log: dict[str, Any]) -> Finding:
 def _left_out(fault: str) -> Finding:
     if fault.endswith(TASKS_ONLY):
         return Finding("view", "note", fault)
-    return Finding("view", "wrong", fault, "Mend or remove the row that it names.")
+    return Finding(
+        "view",
+        "wrong",
+        fault,
+        "Mend or remove what it names; docs/operations.md, 'What happens when'.",
+    )
 
 
 def _server(workspace: str, server: dict[str, Any]) -> Finding:

@@ -14,20 +14,30 @@ def calls_log(workspace: str) -> str:
     return f"{_CALLS}:{workspace}"
 
 
-def origin_of(log: str, gate: str, shard: int = 1) -> str:
+def origin_of(log: str, gate: str, shard: str = "") -> str:
     """The origin of a log of that gate, `audit.origin` or `localhost`; never change it later.
 
-    After a restore that lost records the house goes on in a new shard of each log, under an origin
-    of its own: `gate.example.com/gov@2`.
+    After a restore the house goes on in a new shard of each log, under an origin that no other
+    restore ever makes: `gate.example.com/gov@2-9f86d081884c7d65`, its number and a random mark.
     """
-    return f"{gate or 'localhost'}/{log.replace(':', '/')}" + (f"@{shard}" if shard > 1 else "")
+    return f"{gate or 'localhost'}/{log.replace(':', '/')}" + (f"@{shard}" if shard else "")
+
+
+def shard_of(origin: str) -> str:
+    """The shard in an origin; empty in those of the first."""
+    return origin.rpartition("/")[2].partition("@")[2]
+
+
+def number_of(shard: str) -> int:
+    """The number of a shard, by which people name it; the first is 1."""
+    return int(shard.partition("-")[0]) if shard else 1
 
 
 class Origins(Struct, frozen=True):
     """The origins of one house's present logs: its name, and the shard it writes."""
 
     gate: str
-    shard: int = 1
+    shard: str = ""
 
     def __call__(self, log: str) -> str:
         """The origin under which this log is opened."""

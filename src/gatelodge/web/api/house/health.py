@@ -4,6 +4,7 @@ from litestar import get, post
 from msgspec import Struct
 
 import gatelodge
+from gatelodge.core.errors import Stale, Unavailable
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.origin import kind_of
@@ -112,7 +113,7 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
     view = await gate.present()
     heads = await _log_heads(gate, caller)
     seen = await gate.nodes.live(_LIVE_MS)
-    fault = gate.unready()
+    fault = unserving(gate)
     return NodeStatus(
         version=gatelodge.__version__,
         gov=view.gov,
@@ -132,6 +133,15 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
             if each.node != gate.idle
         ),
     )
+
+
+def unserving(gate: AdminGate) -> Unavailable | None:
+    """Why this node serves no call, where it is one that should.
+
+    A command opens the house for itself alone: it answers from the store, and needs no lease.
+    """
+    fault = gate.unready()
+    return None if gate.idle and isinstance(fault, Stale) else fault
 
 
 async def _log_heads(gate: AdminGate, caller: Caller) -> tuple[LogHead, ...]:
