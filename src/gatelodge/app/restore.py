@@ -10,7 +10,6 @@ The directory is made aside and renamed last: a crash leaves what was there, or 
 """
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -285,7 +284,7 @@ def _turn(
         # A number that no house of this line is known to have had, and a mark that none has.
         number = 1 + max(old, known.shard)
         leave_behind(connection, old)
-        mark = secrets.token_hex(_MARK_OCTETS)
+        mark = ids.random(_MARK_OCTETS).hex()
         origins = Origins(gate_of(gov.origin), f"{number}-{mark}")
         logs.open_log(connection, GOV, origins(GOV))
         tx = SqlTx(connection, writable=True)

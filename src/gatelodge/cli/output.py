@@ -6,6 +6,7 @@ servers is stripped of control characters before it reaches a terminal.
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -17,7 +18,16 @@ import msgspec
 from gatelodge.core.errors import HouseError, SettingsError
 from gatelodge.web import problems
 
-_FORMULA = frozenset("=+-@\t\r")
+_FORMULA = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\U0001bca0-\U0001bca3\U0001d159"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""What Unicode lets a reader leave out (Default_Ignorable_Code_Point), and signs that are blank."""
+_WORD = re.compile(r"[^\W\d_]+")
+_LOOKALIKE = re.compile("[\u0370-\u058f\u13a0-\u13ff\uab70-\uabbf]")
+"""Letters of Greek, Cyrillic, Armenian and Cherokee, of which many look like Latin ones."""
 
 OK = 0
 NEGATIVE = 1
@@ -52,18 +62,33 @@ def clean(value: object) -> str:
         return ", ".join(clean(each) for each in value) or "-"
     if isinstance(value, dict):
         return ", ".join(f"{clean(k)}={clean(v)}" for k, v in value.items()) or "-"
-    text = "".join(each if each.isprintable() else " " for each in str(value))
+    text = "".join(each if _is_seen(each) else " " for each in str(value))
     return text or "-"
+
+
+def _is_seen(letter: str) -> bool:
+    return letter.isprintable() and _UNSEEN.match(letter) is None
 
 
 def visible(text: str) -> str:
     """The text with its lines, and what cannot be seen in it written out, such as `<U+202E>`.
 
-    So are other scripts' spaces and marks of direction: what is read is what stands there.
+    So are other scripts' spaces, marks of direction, and letters of another script within a word of
+    Latin ones: what is read is what stands there.
     """
-    return "".join(
-        each if each == "\n" or each.isprintable() else f"<U+{ord(each):04X}>" for each in text
-    )
+    told = _WORD.sub(_in_one_script, text)
+    return "".join(each if each == "\n" or _is_seen(each) else _written_out(each) for each in told)
+
+
+def _in_one_script(found: re.Match[str]) -> str:
+    word = found[0]
+    if not any(each.isascii() for each in word):
+        return word
+    return _LOOKALIKE.sub(lambda each: _written_out(each[0]), word)
+
+
+def _written_out(letter: str) -> str:
+    return f"<U+{ord(letter):04X}>"
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

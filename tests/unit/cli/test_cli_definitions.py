@@ -5,6 +5,7 @@ from tests.unit.view.rows import server, tool
 
 from gatelodge.cli.output import visible
 from gatelodge.cli.rules import definitions
+from gatelodge.core.catalog.compare import MOST_PLACES
 from gatelodge.core.catalog.pin import digests
 from gatelodge.web.api.rules import tool_shapes
 
@@ -32,6 +33,26 @@ def told(shape):
 
 def test_what_cannot_be_seen_in_a_text_is_written_out():
     assert visible("a\u202eb\u200bc\x1b\n\u00a0é") == "a<U+202E>b<U+200B>c<U+001B>\n<U+00A0>é"
+
+
+def test_whatever_a_reader_would_not_see_or_would_misread_is_written_out():
+    whole_words = "\u041c\u043e\u0441\u043a\u0432\u0430 na\u00efve \u6771\u4eac"
+    unseen = "\ufe0f\U000e0141\U000e0041\u3164\u115f\uffa0\u2800\u034f\u17b4\u180b\u00ad\U0001d159"
+    for each in unseen:
+        assert visible(f"a{each}b") == f"a<U+{ord(each):04X}>b"
+    assert visible("d\u0435lete from \u0391PI") == "d<U+0435>lete from <U+0391>PI"
+    assert visible(whole_words) == whole_words
+
+
+def test_a_diff_that_is_cut_shows_the_whole_definition_too():
+    many = {f"p{n}": {"type": "string"} for n in range(MOST_PLACES + 1)}
+    hidden = {**OLD, "inputSchema": {"type": "object", "properties": many, "zz": "Pay."}}
+    schema = {"type": "object", "properties": {f"p{n}": {} for n in range(MOST_PLACES + 1)}}
+    old = {**OLD, "inputSchema": schema}
+    change = told(tool_shapes.difference(row({**hidden, "description": "Pays."}, old)))
+    shown = definitions.proposal({"changes": [change], "instructions": {"standing": "none"}})
+    assert "+ Pays." in shown
+    assert '"zz": "Pay."' in shown
 
 
 def test_a_tool_is_shown_whole_with_both_definitions_and_what_differs():

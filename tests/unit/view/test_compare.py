@@ -68,3 +68,14 @@ def test_endless_differences_are_cut():
 
 def test_what_is_no_json_is_compared_as_text():
     assert compare_definitions("{", '{"a":1}').texts == (TextChange("", ("{",), ('{"a":1}',)),)
+
+
+def test_no_two_definitions_of_different_digests_compare_as_the_same():
+    spaced = OLD | {"description": "Finds a\n\n customer."}
+    (text,) = compared(spaced).texts
+    assert (text.removed, text.added) == ((OLD["description"],), (spaced["description"],))
+    order = OLD | {"annotations": {"required": ["b", "a"]}}
+    assert compared(order, OLD | {"annotations": {"required": ["a", "b"]}}).texts
+    one, other = '{"maximum": 1e400}', '{"maximum": 1e500}'
+    assert compare_definitions(one, other).texts
+    assert compare_definitions('{"a": 1, "b": 2}', '{"b": 2, "a": 1}') == Comparison()

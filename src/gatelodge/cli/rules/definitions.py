@@ -82,6 +82,9 @@ def proposal(found: dict[str, Any], names: Iterable[str] = ()) -> str:
             lines += [f"  {line}" for line in _definition("", each["definition"]).splitlines()]
         elif each["standing"] != "gone":
             lines += compared(each["differences"])
+            if each["differences"]["cut"]:
+                lines += ["  the whole definition:"]
+                lines += [f"  {line}" for line in _definition("", each["definition"]).splitlines()]
     return "\n".join(lines + ([] if wanted else _instructions(found["instructions"]))).strip("\n")
 
 

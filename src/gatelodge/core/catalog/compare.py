@@ -6,6 +6,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from gatelodge.core.catalog.pin import definition_digest
+from gatelodge.core.errors import Invalid
+
 MOST_WORDS: Final = 600
 """Words that are laid side by side after what both begin and end with; longer ones differ whole."""
 MOST_PLACES: Final = 400
@@ -36,8 +39,13 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 def compare_texts(old: str, new: str, where: str = "") -> TextChange:
-    """The words in which two texts differ; each run of them is one entry."""
+    """The words in which two texts differ; each run of them is one entry.
+
+    Texts of the same words that differ in the space between them differ whole.
+    """
     removed, added = _runs(old.split(), new.split())
+    if old != new and not removed and not added:
+        removed, added = [old] * bool(old), [new] * bool(new)
     return TextChange(where, tuple(removed), tuple(added))
 
 
@@ -50,6 +58,9 @@ def compare_definitions(old: str, new: str) -> Comparison:
         found = list(_differences(json.loads(old) if old else {}, json.loads(new), ""))
     except (ValueError, RecursionError):
         return Comparison(texts=(compare_texts(old, new),))
+    if not found and _are_two(old, new):
+        return Comparison(texts=(compare_texts(old, new),))
+    found.sort(key=lambda each: each[0] != "text")  # what a model reads is never cut off
     texts, places = [], found[:MOST_PLACES]
     for kind, where, before, after in places:
         if kind == "text":
@@ -63,6 +74,14 @@ def compare_definitions(old: str, new: str) -> Comparison:
         },
         cut=len(found) > MOST_PLACES,
     )
+
+
+def _are_two(old: str, new: str) -> bool:
+    """True for definitions that differ, though in nothing that JSON's readers tell apart."""
+    try:
+        return definition_digest(old or "{}") != definition_digest(new)
+    except Invalid:
+        return old != new
 
 
 _Difference = tuple[str, str, Any, Any]
