@@ -130,8 +130,11 @@ def test_a_member_sees_and_ends_their_own_tokens_only(house: House) -> None:
     foreign = next(each for each in others if each not in {row["id"] for row in listed})
     path = f"{W}/tokens/{foreign}/revoke"
     house.refused(403, "forbidden", "POST", path, {}, by="member")
-    body = {"member": "owner@localhost"}
-    house.refused(403, "forbidden", "POST", f"{W}/tokens", body, by="member")
+    told = [
+        house.refused(403, "forbidden", "POST", f"{W}/tokens", body, by="member")
+        for body in ({"member": "owner@localhost"}, {"member": "nobody@x.test"}, {"agent": "none"})
+    ]
+    assert told[0] == told[1] == told[2]
     house.ok("POST", f"{W}/tokens/{mine['id']}/revoke", {}, by="member")
     assert house.ask("GET", f"{W}/tokens", by=mine["token"]).status == 401
 

@@ -45,13 +45,17 @@ async def owner(gate: AdminGate) -> tuple[Workspace, Member, Credential, Caller]
     return place, member, token, caller
 
 
-@pytest.mark.parametrize("ends", ["token", "role", "member", "generation"])
+@pytest.mark.parametrize("ends", ["token", "role", "member", "generation", "time"])
 async def test_who_lost_access_after_the_door_changes_nothing(gate: AdminGate, ends: str) -> None:
     place, member, token, caller = await owner(gate)
 
     def end(act: Act) -> None:
         if ends == "token":
             tokens.revoke(act, place.id, token.id)
+            return
+        if ends == "time":
+            act.tx.put(msgspec.structs.replace(token, expires_at=act.at))
+            act.record("member.role", place.id, member=member.id)
             return
         changed = {
             "role": {"role": "auditor"},

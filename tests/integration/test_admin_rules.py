@@ -1,6 +1,7 @@
 """What rules and tokens tell, and to whom, over the admin API."""
 
 import pytest
+from tests.gate import Client
 from tests.integration.admin_house import House, W, house, stub
 
 __all__ = ["house", "stub"]
@@ -112,3 +113,22 @@ def test_a_members_name_in_a_file_is_applied_once(house: House) -> None:
     first, second = (house.ok("POST", f"{W}/apply", {"text": text})["lines"] for _ in range(2))
     assert (len(first), second) == (1, [])
     assert house.ok("GET", f"{W}/members/member@example.test")["name"] == "Mia"
+
+
+def test_of_a_rule_for_every_workspace_only_the_operator_is_told(house: House) -> None:
+    text = '@reason("x") forbid (principal in Gatelodge::Group::"main/x", action, resource);'
+    body = {"text": text, "everywhere": True}
+    for role in ("owner", "security", "admin", "auditor"):
+        house.refused(403, "forbidden", "POST", f"{W}/guardrails/check", body, by=role)
+    house.refused(403, "forbidden", "POST", f"{W}/guardrails", {**body, "name": "x"})
+
+
+def test_what_nests_too_deep_is_the_senders_fault_and_no_answer_repeats_all_that_was_asked(
+    house: House,
+) -> None:
+    client = Client(house.gate.port, house.gate.token, f"/api/v1{W}/groups")
+    for body in (b"[" * 60_000, b'{"a":' * 10_000, b'{"name":"x","y":' + b"[" * 2_000):
+        answer = client.post(body)
+        assert (answer.status, answer.json["code"]) == (400, "error.refused.invalid")
+    missing = house.refused(404, "not_found", "POST", f"{W}/tokens", {"member": "x" * 60_000})
+    assert len(missing["detail"]) < 5_000

@@ -20,13 +20,21 @@ Status = Literal["active", "suspended", "left"]
 CredentialKind = Literal["personal", "agent"]
 
 
+LONGEST_NAME = 320
+"""Characters of a name that is compared; an address has 254, what else has a name fewer."""
+
+
 def folded(name: str) -> str:
     """The form in which names are compared: NFKC, case folded, without space around it.
 
     The one rule for e-mail addresses and for names of agents and groups, wherever one is kept or
     looked up: two spellings that any of these steps makes equal are one name. Folding can undo
     normal form and the other way round, so both are repeated until nothing changes (Unicode 5.18).
+    What is longer than any name stays as it is, and so is nobody's: whoever asks for a name decides
+    how long it is, and one character can become eighteen.
     """
+    if len(name) > LONGEST_NAME:
+        return name
     text = name.strip()
     while (again := unicodedata.normalize("NFKC", text).casefold().strip()) != text:
         text = again

@@ -21,6 +21,9 @@ INTERNAL_CODE = "error.internal"
 _log = logging.getLogger("gatelodge.web")
 
 
+LONGEST_DETAIL = 4096
+
+
 class Answer(Struct, frozen=True):
     """How one kind of error is told: HTTP status, JSON-RPC error code, exit code of a command."""
 
@@ -85,12 +88,17 @@ def problem(error: HouseError) -> Problem:
         status=status,
         title=HTTPStatus(status).phrase,
         code=error.code,
-        detail=error.detail,
+        detail=_short(error.detail),
         remedy=error.remedy,
         retry_after=error.retry_after,
         faults=getattr(error, "faults", ()),
         said=error.said,
     )
+
+
+def _short(detail: str) -> str:
+    """What was asked for may stand in it, as long as whoever asked wanted."""
+    return detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}..."
 
 
 def unexpected(error: BaseException, incident: str) -> Problem:

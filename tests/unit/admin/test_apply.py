@@ -271,7 +271,18 @@ level = "admin"
         assert part in told
 
 
-@pytest.mark.parametrize("text", ["a = " + "[" * 3000, "x" * 2_000_000, "a = " + "{a = " * 3000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 3000,
+        "x" * 2_000_000,
+        "a = " + "{a = " * 3000,
+        "a" + ".a" * 400_000 + " = 1",
+        "[" + "'a' . " * 100_000 + "a]",
+        "a = " + "9" * 5000,
+        "\n".join(f"k{n} = 1" for n in range(2000)),
+    ],
+)
 def test_a_file_that_is_no_file_is_refused_whatever_its_shape(text):
     with pytest.raises(Invalid):
         parse(text)

@@ -163,3 +163,18 @@ def test_where_none_is_read_a_reference_is_refused(house, transport):
 def test_any_other_text_is_a_text(value):
     assert half_reference(value) == ""
     assert reference(value) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"transport": HttpTransport(url=URL + "?" + "a" * 70_000)},
+        {"transport": HttpTransport(url=URL, headers={f"x-{n}": "y" for n in range(600)})},
+        {"transport": stdio("/opt/mcp/git", *("a" for _ in range(600)))},
+        {"transport": stdio("/opt/mcp/git", env={"A": "b" * 70_000})},
+        {"transport": HttpTransport(url=URL), "tags": tuple(map(str, range(65)))},
+    ],
+)
+def test_no_definition_is_longer_than_anybody_needs(house, more):
+    with pytest.raises(Invalid, match="at most"):
+        house.do(servers.register, house.workspace, "x", servers.Proposal(**more))

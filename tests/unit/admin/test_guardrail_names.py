@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.policy.guardrails import validate
-from gatelodge.flows.admin import agents, groups, guardrails, members, servers, tools
+from gatelodge.core.policy.naming import MOST_NEAR, bind
+from gatelodge.flows.admin import agents, groups, guardrails, members, servers, tools, workspaces
 from gatelodge.flows.admin.apply import apply, planned
 from gatelodge.flows.admin.bearers import bearers
 from gatelodge.flows.admin.declared.reading import parse
@@ -156,6 +158,61 @@ def test_a_rule_that_awaits_a_server_holds_once_it_comes(house):
     proposal = servers.Proposal(transport=HttpTransport(url="https://crm.example.com/mcp"))
     made = house.do(servers.register, house.workspace, "crm", proposal).id
     assert f'"{made}"' in standing(house).text
+
+
+def test_a_rule_that_awaits_a_workspace_holds_once_it_is_founded(house):
+    publish(house, about('Workspace::"acme"'), scope="", unmatched=True)
+    owner = members.Newcomer(email="owner@acme.test")
+    made = house.do(workspaces.create, house.peppers, "acme", "Acme", owner)
+    assert f'"{made.workspace.id}"' in standing(house, "").text
+
+
+@pytest.mark.parametrize("said", ["a%20b", "a b"])
+def test_a_tool_that_is_awaited_is_forbidden_in_both_spellings_once_it_comes(house, said):
+    proposal = servers.Proposal(transport=HttpTransport(url="https://crm.example.com/mcp"))
+    made = house.do(servers.register, house.workspace, "crm", proposal).id
+    publish(house, rule(f'principal, action, resource == Gatelodge::Tool::"crm/{said}"'))
+    house.do(tools.take_stock, house.workspace, made, [b'{"name":"a b"}'])
+    assert f'"{made}/a%20b"' in standing(house).text
+    assert unmatched(house) == ()
+
+
+def test_a_rule_that_an_older_release_kept_with_a_name_is_told_as_one_without_effect(house, crm):
+    publish(house, about('Server::"crm"'))
+    row = standing(house)
+
+    def keep_as_before(act):
+        act.tx.put(replace(row, text=row.written))
+        act.record("guardrail.retired", house.workspace, guardrail=row.id)
+
+    house.do(keep_as_before)
+    assert unmatched(house) == ('Server::"crm"',)
+    publish(house, about('Server::"crm"'))
+    assert f'"{crm.first}"' in standing(house).text
+    assert unmatched(house) == ()
+
+
+def test_what_comes_near_is_looked_up_for_a_few_names_only(house, crm):
+    many = ", ".join(f'Gatelodge::Server::"crm{n}"' for n in range(40))
+    place = house.look(lambda tx: bearers(tx, house.workspace))
+    found = bind(rule(f"principal, action, resource in [{many}]"), place).unmatched
+    assert [bool(each.near) for each in found] == [True] * MOST_NEAR + [False] * (40 - MOST_NEAR)
+
+
+def test_a_tag_has_one_spelling_in_a_workspace(house, crm):
+    proposal = servers.Proposal(
+        transport=HttpTransport(url="https://erp.example.com/mcp"), tags=("Finance",)
+    )
+    with pytest.raises(Invalid, match="'finance'"):
+        house.do(servers.register, house.workspace, "erp", proposal)
+    with pytest.raises(Invalid, match="is spelled"):
+        house.do(servers.register, house.workspace, "erp", replace(proposal, tags=("a", "A")))
+
+
+def test_a_change_that_no_record_can_hold_is_refused_and_not_made(house):
+    with pytest.raises(Invalid, match="record of the log"):
+        publish(house, rule("principal, action, resource") + "//" + "\x01" * 12_000)
+    assert house.leaves() == []
 
 
 def test_tools_of_a_server_that_nobody_has_looked_at_can_be_named(house):

@@ -168,6 +168,12 @@ def test_folding_a_name_twice_is_folding_it_once(name):
     assert folded(folded(name)) == folded(name)
 
 
+def test_what_is_longer_than_any_name_is_not_worked_on():
+    long = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}A" * 160
+    assert len(folded(long)) > 2000
+    assert folded(long + "A") == long + "A"
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

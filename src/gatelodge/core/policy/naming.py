@@ -18,6 +18,9 @@ from gatelodge.core.policy.schema import NAMED_KINDS, Kind, plain
 
 NAMESPACE = "Gatelodge"
 
+MOST_NEAR = 5
+"""Of so many names that stand for nothing it is looked up what comes near: each look is long."""
+
 _TOKEN = re.compile(
     r'(?P<skip>\s+|//[^\n]*)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<word>[A-Za-z_]\w*)|(?P<sep>::)|.',
     re.DOTALL,
@@ -115,9 +118,9 @@ def bind(text: str, bearers: Bearers, before: str = "") -> Bound:
         written += [between, _quoted(name)]
         bound += [between, _quoted(ident)]
         last = mention.end
-        missing = _missing(mention, found, bearers)
+        missing = _missing(mention, found, bearers, near=len(unmatched) < MOST_NEAR)
         if missing is not None:
-            unmatched[str(mention)] = missing
+            unmatched.setdefault(str(mention), missing)
     return Bound(
         "".join([*written, text[last:]]),
         "".join([*bound, text[last:]]),
@@ -157,15 +160,22 @@ def _tool(name: str, bearers: Bearers) -> tuple[str, str] | None:
     return plain(f"{server}/{own}"), f"{bearers.names['Server', server]}/{own}"
 
 
-def _missing(mention: Mention, found: tuple[str, str] | None, bearers: Bearers) -> Unmatched | None:
+def _missing(
+    mention: Mention, found: tuple[str, str] | None, bearers: Bearers, *, near: bool
+) -> Unmatched | None:
+    close = _near if near else _nothing
     if found is None:
-        return Unmatched(mention, _near(mention, bearers))
+        return Unmatched(mention, close(mention, bearers))
     if mention.kind != "Tool":
         return None
     server, _, own = found[0].partition("/")
     if (server, unquote(own)) in bearers.tools:
         return None
-    return Unmatched(mention, _near(mention, bearers), unseen=server not in bearers.observed)
+    return Unmatched(mention, close(mention, bearers), unseen=server not in bearers.observed)
+
+
+def _nothing(_mention: Mention, _bearers: Bearers) -> tuple[str, ...]:
+    return ()
 
 
 def _near(mention: Mention, bearers: Bearers) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ from typing import Literal
 import rfc8785
 from msgspec import Struct
 
+from gatelodge.core.errors import Invalid
+from gatelodge.tlog.tile import MAX_BODY
+
 GovKind = Literal[
     "log.opened",
     "log.restored",
@@ -70,7 +73,10 @@ class GovFact(Struct, frozen=True, kw_only=True):
 
 
 def gov_leaf(fact: GovFact, at: str, node: str) -> bytes:
-    """The canonical bytes (RFC 8785) of a change made at `at` (RFC 3339, six digits) by `node`."""
+    """The canonical bytes (RFC 8785) of a change made at `at` (RFC 3339, six digits) by `node`.
+
+    Raises Invalid for one that says more than an entry of a log may hold.
+    """
     body: dict[str, object] = {
         "v": 1,
         "t": fact.t,
@@ -83,4 +89,10 @@ def gov_leaf(fact: GovFact, at: str, node: str) -> bytes:
         body["workspace"] = fact.workspace
     if fact.why:
         body["why"] = fact.why
-    return rfc8785.dumps(body)  # type: ignore[arg-type]
+    leaf: bytes = rfc8785.dumps(body)  # type: ignore[arg-type]
+    if len(leaf) > MAX_BODY:
+        raise Invalid(
+            f"the change says more than one record of the log may hold ({MAX_BODY} bytes)",
+            remedy="Make it shorter, or make it in parts.",
+        )
+    return leaf

@@ -32,7 +32,8 @@ def places(tx: Tx, workspace: WorkspaceId, group: GroupId) -> list[GroupMember]:
 def create(act: Act, workspace: WorkspaceId, name: str) -> Group:
     """Make an empty group. Raises Invalid, Conflict (the name is taken)."""
     name = a_line("a group's name", name, 64)
-    if any(folded(each.name) == folded(name) for each in listed(act.tx, workspace)):
+    wanted = folded(name)
+    if any(folded(each.name) == wanted for each in listed(act.tx, workspace)):
         raise Conflict(f"there is a group {name!r} already", remedy="Choose another name.")
     group = Group(id=GroupId(act.ids.new("grp")), workspace=workspace, name=name, created_at=act.at)
     act.tx.put(group)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gatelodge.core.errors import Forbidden, Invalid
 from gatelodge.core.ids import GuardrailId, WorkspaceId
 from gatelodge.core.people import folded
-from gatelodge.core.policy.naming import Bearers, Bound, Unmatched, bind, mentions
+from gatelodge.core.policy.naming import MOST_NEAR, Bearers, Bound, Unmatched, bind, mentions
 from gatelodge.core.policy.rules import Guardrail, GuardrailMode
 from gatelodge.flows.act import Act, a_line
 from gatelodge.flows.admin.bearers import bearers
@@ -56,7 +56,7 @@ def publish(act: Act, scope: Scope, draft: Draft, validate: Callable[[str], None
     name that stands for nothing), and Forbidden: only an operator publishes for the whole
     organization.
     """
-    _reach(act, scope)
+    reach(scope, local=act.local)
     name = a_line("a guardrail's name", draft.name, 64)
     if draft.mode not in ("enforce", "observe"):
         raise Invalid("a guardrail is published to enforce or to observe")
@@ -97,8 +97,15 @@ def checked(
 
 
 def unmatched(row: Guardrail, here: Bearers) -> tuple[str, ...]:
-    """What a guardrail names that stands for nothing now, as `Kind::"name"`."""
-    return tuple(str(each) for each in bind(row.written, here).unmatched)
+    """What a guardrail names without effect now, as `Kind::"name"`.
+
+    That is what stands for nothing, and what stood for nothing when it was published and was not
+    bound since: in force is the text with ids, whatever its words would mean by now.
+    """
+    bound = bind(row.written, here)
+    named = zip(mentions(row.written), mentions(bound.text), mentions(row.text), strict=True)
+    unbound = [str(said) for said, now, then in named if now.name != then.name]
+    return tuple(dict.fromkeys([*(str(each) for each in bound.unmatched), *unbound]))
 
 
 def rebind(act: Act, workspace: WorkspaceId, name: str) -> tuple[Guardrail, ...]:
@@ -151,7 +158,7 @@ def _published(act: Act, scope: Scope, name: str, bound: Bound, mode: GuardrailM
 
 def _names_nothing(refused: list[Unmatched], scope: Scope) -> Invalid:
     told = []
-    for each in refused[:5]:
+    for each in refused[:MOST_NEAR]:
         near = f" (did you mean {' or '.join(each.near)}?)" if each.near else ""
         told.append(f"{each}{near}")
     remedy = "Name what is there: see `gatelodge server list`, `tool list`, `group list`."
@@ -164,7 +171,7 @@ def _names_nothing(refused: list[Unmatched], scope: Scope) -> Invalid:
 
 def retire(act: Act, scope: Scope, guardrail: GuardrailId) -> Guardrail:
     """Take a guardrail out of force. Raises NotFound, Forbidden."""
-    _reach(act, scope)
+    reach(scope, local=act.local)
     row = act.the(Guardrail, workspace=scope, id=guardrail)
     return row if row.mode == "retired" else _retired(act, row)
 
@@ -176,8 +183,12 @@ def _retired(act: Act, row: Guardrail) -> Guardrail:
     return retired
 
 
-def _reach(act: Act, scope: Scope) -> None:
-    if not scope and not act.local:
+def reach(scope: Scope, *, local: bool) -> None:
+    """Raise Forbidden where a rule for every workspace is nobody's but the operator's.
+
+    What is said of one, also of a mere draft, tells the names of all workspaces.
+    """
+    if not scope and not local:
         raise Forbidden(
             "a guardrail for every workspace is published on the gate's own machine",
             remedy="Publish it for this workspace, or ask an operator.",

@@ -11,6 +11,7 @@ from gatelodge.core.catalog.server import (
 )
 from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.ids import GrantId, ServerId, WorkspaceId
+from gatelodge.core.people import folded
 from gatelodge.core.policy.rules import Grant
 from gatelodge.core.protocol.shown.names import alias_for, is_alias
 from gatelodge.flows.act import Act
@@ -173,7 +174,21 @@ def _timed(act: Act, server: Server) -> None:
     )
 
 
+def _spelled_as_others(act: Act, server: Server) -> None:
+    """Raise Invalid for a tag that another server has in another spelling.
+
+    A guardrail names one of them, and would silently not hold for the other.
+    """
+    others = act.tx.find(Server, workspace=server.workspace)
+    known = {folded(tag): tag for row in others if row.id != server.id for tag in row.tags}
+    for tag in server.tags:
+        other = known.setdefault(folded(tag), tag)
+        if other != tag:
+            raise Invalid(f"the tag {tag!r} is spelled {other!r} already", remedy="Take that one.")
+
+
 def _proposed(act: Act, server: Server) -> Server:
+    _spelled_as_others(act, server)
     act.tx.put(server)
     act.record(
         "server.registered",

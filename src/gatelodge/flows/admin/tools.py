@@ -17,7 +17,9 @@ from gatelodge.core.catalog.pin import digests, first_digest
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
+from gatelodge.core.policy.schema import plain
 from gatelodge.flows.act import Act
+from gatelodge.flows.admin import guardrails
 from gatelodge.ports.store import Tx
 
 LONGEST_NAME = 128
@@ -86,7 +88,7 @@ def keep_stock(
     already. A tool that is gone and was never approved nor reviewed leaves nothing behind. Raises
     NotFound.
     """
-    act.the(Server, workspace=workspace, id=server)
+    alias = act.the(Server, workspace=workspace, id=server).alias
     before = {tool.name: tool for tool in listed(act.tx, workspace, server)}
     lost = [tool for tool in before.values() if tool.name not in stock.tools]
     due = [replace(tool, present=False) for tool in lost if tool.present or not _judged(tool)]
@@ -121,6 +123,9 @@ def keep_stock(
     drifted = _told_of_pins(act, part, before)
     told = {name: stock.tools[name].digest for name in (*new, *changed)}
     leaves = _record(act, workspace, server, told, gone) if part else 0
+    if any(plain(name) != name for name in new):
+        # A rule that awaited it may have spelled it as ids are spelled.
+        guardrails.rebind(act, workspace, alias)
     return Observation(
         new=tuple(new),
         changed=tuple(changed),

@@ -9,7 +9,7 @@ from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.ids import PrincipalId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
 from gatelodge.flows.act import Act, a_line
-from gatelodge.flows.admin import members
+from gatelodge.flows.admin import guardrails, members
 from gatelodge.flows.identity import keys, tokens
 from gatelodge.ports.world import Peppers
 
@@ -64,6 +64,7 @@ def create(act: Act, peppers: Peppers, slug: str, name: str, owner: members.Newc
     )
     act.tx.put(workspace)
     act.record("workspace.created", workspace.id, workspace=workspace.id, slug=slug)
+    guardrails.rebind(act, workspace.id, slug)
     member = members.add(act, workspace.id, owner, "owner")
     issued = tokens.issue(act, peppers, workspace.id, PrincipalId(member.id), "first token")
     return Founded(workspace, member, issued.credential, issued.token)

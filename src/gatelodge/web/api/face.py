@@ -21,6 +21,7 @@ from gatelodge.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from gatelodge.core.jsontext.weight import burden
 from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.core.records.origin import DOOR, calls_log
 from gatelodge.flows.audit.recorder import Caller as RecordedCaller
@@ -196,6 +197,9 @@ class ApiFace:
         return reply
 
     async def _asked(self, connection: HttpConnection, request: HttpRequest) -> _Reply:
+        too_much = burden(request.body, self._gate.settings.limits.json_depth)
+        if too_much:
+            return _told(problems.problem(Invalid(too_much)))
         app = self._app.result() if self._app.done() else await asyncio.shield(self._app)
         exchange = Exchange(connection, request, local=self._local)
         await exchange.run(app)

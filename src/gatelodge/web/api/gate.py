@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from gatelodge.config.schema import Settings
 from gatelodge.core.catalog.bounds import Bounds
 from gatelodge.core.errors import Unauthenticated, Unavailable
-from gatelodge.core.ids import CredentialId, MemberId, WorkspaceId
+from gatelodge.core.ids import CredentialId, Instant, MemberId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
 from gatelodge.core.records.governance import GovFact
 from gatelodge.core.roles import Verb, may
@@ -199,11 +199,12 @@ class AdminGate(Struct, frozen=True, kw_only=True):
             await sleep(_LOOK_SECONDS)
 
     def _act(self, tx: Tx, caller: Caller, why: str) -> Act:
-        _must_still_stand(tx, caller)
+        now = self.clock.now()
+        _must_still_stand(tx, caller, now)
         return Act(
             tx=tx,
             by=caller.by,
-            at=self.clock.now(),
+            at=now,
             ids=self.ids,
             why=why,
             credential=caller.credential,
@@ -241,7 +242,7 @@ class _Watched:
         self._tx.record(fact)
 
 
-def _must_still_stand(tx: Tx, caller: Caller) -> None:
+def _must_still_stand(tx: Tx, caller: Caller, now: Instant) -> None:
     """Raise Unauthenticated unless member and credential are as good as they were at the door."""
     if caller.local:
         return
@@ -253,6 +254,7 @@ def _must_still_stand(tx: Tx, caller: Caller) -> None:
         and members[0].status == "active"
         and members[0].role == caller.role
         and tokens[0].revoked_at is None
+        and tokens[0].expires_at > now
         and tokens[0].generation == members[0].generation
     )
     if not good:

@@ -25,8 +25,7 @@ def members(tx: Tx, workspace: WorkspaceId, text: str) -> list[Member]:
     """Every member that had that e-mail address: who came back is there once for each time."""
     found = tx.find(Member, workspace=workspace, id=text)
     if not found:
-        rows = tx.find(Member, workspace=workspace)
-        found = [each for each in rows if each.email == folded(text)]
+        found = tx.find(Member, workspace=workspace, email=folded(text))
     found.sort(key=_left)
     _one(found, f"no member is called {text!r}", "member list")
     return found
@@ -36,8 +35,8 @@ def agent(tx: Tx, workspace: WorkspaceId, text: str) -> Agent:
     """The agent of that name; of two, the one that has not left."""
     found = tx.find(Agent, workspace=workspace, id=text)
     if not found:
-        rows = tx.find(Agent, workspace=workspace)
-        found = [each for each in rows if folded(each.name) == folded(text)]
+        rows, wanted = tx.find(Agent, workspace=workspace), folded(text)
+        found = [each for each in rows if folded(each.name) == wanted]
     return _one(sorted(found, key=_left), f"no agent is called {text!r}", "agent list")
 
 
@@ -58,8 +57,8 @@ def group(tx: Tx, workspace: WorkspaceId, text: str) -> Group:
     """The group of that name."""
     found = tx.find(Group, workspace=workspace, id=text)
     if not found:
-        rows = tx.find(Group, workspace=workspace)
-        found = [each for each in rows if folded(each.name) == folded(text)]
+        rows, wanted = tx.find(Group, workspace=workspace), folded(text)
+        found = [each for each in rows if folded(each.name) == wanted]
     return _one(found, f"no group is called {text!r}", "group list")
 
 

@@ -2,8 +2,10 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -36,6 +38,10 @@ _SECTIONS: dict[str, type[Struct]] = {
     "grants": WantedGrant,
     "guardrails": WantedGuardrail,
 }
+_LONG_KEY = re.compile(
+    r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}""", re.ASCII
+)
+"""The parser's work grows with the square of a key's parts; no key here has more than two."""
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _ENUM = re.compile(r"Invalid enum value '?(.*?)'?(?: - at `\$\.(\w+)`)?$")
 
@@ -44,13 +50,17 @@ def parse(text: str) -> Wanted:
     """The file behind TOML text. Raises Invalid with every fault and its place."""
     if len(text) > LONGEST:
         raise Invalid(f"the file is longer than {LONGEST} characters", remedy="Split it.")
+    if _LONG_KEY.search(text):
+        raise Invalid("not such a file: a key of more than 16 parts")
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise Invalid(f"not TOML: {fault}") from None
     except RecursionError:
         raise Invalid("not TOML: nested too deeply") from None
-    faults = list(_faults(raw, text))
+    except ValueError:
+        raise Invalid("not TOML: a number of too many digits, or no date") from None
+    faults = list(islice(_faults(raw, text), MOST_TOLD + 1))
     if not faults:
         try:
             wanted = msgspec.convert(raw, Wanted)
@@ -65,7 +75,7 @@ def parse(text: str) -> Wanted:
 def _refusal(faults: list[str]) -> Invalid:
     told = faults[:MOST_TOLD]
     if len(faults) > MOST_TOLD:
-        told.append(f"and {len(faults) - MOST_TOLD} more")
+        told.append("and more")
     return Invalid("; ".join(told), remedy="See docs/reference/apply.md.")
 
 
@@ -131,7 +141,8 @@ def _twice(wanted: Wanted) -> list[str]:
     return [
         f"{what}: {name} stands twice"
         for what, names in named.items()
-        for name in sorted({name for name in names if names.count(name) > 1})
+        for name, count in sorted(Counter(names).items())
+        if count > 1
     ]
 
 

@@ -31,6 +31,10 @@ _OURS = re.compile(
 )
 """Headers that the gate writes itself for each request."""
 
+MOST_TAGS = 64
+MOST_WORDS = 512
+LONGEST_TRANSPORT = 64 * 1024
+
 
 class Proposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a server is reached. The words of an admin: whatever runs is built from these alone."""
@@ -97,6 +101,7 @@ def allowed(act: Act, workspace: WorkspaceId, transport: Transport) -> Transport
 
 def checked(transport: Transport) -> Transport:
     """The transport, when every word of it can be meant. Raises Invalid with its place."""
+    _check_extent(transport)
     if isinstance(transport, StdioTransport):
         if not transport.command or not transport.command[0]:
             raise Invalid("command: a program has to be named")
@@ -114,6 +119,18 @@ def checked(transport: Transport) -> Transport:
     if ours:
         raise Invalid(f"headers: the gate writes {ours[0]!r} itself")
     return transport
+
+
+def _check_extent(transport: Transport) -> None:
+    """Raise Invalid for more words than a program or a request takes."""
+    if isinstance(transport, StdioTransport):
+        words, pairs = (*transport.command, transport.cwd), transport.env
+    else:
+        words, pairs = (transport.url,), transport.headers
+    size = sum(map(len, words)) + sum(len(name) + len(value) for name, value in pairs.items())
+    if size > LONGEST_TRANSPORT or len(words) + len(pairs) > MOST_WORDS:
+        what = f"at most {MOST_WORDS} words of {LONGEST_TRANSPORT} characters together"
+        raise Invalid(f"how a server is reached is said in {what}")
 
 
 def _split(url: str) -> SplitResult:
@@ -166,4 +183,6 @@ def _no_reference(what: str, words: Iterable[str], instead: str) -> None:
 
 def tags_of(tags: tuple[str, ...]) -> tuple[str, ...]:
     """The tags in their order, each once. Raises Invalid."""
+    if len(tags) > MOST_TAGS:
+        raise Invalid(f"a server has at most {MOST_TAGS} tags")
     return tuple(sorted({a_line("a tag", tag, 40) for tag in tags}))

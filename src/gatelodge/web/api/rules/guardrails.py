@@ -88,6 +88,7 @@ async def publish(place: Here, data: JSONBody[NewGuardrail]) -> GuardrailShape:
 async def check(place: Here, data: JSONBody[Draft]) -> Good:
     """Say whether a text could be published; 400 with the place when not."""
     scope: Scope = "" if data.everywhere else place.id
+    guardrails.reach(scope, local=place.caller.local)
 
     def look(tx: Tx) -> Good:
         found = guardrails.checked(tx, scope, data.text, validate, unmatched=data.unmatched)
