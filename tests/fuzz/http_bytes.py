@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.fuzz.oracles import STALL, rss_mib, seconds_to_fuzz, stood_still
 
-from gatelodge.web.endpoint.http.bounds import Connections, connections
+from gatelodge.web.endpoint.http.bounds import Connections, Persons, connections
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits, HttpRequest
 
 LIMITS = HttpLimits(header_bytes=32 * 1024, body_bytes=4 << 20, keepalive=75.0)
@@ -231,7 +231,7 @@ def visit(dice: random.Random, shared: Connections, serving: Counting) -> list[s
 async def fuzz(seconds: float, seed: int) -> list[str]:
     """Run for so long; what was found, each with the seed that finds it again."""
     ends, number, found = time.monotonic() + seconds, 0, []
-    shared = connections(LIMITS, STRANGERS, PERSON)
+    shared = connections(LIMITS, STRANGERS, Persons(PERSON, 4 * PERSON))
     gc.collect()
     gc.disable()
     try:

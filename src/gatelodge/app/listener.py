@@ -18,7 +18,7 @@ from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.web.api.face import ApiFace
 from gatelodge.web.api.gate import LOCAL
 from gatelodge.web.endpoint.endpoint import Endpoint
-from gatelodge.web.endpoint.http.bounds import connections
+from gatelodge.web.endpoint.http.bounds import Persons, connections
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
 from gatelodge.web.endpoint.http.idle import close_idle
 from gatelodge.web.front import Front
@@ -52,7 +52,8 @@ class Listener:
             keepalive=limits.keepalive_seconds,
             write=limits.write_seconds,
         )
-        self._connections = connections(sizes, limits.stranger_bytes, limits.person_bytes)
+        persons = Persons(limits.person_bytes, limits.total_bytes)
+        self._connections = connections(sizes, limits.stranger_bytes, persons)
 
     async def open(self) -> str:
         """Begin to listen; returns the address as `http://host:port`. Raises Conflict, Invalid."""

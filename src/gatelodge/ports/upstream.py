@@ -64,6 +64,11 @@ def always() -> bool:
     return True
 
 
+def any_size(size: int) -> bool:  # noqa: ARG001 - the form of all
+    """Nobody is charged for it: what the gate asks for itself has limits of its own."""
+    return True
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """One request to an upstream.
 
@@ -77,6 +82,8 @@ class Request(Struct, frozen=True, kw_only=True):
     question in it, is written: when it says no, nothing is written and `reply` fails with Stale.
     `seconds` is how long the answer may take; each report of progress that the caller hears gives
     it as long again, up to `longest` in all.
+    `keeps` is asked, with all that would be kept of the answer then, before more of it is: when it
+    says no, `reply` fails with LimitReached.
     """
 
     method: str
@@ -91,6 +98,7 @@ class Request(Struct, frozen=True, kw_only=True):
     era: Era = "modern"
     asker: Asker = NOBODY
     admitted: Callable[[], bool] = always
+    keeps: Callable[[int], bool] = any_size
 
 
 class Exchange(Protocol):

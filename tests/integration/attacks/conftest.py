@@ -18,6 +18,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         "limits.subscriptions=4",
         "limits.batch_messages=4",
         "limits.calls_per_principal=6",
+        "limits.person_bytes=262144",
         "hosting.sessions_per_server=24",
     )
     try:

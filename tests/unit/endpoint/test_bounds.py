@@ -5,8 +5,8 @@ import weakref
 
 import pytest
 
-from gatelodge.web.endpoint.http.bounds import Persons, Strangers
-from gatelodge.web.endpoint.http.reader import HttpLimits, Reader
+from gatelodge.web.endpoint.http.bounds import Persons, Room, Strangers
+from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader
 
 LIMITS = HttpLimits(header_bytes=1000, body_bytes=4 << 20, keepalive=10.0)
 
@@ -33,7 +33,7 @@ def test_the_greediest_stranger_gives_way_and_of_equals_the_newest():
 
 
 def test_a_person_is_refused_a_body_beyond_the_limit_and_nobody_else_is():
-    persons = Persons(100)
+    persons = Persons(100, 1000)
     assert persons.take("ada", 90)
     assert not persons.take("ada", 20)
     assert persons.take("bob", 90)
@@ -42,14 +42,43 @@ def test_a_person_is_refused_a_body_beyond_the_limit_and_nobody_else_is():
 
 
 def test_of_answers_that_are_not_read_the_oldest_gives_way():
-    persons, holders = Persons(100), [Holder() for _ in range(3)]
+    persons, holders = Persons(100, 1000), [Holder() for _ in range(3)]
     for holder in holders:
         persons.unread("ada", holder, 40)
     assert [each.gave_way for each in holders] == [True, False, False]
-    assert persons.under_way("ada") == 80
+    assert persons.under_way("ada") == persons.total == 80
     for holder in holders:
         persons.unread("ada", holder, 0)
-    assert persons.under_way("ada") == 0
+    assert persons.under_way("ada") == persons.total == 0
+
+
+def test_of_what_is_there_for_all_nobody_takes_more_than_they_leave():
+    persons = Persons(100, 120)
+    assert persons.take("ada", 60)
+    assert not persons.take("ada", 1)
+    assert persons.take("bob", 30)
+    assert not persons.take("bob", 1)
+    assert persons.take("eve", 15)
+    persons.unread("ada", Holder(), 10)
+    assert not persons.take("eve", 1)
+    persons.give("ada", 60)
+    assert persons.take("eve", 15)
+
+
+def test_what_comes_of_an_answer_is_charged_until_its_request_is_over():
+    persons, request = Persons(100, 1000), HttpRequest()
+    first, second = Room(persons, request, "ada"), Room(persons, request, "ada")
+    assert first(60)
+    assert first(40), "what was kept once is not given back in between"
+    assert not second(50)
+    assert second(30)
+    assert not second(50), "what is dropped is given back at once"
+    assert second(40)
+    assert persons.under_way("ada") == 100
+    request.forget()
+    persons.release(request)
+    assert not first(61), "nobody is there to give it back any more"
+    assert (persons.under_way("ada"), persons.total) == (0, 0)
 
 
 @pytest.mark.parametrize("closed", ["in a head", "in a body", "after a request", "after a fault"])

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from gatelodge.web.endpoint.http.bounds import connections
+from gatelodge.web.endpoint.http.bounds import Persons, connections
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
 from gatelodge.web.endpoint.http.idle import close_idle
 
@@ -76,7 +76,7 @@ class Kept:
 @pytest.fixture
 async def kept():
     loop, serving, opened = asyncio.get_running_loop(), Serving(), asyncio.Event()
-    shared = connections(LIMITS, 1 << 20, 1 << 20)
+    shared = connections(LIMITS, 1 << 20, Persons(1 << 20, 1 << 22))
 
     class Heard(HttpConnection):
         def connection_made(self, transport):

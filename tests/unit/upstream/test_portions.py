@@ -8,7 +8,8 @@ from tests.unit.upstream.test_turns import Asked, Socket
 from gatelodge.adapters.upstream.http.client import HttpClient
 from gatelodge.adapters.upstream.http.connection.connection import MOST_HEAD, HttpConnection
 from gatelodge.adapters.upstream.http.exchange import MOST_PIECES, Body
-from gatelodge.adapters.upstream.portions import PORTION, Portions
+from gatelodge.adapters.upstream.pace import turnstile
+from gatelodge.adapters.upstream.portions import HEAVY, PORTION, Portions
 from gatelodge.core.errors import UpstreamBrokeProtocol
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: %b\r\n\r\n"
@@ -47,7 +48,9 @@ async def fed(*pieces):
     return turn, client
 
 
-def test_what_came_at_once_is_heard_in_rounds_and_nothing_more_is_read_meanwhile():
+def test_what_came_at_once_is_heard_in_rounds_and_nothing_more_is_read_meanwhile(monkeypatch):
+    monkeypatch.setattr(turnstile, "ROUND_SECONDS", 0.0)
+
     async def heard():
         pipe, taken, rounds = Pipe(), [], 0
         portions = Portions(taken.append)
@@ -62,6 +65,36 @@ def test_what_came_at_once_is_heard_in_rounds_and_nothing_more_is_read_meanwhile
     assert first == (1, False)
     assert rounds >= 4
     assert taken == bytes(5 * PORTION)
+
+
+def test_large_answers_that_are_whole_at_the_same_moment_are_read_in_a_round_each(monkeypatch):
+    monkeypatch.setattr(turnstile, "ROUND_SECONDS", 0.0)
+
+    async def heard():
+        taken, pipes, rounds = [], [Pipe() for _ in range(6)], []
+        for pipe in pipes:
+            Portions(taken.append).feed(b"}", pipe, HEAVY + 1)
+        small = Portions(taken.append)
+        small.feed(b"small", Pipe())
+        while not all(pipe.reads for pipe in pipes):
+            rounds.append(len(taken))
+            await asyncio.sleep(0)
+        return taken[0], rounds
+
+    assert asyncio.run(heard()) == (b"small", [1, 2, 3, 4, 5, 6])
+
+
+def test_work_that_fails_ends_with_itself(monkeypatch):
+    async def done():
+        line, seen = turnstile.turnstile(), []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: seen.append(told))
+        line.add(lambda: 1 // 0)
+        finished = asyncio.Event()
+        line.add(finished.set)
+        await finished.wait()
+        return len(seen)
+
+    assert asyncio.run(done()) == 1
 
 
 def test_the_end_of_a_connection_comes_behind_all_that_it_brought():

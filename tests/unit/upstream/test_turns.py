@@ -4,6 +4,7 @@ import asyncio
 
 from gatelodge.adapters.upstream.http.client import DRAIN_SECONDS, HttpClient
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
+from gatelodge.ports.upstream import any_size
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b"e\r\ndata: answer\n\n\r\n"
@@ -31,6 +32,7 @@ class Asked:
 
     limit = 1000
     endless = again = repeatable = False
+    keeps = staticmethod(any_size)
     events = place = None
 
     def __init__(self, wire):

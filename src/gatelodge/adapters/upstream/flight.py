@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from gatelodge.adapters.upstream.question import GATHER_SECONDS, Asked, Pending
 from gatelodge.config.schema import Hosting
-from gatelodge.core.errors import HouseError, UpstreamTimeout
+from gatelodge.core.errors import HouseError, LimitReached, UpstreamTimeout
 from gatelodge.core.protocol.upstream import (
     PROGRESS,
     Message,
@@ -38,6 +38,18 @@ class Means(Struct, frozen=True, kw_only=True):
     tls: Callable[[], ssl.SSLContext]
     hosting: Hosting
     result_bytes: int
+
+
+def too_large(limit: int) -> HouseError:
+    """A result that outgrew what is taken of one."""
+    text = f"The server's answer is larger than {limit} bytes."
+    return LimitReached(text, remedy="Ask for less; an admin can raise limits.result_bytes.")
+
+
+def too_much() -> HouseError:
+    """A result that outgrew what its caller, or all callers, may have under way."""
+    text = "Too many large results are under way (limits.person_bytes, limits.total_bytes)."
+    return LimitReached(text, remedy="Ask for less at once, and read what comes.", retry_after=5.0)
 
 
 class Break(Struct, frozen=True):

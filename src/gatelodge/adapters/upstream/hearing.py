@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from msgspec import UNSET, Raw
 
-from gatelodge.adapters.upstream.flight import Flight
+from gatelodge.adapters.upstream.flight import Flight, too_large, too_much
 from gatelodge.adapters.upstream.wire import Desk
-from gatelodge.core.errors import HouseError, LimitReached, UpstreamBrokeProtocol
+from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.jsontext.weight import MOST_DEPTH, burden
 from gatelodge.core.protocol import upstream
 from gatelodge.core.protocol.bridge.questions import ASKED, NOBODYS, refusal
@@ -68,7 +68,9 @@ class Hearing:
         if flight is None:
             return
         if size > flight.limit + ENVELOPE:
-            flights.fail(flight, too_large(flight))
+            flights.fail(flight, too_large(flight.limit))
+        elif not flight.request.keeps(size):
+            flights.fail(flight, too_much())
         elif message.error is not UNSET:
             flights.settle(flight, Reply(error=message.error))
         elif message.result is not UNSET:
@@ -151,9 +153,3 @@ class Hearing:
     def _under_way(self) -> list[Flight]:
         flights = self._desk.flights.open.values()
         return [f for f in flights if f.place is not None and not (f.kept or f.over)]
-
-
-def too_large(flight: Flight) -> HouseError:
-    """A result that outgrew what its caller takes."""
-    text = f"The server's answer is larger than {flight.limit} bytes."
-    return LimitReached(text, remedy="Ask for less; an admin can raise limits.result_bytes.")

@@ -1,13 +1,17 @@
-"""Bytes of a server, handed on in portions: one in each round of the loop.
+"""Bytes of a server, handed on in portions, in turns with those of all other servers.
 
 A server that says very much in very small pieces would else hold everybody up: a quarter of a
-megabyte that came at once can be a hundred thousand lines.
+megabyte that came at once can be a hundred thousand lines. So would many whose large answers are
+whole at the same moment: what may end a large one waits for its turn, however small it is.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from gatelodge.adapters.upstream.pace.turnstile import turnstile
+
+HEAVY = 64 * 1024
+"""Bytes of a message that is read in a turn of its own."""
 PORTION = 16 * 1024
 """Bytes of one portion: some thousand events or lines, a few milliseconds of work."""
 
@@ -48,19 +52,32 @@ class Portions:
         self._rest = b""
         self._left = False
         self._busy = False
+        self._size = PORTION
+        self._turnstile = turnstile()
         self._transport: Pausable | None = None
         self._then: Callable[[], None] | None = None
 
-    def feed(self, data: bytes, transport: Pausable | None) -> None:
-        """Hand on the first portion now, each further one in a round of its own."""
+    def feed(self, data: bytes, transport: Pausable | None, held: int = 0) -> None:
+        """Hand on the first portion now and each further one in its turn.
+
+        `held` bytes are kept already of the message that this goes on with.
+        """
         self._rest += data
-        if self._busy or not self._step():
+        if self._busy or (held <= HEAVY and not self._step()):
             return
         self._busy = True
         self._transport = transport
         if transport is not None:
             transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._go_on)
+        self._turnstile.add(self._go_on)
+
+    def feed_body(self, data: bytes, transport: Pausable | None, held: int) -> None:
+        """Hand on a part of what is only kept: a small one now, all of a larger one in its turn."""
+        if not self._busy and held + len(data) <= HEAVY:
+            self._take(data)
+            return
+        self._size = max(self._size, len(data))
+        self.feed(data, transport, HEAVY + 1)
 
     def finish(self, then: Callable[[], None]) -> None:
         """Do this behind all that is left: the connection ended there."""
@@ -76,16 +93,17 @@ class Portions:
     def _step(self) -> bool:
         """Hand on a portion, or a portion of what is left of one; false when that was all."""
         if not self._left:
-            portion, self._rest = self._rest[:PORTION], self._rest[PORTION:]
+            portion, self._rest = self._rest[: self._size], self._rest[self._size :]
             self._take(portion)
         self._left = self._left_over()
         return self._left or bool(self._rest)
 
     def _go_on(self) -> None:
         if self._step():
-            asyncio.get_running_loop().call_soon(self._go_on)
+            self._turnstile.add(self._go_on)
             return
         self._busy = False
+        self._size = PORTION
         transport, self._transport = self._transport, None
         if transport is not None and not transport.is_closing():
             transport.resume_reading()

@@ -26,8 +26,9 @@ def burden(text: bytes, depth: int, values: int = MOST_VALUES) -> str:
     Of what is no JSON anything may be said: its parser refuses it, in no more work than this
     allows.
     """
-    if len(text) <= values and text.count(b"[") + text.count(b"{") <= depth:
-        return ""  # brackets inside strings were counted too: it is less than that
+    opened = text.count(b"[") + text.count(b"{")
+    if opened <= depth and (len(text) <= values or opened + text.count(b",") < values):
+        return ""  # marks inside strings were counted too: it is less than that
     marks = _marks(text, values)
     if marks is None:
         return f"the JSON holds more than {values} values"

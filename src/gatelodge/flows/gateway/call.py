@@ -316,6 +316,7 @@ class Calls:
             era=request.era,
             asker=request.asker,
             admitted=cut.licence,
+            keeps=cut.licence.keeps,
         )
         cut.exchange = self._upstreams.begin(tool.server, forwarded, request.hearing)
 

@@ -183,12 +183,20 @@ _NOT_YET = _NotYet()
 
 
 class Licence:
-    """Under which an exchange writes: that of the call which it belongs to now, if to any."""
+    """Under which an exchange writes, and keeps what comes: the call's which it belongs to now.
 
-    __slots__ = ("holder",)
+    While it belongs to none little is kept of an answer, since it is counted against nobody.
+    """
+
+    __slots__ = ("holder", "room")
 
     def __init__(self) -> None:
         self.holder: Admitted = _NOT_YET
+        self.room: Callable[[int], bool] = _little
+
+    def keeps(self, size: int) -> bool:
+        """Say whether so much may be kept of an answer."""
+        return self.room(size)
 
     def __call__(self) -> bool:
         """Say whether anything may be written now."""
@@ -196,7 +204,7 @@ class Licence:
 
     def rest(self) -> None:
         """Nobody's for now: the call waits for its client's next request."""
-        self.holder = _NOT_YET
+        self.holder, self.room = _NOT_YET, _little
 
 
 class Cut:
@@ -230,6 +238,11 @@ class Cut:
     def left(self) -> bool:
         """True when the client itself went or took the call back: nobody waits for the answer."""
         return self.reason in ("client_gone", "cancelled")
+
+
+def _little(size: int) -> bool:
+    """Say whether so much may be kept of the answer to a call that rests."""
+    return size <= HELD_BYTES
 
 
 def _drop(_method: str, _params: bytes) -> None:

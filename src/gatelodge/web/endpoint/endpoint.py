@@ -53,6 +53,8 @@ _UNREADABLE: dict[Unreadable, tuple[int, str, RefusedReason]] = {
 }
 """What is answered and recorded of a request that cannot be read (RFC 9110, RFC 6585)."""
 
+LIGHT = 64 * 1024
+"""Bytes of a body that waits for no turn."""
 _ALLOWED = b"allow: POST, GET, DELETE"
 
 
@@ -63,6 +65,7 @@ class Endpoint:
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._large = asyncio.Lock()
 
     @property
     def origins(self) -> Origins:
@@ -114,6 +117,8 @@ class Endpoint:
             if request.away is not None:
                 await self._refuse_unread(visit, request)
                 return
+            if request.size > LIGHT:
+                await self._turn()
             let_in(gate, visit)
             if gate.deks.current(visit.answerable) is None:
                 await gate.deks.ensure(visit.answerable)
@@ -133,6 +138,11 @@ class Endpoint:
         finally:
             connection.finish()
             self._tasks.discard(asyncio.current_task(self._loop))
+
+    async def _turn(self) -> None:
+        """Wait until it is this large body's turn to be read: one in each round of the loop."""
+        async with self._large:
+            await asyncio.sleep(0)
 
     async def _refuse(self, connection: HttpConnection, request: HttpRequest, fault: Fault) -> None:
         visit = Visit(connection, request, self._gate.clock.boottime())

@@ -1,6 +1,8 @@
 """Each limit that the protocol can run into: what the client is told, and what is on record."""
 
+import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,10 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 from tests.integration.attacks.scene import ASKABLE, Modern, Old, Scene, told
 from tests.stage import Stage, mirrored, modern, raw_post
-from tests.upstreams.http_upstream import HttpUpstream
+from tests.upstreams.http_upstream import HttpUpstream, Talk
 from tests.upstreams.library import Library
 from tests.wire import until
 
+RELEASED = threading.Event()
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
@@ -24,7 +27,7 @@ class Team(Scene):
         self.new = stage.servers.open(Library(era="modern"))
         self.place.serve("new", self.new.url)
         self.place.grant(everyone=True, server="new", level="all")
-        (self.token,) = self.admit("ada")
+        self.token, self.bob = self.admit("ada", "bob")
         until(lambda: "new__echo" in self.modern().tools())
 
     def modern(self, can: Any = ASKABLE) -> Modern:
@@ -72,6 +75,34 @@ def json_depth(team: Team) -> Said:
 def result_bytes(team: Team) -> Said:
     team.server.raw = json.dumps({"content": [], "x": "x" * 262_144}).encode()
     return words(team.modern().call("lib__raw"))
+
+
+async def in_halves(talk: Talk) -> None:
+    """Two thirds of a result, and the rest when the test says so."""
+    body = b'{"jsonrpc":"2.0","id":%d,"result":{"content":[],"x":"' % talk.seen.message["id"]
+    head = "HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: {}\n\n"
+    talk.write(head.format(len(body) + 150_003), body + b"x" * 100_000)
+    RELEASED.clear()
+    while not RELEASED.is_set():  # noqa: ASYNC110 - set from the test's own thread
+        await asyncio.sleep(0.01)
+    talk.write("", b"x" * 50_000 + b'"}}')
+
+
+def person_bytes(team: Team) -> Said:
+    team.server.raw = json.dumps({"content": [], "x": "x" * 200_000}).encode()
+    team.server.tools["steps"], before = in_halves, len(team.server.called("steps"))
+    ada = team.modern()
+    with team.wire() as wire:
+        wire.send(ada.raw("tools/call", {"name": "lib__steps", "arguments": {}}))
+        until(lambda: len(team.server.called("steps")) > before)
+        refused = until(lambda: "content" in (told := ada.call("lib__raw").json["result"])
+                        and told.get("isError") and told)  # fmt: skip
+        bob = Modern(team.place, team.bob)
+        assert len(bob.call("lib__raw").json["result"]["x"]) == 200_000, "it is another's room"
+        RELEASED.set()
+        assert len(wire.answer().json["result"]["x"]) == 150_000, "what is there keeps its room"
+    assert len(ada.call("lib__raw").json["result"]["x"]) == 200_000, "all of it was given back"
+    return 200, refused["content"][0]["text"]
 
 
 def call_seconds(team: Team) -> Said:
@@ -186,6 +217,7 @@ LIMITS = [
     Limit(body_bytes, 413, "the body is too large", (REFUSED, "too_large")),
     Limit(json_depth, 400, "nests deeper than 128", (REFUSED, "malformed_json")),
     Limit(result_bytes, 200, "larger than 262144 bytes", BLOCKED),
+    Limit(person_bytes, 200, "Too many large results are under way", BLOCKED),
     Limit(call_seconds, 200, "No answer within 4 s", ("call.outcome", "timeout")),
     Limit(rounds, 200, "asked more than 10 times", BLOCKED),
     Limit(streams_per_principal, 429, "too many open streams", (REFUSED, "limit")),

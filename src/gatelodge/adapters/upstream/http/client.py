@@ -10,9 +10,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from gatelodge.adapters.upstream.flight import Flight
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
 from gatelodge.adapters.upstream.http.exchange import Turn, idle_seconds
+from gatelodge.adapters.upstream.http.flight import person_of
 from gatelodge.adapters.upstream.pace.share import Line
 from gatelodge.core.errors import HouseError, LimitReached
 
@@ -66,7 +66,7 @@ class HttpClient:
                     connection.take(turn)
                     return
                 connection.close()
-        if not self._waiting.add(_person(turn), turn, MOST_WAITING):
+        if not self._waiting.add(person_of(turn), turn, MOST_WAITING):
             turn.failed(LimitReached("Too many requests wait for this server.", retry_after=1.0))
             return
         self._open_more()
@@ -88,7 +88,7 @@ class HttpClient:
     def repeat(self, turn: Turn) -> None:
         """Send once more what a stale connection swallowed; no other idle connection is trusted."""
         self.close_idle()
-        self._waiting.add(_person(turn), turn, MOST_WAITING * 2, first=True)
+        self._waiting.add(person_of(turn), turn, MOST_WAITING * 2, first=True)
         self._open_more()
 
     def forget(self, turn: Turn) -> bool:
@@ -97,7 +97,7 @@ class HttpClient:
         if isinstance(place, HttpConnection):
             place.close()
             return True
-        self._waiting.drop(_person(turn), turn)
+        self._waiting.drop(person_of(turn), turn)
         return False
 
     def release(self, connection: HttpConnection, keep_alive: bytes) -> None:
@@ -153,11 +153,11 @@ class HttpClient:
         if self.size * 2 <= MOST_CONNECTIONS:
             return False
         held = self._held()
-        return held[_person(turn)] >= MOST_CONNECTIONS - held.total()
+        return held[person_of(turn)] >= MOST_CONNECTIONS - held.total()
 
     def _held(self) -> Counter[str]:
         """How many connections each person holds."""
-        return Counter(_person(each.turn) for each in self._all if each.turn is not None)
+        return Counter(person_of(each.turn) for each in self._all if each.turn is not None)
 
     def _open_more(self) -> None:
         if self._idle or not self._waiting.any_may(self._held(), MOST_CONNECTIONS):
@@ -182,8 +182,3 @@ class HttpClient:
             return
         self._all.add(connection)
         self.release(connection, b"")
-
-
-def _person(turn: Turn) -> str:
-    """For whom it is under way; empty for the gate itself."""
-    return turn.request.asker.person if isinstance(turn, Flight) else ""

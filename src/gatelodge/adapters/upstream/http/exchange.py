@@ -39,6 +39,10 @@ class Turn(Protocol):
         """Say whether it may be written now; one that may not fails with Stale."""
         ...
 
+    def keeps(self, size: int) -> bool:
+        """Say whether so much may be kept of the answer; one that may not fails."""
+        ...
+
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
         """The answer, complete. For a stream that ended too, then with an empty body."""
         ...

@@ -11,6 +11,11 @@ ONCE = frozenset(("tools/call", "tasks/update"))
 """Methods that never run twice."""
 
 
+def person_of(turn: object) -> str:
+    """For whom it is under way; empty for the gate itself."""
+    return turn.request.asker.person if isinstance(turn, Flight) else ""
+
+
 class Owner(Protocol):
     """The wire that sent a flight and reads what comes back for it."""
 
@@ -51,6 +56,10 @@ class HttpFlight(Flight):
     def admitted(self) -> bool:
         """Say whether the call that it belongs to may have an effect now."""
         return self.request.admitted()
+
+    def keeps(self, size: int) -> bool:
+        """Say whether its caller may have so much under way."""
+        return self.request.keeps(size)
 
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
         """The whole answer came."""

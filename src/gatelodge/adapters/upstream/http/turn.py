@@ -10,7 +10,7 @@ from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol.upstream import ACKNOWLEDGED, Message, parse_message
 from gatelodge.core.protocol.upstream_sse import EventParser
-from gatelodge.ports.upstream import always
+from gatelodge.ports.upstream import always, any_size
 
 READING_BYTES = 1024 * 1024
 """Largest answer to a handshake, largest event of a listening stream."""
@@ -31,6 +31,7 @@ class Reading:
     """
 
     endless = False
+    keeps = staticmethod(any_size)
 
     def __init__(self, wire: bytes, number: int = 0, admitted: Callable[[], bool] = always) -> None:
         self.wire = wire
@@ -75,6 +76,7 @@ class Listening:
 
     endless = True
     admitted = staticmethod(always)
+    keeps = staticmethod(any_size)
 
     def __init__(self, wire: bytes, hear: Callable[[Message], None], client: HttpClient) -> None:
         loop = asyncio.get_running_loop()
@@ -150,6 +152,7 @@ class Incoming:
 
     endless = True
     admitted = staticmethod(always)
+    keeps = staticmethod(any_size)
 
     def __init__(
         self,

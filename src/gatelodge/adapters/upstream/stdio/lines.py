@@ -37,7 +37,7 @@ class Lines(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand on each whole line; of many a portion in each round of the loop."""
         self._early.out(data)
-        self._portions.feed(data, self._transport)
+        self._portions.feed(data, self._transport, len(self._rest))
 
     def _take(self, data: bytes) -> None:
         if self.deaf:

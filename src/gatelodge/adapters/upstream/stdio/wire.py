@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from msgspec import UNSET, Raw
 
-from gatelodge.adapters.upstream.flight import Break, Flight, Means
-from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing, too_large
+from gatelodge.adapters.upstream.flight import Break, Flight, Means, too_large
+from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing
 from gatelodge.adapters.upstream.stdio.child import Child, Plan, start_child, usual_path
 from gatelodge.adapters.upstream.stdio.early import cure
 from gatelodge.adapters.upstream.stdio.lines import Ears
@@ -332,7 +332,7 @@ class StdioWire:
         if flight is None and self._desk.flights.calls == 1:
             flight = next(f for f in self._desk.flights.open.values() if not f.kept)
         if flight is not None:
-            self._desk.flights.fail(flight, too_large(flight))
+            self._desk.flights.fail(flight, too_large(flight.limit))
         self._lose("The server sent a line that is too long.")
 
     def _ended(self) -> None:

@@ -78,6 +78,7 @@ class Questions:
         if waiting is None:
             text = ELSEWHERE if self._rounds.elsewhere(state) else STALE
             return Failed(Invalid(text), "")
+        waiting.licence.room = cut.licence.room
         cut.exchange, cut.ears, cut.licence = waiting.exchange, waiting.ears, waiting.licence
         cut.licence.holder = cut.admission
         waiting.ears.attach(request.notify, request.meta)

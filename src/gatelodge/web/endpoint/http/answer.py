@@ -13,6 +13,7 @@ from gatelodge.web.endpoint.http.permit import Permit
 
 _PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
+_LARGE = 64 * 1024
 _NO_CONTENT = 204
 """Has no length (RFC 9110 clause 8.6)."""
 _STREAM = (
@@ -106,6 +107,9 @@ class Answer:
             self._connection.write(last + b"0\r\n\r\n" if self._chunks else last)
         elif self._bodiless:
             self._connection.write(self._head(status, len(body)))
+        elif len(body) > _LARGE:
+            self._connection.write(self._head(status, len(body)))
+            self._connection.write(body)  # it is put together once, when it is sent
         elif status == 200 and not self._extra and not self._connection.closing:
             self._connection.write(_OK_JSON + b"%d\r\n\r\n%b" % (len(body), body))
         else:

@@ -1,8 +1,8 @@
 """What all connections of the process share: who is open, and how much of whose is under way.
 
 Before a credential was judged nobody can be charged, so strangers stand under one total and the
-greediest of them loses. After it, bodies that arrive and answers that are not read are charged to
-the member who answers for the caller.
+greediest of them loses. After it, bodies that arrive, results that servers send and answers that
+are not read are charged to the member who answers for the caller.
 """
 
 from typing import Protocol
@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gatelodge.web.endpoint.http.outbox import Outbox
-from gatelodge.web.endpoint.http.reader import HttpLimits
+from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest
 
 
 class Yielding(Protocol):
@@ -71,49 +71,97 @@ class Strangers:
 
 
 class Persons:
-    """Bytes under way for each person, under one limit for each. Owned by the event loop.
+    """Bytes under way for each person: under a limit for each, and one for all of them.
 
-    Bodies are refused beyond it; of answers that are not read the oldest gives way.
+    Bodies and results are refused beyond the limits; of answers that are not read the oldest gives
+    way to a person's own. Of what is there for all nobody takes more than they leave for others:
+    one alone gets half, two a third each, and whoever comes finds room. Owned by the event loop.
     """
 
-    __slots__ = ("_bodies", "_most", "_unread")
+    __slots__ = ("_most", "_taken", "_unread", "_whole", "total")
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._bodies: dict[str, int] = {}
+    def __init__(self, most: int, whole: int) -> None:
+        self._most, self._whole = most, whole
+        self._taken: dict[str, int] = {}
         self._unread: dict[str, dict[Yielding, int]] = {}
+        self.total = 0
 
     def under_way(self, person: str) -> int:
         """How much is counted for them."""
-        return self._bodies.get(person, 0) + sum(self._unread.get(person, {}).values())
+        return self._taken.get(person, 0) + sum(self._unread.get(person, {}).values())
 
     def take(self, person: str, size: int) -> bool:
-        """Count so much more of a body; False, and nothing is counted, when it is too much."""
-        if self.under_way(person) + size > self._most:
+        """Count so much more; False, and nothing is counted, when it is too much."""
+        mine = self.under_way(person) + size
+        if size > 0 and mine > min(self._most, self._whole - self.total - size):
             return False
-        self._bodies[person] = self._bodies.get(person, 0) + size
+        self._taken[person] = self._taken.get(person, 0) + size
+        self.total += size
         return True
 
     def give(self, person: str, size: int) -> None:
-        """So much of their bodies is gone."""
-        left = self._bodies.get(person, 0) - size
+        """So much of what was taken for them is gone."""
+        self.total -= size
+        left = self._taken.get(person, 0) - size
         if left > 0:
-            self._bodies[person] = left
+            self._taken[person] = left
         else:
-            self._bodies.pop(person, None)
+            self._taken.pop(person, None)
+
+    def charge(self, request: HttpRequest, size: int) -> bool:
+        """Take so much more for the person of a request, until it is released."""
+        if not self.take(request.person, size):
+            return False
+        request.charged += size
+        return True
+
+    def release(self, request: HttpRequest) -> None:
+        """Give back what was charged for a request."""
+        if request.charged:
+            self.give(request.person, request.charged)
+            request.charged = 0
 
     def unread(self, person: str, connection: Yielding, size: int) -> None:
         """Count that so much of an answer waits to be read; 0 = none."""
         mine = self._unread.setdefault(person, {})
-        mine.pop(connection, None)
+        self.total += size - mine.pop(connection, 0)
         if size:
             mine[connection] = size
         elif not mine:
             del self._unread[person]
         while mine and self.under_way(person) > self._most:
             oldest = next(iter(mine))
-            del mine[oldest]
+            self.total -= mine.pop(oldest)
             oldest.give_way()
+
+
+class Room:
+    """What is kept of one answer that comes for a person; it ends with the request it answers.
+
+    What it took is charged to the request, and given back with it, once the answer is on its way;
+    an answer that does not fit is dropped, and gives back at once what it took.
+    """
+
+    __slots__ = ("_held", "_persons", "_request")
+
+    def __init__(self, persons: Persons, request: HttpRequest, person: str) -> None:
+        request.person = person
+        self._persons, self._request = persons, request
+        self._held = 0
+
+    def __call__(self, size: int) -> bool:
+        """Say whether so much may be kept in all; never less than was kept before."""
+        grown = size - self._held
+        if grown <= 0:
+            return True
+        if self._request.over:
+            return False
+        if not self._persons.charge(self._request, grown):
+            self._persons.charge(self._request, -self._held)
+            self._held = 0
+            return False
+        self._held = size
+        return True
 
 
 class Connections(Struct, frozen=True, eq=False):
@@ -138,8 +186,6 @@ class Connections(Struct, frozen=True, eq=False):
         return True
 
 
-def connections(limits: HttpLimits, stranger_bytes: int, person_bytes: int) -> Connections:
+def connections(limits: HttpLimits, stranger_bytes: int, persons: Persons) -> Connections:
     """No connections yet."""
-    return Connections(
-        limits, Outbox(), Strangers(stranger_bytes), Persons(person_bytes), set(), {}
-    )
+    return Connections(limits, Outbox(), Strangers(stranger_bytes), persons, set(), {})

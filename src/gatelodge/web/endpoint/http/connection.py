@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from gatelodge.web.endpoint.http import peer
-from gatelodge.web.endpoint.http.bounds import Connections
+from gatelodge.web.endpoint.http.bounds import Connections, Room
 from gatelodge.web.endpoint.http.delivery import Delivery
 from gatelodge.web.endpoint.http.permit import Permit, write_under
 from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader, Unreadable
@@ -310,11 +310,9 @@ class HttpConnection(asyncio.Protocol):
             request.judged = True
             self._serving.judge(self, request)
         grown = request.size + _REQUEST - request.charged
-        if request.away is None and request.person and grown > 0:
-            if self._shared.persons.take(request.person, grown):
-                request.charged += grown
-            else:
-                self._serving.crowded(request)
+        charged = request.away is None and request.person and grown > 0
+        if charged and not self._shared.persons.charge(request, grown):
+            self._serving.crowded(request)
         if request.away is not None:
             request.body = b""
 
@@ -377,9 +375,11 @@ class HttpConnection(asyncio.Protocol):
     def let_go(self, request: HttpRequest) -> None:
         """Let go of a request: its memory, and what was charged for it."""
         request.forget()
-        if request.charged:
-            self._shared.persons.give(request.person, request.charged)
-            request.charged = 0
+        self._shared.persons.release(request)
+
+    def room(self, request: HttpRequest, person: str) -> Room:
+        """Where an answer to this request is kept while it comes: at this person's cost."""
+        return Room(self._shared.persons, request, person)
 
     def _end(self) -> None:
         """Close; what came after the last answer was never looked at (RFC 9112 clause 9.6)."""

@@ -58,7 +58,8 @@ class HttpRequest:
     `size` is what was read of the body, also where the body itself was not kept. `last` = the
     connection ends with it, `chunks` = its answer may be sent in chunks (not to HTTP/1.0).
     A request that has to wait is `judged` first: then either `away` says why it is turned away,
-    or `person` who sends it; `charged` of its bytes are counted against them.
+    or `person` who sends it; `charged` bytes are counted against them, of its own and of its answer
+    until it is `over`.
     """
 
     __slots__ = (
@@ -70,6 +71,7 @@ class HttpRequest:
         "judged",
         "last",
         "method",
+        "over",
         "person",
         "repeated",
         "size",
@@ -81,6 +83,7 @@ class HttpRequest:
         self.judged = False
         self.person = ""
         self.charged = 0
+        self.over = False
         self.method = b""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
@@ -92,7 +95,7 @@ class HttpRequest:
 
     def forget(self) -> None:
         """Let go of what is large."""
-        self.body, self.headers, self.away = b"", {}, None
+        self.body, self.headers, self.away, self.over = b"", {}, None, True
 
 
 class _Enough(Exception):

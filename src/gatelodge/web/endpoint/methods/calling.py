@@ -123,6 +123,7 @@ async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
             return
         params = retry.params
     cut = Cut()
+    cut.licence.room = visit.connection.room(visit.request, visit.answerable)
     if visit.era == "modern":
         # Closing the connection is how a modern client cancels; for a legacy one it is not.
         visit.connection.on_gone = lambda: cut("client_gone")

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 import httptools
 
+from gatelodge.adapters.upstream.flight import too_large, too_much
 from gatelodge.adapters.upstream.http.connection.coding import (
     IDENTITY,
     CodingFault,
@@ -19,7 +20,6 @@ from gatelodge.adapters.upstream.http.exchange import Body, Fields, Turn
 from gatelodge.adapters.upstream.portions import PORTION, Portions
 from gatelodge.core.errors import (
     HouseError,
-    LimitReached,
     Stale,
     UpstreamBrokeProtocol,
 )
@@ -129,9 +129,10 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer; but for a plain body, a portion in each round of the loop."""
         if self._headed and self._events is None and self._packed is None:
-            self._take(data)  # a body, which is not looked at before it is whole
+            self._portions.feed_body(data, self._transport, self._size)
         else:
-            self._portions.feed(data, self._transport)
+            held = self._size if self._events is None else self._events.held
+            self._portions.feed(data, self._transport, held)
 
     def _take(self, data: bytes) -> None:
         self._heard = True
@@ -206,7 +207,7 @@ class HttpConnection(asyncio.Protocol):
         if self._fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
             self._events = turn.events = EventParser(endpoint=turn.endless)
         elif int(self._fields.get(b"content-length", b"0")) > turn.limit:
-            self._too_large(turn)
+            self._fail(too_large(turn.limit))
 
     def on_body(self, chunk: bytes) -> None:
         """A part of the body, as it is or packed; what is packed counts unpacked."""
@@ -223,13 +224,11 @@ class HttpConnection(asyncio.Protocol):
         self._size += len(chunk)
         events = self._events
         if events is None:
-            if self._size > turn.limit:
-                self._too_large(turn)
-            else:
+            if self._fits(turn, self._size, self._size):
                 self._body.add(chunk)
             return
-        if (events.held + len(chunk) if turn.endless else self._size) > turn.limit:
-            self._too_large(turn)
+        held = events.held + len(chunk)
+        if not self._fits(turn, held if turn.endless else self._size, held):
             return
         for message in events.feed(chunk):
             if turn.event(message, self._fields):
@@ -296,10 +295,13 @@ class HttpConnection(asyncio.Protocol):
         """True when a packed body ends too early; a stream is over wherever it ends."""
         return self._events is None and self._packed is not None and not self._packed.whole
 
-    def _too_large(self, turn: Turn) -> None:
-        text = f"The server's answer is larger than {turn.limit} bytes."
-        remedy = "Ask for less; an admin can raise limits.result_bytes."
-        self._fail(LimitReached(text, remedy=remedy))
+    def _fits(self, turn: Turn, size: int, held: int) -> bool:
+        """Go on while the answer is not too large, and its caller may keep what is held of it."""
+        if size > turn.limit:
+            self._fail(too_large(turn.limit))
+        elif not turn.keeps(held):
+            self._fail(too_much())
+        return self.turn is turn
 
     def _fail(self, fault: HouseError) -> None:
         turn = self.turn
