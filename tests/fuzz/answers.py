@@ -8,13 +8,12 @@ would get is JSON-RPC that every client reads.
 import asyncio
 import json
 import random
-import sys
 import time
 from types import SimpleNamespace
 
 from msgspec import Raw
 from tests.fuzz.json_texts import mutated, piece
-from tests.fuzz.oracles import STALL, rss_mib, seconds_to_fuzz, stood_still
+from tests.fuzz.oracles import STALL, from_terminal, rss_mib, stood_still
 from tests.unit.upstream.test_portions import Pipe
 
 from gatelodge.adapters.upstream.flight import Flight, Flights
@@ -271,13 +270,5 @@ async def fuzz(seconds: float, seed: int) -> list[str]:
     return found
 
 
-def main() -> int:
-    """Run it from a terminal."""
-    seed = int(time.time())
-    found = asyncio.run(fuzz(seconds_to_fuzz(3600.0), seed))
-    sys.stdout.write("\n".join(found or [f"seed {seed}: nothing found"]) + "\n")
-    return bool(found)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from_terminal(fuzz)

@@ -4,11 +4,10 @@
 """
 
 import random
-import sys
 import time
 
 from tests.fuzz.json_texts import mutated, piece
-from tests.fuzz.oracles import STALL, rss_mib, seconds_to_fuzz, stood_still
+from tests.fuzz.oracles import STALL, from_terminal, rss_mib, stood_still
 
 from gatelodge.core.protocol.bridge.batch import is_batch, split_batch
 from gatelodge.core.protocol.bridge.questions import read_retry
@@ -106,13 +105,5 @@ def fuzz(seconds: float, seed: int) -> list[str]:
     return found
 
 
-def main() -> int:
-    """Run it from a terminal."""
-    seed = int(time.time())
-    found = fuzz(seconds_to_fuzz(3600.0), seed)
-    sys.stdout.write("\n".join(found or [f"seed {seed}: nothing found"]) + "\n")
-    return bool(found)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from_terminal(fuzz)

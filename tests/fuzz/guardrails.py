@@ -8,10 +8,11 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.fuzz.guardrail_texts import any_text
-from tests.fuzz.oracles import STALL, rss_mib, seconds_to_fuzz, stood_still
+from tests.fuzz.oracles import STALL, from_terminal, rss_mib, stood_still
 
 from gatelodge.core.errors import Invalid
 from gatelodge.core.policy.guardrails import validate
@@ -41,15 +42,7 @@ def fuzz(seconds: float, seed: int, last: Path | None = None) -> list[str]:
     return found
 
 
-def main() -> int:
-    """Run it from a terminal."""
-    seed, last = int(time.time()), Path(tempfile.mkdtemp()) / "guardrail.cedar"
-    sys.stdout.write(f"seed {seed}, the text at hand is in {last}\n")
-    sys.stdout.flush()
-    found = fuzz(seconds_to_fuzz(3600.0), seed, last)
-    sys.stdout.write("\n".join(found or ["nothing found"]) + "\n")
-    return bool(found)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    LAST = Path(tempfile.mkdtemp()) / "guardrail.cedar"
+    sys.stdout.write(f"the text at hand is in {LAST}\n")
+    from_terminal(partial(fuzz, last=LAST))

@@ -1,6 +1,6 @@
 """Throws bytes at the HTTP reader, as strangers and members might; each find has its seed.
 
-    GATELODGE_FUZZ_SECONDS=3600 .venv/bin/python -m tests.fuzz.http_bytes
+    python -m tests.fuzz.http_bytes
 
 What is watched: no exception, no step that holds the loop, each request told or counted once, and
 nothing kept once its connection is gone.
@@ -9,12 +9,11 @@ nothing kept once its connection is gone.
 import asyncio
 import gc
 import random
-import sys
 import time
 import weakref
 from typing import Any
 
-from tests.fuzz.oracles import STALL, rss_mib, seconds_to_fuzz, stood_still
+from tests.fuzz.oracles import STALL, from_terminal, rss_mib, stood_still
 
 from gatelodge.web.endpoint.http.bounds import Connections, Persons, connections
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits, HttpRequest
@@ -251,13 +250,5 @@ async def fuzz(seconds: float, seed: int) -> list[str]:
     return found
 
 
-def main() -> int:
-    """Run it from a terminal."""
-    seed = int(time.time())
-    found = asyncio.run(fuzz(seconds_to_fuzz(3600.0), seed))
-    sys.stdout.write("\n".join(found or [f"seed {seed}: nothing found"]) + "\n")
-    return bool(found)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from_terminal(fuzz)

@@ -11,10 +11,11 @@ assert back_within(before, 40, lambda: rss_mib(pid))
 import asyncio
 import contextlib
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 STALL = 0.1
 """Seconds that one outsider may hold the loop at the default limits."""
@@ -76,6 +77,27 @@ def stood_still() -> Iterator[list[float]]:
 def seconds_to_fuzz(default: float = 20.0) -> float:
     """How long a fuzzer runs: `GATELODGE_FUZZ_SECONDS`, or a bounded time."""
     return float(os.environ.get("GATELODGE_FUZZ_SECONDS", default))
+
+
+def seed_to_fuzz() -> int:
+    """Where the dice begin: `GATELODGE_FUZZ_SEED`, or anywhere."""
+    return int(os.environ.get("GATELODGE_FUZZ_SEED", time.time()))
+
+
+def from_terminal(fuzz: Callable[[float, int], list[str] | Awaitable[list[str]]]) -> NoReturn:
+    """Run a fuzzer for an hour, or as long as is wished; its finds are the last words."""
+    seed = seed_to_fuzz()
+    sys.stdout.write(f"GATELODGE_FUZZ_SEED={seed}\n")
+    sys.stdout.flush()
+    found = fuzz(seconds_to_fuzz(3600.0), seed)
+    if not isinstance(found, list):
+        found = asyncio.run(_awaited(found))
+    sys.stdout.write("\n".join(found or ["nothing found"]) + "\n")
+    sys.exit(bool(found))
+
+
+async def _awaited(found: Awaitable[list[str]]) -> list[str]:
+    return await found
 
 
 def back_within(held: float, allowed: float, read: Callable[[], float] = rss_mib) -> bool:
