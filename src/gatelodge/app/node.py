@@ -185,6 +185,7 @@ def _admin(
         unready=lambda: _unready(ground, follower, watchman),
         revocation=revocation,
         settings=ground.settings,
+        writing=CapacityLimiter(1),
     )
 
 

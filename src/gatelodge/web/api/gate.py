@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from anyio import Lock, sleep, to_thread
+from anyio import CapacityLimiter, Lock, sleep, to_thread
 from msgspec import Struct, field
 
 from gatelodge.config.schema import Settings
@@ -114,6 +114,8 @@ class AdminGate(Struct, frozen=True, kw_only=True):
     unready: Callable[[], Unavailable | None]
     revocation: Revocation
     settings: Settings
+    writing: CapacityLimiter
+    """Lets one large answer at a time be made beside the loop."""
     idle: str = ""
     checkup: Checkup = field(default_factory=Checkup)
     turn: Lock = field(default_factory=Lock)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from litestar import get
+from anyio import to_thread
+from litestar import Response, get
 from msgspec import Struct
 
 from gatelodge.core.access.explain import Explanation, explain
@@ -16,6 +17,7 @@ from gatelodge.core.view import View
 from gatelodge.core.view_entry import Entry, PrincipalEntry, ServerView, ToolEntry, WorkspaceView
 from gatelodge.web.api.gate import Place
 from gatelodge.web.api.given import Asks, Here
+from gatelodge.web.api.rules.written import in_parts
 
 
 class GrantLine(Struct, frozen=True, kw_only=True):
@@ -148,17 +150,14 @@ async def matrix_route(
     at = place.gate.clock.now()
     names = _names(view, place)
     aliases = {str(server.id): server.alias for server in here.servers.values()}
-    return Matrix(
-        workspace=here.slug,
-        gov=view.gov,
-        at=rfc3339(at),
-        kind=asked,
-        cells=tuple(
-            _cell(each, names, aliases)
-            for each in matrix(view, here, at, principals=who, servers=on, kind=asked)
-            if one is None or each.tool == one.name
-        ),
+    cells = (
+        _cell(each, names, aliases)
+        for each in matrix(view, here, at, principals=who, servers=on, kind=asked)
+        if one is None or each.tool == one.name
     )
+    whole = Matrix(workspace=here.slug, gov=view.gov, at=rfc3339(at), kind=asked, cells=())
+    written = await to_thread.run_sync(in_parts, whole, "cells", cells, limiter=place.gate.writing)
+    return Response(written, media_type="application/json")  # type: ignore[return-value]
 
 
 def _kind(text: str) -> Kind:
