@@ -9,6 +9,7 @@ from tests.logbook import LOG, Logbook, SeededSigner
 
 from gatelodge.adapters.ledger.guard import FileGuard
 from gatelodge.core.errors import KeyUnreachable, LedgerDown, LogForked
+from gatelodge.core.records.origin import calls_log
 from gatelodge.tlog.tile import pack_entries, unpack_entries
 
 pytestmark = pytest.mark.anyio
@@ -239,3 +240,60 @@ async def test_a_head_that_went_back_is_not_signed_again(book, tmp_path):
     with pytest.raises(LogForked):
         await again.sequencer.checkpoints.sign([shorter])
     await again.journal.close()
+
+
+OTHER = calls_log("wsp_2")
+
+
+def exchanged(connection) -> None:
+    """Each of two logs stands under the other's id, whole, with its own origin, root and seal."""
+    for table, column in (("log", "id"), *((t, "log") for t in ("bundle", "tile", "checkpoint"))):
+        for old, new in ((LOG, "x"), (OTHER, LOG), ("x", OTHER)):
+            connection.execute(
+                text(f"UPDATE {table} SET {column} = :new WHERE {column} = :old"),
+                {"old": old, "new": new},
+            )
+
+
+def openings_exchanged(connection) -> None:
+    kept = {}
+    for log in (LOG, OTHER):
+        query = "SELECT openings FROM bundle WHERE n = 0 AND log = :log"
+        kept[log] = unpack_entries(connection.execute(text(query), {"log": log}).scalar_one())
+    kept[LOG][1], kept[OTHER][1] = kept[OTHER][1], kept[LOG][1]
+    for log, sealed in kept.items():
+        connection.execute(
+            text("UPDATE bundle SET openings = :o WHERE n = 0 AND log = :log"),
+            {"o": pack_entries(sealed), "log": log},
+        )
+
+
+@pytest.mark.guarantee("audit:tamper-evident")
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_two_logs_that_change_places_are_refused_and_found(tmp_path, guarded):
+    """So nobody is shown the calls of another workspace as those of their own."""
+    sessions = sqlite_sessions(tmp_path / "ledger.db")
+    book = await Logbook.open(tmp_path, sessions)
+    await book.sequencer.recover(frozenset())
+    for log in (LOG, OTHER):
+        await book.ended(await book.begun(log=log), log=log)
+    await book.close()
+    assert (await book.examined()).sound
+    with sessions.write() as connection:
+        without_fences(connection)
+        connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+        openings_exchanged(connection)
+    found = {(each.log, each.code, each.index) for each in (await book.examined()).findings}
+    assert found == {(LOG, "opening", 1), (OTHER, "opening", 1)}
+    with sessions.write() as connection:
+        connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+        openings_exchanged(connection)
+        exchanged(connection)
+    if not guarded:
+        (tmp_path / "guard.json").unlink()
+    again = await Logbook.open(tmp_path, sessions, "nod_2")
+    with pytest.raises(LogForked):
+        await again.sequencer.recover(frozenset())
+    assert {each.log for each in (await again.examined()).findings} == {LOG, OTHER}
+    await again.journal.close()
+    sessions.engine.dispose()

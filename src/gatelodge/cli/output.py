@@ -63,7 +63,7 @@ def clean(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{clean(k)}={clean(v)}" for k, v in value.items()) or "-"
     text = "".join(each if _is_seen(each) else " " for each in str(value))
-    return text or "-"
+    return _WORD.sub(_in_one_script, text) or "-"
 
 
 def _is_seen(letter: str) -> bool:

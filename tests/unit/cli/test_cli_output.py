@@ -54,3 +54,7 @@ def test_an_unknown_fault_shows_its_place_and_no_value(capsys: pytest.CaptureFix
     assert "inc_" in told
     assert "ValueError at " in told
     assert "canary" not in told
+
+
+def test_two_names_that_look_alike_are_not_shown_alike() -> None:
+    assert output.table(("name",), [["pay"], ["p\u0430y"]]).split() == ["NAME", "pay", "p<U+0430>y"]

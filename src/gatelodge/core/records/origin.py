@@ -30,7 +30,12 @@ def shard_of(origin: str) -> str:
 
 def number_of(shard: str) -> int:
     """The number of a shard, by which people name it; the first is 1."""
-    return int(shard.partition("-")[0]) if shard else 1
+    return _number(shard) or 1
+
+
+def _number(shard: str) -> int:
+    number = shard.partition("-")[0] if shard else "1"
+    return int(number) if number.isdecimal() else 0
 
 
 class Origins(Struct, frozen=True):
@@ -57,6 +62,15 @@ def kind_of(log: str) -> str:
 def is_past(log: str) -> bool:
     """True for a log of an earlier shard: it is read and proven, and never appended to."""
     return "@" in log
+
+
+def belongs(log: str, origin: str) -> bool:
+    """True when this can be the origin of that log: it names it, and a past one's own shard."""
+    shard = shard_of(origin)
+    kind, _, number = log.partition("@")
+    if number and number != str(_number(shard)):
+        return False
+    return origin == origin_of(kind, gate_of(origin), shard)
 
 
 def gate_of(origin: str) -> str:

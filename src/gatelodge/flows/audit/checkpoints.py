@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from gatelodge.core.errors import Broken, LogForked
+from gatelodge.core.records.origin import belongs
 from gatelodge.core.records.verify import ed25519_verifier
 from gatelodge.ports.journal import Guard, Head, Ledger
 from gatelodge.ports.world import Signer
@@ -45,6 +46,8 @@ class Checkpoints:
         A log only grows, so a head covers every signature that was there when it was read. Read
         the other way round, a busy log would look as if it had lost its last leaves.
         """
+        if not belongs(head.log, head.origin):
+            raise LogForked(f"{head.log} bears the origin of another log, {head.origin}")
         if not head.sealed:
             raise LogForked(
                 f"the last leaves of {head.log} were not appended by this gate",

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gatelodge.core.errors import Broken, HouseError
 from gatelodge.core.records.leaves import CLOSES, LEAVES, OPENS
-from gatelodge.core.records.origin import GOV, is_past, kind_of
+from gatelodge.core.records.origin import GOV, belongs, is_past, kind_of
 from gatelodge.core.records.pairs import glance
 from gatelodge.core.records.seen import Seen
 from gatelodge.core.records.strict import NotCanonical, parse_leaf
@@ -139,6 +139,8 @@ class Fsck:
 
     async def _walk(self, walk: "_Walk", head: Head) -> bool:
         """Look at every leaf; false when they are not all there."""
+        if not belongs(head.log, head.origin):
+            walk.find("origin", f"it bears the origin of another log, {head.origin}")
         if not head.sealed:
             walk.find("seal", "the last leaves were not appended by this gate", head.size - 1)
         for start in range(0, head.size, WIDTH):
