@@ -76,7 +76,7 @@ def test_an_auditor_sees_the_changes_of_their_workspace_and_an_operator_the_whol
     whole = house.gate.api("GET", f"{W}/audit/changes?limit=500", local=True)
     assert {each["workspace"] for each in whole["items"]} > own
     other = next(each for each in whole["items"] if each["workspace"] not in own)
-    for path in (f"{other['index']}", f"{other['index']}/proof"):
+    for path in (f"{other['index']}", f"{other['index']}/proof", "9" * 30):
         house.refused(404, "not_found", "GET", f"{W}/audit/changes/{path}", by="auditor")
 
 

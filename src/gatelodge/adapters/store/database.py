@@ -15,7 +15,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from gatelodge.adapters.store.place.lock import DirectoryLock
@@ -143,6 +143,8 @@ class Database:
         except self._errors as fault:
             if isinstance(fault, IntegrityError) and _named(fault) != _FENCE:
                 raise Conflict("the change clashes with what is already there") from fault
+            if isinstance(fault, DataError):
+                raise Invalid("something in it is no text or number that can be kept") from fault
             raise StoreDown(f"the store failed ({_named(fault)})") from fault
 
     def close(self) -> None:

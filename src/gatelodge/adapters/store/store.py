@@ -79,6 +79,7 @@ class SqlStore:
         self._listening = False
         self._polls = CapacityLimiter(1)  # its own thread: never queued behind other work
         self._reads = CapacityLimiter(4)
+        self._loads = CapacityLimiter(1)  # a node that follows waits behind nobody who asks
         # A rank has threads of its own, so that none waits for a thread behind a worse one.
         self._changes: dict[Rank, CapacityLimiter] = {
             "first": CapacityLimiter(2),
@@ -115,7 +116,7 @@ class SqlStore:
         Everything is read when there is no `previous`, or when the epoch is another one. From the
         first load on there is a proof of what was read (`proven`).
         """
-        return await _within(_READ_SECONDS, lambda: self._load(nouns, previous), self._reads)
+        return await _within(_READ_SECONDS, lambda: self._load(nouns, previous), self._loads)
 
     async def poll(self, applied: int) -> Progress:
         """The head, the epoch and the leaves after `applied`. Bounded by 600 ms, else StoreDown.

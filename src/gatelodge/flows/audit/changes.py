@@ -14,6 +14,9 @@ _STEP = 256
 _MOST_READ = 65_536
 _PAUSE_SECONDS = 0.001
 
+MOST_LEAVES = 2**62
+"""No log is as long; what is kept counts to 2**63."""
+
 
 class ChangeQuery(Struct, frozen=True, kw_only=True):
     """What to look for; empty fields match everything, times are as leaves spell them.
@@ -82,7 +85,7 @@ class Changes:
 
     async def at(self, log: str, index: int, workspace: str | None) -> LeafAt:
         """The change at this place. Raises NotFound, also for what the reader may not see."""
-        leaves = await self._ledger.leaves(log, index, index + 1)
+        leaves = await self._ledger.leaves(log, index, index + 1) if index < MOST_LEAVES else []
         if not leaves or not _seen_from(workspace, fields(leaves[0])):
             raise NotFound(
                 f"there is no change {index} here", remedy="See `gatelodge audit changes tail`."

@@ -8,6 +8,7 @@ stand in the gov log whoever makes them.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Coroutine
 
 import msgspec
@@ -18,6 +19,7 @@ from gatelodge.core.errors import (
     HouseError,
     Invalid,
     LimitReached,
+    Stale,
     Unauthenticated,
     Unavailable,
 )
@@ -51,6 +53,9 @@ _REASONS: dict[int, RefusedReason] = {
     500: "internal",
     503: "unavailable",
 }
+MOST_AT_ONCE = 16
+"""Requests of one person that are answered at once; for strangers nothing is read."""
+_READING = (b"GET", b"HEAD")
 _RECORD_SECONDS = 1.0
 """How long a refusal waits for its record: whoever mends a gate whose disk hangs needs answers."""
 
@@ -64,6 +69,29 @@ class _Reply(Struct):
     reason: RefusedReason = "invalid_request"
     auth: str = ""
     who: Caller | None = None
+
+
+class _Leave:
+    """Under which what was read leaves (`Permit`): its reader is still who the token said."""
+
+    def __init__(
+        self, gate: AdminGate, recorder: Recorder, request: HttpRequest, who: Caller
+    ) -> None:
+        self._gate = gate
+        self._recorder = recorder
+        self._headers = request.headers
+        self._who = who
+
+    def holds(self) -> bool:
+        """Say whether this node may answer them now."""
+        with contextlib.suppress(HouseError):
+            return identify(self._gate, self._headers) == self._who
+        return False
+
+    def withheld(self) -> None:
+        """Record that what was read did not leave."""
+        refusal = Refusal(reason="stale", http=0, bytes_in=0)
+        self._recorder.refused(DOOR, None, refusal, None)
 
 
 class ApiFace:
@@ -85,6 +113,7 @@ class ApiFace:
         self._local = local
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: Counter[str] = Counter()
 
     def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Begin to answer a request."""
@@ -162,28 +191,46 @@ class ApiFace:
             raise Forbidden(NOT_SERVED, remedy="Set listen.public_url or listen.allowed_hosts.")
         has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         if not has_body:
-            return self._named(headers)
+            named = self._named(headers)
+            return "" if named is None else named.by
         caller = identify(self._gate, headers)
         if isinstance(caller, str):
             raise Unauthenticated(UNPROVEN)
         connection.known(caller.by)
         return caller.by
 
-    def _named(self, headers: dict[bytes, bytes]) -> str:
-        """Who asks without a body, if anybody: some routes are open, the door knows which."""
+    def _named(self, headers: dict[bytes, bytes]) -> Caller | None:
+        """Who asks, if anybody: without a body some routes are open, the door knows which."""
         with contextlib.suppress(HouseError):
             caller = identify(self._gate, headers)
-            return "" if isinstance(caller, str) else caller.by
-        return ""
+            return None if isinstance(caller, str) else caller
+        return None
 
     async def _serve(self, connection: HttpConnection, request: HttpRequest) -> None:
         if not request.judged:
             self.judge(connection, request)
         if request.away is not None:
             reply = self._turned_away(request)
+        elif request.person != LOCAL and self._under_way[request.person] >= MOST_AT_ONCE:
+            text = "too many of your requests are being answered at once"
+            reply = _told(problems.problem(LimitReached(text, retry_after=1.0)))
+            reply.who = self._named(request.headers)
         else:
-            reply = await self._asked(connection, request)
+            reply = await self._counted(connection, request)
         await self._answer(connection, request, reply)
+
+    async def _counted(self, connection: HttpConnection, request: HttpRequest) -> _Reply:
+        """Have it answered; each that is under way is counted against its person."""
+        person = request.person
+        if not person:
+            return await self._asked(connection, request)
+        self._under_way[person] += 1
+        try:
+            return await self._asked(connection, request)
+        finally:
+            self._under_way[person] -= 1
+            if not self._under_way[person]:
+                del self._under_way[person]
 
     def _turned_away(self, request: HttpRequest) -> _Reply:
         why = request.away
@@ -218,10 +265,19 @@ class ApiFace:
     async def _answer(
         self, connection: HttpConnection, request: HttpRequest, reply: _Reply
     ) -> None:
+        leave: _Leave | None = None
+        if reply.who is not None and request.method in _READING:
+            # Of a change the one who made it is told, also where it ended their own access.
+            leave = _Leave(self._gate, self._recorder, request, reply.who)
+            if not leave.holds():
+                text = "your access ended, or could not be confirmed, while this was read"
+                reply = _told(problems.problem(Stale(text, retry_after=1.0)))
+                reply.reason, leave = "stale", None
         if reply.status >= 400 and not self._local:
             with contextlib.suppress(HouseError):
                 await self._record(request, reply)
         answer = (reply.status, reply.headers, reply.body)
+        connection.permit = leave
         connection.write(rendered(connection, request, *answer))
 
     async def _record(self, request: HttpRequest, reply: _Reply) -> None:
