@@ -199,6 +199,34 @@ async def test_a_guard_that_cannot_be_read_is_no_guard_to_start_with(tmp_path):
         FileGuard(tmp_path / "guard.json")
 
 
+async def test_a_guard_that_is_gone_or_older_than_what_was_signed_starts_nothing(book, tmp_path):
+    older = (tmp_path / "guard.json").read_bytes()
+    again = await Logbook.open(tmp_path, book.sessions, "nod_2")
+    await again.called()
+    await again.close()
+    for left in (older, None):
+        (tmp_path / "guard.json").unlink()
+        if left is not None:
+            (tmp_path / "guard.json").write_bytes(left)
+        third = await Logbook.open(tmp_path, book.sessions, "nod_3")
+        with pytest.raises(LogForked, match="guard file is missing or older"):
+            await third.sequencer.recover(frozenset())
+        await third.journal.close()
+
+
+async def test_a_start_that_is_refused_writes_nothing_into_the_logs(book, tmp_path):
+    again = await Logbook.open(tmp_path, book.sessions, "nod_2")
+    await again.called()
+    await again.journal.close()
+    (tmp_path / "guard.json").unlink()
+    before = [head.size for head in await again.ledger.heads()]
+    third = await Logbook.open(tmp_path, book.sessions, "nod_3")
+    with pytest.raises(LogForked):
+        await third.sequencer.recover(frozenset())
+    await third.close()
+    assert [head.size for head in await third.ledger.heads()] == before
+
+
 async def test_nothing_is_signed_when_the_guard_cannot_be_written(book, tmp_path):
     again = await Logbook.open(tmp_path, book.sessions, "nod_2")
     again.guard._path = tmp_path / "ledger.db" / "guard.json"  # a directory that cannot be made

@@ -39,6 +39,7 @@ from gatelodge.flows.health import Health
 from gatelodge.ports.journal import Guard, Head, Journal, Leader
 from gatelodge.ports.world import Signer
 
+GUARD = Path("guard", "signed.json")
 LIVE_MS = 5_000
 """A node not seen for this long is gone."""
 
@@ -85,7 +86,10 @@ class Ground(Struct, frozen=True, kw_only=True):
         try:
             await self.sequencer.recover(await self.others())
         except LogForked as fault:
-            where = f"looked at: the database and the guard of {self.directory}"
+            database = (
+                "the database" if self.settings.store.url else self.directory / "gatelodge.db"
+            )
+            where = f"looked at: {database} and {self.directory / GUARD}"
             raise LogForked(f"{fault.detail} ({where})", remedy=fault.remedy) from fault
 
     async def close(self) -> None:
@@ -147,7 +151,7 @@ async def _lay(
         journal=journal,
         ledger=ledger,
         signer=LogSigner(keys.log, gate or "localhost"),
-        guard=FileGuard(directory / "guard" / "signed.json"),
+        guard=FileGuard(directory / GUARD),
         leader=leader,
         clock=clock,
         nodes=nodes if settings.store.url else None,

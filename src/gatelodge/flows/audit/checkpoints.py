@@ -58,8 +58,12 @@ class Checkpoints:
             raise LogForked(f"the tiles of {head.log} do not add up to its head")
         await self._check_grown(head, newest)
 
-    async def check_all(self) -> None:
-        """At the start: each log as `check` does, its last leaves, and that none is missing."""
+    async def check_all(self, *, alone: bool = False) -> None:
+        """At the start: each log as `check` does, its last leaves, and that none is missing.
+
+        A node that signs `alone` kept in its guard all that it signed, before it signed it: a guard
+        that knows less was lost or put back. Where several sign each guard may be behind.
+        """
         guarded = {log: self._guard.last(log) for log in self._guard.logs}
         newest = await self._signed()
         heads = await self._ledger.heads()
@@ -70,6 +74,8 @@ class Checkpoints:
             await self.check(head, newest.get(head.log))
             await self._check_guarded(head, guarded.get(head.log))
             await self._check_last(head)
+            if alone:
+                _check_guard(head.log, newest.get(head.log), guarded.get(head.log))
 
     async def sign(self, heads: Sequence[Head] | None = None) -> None:
         """Sign every head (the present ones) that grew since its last checkpoint.
@@ -179,3 +185,14 @@ class Checkpoints:
             proof.verify_consistency(old.size, old.root, head.size, head.root, path)
         except (ProofFailed, Broken) as fault:
             raise LogForked(f"{head.log} does not begin with what was signed of it") from fault
+
+
+def _check_guard(log: str, signed: Signed | None, guarded: tuple[int, bytes] | None) -> None:
+    kept = 0 if guarded is None else guarded[0]
+    if signed is not None and signed.size > kept:
+        raise LogForked(
+            f"the guard file is missing or older than the database: it knows {kept} leaves of "
+            f"{log}, and {signed.size} were signed",
+            remedy="Put guard/signed.json back as it was at the last stop. Where it is lost, read "
+            "'The guard file is lost' in docs/operations.md.",
+        )

@@ -11,7 +11,8 @@ One task owns it. Commit order of a batch, and what a crash on each line leaves 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 from typing import Literal
@@ -21,7 +22,14 @@ import anyio.lowlevel
 from msgspec import Struct
 
 from gatelodge.config.schema import Audit
-from gatelodge.core.errors import Conflict, HouseError, KeyUnreachable, LedgerDown, StoreDown
+from gatelodge.core.errors import (
+    Conflict,
+    HouseError,
+    KeyUnreachable,
+    LedgerDown,
+    LogForked,
+    StoreDown,
+)
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import CallsLeaf, CallUnresolved, LogOpened, StreamClosed, encode
 from gatelodge.core.records.origin import GOV, is_past
@@ -90,6 +98,7 @@ class Sequencer:
         self._node = node
         self.checkpoints = Checkpoints(ports.ledger, ports.signer, ports.guard)
         self._logs: dict[str, _Log] | None = None
+        self._forked = False
         self._lock = asyncio.Lock()
 
     async def recover(self, live_nodes: frozenset[str]) -> None:
@@ -99,12 +108,14 @@ class Sequencer:
         sequences what the journal held; closes once every call and stream of nodes that are not
         live. Raises LogForked when the log is not what was signed: nothing is written then.
         """
-        await self.checkpoints.check_all()
+        with self._noticing():
+            await self.checkpoints.check_all(alone=self._ports.nodes is None)
         if not await self._ports.leader.leads():
             return
         async with self._lock:
-            await self._drain()
-            await self._close_orphans(live_nodes | {self._node}, "gateway_restart")
+            with self._noticing():
+                await self._drain()
+                await self._close_orphans(live_nodes | {self._node}, "gateway_restart")
 
     async def run(self) -> None:
         """Work until cancelled. Raises LogForked; everything else is tried again.
@@ -147,7 +158,8 @@ class Sequencer:
     async def drain(self) -> None:
         """Sequence everything that is durable now. Raises StoreDown, LedgerDown, LogForked."""
         async with self._lock:
-            await self._drain()
+            with self._noticing():
+                await self._drain()
 
     async def examine(self) -> list[str]:
         """What is wrong with the records that are durable and not in the logs yet."""
@@ -157,12 +169,14 @@ class Sequencer:
     async def sign(self) -> None:
         """Sign the head of every log that grew. Raises what `Checkpoints.sign` does."""
         async with self._lock:
-            await self.checkpoints.sign()
+            with self._noticing():
+                await self.checkpoints.sign()
 
     async def remember(self) -> None:
         """Keep what the leading node signed. Raises what `Checkpoints.remember` does."""
         async with self._lock:
-            await self.checkpoints.remember()
+            with self._noticing():
+                await self.checkpoints.remember()
 
     async def advance(self, *, sign: bool = False) -> None:
         """Sequence now, and sign too, where this node leads; elsewhere the leader does it soon."""
@@ -174,11 +188,22 @@ class Sequencer:
     async def settle(self) -> None:
         """Before the process ends: sequence and sign what is there, give up the lead.
 
-        The journal is closed: nothing comes any more.
+        The journal is closed: nothing comes any more. A log that is not what was signed stays as
+        it was found, and the records stay in the journal.
         """
-        await self.advance(sign=True)
-        await self._journal.rest(await self._ledger.journal_end())
+        if not self._forked:
+            await self.advance(sign=True)
+            await self._journal.rest(await self._ledger.journal_end())
         await self._ports.leader.resign()
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Remember that a log is not what was signed: nothing is appended to it any more."""
+        try:
+            yield
+        except LogForked:
+            self._forked = True
+            raise
 
     async def _leads(self) -> bool:
         leads = await self._ports.leader.leads()

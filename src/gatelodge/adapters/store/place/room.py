@@ -32,7 +32,7 @@ class Room:
         about = os.statvfs(self._path.parent)
         free, size = about.f_bavail * about.f_frsize, about.f_blocks * about.f_frsize
         floor, reserve = min(self._floor, size // _SHARE), min(_RESERVE, size // _SHARE)
-        kept = self._path.exists()
+        kept = self._kept() >= reserve
         if not kept and free > floor + reserve:
             kept = self._keep(reserve)
         if free < floor or not kept:
@@ -48,6 +48,13 @@ class Room:
             return False
         self.low = "the disk of the data directory is full"
         return True
+
+    def _kept(self) -> int:
+        """How much is kept back; a reserve that was damaged counts as far as it is there."""
+        try:
+            return self._path.stat(follow_symlinks=False).st_size
+        except OSError:
+            return 0
 
     def _keep(self, size: int) -> bool:
         new = self._path.with_suffix(".new")
