@@ -33,6 +33,7 @@ from gatelodge.app.first_start import OnceShown, check_keys, first_start, tell_d
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import LogForked
 from gatelodge.core.records.origin import GOV, Origins
+from gatelodge.flows.audit.rates import Rates
 from gatelodge.flows.audit.recorder import Recorder
 from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
 from gatelodge.flows.health import Health
@@ -147,6 +148,8 @@ async def _lay(
     deks = SqlDeks((database.write, database.read), DiskKeyWrap(keys.kek), clock, ids)
     nodes = SqlNodes(database)
     health = Health(clock.boottime)
+    recorder = Recorder(journal, clock, ids, deks, node, origins)
+    recorder.rates = Rates(settings.limits, clock.boottime)
     surroundings = Surroundings(
         journal=journal,
         ledger=ledger,
@@ -175,7 +178,7 @@ async def _lay(
         journal=journal,
         deks=deks,
         leader=leader,
-        recorder=Recorder(journal, clock, ids, deks, node, origins),
+        recorder=recorder,
         sequencer=Sequencer(surroundings, settings.audit, node),
         signer=surroundings.signer,
         guard=surroundings.guard,

@@ -112,6 +112,11 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open listen streams of one principal."""
     calls_per_principal: Count = 256
     """Calls of one principal in flight."""
+    denials_per_second: Count = 20
+    """Requests of one person, agents included, that are denied or refused; thirty times as many at
+    once. More get 429 and are added up in the log: each leaf would be about 0.8 kB."""
+    answers_per_second: Count = 100
+    """The same of requests that the gate answers itself: lists, handshakes, pings, streams."""
     question_seconds: Seconds = 300.0
     """How long a client may take to answer what a server asks during a call."""
     parked_per_principal: Count = 32

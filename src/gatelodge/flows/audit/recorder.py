@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from gatelodge.config.schema import Limits
 from gatelodge.core.errors import LimitReached
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import (
@@ -25,6 +26,7 @@ from gatelodge.core.records.leaves import (
     encode,
 )
 from gatelodge.core.records.opening import Opening, opening_bytes, unsigned_rest
+from gatelodge.flows.audit.rates import Rates
 from gatelodge.flows.audit.sealing import Sealing
 from gatelodge.flows.audit.tallies import Durable, Refusal, Tallies
 from gatelodge.ports.journal import Deks, Entry, Journal
@@ -117,7 +119,8 @@ class Recorder:
     """Appends leaves to the journal. Everything here belongs to the event loop's thread.
 
     Every method raises KeyUnreachable when the caller's data key is not in memory (`deks.ensure`
-    first) and LimitReached for a leaf above 16 KiB; nothing is recorded then.
+    first) and LimitReached for a leaf above 16 KiB, or when a person causes too many (`Rates`);
+    nothing is recorded then.
     """
 
     def __init__(
@@ -138,6 +141,8 @@ class Recorder:
         self._sealing = Sealing(ids, deks, origin)
         self._tails: dict[tuple[int, str, str, str, str, str], bytes] = {}
         self._tallies = Tallies(clock, node, self._note)
+        self.rates = Rates(Limits(), clock.boottime)
+        """Another one is put here by whoever has settings of their own."""
 
     @property
     def failed(self) -> bool:
@@ -212,6 +217,7 @@ class Recorder:
 
     def denied(self, log: str, who: Caller, call: Denial, durable: Durable) -> str:
         """Record a call that was not allowed; returns its id."""
+        self.rates.spend(who.member, "denied")
         name = self._ids.call()
         leaf = CallDenied(
             actor_c="",
@@ -236,6 +242,7 @@ class Recorder:
 
     def answered(self, log: str, who: Caller, answer: Answer, durable: Durable) -> None:
         """Record a request that the gate answered itself."""
+        self.rates.spend(who.member, "answered")
         leaf = RequestAnswered(
             actor_c="",
             at=rfc3339(self._now()),
@@ -256,9 +263,10 @@ class Recorder:
     def refused(self, log: str, who: Caller | None, refusal: Refusal, durable: Durable) -> None:
         """Record a request that was turned away before any decision.
 
-        Those of whom nobody knows who sent them are added up when there are many.
+        Those of whom nobody knows who sent them are added up when there are many, and so are those
+        of a person who causes too many.
         """
-        if who is None:
+        if who is None or not self.rates.allows(who.member, "denied"):
             self._tallies.refused(log, refusal, durable)
             return
         leaf = RequestRefused(
@@ -275,6 +283,7 @@ class Recorder:
 
     def stream_opened(self, log: str, who: Caller, seen: tuple[int, str], durable: Durable) -> str:
         """Record that a listen stream was opened, with (gov, proto); returns the stream's id."""
+        self.rates.spend(who.member, "answered")
         name = "s" + self._ids.call()[1:]
         gov, proto = seen
         leaf = StreamOpened(

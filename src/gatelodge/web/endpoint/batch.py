@@ -6,11 +6,12 @@ nobody is asked anything on the way.
 
 from collections.abc import Callable
 
+from gatelodge.core.errors import LimitReached
 from gatelodge.core.protocol.bridge.batch import join_batch, split_batch
 from gatelodge.core.protocol.envelope import Message, MessageFault, Response
 from gatelodge.core.protocol.version import BATCHES
 from gatelodge.web.endpoint.admit import let_in, read_message_of, session_of
-from gatelodge.web.endpoint.gate import Gate, TurnedAway, refuse_here, turn_away
+from gatelodge.web.endpoint.gate import Gate, TurnedAway, refuse_here, too_many, turn_away
 from gatelodge.web.endpoint.http.answer import Answer
 from gatelodge.web.endpoint.methods.tables import Method
 from gatelodge.web.endpoint.visit import Visit
@@ -69,6 +70,8 @@ async def answer_batch(gate: Gate, visit: Visit, method_of: MethodOf) -> None:
         part.answer, part.size = Part(visit), len(message)
         try:
             await method_of(part, _read(gate, part, message))(gate, part)
+        except LimitReached as many:
+            await refuse_here(gate, part, too_many(many).fault)
         except TurnedAway as away:
             await refuse_here(gate, part, away.fault)
         answer = part.answer

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 
-from gatelodge.core.errors import HouseError, Unavailable
+from gatelodge.core.errors import HouseError, LimitReached, Unavailable
 from gatelodge.core.protocol.bridge.batch import is_batch
 from gatelodge.core.protocol.envelope import (
     INTERNAL_ERROR,
@@ -27,7 +27,14 @@ from gatelodge.core.records.origin import DOOR
 from gatelodge.flows.audit.tallies import Refusal
 from gatelodge.web.endpoint.admit import judge, let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.batch import answer_batch, may_batch
-from gatelodge.web.endpoint.gate import Gate, TurnedAway, answer_here, refuse_here, turn_away
+from gatelodge.web.endpoint.gate import (
+    Gate,
+    TurnedAway,
+    answer_here,
+    refuse_here,
+    too_many,
+    turn_away,
+)
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
 from gatelodge.web.endpoint.methods.listening import legacy_stream
 from gatelodge.web.endpoint.methods.subscribing import roots_changed
@@ -131,6 +138,8 @@ class Endpoint:
                 await self._dispatch(visit)
         except TurnedAway as away:
             await self._turned_away(visit, away)
+        except LimitReached as many:
+            await self._turned_away(visit, too_many(many))
         except Unavailable as down:
             self._unavailable(visit, down)
         except Exception as error:  # noqa: BLE001 - the web face: whatever it is, say "internal"

@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from msgspec import Struct
 
 from gatelodge.config.schema import Limits
+from gatelodge.core.errors import LimitReached
 from gatelodge.core.ids import PrincipalId
 from gatelodge.core.protocol.envelope import (
     INVALID_REQUEST,
@@ -100,6 +101,12 @@ def turn_away(
 ) -> TurnedAway:
     """The exception that ends a request with this status, text and recorded reason."""
     return TurnedAway(Fault(http, code, text, reason), *headers)
+
+
+def too_many(fault: LimitReached) -> TurnedAway:
+    """The exception that ends a request for which the caller's rate leaves no record."""
+    wait = b"retry-after: %d" % max(1, round(fault.retry_after or 1))
+    return turn_away(429, fault.detail, "limit", UNAVAILABLE, wait)
 
 
 def durable(gate: Gate) -> "asyncio.Future[None] | None":
