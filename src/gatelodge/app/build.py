@@ -5,6 +5,8 @@ logs checked against what was signed, and only then anything that serves.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -31,12 +33,12 @@ from gatelodge.adapters.store.place.room import Room
 from gatelodge.adapters.store.store import GovLog, SqlStore
 from gatelodge.app.first_start import OnceShown, check_keys, first_start, tell_durability
 from gatelodge.config.schema import Settings
-from gatelodge.core.errors import LogForked
+from gatelodge.core.errors import LogForked, StoreDown
 from gatelodge.core.records.origin import GOV, Origins
-from gatelodge.flows.audit.rates import Rates
 from gatelodge.flows.audit.recorder import Recorder
 from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
 from gatelodge.flows.health import Health
+from gatelodge.flows.rates import Rates
 from gatelodge.ports.journal import Guard, Head, Journal, Leader
 from gatelodge.ports.world import Signer
 
@@ -85,7 +87,8 @@ class Ground(Struct, frozen=True, kw_only=True):
     async def recover(self) -> None:
         """Make the logs whole; see `Sequencer.recover`. Raises LogForked, and says where it is."""
         try:
-            await self.sequencer.recover(await self.others())
+            with _naming(self.settings, self.directory):
+                await self.sequencer.recover(await self.others())
         except LogForked as fault:
             database = (
                 "the database" if self.settings.store.url else self.directory / "gatelodge.db"
@@ -113,16 +116,29 @@ async def lay(settings: Settings, *, upgrade: bool = False) -> Ground:
     directory = await asyncio.to_thread(Path(settings.data_dir).absolute)
     secrets = SecretRefs()
     url = secrets.resolve(settings.store.url) if settings.store.url else ""
-    database = await asyncio.to_thread(open_database, url, directory)
+    with _naming(settings, directory):
+        database = await asyncio.to_thread(open_database, url, directory)
+        try:
+            if not url:
+                database.room = Room(directory, settings.audit.free_bytes)
+                await asyncio.to_thread(database.room.tend)
+            await asyncio.to_thread(lambda: brought_up(database, directory, upgrade=upgrade))
+            return await _lay(settings, directory, database, secrets)
+        except BaseException:
+            database.close()
+            raise
+
+
+@contextmanager
+def _naming(settings: Settings, directory: Path) -> Iterator[None]:
+    """Say which database it is that fails: whoever starts the gate may know, its clients not."""
     try:
-        if not url:
-            database.room = Room(directory, settings.audit.free_bytes)
-            await asyncio.to_thread(database.room.tend)
-        await asyncio.to_thread(lambda: brought_up(database, directory, upgrade=upgrade))
-        return await _lay(settings, directory, database, secrets)
-    except BaseException:
-        database.close()
-        raise
+        yield
+    except StoreDown as fault:
+        path = directory / "gatelodge.db"
+        if settings.store.url or str(directory) in fault.detail:
+            raise
+        raise StoreDown(f"{fault.detail}: {path}", remedy=fault.remedy) from fault
 
 
 async def _lay(

@@ -7,8 +7,8 @@ from tests.logbook import ANN, LOG, Logbook
 
 from gatelodge.config.schema import Limits
 from gatelodge.core.errors import LimitReached
-from gatelodge.flows.audit.rates import AT_ONCE_SECONDS, Rates
 from gatelodge.flows.audit.recorder import Answer, Caller, Denial, Refusal
+from gatelodge.flows.rates import AT_ONCE_SECONDS, Rates
 
 AT_ONCE = int(AT_ONCE_SECONDS)
 
@@ -82,8 +82,8 @@ async def test_beyond_the_rate_a_person_and_their_agent_leave_counts_instead_of_
     await book.sequencer.recover(frozenset())
     left = [msgspec.json.decode(body) for body in (await book.bodies(LOG))[1:]]
     refused = [leaf for leaf in left if leaf["t"] == "request.refused"]
-    assert sum(leaf["count"] for leaf in refused) == 2_000
-    assert len(refused) < 300
+    assert sum(leaf.get("count", 1) for leaf in refused) == 2_000
+    assert len(refused) < 300  # one each while there are few, see `flows.audit.tallies`
     told = [leaf for leaf in left if leaf["t"] in ("call.denied", "request.answered")]
     assert len(told) == 2 * AT_ONCE
     await book.journal.close()

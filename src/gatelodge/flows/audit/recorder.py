@@ -26,9 +26,9 @@ from gatelodge.core.records.leaves import (
     encode,
 )
 from gatelodge.core.records.opening import Opening, opening_bytes, unsigned_rest
-from gatelodge.flows.audit.rates import Rates
 from gatelodge.flows.audit.sealing import Sealing
 from gatelodge.flows.audit.tallies import Durable, Refusal, Tallies
+from gatelodge.flows.rates import Rates
 from gatelodge.ports.journal import Deks, Entry, Journal
 from gatelodge.ports.world import Clock, Ids
 
