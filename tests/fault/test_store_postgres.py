@@ -22,6 +22,7 @@ from tests.fault.scene.nodes import (
 )
 from tests.fault.scene.setting import MAIN, admit, open_to_everyone, serve
 from tests.fault.scene.watching import Probe, Running, Stream, until
+from tests.gate import Gate
 from tests.leaves import Calls, leaves_of
 from tests.upstreams.witnessing import Witness
 
@@ -279,3 +280,23 @@ def refuses_for_good(gate, token):
             return
         time.sleep(0.05)
     pytest.fail(f"it goes on: {gate.stderr}")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_gate_whose_database_hangs_ends_in_its_time_when_it_is_told_to(tmp_path, own, signum):
+    url, server = own
+    gate = Gate(tmp_path / "gate", f"store.url={url}", "limits.shutdown_seconds=1")
+    with gate.running(), Witness() as upstream:
+        serve(gate, "up", upstream.url)
+        open_to_everyone(gate, "up")
+        token = admit(gate, "ada")
+        assert gate.client(token).call("up__t_0").status == 200
+        postgres.freeze(server)
+        try:
+            assert gate.stop(signum) == 4
+            assert "the next start makes it good" in gate.stderr
+        finally:
+            postgres.thaw(server)
+        gate.start()
+        assert gate.cli("audit", "fsck")["sound"]
+    Calls(leaves_of(url)).is_paired()

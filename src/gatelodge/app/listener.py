@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -113,10 +114,7 @@ class Listener:
         return server
 
     async def _open_local(self) -> None:
-        self._socket.parent.mkdir(mode=0o700, exist_ok=True)
-        # The lock of the data directory is ours, so a socket that stands here is a dead node's.
-        with contextlib.suppress(FileNotFoundError):
-            self._socket.unlink()
+        clear_place(self._socket)
         before = os.umask(0o177)
         try:
             loop = asyncio.get_running_loop()
@@ -127,6 +125,28 @@ class Listener:
             raise Invalid(text, remedy="Choose a shorter or writable data directory.") from fault
         finally:
             os.umask(before)
+
+
+def clear_place(path: Path) -> None:
+    """Make room for the local socket. Raises Invalid when something else stands there.
+
+    The lock of the data directory is ours, so a socket of ours that stands there is a dead node's.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        there = path.stat(follow_symlinks=False)
+        if stat.S_ISSOCK(there.st_mode) and there.st_uid in (os.geteuid(), 0):
+            path.unlink()
+            return
+    except FileNotFoundError:
+        return
+    except OSError as fault:
+        text = f"the local socket {path} cannot be opened: {fault.strerror}"
+        raise Invalid(text, remedy="Choose a shorter or writable data directory.") from fault
+    raise Invalid(
+        f"{path} is there, and is no socket of this account",
+        remedy=f"Find out who made it; remove {path}.",
+    )
 
 
 class _Full(asyncio.Protocol):

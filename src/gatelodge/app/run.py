@@ -13,6 +13,7 @@ from gatelodge.adapters.telemetry.lines import configure
 from gatelodge.app.announce import Announce, Ready, exposures
 from gatelodge.app.build import lay
 from gatelodge.app.first_start import UNSEEN
+from gatelodge.app.keeping.ending import Ending
 from gatelodge.app.listener import must_be_free
 from gatelodge.app.node import Node, wire
 from gatelodge.app.process import close_memory
@@ -31,17 +32,19 @@ def run(settings: Settings, announce: Announce, *, demo: bool) -> None:
     configure(settings.telemetry.log_level, settings.telemetry.log_format)
     close_memory()
     sys.setswitchinterval(_SWITCH_SECONDS)
+    ending = Ending(settings.limits.shutdown_seconds)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, announce, demo=demo))
+        runner.run(_serve(settings, announce, ending, demo=demo))
+    ending.over()
 
 
-async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
+async def _serve(settings: Settings, announce: Announce, ending: Ending, *, demo: bool) -> None:
     clock = SystemClock()
     began = clock.boottime()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stopping.set)
+        loop.add_signal_handler(signum, ending.asked, stopping)
     # Before anything is made: a port that is taken must not found an organization.
     must_be_free(settings.listen)
     ground = await lay(settings, upgrade=True)
@@ -78,6 +81,7 @@ async def _serve(settings: Settings, announce: Announce, *, demo: bool) -> None:
         waiting.cancel()
     finally:
         announce.stopping()
+        ending.asked(stopping)
         await node.stop()
     if node.broken.done():
         raise node.broken.result()

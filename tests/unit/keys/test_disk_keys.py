@@ -1,3 +1,4 @@
+import os
 from hashlib import sha256
 
 import pytest
@@ -115,3 +116,28 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(KeyUnreachable, match="cannot make the keys directory"):
         open_disk_keys(tmp_path / "file" / "keys", create=True)
+
+
+@pytest.mark.parametrize("name", ["", "log", "peppers", "peppers/1"])
+def test_a_link_in_the_place_of_keys_is_refused(place, name):
+    open_disk_keys(place, create=True)
+    aside = place.with_name("aside")
+    (place / name).rename(aside)
+    (place / name).symlink_to(aside)
+    with pytest.raises(KeyUnreachable):
+        open_disk_keys(place, create=False)
+
+
+def test_a_link_to_nowhere_gets_no_keys(place):
+    place.symlink_to(place.with_name("nowhere"))
+    with pytest.raises(KeyUnreachable, match="leads elsewhere"):
+        open_disk_keys(place, create=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize("name", ["", "log", "peppers", "peppers/1"])
+def test_keys_of_somebody_else_are_refused(place, name):
+    open_disk_keys(place, create=True)
+    os.chown(place / name, 12345, 12345)
+    with pytest.raises(KeyUnreachable, match="belongs to uid 12345"):
+        open_disk_keys(place, create=False)

@@ -21,6 +21,7 @@ from gatelodge.core.errors import KeyMismatch, KeyUnreachable
 _BYTES = 32
 _PLAIN = ("log", "kek", "seal", "journal")
 _FIRST_PEPPER = "peppers/1"
+_FOR_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class DiskKeys:
@@ -76,12 +77,13 @@ def open_disk_keys(directory: Path, *, create: bool) -> DiskKeys:
     Raises KeyMismatch when they are missing for a database that is not new, KeyUnreachable when
     a file cannot be read, is not a key, or could be read by others.
     """
-    if not directory.exists():
+    if not os.path.lexists(directory):
         if not create:
             raise KeyMismatch(f"the keys directory {directory} is missing")
         _create(directory)
     try:
-        _refuse_open_doors(directory, directory.stat())
+        for folder in (directory, directory / "peppers"):
+            _refuse_open_doors(folder, folder.stat(follow_symlinks=False))
         peppers = [path.name for path in (directory / "peppers").iterdir() if path.name.isdigit()]
         names = [*_PLAIN, *(f"peppers/{number}" for number in peppers)]
         keys = {name: _read(directory / name) for name in names}
@@ -135,7 +137,7 @@ def _sync(folder: Path) -> None:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with os.fdopen(os.open(path, _FOR_READING), "rb") as file:
         _refuse_open_doors(path, os.fstat(file.fileno()))
         text = file.read(_BYTES * 2 + 2)
     try:
@@ -148,6 +150,17 @@ def _read(path: Path) -> bytes:
 
 
 def _refuse_open_doors(path: Path, seen: os.stat_result) -> None:
+    """Refuse what others may read or put in our keys' place: a link, their file, an open mode."""
+    if not (stat.S_ISDIR(seen.st_mode) or stat.S_ISREG(seen.st_mode)):
+        raise KeyUnreachable(
+            f"{path} is not a file or directory but leads elsewhere",
+            remedy="Put the keys themselves there, or mount them there.",
+        )
+    if seen.st_uid not in (os.geteuid(), 0):
+        raise KeyUnreachable(
+            f"{path} belongs to uid {seen.st_uid}, this process is uid {os.geteuid()}",
+            remedy="Run the gate as the account that owns its keys, or give it those of its own.",
+        )
     if stat.S_IMODE(seen.st_mode) & 0o077:
         raise KeyUnreachable(
             f"{path} is open to other users of this machine",

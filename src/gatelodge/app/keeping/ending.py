@@ -1,0 +1,47 @@
+"""The end of the process at the latest: no store that hangs keeps it alive."""
+
+import asyncio
+import logging
+import os
+import threading
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5.0
+"""For closing records and stores, after those who are served had their time."""
+_UNAVAILABLE = 4
+"""As the command line has it for what cannot be reached."""
+
+
+class Ending:
+    """Ends the process when it has not ended by itself some time after it was asked to.
+
+    A thread that waits for a server which does not answer cannot be ended, and Python waits for its
+    threads. What is left then is what a kill leaves: the next start makes it good.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds + GRACE_SECONDS
+        self._timer: threading.Timer | None = None
+
+    def asked(self, stopping: asyncio.Event) -> None:
+        """The process was asked to end; the time runs from the first time on."""
+        stopping.set()
+        if self._timer is None:
+            self._timer = threading.Timer(self._seconds, self._end)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def over(self) -> None:
+        """Everything is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _end(self) -> None:
+        log.error(
+            "not all could be closed within %d s (does the store answer?): ended as by a kill; "
+            "the next start makes it good",
+            self._seconds,
+        )
+        logging.shutdown()
+        os._exit(_UNAVAILABLE)

@@ -1,0 +1,48 @@
+"""The place of the local socket: cleared of a dead node's socket, and of nothing else."""
+
+import os
+import socket
+
+import pytest
+
+from gatelodge.app.listener import clear_place
+from gatelodge.core.errors import Invalid
+
+
+def left_by_a_dead_node(path):
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+
+
+def test_a_dead_nodes_socket_makes_room(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path may be too long
+    path = tmp_path / "run" / "s"
+    left_by_a_dead_node(path.relative_to(tmp_path))
+    clear_place(path)
+    assert not path.exists()
+    clear_place(path)
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "directory"])
+def test_whatever_else_stands_there_is_left_and_named(tmp_path, kind):
+    path = tmp_path / "run" / "admin.sock"
+    path.parent.mkdir()
+    (tmp_path / "precious").write_text("kept")
+    match kind:
+        case "file":
+            path.write_text("kept")
+        case "link":
+            path.symlink_to(tmp_path / "precious")
+        case "directory":
+            path.mkdir()
+    with pytest.raises(Invalid, match="no socket of this account"):
+        clear_place(path)
+    assert os.path.lexists(path)
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_run_that_is_no_directory_is_told(tmp_path):
+    (tmp_path / "run").write_text("kept")
+    with pytest.raises(Invalid, match="cannot be opened"):
+        clear_place(tmp_path / "run" / "admin.sock")
