@@ -130,8 +130,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An idle client connection is closed after this; so is one whose request has begun and is not
     whole by then."""
     shutdown_seconds: Seconds = 10.0
-    """How long running calls may go on after a stop was asked for. Five seconds later the process is
-    gone, also where the store does not answer (exit code 4)."""
+    """How long running calls may go on after a stop was asked for. Five seconds later the process
+    is gone, also where the store does not answer (exit code 4)."""
 
 
 class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
