@@ -29,6 +29,7 @@ from gatelodge.flows.audit.prove import Prover
 from gatelodge.flows.audit.recorder import Caller, Denial, Ending, Intent, Recorder
 from gatelodge.flows.audit.search import Search
 from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
+from gatelodge.flows.health import Health
 
 LOG = calls_log("wsp_1")
 ANN = Caller("mem_ann", "mem_ann", credential="crd_1", client="claude-code 2.1")
@@ -131,6 +132,7 @@ class Logbook:
             clock=book.clock,
             nodes=nodes,
             origin=ORIGINS,
+            health=Health(book.clock.boottime),
         )
         book.sequencer = Sequencer(ports, SETTINGS, node)
         book.recorder = Recorder(book.journal, book.clock, book.ids, book.deks, node, ORIGINS)

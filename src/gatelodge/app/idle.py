@@ -43,7 +43,9 @@ async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
         if ground.owner_token.take():
             log.warning(UNSEEN)
         loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(w) for w in (rooms.follower.run(), rooms.follower.beat())]
+        health = ground.health
+        work = (rooms.follower.run(health), rooms.follower.beat(health))
+        tasks = [loop.create_task(each) for each in work]
         try:
             yield admin_app(replace(rooms.admin, idle=ground.node), local=True)  # type: ignore[misc]
         finally:

@@ -11,7 +11,7 @@ from gatelodge.adapters.upstream.pool import UpstreamPool
 from gatelodge.adapters.upstream.stdio.places import site_of
 from gatelodge.app.application import Application
 from gatelodge.app.build import Ground
-from gatelodge.app.keeping.watchman import Watchman
+from gatelodge.app.keeping.watchman import STORE, Watchman
 from gatelodge.app.listener import Faces, Listener
 from gatelodge.core.errors import (
     Broken,
@@ -43,6 +43,14 @@ from gatelodge.web.api.gate import AdminGate
 from gatelodge.web.endpoint.endpoint import Endpoint
 from gatelodge.web.endpoint.gate import Gate
 from gatelodge.web.endpoint.origins import origins
+
+_LOOK = "Look at the store and at the disk of the data directory."
+_REMEDIES = {
+    STORE: "Make room on its disk, or mend the disk or database that cannot be written.",
+    "signing the logs": "Look at the log key and at guard/ in the data directory.",
+    "moving records into the logs": "Look at journal/ in the data directory, and at the database.",
+}
+"""What to do for work that fails."""
 
 
 class Rooms(Struct, frozen=True, kw_only=True):
@@ -198,7 +206,8 @@ def _unready(ground: Ground, follower: Follower, watchman: Watchman) -> Unavaila
     if ground.recorder.failed:
         return LedgerDown("records cannot be made durable, so no call is forwarded")
     for work, why in watchman.faults().items():
-        return NotYet(f"{work} fails: {why}", retry_after=1.0)
+        remedy = f"{_REMEDIES.get(work, _LOOK)} It goes on by itself."
+        return NotYet(f"{work} fails: {why}", retry_after=1.0, remedy=remedy)
     return None
 
 
@@ -217,7 +226,7 @@ class Node:
 
     async def start(self) -> str:
         """Recover, load, listen; returns the address. Raises LogForked, StoreDown, Conflict."""
-        rooms = self._rooms
+        rooms, health = self._rooms, self._rooms.ground.health
         await rooms.ground.recover()
         rooms.offers.on_observed(rooms.streams.on_observed)
         rooms.upstreams.on_updated(rooms.streams.on_updated)
@@ -228,11 +237,11 @@ class Node:
         await rooms.follower.start()
         address = await self._listener.open()
         for work in (
-            rooms.follower.run(),
-            rooms.follower.beat(),
+            rooms.follower.run(health),
+            rooms.follower.beat(health),
             rooms.follower.reap(),
             rooms.ground.sequencer.run(),
-            rooms.calls.settle(),
+            rooms.calls.settle(health),
             rooms.streams.run(),
             rooms.watch.run(),
             rooms.watchman.run(),

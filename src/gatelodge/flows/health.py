@@ -1,8 +1,11 @@
 """What of this node's own work fails, and for how long: what fails in silence fails for ever."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from msgspec import Struct
+
+from gatelodge.core.errors import HouseError
 
 RED_SECONDS = 3.0
 """A fault that lasts longer makes the node unready."""
@@ -28,6 +31,16 @@ class Health:
     def well(self, work: str) -> None:
         """This work was done."""
         self._faults.pop(work, None)
+
+    @contextmanager
+    def watched(self, work: str) -> Iterator[None]:
+        """Let it be known how this work goes; what it raises is raised."""
+        try:
+            yield
+        except HouseError as fault:
+            self.failed(work, fault.detail)
+            raise
+        self.well(work)
 
     def lasting(self) -> dict[str, str]:
         """The work that has failed for a while, and why it did the last time."""

@@ -28,6 +28,7 @@ from gatelodge.flows.gateway.call import CallLimits, Calls
 from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.flows.gateway.request import CallRequest, Cut
 from gatelodge.flows.gateway.targets import Target
+from gatelodge.flows.health import Health
 from gatelodge.ports.upstream import NOBODY, Reply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.guarantee("revoke:under-a-second")]
@@ -262,7 +263,7 @@ async def test_a_call_gets_an_outcome_only_if_its_intent_stands_in_the_log(stand
     await asyncio.sleep(0)
     scene.journal.waiting.pop(0).set_exception(fault)
     assert isinstance(await scene.came(), Failed)
-    settling = asyncio.ensure_future(scene.calls.settle())
+    settling = asyncio.ensure_future(scene.calls.settle(Health(lambda: 0.0)))
     await a_few_rounds()
     assert scene.journal.said == ["intent"]
     known.append(stands)

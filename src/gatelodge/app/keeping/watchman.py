@@ -15,7 +15,7 @@ from gatelodge.flows.health import RED_SECONDS, Health
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
-_STORE = "changing the store"
+STORE = "changing the store"
 
 
 class Watchman:
@@ -39,7 +39,7 @@ class Watchman:
     def faults(self) -> dict[str, str]:
         """Everything that does not go well: what, and why."""
         shut = self.shut()
-        return {**self._health.lasting(), **({_STORE: shut} if shut else {})}
+        return {**self._health.lasting(), **({STORE: shut} if shut else {})}
 
     async def run(self) -> None:
         """Look until cancelled. Raises Conflict when another process may use the directory."""

@@ -51,6 +51,8 @@ def _of_the_house(terminal: Terminal) -> Iterator[Finding]:
     yield Finding("keys", "good", f"the log key is {node['log_key']}")
     for log in node["logs"]:
         yield _log(log)
+    if node["unready"]:
+        yield Finding("health", "wrong", f"no call is served: {node['unready']}", node["remedy"])
     for fault in node["faults"]:
         yield _left_out(fault)
     for workspace in gate.every("/workspaces"):

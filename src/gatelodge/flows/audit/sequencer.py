@@ -24,7 +24,6 @@ from msgspec import Struct
 from gatelodge.config.schema import Audit
 from gatelodge.core.errors import (
     Conflict,
-    HouseError,
     KeyUnreachable,
     LedgerDown,
     LogForked,
@@ -74,7 +73,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     nodes: Nodes | None = None
     origin: Callable[[str], str]
     """The origin under which a new log is opened."""
-    health: Health | None = None
+    health: Health
 
 
 class _Log(Struct):
@@ -138,22 +137,15 @@ class Sequencer:
                 nodes = self._ports.nodes
                 if leads and nodes is not None and now - looked >= _LOST_SECONDS / 3:
                     looked = now
-                    await self._close_lost(nodes)
+                    await self._watched("closing what lost nodes left", self._close_lost(nodes))
             except (StoreDown, LedgerDown, KeyUnreachable, Conflict):
                 pause = max(pause, _PAUSE_AFTER_FAULT)
             await anyio.sleep(pause)
 
     async def _watched(self, work: str, doing: Awaitable[None]) -> None:
         """Do it, and let it be known how it went."""
-        health = self._ports.health
-        try:
+        with self._ports.health.watched(work):
             await doing
-        except HouseError as fault:
-            if health is not None:
-                health.failed(work, fault.detail)
-            raise
-        if health is not None:
-            health.well(work)
 
     async def drain(self) -> None:
         """Sequence everything that is durable now. Raises StoreDown, LedgerDown, LogForked."""

@@ -35,6 +35,7 @@ from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions, checked
 from gatelodge.flows.gateway.inflight import CutReason, InFlight, Running
 from gatelodge.flows.gateway.request import CallRequest, Cut
 from gatelodge.flows.gateway.targets import Target
+from gatelodge.flows.health import Health
 from gatelodge.ports.upstream import Request, Upstreams
 from gatelodge.ports.world import Clock
 
@@ -134,7 +135,7 @@ class Calls:
             return answer
         return self._withheld(request, answer.call, cut.admission.why_not)
 
-    async def settle(self) -> None:
+    async def settle(self, health: Health) -> None:
         """Close what could not be closed at once, until cancelled.
 
         What has no intent in the log gets no outcome there. A crash before that leaves the intent
@@ -142,19 +143,23 @@ class Calls:
         """
         while True:
             await asyncio.sleep(_SETTLE_SECONDS)
-            for waiting in tuple(self._unclosed):
-                log, ending, noted = waiting
-                stands = _stands(noted)
-                if stands is None:
-                    continue
-                if stands:
-                    written: asyncio.Future[None] = self._loop.create_future()
-                    self._recorder.outcome(log, ending, written)
-                    try:
-                        await written
-                    except LedgerDown:
-                        break
-                self._unclosed.remove(waiting)
+            try:
+                await self._close_all(health)
+            except LedgerDown:
+                continue  # told to health
+
+    async def _close_all(self, health: Health) -> None:
+        for waiting in tuple(self._unclosed):
+            log, ending, noted = waiting
+            stands = _stands(noted)
+            if stands is None:
+                continue
+            if stands:
+                written: asyncio.Future[None] = self._loop.create_future()
+                self._recorder.outcome(log, ending, written)
+                with health.watched("closing records that could not be closed"):
+                    await written
+            self._unclosed.remove(waiting)
 
     def _withheld(self, request: CallRequest, call: str, reason: CutReason) -> WasCut:
         """The answer is recorded and may not leave any more: the record says that too."""

@@ -22,6 +22,7 @@ from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.state import State
 from gatelodge.core.view import View, compile_view
 from gatelodge.flows.gateway.inflight import InFlight
+from gatelodge.flows.health import Health
 from gatelodge.flows.identity.presence import Presence
 from gatelodge.ports.store import Nodes, NodeSeen, Progress, Store
 from gatelodge.ports.world import Clock
@@ -135,12 +136,13 @@ class Follower:
         self._swap(await asyncio.to_thread(compile_view, self._state, None, self._longest))
         await self._beat()
 
-    async def run(self) -> None:
+    async def run(self, health: Health) -> None:
         """Follow until cancelled."""
         while True:
             await self._store.wait(self._poll_seconds)
             try:
-                await self.step()
+                with health.watched("following the gov log"):
+                    await self.step()
             except Unavailable:
                 # The lease runs out by itself; the next poll tries again.
                 await asyncio.sleep(self._poll_seconds)
@@ -154,7 +156,7 @@ class Follower:
             self._tell_renewed()
             self._beat_due.set()
 
-    async def beat(self) -> None:
+    async def beat(self, health: Health) -> None:
         """Say that this node is there, at once after each change, until cancelled.
 
         A task of its own: the poll that carries the lease must not wait behind a write.
@@ -167,8 +169,9 @@ class Follower:
                 pass
             self._beat_due.clear()
             try:
-                await self._beat()
-                await self._presence.look_after_others()
+                with health.watched("saying that this node is there"):
+                    await self._beat()
+                    await self._presence.look_after_others()
             except Unavailable:
                 await asyncio.sleep(self._poll_seconds)
 

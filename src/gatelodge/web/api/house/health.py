@@ -15,6 +15,7 @@ from gatelodge.web.api.gate import AdminGate, Caller
 from gatelodge.web.api.given import TheCaller, TheGate
 
 _LIVE_MS = 5_000
+_SEE = "See the gate's log, and docs/operations.md, 'What happens when'."
 _CHECK_SECONDS = 20.0
 """How long one request waits for a whole check."""
 
@@ -50,6 +51,9 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     version: str
     gov: int
     fresh: bool
+    unready: str
+    """Why no call is served now; empty when they are."""
+    remedy: str
     faults: tuple[str, ...]
     durability: str
     log_key: str
@@ -118,7 +122,9 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
         version=gatelodge.__version__,
         gov=view.gov,
         fresh=gate.fresh(),
-        faults=view.faults if fault is None else (fault.detail, *view.faults),
+        faults=view.faults,
+        unready="" if fault is None else fault.detail,
+        remedy="" if fault is None else fault.remedy or _SEE,
         durability=gate.settings.audit.durability,
         log_key=gate.vkey,
         logs=heads,
