@@ -136,10 +136,8 @@ class Endpoint:
                     await self._method_of(visit, read_body(gate, visit))(gate, visit)
             else:
                 await self._dispatch(visit)
-        except TurnedAway as away:
+        except (TurnedAway, LimitReached) as away:
             await self._turned_away(visit, away)
-        except LimitReached as many:
-            await self._turned_away(visit, too_many(many))
         except Unavailable as down:
             self._unavailable(visit, down)
         except Exception as error:  # noqa: BLE001 - the web face: whatever it is, say "internal"
@@ -179,7 +177,8 @@ class Endpoint:
         visit.log = log_of(self._gate, request.target)
         await self._turned_away(visit, away)
 
-    async def _turned_away(self, visit: Visit, away: TurnedAway) -> None:
+    async def _turned_away(self, visit: Visit, why: TurnedAway | LimitReached) -> None:
+        away = too_many(why) if isinstance(why, LimitReached) else why
         for line in away.headers:
             visit.answer.header(line)
         if away.recorded:
