@@ -6,6 +6,7 @@ import pytest
 from tests.gate import Client
 from tests.integration.admin_house import ROLES, House, W, house, stub
 
+from gatelodge.config.schema import Limits
 from gatelodge.core.records.verify import ProofDocument, format_proof, verify_proof
 
 __all__ = ["house", "stub"]
@@ -355,3 +356,23 @@ def test_anybody_may_ask_whether_the_node_lives(house: House) -> None:
     assert house.ask("GET", "/ready", by="").json == {"status": "ok"}
     document = Client(house.gate.port, "", "/api/openapi.json").send("GET", b"", {}).json
     assert document["openapi"].startswith("3.1")
+
+
+def test_a_member_changes_their_own_at_a_pace_that_holds_nobody_else_up(house: House) -> None:
+    house.ok("POST", f"{W}/members", {"email": "eager@example.test"})
+    house.tokens["eager"] = house.ok("POST", f"{W}/tokens", {"member": "eager@example.test"})[
+        "token"
+    ]
+    most = Limits().own_changes_per_minute
+    for path in (["tokens/unknown/revoke", "tokens"] * most)[:most]:
+        assert house.ask("POST", f"{W}/{path}", {}, by="eager").status in {400, 404}
+    before = house.gov
+    for path, body in (("tokens", {"member": "eager@example.test"}), ("tokens/x/revoke", {})):
+        assert house.refused(429, "limit", "POST", f"{W}/{path}", body, by="eager")["retry_after"]
+    assert house.gov == before
+    (own,) = house.ok("GET", f"{W}/tokens", by="eager")["items"]
+    house.ok("GET", f"{W}/whoami", by="eager")
+    for _ in range(most + 1):  # whoever may do it for others is never too early
+        house.refused(404, "not_found", "POST", f"{W}/tokens/unknown/revoke", {}, by="admin")
+    house.ok("POST", f"{W}/tokens/{own['id']}/revoke", {}, by="admin")
+    house.gate.api("POST", f"{W}/tokens", {"member": "eager@example.test"}, local=True)

@@ -117,6 +117,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     once. More get 429 and are added up in the log: each leaf would be about 0.8 kB."""
     answers_per_second: Count = 100
     """The same of requests that the gate answers itself: lists, handshakes, pings, streams."""
+    own_changes_per_minute: Count = 30
+    """How often one person may ask for what every member may change, their own tokens, in a minute;
+    beyond it the answer is 429. Whoever may do it for others, and the operator, are not counted."""
     question_seconds: Seconds = 300.0
     """How long a client may take to answer what a server asks during a call."""
     parked_per_principal: Count = 32

@@ -11,7 +11,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from gatelodge.core.errors import Forbidden, Invalid, Stale, Unauthenticated
+from gatelodge.core.access.pace import Pace
+from gatelodge.core.errors import Forbidden, Invalid, LimitReached, Stale, Unauthenticated
+from gatelodge.core.people import Role
 from gatelodge.core.roles import may
 from gatelodge.flows.identity.authenticate import authenticate
 from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
@@ -27,6 +29,9 @@ LOCAL_EXTENSION = "gatelodge.local"
 """The ASGI scope extension by which the local socket says that it is one, and `by` whom."""
 _ON_THE_SPOT = "No role may: run it on the gate's own machine, without --url."
 UNPROVEN = "no valid token was sent"
+_LEAST: Role = "member"
+"""The role whose acts are everybody's."""
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -37,6 +42,7 @@ class Door(Struct, frozen=True):
     gate: AdminGate
     origins: Origins
     known: KnownQueries
+    pace: Pace
     local: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,13 +54,31 @@ class Door(Struct, frozen=True):
             acts = _acts(scope)
             if acts != (OPEN,):
                 caller = self._caller(scope, headers)
-                if not caller.local and not any(may(caller.role, act) for act in acts):
-                    remedy = _ON_THE_SPOT if acts == (LOCAL_ONLY,) else ""
-                    text = f"the role {caller.role} may not do this ({acts[0]})"
-                    raise Forbidden(text, remedy=remedy)
+                if not caller.local:
+                    self._check_role(caller, acts, scope["method"])
                 scope["state"]["caller"] = caller
             self.known.check(scope["route_handler"], scope["query_string"])
         await self.app(scope, receive, send)
+
+    def _check_role(self, caller: Caller, acts: tuple[str, ...], method: str) -> None:
+        """The role opens the route; what it opens to anybody is not changed too often.
+
+        Whoever may do it for others too, such as to end a leaver's access, is never too early.
+        """
+        open_to = [act for act in acts if may(caller.role, act)]
+        if not open_to:
+            remedy = _ON_THE_SPOT if acts == (LOCAL_ONLY,) else ""
+            text = f"the role {caller.role} may not do this ({acts[0]})"
+            raise Forbidden(text, remedy=remedy)
+        if method in _READING or not all(may(_LEAST, act) for act in open_to):
+            return
+        now = self.gate.clock.boottime()
+        early = self.pace.too_early(caller.by, now)
+        if early:
+            text = "you changed too much of your own within a minute"
+            remedy = "Try again later; limits.own_changes_per_minute says how often."
+            raise LimitReached(text, remedy=remedy, retry_after=early)
+        self.pace.count(caller.by, now)
 
     def _check_origin(self, scope: Any, headers: dict[bytes, bytes]) -> None:
         if not self.origins.origin_allowed(headers.get(b"origin")):
