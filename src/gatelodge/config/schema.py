@@ -172,7 +172,8 @@ class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     a minute for sessions of their own."""
     sessions_per_server: Count = 64
     """Open sessions of callers with one server; over stdio each is a process. At most 8 of them
-    belong to one principal. The one that was idle for longest makes room for the next."""
+    belong to one person, agents included, and no more than that person leaves for others. The one
+    that was idle for longest makes room for the next."""
 
 
 class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

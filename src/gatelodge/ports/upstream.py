@@ -54,6 +54,11 @@ class Asker(Struct, frozen=True):
     level: str = ""
     person: str = ""
 
+    @property
+    def whose(self) -> str:
+        """Against whose shares it counts; empty for the gate itself."""
+        return self.person or self.principal
+
 
 NOBODY = Asker()
 """The gate itself."""

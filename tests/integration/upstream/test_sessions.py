@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+from msgspec import structs
 from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
@@ -27,6 +28,7 @@ from tests.upstreams.pools import (
     until,
 )
 
+from gatelodge.adapters.upstream import link
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import LimitReached, UpstreamError, UpstreamUnreachable
 from gatelodge.ports.upstream import Request
@@ -179,6 +181,36 @@ async def test_more_sessions_than_allowed_are_refused_with_the_setting(at):
         exchange.abort("cancelled")
     assert (await said(pool, at, asker=asker("cho", **SAYS)))["capabilities"] == SAYS
     await pool.close()
+
+
+async def test_the_agents_of_one_person_leave_sessions_to_others(at):
+    pool = make_pool(hosting=Hosting(start_seconds=15.0, sessions_per_server=4))
+    await ready(pool, at)
+    agents = [structs.replace(asker(f"a{n}", **SAYS), person="ann") for n in range(3)]
+    busy = []
+    for each in (*agents[:2], BOB):
+        await said(pool, at, asker=each)
+        busy.append(pool.begin(at.id, call("hang", asker=each), None))
+    for each in (agents[2], ANN):
+        with pytest.raises(LimitReached):
+            await said(pool, at, asker=each)
+    assert (await said(pool, at, asker=asker("cho", **SAYS)))["capabilities"] == SAYS
+    for exchange in busy:
+        exchange.abort("cancelled")
+    await pool.close()
+
+
+async def test_what_waits_for_a_server_to_start_is_shared_by_person(pool, at, monkeypatch):
+    monkeypatch.setattr(link, "MOST_HELD", 4)
+    await pool.reconcile((at,))
+    people = ["ann", "ann", "ann", "bob", "bob", "cho", "dan"]
+    asked = [
+        pool.begin(at.id, call("declared", asker=structs.replace(asker(f"a{n}"), person=who)), None)
+        for n, who in enumerate(people)
+    ]
+    ended = await asyncio.gather(*(each.reply for each in asked), return_exceptions=True)
+    refused = [isinstance(each, LimitReached) for each in ended]
+    assert refused == [False, False, True, False, True, False, True]
 
 
 @pytest.mark.guarantee("revoke:under-a-second")

@@ -130,11 +130,18 @@ class Link:
             self._wire.transmit(flight)
         elif self._state != "starting":
             self.flights.fail(flight, self._away())
-        elif len(self._held) >= MOST_HELD:
+        elif self._held_of(flight) >= MOST_HELD - len(self._held):
             text = "Too many requests wait for this server to start."
             self.flights.fail(flight, LimitReached(text, retry_after=1.0))
         else:
             self._held.append(flight)
+
+    def _held_of(self, flight: Flight) -> int:
+        """How many of the same person are held; not counted while more than half is free."""
+        if len(self._held) * 2 < MOST_HELD:
+            return 0
+        whose = flight.request.asker.whose
+        return sum(each.request.asker.whose == whose for each in self._held)
 
     def released(self) -> list[Flight]:
         """The flights that were held; whoever asks carries them elsewhere."""

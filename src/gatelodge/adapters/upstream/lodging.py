@@ -23,7 +23,8 @@ from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, tells_root
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
 
 MOST_OWN = 8
-"""Sessions of one principal with one server: one for each set of capabilities and log level."""
+"""Sessions of one person, agents included, with one server: for each principal one for each set of
+capabilities and log level."""
 SURVEY_SECONDS = 10.0
 """How long a session that only looks is kept idle: a server may tell of changes soon after."""
 _MOST = "Too many sessions with this server are open."
@@ -74,7 +75,7 @@ class Lodging:
             early = self._starts.too_early(asker, self._loop.time())
             if early:
                 return LimitReached(_OFTEN, retry_after=early)
-            if not self._has_room(asker.principal):
+            if not self._has_room(asker):
                 return LimitReached(_MOST, remedy=_REMEDY)
             self._starts.count(asker, self._loop.time())
             session = self._sessions[asker] = self._upkeep.begin(self, asker)
@@ -188,17 +189,22 @@ class Lodging:
             return said
         return structs.replace(said, detail=f"{said.detail} {self._fault}".strip())
 
-    def _has_room(self, principal: str) -> bool:
+    def _has_room(self, asker: Asker) -> bool:
         """Say whether one more session can be begun; the one idle for longest makes room for it.
 
-        A principal with many of their own gets it from those, so nobody takes them all. One in
-        which something runs is never ended. Those in which the gate looks are not callers'.
+        Whoever has many, or as many as are left for others, gets it from their own (an agent counts
+        for its owner), so nobody takes them all. One in which something runs is never ended. Those
+        in which the gate looks are not callers'.
         """
+        most = self._upkeep.hosting.sessions_per_server
         every = [link for link in self._sessions.values() if not link.surveys]
-        own = [link for link in every if link.asker.principal == principal]
-        crowd = own if len(own) >= MOST_OWN else every
-        if crowd is every and len(every) < self._upkeep.hosting.sessions_per_server:
+        own = [link for link in every if link.asker.whose == asker.whose]
+        if own and len(own) >= min(MOST_OWN, most - len(every)):
+            crowd = own
+        elif len(every) < most:
             return True
+        else:
+            crowd = every
         idle = [link for link in crowd if not link.busy]
         if idle:
             self._end(min(idle, key=lambda link: link.used))

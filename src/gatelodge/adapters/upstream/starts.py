@@ -17,14 +17,10 @@ class Starts:
 
     def too_early(self, asker: Asker, now: float) -> float:
         """Seconds until this person may have one started; 0 = now."""
-        return self._pace.too_early(_who(asker), now)
+        return self._pace.too_early(asker.whose, now)
 
     def count(self, asker: Asker, now: float) -> None:
         """One is started for this person."""
         if self._most:
-            self._pace.count(_who(asker), now)
+            self._pace.count(asker.whose, now)
             _log.info("a process is started for a session of %s", asker.principal)
-
-
-def _who(asker: Asker) -> str:
-    return asker.person or asker.principal
