@@ -2,7 +2,7 @@
 
 import logging
 
-from gatelodge.core.access.pace import Pace
+from gatelodge.core.access.rate_limit import RateLimit
 from gatelodge.ports.upstream import Asker
 
 _log = logging.getLogger("gatelodge.upstream")
@@ -13,14 +13,14 @@ class Starts:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._pace = Pace(most)
+        self._rate = RateLimit(most)
 
     def too_early(self, asker: Asker, now: float) -> float:
         """Seconds until this person may have one started; 0 = now."""
-        return self._pace.too_early(asker.whose, now)
+        return self._rate.too_early(asker.whose, now)
 
     def count(self, asker: Asker, now: float) -> None:
         """One is started for this person."""
         if self._most:
-            self._pace.count(asker.whose, now)
+            self._rate.count(asker.whose, now)
             _log.info("a process is started for a session of %s", asker.principal)

@@ -11,7 +11,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from gatelodge.core.access.pace import Pace
+from gatelodge.core.access.rate_limit import RateLimit
 from gatelodge.core.errors import Forbidden, Invalid, LimitReached, Stale, Unauthenticated
 from gatelodge.core.people import Role
 from gatelodge.core.roles import may
@@ -42,7 +42,7 @@ class Door(Struct, frozen=True):
     gate: AdminGate
     origins: Origins
     known: KnownQueries
-    pace: Pace
+    rate: RateLimit
     local: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,12 +73,12 @@ class Door(Struct, frozen=True):
         if method in _READING or not all(may(_LEAST, act) for act in open_to):
             return
         now = self.gate.clock.boottime()
-        early = self.pace.too_early(caller.by, now)
+        early = self.rate.too_early(caller.by, now)
         if early:
             text = "you changed too much of your own within a minute"
             remedy = "Try again later; limits.own_changes_per_minute says how often."
             raise LimitReached(text, remedy=remedy, retry_after=early)
-        self.pace.count(caller.by, now)
+        self.rate.count(caller.by, now)
 
     def _check_origin(self, scope: Any, headers: dict[bytes, bytes]) -> None:
         if not self.origins.origin_allowed(headers.get(b"origin")):

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 import gatelodge
-from gatelodge.core.access.pace import Pace
+from gatelodge.core.access.rate_limit import RateLimit
 from gatelodge.core.errors import (
     Forbidden,
     HouseError,
@@ -93,10 +93,10 @@ def assembled(gate: AdminGate, *, local: bool) -> Litestar:
     allowed = origins(listen.host, listen.public_url, listen.allowed_hosts, listen.allowed_origins)
 
     known = KnownQueries()
-    pace = Pace(gate.settings.limits.own_changes_per_minute)
+    rate = RateLimit(gate.settings.limits.own_changes_per_minute)
 
     def door(app: ASGIApp) -> ASGIApp:
-        return Door(app, gate, allowed, known, pace, local)
+        return Door(app, gate, allowed, known, rate, local)
 
     async def the_gate() -> AdminGate:
         return gate

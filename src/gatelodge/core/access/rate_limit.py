@@ -5,7 +5,7 @@ from collections import deque
 SECONDS = 60.0
 
 
-class Pace:
+class RateLimit:
     """What each did in the last minute; `most` 0 = it is not counted."""
 
     def __init__(self, most: int) -> None:
