@@ -94,7 +94,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     a prefix of theirs before it, and models take 64 together: see docs/clients.md."""
     connections: Count = 10_000
     """Open client connections. When all are taken, the oldest over which nobody with a token came
-    makes room; fewer are taken where the process may not open as many files."""
+    makes room, else one of the person who has more than a quarter of them; fewer are taken where
+    the process may not open as many files."""
     stranger_bytes: Bytes = 16 * 1024 * 1024
     """What the gate keeps of all clients together before their tokens are judged; beyond it the
     greediest of them gets 503."""

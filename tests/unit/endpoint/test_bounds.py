@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from gatelodge.web.endpoint.http.bounds import Persons, Room, Strangers
+from gatelodge.web.endpoint.http.bounds import Connections, Persons, Room, Strangers
 from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader
 
 LIMITS = HttpLimits(header_bytes=1000, body_bytes=4 << 20, keepalive=10.0)
@@ -122,3 +122,41 @@ def test_nothing_that_follows_a_refused_head_is_taken_for_it():
     assert reader.feed(large + b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n") == []
     assert (reader.fault, reader.request.target) == ("head", b"/first")
     assert not reader.partial
+
+
+class Client:
+    """A connection that leaves when it is dropped."""
+
+    def __init__(self, shared: Connections, person: str) -> None:
+        self.shared, self.person = shared, person
+        shared.open.add(self)
+        if not person:
+            shared.unknown[self] = None
+
+    def abort(self) -> None:
+        self.shared.open.discard(self)
+        self.shared.unknown.pop(self, None)
+
+
+@pytest.mark.parametrize(
+    ("people", "left"),
+    [
+        (["", "ada", "ada", "ada"], ["ada", "ada", "ada"]),
+        (["ada", "ada", "bob", "cyd"], ["ada", "bob", "cyd"]),
+        (["ada", "ada", "ada", "ada"], ["ada", "ada", "ada"]),
+    ],
+)
+def test_room_is_made_by_a_stranger_or_by_who_has_more_than_a_quarter(people, left):
+    shared = Connections(LIMITS, None, None, None, set(), {})
+    for person in people:
+        Client(shared, person)
+    assert shared.make_room(4)
+    assert sorted(each.person for each in shared.open) == left
+
+
+def test_whoever_has_a_quarter_at_most_keeps_what_is_theirs():
+    shared = Connections(LIMITS, None, None, None, set(), {})
+    for person in ("ada", "bob", "cyd", "dan"):
+        Client(shared, person)
+    assert not shared.make_room(4)
+    assert len(shared.open) == 4

@@ -5,12 +5,16 @@ greediest of them loses. After it, bodies that arrive, results that servers send
 are not read are charged to the member who answers for the caller.
 """
 
+from collections import Counter
 from typing import Protocol
 
 from msgspec import Struct
 
 from gatelodge.web.endpoint.http.outbox import Outbox
 from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest
+
+_SHARE = 4
+"""Nobody has more than this part of all connections when others find none."""
 
 
 class Yielding(Protocol):
@@ -176,14 +180,25 @@ class Connections(Struct, frozen=True, eq=False):
     """Those over which nobody with a credential came yet, oldest first."""
 
     def make_room(self, most: int) -> bool:
-        """See to it that one more fits; False when each that is open belongs to somebody."""
+        """See to it that one more fits; False when each belongs to somebody who has few.
+
+        A stranger's oldest ends first, else one of the person who has the most, if that is more
+        than a quarter of all: nobody keeps all others out.
+        """
         if len(self.open) < most:
             return True
-        oldest = next(iter(self.unknown), None)
-        if oldest is None:
+        leaving = next(iter(self.unknown), None) or self._one_of_the_greediest(most // _SHARE)
+        if leaving is None:
             return False
-        oldest.abort()
+        leaving.abort()
         return True
+
+    def _one_of_the_greediest(self, share: int) -> OpenConnection | None:
+        counts = Counter(each.person for each in self.open)
+        ((person, count),) = counts.most_common(1)
+        if count <= share:
+            return None
+        return next(each for each in self.open if each.person == person)
 
 
 def connections(limits: HttpLimits, stranger_bytes: int, persons: Persons) -> Connections:
