@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
+from sqlalchemy import Connection
 
 from gatelodge.adapters.keys.disk import DiskKeys
 from gatelodge.adapters.keys.sources import open_keys
@@ -31,13 +32,14 @@ from gatelodge.adapters.store.place.lock import DirectoryLock
 from gatelodge.adapters.store.tx import SqlTx
 from gatelodge.app.backup import KEYS, SECRETS, SETTINGS, Manifest, read_manifest
 from gatelodge.config.schema import Settings
-from gatelodge.core.errors import Conflict, HouseError, KeyMismatch, StoreDown
+from gatelodge.core.errors import Conflict, HouseError, KeyMismatch, LogForked, StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Credential, Workspace
 from gatelodge.core.records.governance import gov_leaf
 from gatelodge.core.records.origin import (
     GOV,
     Origins,
+    belongs,
     gate_of,
     is_past,
     number_of,
@@ -279,6 +281,7 @@ def _turn(
         gov = logs.head(connection, GOV)
         told = logs.containing(connection, GOV, _ENROLLED, (0, gov.size), _EVER)
         keys.check(enrolled(leaf.body for leaf in told))
+        _check_sealed(connection, seal)
         old = number_of(logs.shard(connection))
         back, known = found
         # A number that no house of this line is known to have had, and a mark that none has.
@@ -302,6 +305,17 @@ def _turn(
         bodies = [gov_leaf(fact, at, node) for fact in tx.facts]
         logs.append_leaves(connection, seal, GOV, bodies)
     return number, len(ended)
+
+
+def _check_sealed(connection: Connection, seal: HeadSeal) -> None:
+    """Raise LogForked for a backup that no gate would start on: nothing is moved aside for it."""
+    for head in logs.heads(connection, seal):
+        if not head.sealed or not belongs(head.log, head.origin):
+            raise LogForked(
+                f"the last leaves of {head.log} in the backup were not appended by this gate",
+                remedy="Take an older backup, and keep this one: somebody wrote into it, or into "
+                "the database that it was made from.",
+            )
 
 
 def _stated(back: Signed, signed: Signed) -> Iterator[dict[str, dict[str, str]]]:

@@ -4,16 +4,18 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.gate import Gate
 
-from gatelodge.app.backup import take
+from gatelodge.app.backup import digest_of, take
 from gatelodge.app.restore import Asked, Restored, restore
 from gatelodge.config.schema import Settings
-from gatelodge.core.errors import Conflict, StoreDown
+from gatelodge.core.errors import Conflict, LogForked, StoreDown
 
 W = "/workspaces/main"
 STEPS = ("os.rename", "os.rmdir", "os.mkdir", "shutil.", "sqlite3.connect")
@@ -117,3 +119,23 @@ def test_no_two_restores_ever_continue_one_history(house: Path, tmp_path: Path) 
     asked = Asked(source=tmp_path / "backup", by="local:0", replace=True)
     made = restore(Settings(data_dir=str(house.parent / "again" / "data")), asked)
     assert made.shard == 3
+
+
+@pytest.mark.slow
+def test_a_backup_into_which_somebody_wrote_without_a_key_takes_nobodys_place(
+    house: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(house, tmp_path / "house")
+    backup = tmp_path / "house" / "backup"
+    with closing(sqlite3.connect(backup / "gatelodge.db")) as connection, connection:
+        query = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        for (name,) in connection.execute(query).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("UPDATE log SET root = zeroblob(32) WHERE id = 'gov'")
+    manifest = json.loads((backup / "backup.json").read_text())
+    manifest["digest"] = digest_of(backup / "gatelodge.db")
+    (backup / "backup.json").write_text(json.dumps(manifest))
+    before = {each.name for each in (tmp_path / "house").iterdir()}
+    with pytest.raises(LogForked, match="not appended by this gate"):
+        restored(tmp_path / "house")
+    assert {each.name for each in (tmp_path / "house").iterdir()} == before

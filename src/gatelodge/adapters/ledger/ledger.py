@@ -91,11 +91,7 @@ class SqlLedger:
 
     async def heads(self) -> tuple[Head, ...]:
         """Every log's head, by id."""
-        query = select(tables.log).order_by(tables.log.c.id)
-        seal = self._seal
-        return await self._look(
-            lambda c: tuple(logs.head_of(row, seal) for row in c.execute(query))
-        )
+        return await self._look(lambda c: tuple(logs.heads(c, self._seal)))
 
     async def leaves(self, log: str, start: int, stop: int) -> list[LeafAt]:
         """Leaves with start <= index < stop, as far as there are any."""

@@ -114,6 +114,11 @@ def head(connection: Connection, log: str) -> Head:
     return head_of(row)
 
 
+def heads(connection: Connection, seal: HeadSeal) -> list[Head]:
+    """Every log's head, by id."""
+    return [head_of(row, seal) for row in connection.execute(select(_log).order_by(_log.c.id))]
+
+
 def head_of(row: Any, seal: HeadSeal | None = None) -> Head:
     """A row of `log` as a value; with `seal`, whether this house appended up to there."""
     root = bytes(row.root)
