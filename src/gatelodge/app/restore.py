@@ -16,14 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
-from sqlalchemy import Connection
 
 from gatelodge.adapters.keys.disk import DiskKeys
 from gatelodge.adapters.keys.sources import open_keys
 from gatelodge.adapters.keys.system import SystemClock, SystemIds
 from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.guard import FileGuard
-from gatelodge.adapters.ledger.past import leave_behind, past_heads
+from gatelodge.adapters.ledger.past import check_sealed, leave_behind, past_heads
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.copying import DATABASE, synced, synced_whole
 from gatelodge.adapters.store.database import Database, open_database
@@ -32,14 +31,13 @@ from gatelodge.adapters.store.place.lock import DirectoryLock
 from gatelodge.adapters.store.tx import SqlTx
 from gatelodge.app.backup import KEYS, SECRETS, SETTINGS, Manifest, read_manifest
 from gatelodge.config.schema import Settings
-from gatelodge.core.errors import Conflict, HouseError, KeyMismatch, LogForked, StoreDown
+from gatelodge.core.errors import Conflict, HouseError, KeyMismatch, StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Credential, Workspace
 from gatelodge.core.records.governance import gov_leaf
 from gatelodge.core.records.origin import (
     GOV,
     Origins,
-    belongs,
     gate_of,
     is_past,
     number_of,
@@ -281,7 +279,7 @@ def _turn(
         gov = logs.head(connection, GOV)
         told = logs.containing(connection, GOV, _ENROLLED, (0, gov.size), _EVER)
         keys.check(enrolled(leaf.body for leaf in told))
-        _check_sealed(connection, seal)
+        check_sealed(connection, seal)
         old = number_of(logs.shard(connection))
         back, known = found
         # A number that no house of this line is known to have had, and a mark that none has.
@@ -305,17 +303,6 @@ def _turn(
         bodies = [gov_leaf(fact, at, node) for fact in tx.facts]
         logs.append_leaves(connection, seal, GOV, bodies)
     return number, len(ended)
-
-
-def _check_sealed(connection: Connection, seal: HeadSeal) -> None:
-    """Raise LogForked for a backup that no gate would start on: nothing is moved aside for it."""
-    for head in logs.heads(connection, seal):
-        if not head.sealed or not belongs(head.log, head.origin):
-            raise LogForked(
-                f"the last leaves of {head.log} in the backup were not appended by this gate",
-                remedy="Take an older backup, and keep this one: somebody wrote into it, or into "
-                "the database that it was made from.",
-            )
 
 
 def _stated(back: Signed, signed: Signed) -> Iterator[dict[str, dict[str, str]]]:

@@ -5,7 +5,9 @@ import secrets
 from sqlalchemy import Connection, select, text
 
 from gatelodge.adapters.ledger import logs, tables
-from gatelodge.core.records.origin import is_past, past
+from gatelodge.adapters.ledger.seal import HeadSeal
+from gatelodge.core.errors import LogForked
+from gatelodge.core.records.origin import belongs, is_past, past
 from gatelodge.ports.journal import Head
 
 
@@ -39,3 +41,14 @@ def past_heads(connection: Connection) -> list[Head]:
     """The heads of the logs that were left behind."""
     rows = connection.execute(select(tables.log)).all()
     return [logs.head_of(row) for row in rows if is_past(row.id) and row.size]
+
+
+def check_sealed(connection: Connection, seal: HeadSeal) -> None:
+    """Raise LogForked for a backup that no gate would start on: nothing is moved aside for it."""
+    for head in logs.heads(connection, seal):
+        if not head.sealed or not belongs(head.log, head.origin):
+            raise LogForked(
+                f"the last leaves of {head.log} in the backup were not appended by this gate",
+                remedy="Take an older backup, and keep this one: somebody wrote into it, or into "
+                "the database that it was made from.",
+            )
