@@ -1,6 +1,7 @@
 """How often one person has processes started, whatever their clients and agents declare."""
 
-from gatelodge.adapters.upstream.starts import SECONDS, Starts
+from gatelodge.adapters.upstream.starts import Starts
+from gatelodge.core.access.rate_limit import SECONDS
 from gatelodge.ports.upstream import Asker
 
 ADA = Asker("mem_ada", b"a", person="mem_ada")
