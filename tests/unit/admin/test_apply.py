@@ -4,7 +4,7 @@ from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.people import Agent, Member
 from gatelodge.flows.admin import agents, grants, groups, guardrails, members, servers, tools
-from gatelodge.flows.admin.apply import apply, planned
+from gatelodge.flows.admin.apply import MOST_CHANGES, apply, planned
 from gatelodge.flows.admin.declared.reading import parse
 from gatelodge.flows.identity import tokens
 
@@ -317,3 +317,12 @@ def test_a_file_that_is_no_file_is_refused_whatever_its_shape(text):
 def test_a_fault_of_the_file_is_told_by_its_place(text, place):
     with pytest.raises(Invalid, match=place):
         parse(text)
+
+
+def test_more_changes_than_others_can_wait_for_are_refused_and_none_is_made(house):
+    tables = "\n".join(f'[[groups]]\nname = "g{n}"' for n in range(MOST_CHANGES + 1))
+    file = parse(f'workspace = "main"\n{tables}')
+    house.leaves()
+    with pytest.raises(Invalid, match="at once"):
+        house.do(apply, house.workspace, file, print)
+    assert house.leaves() == []

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from gatelodge.core.catalog.server import Server
-from gatelodge.core.errors import Conflict, NotFound
+from gatelodge.core.errors import Conflict, Invalid, NotFound
 from gatelodge.core.ids import (
     AgentId,
     GroupId,
@@ -23,6 +23,9 @@ from gatelodge.flows.admin.declared import changes as to
 from gatelodge.flows.admin.declared.plan import Present, expiry, plan, reference
 from gatelodge.flows.admin.declared.wanted import Wanted, WantedGrant
 from gatelodge.ports.store import Tx
+
+MOST_CHANGES = 500
+"""Changes of one transaction: about two seconds in which nobody else changes anything."""
 
 
 def present(tx: Tx, workspace: WorkspaceId, at: Instant) -> Present:
@@ -68,6 +71,12 @@ def apply(
     Raises what the changes raise (Invalid, Conflict, NotFound, Forbidden), then nothing is kept.
     """
     changes = planned(act.tx, workspace, wanted, act.at, prune=prune)
+    if len(changes) > MOST_CHANGES:
+        raise Invalid(
+            f"the file makes {len(changes)} changes; at most {MOST_CHANGES} are made at once, "
+            "because whoever ends access waits meanwhile",
+            remedy="Bring it in part by part: leave some of its new tables out at first.",
+        )
     for change in changes:
         _perform(act, workspace, change, validate)
     return changes
