@@ -58,6 +58,18 @@ def writes_fail(gate):
 
 
 @contextlib.contextmanager
+def read_only(gate):
+    """The database and its log refuse each write, also by whoever has them open; the rest is well.
+
+    Not the memory that connections share: who writes to mapped pages is ended by the system.
+    """
+    files = [str(gate.directory / f"gatelodge.db{part}") for part in ("", "-wal")]
+    subprocess.run(["chattr", "+i", *files], check=True)
+    yield
+    subprocess.run(["chattr", "-i", *files], check=True)
+
+
+@contextlib.contextmanager
 def no_descriptors(gate):
     """Strangers hold every connection that they get, and no more files may be opened."""
     held = [socket.create_connection(("127.0.0.1", gate.port)) for _ in range(40)]
@@ -87,7 +99,7 @@ def served(client):
         return False
 
 
-@pytest.mark.parametrize("kind", [full, writes_fail, no_descriptors])
+@pytest.mark.parametrize("kind", [full, writes_fail, read_only, no_descriptors])
 def test_access_is_ended_in_a_second_or_nobody_is_served_and_then_all_goes_on(place, kind):
     gate = Gate(place, "audit.segment_bytes=65536")
     with Witness() as upstream:
