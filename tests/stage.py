@@ -27,6 +27,8 @@ LIMITS = (
     "limits.call_seconds=1",
     "limits.page_size=3",
     "limits.streams_per_principal=3",
+    "limits.denials_per_second=1000",  # many tests share a member; the rate has tests of its own
+    "limits.answers_per_second=1000",
     "listen.allowed_hosts=gate.example.test",
     "listen.allowed_origins=https://page.example.test",
 )

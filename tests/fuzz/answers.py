@@ -31,7 +31,7 @@ from gatelodge.core.protocol.result import for_client, mended, misshapen
 from gatelodge.flows.gateway.answers import Returned, RpcFailed, answer_of
 from gatelodge.ports.upstream import Asker, Request
 
-LARGEST = 8 * 1024 * 1024
+LARGEST = 6 * 1024 * 1024
 KEPT_MIB = 300
 METHODS = ("tools/call", "tools/call", "prompts/get", "resources/read", "completion/complete")
 STREAM = b"text/event-stream"

@@ -39,6 +39,7 @@ def lines(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_an_empty_house_says_what_to_do_next(tmp_path: Path) -> None:
     fresh = Gate(tmp_path / "data")
     told = {
@@ -101,6 +102,7 @@ def test_errors_are_json_too(gate: Gate) -> None:
     assert json.loads(done.stderr)["code"] == "error.refused.not_found"
 
 
+@pytest.mark.slow
 def test_a_member_comes_and_goes(gate: Gate) -> None:
     gate.cli("member", "add", "eve@example.test", "--name", "Eve")
     gate.cli("agent", "add", "evebot", "--owner", "eve@example.test")
@@ -122,6 +124,7 @@ def test_a_member_comes_and_goes(gate: Gate) -> None:
     assert agents["evebot"] == "suspended"
 
 
+@pytest.mark.slow
 def test_servers_tools_and_grants_by_hand(gate: Gate, stub: str) -> None:
     row = next(each for each in gate.cli("server", "list") if each["alias"] == stub)
     assert (row["kind"], row["status"], row["tools"]) == ("stdio", "approved", 2)
@@ -153,6 +156,7 @@ def test_servers_tools_and_grants_by_hand(gate: Gate, stub: str) -> None:
     assert "exactly what was approved" in gate.command("tool", "diff", stub).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["prompts", "resources"])
 def test_who_may_read_what_a_server_has_is_told_too(gate: Gate, stub: str, kind: str) -> None:
     email = f"{kind}@example.test"
@@ -205,6 +209,7 @@ def test_a_disabled_server_comes_back_with_its_pins(gate: Gate, stub: str) -> No
     assert {each["standing"] for each in tools} == {"pinned"}
 
 
+@pytest.mark.slow
 def test_a_guardrail_from_its_file_to_its_end(gate: Gate, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.cedar", tmp_path / "bad.cedar"
     good.write_text('@reason("Never.")\nforbid (principal, action, resource);\n')
@@ -251,6 +256,7 @@ def test_a_call_is_found_proved_and_verified_without_a_gate(
     assert (checked.returncode, "Sound" in checked.stdout) == (0, True)
 
 
+@pytest.mark.slow
 def test_following_shows_calls_as_they_end_and_stops_when_told(gate: Gate, stub: str) -> None:
     token = gate.member("followed@example.test", stub)
     assert gate.client(token).call("stub__echo").status == 200  # so that there is a newest record

@@ -99,7 +99,7 @@ class Request(Struct, frozen=True, kw_only=True):
     client: str = ""
     seconds: float = 60.0
     longest: float = 0.0
-    max_bytes: int = 8 * 1024 * 1024
+    max_bytes: int = 6 * 1024 * 1024
     era: Era = "modern"
     asker: Asker = NOBODY
     admitted: Callable[[], bool] = always

@@ -56,6 +56,7 @@ def claude(house, token) -> Claude:
     return Claude(house, token, mcp_protocol_version="2026-07-28", user_agent=agent)
 
 
+@pytest.mark.slow
 def test_claude_code_of_the_modern_era(house):
     email, token = house.guest()
     with claude(house, token) as agent:

@@ -46,6 +46,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_one_record(
     assert (leaf["reason"], leaf["http"], leaf["bytes_in"]) == ("client_gone", 0, size)
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_idle_or_never_done_asking_is_closed(tmp_path: Path):
     gate = Gate(tmp_path / "gate", "limits.keepalive_seconds=0.1", "audit.sequence_ms=50")
     with gate.running(), Wire(gate.port) as idle, Wire(gate.port) as asks:

@@ -113,6 +113,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 async def test_a_home_however_deep_is_removed_and_the_server_is_started_again(room):
     pool = make_pool(hosting=Hosting(start_seconds=15.0, backoff_seconds=0.1, stop_seconds=0.2))
     at = unruly(room, "deep", 3000)

@@ -110,6 +110,7 @@ async def test_a_server_may_be_polled_for_as_long_as_something_comes(pool, upstr
     assert upstream.rest == [f"e{n}" for n in range(MOST_TRIES * 3)]
 
 
+@pytest.mark.slow
 async def test_a_server_with_nothing_new_is_given_up_on(pool, upstream, at):
     upstream.parts = [PRIMED]
     with pytest.raises(UpstreamBrokeProtocol):

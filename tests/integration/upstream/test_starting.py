@@ -52,6 +52,7 @@ async def test_after_the_handshake_nothing_of_it_is_kept():
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_a_server_that_needs_three_starts_to_fetch_is_met_then_and_fetches_once(tmp_path):
     log = tmp_path / "fetched"
     hosting = Hosting(start_seconds=1.3, stop_seconds=0.2)

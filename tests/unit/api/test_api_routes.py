@@ -92,6 +92,7 @@ def test_a_parameter_that_nearly_fits_is_told_and_one_that_comes_twice_is_refuse
     assert "twice" in told["detail"]
 
 
+@pytest.mark.slow
 def test_the_description_is_valid_openapi_and_names_each_operation_once():
     document = json.loads((ROOT / "docs/reference/openapi.json").read_text("utf-8"))
     validate(document)

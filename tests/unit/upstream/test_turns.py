@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from gatelodge.adapters.upstream.http.client import DRAIN_SECONDS, HttpClient
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
 from gatelodge.ports.upstream import any_size
@@ -79,5 +81,6 @@ async def one_after_the_other():
     return first.heard, second.heard
 
 
+@pytest.mark.slow
 def test_a_turn_on_a_connection_whose_stream_just_ended_lasts_as_long_as_it_takes():
     assert asyncio.run(one_after_the_other()) == ([b"answer"], [(200, b"ok")])

@@ -234,6 +234,7 @@ LIMITS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.reach.__name__)
 def test_a_limit_that_is_reached_is_told_and_recorded(team: Team, limit: Limit):
     before = team.count

@@ -46,6 +46,7 @@ def kinds(modern: Modern, old: Old) -> list[bytes]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.guarantee("audit:every-request-once")
 def test_a_storm_of_clients_that_hang_up_leaves_nothing_open(stage: Stage, scene: Scene):
     ada, eve = scene.admit("ada", "eve")

@@ -165,6 +165,7 @@ def test_a_fault_in_any_method_is_told_by_name_and_recorded(
     assert good["messages"][0]["content"]["text"] == "plan"
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_waited_for_no_longer_than_a_call_may_take(
     scene: Scene, ada: Modern
 ):
@@ -217,6 +218,7 @@ def test_a_legacy_server_is_refused_a_question_that_a_modern_client_cannot_be_br
     assert outcomes == ["ok", "ok"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [method for method in ASKED if "tasks" not in method])
 @pytest.mark.parametrize("times", [1, 2])
 @LEGACY
