@@ -15,6 +15,7 @@ from tests.integration.bridges.test_methods import TEXT, over_each_way
 from tests.integration.bridges.visitors import (
     ELICIT,
     LEGACY,
+    QUICK,
     Python,
     clients,
     every_client,
@@ -127,7 +128,7 @@ async def test_a_changed_prompt_is_told_and_listed(town, kind):
         assert await described() != before
 
 
-@every_client
+@clients(*QUICK)  # more changes than that, and the server is looked at more rarely
 async def test_a_tool_that_became_another_is_told_and_of_no_use_until_it_is_as_it_was(town, kind):
     streams = town.streams()
     async with (
