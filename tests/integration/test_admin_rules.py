@@ -132,3 +132,19 @@ def test_what_nests_too_deep_is_the_senders_fault_and_no_answer_repeats_all_that
         assert (answer.status, answer.json["code"]) == (400, "error.refused.invalid")
     missing = house.refused(404, "not_found", "POST", f"{W}/tokens", {"member": "x" * 60_000})
     assert len(missing["detail"]) < 5_000
+
+
+def test_a_rule_for_every_workspace_names_nobody_to_those_of_one(house: House) -> None:
+    """Its words may name people and servers of other workspaces: a workspace reads its ids."""
+    text = (
+        '@reason("x")\n'
+        'forbid (principal == Gatelodge::Member::"main/member@example.test", action, resource);'
+    )
+    body = {"name": "house", "text": text, "everywhere": True, "mode": "observe"}
+    told = house.gate.api("POST", f"{W}/guardrails", body, local=True)
+    assert "member@example.test" in told["text"]
+    for path in ("guardrails", "guardrails/house"):
+        seen = str(house.ok("GET", f"{W}/{path}", by="auditor"))
+        assert "mem_" in seen
+        assert "member@example.test" not in seen
+    house.gate.api("POST", f"{W}/guardrails/house/retire", {}, local=True)

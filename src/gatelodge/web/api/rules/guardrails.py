@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from litestar import get, post
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatelodge.core.policy.guardrails import validate
 from gatelodge.core.policy.naming import Bearers
@@ -14,6 +15,7 @@ from gatelodge.flows.admin.bearers import bearers
 from gatelodge.flows.admin.guardrails import Scope
 from gatelodge.ports.store import Tx
 from gatelodge.web.api import named
+from gatelodge.web.api.gate import Place
 from gatelodge.web.api.given import Asks, Flag, Here, JSONBody, Limits, Named
 from gatelodge.web.api.pages import PAGE, Asked, Page, page
 from gatelodge.web.api.people.shapes import Why
@@ -60,7 +62,7 @@ async def listed(
         return page(
             [row for row in rows if retired or row.mode != "retired"],
             lambda row: row.id,
-            _shapes(tx),
+            _shapes(tx, place),
             Asked(limit, cursor),
         )
 
@@ -79,7 +81,7 @@ async def publish(place: Here, data: JSONBody[NewGuardrail]) -> GuardrailShape:
             mode=data.mode,  # type: ignore[arg-type]  # checked there, with words of its own
             unmatched=data.unmatched,
         )
-        return _shapes(act.tx)(guardrails.publish(act, scope, draft, validate))
+        return _shapes(act.tx, place)(guardrails.publish(act, scope, draft, validate))
 
     return await place.gate.change(place.caller, work)
 
@@ -100,7 +102,7 @@ async def check(place: Here, data: JSONBody[Draft]) -> Good:
 @get("/guardrails/{name:str}", opt={"act": "guardrail.read"})
 async def show(place: Here, name: Named) -> GuardrailShape:
     """Show one guardrail with its text."""
-    return await place.gate.read(lambda tx: _shapes(tx)(named.guardrail(tx, place.id, name)))
+    return await place.gate.read(lambda tx: _shapes(tx, place)(named.guardrail(tx, place.id, name)))
 
 
 @post("/guardrails/{name:str}/retire", opt={"act": "guardrail.retire"}, status_code=200)
@@ -109,16 +111,22 @@ async def retire(place: Here, name: Named, data: JSONBody[Why]) -> GuardrailShap
 
     def work(act: Act) -> GuardrailShape:
         row = named.guardrail(act.tx, place.id, name)
-        return _shapes(act.tx)(guardrails.retire(act, row.workspace, row.id))
+        return _shapes(act.tx, place)(guardrails.retire(act, row.workspace, row.id))
 
     return await place.gate.change(place.caller, work, data.why)
 
 
-def _shapes(tx: Tx) -> Callable[[Guardrail], GuardrailShape]:
-    """The shape of a row; the names of each scope are read once, when a row asks for them."""
+def _shapes(tx: Tx, place: Place) -> Callable[[Guardrail], GuardrailShape]:
+    """The shape of a row; the names of each scope are read once, when a row asks for them.
+
+    The words of a rule for every workspace may name people and servers of other ones: whoever is
+    not the local operator reads it with ids.
+    """
     known: dict[str, Bearers] = {}
 
     def shape(row: Guardrail) -> GuardrailShape:
+        if not row.workspace and not place.caller.local:
+            return guardrail_shape(replace(row, written=row.text), ())
         if row.workspace not in known:
             known[row.workspace] = bearers(tx, row.workspace)
         return guardrail_shape(row, guardrails.unmatched(row, known[row.workspace]))

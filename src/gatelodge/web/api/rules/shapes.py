@@ -81,6 +81,7 @@ class GuardrailShape(Struct, frozen=True, kw_only=True):
 
     `text` is written with names, `with_ids` is what is evaluated and stands in the log; `digest` is
     of the latter. `unmatched` is what it names that is not there: for that it holds nothing now.
+    Of a rule for every workspace only the local operator is told the names and what is unmatched.
     """
 
     id: str
