@@ -81,8 +81,6 @@ async def test_a_server_that_runs_only_once_is_listed_as_all_see_it_and_looked_a
     await until(lambda: len(heard) > before, "it is looked at again")
 
 
-# asyncio may let go of the killed child's handle before its supervisor is reaped.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_look_while_the_server_is_away_forgets_nothing(pool, tmp_path):
     at = choosy("legacy", tmp_path)
     await ready(pool, at)

@@ -39,6 +39,9 @@ _MEND_DISK = "Make room in the directory for temporary files."
 _GONE_SECONDS = 12.0
 """How long the supervisor may take to kill and to tidy up; then it goes on without us."""
 _START_SECONDS = 10.0
+_TIDYING: list[subprocess.Popen[bytes]] = []
+"""Supervisors that tidied up for longer than their child's end was waited for; the next start reaps
+them, so that none stays a zombie. Owned by the event loop."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -209,6 +212,8 @@ class Child:
             if self._process.poll() is not None:
                 break
             await asyncio.sleep(0.005)
+        if self._process.poll() is None:
+            _TIDYING.append(self._process)
         if self._rein is not None:
             self._rein.close()
 
@@ -305,6 +310,7 @@ def _checked(plan: Plan) -> tuple[str, str]:
 
 def _supervised() -> Child:
     """A child whose supervisor waits to be told what to start."""
+    _TIDYING[:] = [each for each in _TIDYING if each.poll() is None]
     ours, theirs = socket.socketpair()
     try:
         ours.setblocking(False)
