@@ -12,7 +12,9 @@ from typing import Self
 
 from tests.gate import WAIT, Answer
 
-BREATH = b"4\r\n: \n\n\r\n"
+COMMENT = b": \n\n"
+"""What keeps an idle stream open; a client passes it over."""
+BREATH = b"4\r\n%b\r\n" % COMMENT
 """A comment, as a chunk."""
 
 
@@ -70,6 +72,12 @@ class Wire:
             for line in self.chunk().split(b"\n"):
                 if line.startswith(b"data: "):
                     return line[6:]
+
+    def is_over(self) -> bool:
+        """Read the end of a chunked body; false when an event comes instead of it."""
+        while (chunk := self.chunk()) == COMMENT:
+            pass
+        return chunk == b""
 
     def rest(self) -> bytes:
         """Everything until the gate closes."""

@@ -42,8 +42,8 @@ def test_a_stream_ends_with_the_token_that_it_was_opened_with(tmp_path: Path):
         old.send(legacy.stream()).head()
         assert time.time() < ends
         assert told(listens)["result"]["resultType"] == "complete"
-        assert listens.chunk() == b""
-        assert old.chunk() == b""
+        assert listens.is_over()
+        assert old.is_over()
         assert abs(time.time() - ends) < 1
         assert legacy.request("ping", {}).status == 401
         assert hers.is_silent(0.1)

@@ -52,8 +52,8 @@ class Busy:
     def last_words(self) -> dict[str, Any]:
         """What is said on each stream until it ends."""
         listen = told(self.listen)
-        assert self.listen.chunk() == b""
-        assert self.idle.chunk() == b""
+        assert self.listen.is_over()
+        assert self.idle.is_over()
         running, question = told(self.running), told(self.question)
         return {"listen": listen, "running": running, "question": question}
 
