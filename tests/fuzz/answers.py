@@ -48,6 +48,7 @@ class Desk:
         quiet = SimpleNamespace(cancel=_nothing, respond=_nothing, refuse=_nothing)
         self.flights = Flights(quiet, kind)
         self.changed = self.missed = self.updated = self.broke = self.hold = _nothing
+        self.aside = _nothing
 
 
 def _nothing(*_: object) -> None:

@@ -230,6 +230,7 @@ class Node:
         await rooms.ground.recover()
         rooms.offers.on_observed(rooms.streams.on_observed)
         rooms.upstreams.on_updated(rooms.streams.on_updated)
+        rooms.upstreams.on_notification(rooms.streams.on_notification)
         rooms.follower.on_view(rooms.offers.on_view)
         rooms.follower.on_view(rooms.streams.on_view)
         rooms.follower.on_view(self._reconcile)

@@ -106,6 +106,20 @@ class Request(Struct, frozen=True, kw_only=True):
     keeps: Callable[[int], bool] = any_size
 
 
+class SessionNotification(Struct, frozen=True):
+    """What a legacy server said in a session of one principal's own, outside of every request.
+
+    `used` are the method, and of tools the server's own name, of what was lately asked for there:
+    whatever is said may be about any of it.
+    """
+
+    server: str
+    asker: Asker
+    used: tuple[tuple[str, str], ...]
+    method: str
+    params: bytes
+
+
 class Exchange(Protocol):
     """One request in flight."""
 
@@ -224,6 +238,13 @@ class Upstreams(Protocol):
 
     def on_updated(self, listener: Callable[[str, str], None]) -> None:
         """Call `listener(server id, uri)` when a watched resource changed, or may have."""
+        ...
+
+    def on_notification(self, listener: Callable[[SessionNotification], bool]) -> None:
+        """Have this listener hear what is said in sessions outside of every request.
+
+        It says whether anybody was told. What is said in a session that is shared reaches nobody.
+        """
         ...
 
     def hear_of_roots(self, asker: Asker) -> frozenset[str]:

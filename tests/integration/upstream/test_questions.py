@@ -328,6 +328,19 @@ async def test_log_messages_go_to_the_caller_of_a_session_of_its_own(pool, at):
 
 
 @pytest.mark.parametrize("at", ["stdio", "get", "sse"], indirect=True)
+async def test_a_log_message_after_the_answer_is_told_with_whose_session_it_is(pool, at):
+    told = []
+    pool.on_notification(lambda said: bool(told.append(said)))
+    await ask(pool, at, call("stray"))  # in the shared session it is nobody's
+    await ask(pool, at, call("stray", asker=ANN))
+    await until(lambda: told, "it is told")
+    (said,) = told
+    assert (said.server, said.asker, said.method) == (at.id, ANN, "notifications/message")
+    assert said.used == (("tools/call", "stray"),)
+    assert json.loads(said.params) == {"level": "info", "data": "stray"}
+
+
+@pytest.mark.parametrize("at", ["stdio", "get", "sse"], indirect=True)
 async def test_log_messages_of_a_shared_session_go_to_nobody(pool, at):
     heard = []
     await ask(pool, at, call("log", {"words": "w"}), lambda *told: heard.append(told))

@@ -28,7 +28,7 @@ from tests.upstreams.pools import (
     until,
 )
 
-from gatelodge.adapters.upstream import link
+from gatelodge.adapters.upstream.pace import held
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import LimitReached, UpstreamError, UpstreamUnreachable
 from gatelodge.ports.upstream import Request
@@ -201,7 +201,7 @@ async def test_the_agents_of_one_person_leave_sessions_to_others(at):
 
 
 async def test_what_waits_for_a_server_to_start_is_shared_by_person(pool, at, monkeypatch):
-    monkeypatch.setattr(link, "MOST_HELD", 4)
+    monkeypatch.setattr(held, "MOST_HELD", 4)
     await pool.reconcile((at,))
     people = ["ann", "ann", "ann", "bob", "bob", "cho", "dan"]
     asked = [

@@ -19,12 +19,14 @@ from tests.unit.view.rows import (
 
 from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.gateway.streams import Stream, Streams
+from gatelodge.ports.upstream import Asker, SessionNotification
 
 EVERY = ("tools", "prompts", "resources")
 GIT = server("srv_git", "git", tags=("prod",))
 B = server("srv_b", "b")
 HOUSE = (member(), member("mem_bob"), agent(), GIT, B, tool())
 GRANT = grant("grn_1")
+NO_READING = """@reason("no") forbid (principal, action, resource is Gatelodge::Resource);"""
 ON_B = grant("grn_2", server="srv_b")
 
 
@@ -39,6 +41,10 @@ class Heard:
 
     def updated(self, server, uri):
         self.words.append((server, uri))
+
+    def said(self, method, params):
+        self.words.append((method, params))
+        return True
 
     def breathe(self):
         self.words.append("breath")
@@ -313,3 +319,49 @@ class TestWaiting:
         node.swap(*(row for row in HOUSE if row is not GIT), GRANT)
         node.swap(*HOUSE, GRANT)
         assert node.told() == [("srv_git", ["x:1"]), ("srv_git", []), ("srv_git", ["x:1"])]
+
+
+class TestSessions:
+    """What a server says in somebody's own session: to their streams, while they may use it."""
+
+    CAN = b'{"roots":{}}'
+
+    def said(self, node, *used, whose="mem_ann", method="notifications/message"):
+        asker = Asker(whose, self.CAN)
+        used = used or (("tools/call", "log"),)
+        return node.streams.on_notification(
+            SessionNotification("srv_git", asker, used, method, b'{"uri":"x:1"}')
+        )
+
+    def test_it_reaches_the_streams_of_such_a_client_of_whose_session_it_is(self, node):
+        ann, _ = node.listen(can=self.CAN)
+        others = [
+            node.listen("mem_bob", can=self.CAN)[0],
+            node.listen()[0],
+            node.listen(alias="b", can=self.CAN)[0],
+            node.listen(wants=(), can=self.CAN)[0],
+        ]
+        assert self.said(node)
+        assert ann.since() == [("notifications/message", b'{"uri":"x:1"}')]
+        assert [each.since() for each in others] == [[]] * 4
+
+    def test_nobody_hears_what_may_be_about_something_that_was_taken_from_them(self, node):
+        _, stream = node.listen(can=self.CAN)
+        assert not self.said(node, ("tools/call", "log"), ("tools/call", "other"))
+        assert self.said(node, ("tools/call", "log"), ("resources/read", ""))
+        node.swap(*HOUSE, GRANT, guardrail(NO_READING))
+        assert not self.said(node, ("resources/read", ""))
+        assert self.said(node, ("prompts/get", ""), ("completion/complete", ""))
+        node.swap(*HOUSE)
+        assert not self.said(node)
+        node.swap(*HOUSE, GRANT)
+        node.streams.remove(stream)
+        assert not self.said(node)
+
+    def test_a_resource_is_told_to_the_owner_if_they_wait_for_it(self, node):
+        ann, _ = node.listen(uris=[("srv_git", "x:1")], can=self.CAN)
+        bob, _ = node.listen("mem_bob", uris=[("srv_git", "x:1")], can=self.CAN)
+        idle, _ = node.listen(can=self.CAN)
+        assert self.said(node, method="notifications/resources/updated")
+        assert ann.since() == [("srv_git", "x:1")]
+        assert bob.since() == idle.since() == []

@@ -1,9 +1,9 @@
 """What a server says besides answers: whose it is, and that it reaches nobody else.
 
 What a request's own stream carries belongs to that request. What comes by any other way belongs to
-the only request under way in a session of one principal, else to nobody (decision 0014): in a
-shared session it could be another member's. For questions, a request that waits for an answer
-already is not under way beside one that does not.
+the only request under way in a session of one principal (decision 0014), a notification else to
+their own stream; in a shared session it could be another member's, and reaches nobody. For
+questions, a request that waits for an answer already is not under way beside one that does not.
 """
 
 from collections.abc import Callable
@@ -56,10 +56,10 @@ class Hearing:
             found = flight or self._desk.flights.open.get(upstream.progress_number(params))
             if found is not None:
                 found.hear(message.method, params)
+        elif flight is not None:
+            flight.hear(message.method, params)
         else:
-            found = flight or self._whose()
-            if found is not None:
-                found.hear(message.method, params)
+            self._said(message.method, params)
 
     def answer(self, message: Message, size: int) -> None:
         """A response of the server, of so many bytes, on a way that carries those of many."""
@@ -116,7 +116,7 @@ class Hearing:
 
     def _updated(self, params: bytes) -> None:
         uri = upstream.updated_uri(params)
-        if uri:
+        if uri and not self._desk.aside(upstream.UPDATED, params):
             self._desk.updated(uri)
 
     def _withdrawn(self, params: bytes) -> None:
@@ -124,16 +124,23 @@ class Hearing:
         if number is not None:
             self._desk.flights.withdraw(number)
 
-    def _whose(self) -> Flight | None:
-        """To whom a notification belongs that no stream and no token ties to a request.
+    def _said(self, method: str, params: bytes) -> None:
+        """Hand on a notification that no stream and no token ties to a request.
 
         A modern server sends log messages only to requests that asked for them (2026-07-28
-        server/utilities/logging): there the only one that did.
+        server/utilities/logging): there it is for the only one that did.
         """
-        if self.era == "legacy":
-            return None if self._desk.shared else self._only()
-        asked = [f for f in self._under_way() if f.request.asker.level]
-        return asked[0] if len(asked) == 1 else None
+        under_way = self._under_way()
+        if self.era == "modern":
+            asked = [f for f in under_way if f.request.asker.level]
+            if len(asked) == 1:
+                asked[0].hear(method, params)
+        elif not self._desk.shared:
+            heard = [f for f in under_way if f.listener is not None]
+            if len(heard) != 1 and self._desk.aside(method, params):
+                return
+            if heard:  # all of one principal; without a stream of its own the last one hears
+                heard[-1].hear(method, params)
 
     def _asking(self) -> Flight | None:
         """The only request that can have caused a question which no stream ties to one.
@@ -144,11 +151,6 @@ class Hearing:
         free = [f for f in under_way if f.asked is None or not f.asked.open]
         found = free or under_way
         return found[0] if len(found) == 1 else None
-
-    def _only(self) -> Flight | None:
-        """The only request of a caller that was sent and is not answered."""
-        under_way = self._under_way()
-        return under_way[0] if len(under_way) == 1 else None
 
     def _under_way(self) -> list[Flight]:
         flights = self._desk.flights.open.values()

@@ -14,11 +14,11 @@ it, which may be never.
 import asyncio
 import contextlib
 import math
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Flights, Listener
+from gatelodge.adapters.upstream.pace.held import Held
 from gatelodge.adapters.upstream.pace.recovery import Recovery
 from gatelodge.adapters.upstream.question import Pending
 from gatelodge.adapters.upstream.wire import SLOW, Told, Wire
@@ -34,7 +34,6 @@ from gatelodge.core.protocol.upstream import refusal_bytes, response_bytes
 from gatelodge.core.protocol.upstream_era import Hello, capable
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Reply, Request, State, always
 
-MOST_HELD = 1024
 REPLACE_SECONDS = 60.0
 """How long a server is left alone at which the gate itself failed."""
 
@@ -62,14 +61,18 @@ class Keeper(Protocol):
         """A watched resource may have changed."""
         ...
 
+    def aside(self, link: "Link", method: str, params: bytes) -> bool:
+        """Something was said in somebody's own session, outside of every request."""
+        ...
+
 
 class Link:
     """The life of one server. `run` is its owner task; all else is called on the same loop.
 
     `asker` is what a session declares, and for whom; the main link declares nothing. `dead` is one
     whose owner task died; another may be begun at `replace_at` (event loop's clock). `modern` is
-    what the server spoke when it was last met, `logs` that it takes a level; `used` and `watched`
-    belong to the keeper.
+    what the server spoke when it was last met, `logs` that it takes a level; `used`, `recent` and
+    `watched` belong to the keeper.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Link:
         self.asker = NOBODY if asker is None else asker
         self.main = asker is None
         self.used = 0.0
+        self.recent: dict[tuple[str, str], None] = {}
         self.watched: frozenset[str] = frozenset()
         self.rewatch = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -100,7 +104,7 @@ class Link:
         self._first_pause = first_pause
         self._recovery = Recovery(first_pause)
         self._state: State = "starting"
-        self._held: deque[Flight] = deque()
+        self._held = Held()
         self._wake = asyncio.Event()
         self._met = asyncio.Event()
         self._lost: asyncio.Future[Break] = self._loop.create_future()
@@ -130,22 +134,13 @@ class Link:
             self._wire.transmit(flight)
         elif self._state != "starting":
             self.flights.fail(flight, self._away())
-        elif self._held_of(flight) >= MOST_HELD - len(self._held):
+        elif not self._held.add(flight):
             text = "Too many requests wait for this server to start."
             self.flights.fail(flight, LimitReached(text, retry_after=1.0))
-        else:
-            self._held.append(flight)
-
-    def _held_of(self, flight: Flight) -> int:
-        """How many of the same person are held; not counted while more than half is free."""
-        if len(self._held) * 2 < MOST_HELD:
-            return 0
-        whose = flight.request.asker.whose
-        return sum(each.request.asker.whose == whose for each in self._held)
 
     def released(self) -> list[Flight]:
         """The flights that were held; whoever asks carries them elsewhere."""
-        held, self._held = self._held, deque()
+        held = self._held.take()
         return [flight for flight in held if self.flights.open.get(flight.number) is flight]
 
     def rewire(self, wire: Wire) -> None:
@@ -176,6 +171,11 @@ class Link:
         if self.watched:
             self._keeper.updated(uri)
 
+    def aside(self, method: str, params: bytes) -> bool:
+        """Tell whose session it is what was said outside of every request; false = nobody hears."""
+        whose = not self.shared and self.asker.principal
+        return bool(whose) and self._keeper.aside(self, method, params)
+
     def missed(self) -> None:
         """Something may have been said that nobody heard."""
         self.changed()
@@ -189,8 +189,7 @@ class Link:
 
     def cancel(self, flight: Flight, reason: str) -> None:
         """Tell the server that nobody waits, also not for its questions."""
-        if flight in self._held:
-            self._held.remove(flight)
+        if self._held.drop(flight):
             return
         open_still = () if flight.asked is None else flight.asked.rest()
         self._wire.cancel(flight, reason, tuple(refusal_bytes(each.id) for each in open_still))
@@ -268,7 +267,7 @@ class Link:
     def stop(self) -> None:
         """Nothing more is sent, and whoever waits is told. The pool ends the owner task."""
         self._to("off")
-        self._held.clear()
+        self._held.take()
         self.flights.fail_all(_stopped)
 
     def crashed(self, kind: str) -> None:

@@ -14,31 +14,33 @@ from collections.abc import Callable
 from msgspec import Struct, structs
 
 from gatelodge.adapters.upstream.link import Link
+from gatelodge.adapters.upstream.pace.listeners import Listeners
 from gatelodge.adapters.upstream.starts import Starts
 from gatelodge.adapters.upstream.survey import Survey
 from gatelodge.config.schema import Hosting
 from gatelodge.core.catalog.server import Server, StdioTransport
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, tells_roots, without
-from gatelodge.ports.upstream import NOBODY, Asker, Health, Request
+from gatelodge.ports.upstream import NOBODY, Asker, Health, Request, SessionNotification
 
 MOST_OWN = 8
 """Sessions of one person, agents included, with one server: for each principal one for each set of
 capabilities and log level."""
 SURVEY_SECONDS = 10.0
 """How long a session that only looks is kept idle: a server may tell of changes soon after."""
+MOST_RECENT = 64
+"""Different things asked for in a session that are remembered; the oldest are forgotten."""
 _MOST = "Too many sessions with this server are open."
 _OFTEN = "You began too many sessions with this server within a minute."
 _REMEDY = "Try again later; an admin can raise hosting.sessions_per_server."
 
 
 class Upkeep(Struct, frozen=True, kw_only=True):
-    """What a lodging is given: how a link is begun and ended, and who hears of changes."""
+    """What a lodging is given: how a link is begun and ended, and who hears of its server."""
 
     begin: "Callable[[Lodging, Asker | None], Link]"
     end: Callable[[Link], None]
-    changed: Callable[[str], None]
-    updated: Callable[[str, str], None]
+    listeners: Listeners
     hosting: Hosting
 
 
@@ -80,6 +82,7 @@ class Lodging:
             self._starts.count(asker, self._loop.time())
             session = self._sessions[asker] = self._upkeep.begin(self, asker)
         session.used = self._loop.time()
+        _note(session, request)
         return session
 
     def surveyor(self, capabilities: bytes) -> Link:
@@ -143,11 +146,17 @@ class Lodging:
 
     def changed(self) -> None:
         """What the server offers may have changed."""
-        self._upkeep.changed(self.server.id)
+        self._upkeep.listeners.tell_changed(self.server.id)
 
     def updated(self, uri: str) -> None:
         """A watched resource may have changed."""
-        self._upkeep.updated(self.server.id, uri)
+        self._upkeep.listeners.tell_updated(self.server.id, uri)
+
+    def aside(self, link: Link, method: str, params: bytes) -> bool:
+        """Tell whose session it is."""
+        used = tuple(link.recent)
+        said = SessionNotification(self.server.id, link.asker, used, method, params)
+        return self._upkeep.listeners.tell_said(said)
 
     def rooted(self, asker: Asker) -> list[Link]:
         """This asker's own sessions, whatever their log level, if they are told of its roots."""
@@ -228,3 +237,12 @@ class Lodging:
     def _end(self, link: Link) -> None:
         self._sessions.pop(link.asker, None)
         self._upkeep.end(link)
+
+
+def _note(session: Link, request: Request) -> None:
+    """Remember what was asked for in a session: what is said there later may be about it."""
+    what = (request.method, request.name if request.method == "tools/call" else "")
+    session.recent.pop(what, None)
+    session.recent[what] = None
+    if len(session.recent) > MOST_RECENT:
+        del session.recent[next(iter(session.recent))]

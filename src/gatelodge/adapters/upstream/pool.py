@@ -18,6 +18,7 @@ from gatelodge.adapters.upstream.http.wire import HttpWire
 from gatelodge.adapters.upstream.link import Link, off
 from gatelodge.adapters.upstream.lodging import Lodging, Upkeep
 from gatelodge.adapters.upstream.observe import Taken, read_offers, read_tools
+from gatelodge.adapters.upstream.pace.listeners import Listeners
 from gatelodge.adapters.upstream.question import Pending
 from gatelodge.adapters.upstream.stdio.places import Places, Site
 from gatelodge.adapters.upstream.stdio.wire import StdioWire
@@ -29,7 +30,14 @@ from gatelodge.core.errors import HouseError, UpstreamUnreachable
 from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.upstream import ROOTS_CHANGED, notification_bytes
 from gatelodge.core.protocol.upstream_era import capable
-from gatelodge.ports.upstream import Asker, Health, Observed, Reply, Request
+from gatelodge.ports.upstream import (
+    Asker,
+    Health,
+    Observed,
+    Reply,
+    Request,
+    SessionNotification,
+)
 from gatelodge.ports.world import Secrets
 
 SWEEP_SECONDS = 0.05
@@ -66,8 +74,7 @@ class UpstreamPool:
         self._tasks: dict[asyncio.Task[None], Link] = {}
         self._unmet: dict[str, HouseError] = {}
         self._removals: set[asyncio.Task[None]] = set()
-        self._changed: list[Callable[[str], None]] = []
-        self._updated: list[Callable[[str, str], None]] = []
+        self._listeners = Listeners()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -101,7 +108,7 @@ class UpstreamPool:
             survey = lodging.survey
             if lodging.main.hopeful:
                 return await self._read(lodging, server, survey)
-        once = Lodging(server, self._upkeep(_nobody, _nobody))
+        once = Lodging(server, self._upkeep(Listeners()))
         self._unmet.pop(server.id, None)
         try:
             return await self._read(once, server, survey)
@@ -142,7 +149,7 @@ class UpstreamPool:
 
     def on_list_changed(self, listener: Callable[[str], None]) -> None:
         """Call `listener(server id)` when what a server offers may have changed."""
-        self._changed.append(listener)
+        self._listeners.changed.append(listener)
 
     def subscribe(self, server: str, uris: frozenset[str]) -> None:
         """Have exactly these resources of the server watched from now on; it waits for nothing."""
@@ -152,7 +159,11 @@ class UpstreamPool:
 
     def on_updated(self, listener: Callable[[str, str], None]) -> None:
         """Call `listener(server id, uri)` when a watched resource changed, or may have."""
-        self._updated.append(listener)
+        self._listeners.updated.append(listener)
+
+    def on_notification(self, listener: Callable[[SessionNotification], bool]) -> None:
+        """Have this listener hear what is said in sessions outside of every request."""
+        self._listeners.said.append(listener)
 
     def hear_of_roots(self, asker: Asker) -> frozenset[str]:
         """The servers with sessions of the asker's own that are told of its roots."""
@@ -239,14 +250,11 @@ class UpstreamPool:
         main.note = " ".join(part for part in (note, added) if part)
         return observed
 
-    def _upkeep(
-        self, changed: Callable[[str], None], updated: Callable[[str, str], None]
-    ) -> Upkeep:
+    def _upkeep(self, listeners: Listeners) -> Upkeep:
         return Upkeep(
             begin=self._start,
             end=self._stop,
-            changed=changed,
-            updated=updated,
+            listeners=listeners,
             hosting=self._means.hosting,
         )
 
@@ -255,8 +263,7 @@ class UpstreamPool:
         before = self._lodgings.pop(server.id, None)
         if before is not None:
             before.close()
-        upkeep = self._upkeep(self._tell_changed, self._tell_updated)
-        self._lodgings[server.id] = Lodging(server, upkeep)
+        self._lodgings[server.id] = Lodging(server, self._upkeep(self._listeners))
         self.subscribe(server.id, frozenset() if before is None else before.main.watched)
 
     def _start(self, lodging: Lodging, asker: Asker | None) -> Link:
@@ -325,14 +332,6 @@ class UpstreamPool:
             if owned is link:
                 task.cancel()
 
-    def _tell_changed(self, server: str) -> None:
-        for listener in self._changed:
-            listener(server)
-
-    def _tell_updated(self, server: str, uri: str) -> None:
-        for listener in self._updated:
-            listener(server, uri)
-
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -354,10 +353,6 @@ def _definition(server: Server) -> bytes:
     """What a change of makes a restart: how the server is reached, and what it is told of whom."""
     told = (server.transport, server.era, server.withheld, server.timing.start_seconds)
     return msgspec.json.encode(told, order="sorted")
-
-
-def _nobody(*_told: str) -> None:
-    """Hears of nothing: a server that is reached once is not in the pool."""
 
 
 class _Nowhere:

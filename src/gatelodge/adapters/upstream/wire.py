@@ -134,6 +134,10 @@ class Desk(Protocol):
         """A watched resource changed."""
         ...
 
+    def aside(self, method: str, params: bytes) -> bool:
+        """Tell whose session it is what was said outside of every request; false = nobody hears."""
+        ...
+
     def missed(self) -> None:
         """Something may have been said that nobody heard."""
         ...

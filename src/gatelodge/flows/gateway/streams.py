@@ -2,21 +2,25 @@
 
 After each swap of the view, and each look at a server, what every stream may list is compared with
 what it last knew, and only those that differ hear of it. Those who wait for a resource hear that it
-changed while they may read it. Owned by the event loop.
+changed while they may read it. What a server says in a session of one principal's own reaches
+their streams, while they may use what was used there. Owned by the event loop.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
 from gatelodge.core.ids import Instant, PrincipalId, ServerId
 from gatelodge.core.policy.decision import Allow
-from gatelodge.core.protocol.capabilities import NOTHING
+from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, without
+from gatelodge.core.protocol.upstream import UPDATED, updated_uri
 from gatelodge.core.view import View, decide, reachable
-from gatelodge.core.view_entry import ToolEntry
+from gatelodge.core.view_entry import Entry, ServerView, ToolEntry
 from gatelodge.flows.catalog.offers import Offers
 from gatelodge.flows.gateway.listing import Outlook, by_server, tools_of
 from gatelodge.flows.gateway.subscriptions import Subscriptions, Uris
+from gatelodge.ports.upstream import SessionNotification
 from gatelodge.ports.world import Clock
 
 BREATH_SECONDS = 15.0
@@ -37,6 +41,10 @@ class Ear(Protocol):
 
     def updated(self, server: ServerId, uri: str) -> None:
         """That resource changed; the URI is the server's own."""
+        ...
+
+    def said(self, method: str, params: bytes) -> bool:
+        """A server said this to the client; false when it is nothing that it hears."""
         ...
 
     def breathe(self) -> None:
@@ -100,6 +108,7 @@ class Streams:
         self._subscriptions: Subscriptions[Stream] = Subscriptions(subscribe)
         self._compared = 0
         """The version of the offers that streams know of."""
+        self._own: defaultdict[PrincipalId, set[Stream]] = defaultdict(set)
 
     def __len__(self) -> int:
         """How many are open."""
@@ -110,11 +119,17 @@ class Streams:
         look = self._look()
         stream.knows = look.known(stream)
         self._open.add(stream)
+        self._own[stream.principal].add(stream)
         self._subscriptions.enter(stream, look.readable(stream))
 
     def remove(self, stream: Stream) -> None:
         """Forget a stream that ended. Idempotent."""
         self._open.discard(stream)
+        own = self._own.get(stream.principal)
+        if own is not None:
+            own.discard(stream)
+            if not own:
+                del self._own[stream.principal]
         self._subscriptions.leave(stream, stream.uris)
 
     def waited_for(self, person: str) -> int:
@@ -161,6 +176,23 @@ class Streams:
             look = _outlook(view, stream, at)
             if look is not None and _may_read(look, ident):
                 stream.ear.updated(ident, uri)
+
+    def on_notification(self, said: SessionNotification) -> bool:
+        """Tell the streams of whose session it is; false when none of them hears it."""
+        view, at, server = self._view(), Instant(self._clock.now()), ServerId(said.server)
+        uri = updated_uri(said.params) if said.method == UPDATED else ""
+        waiting = frozenset(self._subscriptions.waiting(server, uri)) if uri else None
+        told = False
+        for stream in tuple(self._own.get(PrincipalId(said.asker.principal), ())):
+            look = _outlook(view, stream, at)
+            if not stream.wants or look is None or not _may_hear(look, stream, said):
+                continue
+            if waiting is None:
+                told |= stream.ear.said(said.method, said.params)
+            elif stream in waiting and _may_read(look, server):
+                stream.ear.updated(server, uri)
+                told = True
+        return told
 
     def _look(self) -> "_Look":
         return _Look(self._view(), self._offers, Instant(self._clock.now()))
@@ -243,6 +275,32 @@ def _may_read(look: Outlook, server: ServerId) -> bool:
         return False
     decision = decide(look.view, look.who, found.resources, look.at, look.who.context)
     return isinstance(decision, Allow)
+
+
+def _may_hear(look: Outlook, stream: Stream, said: SessionNotification) -> bool:
+    """True when it is of the session of such a client, and all that was used there may be used."""
+    server = look.workspace.server(ServerId(said.server))
+    if server is None or look.alias not in ("", server.alias):
+        return False
+    own = for_legacy(without(stream.capabilities, server.server.withheld))
+    if bytes(own) != said.asker.capabilities:
+        return False
+    return all(_may_use(look, server, method, name) for method, name in said.used)
+
+
+def _may_use(look: Outlook, server: ServerView, method: str, name: str) -> bool:
+    """True when the member may ask the server for this now."""
+    entries: tuple[Entry | None, ...] = (server.prompts, server.resources)  # a completion's
+    if method == "tools/call":
+        entries = (server.tools.get(name),)
+    elif method != "completion/complete":
+        entries = (server.reading("prompts" if method.startswith("prompts/") else "resources"),)
+    context = look.who.context
+    return any(
+        entry is not None
+        and isinstance(decide(look.view, look.who, entry, look.at, context), Allow)
+        for entry in entries
+    )
 
 
 def _differs(was: tuple[object, ...], now: tuple[object, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Levels of log messages: which ones a client wants to hear.
+"""What of a server's notifications a client hears: log messages by their level.
 
 Source: MCP 2026-07-28 server/utilities/logging (the levels of RFC 5424; `logLevel` for each
 request); 2025-11-25 server/utilities/logging (`logging/setLevel` for a session).
@@ -15,6 +15,9 @@ LEVELS: Final = (
 )  # fmt: skip
 """Least severe first."""
 
+_MESSAGE: Final = "notifications/message"
+_COMPLETE: Final = "notifications/elicitation/complete"
+"""That a page was visited; no later revision than 2025-11-25 has it."""
 _RANK: Final = {level: rank for rank, level in enumerate(LEVELS)}
 
 
@@ -39,3 +42,15 @@ def passes(wanted: str, level: str) -> bool:
     level of the eight: clients know no other.
     """
     return wanted in _RANK and level in _RANK and _RANK[level] >= _RANK[wanted]
+
+
+def heard(method: str, params: bytes, level: str, *, session: bool) -> bool:
+    """Say whether a client that wants this level hears a notification, progress aside.
+
+    In a `session` (legacy) it hears of visited pages too, and where it never named a level every
+    log message that the server sends.
+    """
+    if method != _MESSAGE:
+        return session and method == _COMPLETE
+    said = message_level(params)
+    return bool(said) and ((session and not level) or passes(level, said))

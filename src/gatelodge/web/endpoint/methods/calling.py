@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from anyio import to_thread
 from msgspec import Raw
 
-from gatelodge.core.protocol.bridge.levels import message_level, passes, read_level
+from gatelodge.core.protocol.bridge.levels import heard, read_level
 from gatelodge.core.protocol.bridge.questions import InputRequest, Retry, read_retry, without_round
 from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, read_task_id
 from gatelodge.core.protocol.bridge.tasks import AUGMENTED, REQUIRED
@@ -29,9 +29,7 @@ from gatelodge.web.endpoint.visit import Visit
 
 _TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
 """How the JSON of a progress token, a string or a number, can begin."""
-_MESSAGE, _PROGRESS = "notifications/message", "notifications/progress"
-_COMPLETE = "notifications/elicitation/complete"
-"""That a page was visited; no later revision than 2025-11-25 has it."""
+_PROGRESS = "notifications/progress"
 LIGHT = 64 * 1024
 """Bytes of a result that is rendered on the loop: at most a few milliseconds of work."""
 Find = Callable[[View, Members], Target | None]
@@ -236,15 +234,12 @@ def _notify(visit: Visit, level: str, cut: Cut) -> Notify | None:
     """
     token = visit.message.meta.get(META_PROGRESS)
     progress = token is not None and bytes(token)[:1] in _TOKEN_BEGINS
-    every = visit.session is not None and not level
-    if not visit.answer.may_stream or not (progress or level or every):
+    session = visit.session is not None
+    if not visit.answer.may_stream or not (progress or level or session):
         return None
 
     def notify(method: str, params: bytes) -> None:
-        told = progress if method == _PROGRESS else method == _COMPLETE and visit.era == "legacy"
-        if method == _MESSAGE:
-            said = message_level(params)
-            told = bool(said) and (every or passes(level, said))
+        told = progress if method == _PROGRESS else heard(method, params, level, session=session)
         if told and cut.admission.holds():
             visit.answer.notify(method, params)
 

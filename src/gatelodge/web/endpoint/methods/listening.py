@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.ids import ServerId
+from gatelodge.core.protocol.bridge.levels import heard
 from gatelodge.core.protocol.bridge.tasks import REQUIRED
 from gatelodge.core.protocol.capabilities import TASKS, has_extension
 from gatelodge.core.protocol.envelope import (
@@ -109,7 +110,17 @@ def _wanted(raw: Raw | None) -> list[str] | None:
 class _Listening:
     """One open stream: ended once, by whoever is first. `tag` is the `_meta` of all it says."""
 
-    __slots__ = ("_answer", "_connection", "_gate", "_slug", "_tag", "_targets", "ended")
+    __slots__ = (
+        "_answer",
+        "_answerable",
+        "_connection",
+        "_gate",
+        "_session",
+        "_slug",
+        "_tag",
+        "_targets",
+        "ended",
+    )
 
     def __init__(self, gate: Gate, visit: Visit, tag: bytes) -> None:
         self._gate = gate
@@ -117,6 +128,7 @@ class _Listening:
         self._targets = visit.targets
         self._answer = visit.answer
         self._connection = visit.connection
+        self._session, self._answerable = visit.session, visit.answerable
         self._tag = tag
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -147,6 +159,17 @@ class _Listening:
         shown = shown_uri(self._targets.prefix(view, found.alias), uri)
         params = b'{"uri":%b' % _encode(shown) + (b"," + self._tag if self._tag else b"") + b"}"
         self._say(notification_body("notifications/resources/updated", params))
+
+    def said(self, method: str, params: bytes) -> bool:
+        """Hand on what a server says to a legacy session; what finds no room is left out."""
+        session = self._session
+        if session is None or self.ended.done() or not self._connection.writable:
+            return False
+        level = self._gate.sessions.level(session.nonce, self._answerable)
+        told = heard(method, params, level, session=True)
+        if told:
+            self._say(notification_body(method, params))
+        return told
 
     def breathe(self) -> None:
         """Keep the stream open; a client that reads nothing loses it."""
