@@ -87,6 +87,7 @@ class Request(Struct, frozen=True, kw_only=True):
     question in it, is written: when it says no, nothing is written and `reply` fails with Stale.
     `seconds` is how long the answer may take; each report of progress that the caller hears gives
     it as long again, up to `longest` in all.
+    `read_only` = it was reviewed as one that has no effect, so running it twice does no harm.
     `keeps` is asked, with all that would be kept of the answer then, before more of it is: when it
     says no, `reply` fails with LimitReached.
     """
@@ -101,6 +102,7 @@ class Request(Struct, frozen=True, kw_only=True):
     longest: float = 0.0
     max_bytes: int = 6 * 1024 * 1024
     era: Era = "modern"
+    read_only: bool = False
     asker: Asker = NOBODY
     admitted: Callable[[], bool] = always
     keeps: Callable[[int], bool] = any_size

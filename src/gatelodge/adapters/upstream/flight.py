@@ -169,6 +169,18 @@ class Carrier(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """Who looks at what a server of both eras does with a flight, before it is told here."""
+
+    def asked(self, flight: Flight) -> None:
+        """The server asked something during it."""
+        ...
+
+    def answered(self, flight: Flight, reply: Reply) -> Reply | None:
+        """The server answered; what is told of it, None when the flight is carried once more."""
+        ...
+
+
 class Flights:
     """The requests in flight of one link, by number; `settled` counts what was answered."""
 
@@ -177,6 +189,7 @@ class Flights:
         self.numbers = itertools.count(1)
         self.open: dict[int, Flight] = {}
         self.settled = 0
+        self.judge: Judge | None = None
         self._carrier = carrier
         self._kind = kind
 
@@ -199,6 +212,10 @@ class Flights:
         What outlasts the call is answered first, and the flight stays in the table until then.
         """
         self.settled += 1
+        told = reply if self.judge is None else self.judge.answered(flight, reply)
+        if told is None:
+            return
+        reply = told
         asked = flight.asked
         if asked is not None and asked.outlasts and flight.number in self.open:
             asked.ended = reply
@@ -219,6 +236,8 @@ class Flights:
             flight.asked = Asked()
         if not flight.asked.add(message):
             return False
+        if self.judge is not None:
+            self.judge.asked(flight)
         self._open_soon(flight, flight.asked)
         return True
 

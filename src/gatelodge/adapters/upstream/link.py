@@ -71,8 +71,8 @@ class Link:
 
     `asker` is what a session declares, and for whom; the main link declares nothing. `dead` is one
     whose owner task died; another may be begun at `replace_at` (event loop's clock). `modern` is
-    what the server spoke when it was last met, `logs` that it takes a level; `used`, `recent` and
-    `watched` belong to the keeper.
+    what the server spoke when it was last met, `logs` that it takes a level, `pushes` that it
+    can ask; `used`, `recent` and `watched` belong to the keeper.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Link:
         self.dead = False
         self.replace_at = math.inf
         self.modern = False
-        self.logs = False
+        self.logs, self.pushes = False, True
         self.again = False
         self.asker = NOBODY if asker is None else asker
         self.main = asker is None
@@ -313,6 +313,7 @@ class Link:
             return fault, self._recovery.unmet()
         self.modern = self._hello.era == "modern"
         self.logs = capable(self._hello.capabilities).logs
+        self.pushes = self._hello.pushes
         self.again = self._restarts > 0
         since, settled = self._loop.time(), self.flights.settled
         self._lost = self._loop.create_future()

@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 from msgspec import Struct, structs
 
+from gatelodge.adapters.upstream.dual.asking import AskingEras
+from gatelodge.adapters.upstream.flight import Flight
 from gatelodge.adapters.upstream.link import Link
 from gatelodge.adapters.upstream.pace.listeners import Listeners
 from gatelodge.adapters.upstream.starts import Starts
@@ -20,8 +22,11 @@ from gatelodge.adapters.upstream.survey import Survey
 from gatelodge.config.schema import Hosting
 from gatelodge.core.catalog.server import Server, StdioTransport
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
+from gatelodge.core.protocol.bridge.both_eras import AskingSign, asking_sign, with_cure
+from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, tells_roots, without
-from gatelodge.ports.upstream import NOBODY, Asker, Health, Request, SessionNotification
+from gatelodge.core.protocol.version import Era
+from gatelodge.ports.upstream import NOBODY, Asker, Health, Reply, Request, SessionNotification
 
 MOST_OWN = 8
 """Sessions of one person, agents included, with one server: for each principal one for each set of
@@ -47,7 +52,8 @@ class Upkeep(Struct, frozen=True, kw_only=True):
 class Lodging:
     """Keeps the links of one server (`Keeper`). On one event loop, like its pool.
 
-    `legacy` says whether a modern server also speaks legacy: None until it was tried.
+    `_legacy` says whether a modern server also speaks legacy: None until it was tried. `_pushes`
+    whether it can ask anything there, which one that keeps no session cannot.
     """
 
     def __init__(self, server: Server, upkeep: Upkeep) -> None:
@@ -58,9 +64,11 @@ class Lodging:
         process = isinstance(server.transport, StdioTransport)
         self._starts = Starts(upkeep.hosting.starts_per_minute if process else 0)
         self._legacy: bool | None = None
+        self._pushes = True
+        self._asking = AskingEras()
         self._fault = ""
         self.survey = Survey(server.withheld)
-        self.main = upkeep.begin(self, None)
+        self.main = self._begin(None)
 
     def carrier(self, request: Request) -> Link | HouseError:
         """The link that carries a request; a session is begun when none is there."""
@@ -80,7 +88,7 @@ class Lodging:
             if not self._has_room(asker):
                 return LimitReached(_MOST, remedy=_REMEDY)
             self._starts.count(asker, self._loop.time())
-            session = self._sessions[asker] = self._upkeep.begin(self, asker)
+            session = self._sessions[asker] = self._begin(asker)
         session.used = self._loop.time()
         _note(session, request)
         return session
@@ -100,7 +108,7 @@ class Lodging:
         if session is None or not session.hopeful:
             if session is not None:
                 self._end(session)
-            session = self._sessions[asker] = self._upkeep.begin(self, asker)
+            session = self._sessions[asker] = self._begin(asker)
         session.used = self._loop.time()
         return session
 
@@ -116,18 +124,56 @@ class Lodging:
     def elsewhere(self, link: Link, request: Request) -> Link | HouseError | None:
         """The link that carries what `link` held while nothing was known; None = itself."""
         if link is not self.main:
-            return None
+            return self.main if self.main.modern and not self._in_legacy(request) else None
         other = self.carrier(request)
         return None if other is link else other
 
     def met(self, link: Link) -> None:
         """The server was met: whoever knows what it offers looks again."""
         if link is not self.main:
-            self._legacy = True if self.main.modern else self._legacy
+            if self.main.modern:
+                self._legacy, self._pushes = True, link.pushes
             self._fault = ""
         else:
-            self._legacy = None
+            self._legacy, self._pushes = None, True
             self.changed()
+
+    def asked(self, flight: Flight) -> None:
+        """A legacy session asked something: that this server can is known from now on."""
+        if self.main.modern:
+            self._asking.learn(flight.request, AskingSign("legacy"))
+
+    def answered(self, flight: Flight, reply: Reply) -> Reply | None:
+        """Learn from an answer in which era a tool can ask; None when it is asked in that at once.
+
+        That is done after a handler that ended with its questions in a session where they cannot
+        be put: a client that can be asked would send the same request again with the answers. Any
+        other tool never runs twice, unless it was reviewed as read-only; its error says what to do.
+        """
+        request = flight.request
+        if not self.dual or request.method not in ASKING or request.asker.capabilities == NOTHING:
+            return reply
+        spoken: Era = "modern" if flight.table is self.main.flights else "legacy"
+        sign = asking_sign(spoken, reply.result, reply.error)
+        if sign is None:
+            return reply
+        self._asking.learn(request, sign)
+        if (spoken, sign.era) != ("legacy", "modern") or flight.asked is not None:
+            return reply
+        if sign.sure or request.read_only:
+            self._loop.call_soon(self._carry_in_modern, flight)
+            return None
+        return reply if reply.error is None else Reply(error=with_cure(reply.error))
+
+    @property
+    def dual(self) -> bool:
+        """True when the server speaks both eras, as far as is known, and may choose."""
+        return self.main.modern and self.server.era == "auto" and self._legacy is not False
+
+    def _carry_in_modern(self, flight: Flight) -> None:
+        """Send it once more over the main link, unless it ended meanwhile."""
+        if flight.table.open.get(flight.number) is flight:
+            self.main.adopt(flight)
 
     def unmet(self, link: Link, fault: HouseError) -> None:
         """A session was not begun; of a modern server it follows that it does not speak legacy.
@@ -194,9 +240,9 @@ class Lodging:
     def health(self) -> Health:
         """How the server is doing; the main link speaks for all."""
         said = self.main.health()
-        if not self._fault:
-            return said
-        return structs.replace(said, detail=f"{said.detail} {self._fault}".strip())
+        known = self._asking.told(pushes=self._pushes) if self.dual else ""
+        parts = (said.detail, known, self._fault)
+        return structs.replace(said, detail=" ".join(part for part in parts if part))
 
     def _has_room(self, asker: Asker) -> bool:
         """Say whether one more session can be begun; the one idle for longest makes room for it.
@@ -222,17 +268,32 @@ class Lodging:
     def _asker(self, request: Request) -> Asker | None:
         """Whose session carries the request; None for the main link."""
         asker = request.asker
-        modern = self.main.modern
-        mirrors = (
-            request.era == "legacy" and self.server.era == "auto" and self._legacy is not False
-        )
-        if modern and not mirrors:
+        if self.main.modern and not self._in_legacy(request):
             return None
         said = bytes(for_legacy(asker.capabilities))
         level = asker.level if self.main.logs else ""  # what it does not take separates nobody
         if said != NOTHING or level:
             return structs.replace(asker, capabilities=said, level=level)
-        return NOBODY if modern else None
+        return NOBODY if self.main.modern else None
+
+    def _in_legacy(self, request: Request) -> bool:
+        """Say whether a modern server is spoken to in a legacy era: in the caller's, if it can be.
+
+        Where its client may have to be asked, in the one in which the server can do that.
+        """
+        if not self.dual or "requestState" in request.params or "inputResponses" in request.params:
+            return False  # or it is the next round of what was begun in the modern era
+        if request.asker.capabilities == NOTHING:
+            hears = request.asker.level and not self._pushes
+            return request.era == "legacy" and not hears
+        known = self._asking.of(request) or request.era
+        return known == "legacy" and self._pushes
+
+    def _begin(self, asker: Asker | None) -> Link:
+        link = self._upkeep.begin(self, asker)
+        if self.server.era == "auto":
+            link.flights.judge = self
+        return link
 
     def _end(self, link: Link) -> None:
         self._sessions.pop(link.asker, None)

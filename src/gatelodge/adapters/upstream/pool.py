@@ -85,7 +85,7 @@ class UpstreamPool:
             return _failed(UpstreamUnreachable("The server is not in use."), request)
         link, asker = lodging.main, request.asker
         if link.modern:
-            plain = request.era == "modern"
+            plain = request.era == "modern" and (asker.capabilities == NOTHING or not lodging.dual)
         else:
             plain = asker.capabilities == NOTHING and not asker.level
         if plain:  # there is nothing to choose (hot path)

@@ -11,6 +11,7 @@ from gatelodge.cli.receipt import show_changes, show_receipt
 from gatelodge.cli.rules import definitions
 from gatelodge.cli.rules.serving import (
     ERA,
+    ERA_HELP,
     RUN_AS,
     VALUE,
     WITHHELD,
@@ -78,7 +79,7 @@ _APPROVABLE = ("new", "changed", "pinned")
 )
 @click.option("--cwd", default="", metavar="DIR", help="Where the process starts.")
 @click.option("--run-as", type=RUN_AS, default="own", show_default=True)
-@click.option("--era", type=ERA, default="auto", show_default=True)
+@click.option("--era", type=ERA, default="auto", show_default=True, help=ERA_HELP)
 @click.option("--tag", "tags", multiple=True, help="A word that guardrails can ask for.")
 @click.option(
     "--withhold",

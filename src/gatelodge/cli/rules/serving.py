@@ -19,6 +19,7 @@ from gatelodge.core.errors import Conflict, HouseError, Invalid
 VALUE = "V: text, env:NAME, file:/PATH, or a word and one of them."
 WITHHELD = click.Choice(["elicitation", "roots", "sampling"])
 ERA = click.Choice(["auto", "modern", "legacy"])
+ERA_HELP = "Which era of MCP is spoken to it; auto = what it speaks, and what fits each call."
 RUN_AS = click.Choice(["own", "gateway"])
 _LOOK_SECONDS = 5.0
 _TIMES = {
@@ -86,7 +87,7 @@ def patience(terminal: Terminal, alias: str) -> Iterator[None]:
 @click.option("--drop-env", "no_env", multiple=True, metavar="K", help="Take one away.")
 @click.option("--cwd", metavar="DIR", help="Where the process starts; empty = its own home.")
 @click.option("--run-as", type=RUN_AS)
-@click.option("--era", type=ERA)
+@click.option("--era", type=ERA, help=ERA_HELP)
 @click.option("--tag", "tags", multiple=True, help="These tags instead of all others.")
 @click.option("--no-tags", is_flag=True, help="No tag at all.")
 @click.option("--withhold", "withheld", multiple=True, type=WITHHELD, help="These, and no others.")

@@ -23,12 +23,16 @@ OFFERS: Final[tuple[Offer, ...]] = ("tools", "prompts", "resources")
 
 
 class Hello(Struct, frozen=True, kw_only=True):
-    """What a server said of itself when it was met; `capabilities` is the raw object."""
+    """What a server said of itself when it was met; `capabilities` is the raw object.
+
+    `pushes` is false for a legacy server that keeps no session: it cannot hear an answer.
+    """
 
     era: Era
     version: str
     instructions: str = ""
     capabilities: Raw = Raw(b"{}")
+    pushes: bool = True
 
 
 class Can(Struct, frozen=True, kw_only=True):

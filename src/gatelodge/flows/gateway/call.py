@@ -319,6 +319,7 @@ class Calls:
             max_bytes=self._limits.result_bytes,
             mirrors=tool.mirrors if type(tool) is ToolEntry else (),
             era=request.era,
+            read_only=tool.read_only,
             asker=request.asker,
             admitted=cut.licence,
             keeps=cut.licence.keeps,

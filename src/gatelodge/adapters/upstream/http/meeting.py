@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, structs
 
 from gatelodge.adapters.upstream.flight import Means
 from gatelodge.adapters.upstream.http.errands import Errands
@@ -89,7 +89,7 @@ class Meeting:
         await self._errands.tell(self._heads.legacy, told)
         if asker.level and capable(hello.capabilities).logs:
             await self._level(asker.level)
-        return Met(hello, session)
+        return Met(structs.replace(hello, pushes=bool(session)), session)
 
     async def _level(self, level: str) -> None:
         """Ask for log messages of the caller's level; a server that refuses sends what it likes."""

@@ -1,17 +1,27 @@
-"""Whoever hears of what servers say of themselves."""
+"""Whoever hears of servers what they say of themselves."""
 
+import asyncio
 from collections.abc import Callable
 
-from gatelodge.ports.upstream import SessionNotification
+from gatelodge.core.protocol.upstream import UPDATED, updated_uri
+from gatelodge.ports.upstream import Asker, SessionNotification
+
+GATHER_SECONDS = 0.05
+"""How long one change of a resource is waited with: servers tell it in every session, and more than
+once. Whoever reads it after being told sees all that changed until then."""
+MOST_GATHERED = 1024
+"""Changes that are waited with; any more are told at once."""
 
 
 class Listeners:
-    """Those of a pool (`Upstreams`); each word reaches all of them."""
+    """Those of a pool (`Upstreams`); each word reaches all of them. On one event loop."""
 
     def __init__(self) -> None:
         self.changed: list[Callable[[str], None]] = []
         self.updated: list[Callable[[str, str], None]] = []
         self.said: list[Callable[[SessionNotification], bool]] = []
+        self._gathered: dict[tuple[str, str], dict[Asker, SessionNotification] | None] = {}
+        """By server and URI: for whom it is, by session; None = for everybody."""
 
     def tell_changed(self, server: str) -> None:
         """What that server offers may have changed."""
@@ -19,12 +29,44 @@ class Listeners:
             listener(server)
 
     def tell_updated(self, server: str, uri: str) -> None:
-        """A watched resource of it changed, or may have."""
-        for listener in self.updated:
-            listener(server, uri)
+        """A watched resource of it changed, or may have; of what is said several times once."""
+        if self._gathers((server, uri)):
+            self._gathered[server, uri] = None
+        else:
+            self._tell_all(server, uri)
 
     def tell_said(self, said: SessionNotification) -> bool:
         """It said something in a session, outside of every request; false when nobody heard."""
+        what = (said.server, updated_uri(said.params))
+        if said.method != UPDATED or not self._gathers(what):
+            return self._hand(said)
+        whose = self._gathered[what]
+        if whose is not None:
+            whose[said.asker] = said
+        return True
+
+    def _gathers(self, what: tuple[str, str]) -> bool:
+        """Wait with a change; false when there is no room."""
+        if what not in self._gathered:
+            if len(self._gathered) >= MOST_GATHERED:
+                return False
+            self._gathered[what] = {}
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell_gathered, what)
+        return True
+
+    def _tell_gathered(self, what: tuple[str, str]) -> None:
+        whose = self._gathered.pop(what)
+        if whose is None:
+            self._tell_all(*what)
+        else:
+            for said in whose.values():
+                self._hand(said)
+
+    def _tell_all(self, server: str, uri: str) -> None:
+        for listener in self.updated:
+            listener(server, uri)
+
+    def _hand(self, said: SessionNotification) -> bool:
         told = False
         for listener in self.said:
             told |= listener(said)
