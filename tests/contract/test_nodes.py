@@ -71,15 +71,15 @@ async def test_alone_a_view_is_proven_without_end_until_a_change_that_it_does_no
     migrate(database)
     store = SqlStore(database, open_gov_log(database), clock, "nod_1")
     await store.load(None, None)
-    assert store.proven(0) == math.inf
-    assert store.proven(-1) == -math.inf
+    assert store.proof.until(0) == math.inf
+    assert store.proof.until(-1) == -math.inf
     first = clock.boottime()
     await store.change(change)
     clock.step(5.0)
     await store.change(change)
-    assert store.proven(0) == first
-    assert store.proven(1) == clock.boottime()
-    assert store.proven(2) == math.inf
+    assert store.proof.until(0) == first
+    assert store.proof.until(1) == clock.boottime()
+    assert store.proof.until(2) == math.inf
     await store.close()
     database.close()
 
@@ -96,14 +96,14 @@ async def test_a_view_is_proven_on_while_the_loop_stands_still_but_not_past_anot
         SqlStore(each, open_gov_log(each), clock, "nod", poll_seconds=0.02) for each in databases
     )
     await one.load(None, None)
-    before = one.proven(0)
+    before = one.proof.until(0)
     time.sleep(0.3)  # noqa: ASYNC251 - the loop stands still
-    assert one.proven(0) > before + 0.1
+    assert one.proof.until(0) > before + 0.1
     _, committed = await two.change(change)
     ends = time.monotonic() + 10
-    while one.proven(1) <= committed.at and time.monotonic() < ends:
+    while one.proof.until(1) <= committed.at and time.monotonic() < ends:
         time.sleep(0.02)  # noqa: ASYNC251
-    assert one.proven(0) <= committed.at < one.proven(1)
+    assert one.proof.until(0) <= committed.at < one.proof.until(1)
     for store, database in zip((one, two), databases, strict=True):
         await store.close()
         database.close()

@@ -53,6 +53,22 @@ class Progress(Struct, frozen=True):
     leaves: tuple[bytes, ...]
 
 
+class Proof(Protocol):
+    """What is known of the commits without asking, kept up to date whatever the loop does."""
+
+    @property
+    def turn(self) -> int:
+        """Another number whenever `until` may say something else than it did."""
+        ...
+
+    def until(self, applied: int) -> float:
+        """The moment (boottime) up to which a view of that size holds every commit.
+
+        Without end where nobody else can commit. Nothing is proven for a size below 0.
+        """
+        ...
+
+
 class Store(Protocol):
     """Where governance state lives: SQLite for one node, PostgreSQL for several."""
 
@@ -81,12 +97,9 @@ class Store(Protocol):
         """The head and what came after `applied`. Bounded by 600 ms, else StoreDown."""
         ...
 
-    def proven(self, applied: int) -> float:
-        """The moment (boottime) up to which a view of that size holds every commit.
-
-        As far as is known without asking, and kept up to date whatever the event loop does; without
-        end where nobody else can commit. Nothing is proven for a size below 0.
-        """
+    @property
+    def proof(self) -> Proof:
+        """Up to when a view is known to hold every commit."""
         ...
 
     async def wait(self, seconds: float) -> None:

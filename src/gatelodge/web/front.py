@@ -18,8 +18,12 @@ class Front:
         self._api = api
 
     def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
-        """Begin to answer a request."""
-        self._face(request).receive(connection, request)
+        """Begin to answer a request (hot path)."""
+        endpoint = self._endpoint
+        if endpoint is None or request.target[:3] != _ENDPOINT:
+            self._face(request).receive(connection, request)
+        else:
+            endpoint.receive(connection, request)
 
     def judge(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Look at the head of a request that has to wait."""

@@ -4,6 +4,8 @@ The call path with a journal, a server and a lease that the test moves by hand.
 """
 
 import asyncio
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -110,9 +112,9 @@ class Server:
 
 
 class Scene:
-    def __init__(self, durability="strict"):
+    def __init__(self, durability="strict", cut=None):
         self.node, self.journal, self.server = Node(), Journal(), Server()
-        self.inflight, self.cut = InFlight(), Cut()
+        self.inflight, self.cut = InFlight(), cut or Cut()
         limits = CallLimits(durability=durability, seconds=60, result_bytes=1000, per_principal=9)
         world = (StillClock(NOON), limits)
         self.calls = Calls(self.server, self.journal, self.inflight, None, world)
@@ -170,6 +172,26 @@ async def test_a_call_whose_access_did_not_end_comes_back_with_its_answer():
     await scene.durable()
     assert isinstance(await scene.came(), Returned)
     assert scene.journal.said == ["intent", "ok"]
+
+
+class SeenCut(Cut):
+    __slots__ = ("__weakref__",)
+
+
+async def test_a_call_that_is_over_is_forgotten_at_once_and_not_when_a_collector_comes():
+    gc.disable()
+    try:
+        scene = Scene(cut=SeenCut())
+        await scene.durable()
+        await scene.answered()
+        await scene.durable()
+        await scene.came()
+        kept = weakref.ref(scene.cut)
+        scene.cut.over()
+        del scene
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("what", ENDS)

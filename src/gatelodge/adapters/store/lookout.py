@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from gatelodge.adapters.store.watch import PostgresWatch
 from gatelodge.core.errors import HouseError
+from gatelodge.ports.store import Proof
 from gatelodge.ports.world import Clock
 
 Head = tuple[int, str]
@@ -26,15 +27,11 @@ _FIRST_SECONDS = 2.0
 _UNKNOWN = -math.inf
 
 
-class Proof(Protocol):
-    """What is known of the commits, whatever the event loop does meanwhile."""
+class Commits(Proof, Protocol):
+    """What is known of the commits, and whoever finds it out."""
 
     def begin(self) -> None:
         """Begin to look, where that is needed; waits for the first look. Idempotent."""
-        ...
-
-    def until(self, applied: int) -> float:
-        """The moment (boottime) up to which a view of that size holds every commit."""
         ...
 
     def committed(self, gov: int, at: float) -> None:
@@ -58,6 +55,7 @@ class OwnCommits:
         self._lock = Lock()
         self._head = 0
         self._unapplied: list[tuple[int, float]] = []
+        self.turn = 0
 
     def begin(self) -> None:
         """There is nothing to look at."""
@@ -76,6 +74,7 @@ class OwnCommits:
             if gov > self._head:
                 self._unapplied = [*self._unapplied[-_KEPT:], (gov, at)]
                 self._head = gov
+                self.turn += 1
 
     @property
     def strange(self) -> Head | None:
@@ -108,6 +107,7 @@ class Lookout:
         self._seen: tuple[tuple[int, float], ...] = ()
         self._epoch = ""
         self.strange: Head | None = None
+        self.turn = 0
         self._began = False
         self._looked = Event()
         self._over = Event()
@@ -154,3 +154,4 @@ class Lookout:
             self._seen = ((gov, at), *seen[1:])
         else:
             self._seen = ((gov, at), *seen[: _KEPT - 1])
+        self.turn += 1

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from gatelodge.adapters.store import tables
 from gatelodge.adapters.store.database import Database
-from gatelodge.adapters.store.lookout import Head, Lookout, OwnCommits, Proof
+from gatelodge.adapters.store.lookout import Commits, Head, Lookout, OwnCommits
 from gatelodge.adapters.store.place.room import full
 from gatelodge.adapters.store.rows import BY_FIELD, KEPT, structs_of
 from gatelodge.adapters.store.tx import SqlTx
@@ -21,7 +21,7 @@ from gatelodge.core.errors import StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.governance import gov_leaf
 from gatelodge.core.state import State
-from gatelodge.ports.store import Committed, Progress, Rank, Tx
+from gatelodge.ports.store import Committed, Progress, Proof, Rank, Tx
 from gatelodge.ports.world import Clock
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class SqlStore:
         self._watch: Watch = (
             PostgresWatch(database, notify=notify) if self._postgres else SqliteWatch(database)
         )
-        self._proof: Proof = self._lookout(poll_seconds) if self._postgres else OwnCommits()
+        self._proof: Commits = self._lookout(poll_seconds) if self._postgres else OwnCommits()
         self._announced = 0
         self._polled = 0
         self._event: anyio.Event | None = None
@@ -114,7 +114,7 @@ class SqlStore:
         """The state at the present head; with `nouns` (State field names) only those are read.
 
         Everything is read when there is no `previous`, or when the epoch is another one. From the
-        first load on there is a proof of what was read (`proven`).
+        first load on there is a proof of what was read (`proof`).
         """
         return await _within(_READ_SECONDS, lambda: self._load(nouns, previous), self._loads)
 
@@ -143,9 +143,10 @@ class SqlStore:
             self._announce(self._watch.announced())
         return seen
 
-    def proven(self, applied: int) -> float:
-        """Up to when (boottime) a view of that size holds every commit, as is known by now."""
-        return self._proof.until(applied)
+    @property
+    def proof(self) -> Proof:
+        """Up to when a view is known to hold every commit."""
+        return self._proof
 
     async def wait(self, seconds: float) -> None:
         """Return when a change was announced that no poll has seen, or after that time."""

@@ -69,11 +69,13 @@ class Flight:
     """
 
     __slots__ = (
+        "admitted",
         "again",
         "asked",
         "deadline",
         "epoch",
         "furthest",
+        "keeps",
         "limit",
         "listener",
         "number",
@@ -96,6 +98,7 @@ class Flight:
         self.deadline = begun + request.seconds
         self.furthest = begun + max(request.longest, request.seconds)
         self.limit = request.max_bytes
+        self.admitted, self.keeps = request.admitted, request.keeps
         self.token: Raw | None = None
         if listener is not None and request.meta:
             self.token = request.meta.get(META_PROGRESS)

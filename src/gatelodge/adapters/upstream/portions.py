@@ -62,9 +62,18 @@ class Portions:
 
         `held` bytes are kept already of the message that this goes on with.
         """
-        self._rest += data
-        if self._busy or (held <= HEAVY and not self._step()):
+        if self._busy:
+            self._rest += data
             return
+        if held <= HEAVY and len(data) <= PORTION:
+            self._take(data)  # as nearly always (hot path)
+            self._left = self._left_over()
+            if not self._left:
+                return
+        else:
+            self._rest = data
+            if held <= HEAVY and not self._step():
+                return
         self._busy = True
         self._transport = transport
         if transport is not None:

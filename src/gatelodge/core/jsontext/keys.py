@@ -12,15 +12,16 @@ _NAME = re.compile(rb'[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r
 _END = re.compile(rb"[ \t\r\n]*+[,}]")
 
 
-def repeats_a_key(raw: bytes, members: Mapping[str, Raw]) -> bool:
-    """Say whether the object `raw`, decoded as `members`, held a key twice on its top level.
+def repeats_a_key(text: bytes | Raw, members: Mapping[str, Raw]) -> bool:
+    """Say whether the object `text`, decoded as `members`, held a key twice on its top level.
 
     Compact JSON with plain keys is settled by its length; anything else is walked once, from
     member to member: each value is known, so none is parsed again.
     """
-    if len(_encode(members)) == len(raw):
+    if len(_encode(members)) == len(text):
         # Written anew nothing ever gets longer, and a second key would have been left out.
         return False
+    raw = bytes(text)
     at, count = raw.find(b"{") + 1, 0
     while name := _NAME.match(raw, at):
         value = bytes(members.get(_text(name[1]), b""))

@@ -26,6 +26,8 @@ UNSUPPORTED_VERSION = -32022
 UNAVAILABLE = -32000
 
 Members = dict[str, Raw]
+NULL = Raw(b"null")
+"""JSON's null; a value that was read is compared with it without a copy."""
 
 _members = msgspec.json.Decoder(Members).decode
 _text = msgspec.json.Decoder(str).decode
@@ -88,16 +90,16 @@ def read_members(raw: bytes | Raw, what: str, raw_id: bytes) -> Members:
         members = _members(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         _refuse(INVALID_PARAMS, f"{what} must be an object", "invalid_params", raw_id=raw_id)
-    _check_members(bytes(raw), members, what, raw_id)
+    if len(members) > MOST_MEMBERS or repeats_a_key(raw, members):
+        _refuse_members(members, what, raw_id)
     return members
 
 
-def _check_members(raw: bytes, members: Members, what: str, raw_id: bytes = b"null") -> None:
+def _refuse_members(members: Members, what: str, raw_id: bytes) -> NoReturn:
     if len(members) > MOST_MEMBERS:
         text = f"{what} has more than {MOST_MEMBERS} members"
         _refuse(INVALID_REQUEST, text, "too_large", raw_id=raw_id, http=413)
-    if repeats_a_key(raw, members):
-        _refuse(INVALID_REQUEST, f"{what} repeats a key", "duplicate_key", raw_id=raw_id)
+    _refuse(INVALID_REQUEST, f"{what} repeats a key", "duplicate_key", raw_id=raw_id)
 
 
 def read_text(raw: Raw | None) -> str | None:
@@ -123,12 +125,7 @@ def members_of(raw: Raw | None) -> Members | None:
 def given(members: Members, name: str) -> Raw | None:
     """A member, or None when it is absent or null: many libraries write the one for the other."""
     raw = members.get(name)
-    return None if raw is None or is_null(raw) else raw
-
-
-def is_null(raw: Raw) -> bool:
-    """True for JSON's null; the value is not copied."""
-    return memoryview(raw).nbytes == 4 and bytes(raw) == b"null"
+    return None if raw is None or raw == NULL else raw
 
 
 def _read_id(raw: Raw | None) -> bytes:
@@ -151,7 +148,8 @@ def _envelope(body: bytes) -> Members:
         _refuse(PARSE_ERROR, "the JSON nests too deep", "malformed_json")
     except (msgspec.DecodeError, UnicodeDecodeError):
         _refuse_body(body)
-    _check_members(body, envelope, "the message")
+    if len(envelope) > MOST_MEMBERS or repeats_a_key(body, envelope):
+        _refuse_members(envelope, "the message", b"null")
     return envelope
 
 

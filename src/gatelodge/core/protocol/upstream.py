@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gatelodge.core.jsontext.weight import MOST_DEPTH, burden
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, for_modern
-from gatelodge.core.protocol.envelope import is_null
+from gatelodge.core.protocol.envelope import NULL
 from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
     META_CLIENT_CAPABILITIES,
@@ -83,12 +83,12 @@ def parse_message(body: bytes) -> Message | None:
         message = _messages.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    if message.error is not UNSET and is_null(message.error):
+    if message.error is not UNSET and message.error == NULL:
         message.error = UNSET
     if message.method:
         if message.id is None:
             message.id = UNSET
-        if message.params is not UNSET and is_null(message.params):
+        if message.params is not UNSET and message.params == NULL:
             message.params = UNSET
     return message
 

@@ -145,7 +145,7 @@ def ending_of(answer: CallAnswer, call: str, ms: int) -> Ending:
     """The outcome record of a forwarded call that took `ms` milliseconds."""
     match answer:
         case Returned():
-            size = memoryview(answer.raw).nbytes
+            size = len(answer.raw)
             return Ending(call=call, outcome=answer.ending, ms=ms, bytes_out=size)
         case RpcFailed():
             size, code = len(bytes(answer.error)), rpc_code(answer.error)

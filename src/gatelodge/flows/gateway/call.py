@@ -9,6 +9,7 @@ prompt, a resource, a completion or a task.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Literal
 
 from msgspec import Struct
@@ -75,25 +76,21 @@ class Calls:
         self._unclosed: list[tuple[str, Ending, Written]] = []
         self._loop = asyncio.get_running_loop()
 
-    async def call(self, request: CallRequest, standing: Standing, cut: Cut) -> CallAnswer:
-        """Make one call for a member, or say why not; either is in the log before this returns."""
+    def call(self, request: CallRequest, standing: Standing, cut: Cut) -> Awaitable[CallAnswer]:
+        """Make one call for a member, or say why not; either is in the log before that is answered.
+
+        What is decided here is decided before anything is awaited (a coroutine: the hot path).
+        """
         now = standing.view
         target = cut.target = request.find(now, request.params)  # what
         if target is not None and target.entry.withheld:
             request = request.withholding(target.entry.withheld)
         decision = self._may(now, request, target)  # the same tool? may they?
         if target is None or isinstance(decision, Deny):
-            return await self._not_allowed(request, target, decision, standing)
+            return self._not_allowed(request, target, decision, standing)
         cut.admission = Admission((request, target, cut), now, standing, self._clock)
         cut.licence.holder = cut.admission
-        running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
-        running.server, running.request = target.server, request.request
-        running.ended_in = cut.admission.ended_in
-        self._inflight.add(running)
-        try:
-            return await self._make(now, request, target, decision, cut)
-        finally:
-            self._inflight.remove(running)
+        return self._make(now, request, target, decision, cut)
 
     async def _make(
         self, now: View, request: CallRequest, target: Target, decision: Allow, cut: Cut
@@ -101,6 +98,7 @@ class Calls:
         """Write it down, forward, close the record, hand back: each while it is admitted."""
         started, call, unclosed, noted = self._clock.boottime(), "", None, None
         admission = cut.admission
+        running = self._running(request, target, cut)
         try:
             call, noted = self._write_down(now, request, target, decision)  # write it down
             unclosed = _unknown(call)
@@ -108,11 +106,11 @@ class Calls:
             if noted is not None and not overlaps:
                 await noted
             answer: CallAnswer = WasCut("stale", call)
-            if await admission.renewed():
+            if admission.holds() or await admission.renewed():
                 answer = await self._exchange(request, target, (cut, call))  # forward
             if noted is not None and overlaps:
                 await noted
-            if not await admission.renewed():
+            if not (admission.holds() or await admission.renewed()):
                 answer = WasCut(admission.why_not, call)
             ms = int((self._clock.boottime() - started) * 1000)
             unclosed = ending_of(answer, call, ms)
@@ -121,13 +119,24 @@ class Calls:
             if written is not None:
                 await written
             unclosed = None
-            return await self.confirmed(request, answer, cut)  # hand back
+            if not admission.holds():
+                answer = await self.confirmed(request, answer, cut)
+            return answer  # hand back
         except LedgerDown as down:
             return Failed(down, call)
         finally:
+            self._inflight.remove(running)
             if unclosed is not None and _stands(noted) is not False:
                 # A record failed, or we did: no answer leaves, the pair is closed later.
                 self._unclosed.append((request.log, unclosed, noted))
+
+    def _running(self, request: CallRequest, target: Target, cut: Cut) -> Running:
+        """Register the call: from now on whatever ends it reaches it."""
+        running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
+        running.server, running.request = target.server, request.request
+        running.ended_in = cut.admission.ended_in
+        self._inflight.add(running)
+        return running
 
     async def confirmed(self, request: CallRequest, answer: CallAnswer, cut: Cut) -> CallAnswer:
         """A recorded answer that may leave now; asked again by whoever waits before it does."""

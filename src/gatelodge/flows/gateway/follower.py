@@ -11,6 +11,7 @@ revoke:under-a-second).
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -35,6 +36,8 @@ STALE_LOOKS = 3
 """After so many punctual looks without a lease it is given up."""
 BEAT_SECONDS = 1.0
 """How often a node says that it is there."""
+_UNREAD = -1
+"""No turn of a proof."""
 
 
 class Following(Struct, frozen=True, kw_only=True):
@@ -80,6 +83,7 @@ class Follower:
         self._stale_looks = 0
         self._renewed: list[asyncio.Future[None]] = []
         self._applied = -1
+        self._proof, self._turn, self._good_until = store.proof, _UNREAD, -math.inf
         self._beat_due = asyncio.Event()
         self._cut = (0, 0)
         self.view = View.empty()
@@ -88,9 +92,19 @@ class Follower:
 
     def fresh(self) -> bool:
         """Say whether this node may act now: admit, forward, answer, tell (hot path)."""
-        proven, presence = self._store.proven(self._applied), self._presence
+        if self._proof.turn != self._turn:
+            self._look_up()
+        return self._clock.boottime() < self._good_until
+
+    def _look_up(self) -> None:
+        """Until when what is known, applied and said is good; anew when one of the three changed.
+
+        The turn is read first: what is found meanwhile counts as not looked up.
+        """
+        self._turn = self._proof.turn
+        proven, presence = self._proof.until(self._applied), self._presence
         ends = min(proven + self._lease, presence.until)
-        return presence.since <= proven and self._clock.boottime() < ends
+        self._good_until = ends if presence.since <= proven else -math.inf
 
     def here(self) -> NodeSeen:
         """How far this node is."""
@@ -213,7 +227,7 @@ class Follower:
         progress = await self._store.poll(state.gov)
         if not self.diverged and (progress.epoch != state.epoch or progress.gov < state.gov):
             self.diverged = "the gov log went back in time or changed its epoch"
-            self._applied = -1  # what a lease of before still allows is not waited for
+            self._applied, self._turn = -1, _UNREAD  # what a lease of before allows is over
             log.error("%s: nobody is served any more; read 'Restored database'", self.diverged)
         if self.diverged:
             # For good: a log that grew again above our place has other leaves below it.
@@ -281,9 +295,10 @@ class Follower:
         """Use this view from now on, and end what it does not allow: a grant, a tool, a group."""
         self.view = view
         self._count(self._inflight.cut_ended(view))
-        self._applied = -1 if self.diverged else view.gov
+        self._applied, self._turn = -1 if self.diverged else view.gov, _UNREAD
         for listener in self._listeners:
             listener(view)
 
     async def _beat(self) -> None:
         await self._presence.say(self.here())
+        self._turn = _UNREAD

@@ -234,6 +234,15 @@ class Cut:
             if self.give_up is not None:
                 self.give_up()
 
+    def over(self) -> None:
+        """The call ended and was answered: let go of what holds this in turn.
+
+        Its memory is free at once then, and need not wait for a collector that looks for circles.
+        """
+        if self.licence.holder is self.admission:
+            self.licence.rest()  # a parked call's belongs to whoever took it up
+        self.admission, self.exchange, self.ears, self.target = _NOT_YET, None, None, None
+
     @property
     def left(self) -> bool:
         """True when the client itself went or took the call back: nobody waits for the answer."""

@@ -1,5 +1,6 @@
 """One request on its way over a connection, and the body of its answer."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from gatelodge.core.errors import HouseError
@@ -35,12 +36,14 @@ class Turn(Protocol):
         """True when running it twice does no harm."""
         ...
 
-    def admitted(self) -> bool:
-        """Say whether it may be written now; one that may not fails with Stale."""
+    @property
+    def admitted(self) -> Callable[[], bool]:
+        """Says whether it may be written now; one that may not fails with Stale."""
         ...
 
-    def keeps(self, size: int) -> bool:
-        """Say whether so much may be kept of the answer; one that may not fails."""
+    @property
+    def keeps(self) -> Callable[[int], bool]:
+        """Says whether so much may be kept of the answer; one that may not fails."""
         ...
 
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
@@ -83,6 +86,8 @@ class Body:
 
 def idle_seconds(keep_alive: bytes) -> float:
     """How long a connection may idle: what the server promised less a second, else our own."""
+    if not keep_alive:
+        return IDLE_SECONDS
     _, found, rest = keep_alive.lower().partition(b"timeout=")
     seconds = rest.partition(b",")[0].strip()
     return max(0.0, min(60.0, float(seconds) - 1)) if found and seconds.isdigit() else IDLE_SECONDS

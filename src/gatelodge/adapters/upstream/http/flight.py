@@ -53,14 +53,6 @@ class HttpFlight(Flight):
         """A tool never runs twice; to ask for the rest of a stream twice does no harm."""
         return bool(self.last) or self.request.method not in ONCE
 
-    def admitted(self) -> bool:
-        """Say whether the call that it belongs to may have an effect now."""
-        return self.request.admitted()
-
-    def keeps(self, size: int) -> bool:
-        """Say whether its caller may have so much under way."""
-        return self.request.keeps(size)
-
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
         """The whole answer came."""
         self.owner.answered(self, status, fields, body)

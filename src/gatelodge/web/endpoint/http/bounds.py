@@ -96,10 +96,11 @@ class Persons:
 
     def take(self, person: str, size: int) -> bool:
         """Count so much more; False, and nothing is counted, when it is too much."""
-        mine = self.under_way(person) + size
-        if size > 0 and mine > min(self._most, self._whole - self.total - size):
+        taken, unread = self._taken.get(person, 0) + size, self._unread.get(person)
+        mine = taken if unread is None else taken + sum(unread.values())
+        if size > 0 and (mine > self._most or mine > self._whole - self.total - size):
             return False
-        self._taken[person] = self._taken.get(person, 0) + size
+        self._taken[person] = taken
         self.total += size
         return True
 

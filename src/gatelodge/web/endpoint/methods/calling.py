@@ -19,7 +19,7 @@ from gatelodge.core.protocol.version import (
 )
 from gatelodge.core.view import View
 from gatelodge.core.view_entry import ToolEntry
-from gatelodge.flows.gateway.answers import Failed, Returned, WasCut
+from gatelodge.flows.gateway.answers import CallAnswer, Failed, Returned, WasCut
 from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing, Notify, Put, Rising, Round
 from gatelodge.flows.gateway.targets import Target
 from gatelodge.ports.upstream import Asker, Reply
@@ -130,21 +130,36 @@ async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
     leave = Leave(gate, visit)
     visit.answer.permit = leave
     request = _request(gate, visit, cut, (params, find), retry)
-    answer = await gate.calls.call(request, gate.follower, cut)
-    if isinstance(answer, Returned) and memoryview(answer.raw).nbytes > LIGHT:
-        # Link after link is written anew there; one result at a time, so that others have room.
-        status, body = await to_thread.run_sync(
-            render, gate, visit, name, cut.target, answer, limiter=gate.rendering
-        )
-        known = await gate.calls.confirmed(request, answer, cut)
-        if known is not answer:
-            answer, (status, body) = known, render(gate, visit, name, cut.target, known)
-    else:
-        status, body = render(gate, visit, name, cut.target, answer)
+    try:
+        answer = await gate.calls.call(request, gate.follower, cut)
+        if isinstance(answer, Returned) and len(answer.raw) > LIGHT:
+            answer, rendered = await _rendered_apart(gate, visit, name, (request, cut), answer)
+            status, body = rendered
+        else:
+            status, body = render(gate, visit, name, cut.target, answer)
+    finally:
+        cut.over()
     if isinstance(answer, WasCut | Failed):
         visit.answer.permit = None  # nothing of a server's is in it
     leave.recorded = answer.call
     visit.answer.end(status, body)
+
+
+async def _rendered_apart(
+    gate: Gate, visit: Visit, name: str, of: tuple[CallRequest, Cut], answer: Returned
+) -> tuple[CallAnswer, tuple[int, bytes]]:
+    """Render a large result in a thread: link after link is written anew there.
+
+    One result at a time, so that others have room.
+    """
+    request, cut = of
+    rendered = await to_thread.run_sync(
+        render, gate, visit, name, cut.target, answer, limiter=gate.rendering
+    )
+    known = await gate.calls.confirmed(request, answer, cut)
+    if known is not answer:
+        return known, render(gate, visit, name, cut.target, known)
+    return answer, rendered
 
 
 def _request(

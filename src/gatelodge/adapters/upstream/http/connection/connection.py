@@ -197,17 +197,23 @@ class HttpConnection(asyncio.Protocol):
         turn = self.turn
         if turn is None:
             return
-        coding = self._fields.get(b"content-encoding", IDENTITY).strip().lower() or IDENTITY
-        if unpacks(coding):
-            self._packed = Unpacking(coding)
-        elif coding != IDENTITY:
-            text = "The server compressed its answer, unasked, and neither with gzip nor deflate."
-            self._fail(UpstreamBrokeProtocol(text))
+        if b"content-encoding" in self._fields and not self._unpacks():
             return
         if self._fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
             self._events = turn.events = EventParser(endpoint=turn.endless)
         elif int(self._fields.get(b"content-length", b"0")) > turn.limit:
             self._fail(too_large(turn.limit))
+
+    def _unpacks(self) -> bool:
+        """Choose how a packed body is unpacked; false when it fails, since it cannot be."""
+        coding = self._fields[b"content-encoding"].strip().lower() or IDENTITY
+        if unpacks(coding):
+            self._packed = Unpacking(coding)
+        elif coding != IDENTITY:
+            text = "The server compressed its answer, unasked, and neither with gzip nor deflate."
+            self._fail(UpstreamBrokeProtocol(text))
+            return False
+        return True
 
     def on_body(self, chunk: bytes) -> None:
         """A part of the body, as it is or packed; what is packed counts unpacked."""
