@@ -1,6 +1,7 @@
 """Fixtures that every room's tests may ask for, and how many examples a property is tried with."""
 
 import gc
+import signal
 
 from hypothesis import settings
 from tests.postgres import own_postgres_url, postgres_url
@@ -19,6 +20,9 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
 
+
+# A shell ignores SIGINT for what it starts in the background, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The machine may be busy with other tests: how long one example takes says nothing.
 settings.register_profile("quick", max_examples=20, deadline=None)

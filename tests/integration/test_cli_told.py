@@ -91,11 +91,11 @@ def test_a_server_that_could_not_be_observed_is_observed_again_by_the_hint(gate:
     gate.cli("server", "remove", "lost", "--yes")
 
 
-def test_a_handshake_that_is_too_slow_names_the_setting_that_bounds_it(gate: Gate) -> None:
+def test_a_handshake_that_is_too_slow_names_what_gives_it_longer(gate: Gate) -> None:
     done = gate.command("server", "add", "slow", "--run-as", "gateway", "--", "/bin/sleep", "60")
     gate.cli("server", "remove", "slow", "--yes")
     assert "in time" in done.stderr
-    assert "hosting.start_seconds" in done.stderr
+    assert "server edit slow --start-seconds" in done.stderr
     assert "limits.call_seconds" not in done.stderr
 
 
@@ -147,6 +147,7 @@ def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
 
 def test_while_nobody_serves_the_status_names_no_node(tmp_path: Path) -> None:
     stopped = Gate(tmp_path / "data")
+    stopped.cli("init")
     told = stopped.command("node", "status")
     assert "No node is running. Start one: gatelodge up" in told.stdout, told
     assert stopped.cli("node", "status")["nodes"] == []

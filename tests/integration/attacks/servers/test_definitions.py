@@ -145,7 +145,8 @@ def test_a_tool_that_changes_between_the_list_and_the_call_is_not_called(hostile
     hostile.scene.stage.servers.tell(server, "notifications/tools/list_changed")
 
     def refused() -> Any:
-        return ada.call("lib__moves").json["result"].get("isError")
+        # On a busy machine the lease may be out for a moment: an error says nothing of the tool.
+        return ada.call("lib__moves").json.get("result", {}).get("isError")
 
     until(refused, 2, "the changed tool can still be called")
     calls, before = len(server.called("moves")), hostile.scene.count
