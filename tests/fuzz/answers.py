@@ -160,7 +160,7 @@ def judge(flight: Flight) -> list[str]:
     method = flight.request.method
     faults = []
     with stood_still() as took:
-        came = answer_of(reply.result(), "call", asks=False)
+        came = answer_of(reply.result(), "call", "modern", asks=False)
         body = b""
         if isinstance(came, RpcFailed):
             body = raw_error_body(b"7", bytes(came.error))

@@ -45,8 +45,9 @@ class Asker(Struct, frozen=True):
     `capabilities` is the JSON of what the caller's client declared, in the form of
     `core.protocol.capabilities`: what is declared upstream, no more and no less. While it is `{}`
     no question can flow, and a session may be shared; otherwise it belongs to `principal` alone.
-    `level` is the least severe log message wanted, empty for the server's own choice (legacy) or
-    none (modern). `person` is who answers for the principal: an agent's owner, a member themselves.
+    `level` is the least severe log message wanted; empty for the server's own choice, of a modern
+    server none for a modern caller and `info` for a legacy one. `person` is who answers for the
+    principal: an agent's owner, a member themselves.
     """
 
     principal: str = ""
@@ -124,6 +125,11 @@ class SessionNotification(Struct, frozen=True):
 
 class Exchange(Protocol):
     """One request in flight."""
+
+    @property
+    def spoken(self) -> Era:
+        """The era in which the server is spoken to; final once there is a reply."""
+        ...
 
     @property
     def reply(self) -> "Future[Reply]":

@@ -356,3 +356,23 @@ async def test_log_messages_of_a_modern_child_go_to_the_one_who_asked_for_them(p
     await ask(pool, at, asked, lambda method, _: heard.append(method))
     assert (heard, others) == (["notifications/message"], [])
     other.abort("cancelled")
+
+
+async def test_a_modern_server_is_asked_for_log_messages_that_a_legacy_client_hears(pool):
+    at = asking("modern")
+    await ready(pool, at)
+
+    async def level(heard=None, **fields):
+        return text(await ask(pool, at, call("declared", **fields), heard))["level"]
+
+    def hears(_method, _params):
+        pass
+
+    assert await level(hears, era="legacy") == "info"
+    assert await level(hears, era="legacy", asker=asker("ann", level="error")) == "error"
+    assert await level(era="legacy") is None
+    assert await level(hears, era="modern") is None
+    heard = []
+    asked = call("log", {"words": "w"}, era="legacy")
+    await ask(pool, at, asked, lambda *told: heard.append(told))
+    assert [method for method, _ in heard] == ["notifications/message"]

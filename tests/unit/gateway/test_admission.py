@@ -99,6 +99,7 @@ class Server:
 
     def begin(self, _server, request, _hear):
         self.request = request
+        self.spoken = "modern"
         self.reply = asyncio.get_running_loop().create_future()
         if request.admitted():
             self.got.append(request.method)

@@ -101,6 +101,19 @@ def test_structured_content_that_legacy_clients_cannot_take_is_left_out(value):
     assert passed(text, "modern") == text
 
 
+@pytest.mark.parametrize("content", ["", ',"content":[]', ',"content": [ \n]'])
+@pytest.mark.parametrize("value", ['[ 1, "ü" ]', '"x"', "7", "1E400"])
+def test_structured_content_without_any_beside_it_becomes_text_for_legacy_clients(value, content):
+    text = '{"resultType":"complete","structuredContent":' + value + content + "}"
+    assert json.loads(passed(text, "legacy")) == {"content": [{"type": "text", "text": value}]}
+    assert passed(text, "modern") == text
+
+
+def test_structured_content_that_is_null_says_nothing():
+    text = '{"resultType":"complete","structuredContent":null,"content":[]}'
+    assert passed(text, "legacy") == '{"content":[]}'
+
+
 def test_structured_content_that_is_an_object_stays():
     text = '{"resultType":"complete","structuredContent":{"n":1E400}}'
     assert passed(text, "legacy") == '{"structuredContent":{"n":1E400}}'

@@ -23,11 +23,13 @@ from gatelodge.core.protocol.upstream import (
     progress_number,
     progress_restored,
 )
-from gatelodge.core.protocol.version import META_PROGRESS
+from gatelodge.core.protocol.version import META_PROGRESS, Era
 from gatelodge.ports.upstream import Reply, Request
 from gatelodge.ports.world import Secrets
 
 Listener = Callable[[str, bytes], None]
+DEFAULT_LEVEL = "info"
+"""Of log messages of a modern server, for a legacy client that set no level."""
 
 
 class Means(Struct, frozen=True, kw_only=True):
@@ -110,6 +112,22 @@ class Flight:
         self.asked: Asked | None = None
 
     @property
+    def spoken(self) -> Era:
+        """The era in which its server is spoken to."""
+        return "modern" if self.table.modern else "legacy"
+
+    @property
+    def level(self) -> str:
+        """The least severe log message to ask a modern server for, empty for none.
+
+        A legacy client that never named one hears whatever its server sends; a modern server sends
+        what it was asked for only.
+        """
+        asked = self.request
+        unsaid = asked.era == "legacy" and self.listener is not None
+        return asked.asker.level or (DEFAULT_LEVEL if unsaid else "")
+
+    @property
     def progress(self) -> int:
         """Our own progress token for the upstream, 0 when the caller asked for none."""
         return self.number if self.token is not None else 0
@@ -157,7 +175,9 @@ class Flight:
 
 
 class Carrier(Protocol):
-    """What tells the upstream of what happens to a flight here."""
+    """What tells the upstream of what happens to a flight here; `modern` = in that era."""
+
+    modern: bool
 
     def cancel(self, flight: Flight, reason: str) -> None:
         """Nobody waits any more."""
@@ -195,6 +215,11 @@ class Flights:
         self.judge: Judge | None = None
         self._carrier = carrier
         self._kind = kind
+
+    @property
+    def modern(self) -> bool:
+        """True when the server is spoken to in the modern era."""
+        return self._carrier.modern
 
     def add(self, request: Request, listener: Listener | None) -> Flight:
         """A new flight in the table, not sent yet."""

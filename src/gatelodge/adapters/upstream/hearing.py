@@ -132,7 +132,7 @@ class Hearing:
         """
         under_way = self._under_way()
         if self.era == "modern":
-            asked = [f for f in under_way if f.request.asker.level]
+            asked = [f for f in under_way if f.level]
             if len(asked) == 1:
                 asked[0].hear(method, params)
         elif not self._desk.shared:

@@ -25,7 +25,6 @@ from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 from gatelodge.core.protocol.bridge.both_eras import AskingSign, asking_sign, with_cure
 from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, tells_roots, without
-from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import NOBODY, Asker, Health, Reply, Request, SessionNotification
 
 MOST_OWN = 8
@@ -153,7 +152,7 @@ class Lodging:
         request = flight.request
         if not self.dual or request.method not in ASKING or request.asker.capabilities == NOTHING:
             return reply
-        spoken: Era = "modern" if flight.table is self.main.flights else "legacy"
+        spoken = flight.spoken
         sign = asking_sign(spoken, reply.result, reply.error)
         if sign is None:
             return reply

@@ -358,6 +358,8 @@ def _definition(server: Server) -> bytes:
 class _Nowhere:
     """Carries what is never sent (`Carrier`)."""
 
+    modern = False
+
     def cancel(self, flight: Flight, reason: str) -> None:
         """Nothing is told to nobody."""
 

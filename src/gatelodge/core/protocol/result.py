@@ -159,7 +159,8 @@ def _for_legacy_client(raw: Raw, result: Members, meta: Raw | None) -> bytes:
 
     A result of the modern era says its resultType; what says none was written for a legacy client
     and keeps all it has. Structured content that is no object is new in the modern era too, so it
-    is dropped there; the content beside it says the same (server/tools, Structured Content).
+    is dropped there: the content beside it says the same (server/tools, Structured Content). Where
+    there is none beside it, it becomes that content, as text.
     """
     modern = "resultType" in result
     if meta is None and not modern:
@@ -167,11 +168,20 @@ def _for_legacy_client(raw: Raw, result: Members, meta: Raw | None) -> bytes:
     kept = dict(result)
     if modern:
         kept = {k: v for k, v in result.items() if k not in _OWNED_BY_MODERN}
-        if members_of(kept.get("structuredContent")) is None:
-            kept.pop("structuredContent", None)
+        structured = kept.get("structuredContent")
+        if structured is not None and members_of(structured) is None:
+            del kept["structuredContent"]
+            if bytes(structured) != b"null" and _is_empty(kept.get("content")):
+                said = [{"type": "text", "text": bytes(structured).decode()}]
+                kept["content"] = Raw(msgspec.json.encode(said))
     if meta is not None:
         _put_meta(kept, {k: v for k, v in _members(meta).items() if k != META_SERVER_INFO})
     return join_members(kept)
+
+
+def _is_empty(content: Raw | None) -> bool:
+    """True for a list of content without a block."""
+    return content is None or bytes(content).translate(None, b" \t\r\n") == b"[]"
 
 
 def _cache_hints(result: Members) -> Members:

@@ -22,6 +22,7 @@ from gatelodge.core.protocol.bridge.questions import (
 from gatelodge.core.protocol.envelope import Members
 from gatelodge.core.protocol.result import call_ending, read_result, result_kind, rpc_code
 from gatelodge.core.protocol.upstream import is_error
+from gatelodge.core.protocol.version import Era
 from gatelodge.core.records.leaves import Outcome
 from gatelodge.flows.audit.recorder import Ending
 from gatelodge.flows.gateway.inflight import CutReason
@@ -47,10 +48,11 @@ class Returned(Struct, frozen=True):
 
 
 class RpcFailed(Struct, frozen=True):
-    """The upstream's JSON-RPC error, raw."""
+    """The upstream's JSON-RPC error, raw; `spoken` is the era in which it was said."""
 
     error: Raw
     call: str
+    spoken: Era
 
 
 class Asked(Struct, frozen=True):
@@ -100,7 +102,7 @@ class Asks(Struct, frozen=True):
 
 
 def answer_of(
-    reply: Reply, call: str, *, tasks: bool = False, asks: bool = True
+    reply: Reply, call: str, spoken: Era, *, tasks: bool = False, asks: bool = True
 ) -> Returned | RpcFailed | Failed | Asks:
     """What an upstream's reply means for the caller.
 
@@ -113,7 +115,9 @@ def answer_of(
         if not is_error(reply.error):
             return Failed(UpstreamBrokeProtocol("the server's error cannot be read"), call)
         urls = from_url_required(reply.error)
-        return RpcFailed(reply.error, call) if urls is None else Asks(urls, error=reply.error)
+        return (
+            RpcFailed(reply.error, call, spoken) if urls is None else Asks(urls, error=reply.error)
+        )
     members = None if reply.result is None else read_result(reply.result)
     if reply.result is None or members is None:
         return Failed(UpstreamBrokeProtocol("the server's answer holds no result"), call)

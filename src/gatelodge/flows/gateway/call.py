@@ -282,7 +282,8 @@ class Calls:
                     raise
             if cut.reason is not None:
                 return WasCut(cut.reason, call)
-            answer = answer_of(reply, call, tasks=request.tasks, asks=request.method in ASKING)
+            spoken, asks = cut.exchange.spoken, request.method in ASKING
+            answer = answer_of(reply, call, spoken, tasks=request.tasks, asks=asks)
             if not isinstance(answer, Asks):
                 return checked(request, answer)
             number += 1

@@ -68,6 +68,18 @@ def test_a_question_of_one_session_is_answered_in_that_session_alone(
     assert kinds.count("request.refused") == 1
 
 
+@pytest.mark.parametrize("version", ["2025-03-26", "2025-06-18"])
+def test_who_declared_that_it_can_be_asked_is_asked_whatever_its_revision(
+    scene: Scene, tokens: dict[str, str], wire: Wire, version: str
+):
+    ada = Old(scene.place, tokens["ada"], version=version)
+    question = asked(wire, ada)
+    assert question["method"] == "elicitation/create"
+    assert ada.reply(question["id"]).status == 202
+    assert told(wire)["result"]["content"][0]["text"] == "told"
+    assert said(scene) == YES
+
+
 def test_two_questions_at_once_are_told_apart(scene: Scene, tokens: dict[str, str]):
     ada = Old(scene.place, tokens["ada"])
     with scene.wire() as first, scene.wire() as second:

@@ -11,8 +11,12 @@ from gatelodge.core.protocol.envelope import INTERNAL_ERROR
 URI = '"data":{"uri":"a:b"}'
 
 
+OTHER = {"modern": "legacy", "legacy": "modern"}
+
+
 def told(text: str, method: str, era, uri: str = "") -> str:
-    return bytes(error_for(Raw(text.encode()), method, era, uri)).decode()
+    """An error of the other era."""
+    return bytes(error_for(Raw(text.encode()), method, OTHER[era], era, uri)).decode()
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,7 @@ def told(text: str, method: str, era, uri: str = "") -> str:
             INTERNAL_ERROR,
         ),
         ("tools/call", "legacy", '{"code":-32021,"message":"m","data":{}}', INTERNAL_ERROR),
+        ("tools/call", "modern", '{"code":-32021,"message":"m"}', INTERNAL_ERROR),
     ],
 )
 def test_an_error_of_the_other_era_changes_its_code_and_nothing_else(method, era, before, after):
@@ -45,7 +50,7 @@ def test_an_error_of_the_other_era_changes_its_code_and_nothing_else(method, era
         ("resources/read", "legacy", '{"code":-32602, "message":"bad params"}'),
         ("tools/call", "legacy", f'{{"code":-32602, "message":"m",{URI}}}'),
         ("tools/call", "modern", f'{{"code":-32002, "message":"m",{URI}}}'),
-        ("tools/call", "modern", '{"code":-32021, "message":"m","data":{}}'),
+        ("tools/call", "modern", '{"code":-32021, "data":{"requiredCapabilities":{"roots":{}}}}'),
         ("tools/call", "legacy", '{"code":-32042, "message":"m","data":{"elicitations":[]}}'),
         ("tools/call", "modern", '{"code":-32000, "message":"theirs"}'),
         ("tools/call", "legacy", '{"code":4010, "message":"theirs"}'),
@@ -54,7 +59,23 @@ def test_an_error_of_the_other_era_changes_its_code_and_nothing_else(method, era
 )
 def test_an_error_that_the_client_knows_is_the_very_same(method, era, text):
     raw = Raw(text.encode())
-    assert error_for(raw, method, era) is raw
+    assert error_for(raw, method, OTHER[era], era) is raw
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+@pytest.mark.parametrize("method", ["tools/call", "resources/read"])
+@pytest.mark.parametrize("rest", ["", ',"data":{"x":1}', f",{URI}"])
+@pytest.mark.parametrize("code", [-32002, -32020, -32021, -32022, -32042, -32602])
+def test_an_error_between_equals_is_the_very_same(era, method, rest, code):
+    raw = Raw(f'{{"code":{code}, "message":"m"{rest}}}'.encode())
+    hop = era == "modern" and code in (-32020, -32022)
+    assert (error_for(raw, method, era, era, "a:b") is raw) is not hop
+
+
+def test_an_error_of_the_hop_between_modern_server_and_gate_is_not_its_clients():
+    for code in (-32020, -32022):
+        raw = Raw(b'{"code":%d,"message":"m"}' % code)
+        assert json.loads(bytes(error_for(raw, "x", "modern", "modern")))["code"] == INTERNAL_ERROR
 
 
 def test_a_modern_error_names_the_resource_even_when_the_server_did_not():
@@ -66,6 +87,13 @@ def test_a_modern_error_names_the_resource_even_when_the_server_did_not():
     }
     named = f'{{"code":-32002,"message":"m",{URI}}}'
     assert json.loads(told(named, "resources/read", "modern", "z"))["data"] == {"uri": "a:b"}
+    more = '{"code":-32002,"message":"m","data":{"hint":"h"}}'
+    assert json.loads(told(more, "resources/read", "modern", "gh+a:b"))["data"] == {
+        "hint": "h",
+        "uri": "gh+a:b",
+    }
+    other = '{"code":-32002,"message":"m","data":"gone"}'
+    assert json.loads(told(other, "resources/read", "modern", "gh+a:b"))["data"] == "gone"
 
 
 def test_a_url_that_a_modern_client_cannot_be_asked_to_visit_is_a_missing_capability():

@@ -166,21 +166,21 @@ def test_a_question_that_both_eras_know_passes_byte_for_byte():
     assert from_legacy("roots/list", Raw(b"null")) == InputRequest("roots/list")
 
 
-def test_a_url_is_shown_to_clients_of_the_revision_that_knows_the_mode():
+def test_a_url_is_shown_to_clients_of_every_revision_that_declared_the_mode():
     asked = InputRequest("elicitation/create", Raw(URL))
     shown = to_legacy(asked, "2025-11-25", "e-1")
     assert json.loads(bytes(shown.params))["elicitationId"] == "e-1"
     assert b'"novel":1E400' in bytes(shown.params)
     assert to_modern(from_legacy(shown.method, shown.params)) == asked
-    assert to_legacy(asked, "2025-06-18", "e-1") is None
-    assert to_legacy(asked, "2025-03-26", "e-1") is None
+    assert to_legacy(asked, "2025-06-18", "e-1") == shown
+    assert to_legacy(asked, "2025-03-26", "e-1") == shown
 
 
 def test_a_form_is_shown_to_older_clients_without_the_mode_that_they_do_not_know():
     asked = InputRequest("elicitation/create", Raw(b'{"mode":"form","message":"m","n":1E400}'))
     assert bytes(to_legacy(asked, "2025-06-18", "").params) == b'{"message":"m","n":1E400}'
     assert to_legacy(asked, "2025-11-25", "") is asked
-    assert to_legacy(asked, "2025-03-26", "") is None
+    assert bytes(to_legacy(asked, "2025-03-26", "").params) == b'{"message":"m","n":1E400}'
 
 
 def test_urls_that_a_legacy_server_requires_become_questions():

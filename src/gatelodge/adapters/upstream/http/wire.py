@@ -116,7 +116,7 @@ class HttpWire:
         if self._modern:
             asker = request.asker
             opening = upstream.modern_meta(
-                self._means.version, request.client, asker.capabilities, asker.level
+                self._means.version, request.client, asker.capabilities, flight.level
             )
             head = self._heads.modern(request)
         else:

@@ -143,7 +143,7 @@ class StdioWire:
         if self._modern or request.method == "server/discover":
             asker = request.asker
             era = upstream.modern_meta(
-                self._means.version, request.client, asker.capabilities, asker.level
+                self._means.version, request.client, asker.capabilities, flight.level
             )
         meta = upstream.meta_bytes(era, request.meta, flight.progress)
         if not request.admitted():

@@ -24,6 +24,7 @@ from gatelodge.core.protocol.upstream import parse_fault
 from gatelodge.core.protocol.version import (
     HEADER_MISMATCH,
     MISSING_CAPABILITY,
+    MODERN_ERRORS,
     UNSUPPORTED_VERSION,
     Era,
 )
@@ -55,20 +56,21 @@ def http_status(code: int | None, era: Era) -> int:
     return 200 if era == "legacy" or code is None else _STATUS.get(code, 200)
 
 
-def error_for(error: Raw, method: str, era: Era, uri: str = "") -> Raw:
-    """A server's JSON-RPC error as a client of this era knows it; the same one when it knows it.
+def error_for(error: Raw, method: str, spoken: Era, era: Era, uri: str = "") -> Raw:
+    """A server's JSON-RPC error, `spoken` in one era, as a client of this one knows it.
 
-    Message and details stay. `uri` is what was asked for, put in where a modern error must name it
-    and the server did not. A `-32042` that was not turned into questions (`from_url_required`)
-    means in the modern era that URL elicitation was not declared.
+    Between equals it is the same, but for errors of the modern connection between the server and
+    this gate. Else message and details stay. `uri` is what was asked for, put in where a modern
+    error must name it and the server did not. A `-32042` that was not turned into questions
+    (`from_url_required`) means in the modern era that URL elicitation was not declared.
     """
     code = parse_fault(error).code
-    if code in _HOP:
-        return _with(error, INTERNAL_ERROR)
+    if spoken == era:
+        return _with(error, INTERNAL_ERROR) if era == "modern" and code in _HOP else error
+    if code in MODERN_ERRORS and not (era == "modern" and _names_capabilities(error, code)):
+        return _with(error, INTERNAL_ERROR)  # of the connection, or of the server's own making
     if era == "modern":
         return _for_modern(error, code, method, uri)
-    if code == MISSING_CAPABILITY:
-        return _with(error, INTERNAL_ERROR)
     if code == INVALID_PARAMS and method.startswith("resources/") and _uri_of(error) is not None:
         return _with(error, NOT_FOUND)
     return error
@@ -79,9 +81,20 @@ def _for_modern(error: Raw, code: int, method: str, uri: str) -> Raw:
         return _with(error, MISSING_CAPABILITY, _URL_NEEDED)
     if code != NOT_FOUND or not method.startswith("resources/"):
         return error
-    if uri and _uri_of(error) is None:
-        return _with(error, INVALID_PARAMS, Raw(_encode({"uri": uri})))
-    return _with(error, INVALID_PARAMS)
+    if not uri or _uri_of(error) is not None:
+        return _with(error, INVALID_PARAMS)
+    data = parse_fault(error).data
+    details = {} if bytes(data) == b"null" else members_of(data)
+    if details is None:  # of another kind, and there is no place for it beside them
+        return _with(error, INVALID_PARAMS)
+    return _with(error, INVALID_PARAMS, Raw(join_members({**details, "uri": Raw(_encode(uri))})))
+
+
+def _names_capabilities(error: Raw, code: int) -> bool:
+    """True for what this gate itself told a legacy server which asked its client in vain."""
+    details = members_of(parse_fault(error).data) or {}
+    needed = details.get("requiredCapabilities")
+    return code == MISSING_CAPABILITY and members_of(needed) is not None
 
 
 def _uri_of(error: Raw) -> str | None:

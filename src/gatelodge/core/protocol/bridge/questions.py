@@ -216,26 +216,34 @@ def to_modern(request: InputRequest) -> InputRequest:
 def to_legacy(request: InputRequest, version: str, elicitation: str) -> InputRequest | None:
     """A server's question as a legacy client of this revision knows it.
 
-    None when such a client cannot be asked: URL mode came with 2025-11-25, elicitation itself with
-    2025-06-18. `elicitation` is the elicitationId for URL mode, which the modern era has not; that
-    of a legacy server stays, since the server may say under it that the visit is over.
+    None when no such client could read it. Whether it can be asked is what it declared, whatever
+    its revision says of it (`may_ask`). `elicitation` is the elicitationId for URL mode, which the
+    modern era has not; that of a legacy server stays, since the server may say under it that the
+    visit is over.
     """
     if request.method != "elicitation/create":
         return request
     members = members_of(request.params)
-    if members is None or version < _FIRST_ELICITATION:
+    if members is None:
         return None
-    url = read_text(members.get("mode")) == "url"
-    if version < _FIRST_MODES:
-        if url:
-            return None
-        kept = {key: value for key, value in members.items() if key != "mode"}
-        same = len(kept) == len(members)
-        return request if same else InputRequest(request.method, Raw(join_members(kept)))
-    if not url or "elicitationId" in members:
+    if read_text(members.get("mode")) == "url":
+        if "elicitationId" in members:
+            return request
+        named = members | {"elicitationId": Raw(_encode(elicitation))}
+        return InputRequest(request.method, Raw(join_members(named)))
+    if "mode" not in members or version >= _FIRST_MODES:
         return request
-    named = members | {"elicitationId": Raw(_encode(elicitation))}
-    return InputRequest(request.method, Raw(join_members(named)))
+    kept = {key: value for key, value in members.items() if key != "mode"}
+    return InputRequest(request.method, Raw(join_members(kept)))
+
+
+def unknown_to(request: InputRequest, version: str, error: Raw | None) -> bool:
+    """Say whether a client answered that it does not know a question which came after its revision.
+
+    It may know it all the same, having declared so: only its own answer tells.
+    """
+    older = request.method == "elicitation/create" and version < _FIRST_ELICITATION
+    return older and error is not None and parse_fault(error).code == METHOD_NOT_FOUND
 
 
 def from_url_required(error: Raw) -> dict[str, InputRequest] | None:

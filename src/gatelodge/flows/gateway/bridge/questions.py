@@ -104,7 +104,11 @@ class Questions:
         askable = _may_be_asked(request, asks)
         if asks.error is not None and (request.era == "legacy" or not askable):
             barred = request.era == "legacy" and not askable
-            return Failed(_unasked(asks.questions), call) if barred else RpcFailed(asks.error, call)
+            return (
+                Failed(_unasked(asks.questions), call)
+                if barred
+                else RpcFailed(asks.error, call, "legacy")
+            )
         if not askable or (request.era == "legacy" and request.put is None):
             return self._refuse(request, asks, cut, call)
         if request.put is not None:
@@ -144,6 +148,7 @@ class Questions:
         assert request.put is not None
         put, told = _for_revision(asks.questions, request.proto, call)
         answers = await request.put(put) if put and cut.admission.holds() else {}
+        told |= _unknown(put, answers, request.proto)
         if cut.reason is None and not cut.admission.holds_anew():
             # What the client says goes nowhere once its call could not be made any more.
             cut(cut.admission.why_not)
@@ -157,6 +162,8 @@ class Questions:
             return GoesOn(target.params)
         responses: Members = dict(told)
         for name, question in put.items():
+            if name in told:
+                continue
             value = wire.response_value(question.method, answers.get(name, _UNANSWERED).result)
             if value is None:
                 return Failed(UpstreamBrokeProtocol("the client did not answer the server"), call)
@@ -264,6 +271,17 @@ def _for_revision(
         else:
             put[name] = known
     return put, told
+
+
+def _unknown(
+    put: Mapping[str, InputRequest], answers: Mapping[str, Reply], version: str
+) -> Members:
+    """Declines for a client that was asked what its revision has not, and does not know it."""
+    return {
+        name: wire.DECLINED
+        for name, question in put.items()
+        if wire.unknown_to(question, version, answers.get(name, _UNANSWERED).error)
+    }
 
 
 def _abort(cut: Cut) -> None:

@@ -1,7 +1,6 @@
 """Answers of the call flow as HTTP status and body, in the client's era and under shown names."""
 
 import msgspec
-from msgspec import Raw
 
 from gatelodge.core.errors import HouseError, Refused, Unavailable
 from gatelodge.core.policy.decision import Deny
@@ -73,7 +72,7 @@ def render(
         case Returned():
             return 200, result_body(raw_id, _result(gate, visit, target, answer))
         case RpcFailed():
-            return _error(visit, target, answer.error)
+            return _error(visit, target, answer)
         case Asked():
             members = read_result(answer.raw) or {}
             raw, members = mended(answer.raw, members, visit.message.method)
@@ -113,10 +112,10 @@ def _prefix(visit: Visit, target: Target | None) -> Prefix:
     return visit.targets.prefix(visit.view, target.entry.alias)
 
 
-def _error(visit: Visit, target: Target | None, error: Raw) -> tuple[int, bytes]:
+def _error(visit: Visit, target: Target | None, answer: RpcFailed) -> tuple[int, bytes]:
     method = visit.message.method
     own = read_text(target.params.get("uri")) if target is not None else None
-    told = error_for(error, method, visit.era, own or "")
+    told = error_for(answer.error, method, answer.spoken, visit.era, own or "")
     code = rpc_code(told)
     if visit.route.alias:
         return http_status(code, visit.era), raw_error_body(visit.message.id, bytes(told))
