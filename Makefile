@@ -39,6 +39,7 @@ MEMORY := $(shell [ -w /dev/shm ] && ! grep -q '^[^ ]* /dev/shm .*noexec' /proc/
 # Slow suites that are many small tests: these run side by side. The others kill gates, measure, or
 # start programs that want the machine to themselves.
 TOGETHER := tests/contract tests/integration/attacks tests/integration/bridges \
+	tests/integration/door tests/integration/endpoint tests/integration/record \
 	tests/integration/clients tests/integration/upstream \
 	$(wildcard tests/integration/test_upstream_*.py)
 

@@ -16,6 +16,8 @@ from tests.upstreams.acts import Acting, text
 from tests.upstreams.http_upstream import Talk
 from tests.wire import Wire, until
 
+pytestmark = pytest.mark.slow
+
 LEAKY = Path(__file__).parents[1] / "upstreams" / "leaky_server.py"
 STREAM = "application/json, text/event-stream"
 ALLOWED = {

@@ -10,7 +10,7 @@ import pytest
 from tests.ledgers import sqlite_sessions
 from tests.logbook import LOG, Logbook
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 _ROOT = Path(__file__).parents[2]
 

@@ -11,6 +11,8 @@ from tests.gate import Gate
 from tests.leaves import Calls, leaves_of
 from tests.upstreams.witnessing import Witness
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def upstream():
@@ -42,7 +44,6 @@ async def stopped_while_running(gate, upstream, token, tool, seconds):
     return call, stream, code
 
 
-@pytest.mark.slow
 @pytest.mark.guarantee("audit:every-request-once")
 def test_a_call_that_ends_in_time_is_answered_before_the_gate_stops(tmp_path, upstream):
     gate = Gate(tmp_path / "data")
@@ -58,7 +59,6 @@ def test_a_call_that_ends_in_time_is_answered_before_the_gate_stops(tmp_path, up
     assert is_sound(gate).outcomes("ok") == {"t_0": 1}
 
 
-@pytest.mark.slow
 @pytest.mark.guarantee("audit:every-request-once")
 def test_a_call_that_does_not_end_is_cut_and_closed_as_cancelled(tmp_path, upstream):
     gate = Gate(tmp_path / "data", "limits.shutdown_seconds=0.5")
@@ -96,7 +96,6 @@ def test_a_call_that_ran_when_the_gate_was_killed_is_unresolved_at_once(tmp_path
     assert sum(upstream.seen()["calls"]["t_0"].values()) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_first_start_that_is_killed_at_any_moment_is_made_good_by_the_next(tmp_path):
     for turn in range(8):
@@ -109,7 +108,6 @@ def test_a_first_start_that_is_killed_at_any_moment_is_made_good_by_the_next(tmp
         is_sound(gate)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_demo_that_is_set_up_twice_is_set_up_once(tmp_path):
     gate = Gate(tmp_path / "data")

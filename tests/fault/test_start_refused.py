@@ -13,6 +13,8 @@ from tests.fault.scene.setting import admit, open_to_everyone, serve
 from tests.gate import WAIT, Gate
 from tests.upstreams.witnessing import Witness
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory):
@@ -75,7 +77,6 @@ def test_settings_that_are_no_toml_are_refused_with_their_line(tmp_path):
     refused(Gate(tmp_path / "data"), 2, "gatelodge.toml", "line 2", cwd=tmp_path)
 
 
-@pytest.mark.slow
 def test_a_taken_port_is_named_and_leaves_nothing_behind(gate):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -111,14 +112,12 @@ def read_only(directory):
         subprocess.run(["umount", directory], check=True)
 
 
-@pytest.mark.slow
 def test_a_directory_that_cannot_be_written_is_named(gate):
     with read_only(gate.directory):
         refused(gate, 4, "cannot write", str(gate.directory), "what to do")
     is_sound(gate)
 
 
-@pytest.mark.slow
 def test_a_second_process_on_a_directory_is_refused_and_the_first_goes_on(gate):
     with gate.running():
         second = Gate(gate.directory)
@@ -127,7 +126,6 @@ def test_a_second_process_on_a_directory_is_refused_and_the_first_goes_on(gate):
     is_sound(gate)
 
 
-@pytest.mark.slow
 def test_a_database_of_a_newer_version_is_left_alone(gate):
     database = gate.directory / "gatelodge.db"
     with sqlite3.connect(database) as connection:
@@ -139,7 +137,6 @@ def test_a_database_of_a_newer_version_is_left_alone(gate):
     connection.close()
 
 
-@pytest.mark.slow
 def test_a_log_without_its_keys_is_not_continued(gate, tmp_path):
     shutil.move(gate.directory / "keys", tmp_path / "kept")
     refused(gate, 5, "key", "what to do")
@@ -149,7 +146,6 @@ def test_a_log_without_its_keys_is_not_continued(gate, tmp_path):
     is_sound(gate)
 
 
-@pytest.mark.slow
 def test_a_log_with_the_keys_of_another_gate_is_not_continued(gate, tmp_path):
     other = Gate(tmp_path / "other")
     with other.running():
@@ -211,7 +207,6 @@ def test_a_running_gate_names_the_leaf_that_was_edited_under_it(gate):
     assert all(each["log"].startswith("calls:") for each in named)
 
 
-@pytest.mark.slow
 @pytest.mark.guarantee("audit:tamper-evident")
 def test_a_database_put_back_to_an_older_state_is_not_continued(gate, tmp_path):
     shutil.copy(gate.directory / "gatelodge.db", tmp_path / "older.db")

@@ -56,6 +56,7 @@ def test_an_empty_house_says_what_to_do_next(tmp_path: Path) -> None:
             assert (done.returncode, next_step in done.stdout) == (0, True), (command, done)
 
 
+@pytest.mark.slow
 def test_commands_work_before_the_first_start_and_the_gate_goes_on_from_there(
     tmp_path: Path,
 ) -> None:
@@ -222,6 +223,7 @@ def test_a_guardrail_from_its_file_to_its_end(gate: Gate, tmp_path: Path) -> Non
     assert gate.cli("policy", "list") == []
 
 
+@pytest.mark.slow
 def test_a_call_is_found_proved_and_verified_without_a_gate(
     gate: Gate, stub: str, tmp_path: Path
 ) -> None:

@@ -163,6 +163,7 @@ async def test_an_endless_line_is_refused_and_the_server_replaced():
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_a_hundred_megabytes_come_through_when_they_may(pool):
     at = stdio("modern")
     await ready(pool, at)

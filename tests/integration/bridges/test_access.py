@@ -19,7 +19,7 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = of_clients
+pytestmark = [*of_clients, pytest.mark.slow]
 
 
 @every_client
@@ -59,7 +59,6 @@ async def test_nobody_waits_for_a_resource_that_they_may_not_read(town, kind):
                 await guest.do("resources/subscribe", uri=uri)
 
 
-@pytest.mark.slow
 @pytest.mark.guarantee("audit:no-payload")
 @pytest.mark.parametrize("kind", ["python-modern", "python-2025-11-25"])
 @every_server

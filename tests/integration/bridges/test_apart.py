@@ -19,7 +19,7 @@ from tests.integration.bridges.visitors import (
 from tests.upstreams.pools import alive
 from tests.wire import until
 
-pytestmark = of_clients
+pytestmark = [*of_clients, pytest.mark.slow]
 
 
 class Table:
@@ -64,7 +64,6 @@ async def test_two_members_who_are_asked_at_once_are_asked_their_own(town, revis
     assert [x["params"]["message"] for x in guest.asked] == ["How many of fish?"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("alias", PUSHING)
 async def test_a_session_in_which_can_be_asked_is_one_members_alone(town, alias):
     email, token = town.guest(*PUSHING)

@@ -23,7 +23,7 @@ from tests.integration.bridges.visitors import (
 from tests.upstreams.pools import alive
 from tests.wire import until
 
-pytestmark = of_clients
+pytestmark = [*of_clients, pytest.mark.slow]
 LEGACY = ("python-2025-11-25", "node2-legacy", "node1")
 
 
@@ -36,7 +36,6 @@ def hasty(town, tmp_path_factory):
         yield Town(gate, {alias: town.urls[alias] for alias in ("push", "need")}, {})
 
 
-@pytest.mark.slow
 async def test_a_parked_call_that_nobody_takes_up_in_time_is_given_up(hasty):
     order = {"name": "push__order", "arguments": {"dish": "a hasty soup"}}
     async with visiting("python-modern", hasty.url(), hasty.ada, FORM) as ada:

@@ -29,7 +29,7 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = of_clients
+pytestmark = [*of_clients, pytest.mark.slow]
 FORM = {ELICIT: [accept(count=1)]}
 TOOLS = {"order": {"dish": "x"}, "compose": {"topic": "x"}, "look_around": {}}
 

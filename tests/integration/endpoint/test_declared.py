@@ -12,6 +12,8 @@ from tests.upstreams.http_upstream import Talk
 from tests.upstreams.library import Library
 from tests.wire import until
 
+pytestmark = pytest.mark.slow
+
 APPS = "io.modelcontextprotocol/ui"
 CHOOSY = str(ROOT / "tests/upstreams/choosy_server.py")
 CHANGED = "notifications/roots/list_changed"

@@ -12,6 +12,8 @@ from tests.integration.attacks.servers.results import numbers, results, strings,
 from tests.stage import Stage, raw_post
 from tests.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 ASKED = ("tools/call", "prompts/get", "resources/read", "completion/complete")
 METHODS = (
     *ASKED, "tasks/get", "tasks/update", "tasks/cancel", "tools/list", "prompts/list",
@@ -192,7 +194,6 @@ def test_an_odd_answer_is_handed_on_or_told(line: Line):
     quick(given(answered())(lambda drawn: check_answer(line, drawn)))()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_nothing_of_thousands_is_an_incident(line: Line):
     long(given(asked())(lambda drawn: check_request(line, drawn)))()

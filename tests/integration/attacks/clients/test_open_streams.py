@@ -3,10 +3,13 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from tests.gate import Gate
 from tests.integration.attacks.scene import Modern
 from tests.stage import Place
 from tests.wire import Wire
+
+pytestmark = pytest.mark.slow
 
 STREAMS, BODY = 24, 4_000_000
 

@@ -10,6 +10,8 @@ from tests.integration.attacks.scene import META, YES, Modern, Old, Scene, told
 from tests.stage import Stage
 from tests.wire import Wire, until
 
+pytestmark = pytest.mark.slow
+
 QUIET = 0.3
 LEGACY = pytest.mark.parametrize("team", ["legacy"], indirect=True, scope="module")
 """A modern server has no sessions and no way aside, and sends no requests."""

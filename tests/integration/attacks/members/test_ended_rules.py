@@ -8,6 +8,8 @@ from tests.integration.attacks.scene import EVERYTHING, Modern, Old, Scene, told
 from tests.stage import Place, Stage
 from tests.wire import until
 
+pytestmark = pytest.mark.slow
+
 ENDED = 4010
 
 

@@ -11,6 +11,8 @@ from tests.integration.attacks.scene import EVERYTHING, Modern, Old, Scene, told
 from tests.stage import Stage
 from tests.wire import Wire, until
 
+pytestmark = pytest.mark.slow
+
 WITHIN = 1.0
 ENDED = 4010
 

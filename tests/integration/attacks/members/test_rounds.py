@@ -10,6 +10,8 @@ from tests.upstreams.http_upstream import Talk
 from tests.upstreams.library import QUESTION, SAMPLE, Library, text, tool
 from tests.wire import until
 
+pytestmark = pytest.mark.slow
+
 PROGRESS = "notifications/progress"
 ANSWER = {"action": "accept", "content": {"name": "Ada"}}
 
