@@ -161,6 +161,16 @@ def test_a_client_that_has_finished_sending_gets_its_answer(
         assert wire.is_closed()
 
 
+def test_what_is_malformed_outside_of_the_endpoints_writes_no_line(stage: Stage):
+    before = stage.gate.stderr
+    for path in ("/api/v1/workspaces", "/nowhere"):
+        for _ in range(5):
+            with stage.wire() as wire:
+                wire.send(head(path)[:-2] + b"bad \x00 header\r\n\r\n")
+                assert wire.answer().status == 400
+    assert stage.gate.stderr == before
+
+
 def test_a_page_of_an_allowed_origin_may_ask_and_read(stage: Stage, place: Place, ada: str):
     origin = {"origin": "https://page.example.test"}
     asks = {

@@ -346,6 +346,24 @@ def test_a_session_that_is_over_by_time_is_unknown(stage: Stage, place: Place, a
     assert place.client(ada).post(body, {"mcp-session-id": over}).status == 404
 
 
+@pytest.mark.parametrize("params", [{"cursor": None}, {"_meta": None}, None], ids=str)
+def test_what_is_null_where_libraries_write_it_so_is_as_good_as_absent(
+    place: Place, ada: str, legacy: Legacy, params: Any
+):
+    first = legacy.request("tools/list", {}).json["result"]
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params}
+    assert legacy.say(message).json["result"]["tools"] == first["tools"]
+    if params and "cursor" in params:
+        told = place.client(ada).request("tools/list", params).json["result"]
+        assert told["tools"] == first["tools"]
+
+
+def test_an_unknown_version_header_in_a_legacy_session_is_told_what_is_supported(legacy: Legacy):
+    told = legacy.request("tools/list", {}, **{"mcp-protocol-version": "2030-01-01"})
+    assert (told.status, told.json["error"]["code"]) == (400, -32022)
+    assert "2025-11-25" in told.json["error"]["data"]["supported"]
+
+
 def test_a_cursor_of_one_member_means_nothing_to_another(place: Place, ada: str):
     cursor = place.client(ada).request("tools/list", {}).json["result"]["nextCursor"]
     bob = place.client(place.admit("bob", up="all"))
