@@ -153,7 +153,9 @@ async def test_a_page_is_to_be_visited(town, kind, alias):
         elif alias in NEEDING:
             assert asked["elicitationId"]
         else:
-            assert asked["elicitationId"] == complete[0]["params"]["elicitationId"] == "e-1"
+            assert asked["elicitationId"] == "e-1"
+            if kind != "python-2025-06-18":  # which knows the question, and not this notification
+                assert complete[0]["params"]["elicitationId"] == "e-1"
 
 
 @modern_client
