@@ -25,6 +25,8 @@ from gatelodge.ports.world import Clock
 
 BREATH_SECONDS = 15.0
 """Proxies close a stream that says nothing for half a minute or more."""
+KNOWN_MICROSECONDS, MOST_KNOWN = 250_000, 1024
+"""How long it is taken for known, and of how many, what somebody may use while nothing changed."""
 Kind = Literal["tools", "prompts", "resources"]
 """What a list-changed notification is about; templates belong to resources."""
 Known = tuple[tuple[object, ...], ...]
@@ -109,6 +111,7 @@ class Streams:
         self._compared = 0
         """The version of the offers that streams know of."""
         self._own: defaultdict[PrincipalId, set[Stream]] = defaultdict(set)
+        self._usable = _Usable()
 
     def __len__(self) -> int:
         """How many are open."""
@@ -185,7 +188,9 @@ class Streams:
         told = False
         for stream in tuple(self._own.get(PrincipalId(said.asker.principal), ())):
             look = _outlook(view, stream, at)
-            if not stream.wants or look is None or not _may_hear(look, stream, said):
+            if not stream.wants or look is None or not _is_of_such(look, stream, said):
+                continue
+            if not self._usable.all_of(look, said):
                 continue
             if waiting is None:
                 told |= stream.ear.said(said.method, said.params)
@@ -277,15 +282,39 @@ def _may_read(look: Outlook, server: ServerId) -> bool:
     return isinstance(decision, Allow)
 
 
-def _may_hear(look: Outlook, stream: Stream, said: SessionNotification) -> bool:
-    """True when it is of the session of such a client, and all that was used there may be used."""
+class _Usable:
+    """Whether members may use all that was lately used in a session; worked out now and then.
+
+    A server may say as much as it likes: what it says shall not cost a decision each time.
+    """
+
+    def __init__(self) -> None:
+        self._view: View | None = None
+        self._since = 0
+        self._known: dict[tuple[object, ...], bool] = {}
+
+    def all_of(self, look: Outlook, said: SessionNotification) -> bool:
+        """True when this member may."""
+        over = not 0 <= look.at - self._since < KNOWN_MICROSECONDS
+        if self._view is not look.view or over or len(self._known) >= MOST_KNOWN:
+            self._view, self._since, self._known = look.view, look.at, {}
+        key = (look.who.id, said.server, said.used)
+        found = self._known.get(key)
+        if found is None:
+            server = look.workspace.server(ServerId(said.server))
+            found = self._known[key] = server is not None and all(
+                _may_use(look, server, method, name) for method, name in said.used
+            )
+        return found
+
+
+def _is_of_such(look: Outlook, stream: Stream, said: SessionNotification) -> bool:
+    """True when it is of the session of such a client, of a server that is there."""
     server = look.workspace.server(ServerId(said.server))
     if server is None or look.alias not in ("", server.alias):
         return False
     own = for_legacy(without(stream.capabilities, server.server.withheld))
-    if bytes(own) != said.asker.capabilities:
-        return False
-    return all(_may_use(look, server, method, name) for method, name in said.used)
+    return bytes(own) == said.asker.capabilities
 
 
 def _may_use(look: Outlook, server: ServerView, method: str, name: str) -> bool:
