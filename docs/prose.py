@@ -9,6 +9,8 @@ CALLS: dict[str, str] = {
     "bytes_out": "Size of the answer's body; 0 when none was handed on.",
     "call": "The call's id; its first six bytes are the time in milliseconds.",
     "count": "How many requests this record stands for.",
+    "credential": "The id of the token that was good no more, where it once was one of this "
+    "workspace.",
     "decision": "`allow` or `deny`.",
     "gov": "Size of the gov log that the decision was made under.",
     "http": "The HTTP status that was answered; 0 when the connection was gone.",

@@ -18,7 +18,7 @@ from gatelodge.core.ids import (
     ServerId,
     WorkspaceId,
 )
-from gatelodge.core.people import Workspace
+from gatelodge.core.people import Credential, Workspace
 from gatelodge.core.policy.compile import (
     Guards,
     Rules,
@@ -60,7 +60,8 @@ _NOBODY: Final[frozenset[ServerId]] = frozenset()
 class View(Struct, frozen=True, kw_only=True, eq=False):
     """Who may do what, as of `gov`; nothing in it ever changes.
 
-    `credentials` is keyed by the hex digest of the token, `workspaces` by slug. `access` has
+    `credentials` is keyed by the hex digest of the token, and so are those that ended (`former`):
+    nobody is let in by them, but whose they were can be told; `workspaces` by slug. `access` has
     exactly the principals of `principals`; two of them share an object when no rule tells them
     apart. `gone` are servers cut since the compilation (`without`). `faults` is what was left
     out, for the health page; it names ids only.
@@ -69,6 +70,7 @@ class View(Struct, frozen=True, kw_only=True, eq=False):
     gov: int
     epoch: str
     credentials: dict[str, CredentialEntry]
+    former: dict[str, Credential]
     principals: dict[PrincipalId, PrincipalEntry]
     workspaces: dict[str, WorkspaceView]
     access: dict[PrincipalId, Access]
@@ -258,12 +260,13 @@ def compile_view(state: State, previous: View | None, longest: int = LONGEST) ->
         ident: tables.access(entry) for ident, entry in people.items() if entry.workspace in rules
     }
     people = {ident: entry for ident, entry in people.items() if ident in access}
+    before = {} if previous is None else previous.credentials
+    good = credentials(state.credentials, people, before)
     return View(
         gov=state.gov,
         epoch=state.epoch,
-        credentials=credentials(
-            state.credentials, people, {} if previous is None else previous.credentials
-        ),
+        credentials=good,
+        former={row.digest: row for row in state.credentials if row.digest not in good},
         principals=people,
         workspaces={
             row.slug: _workspace_view(row, catalog.get(row.id, {}), rules[row.id], previous)

@@ -54,7 +54,7 @@ def bad(stage: Stage, place: Place) -> dict[str, tuple[str | None, str]]:
         "two tokens": (f"Bearer {ada} {ada}", "malformed"),
         "a wrong checksum": (f"Bearer {ada[:5]}{letters}{ada[12:]}", "malformed"),
         "never issued": (f"Bearer {mint('personal', b'n' * 32)}", "unknown"),
-        "revoked": (f"Bearer {gone['token']}", "unknown"),
+        "revoked": (f"Bearer {gone['token']}", "ended"),
         "expired": (f"Bearer {late['token']}", "expired"),
         "another workspace's": (f"Bearer {other}", "other_workspace"),
     }
@@ -77,6 +77,24 @@ def test_each_bad_credential_is_answered_alike_and_counted_exactly(stage: Stage,
         'Bearer realm="gatelodge", error="invalid_token"',
     }
     until(lambda: sums(place.leaves()) - before == sent, 5, "the counts never agree")
+
+
+def test_whose_old_token_came_is_told_to_its_own_workspace_alone(stage: Stage, place: Place, bad):
+    made = place.api("POST", "/tokens", {"member": "bob@example.test"})
+    place.api("POST", f"/tokens/{made['id']}/revoke", {"why": "lost"})
+    field = f"Bearer {made['token']}"
+    other = stage.place("beside")
+    before, elsewhere = len(place.leaves()), len(other.leaves())
+    assert knock(stage, place.path, field)[0] == 401
+    assert knock(stage, other.path, field)[0] == 401
+    told = [leaf for leaf in place.leaves()[before:] if leaf.get("credential") == made["id"]]
+    assert [(leaf["t"], leaf["reason"], leaf["count"]) for leaf in told] == [
+        ("auth.failed", "ended", 1)
+    ]
+    assert all(not leaf.get("credential") for leaf in other.leaves()[elsewhere:])
+    found = place.api("GET", f"/audit/records?credential={made['id']}&type=auth.failed")["items"]
+    assert [each["credential"] for each in found] == [made["id"]]
+    assert made["token"] not in str(told)
 
 
 def test_a_workspace_that_is_not_there_is_answered_as_one_that_is_anothers(stage: Stage, bad):

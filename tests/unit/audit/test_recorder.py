@@ -11,6 +11,7 @@ from tests.logbook import ANN, CI, LOG, Logbook, intent
 from gatelodge.core.errors import KeyUnreachable, LimitReached
 from gatelodge.core.records.origin import DOOR
 from gatelodge.flows.audit.recorder import Answer, Caller, Refusal
+from gatelodge.flows.audit.tallies import MOST_BURSTS
 
 pytestmark = pytest.mark.anyio
 
@@ -163,6 +164,17 @@ async def test_the_first_failure_is_a_leaf_at_once_and_the_rest_an_exact_count(b
     book.recorder.close()
     found = [(each["reason"], each["count"]) for each in await after_durable(book)]
     assert sorted(found) == [("expired", 1), ("unknown", 1), ("unknown", 999)]
+
+
+async def test_old_tokens_are_counted_each_under_its_id_until_there_are_very_many(book):
+    for number in range(1000):
+        book.recorder.auth_failed(DOOR, "ended", credential=f"cred_{number}")
+    book.recorder.close()
+    found = await after_durable(book)
+    assert len(found) <= MOST_BURSTS + 2
+    assert sum(each["count"] for each in found) == 1000
+    named = [each["credential"] for each in found if "credential" in each]
+    assert sorted(named) == sorted(f"cred_{number}" for number in range(len(named)))
 
 
 async def test_a_burst_is_written_when_its_second_ends(book):

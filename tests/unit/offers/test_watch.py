@@ -36,6 +36,7 @@ class House:
         self._moved = asyncio.Event()
         self.slow: dict[str, asyncio.Event] = {}
         self.offers = Offers()
+        self.offers.on_observed(lambda _: self._moved.set())
         self.watch = Watch(self, self, StillClock(), CountedIds(), self.offers, lambda: self.view)
 
     def on_list_changed(self, listener) -> None:

@@ -125,7 +125,8 @@ def test_reserved_meta_ends_at_this_hop_and_the_rest_goes_on():
         (b'{"name":"n","version":"1"}', "n/1"),
         (b"[]", ""),
         (b'{"name":"' + b"x" * 900 + b'"}', "x" * 64),
-        (b'{"name":{"deep":1}}', "{'deep': 1}/"),
+        (b'{"name":{"deep":1}}', '{"deep":1}/'),
+        (b'{"name":' + b"[" * 900 + b"]" * 900 + b',"version":"' + b"1" * 900 + b'"}', "[" * 64),
     ],
 )
 def test_a_client_is_named_as_it_names_itself_and_briefly(raw, text):

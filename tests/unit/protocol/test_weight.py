@@ -5,9 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from gatelodge.core.jsontext.keys import repeats_a_key
-from gatelodge.core.jsontext.weight import burden
+from gatelodge.core.jsontext.weight import MOST_TAKEN, burden, crowded
 from gatelodge.core.protocol.envelope import members_of
 
 MARKS = st.text(alphabet='[]{},:"\\ax 1é', max_size=12)
@@ -41,6 +42,18 @@ def test_depth_and_values_are_those_of_the_parsed_text(found, layout, plain):
     # An empty array or object counts as if something stood in it.
     assert not burden(text, 100, 2 * values(found) + 1)
     assert values(found) < 2 or burden(text, 100, values(found) - 1)
+
+
+@given(st.dictionaries(MARKS, JSON, max_size=6), LAYOUTS, st.booleans(), st.integers(1, 5))
+def test_an_object_is_crowded_by_its_own_members_alone(found, layout, plain, most):
+    text = json.dumps(found, separators=layout, ensure_ascii=plain).encode()
+    assert crowded(text, most) == (len(found) > most)
+
+
+def test_an_object_that_is_crowded_is_not_taken_apart():
+    inside = ",".join(f'"k{number}":1' for number in range(MOST_TAKEN + 1))
+    assert members_of(Raw(b"{%b}" % inside.encode())) is None
+    assert members_of(Raw(b'{"a":{%b}}' % inside.encode())) is not None
 
 
 @given(st.lists(st.tuples(MARKS, JSON), max_size=5), LAYOUTS, st.booleans())

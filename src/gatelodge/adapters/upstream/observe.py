@@ -75,9 +75,16 @@ class Taken(Struct, frozen=True):
         """The list of tools, with its limit."""
         return structs.replace(TOOLS, most=self.most)
 
-    def refusal(self, tool: Raw) -> str:
-        """Why no client may use the tool; empty when clients may."""
-        return refusal(tool, strict_headers=self.strict_headers)
+    async def refusals(self, tools: list[Raw]) -> list[str]:
+        """Why no client may use each tool, empty where clients may; read beside the loop.
+
+        How much work that is, the server decides.
+        """
+
+        def read() -> list[str]:
+            return [refusal(tool, strict_headers=self.strict_headers) for tool in tools]
+
+        return await asyncio.to_thread(read)
 
 
 async def read_offers(
@@ -91,7 +98,7 @@ async def read_offers(
     can, seconds = capable(hello.capabilities), taken.seconds
     lists_tools = TOOLS.offer in can.lists
     told = await _read(begin, taken.listing, seconds) if lists_tools else Items([])
-    why = [taken.refusal(tool) for tool in told.raws]
+    why = await taken.refusals(told.raws)
     tools = [tool for tool, refused in zip(told.raws, why, strict=True) if not refused]
     refused = tuple(f"tool {place}: {said}" for place, said in enumerate(why, 1) if said)
     notes = [f"{len(refused)} unusable tools were left out."] if refused else []
@@ -131,7 +138,9 @@ async def read_tools(
     Raises as `read_offers` does.
     """
     told = await _read(begin, taken.listing, taken.seconds, Asker(capabilities=capabilities))
-    return {named(tool): tool for tool in told.raws if not taken.refusal(tool)}
+    why = await taken.refusals(told.raws)
+    usable = [tool for tool, refused in zip(told.raws, why, strict=True) if not refused]
+    return {named(tool): tool for tool in usable}
 
 
 async def _read_if_able(

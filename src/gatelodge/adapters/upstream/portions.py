@@ -85,7 +85,7 @@ class Portions:
         if not self._busy and held + len(data) <= HEAVY:
             self._take(data)
             return
-        self._size = max(self._size, len(data))
+        self._size = max(self._size, min(len(data), HEAVY))
         self.feed(data, transport, HEAVY + 1)
 
     def finish(self, then: Callable[[], None]) -> None:

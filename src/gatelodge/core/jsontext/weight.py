@@ -16,7 +16,12 @@ MOST_DEPTH: Final = 512
 MOST_MEMBERS: Final = 1_000
 """The members of an object that the gate itself takes apart."""
 
+MOST_TAKEN: Final = 50_000
+"""The members of an object that is taken apart at all: each becomes an object of its own."""
+
 _ALL_BUT_MARKS: Final = bytes(set(range(256)) - set(b'[]{},"'))
+_COMMA: Final = b","[0]
+_DEPTHS: Final = bytes(1 if b in b"[{" else 255 if b in b"]}" else 0 for b in range(256))
 _STEPS: Final = bytes(1 if byte in b"[{" else 255 for byte in range(256))
 
 
@@ -41,13 +46,35 @@ def burden(text: bytes, depth: int, values: int = MOST_VALUES) -> str:
     return ""
 
 
+def crowded(text: bytes, most: int = MOST_TAKEN) -> bool:
+    """Say whether this object has more members than it is taken apart for.
+
+    Asked of a text that is no burden. Almost always a look at its colons is enough.
+    """
+    if text.count(b":") <= most:
+        return False
+    marks = _marks(text, MOST_VALUES)
+    if marks is None:
+        return True
+    commas = marks.count(b",")
+    if commas < most or len(marks) - commas == 2:
+        return commas >= most
+    steps = memoryview(marks.translate(_DEPTHS)).cast("b")
+    own = (mark for mark, depth in zip(marks, accumulate(steps), strict=True) if depth == 1)
+    return sum(map(_COMMA.__eq__, own)) >= most
+
+
 def _marks(text: bytes, values: int) -> bytes | None:
     """The brackets and commas outside strings; None when there are too many strings for that."""
+    # A value has two quotes, and two more if it has a name; of those escaped none is missed here.
+    most = 4 * values
+    if (quotes := text.count(b'"')) > most and quotes - text.count(b'\\"') > most:
+        return None
     # An escaped backslash or quote neither ends a string nor begins one.
     marks = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _ALL_BUT_MARKS)
     quotes = marks.count(b'"')
-    if quotes > 4 * values:
-        return None  # a value has two quotes, and two more if it has a name
+    if quotes > most:
+        return None
     if quotes:
         # Two quotes in a row are a string without marks, or end one and begin the next: without
         # them each other mark is as far inside or outside of strings as it was.

@@ -35,6 +35,8 @@ TOOLS_ONLY: Final = Raw(b'{"tools":{"listChanged":true}}')
 _PARTS: Final = {"elicitation": ("form", "url"), "roots": (), "sampling": ("context", "tools")}
 _YES: Final = Raw(b"{}")
 _CHANGES: Final = Raw(b'{"listChanged":true}')
+LONGEST: Final = 64 * 1024
+"""Bytes of capabilities that are read: they name a handful, and are read again and again."""
 _SETTINGS_BYTES: Final = 512
 _KNOWN_BYTES: Final = 512
 
@@ -45,10 +47,10 @@ def declared(raw: Raw | None, era: Era = "modern") -> bytes:
     `{}` when there is nothing. Kept are elicitation, sampling and roots with the parts that the
     specification of the client's era names, and extensions that pass for such a client, with
     settings of up to 512 bytes. The spelling `"elicitation":{}` is kept, since older servers know
-    no other.
+    no other. What is longer than `LONGEST` declares nothing.
     """
     given = NOTHING if raw is None else bytes(raw)
-    if given == NOTHING:
+    if given == NOTHING or len(given) > LONGEST:
         return NOTHING
     return (_known if len(given) <= _KNOWN_BYTES else _declared)(given, era)
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.jsontext.keys import repeats_a_key
-from gatelodge.core.jsontext.weight import MOST_MEMBERS, burden
+from gatelodge.core.jsontext.weight import MOST_MEMBERS, MOST_TAKEN, burden, crowded
 from gatelodge.core.records.leaves import RefusedReason
 
 PARSE_ERROR = -32700
@@ -30,6 +30,8 @@ NULL = Raw(b"null")
 """JSON's null; a value that was read is compared with it without a copy."""
 
 _members = msgspec.json.Decoder(Members).decode
+_ROOMY = 5 * MOST_TAKEN
+"""Bytes of an object that cannot hold too many members."""
 _text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -113,13 +115,21 @@ def read_text(raw: Raw | None) -> str | None:
 
 
 def members_of(raw: Raw | None) -> Members | None:
-    """The members of the object in `raw`, or None when it is absent or something else."""
-    if raw is None:
+    """The members of the object in `raw`, or None when it is absent or something else.
+
+    None too when they are more than anybody has to look at (`crowded`).
+    """
+    if raw is None or (memoryview(raw).nbytes > _ROOMY and crowded(bytes(raw))):
         return None
     try:
         return _members(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def is_object(raw: Raw) -> bool:
+    """Say whether this value, which was parsed, is an object; it is not taken apart."""
+    return bytes(memoryview(raw)[:1]) == b"{"
 
 
 def given(members: Members, name: str) -> Raw | None:

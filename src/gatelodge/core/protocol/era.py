@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from gatelodge.core.protocol.envelope import (
     HEADER_MISMATCH,
@@ -164,7 +164,23 @@ def said_of_itself(message: Message) -> Raw | None:
 def client_text(raw: bytes) -> str:
     """`name/version` of a client's info; unverified, at most 64 characters."""
     try:
-        given = msgspec.json.decode(raw, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = _implementations.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return f"{given.get('name', '')}/{given.get('version', '')}"[:64]
+    return f"{_word(said.name)}/{_word(said.version)}"[:64]
+
+
+class _Implementation(Struct):
+    """What a client says of itself; all else in it is passed over unread."""
+
+    name: Raw = Raw(b'""')
+    version: Raw = Raw(b'""')
+
+
+_implementations = msgspec.json.Decoder(_Implementation)
+
+
+def _word(raw: Raw) -> str:
+    """A text, or as much as can matter of what stands in its place."""
+    text = read_text(raw)
+    return bytes(memoryview(raw)[:64]).decode(errors="replace") if text is None else text

@@ -12,7 +12,14 @@ import msgspec
 from msgspec import Raw
 
 from gatelodge.core.protocol.capabilities import TOOLS_ONLY
-from gatelodge.core.protocol.envelope import Era, Members, given, join_members, members_of
+from gatelodge.core.protocol.envelope import (
+    Era,
+    Members,
+    given,
+    is_object,
+    join_members,
+    members_of,
+)
 from gatelodge.core.protocol.shown.conform import takes_output
 from gatelodge.core.protocol.version import META_SERVER_INFO
 
@@ -169,7 +176,7 @@ def _for_legacy_client(raw: Raw, result: Members, meta: Raw | None) -> bytes:
     if modern:
         kept = {k: v for k, v in result.items() if k not in _OWNED_BY_MODERN}
         structured = kept.get("structuredContent")
-        if structured is not None and members_of(structured) is None:
+        if structured is not None and not is_object(structured):
             del kept["structuredContent"]
             if bytes(structured) != b"null" and _is_empty(kept.get("content")):
                 said = [{"type": "text", "text": bytes(structured).decode()}]

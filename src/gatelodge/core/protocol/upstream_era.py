@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
+from gatelodge.core.protocol.capabilities import LONGEST
 from gatelodge.core.protocol.upstream import Message, parse_fault
 from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
@@ -146,5 +147,6 @@ def initialized(result: Raw) -> Hello | None:
 
 
 def _hello(era: Era, version: str, capabilities: Raw, instructions: str | None) -> Hello:
-    whole = Raw(bytes(capabilities)) if _members(capabilities) else Raw(b"{}")
+    said = bytes(capabilities)
+    whole = Raw(said if len(said) <= LONGEST and _members(capabilities) else b"{}")
     return Hello(era=era, version=version, instructions=instructions or "", capabilities=whole)

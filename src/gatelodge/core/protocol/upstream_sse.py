@@ -45,7 +45,7 @@ class EventParser:
         start = 0
         end = rest.find(b"\n", self._searched)
         while end >= 0:
-            self._line(bytes(rest[start:end]), done)
+            self._line(_copied(rest, start, end), done)
             start = end + 1
             end = rest.find(b"\n", start)
         if start:
@@ -65,11 +65,12 @@ class EventParser:
             self._kind = b""
             self.last = self._id  # only now: who goes on after it must have seen the whole event
             return
+        if line.startswith(b"data:"):
+            self._add(line[6:] if line[5:6] == b" " else line[5:])
+            return
         field, _, value = line.partition(b":")
         if field == b"data":
-            value = value.removeprefix(b" ")
-            self._data.append(value)
-            self._held += len(value) + 1
+            self._add(value)
         elif field == b"event":
             self._kind = value.removeprefix(b" ")
         elif field == b"id":
@@ -77,7 +78,17 @@ class EventParser:
         elif field == b"retry" and len(value) <= 8 and value.strip().isdigit():
             self.retry = int(value)
 
+    def _add(self, value: bytes) -> None:
+        self._data.append(value)
+        self._held += len(value) + 1
+
     def _name(self, identity: bytes) -> None:
         """Keep an event's id, if it can be said in a header; what cannot is as good as none."""
         plain = len(identity) <= _LONGEST_ID and all(0x21 <= byte <= 0x7E for byte in identity)
         self._id = identity if plain else b""
+
+
+def _copied(held: bytearray, start: int, end: int) -> bytes:
+    """A part of what is held, copied once: it may be all of a large message."""
+    with memoryview(held) as view:
+        return bytes(view[start:end])

@@ -171,10 +171,14 @@ class RequestRefused(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 
 class AuthFailed(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Requests without a good credential; a burst is one leaf with its exact `count`."""
+    """Requests without a good credential; a burst is one leaf with its exact `count`.
+
+    `credential` is whose token it was that is good no more: one of this log's workspace.
+    """
 
     at: str
     count: int
+    credential: str = ""
     node: str
     reason: str
     t: str

@@ -315,9 +315,14 @@ class Recorder:
         )
         self._append(Entry(log, encode(leaf)), durable)
 
-    def auth_failed(self, log: str, reason: str, durable: Durable = None) -> None:
-        """Count a request without a good credential; the first of a burst is a leaf at once."""
-        self._tallies.auth_failed(log, reason, durable)
+    def auth_failed(
+        self, log: str, reason: str, durable: Durable = None, credential: str = ""
+    ) -> None:
+        """Count a request without a good credential; the first of a burst is a leaf at once.
+
+        `credential` is the one whose token it came with, when that is good no more.
+        """
+        self._tallies.auth_failed(log, reason, durable, credential)
 
     def close(self) -> None:
         """Write every count that is still open. Call it before the journal is closed."""

@@ -196,7 +196,11 @@ class _Sift:
         if self._query.opens and kept:
             seen = await self._naming.open([each[0] for each in kept], self._origin, frozenset())
             pairs = zip(kept, seen, strict=True)
-            kept = [each for each, opened in pairs if self._called_by(opened.who)]
+            kept = [
+                each
+                for each, opened in pairs
+                if self._called_by(opened.who) or self._tried_with(each[1])
+            ]
         return [(leaf.index, here, closer) for leaf, here, closer in kept]
 
     def _matches(self, leaf: LeafAt, here: Fields) -> bool:
@@ -209,6 +213,12 @@ class _Sift:
         if not _says(query, here):
             return False
         return self._deks is None or (leaf.opening is not None and leaf.opening.dek in self._deks)
+
+    def _tried_with(self, here: Fields) -> bool:
+        """Somebody came with that token after it had ended."""
+        query = self._query
+        asked = bool(query.credential) and query.principals is None and not query.client
+        return asked and here.get("credential") == query.credential
 
     def _called_by(self, who: Opening | None) -> bool:
         query = self._query

@@ -19,6 +19,8 @@ Durable = asyncio.Future[None] | None
 """Resolved when the record is on disk, failed with LedgerDown; None when nobody waits."""
 
 BURST_SECONDS = 1.0
+MOST_BURSTS = 64
+"""So many counts are open before old tokens are added up together."""
 ALONE = 256
 """Refused requests of strangers that get a leaf of their own before they are added up."""
 ALONE_A_SECOND = 8.0
@@ -39,6 +41,7 @@ class _Kind(Struct, frozen=True):
     t: Literal["auth.failed", "request.refused"]
     reason: str
     http: int = 0
+    credential: str = ""
 
 
 class _Burst(Struct):
@@ -63,9 +66,15 @@ class Tallies:
         self._alone = float(ALONE)
         self._spent_at = 0.0
 
-    def auth_failed(self, log: str, reason: str, durable: Durable) -> None:
-        """Count a request without a good credential; the first one is a leaf at once."""
-        kind = _Kind(log, "auth.failed", reason)
+    def auth_failed(self, log: str, reason: str, durable: Durable, credential: str = "") -> None:
+        """Count a request without a good credential; the first one is a leaf at once.
+
+        One that came with somebody's old token is counted under its id, unless that is so of very
+        many at once: whoever kept a thousand of them shall not write a thousand leaves a second.
+        """
+        kind = _Kind(log, "auth.failed", reason, 0, credential)
+        if credential and kind not in self._bursts and len(self._bursts) >= MOST_BURSTS:
+            kind = _Kind(log, "auth.failed", reason)
         burst = self._bursts.get(kind)
         if burst is None:
             self._bursts[kind] = self._opened(kind)
@@ -124,6 +133,7 @@ class Tallies:
             leaf = AuthFailed(
                 at=rfc3339(self._clock.now()),
                 count=burst.count,
+                credential=kind.credential,
                 node=self._node,
                 reason=kind.reason,
                 t="auth.failed",

@@ -4,6 +4,7 @@ Lists are answered from here, so none waits for a server, and one that is away i
 was (decision 0014). Nothing is kept on disk: a server that is met again tells it again.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from msgspec import Raw
@@ -52,13 +53,25 @@ class Offers:
         """Call `listener(server id)` whenever a server was met or looked at again."""
         self._listeners.append(listener)
 
+    async def learn(self, server: Server, seen: Observed, still: Callable[[], bool]) -> None:
+        """Remember it (`keep`) where `still` holds once it is read, which is done beside the loop.
+
+        How much work that is, the server decides.
+        """
+        last = self._known.get(server.id)
+        offer = await asyncio.to_thread(self._read, server, seen, last)
+        if still():
+            self._remember(server, offer)
+
     def keep(self, server: Server, seen: Observed) -> None:
         """Remember what the server said of itself; lists that did not change stay the same objects.
 
         Streams hold on to those lists, so that the same object means that nothing changed. A list
         that could not be read stays as it last was.
         """
-        last = self._known.get(server.id)
+        self._remember(server, self._read(server, seen, self._known.get(server.id)))
+
+    def _read(self, server: Server, seen: Observed, last: Offer | None) -> Offer:
         offer = read_offer(
             server,
             prompts=_told(seen.prompts, "prompts", seen, last),
@@ -67,7 +80,10 @@ class Offers:
             capabilities=seen.capabilities,
             longest=self._longest,
         )
-        offer = replace(offer, needs=seen.needs)
+        return replace(offer, needs=seen.needs)
+
+    def _remember(self, server: Server, offer: Offer) -> None:
+        last = self._known.get(server.id)
         if last is None or offer != last:
             self._known[server.id] = offer if last is None else _with_lists_of(last, offer)
             self.version += 1

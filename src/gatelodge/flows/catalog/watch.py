@@ -125,8 +125,8 @@ class Watch:
             if self._upstreams.health(server.id).state == "ready":
                 self._again(server.id)  # others tell when they are back
             return 0
-        if self._approved({server.id}):  # it may have left meanwhile
-            self._offers.keep(server, seen)
+        # It may have left meanwhile.
+        await self._offers.learn(server, seen, lambda: bool(self._approved({server.id})))
         try:
             leaves = await self._stocktaking.take(server, [bytes(tool) for tool in seen.tools])
             leaves += await self._stocktaking.hear(server, seen.instructions)

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Literal, TypeVar
 
+from gatelodge.core.records.origin import DOOR, calls_log
 from gatelodge.core.tokens import well_formed
+from gatelodge.core.view import View
 from gatelodge.ports.world import Peppers
 
 T = TypeVar("T")
@@ -26,15 +28,43 @@ def authenticate(
         return "missing"
     if header[:7].lower() != b"bearer ":
         return "scheme"
+    token = _token(header)
+    if token is None:
+        return "malformed"
+    return _behind(credentials, peppers, token) or "unknown"
+
+
+def failure(
+    view: View, peppers: Peppers, header: bytes | None, reason: str, log: str
+) -> tuple[str, str]:
+    """Why a request was not let in, and whose old token it came with: the id of a credential.
+
+    The id is empty where no credential of this log's workspace was ever behind the token; the door
+    knows every workspace. `ended` is a token that was good once.
+    """
+    token = None if header is None or header[:7].lower() != b"bearer " else _token(header)
+    if token is None:
+        return reason, ""
+    good = _behind(view.credentials, peppers, token)
+    known = good or _behind(view.former, peppers, token)
+    if known is None or log not in (DOOR, calls_log(known.workspace)):
+        return reason, ""
+    return ("ended" if good is None and reason == "unknown" else reason), known.id
+
+
+def _token(header: bytes) -> str | None:
+    """The token behind `Bearer `, None when it has not the shape of one."""
     try:
         token = header[7:].strip(b" ").decode("ascii")
     except UnicodeDecodeError:
-        return "malformed"
-    if well_formed(token) is None:
-        return "malformed"
+        return None
+    return None if well_formed(token) is None else token
+
+
+def _behind(credentials: Mapping[str, T], peppers: Peppers, token: str) -> T | None:
     found: T | None = None
     for digest in peppers.digests(token):
         match = credentials.get(digest)
         if found is None:
             found = match
-    return "unknown" if found is None else found
+    return found

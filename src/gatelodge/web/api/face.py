@@ -29,6 +29,7 @@ from gatelodge.core.records.origin import DOOR, calls_log
 from gatelodge.flows.audit.recorder import Caller as RecordedCaller
 from gatelodge.flows.audit.recorder import Recorder
 from gatelodge.flows.audit.tallies import Refusal
+from gatelodge.flows.identity.authenticate import failure
 from gatelodge.web import problems
 from gatelodge.web.api.asgi import AsgiApp, Exchange, rendered
 from gatelodge.web.api.door import UNPROVEN, identify
@@ -55,6 +56,8 @@ _REASONS: dict[int, RefusedReason] = {
 }
 MOST_AT_ONCE = 16
 """Requests of one person that are answered at once; for strangers nothing is read."""
+MOST_VALUES = 100_000
+"""Values of one request's JSON: here each of them is read, and most are checked one by one."""
 _READING = (b"GET", b"HEAD")
 _RECORD_SECONDS = 1.0
 """How long a refusal waits for its record: whoever mends a gate whose disk hangs needs answers."""
@@ -244,7 +247,7 @@ class ApiFace:
         return reply
 
     async def _asked(self, connection: HttpConnection, request: HttpRequest) -> _Reply:
-        too_much = burden(request.body, self._gate.settings.limits.json_depth)
+        too_much = burden(request.body, self._gate.settings.limits.json_depth, MOST_VALUES)
         if too_much:
             return _told(problems.problem(Invalid(too_much)))
         app = self._app.result() if self._app.done() else await asyncio.shield(self._app)
@@ -284,7 +287,10 @@ class ApiFace:
         """Count a refusal; it is told once its record is durable, or the disk is slow."""
         written: asyncio.Future[None] = self._loop.create_future()
         if reply.status == 401:
-            self._recorder.auth_failed(DOOR, reply.auth, written)
+            header = request.headers.get(b"authorization")
+            view, peppers = self._gate.view(), self._gate.peppers
+            told, whose = failure(view, peppers, header, reply.auth, DOOR)
+            self._recorder.auth_failed(DOOR, told, written, whose)
         else:
             refusal = Refusal(reason=reply.reason, http=reply.status, bytes_in=request.size)
             log, who = await self._recorded(reply.who)

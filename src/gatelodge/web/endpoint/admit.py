@@ -18,7 +18,7 @@ from gatelodge.core.protocol.version import MODERN
 from gatelodge.core.records.origin import DOOR, calls_log
 from gatelodge.core.view_entry import CredentialEntry
 from gatelodge.flows.audit.recorder import Caller
-from gatelodge.flows.identity.authenticate import authenticate
+from gatelodge.flows.identity.authenticate import authenticate, failure
 from gatelodge.ports.upstream import Asker
 from gatelodge.web.endpoint.gate import Gate, TurnedAway, durable, turn_away
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
@@ -169,8 +169,10 @@ def _credential(gate: Gate, visit: Visit) -> CredentialEntry:
 
 def _unauthenticated(gate: Gate, visit: Visit, reason: str) -> TurnedAway:
     written = durable(gate)
-    gate.recorder.auth_failed(visit.log, reason, written)
-    sent = b"authorization" in visit.request.headers
+    header = visit.request.headers.get(b"authorization")
+    told, whose = failure(gate.follower.view, gate.peppers, header, reason, visit.log)
+    gate.recorder.auth_failed(visit.log, told, written, whose)
+    sent = header is not None
     away = turn_away(
         401,
         "send a valid token as 'Authorization: Bearer ...'",

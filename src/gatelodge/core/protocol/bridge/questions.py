@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.jsontext.keys import repeats_a_key
+from gatelodge.core.jsontext.weight import MOST_MEMBERS
 from gatelodge.core.protocol.envelope import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -104,9 +105,11 @@ def read_requests(raw: Raw) -> dict[str, InputRequest] | None:
 
 
 def _once(raw: Raw) -> Members | None:
-    """The members of an object that names each of them once."""
+    """The members of an object that names each of them once, and not too many."""
     members = members_of(raw)
-    return None if members is None or repeats_a_key(bytes(raw), members) else members
+    if members is None or len(members) > MOST_MEMBERS or repeats_a_key(bytes(raw), members):
+        return None
+    return members
 
 
 def read_input_required(result: Members) -> InputRequired | None:
@@ -159,7 +162,8 @@ def read_retry(params: Members) -> Retry | None:
     state = read_text(sealed)
     if (given is not None and responses is None) or (sealed is not None and state is None):
         return None
-    if any(members_of(value) is None for value in (responses or {}).values()):
+    answers = responses or {}
+    if len(answers) > MOST or any(members_of(value) is None for value in answers.values()):
         return None
     return Retry(without_round(params), responses, state)
 
@@ -259,6 +263,8 @@ def from_url_required(error: Raw) -> dict[str, InputRequest] | None:
         elicitations = _raws(listed)
     except (msgspec.DecodeError, RecursionError):
         return None
+    if not 0 < len(elicitations) <= MOST:
+        return None
     found: dict[str, InputRequest] = {}
     for number, raw in enumerate(elicitations, 1):
         members = _once(raw)
@@ -266,7 +272,7 @@ def from_url_required(error: Raw) -> dict[str, InputRequest] | None:
             return None
         params = Raw(join_members({"mode": Raw(b'"url"')} | members))
         found[f"url-{number}"] = to_modern(from_legacy("elicitation/create", params))
-    return found if 0 < len(found) <= MOST else None
+    return found
 
 
 def _visits(members: Members) -> bool:

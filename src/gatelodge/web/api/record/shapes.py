@@ -17,7 +17,8 @@ class RecordShape(Struct, frozen=True, kw_only=True):
 
     `who`, `agent`, `client`, `credential` only when names were asked for and the opening still
     exists; `who` is "(erased)" when the gov log says that it was, and "(damaged)" when somebody
-    took it away or changed it.
+    took it away or changed it. The `credential` of a request that was not let in stands in the
+    record itself.
     """
 
     index: int
@@ -74,7 +75,7 @@ def record_shape(found: Found, names: Names) -> RecordShape:
         who=f"({found.gone})" if found.gone else names.principals.get(who.member, who.member),
         agent=names.principals.get(who.agent, who.agent),
         client=who.client,
-        credential=who.cred,
+        credential=who.cred or str(leaf.get("credential", "")),
         server=names.servers.get(server, server),
         tool=str(leaf.get("tool", "")),
         method=str(leaf.get("method", "")),

@@ -140,7 +140,8 @@ async def look_again(place: Here, alias: Named) -> ObservedServer:
         lambda act: servers.look_at(act, place.id, named.server(act.tx, place.id, alias).id),
     )
     found = await observe.look(place.gate.upstreams, row)
-    refused = observe.left_out(row, found)
+    # How much work its lists are, the server decides: they are read beside the loop.
+    refused = await to_thread.run_sync(observe.left_out, row, found)
     definitions = [bytes(each) for each in found.tools]
     stock = await to_thread.run_sync(tools.read_stock, definitions)
     seen = await keep_in_parts(lambda part: place.gate.change(place.caller, part), row, stock)

@@ -39,6 +39,9 @@ _FIELD_BYTES = 192
 _FRAMING = (b"content-length", b"transfer-encoding")
 _FRAMING_RATIO = 16
 """Bytes of framing (chunk sizes, their extensions) that each byte of a body may come with."""
+_PIECES, _PIECE = 4_000, 16
+"""A connection may bring so many pieces of bodies of any size, and beyond them one for each
+_PIECE bytes: a chunk costs the same work however little is in it."""
 _VERSIONS = frozenset(("1.1", "1.0"))
 _SCHEMES = (b"http://", b"https://")
 
@@ -135,6 +138,7 @@ class Reader:
         "_limits",
         "_more",
         "_parser",
+        "_pieces",
         "_silent",
         "_skips_head",
         "_upgrade",
@@ -158,6 +162,7 @@ class Reader:
         self._silent = 0
         self._fed = 0
         self._wire = 0
+        self._pieces = 0.0
         self._skips_head = False
         self._upgrade = False
         self.request = HttpRequest()
@@ -305,8 +310,11 @@ class Reader:
             raise _Enough
         self._heard, self.asks = True, False
         self.request.size += len(body)
+        self._pieces += 1 - len(body) / _PIECE
         if self.request.size > self._limits.body_bytes:
             self.refuse("body")
+        elif self._pieces > _PIECES:
+            self.refuse("malformed")
         elif self._first:
             self._more += body
         else:
