@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from gatelodge.config.schema import Settings
+from gatelodge.config.schema import Limits, Settings
 from gatelodge.core.errors import SettingsError
 
 PREFIX = "GATELODGE_"
@@ -241,11 +241,34 @@ def _disagreements(settings: Settings, origins: Mapping[str, str]) -> Iterator[s
             f"{origins['store.lease_ms']}: store.lease_ms: must be longer than store.poll_ms "
             f"({settings.store.poll_ms}), or the gate would refuse between two polls"
         )
+    if settings.listen.port == settings.listen.admin_port > 0:
+        yield (
+            f"{origins['listen.admin_port']}: listen.admin_port: must not be listen.port "
+            f"({settings.listen.port}); -1 serves the admin API there"
+        )
+    yield from _unreachable(settings.limits, origins)
     if re.search(r"[\s+]", settings.audit.origin):
         yield (
             f"{origins['audit.origin']}: audit.origin: it names signing keys, "
             "so it may hold no space and no plus sign"
         )
+
+
+def _unreachable(limits: Limits, origins: Mapping[str, str]) -> Iterator[str]:
+    """Limits that another one makes void: nothing would ever come near them, and nobody be told."""
+    larger = (
+        ("body_bytes", "person_bytes", limits.person_bytes),
+        ("result_bytes", "person_bytes", limits.person_bytes),
+        ("body_bytes", "half of limits.total_bytes", limits.total_bytes // 2),
+        ("result_bytes", "half of limits.total_bytes", limits.total_bytes // 2),
+        ("header_bytes", "stranger_bytes", limits.stranger_bytes),
+        ("call_seconds", "progress_seconds", limits.progress_seconds),
+    )
+    for name, within, most in larger:
+        if getattr(limits, name) > most:
+            key = f"limits.{name}"
+            whole = within if "." in within else f"limits.{within}"
+            yield f"{origins[key]}: {key}: must not be more than {whole} ({most:.10g})"
 
 
 def _is_origin(text: str) -> bool:

@@ -29,7 +29,7 @@ class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Origin header values accepted besides public_url; a request with another one gets 403. A page
     of one of them may call the endpoint from a browser (CORS) and read its answers."""
     admin_port: Annotated[int, Meta(ge=-1, le=65_535)] = -1
-    """A port of its own for the admin API; -1 serves it on the public port."""
+    """A port of its own for the admin API, not the public one; -1 serves it there."""
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -107,6 +107,12 @@ def test_lists_come_from_text_as_words(tmp_path: Path) -> None:
         ('[store]\nurl = "mysql://x"', "store.url: wants postgresql://"),
         ("[store]\npoll_ms = 1000\nlease_ms = 900", "store.lease_ms: must be longer"),
         ('[audit]\norigin = "a b"', "audit.origin"),
+        ("[listen]\nport = 8999\nadmin_port = 8999", "listen.admin_port: must not be listen.port"),
+        ("[limits]\nbody_bytes = 100000000", "limits.body_bytes: must not be more than"),
+        ("[limits]\nresult_bytes = 100000000", "limits.result_bytes: must not be more than"),
+        ("[limits]\ntotal_bytes = 6000000", "more than half of limits.total_bytes (3000000)"),
+        ("[limits]\nstranger_bytes = 20000", "limits.header_bytes: must not be more than"),
+        ("[limits]\ncall_seconds = 900", "limits.call_seconds: must not be more than"),
         ('[listen]\nallowed_origins = ["https://a.example/path"]', "listen.allowed_origins"),
         ("[store]\nnotify = 1", "store.notify: Expected `bool`"),
     ],
@@ -115,6 +121,11 @@ def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, toml: str, said:
     file = tmp_path / "gate.toml"
     file.write_text(toml)
     assert said in faults(Sources(file=file, cwd=tmp_path))
+
+
+def test_two_ports_that_are_chosen_anew_are_two(tmp_path: Path) -> None:
+    sets = ("listen.port=0", "listen.admin_port=0")
+    assert load(Sources(sets=sets, cwd=tmp_path)).settings.listen.admin_port == 0
 
 
 def test_a_named_file_that_is_missing_is_a_fault(tmp_path: Path) -> None:
