@@ -72,6 +72,16 @@ def test_every_fault_of_the_settings_is_told_at_once(tmp_path):
     assert not gate.directory.exists()
 
 
+@pytest.mark.parametrize("given", [("--set", "listen.port=8999"), ("up", "--port", "8999")])
+def test_one_port_for_both_faces_is_refused_and_founds_nothing(tmp_path, given):
+    gate = Gate(tmp_path / "data", "listen.admin_port=8999")
+    done = gate.command(*given, *(() if "up" in given else ("up",)))
+    assert done.returncode == 2, done.stderr
+    assert "listen.admin_port" in done.stderr
+    assert "what to do" in done.stderr
+    assert not gate.directory.exists()
+
+
 def test_settings_that_are_no_toml_are_refused_with_their_line(tmp_path):
     (tmp_path / "gatelodge.toml").write_text("[listen]\nport = = 1\n")
     refused(Gate(tmp_path / "data"), 2, "gatelodge.toml", "line 2", cwd=tmp_path)

@@ -160,6 +160,9 @@ class _Full(asyncio.Protocol):
 
 def must_be_free(listen: Listen) -> None:
     """Return when the ports can be listened on now. Raises Conflict, Invalid."""
+    if listen.port == listen.admin_port > 0:  # --port may say so beside a file that was read
+        text = f"port {listen.port} cannot be both listen.port and listen.admin_port"
+        raise Invalid(text, remedy="Choose another, or -1 to serve the admin API on listen.port.")
     for port in {listen.port, listen.admin_port} - {0, -1}:
         try:
             found = socket.getaddrinfo(listen.host or None, port, type=socket.SOCK_STREAM)
