@@ -6,7 +6,7 @@ objects. So a text is weighed before it is parsed, by a few passes that run at t
 and what weighs too much is refused whole.
 """
 
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final
 
 MOST_VALUES: Final = 250_000
@@ -60,8 +60,9 @@ def crowded(text: bytes, most: int = MOST_TAKEN) -> bool:
     if commas < most or len(marks) - commas == 2:
         return commas >= most
     steps = memoryview(marks.translate(_DEPTHS)).cast("b")
-    own = (mark for mark, depth in zip(marks, accumulate(steps), strict=True) if depth == 1)
-    return sum(map(_COMMA.__eq__, own)) >= most
+    depths = zip(marks, accumulate(steps), strict=True)
+    commas_of_its_own = (True for mark, depth in depths if depth == 1 and mark == _COMMA)
+    return next(islice(commas_of_its_own, most - 1, None), False)
 
 
 def _marks(text: bytes, values: int) -> bytes | None:

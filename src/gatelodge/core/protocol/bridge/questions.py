@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.jsontext.keys import repeats_a_key
-from gatelodge.core.jsontext.weight import MOST_MEMBERS
+from gatelodge.core.jsontext.weight import MOST_MEMBERS, crowded
 from gatelodge.core.protocol.envelope import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -106,10 +106,9 @@ def read_requests(raw: Raw) -> dict[str, InputRequest] | None:
 
 def _once(raw: Raw) -> Members | None:
     """The members of an object that names each of them once, and not too many."""
-    members = members_of(raw)
-    if members is None or len(members) > MOST_MEMBERS or repeats_a_key(bytes(raw), members):
-        return None
-    return members
+    text = bytes(raw)
+    members = None if crowded(text, MOST_MEMBERS) else members_of(raw)
+    return None if members is None or repeats_a_key(text, members) else members
 
 
 def read_input_required(result: Members) -> InputRequired | None:
