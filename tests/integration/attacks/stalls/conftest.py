@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from tests.integration.attacks.stalls.throwing import Pitch
+from tests.integration.attacks.stalls.watched_gate import WatchedGate
 from tests.stage import Place, Servers
-from tests.watched_gate import WatchedGate
 
 
 @pytest.fixture(scope="session")

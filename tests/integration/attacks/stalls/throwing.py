@@ -7,8 +7,8 @@ makes the same step longer, and nothing makes it shorter.
 from collections.abc import Callable
 
 from tests.fuzz.oracles import STALL
+from tests.integration.attacks.stalls.watched_gate import WatchedGate
 from tests.stage import Place
-from tests.watched_gate import WatchedGate
 
 MIB = 1 << 20
 BODY = 4 * MIB - 4096

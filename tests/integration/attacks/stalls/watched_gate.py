@@ -7,11 +7,10 @@ with gate.running():
     assert gate.longest() < STALL
 
 The process is the product's own but for a task beside it that measures; at SIGUSR2 it writes down
-what it saw and begins anew. `python -m tests.watched_gate FILE ...` is how it is started.
+what it saw and begins anew. It is started as `python -m` of this very module, with a FILE first.
 """
 
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -34,7 +33,13 @@ class WatchedGate(Gate):
         program, *rest = super().arguments(*command)
         if command[0] != "up":
             return [program, *rest]
-        return [program, "-m", "tests.watched_gate", str(self._told), *rest[2:]]
+        return [
+            program,
+            "-m",
+            "tests.integration.attacks.stalls.watched_gate",
+            str(self._told),
+            *rest[2:],
+        ]
 
     def longest(self) -> float:
         """Seconds of processor time that the loop stood still at once, at most, since asked last.
@@ -75,8 +80,6 @@ def _watched(told: Path) -> None:
 
 if __name__ == "__main__":
     _watched(Path(sys.argv.pop(1)))
-    if os.environ.get("WATCH_STACKS"):
-        exec(Path(os.environ["WATCH_STACKS"]).read_text())
     from gatelodge.cli.main import main
 
     main()
