@@ -101,9 +101,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     greediest of them gets 503."""
     person_bytes: Bytes = 64 * 1024 * 1024
     """What one person's clients, agents included, may have under way: bodies that arrive or are
-    worked on, results from the first byte that a server sends of them, and answers that are not
-    read. A body beyond it gets 429 and a result is not handed on; of what is not read the answer
-    that waits for longest is cut off."""
+    worked on, results of more than 4 KiB as they come, and answers that are not read. A body beyond
+    it gets 429 and a result is not handed on; of what is not read the answer that waits for longest
+    is cut off."""
     total_bytes: Bytes = 512 * 1024 * 1024
     """The same of all persons together. Nobody takes more of it than they leave for others."""
     write_seconds: Seconds = 30.0

@@ -21,6 +21,8 @@ from gatelodge.ports.upstream import Asker, Exchange, Reply
 Notify = Callable[[str, bytes], None]
 HELD, HELD_BYTES = 64, 256 * 1024
 """Notifications kept while a call is parked, and their size; the oldest are dropped."""
+UNCOUNTED_BYTES = 4096
+"""An answer of this size costs no more than its connection, of which nobody has very many."""
 _PROGRESS = "notifications/progress"
 
 Put = Callable[[Mapping[str, InputRequest]], Awaitable[dict[str, Reply]]]
@@ -195,8 +197,8 @@ class Licence:
         self.room: Callable[[int], bool] = _little
 
     def keeps(self, size: int) -> bool:
-        """Say whether so much may be kept of an answer."""
-        return self.room(size)
+        """Say whether so much may be kept of an answer (hot path)."""
+        return size <= UNCOUNTED_BYTES or self.room(size)
 
     def __call__(self) -> bool:
         """Say whether anything may be written now."""
