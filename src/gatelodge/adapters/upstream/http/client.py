@@ -7,13 +7,12 @@ an answer was seen, and then once; a connection that was idle for long is not us
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
 from gatelodge.adapters.upstream.http.exchange import Turn, idle_seconds
 from gatelodge.adapters.upstream.http.flight import person_of
-from gatelodge.adapters.upstream.pace.share import Line
+from gatelodge.adapters.upstream.pace.share import Line, Shares
 from gatelodge.core.errors import HouseError, LimitReached
 
 MOST_CONNECTIONS = 512
@@ -34,6 +33,7 @@ class HttpClient:
         self._idle: list[HttpConnection] = []
         self._draining: set[HttpConnection] = set()
         self._waiting: Line[Turn] = Line()
+        self._held = Shares()
         self._opening: set[asyncio.Task[None]] = set()
         self._unwritten: list[HttpConnection] = []
         self._heard = -WELL_SECONDS
@@ -76,6 +76,8 @@ class HttpClient:
 
         A server that sleeps is then woken once for many requests instead of once for each.
         """
+        connection.holder = person_of(connection.turn)
+        self._held.take(connection.holder)
         if not self._unwritten:
             self._loop.call_soon(self._write)
         self._unwritten.append(connection)
@@ -103,6 +105,7 @@ class HttpClient:
     def release(self, connection: HttpConnection, keep_alive: bytes) -> None:
         """A connection is free: the next turn gets it, or it idles."""
         self._draining.discard(connection)
+        self._free(connection)
         turn = self._next()
         if turn is not None:
             connection.take(turn)
@@ -112,11 +115,13 @@ class HttpClient:
 
     def drain(self, connection: HttpConnection) -> None:
         """A stream gave all that was wanted; let it end by itself for a moment."""
+        self._free(connection)
         connection.until = self._loop.time() + DRAIN_SECONDS
         self._draining.add(connection)
 
     def lost(self, connection: HttpConnection) -> None:
         """A connection is closed."""
+        self._free(connection)
         if connection in self._all:
             self._all.discard(connection)
             self._draining.discard(connection)
@@ -144,23 +149,26 @@ class HttpClient:
         for connection in list(self._all):
             connection.close()
 
+    def _free(self, connection: HttpConnection) -> None:
+        """It carries nobody's turn any more. Idempotent."""
+        holder, connection.holder = connection.holder, None
+        if holder is not None:
+            self._held.give(holder)
+
     def _next(self) -> Turn | None:
         """The turn that is next, whose person leaves enough for others."""
-        return self._waiting.take(self._held(), MOST_CONNECTIONS) if self._waiting else None
+        return self._waiting.take(self._held, MOST_CONNECTIONS) if self._waiting else None
 
     def _must_wait(self, turn: Turn) -> bool:
         """True when its person holds as much as may be; not looked at while half is free."""
-        if self.size * 2 <= MOST_CONNECTIONS:
-            return False
-        held = self._held()
-        return held[person_of(turn)] >= MOST_CONNECTIONS - held.total()
-
-    def _held(self) -> Counter[str]:
-        """How many connections each person holds."""
-        return Counter(person_of(each.turn) for each in self._all if each.turn is not None)
+        held = self._held
+        return (
+            held.total * 2 > MOST_CONNECTIONS
+            and held.of(person_of(turn)) >= MOST_CONNECTIONS - held.total
+        )
 
     def _open_more(self) -> None:
-        if self._idle or not self._waiting.any_may(self._held(), MOST_CONNECTIONS):
+        if self._idle or not self._waiting.any_may(self._held, MOST_CONNECTIONS):
             return
         while self.size < MOST_CONNECTIONS and len(self._opening) < len(self._waiting):
             task = self._loop.create_task(self._open())

@@ -5,10 +5,35 @@ An agent counts for its owner.
 """
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class Shares:
+    """How much of something each person has now; nobody is looked through to know it."""
+
+    def __init__(self) -> None:
+        self._by: dict[str, int] = {}
+        self.total = 0
+
+    def of(self, person: str) -> int:
+        """How much this person has."""
+        return self._by.get(person, 0)
+
+    def take(self, person: str) -> None:
+        """One more."""
+        self._by[person] = self._by.get(person, 0) + 1
+        self.total += 1
+
+    def give(self, person: str) -> None:
+        """One less."""
+        self.total -= 1
+        left = self._by[person] - 1
+        if left:
+            self._by[person] = left
+        else:
+            del self._by[person]
 
 
 class Line(Generic[T]):
@@ -31,11 +56,11 @@ class Line(Generic[T]):
         self._size += 1
         return True
 
-    def take(self, held: Mapping[str, int], most: int) -> T | None:
+    def take(self, held: Shares, most: int) -> T | None:
         """The next of a person who holds less than is left of `most`, who then goes to the end."""
-        left = most - sum(held.values())
+        left = most - held.total
         for person, own in self._by.items():
-            if held.get(person, 0) < left:
+            if held.of(person) < left:
                 del self._by[person]
                 thing = own.popleft()
                 self._size -= 1
@@ -58,7 +83,7 @@ class Line(Generic[T]):
         self._by.clear()
         self._size = 0
 
-    def any_may(self, held: Mapping[str, int], most: int) -> bool:
+    def any_may(self, held: Shares, most: int) -> bool:
         """True when `take` would find one."""
-        left = most - sum(held.values())
-        return any(held.get(person, 0) < left for person in self._by)
+        left = most - held.total
+        return any(held.of(person) < left for person in self._by)

@@ -122,9 +122,8 @@ class Persons:
 
     def release(self, request: HttpRequest) -> None:
         """Give back what was charged for a request."""
-        if request.charged:
-            self.give(request.person, request.charged)
-            request.charged = 0
+        self.give(request.person, request.charged)
+        request.charged = 0
 
     def unread(self, person: str, connection: Yielding, size: int) -> None:
         """Count that so much of an answer waits to be read; 0 = none."""

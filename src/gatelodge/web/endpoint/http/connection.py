@@ -375,7 +375,8 @@ class HttpConnection(asyncio.Protocol):
     def let_go(self, request: HttpRequest) -> None:
         """Let go of a request: its memory, and what was charged for it."""
         request.forget()
-        self._shared.persons.release(request)
+        if request.charged:
+            self._shared.persons.release(request)
 
     def room(self, request: HttpRequest, person: str) -> Room:
         """Where an answer to this request is kept while it comes: at this person's cost."""

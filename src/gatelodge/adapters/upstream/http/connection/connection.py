@@ -73,6 +73,8 @@ class HttpConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self.turn: Turn | None = None
+        self.holder: str | None = None
+        """For whom it is under way, as its client counts it; None = for nobody."""
         self.until = 0.0
         self.draining = False
         self._spare: bytes | None = None
