@@ -15,7 +15,13 @@ ANN, BOB, NOBODY = asker("ann", elicitation={}), asker("bob", elicitation={}), a
 FORM = {"message": "Sure?", "requestedSchema": {"type": "object"}}
 YES = {"action": "accept", "content": {}}
 RMCP = (-32600, "InputRequiredResult requires negotiated protocol version 2026-07-28 or newer")
-TYPESCRIPT = (-32603, "Handler for x returned an input-required result, but this is served on 2025")
+TYPESCRIPT = (
+    -32603,
+    (
+        "Handler for tools/call returned an input-required result, but this request is served on "
+        "protocol revision 2025-11-25, which has no input_required vocabulary"
+    ),
+)
 NO_WAY = "transport context has no back-channel for server-initiated requests"
 PYTHON = (-32603, "Handler returned an invalid result")
 

@@ -12,6 +12,11 @@ from gatelodge.ports.upstream import Request
 
 SURE, UNSURE = AskingSign("modern"), AskingSign("modern", sure=False)
 LEGACY, MAYBE_LEGACY = AskingSign("legacy"), AskingSign("legacy", sure=False)
+RMCP = "InputRequiredResult requires negotiated protocol version 2026-07-28 or newer"
+TYPESCRIPT = (
+    "Handler for tools/call returned an input-required result, but this request is served on "
+    "protocol revision 2025-11-25, which has no input_required vocabulary"
+)
 WORDS = "this transport context has no back-channel for server-initiated requests"
 
 
@@ -26,8 +31,11 @@ def of(name, method="tools/call"):
 @pytest.mark.parametrize(
     ("spoken", "code", "message", "sign"),
     [
-        ("legacy", -32600, "InputRequiredResult requires negotiated protocol version X", SURE),
-        ("legacy", -32603, "it has no input_required vocabulary", SURE),
+        ("legacy", -32600, RMCP, SURE),
+        ("legacy", -32603, TYPESCRIPT, SURE),
+        ("legacy", -32603, f"{RMCP} (your card was charged)", None),
+        ("legacy", -32603, f"charged; then: {TYPESCRIPT}", None),
+        ("legacy", -32602, "input_required: name", None),
         ("legacy", -32603, "Handler returned an invalid result", UNSURE),
         ("legacy", -32000, "Handler returned an invalid result", None),
         ("legacy", -32602, "name: input required", None),

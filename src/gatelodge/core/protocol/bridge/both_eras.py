@@ -18,7 +18,13 @@ from gatelodge.core.protocol.version import MODERN, Era
 
 _LONGEST: Final = 64 * 1024
 """Bytes of a result that is looked at; questions and errors are shorter."""
-_WANTED_TO_ASK: Final = re.compile("InputRequiredResult|input-required result|input_required")
+_WANTED_TO_ASK: Final = re.compile(
+    r"InputRequiredResult requires negotiated protocol version \S+ or newer"
+    r"|Handler for \S+ returned an input-required result, but this request is served on protocol "
+    r"revision \S+, which has no input_required vocabulary"
+)
+"""What rmcp and the TypeScript SDK say of it, whole: the request is sent once more then, which an
+error that only speaks of such things, after an effect, must not bring about."""
 _NOT_A_RESULT: Final = "Handler returned an invalid result"
 """What the Python SDK says of it, and of any other result that is none."""
 _NO_WAY_BACK: Final = (
@@ -62,7 +68,7 @@ def _of_error(spoken: Era, error: Raw) -> AskingSign | None:
         lost = any(words in bytes(error) for words in _NO_WAY_BACK)
         return AskingSign("legacy", sure=False) if lost else None
     fault = parse_fault(error)
-    if _WANTED_TO_ASK.search(fault.message):
+    if _WANTED_TO_ASK.fullmatch(fault.message):
         return AskingSign("modern")
     if fault.code == INTERNAL_ERROR and fault.message == _NOT_A_RESULT:
         return AskingSign("modern", sure=False)
