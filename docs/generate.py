@@ -265,7 +265,7 @@ def _first(kind: type) -> str:
 
 def _plain(hint: Any) -> str:
     kinds = [k for k in get_args(hint) or (hint,) if k is not type(None)]
-    return {str: "text", int: "integer"}[kinds[0]]
+    return {str: "text", int: "integer", bool: "true or false"}[kinds[0]]
 
 
 def _choices(name: str) -> list[tuple[tuple[str, ...], str]]:

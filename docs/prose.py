@@ -21,6 +21,8 @@ CALLS: dict[str, str] = {
     "origin": "The log's name: the first line of its checkpoints.",
     "outcome": "How it ended.",
     "policy": "Digest of all grants and guardrails in force.",
+    "process": "True when a process of the server was started for this call: a session of the "
+    "caller's own with it began.",
     "proto": "The revision of MCP that the client speaks.",
     "reason": "Why.",
     "rpc_code": "The JSON-RPC error code, when there was one.",

@@ -70,6 +70,10 @@ def always() -> bool:
     return True
 
 
+def unnoticed() -> None:
+    """Nobody's record says so: what the gate starts for itself, its own log tells."""
+
+
 def any_size(size: int) -> bool:  # noqa: ARG001 - the form of all
     """Nobody is charged for it: what the gate asks for itself has limits of its own."""
     return True
@@ -90,7 +94,7 @@ class Request(Struct, frozen=True, kw_only=True):
     it as long again, up to `longest` in all.
     `read_only` = it was reviewed as one that has no effect, so running it twice does no harm.
     `keeps` is asked, with all that would be kept of the answer then, before more of it is: when it
-    says no, `reply` fails with LimitReached.
+    says no, `reply` fails with LimitReached. `begun` is told that a process is started for it.
     """
 
     method: str
@@ -107,6 +111,7 @@ class Request(Struct, frozen=True, kw_only=True):
     asker: Asker = NOBODY
     admitted: Callable[[], bool] = always
     keeps: Callable[[int], bool] = any_size
+    begun: Callable[[], None] = unnoticed
 
 
 class SessionNotification(Struct, frozen=True):

@@ -131,6 +131,19 @@ def test_tools_that_a_server_offers_for_what_is_withheld_are_not_offered(
     assert not list((tmp_path / "then").glob("answer-*"))
 
 
+def test_that_a_call_started_a_process_stands_in_its_outcome(stage: Stage, tmp_path: Path):
+    place = stage.place("started")
+    place.spawn("then", sys.executable, CHOOSY, "legacy", str(tmp_path), era="legacy")
+    token = place.admit("ada", then="all")
+    can = {"sampling": {}}
+    clients = [Old(place, token, can=each) for each in ({}, can, can)]
+    before = len(place.leaves())
+    for client in clients:
+        assert client.call("then__open", {}, accept=BOTH).status == 200
+    ended = [leaf for leaf in place.since(before) if leaf["t"] == "call.outcome"]
+    assert [leaf.get("process", False) for leaf in ended] == [False, True, False]
+
+
 def test_changed_roots_are_told_in_the_sessions_of_the_client_that_said_so(stage: Stage):
     place = stage.place("roots")
     server = stage.servers.open(Library(era="legacy"))

@@ -9,11 +9,21 @@ AGENT = Asker("agt_ci", b"b", person="mem_ada")
 BOB = Asker("mem_bob", b"a", person="mem_bob")
 
 
+class Told:
+    """A request that is told of the process that is started for it."""
+
+    times = 0
+
+    def __call__(self):
+        self.times += 1
+
+
 def test_an_agents_starts_count_for_its_owner_and_for_nobody_else():
-    starts = Starts(2)
+    starts, told = Starts(2), Told()
     for asker in (ADA, AGENT):
         assert starts.too_early(asker, 10.0) == 0
-        starts.count(asker, 10.0)
+        starts.count(asker, 10.0, told)
+    assert told.times == 2
     assert starts.too_early(ADA, 20.0) == SECONDS - 10.0
     assert starts.too_early(AGENT, 20.0) == SECONDS - 10.0
     assert starts.too_early(BOB, 20.0) == 0
@@ -21,6 +31,7 @@ def test_an_agents_starts_count_for_its_owner_and_for_nobody_else():
 
 
 def test_where_nothing_is_started_nothing_is_counted():
-    starts = Starts(0)
-    starts.count(ADA, 1.0)
+    starts, told = Starts(0), Told()
+    starts.count(ADA, 1.0, told)
     assert starts.too_early(ADA, 1.0) == 0
+    assert told.times == 0

@@ -86,7 +86,7 @@ class Lodging:
                 return LimitReached(_OFTEN, retry_after=early)
             if not self._has_room(asker):
                 return LimitReached(_MOST, remedy=_REMEDY)
-            self._starts.count(asker, self._loop.time())
+            self._starts.count(asker, self._loop.time(), request.begun)
             session = self._sessions[asker] = self._begin(asker)
         session.used = self._loop.time()
         _note(session, request)

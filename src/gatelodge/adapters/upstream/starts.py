@@ -1,6 +1,7 @@
 """How often people have a process of a server started for them; each start is told in the log."""
 
 import logging
+from collections.abc import Callable
 
 from gatelodge.core.access.rate_limit import RateLimit
 from gatelodge.ports.upstream import Asker
@@ -19,8 +20,9 @@ class Starts:
         """Seconds until this person may have one started; 0 = now."""
         return self._rate.too_early(asker.whose, now)
 
-    def count(self, asker: Asker, now: float) -> None:
-        """One is started for this person."""
+    def count(self, asker: Asker, now: float, begun: Callable[[], None]) -> None:
+        """One is started for this person, by a request that is told so."""
         if self._most:
+            begun()
             self._rate.count(asker.whose, now)
             _log.info("a process is started for a session of %s", asker.principal)

@@ -117,6 +117,7 @@ class CallOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     ms: int
     node: str
     outcome: str
+    process: bool = False
     rpc_code: int | None = None
     t: str
     v: int

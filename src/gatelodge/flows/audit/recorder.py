@@ -99,6 +99,7 @@ class Ending(Struct, frozen=True, kw_only=True, gc=False):
     bytes_out: int
     ms: int
     outcome: str
+    process: bool = False
     rpc_code: int | None = None
 
 
@@ -196,6 +197,7 @@ class Recorder:
             ms=ending.ms,
             node=self._node,
             outcome=ending.outcome,
+            process=ending.process,
             rpc_code=ending.rpc_code,
             t="call.outcome",
             v=1,

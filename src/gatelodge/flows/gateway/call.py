@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatelodge.core.errors import HouseError, LedgerDown, LimitReached, Stale, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
@@ -114,6 +115,8 @@ class Calls:
                 answer = WasCut(admission.why_not, call)
             ms = int((self._clock.boottime() - started) * 1000)
             unclosed = ending_of(answer, call, ms)
+            if cut.licence.process:
+                unclosed = replace(unclosed, process=True)
             written = self._written()
             self._recorder.outcome(request.log, unclosed, written)  # close the record
             if written is not None:
@@ -333,6 +336,7 @@ class Calls:
             asker=request.asker,
             admitted=cut.licence,
             keeps=cut.licence.keeps,
+            begun=cut.licence.begun,
         )
         cut.exchange = self._upstreams.begin(tool.server, forwarded, request.hearing)
 

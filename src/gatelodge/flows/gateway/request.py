@@ -190,11 +190,17 @@ class Licence:
     While it belongs to none little is kept of an answer, since it is counted against nobody.
     """
 
-    __slots__ = ("holder", "room")
+    __slots__ = ("holder", "process", "room")
 
     def __init__(self) -> None:
         self.holder: Admitted = _NOT_YET
         self.room: Callable[[int], bool] = _little
+        self.process = False
+        """A process of the server was started for it."""
+
+    def begun(self) -> None:
+        """A process is started."""
+        self.process = True
 
     def keeps(self, size: int) -> bool:
         """Say whether so much may be kept of an answer (hot path)."""
