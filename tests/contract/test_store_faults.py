@@ -23,7 +23,7 @@ from gatelodge.core.errors import Conflict, Invalid, StoreDown
 from gatelodge.core.people import Workspace
 from gatelodge.core.records.governance import GovFact
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from gatelodge.core.errors import KeyUnreachable, LedgerDown, LogForked
 from gatelodge.core.records.origin import calls_log
 from gatelodge.tlog.tile import pack_entries, unpack_entries
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from gatelodge.core.errors import (
 )
 from gatelodge.ports.upstream import Asker
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -163,7 +163,6 @@ async def test_an_endless_line_is_refused_and_the_server_replaced():
     await pool.close()
 
 
-@pytest.mark.slow
 async def test_a_hundred_megabytes_come_through_when_they_may(pool):
     at = stdio("modern")
     await ready(pool, at)

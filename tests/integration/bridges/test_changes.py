@@ -26,7 +26,7 @@ from tests.integration.bridges.visitors import (
 )
 from tests.wire import until
 
-pytestmark = of_clients
+pytestmark = [*of_clients, pytest.mark.slow]
 UPDATED = "notifications/resources/updated"
 
 
@@ -65,7 +65,6 @@ def _camel(name: str) -> str:
     return first + "".join(each.title() for each in rest)
 
 
-@pytest.mark.slow
 @over_each_way
 @pytest.mark.parametrize("bare", [False, True])
 async def test_a_resource_that_is_waited_for_is_told_to_be_another(fair, kind, alias, bare):
@@ -83,7 +82,6 @@ async def test_a_resource_that_is_waited_for_is_told_to_be_another(fair, kind, a
         assert {x["params"]["uri"] for x in visitor.heard if x["method"] == UPDATED} == {uri}
 
 
-@pytest.mark.slow
 @over_each_way
 async def test_a_link_to_a_new_resource_is_readable_and_its_list_is_told_to_be_another(
     fair, kind, alias

@@ -15,7 +15,7 @@ from tests.upstreams.pools import alive, ask, call, make_pool, ready, stdio, tex
 from gatelodge.adapters.upstream.stdio.supervisor import remove_tree
 from gatelodge.config.schema import Hosting
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 UNRULY = str(Path(pools.HERE) / "asking" / "unruly.py")
 DEBIAN = "/usr/bin/python3"
@@ -113,7 +113,6 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.mark.slow
 async def test_a_home_however_deep_is_removed_and_the_server_is_started_again(room):
     pool = make_pool(hosting=Hosting(start_seconds=15.0, backoff_seconds=0.1, stop_seconds=0.2))
     at = unruly(room, "deep", 3000)

@@ -10,6 +10,8 @@ from tests.stage import Place, Stage
 from tests.upstreams.library import Library
 from tests.wire import Wire, until
 
+pytestmark = pytest.mark.slow
+
 CHANGED = "notifications/tools/list_changed"
 UPDATED = "notifications/resources/updated"
 

@@ -133,7 +133,10 @@ def test_what_is_said_in_a_session_of_several_reaches_nobody(
     log(stage, server, session, "whose?")
     server.definitions.append(tool("another"))
     place.approve("lib")
-    assert told(dan.wire)["method"] == "notifications/tools/list_changed"
+    heard = ""
+    while heard != "notifications/tools/list_changed":
+        heard = told(dan.wire)["method"]
+        assert heard.endswith("/list_changed")
 
 
 def test_a_stream_hears_log_messages_of_the_level_of_its_session(
