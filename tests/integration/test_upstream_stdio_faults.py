@@ -142,6 +142,26 @@ async def test_a_result_over_its_limit_is_refused_and_the_server_stays(pool):
     running.abort("cancelled")
 
 
+async def test_what_one_person_leaves_unread_before_a_slow_server_keeps_nobody_else_out(pool):
+    slow, other = stdio(name="slow"), stdio(name="other")
+    await pool.reconcile((slow, other))
+    for each in (slow, other):
+        await until(lambda each=each: pool.health(each.id).state == "ready")
+    busy = asyncio.ensure_future(ask(pool, slow, call("slow", {"seconds": 1.0})))
+    ann, bob = (Asker(name, person=name) for name in ("ann", "bob"))
+    large = call("echo", {"x": "x" * (3 << 20)}, asker=ann)
+    floods = [asyncio.ensure_future(ask(pool, slow, large)) for _ in range(6)]
+    said = await ask(pool, slow, call("echo", {"x": "bob"}, asker=bob))
+    assert text(said) == {"x": "bob"}
+    assert text(await ask(pool, other, call("echo", {"x": "ann"}, asker=ann))) == {"x": "ann"}
+    ended = await asyncio.gather(*floods, return_exceptions=True)
+    refused = [each for each in ended if isinstance(each, UpstreamUnreachable)]
+    assert len(refused) == 3, "what lies there of one person is less than what is left for others"
+    assert all("does not read" in str(each) for each in refused)
+    await busy
+    assert text(await ask(pool, slow, call("echo", {"x": "again"}, asker=ann))) == {"x": "again"}
+
+
 async def test_a_question_whose_call_is_answered_before_it_is_put_is_refused(pool):
     at = stdio("legacy")
     await ready(pool, at)

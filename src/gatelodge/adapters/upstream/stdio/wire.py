@@ -15,6 +15,7 @@ from msgspec import UNSET, Raw
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Means, too_large
 from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing
+from gatelodge.adapters.upstream.pace.unread import Unread
 from gatelodge.adapters.upstream.stdio.child import Child, Plan, start_child, usual_path
 from gatelodge.adapters.upstream.stdio.early import cure
 from gatelodge.adapters.upstream.stdio.lines import Ears
@@ -37,8 +38,6 @@ from gatelodge.core.protocol.upstream_era import Can, Hello, capable, discovered
 from gatelodge.core.protocol.version import MODERN
 from gatelodge.ports.upstream import Reply, Request
 
-MOST_UNREAD = 16 * 1024 * 1024
-"""A child that leaves this much of its input unread is sent nothing more."""
 PROBE_SECONDS = 10.0
 TELL_SECONDS = 5.0
 _STATUS_SECONDS = 0.03
@@ -68,6 +67,7 @@ class StdioWire:
         self._desk = desk
         self._place = place
         self._child: Child | None = None
+        self._unread: Unread | None = None
         self._ready = False
         self._modern = False
         self._can = Can()
@@ -134,7 +134,8 @@ class StdioWire:
     def transmit(self, flight: Flight) -> None:
         """Write the request as one line."""
         child = self._child
-        if child is None or child.silent or child.closed or child.unread > MOST_UNREAD:
+        whose = flight.request.asker.whose
+        if child is None or child.silent or child.closed or not self._has_room(whose):
             text = "The server does not read what it is sent."
             self._desk.flights.fail(flight, UpstreamUnreachable(text))
             return
@@ -151,31 +152,45 @@ class StdioWire:
             self._desk.flights.fail(flight, Stale(text))
             return
         flight.place = child
-        child.write(upstream.request_bytes(flight.number, request.method, request.params, meta))
+        line = upstream.request_bytes(flight.number, request.method, request.params, meta)
+        self._write(child, line, whose)
 
     def cancel(self, flight: Flight, reason: str, refusals: tuple[bytes, ...]) -> None:
         """Tell the server that nobody waits."""
         child = self._child
         if child is None or flight.place is not child:
             return
+        whose = flight.request.asker.whose
         if flight.request.method != "initialize":
-            child.write(upstream.cancelled_bytes(flight.number, reason))
+            self._write(child, upstream.cancelled_bytes(flight.number, reason), whose)
         for refusal in refusals:
-            child.write(refusal)
+            self._write(child, refusal, whose)
 
     def respond(self, flight: Flight, response: bytes, admitted: Callable[[], bool]) -> None:
         """Write a response of ours; the end of the child is told to each flight anyway."""
         if admitted():
-            self.say(response)
+            self._say(response, flight.request.asker.whose)
         else:
             text = "The answer was not forwarded: access could not be confirmed."
             self._desk.flights.fail(flight, Stale(text))
 
     def say(self, message: bytes) -> None:
         """Write a message that has no answer; a child that does not read is not told more."""
+        self._say(message, self._desk.asker.whose)
+
+    def _say(self, message: bytes, whose: str) -> None:
         child = self._child
-        if child is not None and child.unread <= MOST_UNREAD:
-            child.write(message)
+        if child is not None and self._has_room(whose):
+            self._write(child, message, whose)
+
+    def _has_room(self, whose: str) -> bool:
+        """Say whether more may lie before the child for this person."""
+        return self._unread is None or self._unread.room(whose)
+
+    def _write(self, child: Child, line: bytes, whose: str) -> None:
+        child.write(line)
+        if self._unread is not None:
+            self._unread.add(whose, len(line) + 1)
 
     def sweep(self, now: float) -> None:  # noqa: ARG002 - the same for every wire
         """Notice a child that died while a descendant keeps its pipes open.
@@ -269,12 +284,16 @@ class StdioWire:
         ears = Ears(
             longest=self._longest, line=self._heard, too_long=self._too_long, end=self._ended
         )
-        self._child = await start_child(plan, ears)
+        child = self._child = await start_child(plan, ears)
+        self._unread = Unread(self._means.unread, lambda: child.unread)
         if self._child.silent:
             self._ended()  # it was gone before we could listen
 
     async def _end(self, seconds: float) -> None:
         child, self._child = self._child, None
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            unread.drop()
         self._ready = False
         if child is None:
             return
