@@ -13,7 +13,6 @@ from typing import Protocol
 
 from msgspec import Raw, Struct
 
-from gatelodge.adapters.upstream.pace.unread import Pot
 from gatelodge.adapters.upstream.question import GATHER_SECONDS, Asked, Pending
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamTimeout
@@ -34,17 +33,13 @@ DEFAULT_LEVEL = "info"
 
 
 class Means(Struct, frozen=True, kw_only=True):
-    """What every wire is given: secrets, our version, and how long it may take.
-
-    `unread` is what lies before the children of all servers.
-    """
+    """What every wire is given: secrets, our version, and how long it may take."""
 
     secrets: Secrets
     version: str
     tls: Callable[[], ssl.SSLContext]
     hosting: Hosting
     result_bytes: int
-    unread: Pot
 
 
 def too_large(limit: int) -> HouseError:

@@ -19,7 +19,6 @@ from gatelodge.adapters.upstream.link import Link, off
 from gatelodge.adapters.upstream.lodging import Lodging, Upkeep
 from gatelodge.adapters.upstream.observe import Taken, read_offers, read_tools
 from gatelodge.adapters.upstream.pace.listeners import Listeners
-from gatelodge.adapters.upstream.pace.unread import Pot
 from gatelodge.adapters.upstream.question import Pending
 from gatelodge.adapters.upstream.stdio.places import Places, Site
 from gatelodge.adapters.upstream.stdio.wire import StdioWire
@@ -65,7 +64,6 @@ class UpstreamPool:
         self._places = Places(hosting.first_uid, site)
         self._limits = limits
         self._means = Means(
-            unread=Pot(),
             secrets=secrets,
             version=version,
             tls=self._trust,

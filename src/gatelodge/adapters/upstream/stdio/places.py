@@ -17,6 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gatelodge.adapters.upstream.stdio.supervisor import remove_tree
+from gatelodge.adapters.upstream.stdio.unread import Pot
 from gatelodge.core.protocol.version import Era
 
 UIDS = 60_000
@@ -32,13 +33,17 @@ _CACHES = {
 
 
 class Place(Struct, frozen=True):
-    """Where a server runs: its uid and group (0 = ours), its cache ("" = none), and its era."""
+    """Where a server runs: its uid and group (0 = ours), its cache ("" = none), and its era.
+
+    `pot` is what lies unread before the processes of all servers.
+    """
 
     uid: int
     gid: int
     cache: str
     key: bytes
     eras: dict[bytes, Era]
+    pot: Pot
 
     def prepared(self) -> dict[str, str]:
         """The variables that lead the usual tools to the cache; none when there is no cache.
@@ -71,20 +76,21 @@ class Places:
         self._uids: dict[Hashable, int] = {}
         self._groups: dict[str, tuple[int, set[Hashable]]] = {}
         self._eras: dict[bytes, Era] = {}
+        self._pot = Pot()
         self._known: frozenset[str] | None = None
 
     def take(self, server: str, key: bytes, link: Hashable, *, own: bool) -> Place:
         """The place of a link; always the same uid where that is possible."""
         cache = "" if self._caches is None else str(self._caches / server)
         if not (own and self._root):
-            return Place(0, 0, cache, key, self._eras)
+            return Place(0, 0, cache, key, self._eras, self._pot)
         group, links = self._groups.setdefault(server, (self._group(server), set()))
         links.add(link)
         uid, taken = group, set(self._uids.values())
         while uid in taken:
             uid = self._first + (uid - self._first + 1) % UIDS
         self._uids[link] = uid
-        return Place(uid, group, cache, key, self._eras)
+        return Place(uid, group, cache, key, self._eras, self._pot)
 
     def give_back(self, link: Hashable) -> None:
         """Nothing of that link runs any more."""

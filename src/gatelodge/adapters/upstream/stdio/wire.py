@@ -15,12 +15,12 @@ from msgspec import UNSET, Raw
 
 from gatelodge.adapters.upstream.flight import Break, Flight, Means, too_large
 from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing
-from gatelodge.adapters.upstream.pace.unread import Unread
 from gatelodge.adapters.upstream.stdio.child import Child, Plan, start_child, usual_path
 from gatelodge.adapters.upstream.stdio.early import cure
 from gatelodge.adapters.upstream.stdio.lines import Ears
 from gatelodge.adapters.upstream.stdio.listening import Listening
 from gatelodge.adapters.upstream.stdio.places import Place
+from gatelodge.adapters.upstream.stdio.unread import Unread
 from gatelodge.adapters.upstream.watch import keep_subscribed, listen
 from gatelodge.adapters.upstream.wire import SLOW, Desk, Told
 from gatelodge.core.catalog.server import EraWish, StdioTransport
@@ -285,7 +285,7 @@ class StdioWire:
             longest=self._longest, line=self._heard, too_long=self._too_long, end=self._ended
         )
         child = self._child = await start_child(plan, ears)
-        self._unread = Unread(self._means.unread, lambda: child.unread)
+        self._unread = Unread(self._place.pot, lambda: child.unread)
         if self._child.silent:
             self._ended()  # it was gone before we could listen
 

@@ -1,6 +1,6 @@
 """What lies unread before children is shared as all else is: nobody takes what others need."""
 
-from gatelodge.adapters.upstream.pace.unread import MOST_OF_ALL, MOST_OF_ONE, Pot, Unread
+from gatelodge.adapters.upstream.stdio.unread import MOST_OF_ALL, MOST_OF_ONE, Pot, Unread
 
 MIB = 1 << 20
 
