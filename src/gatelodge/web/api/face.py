@@ -35,6 +35,7 @@ from gatelodge.web.api.asgi import AsgiApp, Exchange, rendered
 from gatelodge.web.api.door import UNPROVEN, identify
 from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
+from gatelodge.web.endpoint.http.turns import Turns
 from gatelodge.web.endpoint.origins import NOT_SERVED, Origins
 
 _UNREADABLE: dict[Unreadable, tuple[int, str]] = {
@@ -117,6 +118,7 @@ class ApiFace:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: Counter[str] = Counter()
+        self._turns = Turns()
 
     def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Begin to answer a request."""
@@ -247,6 +249,7 @@ class ApiFace:
         return reply
 
     async def _asked(self, connection: HttpConnection, request: HttpRequest) -> _Reply:
+        await self._turns.wait(request)
         too_much = burden(request.body, self._gate.settings.limits.json_depth, MOST_VALUES)
         if too_much:
             return _told(problems.problem(Invalid(too_much)))

@@ -36,6 +36,7 @@ from gatelodge.web.endpoint.gate import (
     turn_away,
 )
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
+from gatelodge.web.endpoint.http.turns import Turns
 from gatelodge.web.endpoint.methods.listening import legacy_stream
 from gatelodge.web.endpoint.methods.subscribing import roots_changed
 from gatelodge.web.endpoint.methods.tables import (
@@ -60,8 +61,6 @@ _UNREADABLE: dict[Unreadable, tuple[int, str, RefusedReason]] = {
 }
 """What is answered and recorded of a request that cannot be read (RFC 9110, RFC 6585)."""
 
-LIGHT = 64 * 1024
-"""Bytes of a body that waits for no turn."""
 _ALLOWED = b"allow: POST, GET, DELETE"
 
 
@@ -72,7 +71,7 @@ class Endpoint:
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._large = asyncio.Lock()
+        self._turns = Turns()
 
     @property
     def origins(self) -> Origins:
@@ -124,8 +123,7 @@ class Endpoint:
             if request.away is not None:
                 await self._refuse_unread(visit, request)
                 return
-            if request.size > LIGHT:
-                await self._turn()
+            await self._turns.wait(request)
             let_in(gate, visit)
             if gate.deks.current(visit.answerable) is None:
                 await gate.deks.ensure(visit.answerable)
@@ -145,11 +143,6 @@ class Endpoint:
         finally:
             connection.finish()
             self._tasks.discard(asyncio.current_task(self._loop))
-
-    async def _turn(self) -> None:
-        """Wait until it is this large body's turn to be read: one in each round of the loop."""
-        async with self._large:
-            await asyncio.sleep(0)
 
     async def _refuse(self, connection: HttpConnection, request: HttpRequest, fault: Fault) -> None:
         visit = Visit(connection, request, self._gate.clock.boottime())

@@ -256,3 +256,35 @@ def test_no_question_to_the_admin_api_holds_the_loop(pitch: Pitch, words: str):
         head = {"Authorization": f"Bearer {client.token}"}
         pitch.throw(below, lambda head=head: client.send("GET", b"", head))
     assert pitch.told() == []
+
+
+AT_ONCE = 12
+"""Requests of one person that become whole in the same moment."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_large_requests_that_come_together_do_not_add_up(pitch: Pitch):
+    members = "/api/v1/workspaces/stalls/members"
+    params = b'"x":%b,' % heaviest(b'{"a":[]},', BODY)
+    asked = {
+        "the admin API, keys": (members, keys(90_000), {}),
+        "the admin API, text": (members, b'{"email":%b}' % text(b"\\n", BODY), {}),
+        "lists": (pitch.place.path, said("tools/list", b"", params), mirrored("tools/list")),
+    }
+    for what, (path, body, mine) in asked.items():
+        token = pitch.place.token if path == members else pitch.token
+        request = raw_post(path, body, {"Authorization": f"Bearer {token}", **mine})
+
+        def together(request: bytes = request) -> None:
+            with contextlib.ExitStack() as all_of_them:
+                wires = [all_of_them.enter_context(Wire(pitch.gate.port)) for _ in range(AT_ONCE)]
+                for wire in wires:
+                    wire.send(request[:-1])
+                for wire in wires:
+                    wire.send(request[-1:])
+                for wire in wires:
+                    wire.answer()
+
+        pitch.throw(what, together)
+    assert pitch.told() == []
