@@ -13,11 +13,10 @@ from msgspec import UNSET, Raw
 from gatelodge.adapters.upstream.flight import Flight, too_large, too_much
 from gatelodge.adapters.upstream.wire import Desk
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol
-from gatelodge.core.jsontext.weight import MOST_DEPTH, burden
 from gatelodge.core.protocol import upstream
 from gatelodge.core.protocol.bridge.questions import ASKED, NOBODYS, refusal
 from gatelodge.core.protocol.capabilities import may_ask
-from gatelodge.core.protocol.upstream import Message
+from gatelodge.core.protocol.upstream import Message, Unreadable
 from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import Reply
 
@@ -79,7 +78,7 @@ class Hearing:
             text = "The server answered without a result."
             flights.fail(flight, UpstreamBrokeProtocol(text))
 
-    def garbled(self, body: bytes, flight: Flight | None = None) -> bool:
+    def garbled(self, body: bytes, why: Unreadable, flight: Flight | None = None) -> bool:
         """What cannot be read; true when it was the answer to a request, which then fails.
 
         `flight` is whose stream carried it, if any: on that way it answers nobody else.
@@ -87,9 +86,8 @@ class Hearing:
         found = self._desk.flights.open.get(upstream.answered_number(body))
         if found is None or (flight is not None and found is not flight):
             return False
-        too_much = burden(body, MOST_DEPTH)
-        if "values" in too_much:
-            text = f"The server's answer is too much to read: {too_much}."
+        if "values" in why.too_much:
+            text = f"The server's answer is too much to read: {why.too_much}."
             self._desk.flights.fail(found, LimitReached(text, remedy="Ask for less."))
         else:
             self._desk.flights.fail(found, UpstreamBrokeProtocol(GARBLED))

@@ -80,6 +80,9 @@ def _marks(text: bytes, values: int) -> bytes | None:
         # Two quotes in a row are a string without marks, or end one and begin the next: without
         # them each other mark is as far inside or outside of strings as it was.
         marks = marks.replace(b'""', b"")
-        if b'"' in marks:
+        left = marks.count(b'"')
+        if left > 2 * values:
+            return None  # names that hold marks are rare; a value that is text has two quotes
+        if left:
             marks = b"".join(marks.split(b'"')[::2])
     return marks

@@ -68,21 +68,32 @@ _faults = msgspec.json.Decoder(Fault)
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
-def parse_message(body: bytes) -> Message | None:
-    """The message in these bytes, or None when they are not one UTF-8 JSON-RPC object.
+class Unreadable(Struct, frozen=True):
+    """Bytes that are no message. `too_much` says why they were not even looked at (`burden`)."""
 
-    None too when it would be too much work to read (`burden`). Members that are null are as good
-    as absent where libraries write them so: a null `error` beside a result, the `params` of a
-    request, the id of a notification.
+    too_much: str = ""
+
+
+def parse_message(body: bytes) -> Message | None:
+    """The message in these bytes, or None when there is none that can be read."""
+    message = read_message(body)
+    return None if isinstance(message, Unreadable) else message
+
+
+def read_message(body: bytes) -> Message | Unreadable:
+    """The message in these bytes, if they are one UTF-8 JSON-RPC object and not too much to read.
+
+    They are weighed once. Members that are null are as good as absent where libraries write them
+    so: a null `error` beside a result, the `params` of a request, the id of a notification.
     """
-    if len(body) > _LIGHT and burden(body, MOST_DEPTH):
-        return None
+    if len(body) > _LIGHT and (too_much := burden(body, MOST_DEPTH)):
+        return Unreadable(too_much)
     try:
         if not body.isascii():
             body.decode()
         message = _messages.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        return _NO_MESSAGE
     if message.error is not UNSET and message.error == NULL:
         message.error = UNSET
     if message.method:
@@ -93,6 +104,7 @@ def parse_message(body: bytes) -> Message | None:
     return message
 
 
+_NO_MESSAGE: Final = Unreadable()
 _LIGHT: Final = 512
 """Bytes of a message that cannot nest too deep."""
 

@@ -35,7 +35,7 @@ from gatelodge.core.errors import (
     UpstreamUnreachable,
 )
 from gatelodge.core.protocol import upstream, upstream_status
-from gatelodge.core.protocol.upstream import parse_message
+from gatelodge.core.protocol.upstream import Unreadable, read_message
 from gatelodge.core.protocol.upstream_era import Can, Hello, capable
 from gatelodge.ports.upstream import Reply, Request
 
@@ -192,9 +192,9 @@ class SseWire:
             self._lose(UpstreamUnreachable(fault.detail, remedy=fault.remedy))
 
     def _heard(self, event: bytes) -> None:
-        message = parse_message(event)
-        if message is None:
-            self._hearing.garbled(event)
+        message = read_message(event)
+        if isinstance(message, Unreadable):
+            self._hearing.garbled(event, message)
             return
         if message.method:
             self._hearing.take(message, None)

@@ -36,7 +36,7 @@ from gatelodge.core.errors import (
     UpstreamUnreachable,
 )
 from gatelodge.core.protocol import upstream, upstream_status
-from gatelodge.core.protocol.upstream import Message, parse_fault, parse_message
+from gatelodge.core.protocol.upstream import Message, Unreadable, parse_fault, read_message
 from gatelodge.core.protocol.upstream_era import Can, Hello, capable
 from gatelodge.core.protocol.version import HEADER_MISMATCH
 from gatelodge.ports.upstream import Reply, Request
@@ -185,10 +185,10 @@ class HttpWire:
         """A whole answer to a flight (hot path)."""
         flights = self._desk.flights
         if status == 200:
-            message = parse_message(body)
-            if message is None and self._hearing.garbled(body, flight):
+            message = read_message(body)
+            if isinstance(message, Unreadable) and self._hearing.garbled(body, message, flight):
                 return
-            if message is None or not self._settled(flight, message):
+            if isinstance(message, Unreadable) or not self._settled(flight, message):
                 text = "The server ended its answer without a JSON-RPC response to the request."
                 self._ended_early(flight, UpstreamBrokeProtocol(text))
             return
@@ -209,9 +209,9 @@ class HttpWire:
 
     def heard(self, flight: HttpFlight, event: bytes) -> bool:
         """An event on a flight's stream; true when it was the response."""
-        message = parse_message(event)
-        if message is None:
-            return self._hearing.garbled(event, flight)
+        message = read_message(event)
+        if isinstance(message, Unreadable):
+            return self._hearing.garbled(event, message, flight)
         if message.method:
             self._hearing.take(message, flight)
             return False

@@ -33,7 +33,7 @@ from gatelodge.core.errors import (
     UpstreamUnreachable,
 )
 from gatelodge.core.protocol import upstream
-from gatelodge.core.protocol.upstream import Message, parse_message
+from gatelodge.core.protocol.upstream import Message, Unreadable, read_message
 from gatelodge.core.protocol.upstream_era import Can, Hello, capable, discovered, initialized
 from gatelodge.core.protocol.version import MODERN
 from gatelodge.ports.upstream import Reply, Request
@@ -320,9 +320,9 @@ class StdioWire:
         return max(waiting, default=self._means.result_bytes) + ENVELOPE
 
     def _heard(self, line: bytes) -> None:
-        message = parse_message(line)
-        if message is None:
-            self._garbage += not self._hearing.garbled(line)
+        message = read_message(line)
+        if isinstance(message, Unreadable):
+            self._garbage += not self._hearing.garbled(line, message)
             return
         if not message.method:
             self._hearing.answer(message, len(line))
