@@ -261,4 +261,4 @@ class Gate:
     def upstream(self, alias: str, url: str) -> None:
         """Register and approve a server."""
         self.cli("server", "add", alias, "--url", url, "--allow-private")
-        self.cli("server", "approve", alias)
+        self.cli("server", "approve", alias, "--yes")

@@ -39,8 +39,8 @@ class Gatelodge(Target):
         try:
             proc.wait_for_port(self._port, self.process, self.seconds_to_start)
             self._do("server", "add", "stub", "--url", upstream, "--allow-private")
-            self._do("server", "approve", "stub")
-            self._do("tool", "review", "stub", "echo", "--read-only")
+            self._do("server", "approve", "stub", "--yes")
+            self._do("tool", "review", "stub", "echo", "--read-only", "--yes")
             self._do("member", "add", MEMBER)
             self._do("grant", "add", "--member", MEMBER, "--server", "stub", "--level", "all")
             said = self._do("token", "create", "--member", MEMBER, "--json")

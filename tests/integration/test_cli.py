@@ -30,7 +30,7 @@ def stub(gate: Gate) -> str:
     assert added.returncode == 0, added.stderr
     assert re.search(r"^echo   new       [0-9a-f]{12}  Give back\.$", added.stdout, re.MULTILINE)
     assert re.search(r"^count  new       [0-9a-f]{12}  Count\.$", added.stdout, re.MULTILINE)
-    approved = gate.command("server", "approve", "stub")
+    approved = gate.command("server", "approve", "stub", "--yes")
     assert "2 tools are pinned" in approved.stdout
     return "stub"
 
@@ -129,7 +129,7 @@ def test_a_member_comes_and_goes(gate: Gate) -> None:
 def test_servers_tools_and_grants_by_hand(gate: Gate, stub: str) -> None:
     row = next(each for each in gate.cli("server", "list") if each["alias"] == stub)
     assert (row["kind"], row["status"], row["tools"]) == ("stdio", "approved", 2)
-    told = gate.cli("tool", "review", stub, "ec*", "--read-only", "--not-open-world")
+    told = gate.cli("tool", "review", stub, "ec*", "--read-only", "--not-open-world", "--yes")
     (tool,) = told["reviewed"]
     assert (tool["read_only"], tool["destructive"], tool["open_world"]) == (True, False, False)
     gate.cli("member", "add", "grace@example.test")
@@ -147,13 +147,13 @@ def test_servers_tools_and_grants_by_hand(gate: Gate, stub: str) -> None:
     assert gate.command(*question).returncode == 1
     gate.cli("tool", "block", stub, "count", "--why", "OPS-8")
     assert "count: blocked" in gate.command("tool", "diff", stub).stdout
-    gate.cli("server", "approve", stub)
+    gate.cli("server", "approve", stub, "--yes")
     assert gate.cli("tool", "approve", stub, "*") == {"approved": []}
-    assert gate.command("tool", "approve", stub, "count").returncode == 3
+    assert gate.command("tool", "approve", stub, "count", "--yes").returncode == 3
     assert "count: blocked" in gate.command("tool", "diff", stub).stdout
     shown = gate.command("tool", "show", stub, "count").stdout
     assert "This is the approved definition." in shown
-    gate.cli("tool", "unblock", stub, "*")
+    gate.cli("tool", "unblock", stub, "*", "--yes")
     assert "exactly what was approved" in gate.command("tool", "diff", stub).stdout
 
 
@@ -205,7 +205,7 @@ def test_what_is_withheld_from_a_server_is_said_when_it_is_added(gate: Gate) -> 
 def test_a_disabled_server_comes_back_with_its_pins(gate: Gate, stub: str) -> None:
     gate.cli("server", "disable", stub)
     assert gate.cli("server", "show", stub)["status"] == "disabled"
-    gate.cli("server", "enable", stub)
+    gate.cli("server", "enable", stub, "--yes")
     tools = gate.cli("tool", "list", "--server", stub)
     assert {each["standing"] for each in tools} == {"pinned"}
 
@@ -219,7 +219,7 @@ def test_a_guardrail_from_its_file_to_its_end(gate: Gate, tmp_path: Path) -> Non
     assert gate.command("policy", "check", str(bad)).returncode == 2
     gate.cli("policy", "add", "never", str(good), "--observe")
     assert gate.command("policy", "show", "never").stdout == good.read_text()
-    gate.cli("policy", "retire", "never")
+    gate.cli("policy", "retire", "never", "--yes")
     assert gate.cli("policy", "list") == []
 
 

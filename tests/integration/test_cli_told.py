@@ -20,7 +20,7 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
     made = Gate(tmp_path_factory.mktemp("told") / "data", "hosting.start_seconds=3")
     with made.running():
         made.cli("server", "add", "stub", "--run-as", "gateway", "--", sys.executable, str(STUB))
-        made.cli("server", "approve", "stub")
+        made.cli("server", "approve", "stub", "--yes")
         yield made
 
 
@@ -32,7 +32,7 @@ def test_a_tool_for_tasks_only_is_left_out_and_no_fault_for_the_doctor(
     script = tmp_path / "tasks.py"
     script.write_text(text.replace('"name": "count"', only), "utf-8")
     gate.cli("server", "add", "tasks", *RUN, str(script))
-    gate.cli("server", "approve", "tasks")
+    gate.cli("server", "approve", "tasks", "--yes")
     told = gate.command("doctor")
     gate.cli("server", "remove", "tasks", "--yes")
     assert "for tasks only" in told.stdout
@@ -41,7 +41,7 @@ def test_a_tool_for_tasks_only_is_left_out_and_no_fault_for_the_doctor(
 
 def test_the_doctor_says_why_a_server_is_waited_for(gate: Gate) -> None:
     assert gate.command("server", "add", "away", *RUN, "/no/such/script.py").returncode == 4
-    gate.cli("server", "approve", "away")
+    gate.cli("server", "approve", "away", "--yes")
     until = time.monotonic() + WAIT
     while gate.cli("server", "show", "away")["health"] in {"off", "starting"}:
         assert time.monotonic() < until
@@ -125,14 +125,14 @@ def test_a_server_that_nobody_observed_yet_says_how_its_tools_come(
     assert (
         "gatelodge server observe filed" in gate.command("tool", "list", "--server", "filed").stdout
     )
-    told = gate.command("server", "approve", "filed").stdout
+    told = gate.command("server", "approve", "filed", "--yes").stdout
     gate.cli("server", "remove", "filed", "--yes")
     assert "gatelodge server observe filed" in told
     assert "gatelodge grant add" not in told
 
 
 def test_a_second_approval_says_that_nothing_was_left_to_pin(gate: Gate) -> None:
-    told = gate.command("server", "approve", "stub").stdout
+    told = gate.command("server", "approve", "stub", "--yes").stdout
     assert "0 tools" not in told
     assert "pinned already" in told
 
@@ -187,7 +187,7 @@ def test_who_is_away_is_let_in_by_the_command_that_the_error_names(gate: Gate) -
     assert "gatelodge member resume" in gate.command(*token).stderr
     gate.cli("member", "revoke", "fay@example.test", "--why", "leaver", "--yes")
     assert "gatelodge member add" in gate.command(*token).stderr
-    assert "gatelodge agent owner" in gate.command("agent", "resume", "faybot").stderr
+    assert "gatelodge agent owner" in gate.command("agent", "resume", "faybot", "--yes").stderr
     assert "gatelodge agent owner" in gate.command("token", "create", "--agent", "faybot").stderr
 
 
@@ -222,7 +222,7 @@ def test_a_file_that_changes_what_is_withheld_says_that_the_approval_ends(
 
 def test_a_server_that_was_never_approved_cannot_be_enabled(gate: Gate) -> None:
     gate.cli("server", "add", "early", *RUN, str(STUB))
-    done = gate.command("server", "enable", "early")
+    done = gate.command("server", "enable", "early", "--yes")
     status = gate.cli("server", "show", "early")["status"]
     gate.cli("server", "remove", "early", "--yes")
     assert (done.returncode, status) == (3, "proposed"), done

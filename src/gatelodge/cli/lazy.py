@@ -108,6 +108,17 @@ def yes(does: Callable[..., Any]) -> Callable[..., Any]:
     )(does)
 
 
+def reviewed(does: Callable[..., Any]) -> Callable[..., Any]:
+    """The option of an approval in a script: what somebody read, and nothing else."""
+    return click.option(
+        "--digest",
+        "reviewed",
+        multiple=True,
+        metavar="DIGEST",
+        help="Take only what has this digest, without asking; for each thing that was read.",
+    )(does)
+
+
 def everyone(does: Callable[..., Any]) -> Callable[..., Any]:
     """The option of a list that leaves out who has left and what has ended."""
     return click.option(

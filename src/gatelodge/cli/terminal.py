@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gatelodge.config.load import Loaded
 
 
+_LOOK = "Say --yes, or look first with --dry-run."
 _ENDED = frozenset(("left", "ended", "revoked", "expired"))
 
 
@@ -101,8 +102,8 @@ class Terminal:
         if not self.json:
             click.echo(text)
 
-    def sure(self, question: str, *, yes: bool) -> None:
-        """Ask before something ends; Abort on no.
+    def sure(self, question: str, *, yes: bool, remedy: str = _LOOK) -> None:
+        """Ask before something ends, is approved, or is let in again; Abort on no.
 
         Raises Invalid where nobody can be asked and `--yes` was not given: a script says that it
         means it.
@@ -112,7 +113,7 @@ class Terminal:
         if self.json or not output.on_terminal():
             raise Invalid(
                 f"{question} Nobody can be asked here, so nothing was changed.",
-                remedy="Say --yes, or look first with --dry-run.",
+                remedy=remedy,
             )
         click.confirm(question, abort=True)
 

@@ -53,10 +53,13 @@ def suspend(terminal: Terminal, name: str, why: str) -> None:
 
 @agent.command("resume")
 @click.argument("name")
+@yes
 @click.pass_obj
-def resume(terminal: Terminal, name: str) -> None:
+def resume(terminal: Terminal, name: str, yes: bool) -> None:
     """Let a suspended agent in again."""
     gate = terminal.gate
+    remedy = "Say --yes, or look first: gatelodge agent list"
+    terminal.sure(f"Let {name} in again?", yes=yes, remedy=remedy)
     made = gate.post(gate.here("agents", name, "resume"))
     terminal.show(made, lambda it: f"{it['name']} may come in again.")
 

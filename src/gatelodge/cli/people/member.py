@@ -87,10 +87,13 @@ def suspend(terminal: Terminal, email: str, why: str) -> None:
 
 @member.command("resume")
 @click.argument("email")
+@yes
 @click.pass_obj
-def resume(terminal: Terminal, email: str) -> None:
+def resume(terminal: Terminal, email: str, yes: bool) -> None:
     """Let a suspended member in again."""
     gate = terminal.gate
+    remedy = f"Say --yes, or look first: gatelodge member show {email}"
+    terminal.sure(f"Let {email} in again?", yes=yes, remedy=remedy)
     made = gate.post(gate.here("members", email, "resume"))
     terminal.show(made, lambda it: f"{it['email']} may come in again.")
 

@@ -1,17 +1,18 @@
 """Definitions as a person reads them before saying yes: whole, with nothing hidden in them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gatelodge.cli import output
-from gatelodge.core.errors import NotFound
+from gatelodge.core.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from gatelodge.cli.client import Gate
 
+SAY = "Say --digest with each digest that was read, or --yes to take whatever is there now."
 _TEXTS = ("title", "description")
 _PARTS = ("inputSchema", "outputSchema", "annotations", "execution", "icons", "_meta")
 
@@ -38,6 +39,24 @@ def chosen(
         wanted = {each["name"] for each in tools if not standings or each["standing"] in standings}
         found |= matched & wanted
     return [tool for tool in tools if tool["name"] in found]
+
+
+def only_reviewed(
+    reviewed: Sequence[str], due: Mapping[str, str], known: Iterable[str] = ()
+) -> None:
+    """Return where all that is due, by what it is called, has a digest that somebody reviewed.
+
+    `known` are digests that are there too, and need no word. Raises Conflict for what was not
+    reviewed, and for a reviewed digest that nothing has any more.
+    """
+    unread = [f"{name} is {digest}" for name, digest in due.items() if digest not in reviewed]
+    there = {*due.values(), *known}
+    lost = [f"nothing is {digest}" for digest in reviewed if digest not in there]
+    if unread or lost:
+        raise Conflict(
+            "not what was reviewed, so nothing was changed: " + "; ".join(unread + lost),
+            remedy="Read it: gatelodge tool diff, tool show, server show; then name its digest.",
+        )
 
 
 def whole(detail: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gatelodge.cli.lazy import WHY, group
+from gatelodge.cli.lazy import WHY, group, yes
 from gatelodge.cli.terminal import Terminal
 from gatelodge.core.errors import Invalid
 
@@ -91,10 +91,13 @@ def show(terminal: Terminal, name: str) -> None:
 @policy.command("retire")
 @click.argument("name")
 @click.option("--why", default="", help=WHY)
+@yes
 @click.pass_obj
-def retire(terminal: Terminal, name: str, why: str) -> None:
+def retire(terminal: Terminal, name: str, why: str, yes: bool) -> None:
     """End a guardrail; what it forbade is up to the grants again."""
     gate = terminal.gate
+    remedy = f"Say --yes, or look first: gatelodge policy show {name}"
+    terminal.sure(f"Leave what {name} forbids to the grants?", yes=yes, remedy=remedy)
     made = gate.post(gate.here("guardrails", name, "retire"), {"why": why})
     terminal.show(made, lambda it: f"Guardrail {it['name']} is retired.")
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import WHY, dry_run, group, yes
+from gatelodge.cli.lazy import WHY, dry_run, group, reviewed, yes
 from gatelodge.cli.receipt import show_changes, show_receipt
 from gatelodge.cli.rules import definitions
 from gatelodge.cli.rules.serving import (
@@ -145,15 +145,16 @@ def observe(terminal: Terminal, alias: str) -> None:
 @server.command("approve")
 @click.argument("alias")
 @click.option("--tool", "tools", multiple=True, help="Only these tools (a name or a glob).")
+@reviewed
 @dry_run
 @yes
 @click.pass_obj
-def approve(
-    terminal: Terminal, alias: str, tools: tuple[str, ...], dry_run: bool, yes: bool
-) -> None:
+def approve(terminal: Terminal, /, alias: str, tools: tuple[str, ...], **said: Any) -> None:
     """Approve a server, with the tools and instructions that it has, as they are shown here.
 
-    What changes between the look and the approval is refused. A blocked tool stays blocked.
+    What changes between the look and the approval is refused. A script names what somebody read,
+    with --digest: each tool, the instructions, and the server itself while it is not approved; what
+    is another one by then is refused. A blocked tool stays blocked.
     """
     gate = terminal.gate
     described = gate.get(gate.here("servers", alias))
@@ -172,11 +173,15 @@ def approve(
         if each["unfit"]:
             why = output.clean(each["unfit"])
             terminal.say(f"not listed to some clients: {output.visible(each['name'])}: {why}")
-    if dry_run:
+    if said["reviewed"]:
+        kept = (described["digest"], told["digest"], *(each["digest"] for each in found))
+        definitions.only_reviewed(said["reviewed"], _due(described, body), kept)
+    if said["dry_run"]:
         terminal.show(body, lambda _: f"Would approve {alias} so (dry run, nothing was kept).")
         return
-    if not yes and not terminal.json and output.on_terminal():
-        click.confirm(f"Approve {alias} with {len(body['tools'])} definitions?", abort=True)
+    question = f"Approve {alias} with {len(body['tools'])} definitions?"
+    sure = said["yes"] or bool(said["reviewed"])
+    terminal.sure(question, yes=sure, remedy=definitions.SAY)
     made = gate.post(gate.here("servers", alias, "approve"), body)
     terminal.show(made, lambda it: _approved(alias, len(it["approved"]), described))
 
@@ -193,10 +198,13 @@ def disable(terminal: Terminal, alias: str, why: str) -> None:
 
 @server.command("enable")
 @click.argument("alias")
+@yes
 @click.pass_obj
-def enable(terminal: Terminal, alias: str) -> None:
+def enable(terminal: Terminal, alias: str, yes: bool) -> None:
     """Let a disabled server serve again, with the pins it had."""
     gate = terminal.gate
+    remedy = f"Say --yes, or look first: gatelodge server show {alias}"
+    terminal.sure(f"Let {alias} serve again, with the pins it had?", yes=yes, remedy=remedy)
     made = gate.post(gate.here("servers", alias, "enable"))
     terminal.show(made, lambda it: f"{it['alias']} is {it['status']}.")
 
@@ -231,6 +239,16 @@ def _look(terminal: Terminal, alias: str) -> Any:
             )
         error.remedy = error.remedy.replace("edit ALIAS", f"edit {alias}")
         raise
+
+
+def _due(described: dict[str, Any], body: dict[str, Any]) -> dict[str, str]:
+    """The digests that an approval would newly take, by what they are of."""
+    due = {output.visible(name): digest for name, digest in body["tools"].items()}
+    if body["instructions"]:
+        due["its instructions"] = body["instructions"]
+    if described["status"] != "approved":
+        due["the server"] = body["description"]
+    return due
 
 
 def _approved(alias: str, pinned: int, described: dict[str, Any]) -> str:

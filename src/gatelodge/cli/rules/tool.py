@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import WHY, dry_run, group, yes
+from gatelodge.cli.lazy import WHY, dry_run, group, reviewed, yes
 from gatelodge.cli.receipt import show_receipt
 from gatelodge.cli.rules import definitions
 from gatelodge.cli.terminal import Terminal
@@ -25,6 +25,7 @@ _COLUMNS = (
     "hints",
     "unfit",
 )
+_REHEARSED = "Would be reviewed so (dry run, nothing was kept)."
 _WHICH = click.argument("tools", nargs=-1, required=True, metavar="TOOL...")
 
 
@@ -69,15 +70,15 @@ def diff(terminal: Terminal, server: str, tools: tuple[str, ...]) -> None:
 @tool.command("approve")
 @click.argument("server")
 @_WHICH
+@reviewed
 @dry_run
 @yes
 @click.pass_obj
-def approve(
-    terminal: Terminal, server: str, tools: tuple[str, ...], dry_run: bool, yes: bool
-) -> None:
+def approve(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: Any) -> None:
     """Pin definitions by the digest of what is shown here; names may be globs.
 
-    A blocked tool stays blocked: see `gatelodge tool unblock`.
+    A script names what somebody read, with --digest: a definition that is another one by then is
+    refused. A blocked tool stays blocked: see `gatelodge tool unblock`.
     """
     gate = terminal.gate
     found = definitions.chosen(gate, server, tools, ("new", "changed", "pinned"))
@@ -86,11 +87,14 @@ def approve(
     digests = {e["name"]: e["digest"] for e in differ["changes"] if e["name"] in wanted}
     if digests:
         terminal.say(definitions.proposal(differ, digests) + "\n")
-    if dry_run:
+    if said["reviewed"]:
+        definitions.only_reviewed(said["reviewed"], digests, (e["digest"] for e in found))
+    if said["dry_run"]:
         terminal.show({"would_approve": digests}, lambda it: _would("pin", it["would_approve"]))
         return
     if digests:
-        _ask(terminal, f"Pin {_count(digests, 'tool')}?", yes=yes)
+        sure = said["yes"] or bool(said["reviewed"])
+        terminal.sure(f"Pin {_count(digests, 'tool')}?", yes=sure, remedy=definitions.SAY)
     made = gate.post(gate.here("servers", server, "tools", "approve"), {"tools": digests})
     terminal.show(made, lambda it: _pinned(it["approved"], server))
 
@@ -126,8 +130,11 @@ def block(terminal: Terminal, server: str, tools: tuple[str, ...], why: str, dry
 @click.argument("server")
 @_WHICH
 @dry_run
+@yes
 @click.pass_obj
-def unblock(terminal: Terminal, server: str, tools: tuple[str, ...], dry_run: bool) -> None:
+def unblock(
+    terminal: Terminal, server: str, tools: tuple[str, ...], dry_run: bool, yes: bool
+) -> None:
     """Lift blocks; what was approved before holds again, unless it changed. Names may be globs."""
     gate = terminal.gate
     found = definitions.chosen(gate, server, tools, ("blocked",))
@@ -135,6 +142,8 @@ def unblock(terminal: Terminal, server: str, tools: tuple[str, ...], dry_run: bo
     if dry_run:
         terminal.show({"would_unblock": names}, lambda it: _would("unblock", it["would_unblock"]))
         return
+    if names:
+        terminal.sure(f"Let {_count(names, 'tool')} be used again: {_named(names)}?", yes=yes)
     made = gate.post(gate.here("servers", server, "tools", "unblock"), {"tools": names})
     terminal.show(made, lambda it: _table(it["unblocked"]))
 
@@ -146,15 +155,19 @@ def unblock(terminal: Terminal, server: str, tools: tuple[str, ...], dry_run: bo
 @click.option("--destructive/--not-destructive", default=None, help="It may destroy something.")
 @click.option("--open-world/--not-open-world", default=None, help="It reaches the outside.")
 @click.option("--hints", is_flag=True, help="What the server itself says is right.")
+@reviewed
 @dry_run
+@yes
 @click.pass_obj
-def review(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: bool | None) -> None:
+def review(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: Any) -> None:
     """Say what tools do, of the definitions that they have now; names may be globs.
 
     With --hints what the server says of each is taken for its review, and the other options
-    override it; a tool of which it says nothing is left out.
+    override it; a tool of which it says nothing is left out. A script names the definitions that
+    somebody read, with --digest.
     """
     rehearse, by_hints = said.pop("dry_run"), said.pop("hints")
+    sure, read = said.pop("yes"), said.pop("reviewed")
     given = {name: value for name, value in said.items() if value is not None}
     if not given and not by_hints:
         raise Invalid("say at least one of --read-only, --destructive, --open-world, or --hints")
@@ -168,11 +181,17 @@ def review(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: b
     silent = len(found) - len(findings)
     if silent:
         terminal.say(f"{_count(range(silent), 'tool')} left out: its server says nothing of it.")
+    if read:
+        due = {name: each["digest"] for name, each in findings.items()}
+        definitions.only_reviewed(read, due, (each["digest"] for each in found))
     if rehearse:
-        terminal.show(findings, _findings)
+        terminal.show(findings, lambda it: f"{_findings(it)}\n{_REHEARSED}")
         return
     if not findings:
         raise NotFound("nothing to review", remedy=f"See: gatelodge tool list --server {server}")
+    if not (sure or read):
+        terminal.say(_findings(findings))
+        terminal.sure("Write this down as reviewed?", yes=False, remedy=definitions.SAY)
     made = gate.post(gate.here("servers", server, "tools", "review"), {"tools": findings})
     terminal.show(made, lambda it: _table(it["reviewed"]))
 
@@ -188,15 +207,12 @@ def _hinted(tool: dict[str, Any]) -> dict[str, bool]:
     }
 
 
-def _ask(terminal: Terminal, question: str, *, yes: bool) -> None:
-    """Ask whoever has just read it; where nobody can be asked, what was shown is what is taken."""
-    if not yes and not terminal.json and output.on_terminal():
-        click.confirm(question, abort=True)
-
-
 def _would(does: str, names: Any) -> str:
-    told = ", ".join(output.visible(name) for name in names) or "nothing"
-    return f"Would {does} (dry run, nothing was kept): {told}"
+    return f"Would {does} (dry run, nothing was kept): {_named(names) or 'nothing'}"
+
+
+def _named(names: Any) -> str:
+    return ", ".join(output.visible(name) for name in names)
 
 
 def _pinned(names: list[str], server: str) -> str:
@@ -212,8 +228,7 @@ def _pinned(names: list[str], server: str) -> str:
 def _findings(found: dict[str, dict[str, Any]]) -> str:
     columns = ("read_only", "destructive", "open_world")
     rows = ([name, *(each.get(column) for column in columns)] for name, each in found.items())
-    table = output.table(("tool", "read only", "destructive", "open world"), rows)
-    return f"{table}\nWould be reviewed so (dry run, nothing was kept)."
+    return output.table(("tool", "read only", "destructive", "open world"), rows)
 
 
 def _table(tools: list[dict[str, Any]]) -> str:
