@@ -253,7 +253,7 @@ def _is_host(host: str) -> bool:
     try:
         ip_address(host.strip("[]"))
     except ValueError:
-        return not host.startswith("[") and _DOMAIN.fullmatch(host) is not None and len(host) < 254
+        return not host.startswith("[") and len(host) < 254 and _DOMAIN.fullmatch(host) is not None
     return host.startswith("[") == (":" in host)
 
 
