@@ -121,6 +121,27 @@ def test_what_is_refused_is_counted_on_every_path(stage: Stage, place: Place, ad
     until(lambda: (sums(stage.door()) - failed)["malformed"] == 3, 5)
 
 
+def test_whoever_may_not_ask_the_admin_api_that_is_named_in_their_workspaces_log(
+    stage: Stage, place: Place, ada: str
+):
+    place.api("POST", "/agents", {"name": "robot", "owner": "ada@example.test"})
+    robot = place.token_for(agent="robot")
+    before, door = len(place.leaves()), refused(stage.door())
+    path = f"/api/v1/workspaces/{place.slug}/members"
+    mine = f"Authorization: Bearer {ada}"
+    asked = [
+        (head(path, mine, verb="GET"), 403),
+        (head(path, mine, "Content-Type: text/plain", "Content-Length: 2") + b"{}", 400),
+        (head(path, f"Authorization: Bearer {robot}", verb="GET"), 403),
+    ]
+    for sent, status in asked:
+        with stage.wire() as wire:
+            assert wire.send(sent).answer().status == status
+    told = [(leaf["t"], leaf["http"], bool(leaf["actor_c"])) for leaf in place.since(before)]
+    assert told == [("request.refused", status, True) for _, status in asked]
+    assert refused(stage.door()) == door
+
+
 def test_a_target_in_absolute_form_is_the_same_request(stage: Stage, place: Place, ada: str):
     before = len(place.leaves())
     sent = raw_post(

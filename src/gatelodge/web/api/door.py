@@ -15,6 +15,7 @@ from gatelodge.core.access.rate_limit import RateLimit
 from gatelodge.core.errors import Forbidden, Invalid, LimitReached, Stale, Unauthenticated
 from gatelodge.core.people import Role
 from gatelodge.core.roles import may
+from gatelodge.core.view_entry import CredentialEntry
 from gatelodge.flows.identity.authenticate import authenticate
 from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
 from gatelodge.web.api.known_queries import KnownQueries
@@ -53,10 +54,10 @@ class Door(Struct, frozen=True):
             self._check_form(scope["method"], headers)
             acts = _acts(scope)
             if acts != (OPEN,):
-                caller = self._caller(scope, headers)
+                # Before anything is refused: a refusal is recorded with its caller.
+                caller = scope["state"]["caller"] = self._caller(scope, headers)
                 if not caller.local:
                     self._check_role(caller, acts, scope["method"])
-                scope["state"]["caller"] = caller
             self.known.check(scope["route_handler"], scope["query_string"])
         await self.app(scope, receive, send)
 
@@ -108,22 +109,29 @@ class Door(Struct, frozen=True):
         return found
 
 
-def identify(gate: AdminGate, headers: dict[bytes, bytes]) -> Caller | str:
-    """The member whose personal token this is, or why none was found. Raises Stale, Forbidden."""
+def bearer(gate: AdminGate, headers: dict[bytes, bytes]) -> CredentialEntry | str:
+    """The token that was sent, whoever's it is, or why none was found. Raises Stale."""
     if not gate.fresh():
         raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
-    view = gate.view()
-    found = authenticate(view.credentials, gate.peppers, headers.get(b"authorization", b""))
+    found = authenticate(gate.view().credentials, gate.peppers, headers.get(b"authorization", b""))
     if isinstance(found, str):
         return found
     if found.expires_at <= gate.clock.now():
         return "expired"
+    return found
+
+
+def identify(gate: AdminGate, headers: dict[bytes, bytes]) -> Caller | str:
+    """The member whose personal token this is, or why none was found. Raises Stale, Forbidden."""
+    found = bearer(gate, headers)
+    if isinstance(found, str):
+        return found
     if found.kind != "personal":
         raise Forbidden(
             "an agent's token opens the MCP endpoint only",
             remedy="Use a member's personal token.",
         )
-    who = view.principals[found.principal]
+    who = gate.view().principals[found.principal]
     return Caller(by=who.id, role=who.role, workspace=found.workspace, credential=found.id)
 
 

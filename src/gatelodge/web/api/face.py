@@ -32,7 +32,7 @@ from gatelodge.flows.audit.tallies import Refusal
 from gatelodge.flows.identity.authenticate import failure
 from gatelodge.web import problems
 from gatelodge.web.api.asgi import AsgiApp, Exchange, rendered
-from gatelodge.web.api.door import UNPROVEN, identify
+from gatelodge.web.api.door import UNPROVEN, bearer, identify
 from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
 from gatelodge.web.endpoint.http.turns import Turns
@@ -296,20 +296,43 @@ class ApiFace:
             self._recorder.auth_failed(DOOR, told, written, whose)
         else:
             refusal = Refusal(reason=reply.reason, http=reply.status, bytes_in=request.size)
-            log, who = await self._recorded(reply.who)
+            log, who = await self._recorded(request, reply)
             self._recorder.refused(log, who, refusal, written)
         done, _ = await asyncio.wait((written,), timeout=_RECORD_SECONDS)
         for each in done:
             each.exception()  # a refusal is told also where it cannot be written down
 
-    async def _recorded(self, who: Caller | None) -> tuple[str, RecordedCaller | None]:
-        """The log of a refusal, and the caller where they can be named there."""
-        if who is None:
-            return DOOR, None
-        with contextlib.suppress(Unavailable):
-            await self._gate.deks.ensure(who.by)
-            return calls_log(who.workspace), RecordedCaller(who.by, who.by, "", who.credential)
+    async def _recorded(
+        self, request: HttpRequest, reply: _Reply
+    ) -> tuple[str, RecordedCaller | None]:
+        """The log of a refusal, and the caller where they can be named there.
+
+        Whoever sent a good token is named whatever it was refused for, an agent's too; only where
+        a request came from is judged before anybody is asked who they are.
+        """
+        who = reply.who
+        sender: tuple[str, RecordedCaller] | None = None
+        if who is not None:
+            sender = who.workspace, RecordedCaller(who.by, who.by, "", who.credential)
+        elif reply.reason != "origin_not_allowed":
+            sender = self._sender(request.headers)
+        if sender is not None:
+            with contextlib.suppress(Unavailable):
+                await self._gate.deks.ensure(sender[1].member)
+                return calls_log(sender[0]), sender[1]
         return DOOR, None
+
+    def _sender(self, headers: dict[bytes, bytes]) -> tuple[str, RecordedCaller] | None:
+        """The workspace of whoever's token was sent, and how they are recorded."""
+        with contextlib.suppress(HouseError):
+            found = bearer(self._gate, headers)
+            if isinstance(found, str):
+                return None
+            who = self._gate.view().principals[found.principal]
+            if who.owner is None:
+                return found.workspace, RecordedCaller(who.id, who.id, "", found.id)
+            return found.workspace, RecordedCaller(who.id, who.owner.id, who.id, found.id)
+        return None
 
 
 def _told(told: problems.Problem) -> _Reply:

@@ -1,0 +1,60 @@
+"""A connection that finds no place is told so, and counted."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gatelodge.app.listener import Faces, Listener
+from gatelodge.config.schema import Limits, Settings
+from gatelodge.core.records.origin import DOOR
+from gatelodge.web.endpoint.endpoint import Endpoint
+from gatelodge.web.endpoint.http.connection import HttpConnection
+
+MOST = 4
+
+
+class Kept:
+    """Keeps what is recorded of requests that were turned away."""
+
+    def __init__(self) -> None:
+        self.refused_at: list[tuple[str, object, str, int]] = []
+
+    def refused(self, log, who, refusal, _durable) -> None:
+        self.refused_at.append((log, who, refusal.reason, refusal.http))
+
+
+class Client:
+    """A connection that is open, of this person."""
+
+    def __init__(self, person: str) -> None:
+        self.person = person
+
+
+class Wire:
+    """The transport of one connection."""
+
+    def __init__(self) -> None:
+        self.told, self.closed = b"", False
+
+    def write(self, chunk: bytes) -> None:
+        self.told += chunk
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.anyio
+async def test_each_connection_beyond_the_limit_is_told_503_and_counted(tmp_path: Path):
+    recorder = Kept()
+    endpoint = Endpoint(SimpleNamespace(recorder=recorder))
+    settings = Settings(data_dir=str(tmp_path), limits=Limits(connections=MOST))
+    listener = Listener(settings, Faces(endpoint, None, None))
+    for person in ("ada", "bob", "cyd", "dan"):
+        assert isinstance(listener._connection(None), HttpConnection)
+        listener._connections.open.add(Client(person))
+    for _ in range(2):
+        wire = Wire()
+        listener._connection(None).connection_made(wire)
+        assert (wire.told[:12], wire.closed) == (b"HTTP/1.1 503", True)
+    assert recorder.refused_at == [(DOOR, None, "limit", 503)] * 2
