@@ -2,6 +2,7 @@
 
 import pytest
 from tests.integration.admin_house import W, house  # noqa: F401 - a fixture
+from tests.wire import until
 
 SHELL = {"type": "stdio", "command": ["/bin/cat"], "run_as": "own"}
 KEYS = {"type": "http", "url": "https://x.example/mcp", "headers": {"X": "file:/etc/passwd"}}
@@ -42,3 +43,29 @@ def test_an_admin_starts_nothing_that_nobody_approved_and_sees_why_it_failed(hou
     for by, said in (("admin", ["stderr: last words"]), ("auditor", [])):
         assert house.ok("GET", f"{W}/servers/ends", by=by)["said"] == said
         assert house.ok("GET", f"{W}/servers/ends/health", by=by)["said"] == said
+
+
+def test_the_process_says_what_becomes_of_servers_sign_ins_and_access(house):  # noqa: F811
+    def told(what: str) -> bool:
+        return any(what in line for line in house.gate.stderr.splitlines())
+
+    run = ["/bin/sh", "-c", "echo canary-of-a-server >&2; exit 3"]
+    wanted = {"alias": "dies", "transport": {**SHELL, "command": run, "run_as": "gateway"}}
+    added = house.gate.api("POST", f"{W}/servers", wanted, local=True)
+    unseen = {"description": added["digest"], "tools": {}, "instructions": ""}
+    house.gate.api("POST", f"{W}/servers/dies/approve", unseen, local=True)
+    until(lambda: told("server dies is away and tried again: The server exited with status 3"))
+
+    guessed = "gl_wrong"
+    assert house.ask("GET", f"{W}/members", by=guessed).status == 401
+    until(lambda: told("a sign-in was refused (malformed)"))
+
+    left = house.ok("POST", f"{W}/members", {"email": "leaver@example.test", "role": "member"})
+    credential = house.ok("POST", f"{W}/tokens", {"member": "leaver@example.test"})
+    house.ok("POST", f"{W}/members/leaver@example.test/revoke", {"why": "canary-reason"})
+    until(lambda: told("access ended for ") and told(left["id"]))
+    assert house.ask("GET", f"{W}/members", by=credential["token"]).status == 401
+    until(lambda: told("a sign-in was refused (ended, crd_"))
+
+    for unsaid in ("canary", "leaver@", guessed, credential["token"]):
+        assert unsaid not in house.gate.stderr

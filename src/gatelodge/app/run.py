@@ -8,6 +8,7 @@ import sys
 
 import uvloop
 
+import gatelodge
 from gatelodge.adapters.keys.system import SystemClock
 from gatelodge.adapters.telemetry.lines import configure
 from gatelodge.app.announce import Announce, Ready, exposures
@@ -39,6 +40,7 @@ def run(settings: Settings, announce: Announce, *, demo: bool) -> None:
 
 
 async def _serve(settings: Settings, announce: Announce, ending: Ending, *, demo: bool) -> None:
+    log.info("gatelodge %s starts with %s", gatelodge.__version__, settings.data_dir)
     clock = SystemClock()
     began = clock.boottime()
     stopping = asyncio.Event()
@@ -48,6 +50,7 @@ async def _serve(settings: Settings, announce: Announce, ending: Ending, *, demo
     # Before anything is made: a port that is taken must not found an organization.
     must_be_free(settings.listen)
     ground = await lay(settings, upgrade=True)
+    log.info("the data directory is open; the logs are looked at and recovered")
     rooms = wire(ground)
     node = Node(rooms)
     try:
@@ -57,6 +60,7 @@ async def _serve(settings: Settings, announce: Announce, ending: Ending, *, demo
         if ground.owner_token.take():
             log.warning(UNSEEN)
         raise
+    log.info("listening at %s", address)
     # What stands now stands until the end: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -80,9 +84,11 @@ async def _serve(settings: Settings, announce: Announce, ending: Ending, *, demo
         await asyncio.wait((waiting, node.broken), return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
     finally:
+        log.info("stopping: running calls finish first")
         announce.stopping()
         ending.asked(stopping)
         await node.stop()
+    log.info("stopped: every record is closed")
     if node.broken.done():
         raise node.broken.result()
     announce.stopped()

@@ -7,6 +7,7 @@ later, so a reader never remembers how far it came; rows leave in the ledger's o
 """
 
 import asyncio
+import logging
 import os
 from threading import Event, Thread
 
@@ -15,6 +16,8 @@ from msgspec import Struct
 
 from gatelodge.core.errors import LedgerDown
 from gatelodge.ports.journal import Batch, Entry, Position
+
+log = logging.getLogger(__name__)
 
 _Waiting = asyncio.Future[None] | None
 _Connection = psycopg.Connection[tuple[object, ...]]
@@ -153,6 +156,7 @@ class PostgresJournal:
 
     def _hung(self) -> None:
         """The commit takes too long: what becomes of it is found out later, by nobody who waits."""
+        log.error("the journal's database does not answer: no call is forwarded")
         self._hangs = True
         self._refuse("the journal's database does not answer")
 
@@ -173,15 +177,19 @@ class PostgresJournal:
         """The thread says that it committed, that it failed, or that it is connected again."""
         os.read(self._told, 1)
         if self._failed:
+            log.warning("the journal is written again")
             self._failed = False
             self._loop.call_soon(self._hand_over)
             return
         assert self._job is not None
         assert self._patience is not None
         self._patience.cancel()
+        if self._hangs:
+            log.warning("the journal's database answers again")
         self._hangs = False
         self._job.committed = self._fault is None
         if self._fault is not None:
+            log.error("the journal lost its database: no call is forwarded")
             self._failed, self._fault = True, None
             self._refuse("the journal lost its database")
             if self._closing is not None and not self._closing.done():

@@ -1,7 +1,8 @@
 """One line for each event on standard error: text for people, JSON for collectors.
 
 A line holds what the program says of itself. Exceptions are told by their type and place only:
-their text may hold what a client or an upstream sent (guarantee audit:no-payload).
+their text may hold what a client or an upstream sent (guarantee audit:no-payload). Each event is
+one line, whatever stands in a name: what cannot be seen is written out.
 """
 
 import logging
@@ -11,6 +12,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+LONGEST = 1_000
+"""Characters of one message."""
+
 
 def _where(record: logging.LogRecord) -> str:
     if not record.exc_info or record.exc_info[2] is None:
@@ -19,18 +23,26 @@ def _where(record: logging.LogRecord) -> str:
     return " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames[-6:]))
 
 
+def _message(record: logging.LogRecord) -> str:
+    """What is said, on one line, such that nothing in it moves a cursor or begins a line."""
+    text = record.getMessage()
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}..."
+    return "".join(each if each.isprintable() else f"<U+{ord(each):04X}>" for each in text)
+
+
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         where = _where(record)
-        line = f"{at} {record.levelname.lower():7} {record.getMessage()}"
+        line = f"{at} {record.levelname.lower():7} {_message(record)}"
         return f"{line} at {where}" if where else line
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        line = {"at": at, "level": record.levelname.lower(), "message": record.getMessage()}
+        line = {"at": at, "level": record.levelname.lower(), "message": _message(record)}
         where = _where(record)
         if where:
             line["where"] = where

@@ -17,6 +17,7 @@ from gatelodge.adapters.upstream.dual.asking import AskingEras
 from gatelodge.adapters.upstream.flight import Flight
 from gatelodge.adapters.upstream.link import Link
 from gatelodge.adapters.upstream.pace.listeners import Listeners
+from gatelodge.adapters.upstream.pace.server_lines import ServerLines
 from gatelodge.adapters.upstream.starts import Starts
 from gatelodge.adapters.upstream.survey import Survey
 from gatelodge.config.schema import Hosting
@@ -40,12 +41,16 @@ _REMEDY = "Try again later; an admin can raise hosting.sessions_per_server."
 
 
 class Upkeep(Struct, frozen=True, kw_only=True):
-    """What a lodging is given: how a link is begun and ended, and who hears of its server."""
+    """What a lodging is given: how a link is begun and ended, and who hears of its server.
+
+    `once` = for one look, of which whoever asked for it is told.
+    """
 
     begin: "Callable[[Lodging, Asker | None], Link]"
     end: Callable[[Link], None]
     listeners: Listeners
     hosting: Hosting
+    once: bool = False
 
 
 class Lodging:
@@ -66,6 +71,7 @@ class Lodging:
         self._pushes = True
         self._asking = AskingEras()
         self._fault = ""
+        self._lines = ServerLines(server.alias)
         self.survey = Survey(server.withheld)
         self.main = self._begin(None)
 
@@ -135,6 +141,7 @@ class Lodging:
             self._fault = ""
         else:
             self._legacy, self._pushes = None, True
+            self._tell("")
             self.changed()
 
     def asked(self, flight: Flight) -> None:
@@ -179,6 +186,8 @@ class Lodging:
 
         What was held for it goes over the modern link then: none of it was sent.
         """
+        if link is self.main:
+            self._tell(fault.detail)
         if link is self.main or link.surveys:
             return
         self._fault = f"A session could not be begun or was lost: {fault.detail}"
@@ -229,6 +238,7 @@ class Lodging:
         if now > self.survey.due:
             self.survey.due = math.inf
             self.changed()
+        self._lines.tell(now)
 
     def close(self) -> None:
         """End all links."""
@@ -242,6 +252,11 @@ class Lodging:
         known = self._asking.told(pushes=self._pushes) if self.dual else ""
         parts = (said.detail, known, self._fault)
         return structs.replace(said, detail=" ".join(part for part in parts if part))
+
+    def _tell(self, why: str) -> None:
+        """Have it be known how the server does now."""
+        if not self._upkeep.once:
+            self._lines.change(self.main.health().state, why, self._loop.time())
 
     def _has_room(self, asker: Asker) -> bool:
         """Say whether one more session can be begun; the one idle for longest makes room for it.

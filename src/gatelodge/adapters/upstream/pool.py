@@ -108,12 +108,13 @@ class UpstreamPool:
             survey = lodging.survey
             if lodging.main.hopeful:
                 return await self._read(lodging, server, survey)
-        once = Lodging(server, self._upkeep(Listeners()))
+        once = Lodging(server, self._upkeep(Listeners(), once=True))
         self._unmet.pop(server.id, None)
         try:
             return await self._read(once, server, survey)
         except HouseError as fault:
             self._unmet[server.id] = fault.again()
+            _log.info("server %s could not be looked at: %s", server.alias, fault.detail)
             raise
         finally:
             links = once.links()
@@ -250,12 +251,13 @@ class UpstreamPool:
         main.note = " ".join(part for part in (note, added) if part)
         return observed
 
-    def _upkeep(self, listeners: Listeners) -> Upkeep:
+    def _upkeep(self, listeners: Listeners, *, once: bool = False) -> Upkeep:
         return Upkeep(
             begin=self._start,
             end=self._stop,
             listeners=listeners,
             hosting=self._means.hosting,
+            once=once,
         )
 
     def _lodge(self, server: Server) -> None:
@@ -320,7 +322,7 @@ class UpstreamPool:
         self._places.give_back(link)
         fault = None if task.cancelled() else task.exception()
         if fault is not None:
-            _log.error("the owner task of a server died: %s", type(fault).__name__)
+            _log.error("the task of %s died: %s", task.get_name(), type(fault).__name__)
             link.crashed(type(fault).__name__)
 
     def _stop(self, link: Link) -> None:

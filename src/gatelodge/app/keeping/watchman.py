@@ -10,7 +10,7 @@ import logging
 
 from gatelodge.adapters.store.database import Database
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.health import RED_SECONDS, Health
+from gatelodge.flows.health import LONG_SECONDS, RED_SECONDS, Health
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ class Watchman:
         self._health = health
         self._inflight = inflight
         self._told: dict[str, str] = {}
+        self._late: frozenset[str] = frozenset()
         self._lasted = 0.0
 
     def shut(self) -> str:
@@ -47,6 +48,7 @@ class Watchman:
             await asyncio.to_thread(self._database.check_lock)
             await self._tend()
             self._tell(self.faults())
+            self._tell_late(self._health.late())
             self._lasted = self._lasted + _LOOK_SECONDS if self.shut() else 0.0
             if self._lasted > RED_SECONDS:
                 # What runs since before can be ended by nobody: it ends now.
@@ -70,3 +72,10 @@ class Watchman:
         for work in self._told.keys() - faults.keys():
             log.warning("%s goes well again", work)
         self._told = faults
+
+    def _tell_late(self, late: frozenset[str]) -> None:
+        for work in sorted(late - self._late):
+            log.warning("%s takes longer than %d s and holds up the rest", work, LONG_SECONDS)
+        for work in sorted(self._late - late):
+            log.warning("%s is not late any more", work)
+        self._late = late

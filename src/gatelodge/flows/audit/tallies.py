@@ -6,14 +6,18 @@ that is killed loses the count of its last second.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
+from gatelodge.core.access.rate_limit import RateLimit
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import AuthFailed, CallsLeaf, RequestRefused
 from gatelodge.ports.world import Clock
+
+log = logging.getLogger(__name__)
 
 Durable = asyncio.Future[None] | None
 """Resolved when the record is on disk, failed with LedgerDown; None when nobody waits."""
@@ -24,6 +28,9 @@ MOST_BURSTS = 64
 ALONE = 256
 """Refused requests of strangers that get a leaf of their own before they are added up."""
 ALONE_A_SECOND = 8.0
+MOST_LINES = 20
+"""Lines about bursts within a minute."""
+_ALL = "bursts"
 
 
 class Refusal(Struct, frozen=True, kw_only=True, gc=False):
@@ -51,6 +58,9 @@ class _Burst(Struct):
     since: float
     count: int = 0
     bytes_in: int = 0
+    all: int = 0
+    """Since the burst began, in this window and those before."""
+    began: float = 0.0
 
 
 class Tallies:
@@ -65,6 +75,7 @@ class Tallies:
         self._bursts: dict[_Kind, _Burst] = {}
         self._alone = float(ALONE)
         self._spent_at = 0.0
+        self._lines, self._unsaid = RateLimit(MOST_LINES), 0
 
     def auth_failed(self, log: str, reason: str, durable: Durable, credential: str = "") -> None:
         """Count a request without a good credential; the first one is a leaf at once.
@@ -77,10 +88,13 @@ class Tallies:
             kind = _Kind(log, "auth.failed", reason)
         burst = self._bursts.get(kind)
         if burst is None:
-            self._bursts[kind] = self._opened(kind)
-            self._tell(kind, _Burst(self._bursts[kind].timer, 0.0, 1), 0, durable)
+            burst = self._bursts[kind] = self._opened(kind)
+            burst.all = 1
+            self._tell(kind, _Burst(burst.timer, 0.0, 1), 0, durable)
+            self._say(f"a sign-in was refused ({_described(kind)})")
         else:
             burst.count += 1
+            burst.all += 1
             _let_go(durable)
 
     def refused(self, log: str, refusal: Refusal, durable: Durable) -> None:
@@ -115,13 +129,29 @@ class Tallies:
 
     def _opened(self, kind: _Kind) -> _Burst:
         timer = asyncio.get_running_loop().call_later(BURST_SECONDS, self._window_ended, kind)
-        return _Burst(timer, self._clock.boottime())
+        now = self._clock.boottime()
+        return _Burst(timer, now, began=now)
 
     def _window_ended(self, kind: _Kind) -> None:
         burst = self._bursts.pop(kind)
         if burst.count:
             self._tell(kind, burst, self._window(burst), None)
-            self._bursts[kind] = self._opened(kind)
+            again = self._bursts[kind] = self._opened(kind)
+            again.all, again.began = burst.all, burst.began
+        elif burst.all > 1:
+            seconds = round(self._clock.boottime() - burst.began)
+            self._say(f"{burst.all} sign-ins were refused ({_described(kind)}) in {seconds} s")
+
+    def _say(self, text: str) -> None:
+        """A line about a burst, unless there were many."""
+        now = self._clock.boottime()
+        if self._lines.too_early(_ALL, now):
+            self._unsaid += 1
+            return
+        self._lines.count(_ALL, now)
+        more = f"; {self._unsaid} lines about others were left out" if self._unsaid else ""
+        log.warning("%s%s; see gatelodge audit search --type auth.failed", text, more)
+        self._unsaid = 0
 
     def _window(self, burst: _Burst) -> int:
         return round((self._clock.boottime() - burst.since) * 1000)
@@ -154,6 +184,10 @@ class Tallies:
             v=1,
             window_ms=window_ms,
         )
+
+
+def _described(kind: _Kind) -> str:
+    return f"{kind.reason}, {kind.credential}" if kind.credential else kind.reason
 
 
 def _let_go(durable: Durable) -> None:

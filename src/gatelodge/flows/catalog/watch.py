@@ -5,6 +5,7 @@ committed (guarantee access:deny-by-default); nobody has to look at a page first
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 
 from gatelodge.core.catalog.server import Server
@@ -16,6 +17,8 @@ from gatelodge.flows.catalog.stock import Stocktaking
 from gatelodge.ports.store import Store
 from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, Ids
+
+log = logging.getLogger(__name__)
 
 DEBOUNCE_SECONDS = 0.25
 AGAIN_SECONDS = 5.0
@@ -111,30 +114,36 @@ class Watch:
         self._pauses.pop(server, None)
         self._stocktaking.forget(server)
 
-    def _again(self, server: str) -> None:
-        """Look again after a pause that grows from one failure to the next."""
-        pause = self._pauses.get(server, AGAIN_SECONDS)
-        self._pauses[server] = min(pause * 2, LONGEST_AGAIN)
-        self._look_at(server, asyncio.get_running_loop().time() + pause)
+    def _again(self, server: Server, why: str) -> None:
+        """Look again after a pause that grows from one failure to the next; only the first is told.
+
+        A server that can be read now and not then is told of again at each first failure: that is
+        no more often than it is looked at.
+        """
+        if server.id not in self._pauses:
+            log.warning("server %s could not be read whole, and is again: %s", server.alias, why)
+        pause = self._pauses.get(server.id, AGAIN_SECONDS)
+        self._pauses[server.id] = min(pause * 2, LONGEST_AGAIN)
+        self._look_at(server.id, asyncio.get_running_loop().time() + pause)
 
     async def _observe(self, server: Server) -> int:
         """Look, remember and write down; returns how many leaves that took."""
         try:
             seen = await self._upstreams.observe(server)
-        except HouseError:
+        except HouseError as fault:
             if self._upstreams.health(server.id).state == "ready":
-                self._again(server.id)  # others tell when they are back
+                self._again(server, fault.detail)  # others tell when they are back
             return 0
         # It may have left meanwhile.
         await self._offers.learn(server, seen, lambda: bool(self._approved({server.id})))
         try:
             leaves = await self._stocktaking.take(server, [bytes(tool) for tool in seen.tools])
             leaves += await self._stocktaking.hear(server, seen.instructions)
-        except HouseError:
-            self._again(server.id)
+        except HouseError as fault:
+            self._again(server, fault.detail)
             return 0
         if not seen.unread:
             self._pauses.pop(server.id, None)
         elif self._upstreams.health(server.id).state == "ready":
-            self._again(server.id)
+            self._again(server, "it did not answer to all that was asked")
         return leaves

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from gatelodge.core.access.effects import Effects, effects
 from gatelodge.core.errors import StoreDown, Unavailable
+from gatelodge.core.events.changes import StateChanges
 from gatelodge.core.ids import PrincipalId
 from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.state import State
@@ -36,6 +37,8 @@ STALE_LOOKS = 3
 """After so many punctual looks without a lease it is given up."""
 BEAT_SECONDS = 1.0
 """How often a node says that it is there."""
+MOST_NAMED = 8
+"""Ids in one line."""
 _UNREAD = -1
 """No turn of a proof."""
 
@@ -86,6 +89,7 @@ class Follower:
         self._proof, self._turn, self._good_until = store.proof, _UNREAD, -math.inf
         self._beat_due = asyncio.Event()
         self._cut = (0, 0)
+        self._served = StateChanges("fresh")
         self.view = View.empty()
         self.diverged = ""
         """Why this node will never serve again without an operator; empty when all is well."""
@@ -201,12 +205,23 @@ class Follower:
             before, looked = looked, self._clock.boottime()
             if self.fresh():
                 self._stale_since, self._stale_looks = 0.0, 0
+                self._served.become("fresh")
             else:
                 self._stale_since = self._stale_since or looked
                 self._stale_looks += looked - before < 2 * REAP_SECONDS
                 if self._given_up():
+                    self._served.become("stale")
                     self._inflight.cut_all("stale")
+            self._tell(looked)
             self._tell_renewed()
+
+    def _tell(self, now: float) -> None:
+        """Say once when this node serves nobody any more, and when it does again."""
+        change = self._served.due(now)
+        if change is not None and change.state == "stale":
+            log.error("the store gives no proof that the view is fresh: nobody is served")
+        elif change is not None:
+            log.warning("the view is fresh again: everybody is served")
 
     def _given_up(self) -> bool:
         """True when it is the store that is away: this loop ran well, and still there is no proof.
@@ -276,14 +291,14 @@ class Follower:
             credentials=found.credentials,
             servers=found.servers,
         )
-        self._count(
-            self._inflight.cut(
-                "server_disabled" if found.servers else "revoked",
-                principals=principals,
-                credentials=found.credentials,
-                servers=found.servers,
-            )
+        cut = self._inflight.cut(
+            "server_disabled" if found.servers else "revoked",
+            principals=principals,
+            credentials=found.credentials,
+            servers=found.servers,
         )
+        self._count(cut)
+        _tell_end(principals | found.credentials | found.servers, cut)
         for listener in self._ends:
             for principal in principals:
                 listener(principal)
@@ -302,3 +317,11 @@ class Follower:
     async def _beat(self) -> None:
         await self._presence.say(self.here())
         self._turn = _UNREAD
+
+
+def _tell_end(ended: frozenset[str], cut: tuple[int, int]) -> None:
+    """Say whose access ended here, by id, and what that cut."""
+    some = sorted(ended)
+    more = f" and {len(some) - MOST_NAMED} more" if len(some) > MOST_NAMED else ""
+    text = "access ended for %s%s; %d calls and %d streams were cut"
+    log.info(text, ", ".join(some[:MOST_NAMED]), more, *cut)
