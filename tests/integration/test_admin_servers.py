@@ -69,3 +69,19 @@ def test_the_process_says_what_becomes_of_servers_sign_ins_and_access(house):  #
 
     for unsaid in ("canary", "leaver@", guessed, credential["token"]):
         assert unsaid not in house.gate.stderr
+
+
+@pytest.mark.parametrize(
+    ("heir", "said"),
+    [("", "(suspended)"), ("owner@localhost", "(answered for by owner@localhost)")],
+)
+def test_a_receipt_names_the_agents_and_what_became_of_them(house, heir, said):  # noqa: F811
+    leaver, bot = f"with-bots{len(heir)}@example.test", f"nightly{len(heir)}"
+    house.ok("POST", f"{W}/members", {"email": leaver, "role": "member"})
+    agent = house.ok("POST", f"{W}/agents", {"name": bot, "owner": leaver})
+    token = house.ok("POST", f"{W}/tokens", {"member": leaver, "label": "her laptop"})
+    body = {"why": "OPS-1", "hand_over_to": heir}
+    receipt = house.ok("POST", f"{W}/members/{leaver}/revoke", body)
+    assert set(receipt["cascade"]) >= {agent["id"], token["id"]}
+    assert receipt["named"][agent["id"]] == f"{bot} {said}"
+    assert receipt["named"][token["id"]] == "her laptop"

@@ -214,7 +214,7 @@ def test_a_file_that_changes_what_is_withheld_says_that_the_approval_ends(
     assert gate.cli("server", "show", "kept")["status"] == "approved"
     file.write_text(f'workspace = "main"\n{table}withheld = ["roots"]\n')
     would = gate.command("apply", str(file), "--dry-run").stdout
-    assert "server kept is met in another way, so it is proposed anew" in would
+    assert "server kept is reached in another way, so it waits for approval again" in would
     gate.cli("apply", str(file))
     assert gate.cli("server", "show", "kept")["status"] == "proposed"
     gate.cli("server", "remove", "kept", "--yes")

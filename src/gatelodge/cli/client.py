@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
+from gatelodge.cli.output import Undecided
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import GateUnreachable, HouseError, Invalid
 from gatelodge.web import problems
@@ -102,7 +103,12 @@ class Gate:
             _ROOT + path + _query(query),
             b"" if body is None else msgspec.json.encode(body),
         )
-        answered = self._way.send(asked)
+        try:
+            answered = self._way.send(asked)
+        except KeyboardInterrupt:
+            if method == "GET":
+                raise
+            raise Undecided from None
         try:
             value = msgspec.json.decode(answered.body) if answered.body else None
         except msgspec.DecodeError:

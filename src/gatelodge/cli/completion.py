@@ -6,6 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from gatelodge.cli.lazy import Verb
+from gatelodge.cli.terminal import Terminal
 
 _HELP = """Print the completion script of a shell.
 
@@ -19,7 +20,8 @@ _SHELLS = ("bash", "fish", "zsh")
 
 @click.command(cls=Verb, help=_HELP)
 @click.argument("shell", type=click.Choice(_SHELLS))
-def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+@click.pass_obj
+def completion(terminal: Terminal, shell: Literal["bash", "zsh", "fish"]) -> None:
     """Print the script. What it is for stands in the help text, whose lines click must keep."""
     from gatelodge.cli.main import root
 
@@ -27,4 +29,5 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
     assert made is not None
     script = made(root, {}, "gatelodge", "_GATELODGE_COMPLETE")
     # click's own source() starts bash to look at its version; the text needs no process.
-    click.echo(script.source_template % cast("dict[str, str]", script.source_vars()))
+    text = script.source_template % cast("dict[str, str]", script.source_vars())
+    terminal.show({"shell": shell, "script": text}, lambda it: it["script"])

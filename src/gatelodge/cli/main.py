@@ -11,7 +11,7 @@ import gatelodge
 from gatelodge.cli import output
 from gatelodge.cli.lazy import Later, LazyGroup
 from gatelodge.cli.terminal import Options, Terminal
-from gatelodge.core.errors import HouseError
+from gatelodge.core.errors import HouseError, Invalid
 
 COMMANDS: dict[str, Later] = {
     "up": Later("gatelodge.cli.up:up", "Start the gate."),
@@ -51,11 +51,15 @@ _PARAMETERS: list[click.Parameter] = [
     click.Option(
         ["--workspace"],
         default="main",
-        show_default=True,
         envvar="GATELODGE_WORKSPACE",
-        help="The team to work on.",
+        help="The team to work on; else GATELODGE_WORKSPACE, else main.",
     ),
-    click.Option(["--url"], default="", envvar="GATELODGE_URL", help="A remote gate's address."),
+    click.Option(
+        ["--url"],
+        default="",
+        envvar="GATELODGE_URL",
+        help="A remote gate's address; else GATELODGE_URL, else the gate of the data directory.",
+    ),
     click.Option(
         ["--token-file"],
         metavar="FILE",
@@ -104,11 +108,14 @@ def run(arguments: Sequence[str]) -> int:
     json = "--json" in ours
     try:
         ended = root.main(args=list(arguments), prog_name="gatelodge", standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("stopped; nothing was changed.", err=True)
+    except click.exceptions.Abort as stop:
+        click.echo(_stopped(stop), err=True)
         return output.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        if json:
+            output.tell_error(Invalid(error.format_message()), json=True)
+        else:
+            error.show()
         return output.USAGE
     except HouseError as error:
         return output.tell_error(error, json=json)
@@ -119,6 +126,15 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the command line's only one
         return output.tell_unexpected(error)
     return ended if isinstance(ended, int) else output.OK
+
+
+def _stopped(stop: click.exceptions.Abort) -> str:
+    """What a run left behind that was stopped: by an answer, or by Ctrl-C."""
+    if isinstance(stop.__cause__, output.Undecided):
+        return "stopped; what was asked for may have been done: look before asking again."
+    if isinstance(stop.__cause__, KeyboardInterrupt):
+        return "stopped."
+    return "stopped; nothing was changed."
 
 
 def main() -> None:

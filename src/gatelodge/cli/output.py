@@ -29,6 +29,11 @@ _WORD = re.compile(r"[^\W\d_]+")
 _LOOKALIKE = re.compile("[\u0370-\u058f\u13a0-\u13ff\uab70-\uabbf]")
 """Letters of Greek, Cyrillic, Armenian and Cherokee, of which many look like Latin ones."""
 
+
+class Undecided(KeyboardInterrupt):
+    """Interrupted while a change was under way: nobody knows whether it was made."""
+
+
 OK = 0
 NEGATIVE = 1
 """The answer is no: tampered, denied, a check found a fault."""

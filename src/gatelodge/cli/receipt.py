@@ -5,6 +5,13 @@ from typing import Any
 from gatelodge.cli import output
 from gatelodge.cli.terminal import Terminal
 
+_KINDS = {
+    "agt_": "agents, who rest or have another owner now",
+    "crd_": "tokens that ended",
+    "grp_": "groups left",
+    "grn_": "grants that ended",
+}
+
 
 def show_receipt(terminal: Terminal, receipt: dict[str, Any], name: str) -> None:
     """Print a revocation receipt: when it was certain, where, and what ended with it."""
@@ -29,8 +36,22 @@ def _told(receipt: dict[str, Any], name: str) -> str:
     else:
         lines.append("No node is running, so there was nothing to cut.")
     if receipt.get("cascade"):
-        lines.append(f"Ended with it: {output.clean(receipt['cascade'])}")
+        lines.append("With it:")
+        lines += _ended(receipt["cascade"], receipt.get("named", {}))
     return "\n".join(lines)
+
+
+def _ended(cascade: list[str], named: dict[str, str]) -> list[str]:
+    """What ended with it, kind by kind: by name, and by id where it has none."""
+    lines = []
+    for prefix, kind in _KINDS.items():
+        found = [each for each in cascade if each.startswith(prefix)]
+        if found:
+            names = (f"{named[each]} ({each})" if each in named else each for each in found)
+            lines.append(f"  {kind}: {output.clean(list(names))}")
+    known = tuple(_KINDS)
+    rest = [each for each in cascade if not each.startswith(known)]
+    return [*lines, f"  {output.clean(rest)}"] if rest else lines
 
 
 def _changes(rehearsal: dict[str, Any]) -> str:

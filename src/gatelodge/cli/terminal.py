@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import Struct
 
-from gatelodge.cli import output
+from gatelodge.cli import asking, output
 from gatelodge.core.errors import Invalid
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Terminal:
                 f"{question} Nobody can be asked here, so nothing was changed.",
                 remedy=remedy,
             )
-        click.confirm(question, abort=True)
+        asking.confirm(question)
 
 
 def present(items: Iterable[dict[str, Any]], *, everything: bool) -> Iterable[dict[str, Any]]:

@@ -135,7 +135,7 @@ def test_only_what_differs_is_changed(house):
     assert made(house, text) == [
         "~ member ann@example.com becomes auditor",
         "~ agent ci goes to olga@example.com; its tokens end",
-        "~ server git is met in another way, so it is proposed anew",
+        "~ server git is reached in another way, so it waits for approval again",
         "~ server git is approved",
         "+ guardrail no-log (enforce)",
         "- grant everyone may read web/*",

@@ -84,7 +84,7 @@ def _left_out(fault: str) -> Finding:
         "view",
         "wrong",
         fault,
-        "Mend or remove what it names; docs/operations.md, 'What happens when'.",
+        "Correct or remove what it names; docs/operations.md, 'What happens when'.",
     )
 
 
@@ -97,7 +97,7 @@ def _server(workspace: str, server: dict[str, Any]) -> Finding:
             name,
             "wrong",
             " | ".join([server["detail"] or "it failed", *server.get("said", ())[-3:]]),
-            f"Mend it, then: gatelodge server observe {server['alias']}",
+            f"Correct the server, then look again: gatelodge server observe {server['alias']}",
         )
     if server["health"] == "waiting":
         says = f"it is tried again: {server['detail'] or 'it was lost'}"

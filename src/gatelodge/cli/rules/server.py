@@ -234,7 +234,7 @@ def _look(terminal: Terminal, alias: str) -> Any:
     except HouseError as error:
         if error.remedy in _OF_CALLS:
             error.remedy = (
-                f"Mend it (gatelodge server edit {alias} --help), "
+                f"Correct the server, or how it is reached (gatelodge server edit {alias} --help), "
                 f"then: gatelodge server observe {alias}"
             )
         error.remedy = error.remedy.replace("edit ALIAS", f"edit {alias}")

@@ -36,8 +36,9 @@ class Left(Struct, frozen=True, kw_only=True):
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Everything that ended, by id, for a receipt."""
-        return (*self.ended.ids, *self.suspended_agents, *self.agent_credentials)
+        """Everything that ended, rests or has another owner, by id, for a receipt."""
+        moved = (*self.suspended_agents, *self.handed_over_agents)
+        return (*self.ended.ids, *moved, *self.agent_credentials)
 
 
 def listed(tx: Tx, workspace: WorkspaceId) -> list[Member]:

@@ -91,8 +91,10 @@ class Stocktaking:
 
         kept = await keep_in_parts(change, server, stock)
         if kept.drifted:
-            text = "server %s: %d tools are not as they were approved; see gatelodge tool diff %s"
-            log.warning(text, server.alias, len(kept.drifted), server.alias)
+            many = len(kept.drifted)
+            told = "1 tool is not as it was" if many == 1 else f"{many} tools are not as they were"
+            text = "server %s: %s approved; see gatelodge tool diff %s"
+            log.warning(text, server.alias, told, server.alias)
         places = enumerate(stock.tools.items())
         found = {name: (read.digest, place) for place, (name, read) in places}
         self._known[server.id] = _Known(said, found)

@@ -49,7 +49,9 @@ class Receipt(Struct, frozen=True, kw_only=True):
     bound_ms: int
     nodes: tuple[NodeCut, ...]
     cascade: tuple[str, ...] = ()
-    """What ended with it: credentials, agents, group places, by id."""
+    """What ended with it, by id: credentials, group places, agents (those who moved on too)."""
+    named: dict[str, str] = {}
+    """What people call those of them that have a name, and what became of an agent."""
 
 
 class Ending(Struct, frozen=True, kw_only=True):

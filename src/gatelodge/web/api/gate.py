@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from anyio import CapacityLimiter, Lock, sleep, to_thread
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gatelodge.config.schema import Settings
 from gatelodge.core.catalog.bounds import Bounds
@@ -33,6 +34,7 @@ from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, Ids, Peppers, Signer
 from gatelodge.tlog.note import ED25519, VerifierKey
 from gatelodge.web.api.checkup import Checkup
+from gatelodge.web.api.named import called
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
@@ -176,7 +178,16 @@ class AdminGate(Struct, frozen=True, kw_only=True):
         """
         kind, subject, workspace = ended
         ending = Ending(kind=kind, subject=subject, workspace=workspace, by=caller.by, why=why)
-        return await self.revocation.end(ending, lambda tx: work(self._act(tx, caller, why)))
+        names: dict[str, str] = {}
+
+        def named_work(tx: Tx) -> tuple[str, ...]:
+            ids = work(self._act(tx, caller, why))
+            names.clear()  # a transaction may be tried again
+            names.update(called(tx, WorkspaceId(workspace), ids))
+            return ids
+
+        receipt = await self.revocation.end(ending, named_work)
+        return replace(receipt, named=names)
 
     async def rehearse(self, caller: Caller, work: Callable[[Act], Any], why: str) -> Rehearsal:
         """Do it, look at what it came to, and roll it back: exact, and nothing is kept."""

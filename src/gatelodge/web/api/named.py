@@ -3,6 +3,7 @@
 An id is always taken as well. Each function raises NotFound, with where to look.
 """
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from gatelodge.core.catalog.server import Server
@@ -87,6 +88,29 @@ def credential(tx: Tx, workspace: WorkspaceId, text: str) -> Credential:
     """The credential of that id; a token itself names nothing here."""
     found = tx.find(Credential, workspace=workspace, id=text)
     return _one(found, "no token has this id", "token list")
+
+
+def called(tx: Tx, workspace: WorkspaceId, ids: Iterable[str]) -> dict[str, str]:
+    """What people call each of these, as far as it has a name; of an agent, who answers for it."""
+    found: dict[str, str] = {}
+    for each in ids:
+        if each.startswith("agt_"):
+            found |= {
+                row.id: _agent(tx, row) for row in tx.find(Agent, workspace=workspace, id=each)
+            }
+        elif each.startswith("grp_"):
+            found |= {row.id: row.name for row in tx.find(Group, workspace=workspace, id=each)}
+        elif each.startswith("crd_"):
+            rows = tx.find(Credential, workspace=workspace, id=each)
+            found |= {row.id: row.label for row in rows if row.label}
+    return found
+
+
+def _agent(tx: Tx, row: Agent) -> str:
+    if row.status != "active":
+        return f"{row.name} ({row.status})"
+    owner = tx.find(Member, workspace=row.workspace, id=row.owner)
+    return f"{row.name} (answered for by {owner[0].email})" if owner else row.name
 
 
 def _left(row: Member | Agent) -> bool:

@@ -112,7 +112,7 @@ class Revise(Struct, frozen=True, tag="server.revise"):
     proposal: Proposal
 
     def __str__(self) -> str:
-        return f"~ server {self.alias} is met in another way, so it is proposed anew"
+        return f"~ server {self.alias} is reached in another way, so it waits for approval again"
 
 
 class Retime(Struct, frozen=True, tag="server.retime"):

@@ -146,10 +146,12 @@ def _split(url: str) -> SplitResult:
 
 def _check_url(parts: SplitResult, *, private: bool) -> None:
     if parts.scheme not in ("http", "https"):
-        raise Invalid("url: only https is reached", remedy="Name an address with https://.")
+        raise Invalid(
+            "url: the gate connects to https:// addresses", remedy="Name one that begins so."
+        )
     if parts.scheme == "http" and not private:
         raise Invalid(
-            "url: only https is reached",
+            "url: the gate connects to http:// addresses only where that is allowed",
             remedy="For a server on this machine or an own network set allow_private "
             "(`gatelodge server add --allow-private`).",
         )

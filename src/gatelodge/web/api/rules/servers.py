@@ -120,7 +120,7 @@ async def health(place: Here, alias: Named) -> Health:
 async def edit(
     place: Here, alias: Named, data: JSONBody[edits.Edit], *, dry_run: Flag = False
 ) -> ServerShape | Rehearsal:
-    """Change a server in place; met in another way, it waits for its approval again."""
+    """Change a server in place; one that is reached in another way waits for approval again."""
 
     def work(act: Act) -> ServerShape:
         row = named.server(act.tx, place.id, alias)
