@@ -82,6 +82,8 @@ def test_a_body_beyond_the_limit_is_refused(house: House) -> None:
     [
         ("GET", "/nothing", 404),
         ("DELETE", f"{W}/members", 405),
+        ("OPTIONS", f"{W}/members", 405),
+        ("OPTIONS", "/nothing", 405),
         ("GET", f"{W}/members?limit=0", 400),
         ("GET", f"{W}/members?cursor=nonsense", 400),
         ("GET", f"{W}/members/nobody@example.test", 404),

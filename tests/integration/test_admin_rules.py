@@ -148,3 +148,24 @@ def test_a_rule_for_every_workspace_names_nobody_to_those_of_one(house: House) -
         assert "mem_" in seen
         assert "member@example.test" not in seen
     house.gate.api("POST", f"{W}/guardrails/house/retire", {}, local=True)
+
+
+def test_every_route_that_takes_a_body_says_so_when_there_is_none_or_no_object(house):
+    described = house.gate.client(house.gate.token, "/api/openapi.json").send("GET", b"", {}).json
+    routes = [
+        path.removeprefix("/api/v1")
+        .replace("{workspace}", "main")
+        .replace("{", "")
+        .replace("}", "")
+        for path, operation in described["paths"].items()
+        if "requestBody" in operation.get("post", {})
+    ]
+    assert len(routes) > 20
+    for path in routes:
+        none, wrong = house.ask("POST", path), house.ask("POST", path, ["x"])
+        if none.status in (403, 429):  # the operator's own, or asked for too often
+            continue
+        assert (none.status, wrong.status) == (400, 400), (path, none.body, wrong.body)
+        assert "takes a JSON object" in none.json["detail"], path
+        assert "{}" in none.json["remedy"]
+        assert wrong.json["detail"].startswith("body: Expected `object`"), (path, wrong.body)

@@ -28,7 +28,7 @@ COMMANDS: dict[str, Later] = {
     "policy": Later("gatelodge.cli.rules.policy:policy", "Guardrails: what nobody may do."),
     "access": Later("gatelodge.cli.rules.access:access", "Who can use what, and why."),
     "audit": Later("gatelodge.cli.record.audit:audit", "What happened, and its proof."),
-    "apply": Later("gatelodge.cli.house.apply:apply", "Make the state equal to a file."),
+    "apply": Later("gatelodge.cli.house.apply:apply", "Add and change what a file says."),
     "config": Later("gatelodge.cli.house.config:config", "The settings and their origins."),
     "node": Later("gatelodge.cli.house.node:node", "This node and its health."),
     "backup": Later("gatelodge.cli.house.backup:backup", "Write a copy to restore from."),

@@ -1,4 +1,4 @@
-"""`gatelodge apply`: the state as a file that can be kept in git."""
+"""`gatelodge apply`: adds and changes what a file says, which can be kept in git."""
 
 import sys
 from pathlib import Path
@@ -18,9 +18,11 @@ from gatelodge.core.errors import Invalid
 @lazy.yes
 @click.pass_obj
 def apply(terminal: Terminal, file: Path, prune: bool, dry_run: bool, yes: bool) -> None:
-    """Bring what FILE (TOML; - = standard input) says, in one transaction.
+    """Add and change what FILE (TOML; - = standard input) says, in one transaction.
 
-    A second run changes nothing. What FILE does not name stays, unless --prune.
+    A second run changes nothing. What FILE does not name stays; --prune ends grants, places in
+    groups and guardrails that it lacks. Members, agents, groups and servers stay even so: they are
+    ended by their own commands, as approvals and reviews of tools are given by theirs.
     """
     gate = terminal.gate
     body = {"text": _text(file), "prune": prune}
@@ -32,9 +34,9 @@ def apply(terminal: Terminal, file: Path, prune: bool, dry_run: bool, yes: bool)
 
 
 def _text(file: Path) -> str:
-    if str(file) == "-":
-        return sys.stdin.read()
     try:
+        if str(file) == "-":
+            return sys.stdin.buffer.read().decode()
         return file.read_text("utf-8")
     except OSError as error:
         raise Invalid(f"{file} cannot be read ({error.strerror})") from None

@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Coroutine
+from http import HTTPStatus
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -32,7 +34,7 @@ from gatelodge.flows.audit.tallies import Refusal
 from gatelodge.flows.identity.authenticate import failure
 from gatelodge.web import problems
 from gatelodge.web.api.asgi import AsgiApp, Exchange, rendered
-from gatelodge.web.api.door import UNPROVEN, bearer, identify
+from gatelodge.web.api.door import OPENAPI_PATH, UNPROVEN, bearer, identify
 from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
 from gatelodge.web.endpoint.http.turns import Turns
@@ -62,6 +64,16 @@ MOST_VALUES = 100_000
 _READING = (b"GET", b"HEAD")
 _RECORD_SECONDS = 1.0
 """How long a refusal waits for its record: whoever mends a gate whose disk hangs needs answers."""
+
+
+_NO_OPTIONS: Final = msgspec.structs.replace(
+    problems.problem(
+        Invalid("this route does not take that method", remedy=f"See {OPENAPI_PATH}.")
+    ),
+    status=405,
+    title=HTTPStatus.METHOD_NOT_ALLOWED.phrase,
+)
+"""Nobody asks which methods a route takes before they use one: pages of others may not ask."""
 
 
 class _Reply(Struct):
@@ -250,6 +262,10 @@ class ApiFace:
 
     async def _asked(self, connection: HttpConnection, request: HttpRequest) -> _Reply:
         await self._turns.wait(request)
+        if request.method == b"OPTIONS" and self._origins.origin_allowed(
+            request.headers.get(b"origin")
+        ):
+            return _told(_NO_OPTIONS)
         too_much = burden(request.body, self._gate.settings.limits.json_depth, MOST_VALUES)
         if too_much:
             return _told(problems.problem(Invalid(too_much)))

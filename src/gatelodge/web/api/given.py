@@ -5,6 +5,7 @@ from typing import Annotated
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
+from gatelodge.core.errors import Invalid
 from gatelodge.web.api.gate import AdminGate, Caller, Place
 from gatelodge.web.api.pages import LONGEST
 
@@ -26,6 +27,26 @@ Limits = Annotated[
     int, QueryParameter(ge=1, le=LONGEST, description="How many items one page holds.")
 ]
 
+_BODY = "data"
+"""What the framework calls a body: the name of the parameter that takes it."""
+
+
+def malformed(found: list[dict[str, str]], *, bodiless: bool) -> Invalid:
+    """What was wrong with a request, by the places that the framework found; no value is told."""
+    if bodiless and any(each.get("key") == _BODY for each in found):
+        return Invalid(
+            "the body is missing: this route takes a JSON object",
+            remedy="Send one with Content-Type: application/json; {} where nothing is to be said.",
+        )
+    places = [f"{_place(each)}: {each.get('message', '')}" for each in found]
+    return Invalid("; ".join(places) or "it is malformed")
+
+
+def _place(found: dict[str, str]) -> str:
+    key = found.get("key", "")
+    return "body" if key in ("", _BODY) else key
+
+
 __all__ = [
     "Asks",
     "Flag",
@@ -37,4 +58,5 @@ __all__ = [
     "Shard",
     "TheCaller",
     "TheGate",
+    "malformed",
 ]

@@ -28,7 +28,7 @@ from gatelodge.ports.store import Tx
 from gatelodge.web import problems
 from gatelodge.web.api.door import OPENAPI_PATH, Door
 from gatelodge.web.api.gate import AdminGate, Caller, Place
-from gatelodge.web.api.given import Named, TheCaller, TheGate
+from gatelodge.web.api.given import Named, TheCaller, TheGate, malformed
 from gatelodge.web.api.house import apply, health
 from gatelodge.web.api.known_queries import KnownQueries
 from gatelodge.web.api.people import agents, groups, members, tokens, whoami, workspaces
@@ -175,19 +175,23 @@ _REFUSALS: Final[dict[int, HouseError]] = {
 """What the framework refuses, in our words."""
 
 
-def _told_by_framework(_request: Asked, error: HTTPException) -> Response[bytes]:
+def _told_by_framework(request: Asked, error: HTTPException) -> Response[bytes]:
     """The framework's status with our code; the places that were wrong, and no value."""
     refusal = _REFUSALS.get(error.status_code)
     if refusal is None:
         extra = error.extra if isinstance(error.extra, list) else []
-        places = [f"{each.get('key', 'body')}: {each.get('message', '')}" for each in extra]
-        return _response(problems.problem(Invalid("; ".join(places) or "it is malformed")))
+        return _response(problems.problem(malformed(extra, bodiless=_bodiless(request))))
     told = replace(
         problems.problem(refusal),
         status=error.status_code,
         title=HTTPStatus(error.status_code).phrase,
     )
     return _response(told)
+
+
+def _bodiless(request: Asked) -> bool:
+    fields = request.headers
+    return fields.get("content-length", "0") == "0" and "transfer-encoding" not in fields
 
 
 def _response(told: problems.Problem) -> Response[bytes]:
