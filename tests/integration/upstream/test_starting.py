@@ -1,12 +1,17 @@
 """A server over stdio that does not start says why, and what it fetched is not fetched again."""
 
+import asyncio
 import contextlib
+import gc
+from pathlib import Path
 
 import pytest
 from tests.integration.upstream.test_endings import DEBIAN, UNRULY
 from tests.upstreams import pools
 from tests.upstreams.pools import ask, call, make_pool, stdio
 
+from gatelodge.adapters.upstream.stdio.child import PATH, Plan, start_child
+from gatelodge.adapters.upstream.stdio.lines import Ears
 from gatelodge.config.schema import Hosting
 from gatelodge.core.errors import HouseError, UpstreamTimeout, UpstreamUnreachable
 
@@ -50,6 +55,34 @@ async def test_after_the_handshake_nothing_of_it_is_kept():
         await ask(pool, at, call("die"))
     assert pool.health(at.id).said == ()
     await pool.close()
+
+
+def open_pipes():
+    """The pipes and sockets that this process has open."""
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(str(each.readlink()))
+    return {what for what in found if what.startswith(("pipe", "socket"))}
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 6, 14])
+async def test_a_start_that_is_cancelled_at_any_moment_leaves_no_open_file(rounds):
+    def nothing(*_):
+        pass
+
+    ears = Ears(longest=lambda: 1000, line=nothing, too_long=nothing, end=nothing)
+    plan = Plan(command=("sleep", "60"), env={}, cwd="", uid=0, gid=0, path=PATH, grace=0.1)
+    before = open_pipes()
+    starting = asyncio.create_task(start_child(plan, ears))
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait((starting,))
+    if not starting.cancelled():
+        await starting.result().stop(0.0)
+    await pools.until(lambda: open_pipes() <= before, "all is closed")
+    gc.collect()  # what was not closed would be told now, and no test here may leave a warning
 
 
 @pytest.mark.slow

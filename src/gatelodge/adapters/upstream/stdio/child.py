@@ -122,6 +122,7 @@ class Child:
         self.early = Early()
         self._errors = _Errors(self.early)
         self._lines: Lines | None = None
+        self._ordered = False
         self.pid = 0
 
     @property
@@ -161,6 +162,19 @@ class Child:
 
     async def begin(self, order: bytes, ears: Ears) -> int:
         """Connect the pipes to the loop and have it started; the error's number, 0 for none."""
+        await _whole(self._connect(ears))
+        assert self._rein is not None
+        self._rein.write(order)
+        self._ordered = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_START_SECONDS):
+                await asyncio.shield(self._leash.started)
+        said = self._leash.started.result() if self._leash.started.done() else -errno.EAGAIN
+        self.pid = max(said, 0)
+        return max(-said, 0)
+
+    async def _connect(self, ears: Ears) -> None:
+        """Hand the pipes to the loop: all of them, or one would be closed twice, or never."""
         loop = asyncio.get_running_loop()
         lines = self._lines = Lines(ears, self.early)
         process = self._process
@@ -172,13 +186,6 @@ class Child:
             transport, _ = await loop.connect_read_pipe(factory, pipe)
             self._outputs.append(transport)
         self._rein, _ = await loop.create_unix_connection(lambda: self._leash, sock=self._socket)
-        self._rein.write(order)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_START_SECONDS):
-                await asyncio.shield(self._leash.started)
-        said = self._leash.started.result() if self._leash.started.done() else -errno.EAGAIN
-        self.pid = max(said, 0)
-        return max(-said, 0)
 
     async def stop(self, seconds: float) -> None:
         """End it: close its input, then TERM, then KILL, each after `seconds`; idempotent.
@@ -206,6 +213,8 @@ class Child:
         until = loop.time() + _GONE_SECONDS
         if self._rein is None:
             self._socket.close()
+        elif not self._ordered:
+            self._rein.close()  # the supervisor started nothing, and will not be told to
         else:
             await asyncio.wait((self._leash.gone,), timeout=_GONE_SECONDS)
         while loop.time() < until:
@@ -336,7 +345,7 @@ def _supervised() -> Child:
 
 
 async def _whole(work: Coroutine[None, None, None]) -> None:
-    """Do it to its end, and only then be cancelled: half of it would leave a zombie."""
+    """Do it to its end, and only then be cancelled: half of it would leave something behind."""
     task = asyncio.ensure_future(work)
     cut = False
     while not task.done():
