@@ -122,7 +122,8 @@ class Child:
         self.early = Early()
         self._errors = _Errors(self.early)
         self._lines: Lines | None = None
-        self._ordered = False
+        self.ordered = False
+        """True once the supervisor was told what to start."""
         self.pid = 0
 
     @property
@@ -165,7 +166,7 @@ class Child:
         await _whole(self._connect(ears))
         assert self._rein is not None
         self._rein.write(order)
-        self._ordered = True
+        self.ordered = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_SECONDS):
                 await asyncio.shield(self._leash.started)
@@ -213,7 +214,7 @@ class Child:
         until = loop.time() + _GONE_SECONDS
         if self._rein is None:
             self._socket.close()
-        elif not self._ordered:
+        elif not self.ordered:
             self._rein.close()  # the supervisor started nothing, and will not be told to
         else:
             await asyncio.wait((self._leash.gone,), timeout=_GONE_SECONDS)
@@ -265,6 +266,8 @@ async def start_child(plan: Plan, ears: Ears) -> Child:
     try:
         fault = await child.begin(json.dumps(order).encode() + b"\n", ears)
     except BaseException:
+        if not child.ordered:  # else the supervisor knows of it
+            supervisor.remove_tree(home)
         await child.stop(0.0)
         raise
     if fault:

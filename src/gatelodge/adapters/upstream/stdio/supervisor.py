@@ -41,12 +41,17 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as leash:
         words = bytearray()
-        while not words.endswith(b"\n"):
+        while b"\n" not in words:
             more = leash.recv(65_536)
             if not more:
                 return  # the gate changed its mind
             words += more
-        plan = json.loads(words)
+        order, _, asked = words.partition(b"\n")
+        plan = json.loads(order)
+        if asked:  # to end it, in the same breath
+            _tell(leash, "gone")
+            remove_tree(plan["home"])
+            return
         _prctl(_SUBREAPER, 1)
         pid, fault = _start(plan)
         _mute()
