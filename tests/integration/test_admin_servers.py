@@ -1,7 +1,10 @@
 """What a token may do with servers over the network, and what only the operator may do."""
 
+import sys
+
 import pytest
-from tests.integration.admin_house import W, house  # noqa: F401 - a fixture
+from tests.integration.admin_house import STUB, W, house  # noqa: F401 - a fixture
+from tests.stage import all_of
 from tests.wire import until
 
 SHELL = {"type": "stdio", "command": ["/bin/cat"], "run_as": "own"}
@@ -85,3 +88,33 @@ def test_a_receipt_names_the_agents_and_what_became_of_them(house, heir, said): 
     assert set(receipt["cascade"]) >= {agent["id"], token["id"]}
     assert receipt["named"][agent["id"]] == f"{bot} {said}"
     assert receipt["named"][token["id"]] == "her laptop"
+
+
+def test_a_tool_that_is_not_as_it_was_approved_is_told_of_and_counted(house, tmp_path):  # noqa: F811
+    script = tmp_path / "drifting.py"
+    script.write_text(STUB.read_text("utf-8"), "utf-8")
+    transport = {"type": "stdio", "command": [sys.executable, str(script)], "run_as": "gateway"}
+    house.gate.api(
+        "POST", f"{W}/servers", {"alias": "drifting", "transport": transport}, local=True
+    )
+    seen = house.ok("POST", f"{W}/servers/drifting/observe")
+    house.ok("POST", f"{W}/servers/drifting/approve", all_of(seen))
+    assert house.ok("GET", f"{W}/servers/drifting")["changed"] == 0
+
+    script.write_text(STUB.read_text("utf-8").replace("Give back.", "Send it all."), "utf-8")
+    house.ok("POST", f"{W}/servers/drifting/disable", {"why": "OPS-1"})
+    house.gate.api("POST", f"{W}/servers/drifting/enable", local=True)
+    line = "server drifting: 1 tool is not as it was approved; see gatelodge tool diff drifting"
+    until(lambda: line in house.gate.stderr)
+    assert house.ok("GET", f"{W}/servers/drifting")["changed"] == 1
+    assert "Send it all" not in house.gate.stderr
+
+
+def test_a_renamed_member_is_called_so_and_the_change_is_on_record(house):  # noqa: F811
+    path = f"{W}/members/renamed@example.test"
+    made = house.ok("POST", f"{W}/members", {"email": "renamed@example.test"})
+    told = house.ok("POST", f"{path}/rename", {"name": "Ada L."})
+    assert (told["name"], told["email"], told["id"]) == ("Ada L.", made["email"], made["id"])
+    assert house.ok("GET", path)["name"] == "Ada L."
+    house.refused(403, "forbidden", "POST", f"{path}/rename", {"name": "x"}, by="member")
+    house.refused(400, "invalid", "POST", f"{path}/rename", {"name": "two\nlines"})

@@ -83,6 +83,14 @@ def test_a_token_travels_in_a_header_only(remote: str, answering: type[Answering
     assert TOKEN not in path + body.decode()
 
 
+@pytest.mark.parametrize("below", ["/gate", "/gate/", "/a/b"])
+def test_a_gate_below_a_path_is_asked_below_that_path(
+    below: str, remote: str, answering: type[Answering]
+) -> None:
+    Gate(Remote(remote + below, TOKEN), "main").get("/node")
+    assert answering.asked[0][1] == f"{below.rstrip('/')}/api/v1/node"
+
+
 def test_a_redirect_is_not_followed(remote: str, answering: type[Answering]) -> None:
     with pytest.raises(errors.GateUnreachable):
         Gate(Remote(remote, TOKEN), "main").get("/moved")
