@@ -1,7 +1,10 @@
 """Changes that come between two steps of a node that follows: none is missed, none is mixed."""
 
+import asyncio
+
 import pytest
 from tests.fakes.world import CountedIds, StillClock
+from tests.gate import WAIT
 from tests.gov_log import open_gov_log
 
 from gatelodge.adapters.keys.peppers import HmacPeppers
@@ -169,3 +172,20 @@ async def test_a_store_that_was_another_one_for_a_moment_is_not_followed_again(h
         await house.follower.step()
     assert not house.follower.fresh()
     assert "went back" in house.follower.diverged
+
+
+async def test_a_node_says_once_that_it_serves_nobody_and_once_that_it_does_again(house, caplog):
+    async def said(what):
+        async with asyncio.timeout(WAIT):
+            while not any(what in each.message for each in caplog.records):  # noqa: ASYNC110 - a line sets no event
+                await asyncio.sleep(0.01)
+
+    reaping = asyncio.get_running_loop().create_task(house.follower.reap())
+    await house.do(groups.create, house.workspace, "a group")
+    house.clock.step(2.0)  # longer than a lease, and the change is not in the view
+    await said("nobody is served")
+    await house.follower.step()
+    await said("fresh again")
+    reaping.cancel()
+    told = [each.message for each in caplog.records if "view is fresh" in each.message]
+    assert len(told) == 2
