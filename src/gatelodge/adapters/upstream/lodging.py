@@ -157,7 +157,7 @@ class Lodging:
         other tool never runs twice, unless it was reviewed as read-only; its error says what to do.
         """
         request = flight.request
-        if not self.dual or request.method not in ASKING or request.asker.capabilities == NOTHING:
+        if request.asker.capabilities == NOTHING or request.method not in ASKING or not self.dual:
             return reply
         spoken = flight.spoken
         sign = asking_sign(spoken, reply.result, reply.error)

@@ -285,7 +285,8 @@ class Calls:
                     raise
             if cut.reason is not None:
                 return WasCut(cut.reason, call)
-            spoken, asks = cut.exchange.spoken, request.method in ASKING
+            asks = request.method in ASKING
+            spoken = request.era if reply.error is None else cut.exchange.spoken
             answer = answer_of(reply, call, spoken, tasks=request.tasks, asks=asks)
             if not isinstance(answer, Asks):
                 return checked(request, answer)

@@ -37,7 +37,7 @@ from gatelodge.web.api.asgi import AsgiApp, Exchange, rendered
 from gatelodge.web.api.door import OPENAPI_PATH, UNPROVEN, bearer, identify
 from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
-from gatelodge.web.endpoint.http.turns import Turns
+from gatelodge.web.endpoint.http.turns import LIGHT, Turns
 from gatelodge.web.endpoint.origins import NOT_SERVED, Origins
 
 _UNREADABLE: dict[Unreadable, tuple[int, str]] = {
@@ -261,7 +261,8 @@ class ApiFace:
         return reply
 
     async def _asked(self, connection: HttpConnection, request: HttpRequest) -> _Reply:
-        await self._turns.wait(request)
+        if request.size > LIGHT:
+            await self._turns.wait()
         if request.method == b"OPTIONS" and self._origins.origin_allowed(
             request.headers.get(b"origin")
         ):

@@ -36,7 +36,7 @@ from gatelodge.web.endpoint.gate import (
     turn_away,
 )
 from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
-from gatelodge.web.endpoint.http.turns import Turns
+from gatelodge.web.endpoint.http.turns import LIGHT, Turns
 from gatelodge.web.endpoint.methods.listening import legacy_stream
 from gatelodge.web.endpoint.methods.subscribing import roots_changed
 from gatelodge.web.endpoint.methods.tables import (
@@ -123,7 +123,8 @@ class Endpoint:
             if request.away is not None:
                 await self._refuse_unread(visit, request)
                 return
-            await self._turns.wait(request)
+            if request.size > LIGHT:
+                await self._turns.wait()
             let_in(gate, visit)
             if gate.deks.current(visit.answerable) is None:
                 await gate.deks.ensure(visit.answerable)

@@ -186,9 +186,11 @@ class HttpWire:
         flights = self._desk.flights
         if status == 200:
             message = read_message(body)
-            if isinstance(message, Unreadable) and self._hearing.garbled(body, message, flight):
-                return
-            if isinstance(message, Unreadable) or not self._settled(flight, message):
+            if isinstance(message, Unreadable):
+                done = self._hearing.garbled(body, message, flight)
+            else:
+                done = self._settled(flight, message)
+            if not done:
                 text = "The server ended its answer without a JSON-RPC response to the request."
                 self._ended_early(flight, UpstreamBrokeProtocol(text))
             return

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from gatelodge.web.endpoint.http.connection import HttpRequest
-
 LIGHT = 64 * 1024
 """Bytes of a body that waits for no turn."""
 
@@ -14,8 +12,7 @@ class Turns:
     def __init__(self) -> None:
         self._large = asyncio.Lock()
 
-    async def wait(self, request: HttpRequest) -> None:
-        """Wait until it is this request's turn, if it is a large one."""
-        if request.size > LIGHT:
-            async with self._large:
-                await asyncio.sleep(0)
+    async def wait(self) -> None:
+        """Wait until it is the turn of a body that is not light."""
+        async with self._large:
+            await asyncio.sleep(0)

@@ -139,7 +139,7 @@ async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
             status, body = render(gate, visit, name, cut.target, answer)
     finally:
         cut.over()
-    if isinstance(answer, WasCut | Failed):
+    if not isinstance(answer, Returned) and isinstance(answer, WasCut | Failed):
         visit.answer.permit = None  # nothing of a server's is in it
     leave.recorded = answer.call
     visit.answer.end(status, body)
