@@ -358,6 +358,11 @@ def test_what_is_null_where_libraries_write_it_so_is_as_good_as_absent(
         assert told["tools"] == first["tools"]
 
 
+def test_a_first_call_may_write_the_members_of_a_round_as_null(place: Place, ada: str):
+    params = {"name": "up__echo", "arguments": {}, "inputResponses": None, "requestState": None}
+    assert "result" in place.client(ada).request("tools/call", params).json
+
+
 def test_an_unknown_version_header_in_a_legacy_session_is_told_what_is_supported(legacy: Legacy):
     told = legacy.request("tools/list", {}, **{"mcp-protocol-version": "2030-01-01"})
     assert (told.status, told.json["error"]["code"]) == (400, -32022)

@@ -142,6 +142,13 @@ def test_joining_members_keeps_each_value():
     assert join_members({"a": Raw(b"1.0"), "b": Raw(b'{"x": 1}')}) == b'{"a":1.0,"b":{"x": 1}}'
 
 
+def test_a_notification_may_write_its_id_as_null_and_a_request_may_not():
+    told = read_message(b'{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}', DEPTH)
+    assert (told.method, told.is_request) == ("notifications/initialized", False)
+    with pytest.raises(MessageFault):
+        read_message(b'{"jsonrpc":"2.0","id":null,"method":"tools/call"}', DEPTH)
+
+
 def test_what_is_null_is_as_good_as_absent_where_libraries_write_it_so():
     bare = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"%b}'
     for member in (b"", b',"params":null', b',"params":{"_meta":null}'):

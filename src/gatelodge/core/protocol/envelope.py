@@ -27,6 +27,7 @@ UNAVAILABLE = -32000
 
 Members = dict[str, Raw]
 NULL = Raw(b"null")
+_NOTIFICATIONS = "notifications/"
 """JSON's null; a value that was read is compared with it without a copy."""
 
 _members = msgspec.json.Decoder(Members).decode
@@ -138,6 +139,17 @@ def given(members: Members, name: str) -> Raw | None:
     return None if raw is None or raw == NULL else raw
 
 
+def _id_of(envelope: Members) -> bytes:
+    """The id, empty for a notification: one that writes it as null is one too, by its method.
+
+    A request whose id is null could not be answered, and one that nobody awaits is refused.
+    """
+    raw = envelope.get("id")
+    if raw == NULL and (read_text(envelope.get("method")) or "").startswith(_NOTIFICATIONS):
+        return b""
+    return _read_id(raw)
+
+
 def _read_id(raw: Raw | None) -> bytes:
     if raw is None:
         return b""
@@ -193,7 +205,7 @@ def read_message(body: bytes, depth: int) -> Message | Response:
     envelope = _envelope(body)
     if bytes(envelope.get("jsonrpc", b"")) != b'"2.0"':
         _refuse(INVALID_REQUEST, 'jsonrpc must be "2.0"', "invalid_request")
-    raw_id = _read_id(envelope.get("id"))
+    raw_id = _id_of(envelope)
     raw_method = envelope.get("method")
     if raw_method is None:
         if raw_id and ("result" in envelope or "error" in envelope):

@@ -22,6 +22,7 @@ from gatelodge.core.protocol.envelope import (
     Members,
     Message,
     MessageFault,
+    given,
     read_text,
 )
 from gatelodge.core.protocol.upstream_headers import Mirror, mirror_headers
@@ -109,8 +110,8 @@ def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
     if member is None:
         return
     name = read_text(message.params.get(member))
-    given = headers.get(b"mcp-name")
-    if name is not None and (given is None or header_text(given) != name):
+    named = headers.get(b"mcp-name")
+    if name is not None and (named is None or header_text(named) != name):
         text = f"header Mcp-Name must equal params.{member}"
         raise _fault(HEADER_MISMATCH, text, message)
 
@@ -124,14 +125,14 @@ def headers_mirror(
     """
     expected = dict(mirror_headers(wanted, arguments))
     for mirror in wanted:
-        given = headers.get(mirror.header.lower().encode("latin-1"))
+        sent = headers.get(mirror.header.lower().encode("latin-1"))
         due = expected.get(mirror.header)
-        if (given is None) != (due is None):
+        if (sent is None) != (due is None):
             return False
-        if given is None or due is None:
+        if sent is None or due is None:
             continue
-        if header_text(given) != header_text(due.encode("latin-1")) and not (
-            mirror.number and _whole(given) == _whole(due.encode("latin-1"))
+        if header_text(sent) != header_text(due.encode("latin-1")) and not (
+            mirror.number and _whole(sent) == _whole(due.encode("latin-1"))
         ):
             return False
     return True
@@ -158,7 +159,7 @@ def passing_meta(meta: Members) -> Members:
 
 def said_of_itself(message: Message) -> Raw | None:
     """What the client says of itself (raw JSON), in either era."""
-    return message.meta.get(META_CLIENT_INFO) or message.params.get("clientInfo")
+    return given(message.meta, META_CLIENT_INFO) or given(message.params, "clientInfo")
 
 
 def client_text(raw: bytes) -> str:

@@ -62,7 +62,8 @@ def test_a_state_alone_is_enough():
         '{"inputRequests":{"a":{"params":{}}}}',
         '{"inputRequests":{"a":7}}',
         '{"requestState":7}',
-        '{"requestState":null,"inputRequests":{"a":{"method":"roots/list"}}}',
+        '{"requestState":null,"inputRequests":null}',
+        '{"inputRequests":{"a":{"method":"elicitation/create","params":null}}}',
         '{"inputRequests":{"a":{"method":"roots/list"},"a":{"method":"roots/list"}}}',
         '{"inputRequests":{"a":{"method":"roots/list","method":"roots/list"}}}',
         '{"inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","mode":"form"}}}}',
@@ -70,6 +71,66 @@ def test_a_state_alone_is_enough():
 )
 def test_what_is_no_question_is_not_passed_on(text):
     assert read_input_required(members(text)) is None
+
+
+ROOTS = {"a": InputRequest("roots/list")}
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "relayed"),
+    [
+        (
+            '{"requestState":null,"inputRequests":{"a":{"method":"roots/list"}}}',
+            InputRequired(ROOTS),
+            {"inputRequests": {"a": {"method": "roots/list"}}, "requestState": "ours"},
+        ),
+        (
+            '{"requestState":"s","inputRequests":null}',
+            InputRequired({}, b'"s"'),
+            {"requestState": "ours"},
+        ),
+        (
+            '{"inputRequests":{"a":{"method":"roots/list","params":null}}}',
+            InputRequired(ROOTS),
+            {"inputRequests": {"a": {"method": "roots/list"}}, "requestState": "ours"},
+        ),
+    ],
+)
+def test_what_a_server_writes_as_null_in_its_question_is_absent_and_not_passed_on(
+    text, read, relayed
+):
+    assert read_input_required(members(text)) == read
+    assert json.loads(bytes(with_state(members(text), "ours"))) == relayed
+
+
+@pytest.mark.parametrize(
+    "nulls",
+    [
+        '"inputResponses":null,"requestState":null',
+        '"inputResponses":null',
+        '"requestState":null',
+    ],
+)
+def test_a_round_whose_members_are_all_null_is_a_first_request(nulls):
+    retry = read_retry(members('{"name":"a",%s}' % nulls))
+    assert (retry.params, retry.responses, retry.state) == (members('{"name":"a"}'), None, None)
+
+
+def test_an_answer_beside_a_null_state_and_a_state_beside_null_answers_are_taken():
+    answered = read_retry(members('{"inputResponses":{"k":{}},"requestState":null}'))
+    assert (answered.responses, answered.state) == (members('{"k":{}}'), None)
+    waited = read_retry(members('{"inputResponses":null,"requestState":"s"}'))
+    assert (waited.responses, waited.state) == (None, "s")
+
+
+def test_a_null_elicitation_id_is_as_good_as_none_and_a_null_mode_too():
+    asked = Raw(b'{"mode":"url","elicitationId":null,"message":"m","url":"https://x"}')
+    shown = to_legacy(InputRequest("elicitation/create", asked), "2025-11-25", "ours")
+    assert json.loads(bytes(shown.params))["elicitationId"] == "ours"
+    page = '{"mode":null,"elicitationId":"e","message":"m","url":"https://x"}'
+    error = Raw(b'{"code":-32042,"message":"m","data":{"elicitations":[%b]}}' % page.encode())
+    (visit,) = from_url_required(error).values()
+    assert json.loads(bytes(visit.params))["mode"] == "url"
 
 
 def test_no_more_questions_are_taken_at_once_than_a_person_could_answer():
@@ -128,10 +189,9 @@ def test_a_retry_is_told_apart_from_its_request_and_put_together_again():
     "text",
     [
         '{"inputResponses":[]}',
-        '{"inputResponses":null}',
         '{"inputResponses":{"k":"yes"}}',
+        '{"inputResponses":{"k":null}}',
         '{"requestState":7}',
-        '{"requestState":null}',
     ],
 )
 def test_a_malformed_retry_is_refused(text):

@@ -1,7 +1,8 @@
 """Questions that a server asks while it works, in either era's form, and their answers.
 
 A modern server answers `input_required` and is asked again with the answers; a legacy one sends a
-request and waits. Nothing of a question is rewritten but what one era has and the other has not.
+request and waits. Nothing of a question is rewritten but what one era has and the other has not,
+and members that are null where libraries write the absent ones so: these are left out.
 Source: MCP 2026-07-28 basic/patterns/mrtr and client/elicitation; 2025-11-25 client/elicitation
 (URL Elicitation Required Error).
 """
@@ -17,7 +18,9 @@ from gatelodge.core.jsontext.weight import MOST_MEMBERS, crowded
 from gatelodge.core.protocol.envelope import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
+    NULL,
     Members,
+    given,
     join_members,
     members_of,
     read_text,
@@ -47,6 +50,7 @@ NOBODYS: Final = Raw(
 )
 """What a server hears whose question belongs to no call that could be told."""
 _NO_PARAMS: Final = Raw(b"{}")
+_URL: Final = Raw(b'"url"')
 _FIRST_ELICITATION: Final = "2025-06-18"
 _FIRST_MODES: Final = "2025-11-25"
 """Revisions are dates, and compare as such."""
@@ -97,7 +101,9 @@ def read_requests(raw: Raw) -> dict[str, InputRequest] | None:
     for key, value in members.items():
         request = _once(value) or {}
         method = read_text(request.get("method"))
-        params = request.get("params", _NO_PARAMS if method == "roots/list" else None)
+        params = given(request, "params")
+        if params is None and method == "roots/list":
+            params = _NO_PARAMS
         if method not in ASKED or params is None or _once(params) is None:
             return None
         found[key] = InputRequest(method, params)
@@ -117,10 +123,10 @@ def read_input_required(result: Members) -> InputRequired | None:
     At least one question or a state must be there, and the state is a string (mrtr, server
     requirements 2, 3 and 6).
     """
-    state = result.get("requestState")
+    state = given(result, "requestState")
     if state is not None and read_text(state) is None:
         return None
-    asked = result.get("inputRequests")
+    asked = given(result, "inputRequests")
     requests = {} if asked is None else read_requests(asked)
     if requests is None or (not requests and state is None):
         return None
@@ -144,9 +150,26 @@ def with_state(result: Members, state: str | None) -> Raw:
     All else stays as it is.
     """
     kept = {key: value for key, value in result.items() if key != "requestState"}
+    asked = members_of(given(kept, "inputRequests"))
+    if asked is None:
+        kept.pop("inputRequests", None)
+    elif any(_null_params(each) for each in asked.values()):
+        kept["inputRequests"] = Raw(join_members({k: _called(v) for k, v in asked.items()}))
     if state is not None:
         kept["requestState"] = Raw(_encode(state))
     return Raw(join_members(kept))
+
+
+def _null_params(request: Raw) -> bool:
+    return (members_of(request) or {}).get("params") == NULL
+
+
+def _called(request: Raw) -> Raw:
+    """The request, without params that are null."""
+    if not _null_params(request):
+        return request
+    members = members_of(request) or {}
+    return Raw(join_members({key: value for key, value in members.items() if key != "params"}))
 
 
 def read_retry(params: Members) -> Retry | None:
@@ -154,12 +177,12 @@ def read_retry(params: Members) -> Retry | None:
 
     Answers are an object of objects, the state a string (mrtr, Error Handling).
     """
-    given, sealed = params.get("inputResponses"), params.get("requestState")
-    if given is None and sealed is None:
-        return Retry(params, None, None)
-    responses = members_of(given)
+    answered, sealed = given(params, "inputResponses"), given(params, "requestState")
+    if answered is None and sealed is None:
+        return Retry(without_round(params), None, None)
+    responses = members_of(answered)
     state = read_text(sealed)
-    if (given is not None and responses is None) or (sealed is not None and state is None):
+    if (answered is not None and responses is None) or (sealed is not None and state is None):
         return None
     answers = responses or {}
     if len(answers) > MOST or any(members_of(value) is None for value in answers.values()):
@@ -230,7 +253,7 @@ def to_legacy(request: InputRequest, version: str, elicitation: str) -> InputReq
     if members is None:
         return None
     if read_text(members.get("mode")) == "url":
-        if "elicitationId" in members:
+        if given(members, "elicitationId") is not None:
             return request
         named = members | {"elicitationId": Raw(_encode(elicitation))}
         return InputRequest(request.method, Raw(join_members(named)))
@@ -269,7 +292,7 @@ def from_url_required(error: Raw) -> dict[str, InputRequest] | None:
         members = _once(raw)
         if members is None or not _visits(members):
             return None
-        params = Raw(join_members({"mode": Raw(b'"url"')} | members))
+        params = Raw(join_members({"mode": _URL} | members | {"mode": _URL}))
         found[f"url-{number}"] = to_modern(from_legacy("elicitation/create", params))
     return found
 
@@ -277,7 +300,8 @@ def from_url_required(error: Raw) -> dict[str, InputRequest] | None:
 def _visits(members: Members) -> bool:
     """True for an elicitation that has a URL and says why."""
     said = read_text(members.get("url")), read_text(members.get("message"))
-    return None not in said and ("mode" not in members or read_text(members["mode"]) == "url")
+    mode = given(members, "mode")
+    return None not in said and (mode is None or read_text(mode) == "url")
 
 
 def link_text(request: InputRequest) -> str:

@@ -21,7 +21,7 @@ from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.bridge.state import REPEATED, ROUNDS, Binding, Parked, request_digest
 from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
-from gatelodge.core.protocol.envelope import Members
+from gatelodge.core.protocol.envelope import Members, given
 from gatelodge.core.protocol.result import misshapen, rpc_code
 from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, Returned, RpcFailed
 from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
@@ -210,8 +210,8 @@ def _aside(request: CallRequest, answer: Ended) -> Mapping[str, InputRequest]:
         return {}
     if request.method not in METHODS and answer.ending != "task_started":
         return {}
-    asked = answer.members.get("inputRequests")
-    if asked is None or bytes(asked) == b"null":
+    asked = given(answer.members, "inputRequests")
+    if asked is None:
         return {}
     questions = wire.read_requests(asked)
     return {"": _UNREADABLE} if questions is None else questions

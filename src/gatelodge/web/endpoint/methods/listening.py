@@ -18,7 +18,9 @@ from gatelodge.core.protocol.capabilities import TASKS, has_extension
 from gatelodge.core.protocol.envelope import (
     INVALID_PARAMS,
     UNAVAILABLE,
+    Members,
     error_body,
+    given,
     members_of,
     notification_body,
     result_body,
@@ -75,11 +77,12 @@ class _Refusal(Struct, frozen=True):
 
 def _wants(gate: Gate, visit: Visit) -> tuple[tuple[Kind, ...], dict[str, Watched]] | _Refusal:
     """What a listen asks for and may have, by shown URI."""
-    asked = members_of(visit.message.params.get("notifications", Raw(b"{}")))
-    wanted = None if asked is None else _wanted(asked.get("resourceSubscriptions"))
+    named = given(visit.message.params, "notifications")
+    asked: Members | None = {} if named is None else members_of(named)
+    wanted = None if asked is None else _wanted(given(asked, "resourceSubscriptions"))
     if asked is None or wanted is None:
         return _Refusal("params.notifications cannot be read")
-    if "taskIds" in asked and not has_extension(visit.capabilities, TASKS):
+    if given(asked, "taskIds") is not None and not has_extension(visit.capabilities, TASKS):
         text = "the tasks extension was not declared"
         return _Refusal(text, MISSING_CAPABILITY, REQUIRED)
     if text := unbearable(gate, visit, wanted, len(wanted)):
