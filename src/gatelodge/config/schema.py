@@ -110,9 +110,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A client that does not take its answer is cut off after this, and a second more for each
     64 KiB of it."""
     streams_per_principal: Count = 32
-    """Open listen streams of one principal."""
+    """Open listen streams of one person, agents included."""
     calls_per_principal: Count = 256
-    """Calls of one principal in flight."""
+    """Calls in flight of one person, agents included."""
     denials_per_second: Count = 20
     """Requests of one person, agents included, that are denied or refused; thirty times as many at
     once. More get 429 and are added up in the log: each leaf would be about 0.8 kB."""
@@ -124,7 +124,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     question_seconds: Seconds = 300.0
     """How long a client may take to answer what a server asks during a call."""
     parked_per_principal: Count = 32
-    """Calls of one principal that wait for its modern client to answer a legacy server."""
+    """Calls of one person, agents included, that wait for a modern client to answer a legacy
+    server."""
     subscriptions: Count = 256
     """Resources that one listen stream, or one legacy session, waits for; all of one person and
     their agents for sixteen times as many."""

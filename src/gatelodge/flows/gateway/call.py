@@ -136,6 +136,7 @@ class Calls:
     def _running(self, request: CallRequest, target: Target, cut: Cut) -> Running:
         """Register the call: from now on whatever ends it reaches it."""
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
+        running.person = request.who.person
         running.server, running.request = target.server, request.request
         running.ended_in = cut.admission.ended_in
         self._inflight.add(running)
@@ -199,9 +200,9 @@ class Calls:
             return Deny("header_mismatch", text=text)
         if not suffices(target.needs, request.asker.capabilities):
             return Deny("missing_capability", text=lacking(target.needs))
-        calls, _ = self._inflight.counts(request.who.id)
+        calls, _ = self._inflight.counts(request.who.person)
         if calls >= self._limits.per_principal and not self._questions.waits(request, target):
-            text = "too many of your calls are running at once"
+            text = "too many calls of yours, agents included, are running at once"
             return Deny("quota", rule="limits.calls_per_principal", text=text)
         return None
 

@@ -22,6 +22,7 @@ class Running:
         "cut",
         "ended_in",
         "kind",
+        "person",
         "principal",
         "request",
         "server",
@@ -40,6 +41,8 @@ class Running:
     ) -> None:
         self.kind = kind
         self.principal = principal
+        self.person = principal
+        """Against whose limits it counts: for an agent's, the member who answered for it then."""
         self.credential = credential
         self.workspace = workspace
         self.cut = cut
@@ -67,14 +70,14 @@ class InFlight:
         """How many calls and streams are running."""
         return self._total
 
-    def counts(self, principal: str) -> tuple[int, int]:
-        """Running calls and open streams of a principal."""
-        return self._calls.get(principal, 0), self._streams.get(principal, 0)
+    def counts(self, person: str) -> tuple[int, int]:
+        """Running calls and open streams of a person and their agents."""
+        return self._calls.get(person, 0), self._streams.get(person, 0)
 
     def add(self, running: Running) -> None:
         """Register; from now on a cut reaches it."""
         self._by_principal[running.principal].add(running)
-        self._counter(running)[running.principal] += 1
+        self._counter(running)[running.person] += 1
         self._total += 1
         if running.request is not None:
             self._requests[running.request] = running
@@ -87,9 +90,9 @@ class InFlight:
         group.remove(running)
         self._total -= 1
         counter = self._counter(running)
-        counter[running.principal] -= 1
-        if not counter[running.principal]:
-            del counter[running.principal]
+        counter[running.person] -= 1
+        if not counter[running.person]:
+            del counter[running.person]
         if not group:
             del self._by_principal[running.principal]
         if running.request is not None and self._requests.get(running.request) is running:

@@ -28,10 +28,17 @@ class Team(Scene):
         self.place.serve("new", self.new.url)
         self.place.grant(everyone=True, server="new", level="all")
         self.token, self.bob = self.admit("ada", "bob")
+        self.place.api("POST", "/agents", {"name": "robot", "owner": "ada@example.test"})
+        self.place.grant(agent="robot", server="lib", level="all")
+        self.robot = self.place.token_for(agent="robot")
         until(lambda: "new__echo" in self.modern().tools())
 
     def modern(self, can: Any = ASKABLE) -> Modern:
         return Modern(self.place, self.token, can=can)
+
+    def agent(self) -> Modern:
+        """The member's own agent, which counts for the member."""
+        return Modern(self.place, self.robot, can=ASKABLE)
 
     def old(self, **given: Any) -> Old:
         return Old(self.place, self.token, **given)
@@ -125,6 +132,7 @@ def streams_per_principal(team: Team) -> Said:
         for wire in wires[:3]:
             wire.send(listen).head()
             told(wire)
+        listen = team.agent().raw("subscriptions/listen", {"notifications": {}})
         return words(wires[3].send(listen).answer())
 
 
@@ -137,6 +145,7 @@ def calls_per_principal(team: Team) -> Said:
         for wire in wires[:6]:
             wire.send(call)
         until(lambda: len(team.server.called("wait")) == before + 6)
+        call = team.agent().raw("tools/call", {"name": "lib__wait", "arguments": {}})
         answer = wires[6].send(call).answer()
         team.server.released.set()
         for wire in wires[:6]:
@@ -147,7 +156,7 @@ def calls_per_principal(team: Team) -> Said:
 def parked_per_principal(team: Team) -> Said:
     ada = team.modern()
     asked, left = [ada.ask("lib__ask") for _ in range(2)], len(team.server.left)
-    answer = ada.call("lib__ask")
+    answer = team.agent().call("lib__ask")
     until(lambda: len(team.server.left) == left + 1, 1, "the server was not told to stop")
     for each in asked:
         assert ada.retry("lib__ask", each).json["result"]["content"]

@@ -112,7 +112,7 @@ def test_what_a_server_writes_as_null_in_its_question_is_absent_and_not_passed_o
     ],
 )
 def test_a_round_whose_members_are_all_null_is_a_first_request(nulls):
-    retry = read_retry(members('{"name":"a",%s}' % nulls))
+    retry = read_retry(members('{"name":"a",' + nulls + "}"))
     assert (retry.params, retry.responses, retry.state) == (members('{"name":"a"}'), None, None)
 
 

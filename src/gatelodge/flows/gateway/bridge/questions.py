@@ -130,6 +130,7 @@ class Questions:
         ears = ears if isinstance(ears, Hearing) else Hearing(None)
         waiting = Waiting(cut.exchange, asks.numbers, ears, cut.licence)
         running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
+        running.person = request.who.person
         running.server, running.ended_in = target.server, cut.admission.ended_in
         parked = self._rounds.park(waiting, running, binding, number)
         if parked is None:

@@ -8,6 +8,7 @@ Source: MCP 2026-07-28 basic/patterns/mrtr; decision 0014.
 """
 
 import asyncio
+from collections import Counter
 
 from msgspec import Struct
 
@@ -47,7 +48,7 @@ class Waiting:
 
 
 class RoundLimits(Struct, frozen=True, kw_only=True):
-    """How long a question may stay open (seconds), and how many calls of a principal may wait."""
+    """How long a question may stay open (seconds), and how many calls of a person may wait."""
 
     seconds: float
     per_principal: int
@@ -68,6 +69,7 @@ class Rounds:
         self._inflight = inflight
         self._limits = limits
         self._waiting: dict[bytes, Waiting] = {}
+        self._persons: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """How many calls wait."""
@@ -89,14 +91,14 @@ class Rounds:
 
         `running` is registered for it, so that whatever ends the caller's access ends it too.
         """
-        mine = sum(1 for each in self._waiting.values() if _is_of(each, running.principal))
-        if mine >= self._limits.per_principal:
+        if self._persons[running.person] >= self._limits.per_principal:
             return None
         handle = waiting.key = self._ids.random(_HANDLE_BYTES)
         waiting.running = running
         running.cut = lambda reason: self._end(handle, reason)
         waiting.ears.detach()
         self._waiting[handle] = waiting
+        self._persons[running.person] += 1
         self._inflight.add(running)
         loop = asyncio.get_running_loop()
         waiting.timer = loop.call_later(self._limits.seconds, self._end, handle, "cancelled")
@@ -123,6 +125,9 @@ class Rounds:
             assert waiting.timer is not None
             waiting.timer.cancel()
             self._inflight.remove(waiting.running)
+            self._persons[waiting.running.person] -= 1
+            if not self._persons[waiting.running.person]:
+                del self._persons[waiting.running.person]
         return waiting
 
     def _end(self, handle: bytes, reason: CutReason) -> None:
@@ -135,7 +140,3 @@ class Rounds:
 
     def _sealed(self, state: Parked | Relayed) -> str:
         return self._sealer.seal(pack(state), CONTEXT)
-
-
-def _is_of(waiting: Waiting, principal: str) -> bool:
-    return waiting.running is not None and waiting.running.principal == principal

@@ -202,7 +202,7 @@ async def _serve(
     kept: Kept | None = None,
 ) -> None:
     assert visit.caller is not None
-    _, open_streams = gate.inflight.counts(visit.who.id)
+    _, open_streams = gate.inflight.counts(visit.who.person)
     if open_streams >= gate.limits.streams_per_principal:
         raise turn_away(429, "too many open streams", "limit", UNAVAILABLE, b"retry-after: 5")
     running, stream = _made(visit, open_, wants)
@@ -253,6 +253,7 @@ def _made(
 ) -> tuple[Running, Stream]:
     """What stands for the stream where things are cut, and where they are told."""
     running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, open_.cut)
+    running.person = visit.who.person
     place = (visit.route.workspace, visit.route.alias)
     stream = Stream(visit.who.id, place, open_, *wants, visit.capabilities)
     if visit.session is None:
