@@ -7,6 +7,7 @@ import pytest
 from tests.ledgers import postgres_sessions, sqlite_sessions
 from tests.postgres import fresh_database
 
+from gatelodge.adapters.journal import postgres
 from gatelodge.adapters.journal.file import FileJournal
 from gatelodge.adapters.journal.postgres import PostgresJournal
 from gatelodge.core.errors import Conflict, LedgerDown
@@ -216,6 +217,42 @@ async def test_a_lost_database_fails_who_waits_and_is_found_again(postgres_url):
     await made_durable(journal, [entry(3)])
     batch = await journal.read(256)
     assert [each.body for each in batch.entries] == [entry(1).body, entry(3).body]
+    await journal.close()
+    house.sessions.engine.dispose()
+
+
+async def test_while_the_database_is_away_so_many_records_are_kept_and_no_more(
+    postgres_url, monkeypatch
+):
+    house, away = PostgresHouse(fresh_database(postgres_url)), []
+    journal = await house.open()
+    connected = postgres._connected
+
+    def reached(url):
+        if away:
+            raise psycopg.OperationalError
+        return connected(url)
+
+    monkeypatch.setattr(postgres, "_connected", reached)
+    monkeypatch.setattr(postgres, "_MOST_KEPT", 3)
+    away.append(True)
+    with psycopg.connect(house.url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'gatelodge journal' AND datname = current_database()"
+        )
+    with pytest.raises(LedgerDown):
+        await made_durable(journal, [entry(1)])
+    assert journal.failed
+    for number in range(2, 12):
+        journal.append(entry(number), None)
+    away.clear()
+    async with asyncio.timeout(20):
+        while journal.failed:  # noqa: ASYNC110 - the port has no event for it
+            await asyncio.sleep(0.01)
+    await made_durable(journal, [entry(12)])
+    batch = await journal.read(256)
+    assert [each.body for each in batch.entries] == [entry(n).body for n in (2, 3, 4, 12)]
     await journal.close()
     house.sessions.engine.dispose()
 

@@ -1,0 +1,61 @@
+"""What one question of an auditor reads: so many records, and then a cursor for the rest."""
+
+import json
+from types import SimpleNamespace
+
+import anyio
+import pytest
+
+from gatelodge.core.records.origin import GOV, calls_log
+from gatelodge.flows.audit import changes, search
+from gatelodge.ports.journal import LeafAt
+
+pytestmark = pytest.mark.anyio
+LOG, SIZE, MOST = calls_log("wsp_1"), 100, 30
+
+
+class CountingLedger:
+    """A log in which the oldest record alone is what is looked for; counts what is read."""
+
+    def __init__(self, log):
+        self._log, self.read = log, 0
+
+    async def heads(self):
+        return [SimpleNamespace(log=self._log, size=SIZE)]
+
+    async def leaves(self, _log, start, end):
+        self.read += end - start
+        return [LeafAt(index, self._body(index)) for index in range(start, end)]
+
+    @staticmethod
+    def _body(index):
+        at, t = "2026-11-28T00:00:00.000000Z", "wanted" if index == 0 else "other"
+        return json.dumps({"at": at, "by": "mem_ann", "t": t, "workspace": "wsp_1"}).encode()
+
+
+@pytest.mark.parametrize("room", ["calls", "changes"])
+async def test_a_question_that_finds_little_reads_so_much_and_goes_on_from_its_cursor(
+    room, monkeypatch
+):
+    if room == "calls":
+        ledger = CountingLedger(LOG)
+        asks, query = search.Search(ledger, None), search.Query(log=LOG, type="wanted")
+        monkeypatch.setattr(search, "_MOST_READ", MOST)
+        monkeypatch.setattr(search.Search, "_sift", sift)
+    else:
+        ledger = CountingLedger(GOV)
+        asks, query = changes.Changes(ledger, anyio.Lock()), changes.ChangeQuery(type="wanted")
+        monkeypatch.setattr(changes, "_MOST_READ", MOST)
+    cursors, before, found = [], None, ()
+    while not found:
+        ledger.read = 0
+        page = await asks.search(type(query)(log=query.log, type="wanted", before=before))
+        assert ledger.read <= MOST
+        found, before = page.found, page.before
+        cursors.append(before)
+    assert cursors == [70, 40, 10, None]
+    assert [each.index for each in found] == [0]
+
+
+async def sift(self, query):
+    return search._Sift(query, None, self.naming, "")
