@@ -74,6 +74,41 @@ class Load:
         return answer.status, answer.read().decode()
 
 
+class Strangers:
+    """Clients without a good token, until the gate is gone; how many of them were answered 401."""
+
+    def __init__(self, port):
+        self.port = port
+        self.sent, self.answered, self.others = Counter(), Counter(), []
+        self.threads = [threading.Thread(target=self._knock, args=(n,)) for n in range(CLIENTS)]
+        for thread in self.threads:
+            thread.start()
+
+    def join(self):
+        for thread in self.threads:
+            thread.join(20)
+        assert not self.others, self.others[:3]
+        return self.sent.total(), self.answered.total()
+
+    def _knock(self, number):
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        headers = {"authorization": "Bearer nobody", "content-type": "application/json"}
+        try:
+            while True:
+                self.sent[number] += 1
+                link.request("POST", "/k/main/mcp", b"{}", headers)
+                answer = link.getresponse()
+                answer.read()
+                if answer.status != 401:
+                    self.others.append(answer.status)
+                    return
+                self.answered[number] += 1
+        except (OSError, http.client.HTTPException):
+            return  # the gate is gone
+        finally:
+            link.close()
+
+
 class Killing:
     """A gate that is killed round after round, each round under a tool name of its own."""
 
@@ -82,6 +117,7 @@ class Killing:
         self.seed = random.randrange(1 << 32)
         self.random = random.Random(self.seed)
         self.succeeded = {}
+        self.turned_away = []
         self.in_the_start = 0
         self.start_seconds = 0.5
         self.token = ""
@@ -107,9 +143,11 @@ class Killing:
             open_to_everyone(self.gate, "up")
             self.token = admit(self.gate, "load")
         load = Load(self.gate.port, self.token, tool)
+        strangers = Strangers(self.gate.port)
         time.sleep(self.random.uniform(0.02, MOST_SECONDS_OF_LOAD))
         self.gate.kill()
         self.succeeded[tool] = load.join()
+        self.turned_away.append(strangers.join())
 
 
 def the_log_tells_everything(killing, leaves):
@@ -125,6 +163,7 @@ def the_log_tells_everything(killing, leaves):
         assert len(marks) <= calls.tools[tool], told
         assert len(succeeded) <= calls.outcomes("ok")[tool], told
     assert not set(executed) - set(killing.succeeded), told
+    failed = strangers_are_counted(killing, leaves)
     outcomes = {leaf.get("outcome") for leaf in calls.closers} - {None}
     assert outcomes <= {"ok", "client_gone", "cancelled"}, told
     return {
@@ -134,7 +173,22 @@ def the_log_tells_everything(killing, leaves):
         "executed": sum(map(len, executed.values())),
         "succeeded": sum(map(len, killing.succeeded.values())),
         "unresolved": len(calls.unresolved),
+        **failed,
     }
+
+
+def strangers_are_counted(killing, leaves):
+    """No round in which somebody was answered 401 is without the first of them, and none is new.
+
+    What a round counts beyond is the last second before the kill: it may be lost.
+    """
+    told = f"seed {killing.seed}"
+    counted = [leaf["count"] for leaf in leaves if leaf["t"] == "auth.failed"]
+    firsts = sum(leaf["t"] == "auth.failed" and leaf["window_ms"] == 0 for leaf in leaves)
+    knocked = sum(1 for _, answered in killing.turned_away if answered)
+    assert firsts >= knocked, told
+    assert sum(counted) <= sum(sent for sent, _ in killing.turned_away), told
+    return {"rounds answered 401": knocked, "counted": sum(counted)}
 
 
 def killed_and_sound(gate, rounds, place, last_word=lambda gate: None):

@@ -1,8 +1,9 @@
 """What strangers do is counted exactly, and cannot fill the disk leaf by leaf.
 
 Whoever has no good credential costs a leaf a second at most for each log and reason, whatever they
-send. The first of a burst is a leaf of its own; what follows is added up in memory, so a process
-that is killed loses the count of its last second.
+send. The first of a burst is a leaf of its own, and nobody of the burst is answered before that is
+durable; what follows is added up in memory, so a process that is killed loses the count of its last
+second.
 """
 
 import asyncio
@@ -61,6 +62,8 @@ class _Burst(Struct):
     all: int = 0
     """Since the burst began, in this window and those before."""
     began: float = 0.0
+    written: Durable = None
+    """Of the first one's leaf; None where nobody waited for it."""
 
 
 class Tallies:
@@ -90,12 +93,16 @@ class Tallies:
         if burst is None:
             burst = self._bursts[kind] = self._opened(kind)
             burst.all = 1
-            self._tell(kind, _Burst(burst.timer, 0.0, 1), 0, durable)
+            if durable is not None:
+                # Not the caller's own: whoever leaves takes that with them, and others wait too.
+                burst.written = asyncio.get_running_loop().create_future()
+            self._tell(kind, _Burst(burst.timer, 0.0, 1), 0, burst.written)
+            _follow(burst.written, durable)
             self._say(f"a sign-in was refused ({_described(kind)})")
         else:
             burst.count += 1
             burst.all += 1
-            _let_go(durable)
+            _follow(burst.written, durable)
 
     def refused(self, log: str, refusal: Refusal, durable: Durable) -> None:
         """Count a request that was turned away; each is a leaf at once until there are many."""
@@ -188,6 +195,26 @@ class Tallies:
 
 def _described(kind: _Kind) -> str:
     return f"{kind.reason}, {kind.credential}" if kind.credential else kind.reason
+
+
+def _follow(written: Durable, durable: Durable) -> None:
+    """Let a caller go once the first of their burst is durable, or could not be written."""
+    if durable is None:
+        return
+    if written is None or written.done():
+        _let_go(durable)
+    else:
+        written.add_done_callback(lambda done: _pass_on(done, durable))
+
+
+def _pass_on(written: "asyncio.Future[None]", durable: "asyncio.Future[None]") -> None:
+    fault = written.exception()
+    if durable.done():
+        return
+    if fault is None:
+        durable.set_result(None)
+    else:
+        durable.set_exception(fault)
 
 
 def _let_go(durable: Durable) -> None:
