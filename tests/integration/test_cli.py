@@ -30,7 +30,12 @@ def stub(gate: Gate) -> str:
     assert added.returncode == 0, added.stderr
     assert re.search(r"^echo   new       [0-9a-f]{12}  Give back\.$", added.stdout, re.MULTILINE)
     assert re.search(r"^count  new       [0-9a-f]{12}  Count\.$", added.stdout, re.MULTILINE)
-    approved = gate.command("server", "approve", "stub", "--yes")
+    would = gate.cli("server", "approve", "stub", "--dry-run")
+    read = [would["description"], *would["tools"].values(), would["instructions"]]
+    named = [word for digest in read if digest for word in ("--digest", digest)]
+    assert gate.command("server", "approve", "stub").returncode == 2
+    assert gate.command("server", "approve", "stub", *named[:-2]).returncode == 3
+    approved = gate.command("server", "approve", "stub", *named)
     assert "2 tools are pinned" in approved.stdout
     return "stub"
 
