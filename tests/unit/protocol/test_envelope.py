@@ -144,7 +144,7 @@ def test_joining_members_keeps_each_value():
 
 def test_a_notification_may_write_its_id_as_null_and_a_request_may_not():
     told = read_message(b'{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}', DEPTH)
-    assert (told.method, told.is_request) == ("notifications/initialized", False)
+    assert (told.method, told.id) == ("notifications/initialized", b"")
     with pytest.raises(MessageFault):
         read_message(b'{"jsonrpc":"2.0","id":null,"method":"tools/call"}', DEPTH)
 

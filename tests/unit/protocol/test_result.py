@@ -141,11 +141,9 @@ def test_the_kind_of_a_result_is_what_it_says_or_complete(text, kind):
         ("{}", "ok"),
         ('{"isError":false,"resultType":"complete"}', "ok"),
         ('{"isError":true}', "tool_error"),
-        ('{"resultType":"input_required"}', "upstream_protocol"),
-        ('{"resultType":"task","isError":false}', "upstream_protocol"),
     ],
 )
-def test_how_a_call_ended_is_read_from_two_members(text, ending):
+def test_how_a_call_ended_is_what_its_result_says(text, ending):
     assert call_ending(read_result(Raw(text.encode()))) == ending
 
 

@@ -49,4 +49,4 @@ def test_what_waits_no_more_is_in_nobodys_way():
     line.add("ann", "a", 10)
     line.drop("ann", "a")
     line.drop("ann", "a")
-    assert (len(line), line.take(Shares(), 10), line.any_may(Shares(), 10)) == (0, None, False)
+    assert (line.size, line.take(Shares(), 10), line.any_may(Shares(), 10)) == (0, None, False)

@@ -35,6 +35,7 @@ class Asked:
     limit = 1000
     endless = again = repeatable = False
     keeps = staticmethod(any_size)
+    person = ""
     events = place = None
 
     def __init__(self, wire):

@@ -81,6 +81,7 @@ class Flight:
         "limit",
         "listener",
         "number",
+        "person",
         "place",
         "replayed",
         "reply",
@@ -101,6 +102,7 @@ class Flight:
         self.furthest = begun + max(request.longest, request.seconds)
         self.limit = request.max_bytes
         self.admitted, self.keeps = request.admitted, request.keeps
+        self.person = request.asker.person
         self.token: Raw | None = None
         if listener is not None and request.meta:
             self.token = request.meta.get(META_PROGRESS)

@@ -59,11 +59,6 @@ class Message(Struct, frozen=True):
     params: Members
     meta: Members
 
-    @property
-    def is_request(self) -> bool:
-        """True when an answer is expected."""
-        return bool(self.id)
-
 
 class Response(Struct, frozen=True):
     """A client's answer to a question of ours (legacy revisions): a result, or an error."""
@@ -93,7 +88,9 @@ def read_members(raw: bytes | Raw, what: str, raw_id: bytes) -> Members:
         members = _members(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         _refuse(INVALID_PARAMS, f"{what} must be an object", "invalid_params", raw_id=raw_id)
-    if len(members) > MOST_MEMBERS or repeats_a_key(raw, members):
+    if len(members) > MOST_MEMBERS or (
+        len(_encode(members)) != len(raw) and repeats_a_key(raw, members)
+    ):
         _refuse_members(members, what, raw_id)
     return members
 
@@ -170,7 +167,9 @@ def _envelope(body: bytes) -> Members:
         _refuse(PARSE_ERROR, "the JSON nests too deep", "malformed_json")
     except (msgspec.DecodeError, UnicodeDecodeError):
         _refuse_body(body)
-    if len(envelope) > MOST_MEMBERS or repeats_a_key(body, envelope):
+    if len(envelope) > MOST_MEMBERS or (
+        len(_encode(envelope)) != len(body) and repeats_a_key(body, envelope)
+    ):
         _refuse_members(envelope, "the message", b"null")
     return envelope
 
@@ -188,9 +187,13 @@ def _refuse_body(body: bytes) -> NoReturn:
 def check_burden(body: bytes, depth: int) -> None:
     """Raise MessageFault for a body that is too much work to read."""
     if too_much := burden(body, depth):
-        if "deeper" in too_much:
-            _refuse(PARSE_ERROR, too_much, "malformed_json")
-        _refuse(INVALID_REQUEST, too_much, "too_large", http=413)
+        _refuse_burden(too_much)
+
+
+def _refuse_burden(too_much: str) -> NoReturn:
+    if "deeper" in too_much:
+        _refuse(PARSE_ERROR, too_much, "malformed_json")
+    _refuse(INVALID_REQUEST, too_much, "too_large", http=413)
 
 
 def read_message(body: bytes, depth: int) -> Message | Response:
@@ -201,7 +204,8 @@ def read_message(body: bytes, depth: int) -> Message | Response:
             body.decode()
         except UnicodeDecodeError:
             _refuse(PARSE_ERROR, "the body is not UTF-8", "malformed_json")
-    check_burden(body, depth)
+    if too_much := burden(body, depth):
+        _refuse_burden(too_much)
     envelope = _envelope(body)
     if bytes(envelope.get("jsonrpc", b"")) != b'"2.0"':
         _refuse(INVALID_REQUEST, 'jsonrpc must be "2.0"', "invalid_request")

@@ -97,7 +97,7 @@ def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
     """
     raw_version = headers.get(b"mcp-protocol-version")
     version = None if raw_version is None else raw_version.decode("latin-1")
-    if not message.is_request:
+    if not message.id:  # a notification
         if version not in {None, MODERN}:
             raise _unsupported(version or "", message, (MODERN, *LEGACY))
         return

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from gatelodge.core.protocol.capabilities import TOOLS_ONLY
 from gatelodge.core.protocol.envelope import (
+    NULL,
     Era,
     Members,
     given,
@@ -29,7 +30,7 @@ _CACHED = frozenset(("resources/read",))
 """Requests that a server answers with cache hints; lists and discovery are answered here."""
 _PRIVATE = Raw(b'"private"')
 
-Ending = Literal["ok", "tool_error", "upstream_protocol"]
+Ending = Literal["ok", "tool_error"]
 Kind = Literal["complete", "input_required", "task", "unknown"]
 ListKind = Literal["tools", "prompts", "resources", "resourceTemplates"]
 """The member of a list's result that holds its items."""
@@ -41,17 +42,17 @@ def server_info(version: str) -> bytes:
 
 
 def call_ending(result: Members) -> Ending:
-    """How a tools/call result ended. Anything but a complete result is not understood here."""
-    if result_kind(result) != "complete":
-        return "upstream_protocol"
+    """How a complete result of tools/call ended."""
     failed = result.get("isError")
     return "tool_error" if failed is not None and bytes(failed) == b"true" else "ok"
 
 
 def result_kind(result: Members) -> Kind:
     """Which kind of result this is; without a resultType it is complete (basic/index, Results)."""
-    raw = given(result, "resultType")
-    return "complete" if raw is None else _KINDS.get(bytes(raw), "unknown")
+    raw = result.get("resultType")
+    if raw is None or raw == NULL:
+        return "complete"
+    return _KINDS.get(bytes(raw), "unknown")
 
 
 _KINDS: dict[bytes, Kind] = {

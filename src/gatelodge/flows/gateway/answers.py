@@ -133,9 +133,7 @@ def _read(
         # A task of 2025-11-25: the gate asks for none, and its id would be the server's own.
         return Failed(UpstreamBrokeProtocol("the server began a task that nobody asked for"), call)
     if kind == "complete":
-        ending = call_ending(members)
-        assert ending != "upstream_protocol"
-        return Returned(raw, members, ending, call)
+        return Returned(raw, members, call_ending(members), call)
     if kind == "task" and tasks:
         return Returned(raw, members, "task_started", call)
     required = read_input_required(members) if asks and kind == "input_required" else None

@@ -74,6 +74,7 @@ class Calls:
         self._inflight = inflight
         self._questions = questions
         self._clock, self._limits = world
+        self._waits = self._limits.durability != "async"
         self._unclosed: list[tuple[str, Ending, Written]] = []
         self._loop = asyncio.get_running_loop()
 
@@ -117,7 +118,7 @@ class Calls:
             unclosed = ending_of(answer, call, ms)
             if cut.licence.process:
                 unclosed = replace(unclosed, process=True)
-            written = self._written()
+            written = self._loop.create_future() if self._waits else None
             self._recorder.outcome(request.log, unclosed, written)  # close the record
             if written is not None:
                 await written
@@ -206,15 +207,10 @@ class Calls:
             return Deny("quota", rule="limits.calls_per_principal", text=text)
         return None
 
-    def _written(self) -> Written:
-        if self._limits.durability == "async":
-            return None
-        return self._loop.create_future()
-
     def _write_down(
         self, view: View, request: CallRequest, target: Target, decision: Allow
     ) -> tuple[str, Written]:
-        if self._limits.durability == "async" and self._recorder.failed:
+        if not self._waits and self._recorder.failed:
             raise LedgerDown("records cannot be written now")  # nobody would be told otherwise
         entry = target.entry
         intent = Intent(
@@ -228,7 +224,7 @@ class Calls:
             tool_def=entry.digest if type(entry) is ToolEntry else "",
             bytes_in=request.bytes_in,
         )
-        written = self._written()
+        written = self._loop.create_future() if self._waits else None
         return self._recorder.intent(request.log, request.caller, intent, written), written
 
     async def _not_allowed(
@@ -251,7 +247,7 @@ class Calls:
             tool="" if target is None else target.name,
             bytes_in=request.bytes_in,
         )
-        written = self._written()
+        written = self._loop.create_future() if self._waits else None
         call = self._recorder.denied(request.log, request.caller, denial, written)
         if written is not None:
             try:

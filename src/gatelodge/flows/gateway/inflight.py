@@ -77,7 +77,8 @@ class InFlight:
     def add(self, running: Running) -> None:
         """Register; from now on a cut reaches it."""
         self._by_principal[running.principal].add(running)
-        self._counter(running)[running.person] += 1
+        counter = self._calls if running.kind == "call" else self._streams
+        counter[running.person] += 1
         self._total += 1
         if running.request is not None:
             self._requests[running.request] = running
@@ -89,7 +90,7 @@ class InFlight:
             return
         group.remove(running)
         self._total -= 1
-        counter = self._counter(running)
+        counter = self._calls if running.kind == "call" else self._streams
         counter[running.person] -= 1
         if not counter[running.person]:
             del counter[running.person]
@@ -153,6 +154,3 @@ class InFlight:
 
     def _all(self) -> list[Running]:
         return [r for group in self._by_principal.values() for r in group]
-
-    def _counter(self, running: Running) -> defaultdict[str, int]:
-        return self._calls if running.kind == "call" else self._streams

@@ -222,7 +222,7 @@ class Endpoint:
                 nonce = session.nonce
                 self._gate.asking.answered(nonce, message.id, message.result, message.error)
             return accepted
-        if not message.is_request:
+        if not message.id:  # a notification
             if message.method == "notifications/roots/list_changed":
                 return roots_changed
             self._noted(visit)

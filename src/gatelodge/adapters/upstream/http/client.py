@@ -10,8 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
-from gatelodge.adapters.upstream.http.exchange import Turn, idle_seconds
-from gatelodge.adapters.upstream.http.flight import person_of
+from gatelodge.adapters.upstream.http.exchange import IDLE_SECONDS, Turn, idle_seconds
 from gatelodge.adapters.upstream.pace.share import Line, Shares
 from gatelodge.core.errors import HouseError, LimitReached
 
@@ -66,7 +65,7 @@ class HttpClient:
                     connection.take(turn)
                     return
                 connection.close()
-        if not self._waiting.add(person_of(turn), turn, MOST_WAITING):
+        if not self._waiting.add(turn.person, turn, MOST_WAITING):
             turn.failed(LimitReached("Too many requests wait for this server.", retry_after=1.0))
             return
         self._open_more()
@@ -76,7 +75,8 @@ class HttpClient:
 
         A server that sleeps is then woken once for many requests instead of once for each.
         """
-        connection.holder = person_of(connection.turn)
+        turn = connection.turn
+        connection.holder = "" if turn is None else turn.person
         self._held.take(connection.holder)
         if not self._unwritten:
             self._loop.call_soon(self._write)
@@ -90,7 +90,7 @@ class HttpClient:
     def repeat(self, turn: Turn) -> None:
         """Send once more what a stale connection swallowed; no other idle connection is trusted."""
         self.close_idle()
-        self._waiting.add(person_of(turn), turn, MOST_WAITING * 2, first=True)
+        self._waiting.add(turn.person, turn, MOST_WAITING * 2, first=True)
         self._open_more()
 
     def forget(self, turn: Turn) -> bool:
@@ -99,7 +99,7 @@ class HttpClient:
         if isinstance(place, HttpConnection):
             place.close()
             return True
-        self._waiting.drop(person_of(turn), turn)
+        self._waiting.drop(turn.person, turn)
         return False
 
     def release(self, connection: HttpConnection, keep_alive: bytes) -> None:
@@ -110,7 +110,8 @@ class HttpClient:
         if turn is not None:
             connection.take(turn)
             return
-        connection.until = self._loop.time() + idle_seconds(keep_alive)
+        idles = idle_seconds(keep_alive) if keep_alive else IDLE_SECONDS
+        connection.until = self._loop.time() + idles
         self._idle.append(connection)
 
     def drain(self, connection: HttpConnection) -> None:
@@ -127,7 +128,7 @@ class HttpClient:
             self._draining.discard(connection)
             if connection in self._idle:
                 self._idle.remove(connection)
-            if self._waiting:
+            if self._waiting.size:
                 self._open_more()
 
     def sweep(self, now: float) -> None:
@@ -157,27 +158,27 @@ class HttpClient:
 
     def _next(self) -> Turn | None:
         """The turn that is next, whose person leaves enough for others."""
-        return self._waiting.take(self._held, MOST_CONNECTIONS) if self._waiting else None
+        return self._waiting.take(self._held, MOST_CONNECTIONS) if self._waiting.size else None
 
     def _must_wait(self, turn: Turn) -> bool:
         """True when its person holds as much as may be; not looked at while half is free."""
         held = self._held
         return (
             held.total * 2 > MOST_CONNECTIONS
-            and held.of(person_of(turn)) >= MOST_CONNECTIONS - held.total
+            and held.of(turn.person) >= MOST_CONNECTIONS - held.total
         )
 
     def _open_more(self) -> None:
         if self._idle or not self._waiting.any_may(self._held, MOST_CONNECTIONS):
             return
-        while self.size < MOST_CONNECTIONS and len(self._opening) < len(self._waiting):
+        while self.size < MOST_CONNECTIONS and len(self._opening) < self._waiting.size:
             task = self._loop.create_task(self._open())
             self._opening.add(task)
             task.add_done_callback(self._opened)
 
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening.discard(task)
-        if self._waiting:
+        if self._waiting.size:
             self._open_more()
 
     async def _open(self) -> None:

@@ -24,6 +24,8 @@ class Turn(Protocol):
     its stream, when the answer is one).
     """
 
+    person: str
+    """For whom it is under way; empty for the gate itself."""
     wire: bytes
     limit: int
     endless: bool
@@ -86,8 +88,6 @@ class Body:
 
 def idle_seconds(keep_alive: bytes) -> float:
     """How long a connection may idle: what the server promised less a second, else our own."""
-    if not keep_alive:
-        return IDLE_SECONDS
     _, found, rest = keep_alive.lower().partition(b"timeout=")
     seconds = rest.partition(b",")[0].strip()
     return max(0.0, min(60.0, float(seconds) - 1)) if found and seconds.isdigit() else IDLE_SECONDS

@@ -11,11 +11,6 @@ ONCE = frozenset(("tools/call", "tasks/update"))
 """Methods that never run twice."""
 
 
-def person_of(turn: object) -> str:
-    """For whom it is under way; empty for the gate itself."""
-    return turn.request.asker.person if isinstance(turn, Flight) else ""
-
-
 class Owner(Protocol):
     """The wire that sent a flight and reads what comes back for it."""
 

@@ -32,6 +32,7 @@ class Reading:
 
     endless = False
     keeps = staticmethod(any_size)
+    person = ""
 
     def __init__(self, wire: bytes, number: int = 0, admitted: Callable[[], bool] = always) -> None:
         self.wire = wire
@@ -77,6 +78,7 @@ class Listening:
     endless = True
     admitted = staticmethod(always)
     keeps = staticmethod(any_size)
+    person = ""
 
     def __init__(self, wire: bytes, hear: Callable[[Message], None], client: HttpClient) -> None:
         loop = asyncio.get_running_loop()
@@ -153,6 +155,7 @@ class Incoming:
     endless = True
     admitted = staticmethod(always)
     keeps = staticmethod(any_size)
+    person = ""
 
     def __init__(
         self,

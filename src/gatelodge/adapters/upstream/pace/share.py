@@ -41,19 +41,17 @@ class Line(Generic[T]):
 
     def __init__(self) -> None:
         self._by: dict[str, deque[T]] = {}
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
+        self.size = 0
+        """How much waits."""
 
     def add(self, person: str, thing: T, most: int, *, first: bool = False) -> bool:
         """Wait; false when this person waits with more than is left of `most` already."""
         own = self._by.get(person)
-        if (0 if own is None else len(own)) >= most - self._size:
+        if (0 if own is None else len(own)) >= most - self.size:
             return False
         own = self._by.setdefault(person, deque())
         (own.appendleft if first else own.append)(thing)
-        self._size += 1
+        self.size += 1
         return True
 
     def take(self, held: Shares, most: int) -> T | None:
@@ -63,7 +61,7 @@ class Line(Generic[T]):
             if held.of(person) < left:
                 del self._by[person]
                 thing = own.popleft()
-                self._size -= 1
+                self.size -= 1
                 if own:
                     self._by[person] = own
                 return thing
@@ -74,14 +72,14 @@ class Line(Generic[T]):
         own = self._by.get(person)
         if own is not None and thing in own:
             own.remove(thing)
-            self._size -= 1
+            self.size -= 1
             if not own:
                 del self._by[person]
 
     def clear(self) -> None:
         """Nothing waits."""
         self._by.clear()
-        self._size = 0
+        self.size = 0
 
     def any_may(self, held: Shares, most: int) -> bool:
         """True when `take` would find one."""

@@ -25,7 +25,7 @@ from gatelodge.core.protocol.upstream import parse_fault
 
 _NOT_FOUND: Final = frozenset((INVALID_PARAMS, -32_002))
 """How either era says that a resource is not there."""
-_HINTS: Final = (b"esource", b"\\u00")
+_LETTERS, _ESCAPE = b"esource", b"\\u00"
 """What a result with a URI to show must hold: the letters, or an escape that may hide them."""
 
 Change = Callable[[Raw], Raw]
@@ -52,7 +52,7 @@ def shown_result(method: str, raw: Raw, result: Members, prefix: Prefix) -> tupl
 def holds_uris(method: str, raw: Raw) -> bool:
     """Say whether there may be a URI to show in this result; cheap, and never wrongly no."""
     text = bytes(raw)
-    return method == "resources/read" or any(hint in text for hint in _HINTS)
+    return method == "resources/read" or _LETTERS in text or _ESCAPE in text
 
 
 def shown_tool(prefix: Prefix, definition: Raw) -> Raw:

@@ -194,7 +194,7 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is None:
             return
         self.idle_since = 0.0
-        if self.writable or self._closing:
+        if self._closing or (self.writable and (self._queue or self._half or self._reader.fault)):
             self._go_on()
 
     def close_after(self) -> None:

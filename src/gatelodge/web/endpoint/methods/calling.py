@@ -207,7 +207,9 @@ def _request(
         hearing=hearing,
         round=None if retry is None else Round(retry.responses or {}, retry.state),
         put=None if session is None or capabilities == NOTHING else _put(gate, visit, cut),
-        tasks=message.method == AUGMENTED and has_extension(capabilities, TASKS),
+        tasks=capabilities != NOTHING
+        and message.method == AUGMENTED
+        and has_extension(capabilities, TASKS),
     )
 
 
