@@ -16,7 +16,7 @@ from tests.upstreams.pools import ask, asker, call, ready, text, until
 
 from gatelodge.ports.upstream import Reply, Request
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 ANN = asker("ann", elicitation={}, sampling={}, roots={})
 
 

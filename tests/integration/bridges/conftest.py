@@ -25,19 +25,8 @@ ALIASES = (*PUSHING, *NEEDING, "both")
 """`both` is the conformance fixture, of both eras."""
 
 
-def servers(*aliases: str, quick: tuple[str, ...]) -> pytest.MarkDecorator:
-    """The test is run with each of these servers, in the quick run with some of them."""
-    slow = pytest.mark.slow
-    return pytest.mark.parametrize(
-        "alias", [a if a in quick else pytest.param(a, marks=slow) for a in aliases]
-    )
-
-
-# Each session with a server over stdio is a process that imports an SDK: a second of work. In the
-# quick run `test_a_form_is_filled` and `test_apart` have those.
-every_server = servers(*PUSHING, *NEEDING, quick=("push", "sse", "need"))
-pushing_server = servers(*PUSHING, quick=("push", "sse"))
-each_era = servers(*PUSHING, *NEEDING, quick=("push", "need"))
+every_server = pytest.mark.parametrize("alias", [*PUSHING, *NEEDING])
+pushing_server = pytest.mark.parametrize("alias", PUSHING)
 SETTINGS = (
     "audit.sequence_ms=50",
     "hosting.stop_seconds=0.5",

@@ -19,7 +19,7 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = [*of_clients, pytest.mark.slow]
+pytestmark = of_clients
 
 
 @every_client

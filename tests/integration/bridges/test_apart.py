@@ -6,7 +6,7 @@ import time
 import anyio
 import pytest
 from tests.gate import WAIT
-from tests.integration.bridges.conftest import NEEDING, PUSHING, each_era, pushing_server
+from tests.integration.bridges.conftest import NEEDING, PUSHING, every_server, pushing_server
 from tests.integration.bridges.test_rounds import FORM, answered, round_of
 from tests.integration.bridges.visitors import (
     ELICIT,
@@ -19,7 +19,7 @@ from tests.integration.bridges.visitors import (
 from tests.upstreams.pools import alive
 from tests.wire import until
 
-pytestmark = [*of_clients, pytest.mark.slow]
+pytestmark = of_clients
 
 
 class Table:
@@ -42,7 +42,7 @@ class Table:
 
 
 @pytest.mark.parametrize("revision", ["modern", "2025-11-25"])
-@each_era
+@every_server
 async def test_two_members_who_are_asked_at_once_are_asked_their_own(town, revision, alias):
     _, token = town.guest(*PUSHING, *NEEDING)
     table = Table(2)

@@ -9,13 +9,13 @@ import anyio
 import pytest
 from mcp.client.subscriptions import listen
 from tests.gate import WAIT
-from tests.integration.bridges.conftest import each_era
+from tests.integration.bridges.conftest import every_server
 from tests.integration.bridges.test_apart import given_up
 from tests.integration.bridges.test_methods import TEXT, over_each_way
 from tests.integration.bridges.visitors import (
     ELICIT,
     LEGACY,
-    QUICK,
+    ONE_OF_EACH,
     Python,
     clients,
     every_client,
@@ -26,7 +26,7 @@ from tests.integration.bridges.visitors import (
 )
 from tests.wire import until
 
-pytestmark = [*of_clients, pytest.mark.slow]
+pytestmark = of_clients
 UPDATED = "notifications/resources/updated"
 
 
@@ -126,7 +126,7 @@ async def test_a_changed_prompt_is_told_and_listed(town, kind):
         assert await described() != before
 
 
-@clients(*QUICK)  # more changes than that, and the server is looked at more rarely
+@clients(*ONE_OF_EACH)  # more changes than that, and the server is looked at more rarely
 async def test_a_tool_that_became_another_is_told_and_of_no_use_until_it_is_as_it_was(town, kind):
     streams = town.streams()
     async with (
@@ -180,7 +180,7 @@ async def test_a_modern_client_hears_log_messages_of_its_level(town, level, want
 
 
 @clients(*LEGACY)
-@each_era
+@every_server
 async def test_a_call_that_is_given_up_while_it_asks_is_cancelled(town, kind, alias):
     dish = f"a dish for {kind} at {alias}"
     before = len(town.leaves())

@@ -23,7 +23,7 @@ from tests.integration.bridges.visitors import (
 from tests.upstreams.pools import alive
 from tests.wire import until
 
-pytestmark = [*of_clients, pytest.mark.slow]
+pytestmark = of_clients
 LEGACY = ("python-2025-11-25", "node2-legacy", "node1")
 
 
@@ -72,7 +72,7 @@ async def test_a_legacy_client_that_does_not_answer_in_time_has_not_answered(has
         assert "did not answer" in text(told)
 
 
-@pytest.mark.parametrize("kind", ["node1", pytest.param("node2-legacy", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["node1", "node2-legacy"])
 @pytest.mark.parametrize("alias", ["push", "need"])
 async def test_a_legacy_client_that_is_gone_has_not_answered(town, kind, alias):
     before = len(town.leaves())

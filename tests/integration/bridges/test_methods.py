@@ -20,16 +20,10 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = [pytest.mark.slow, *of_clients]
+pytestmark = of_clients
 WAYS = ("io", "web", "old")
-QUICK = {("python-modern", "io"), ("python-2025-11-25", "io")}
-"""One client of each era. What the other ways bring is in the quick run of `tests/contract`."""
 over_each_way = pytest.mark.parametrize(
-    ("kind", "alias"),
-    [
-        pair if pair in QUICK else pytest.param(*pair, marks=pytest.mark.slow)
-        for pair in product((*MODERN, *LEGACY, *OLDER), WAYS)
-    ],
+    ("kind", "alias"), list(product((*MODERN, *LEGACY, *OLDER), WAYS))
 )
 PROMPTS = ["simple-prompt", "args-prompt", "completable-prompt", "resource-prompt"]
 EVERYTHING = {ELICIT: [accept()], SAMPLE: [said("")], ROOTS: [roots("file:///home")]}

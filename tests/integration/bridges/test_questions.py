@@ -6,7 +6,6 @@ import pytest
 from tests.integration.bridges.conftest import (
     NEEDING,
     PUSHING,
-    each_era,
     every_server,
     pushing_server,
 )
@@ -14,9 +13,7 @@ from tests.integration.bridges.visitors import (
     ELICIT,
     FORM_CLIENTS,
     MODERN,
-    OLDER,
     OLDEST,
-    QUICK,
     ROOTS,
     SAMPLE,
     accept,
@@ -34,15 +31,9 @@ from tests.integration.bridges.visitors import (
 pytestmark = of_clients
 PAGE = "https://page.example.test/"
 every_pair = pytest.mark.parametrize(
-    ("kind", "alias"),
-    [
-        pair
-        if pair[0] in QUICK or (pair[0] not in OLDER and pair[1] in ("push", "need"))
-        else pytest.param(*pair, marks=pytest.mark.slow)
-        for pair in product(FORM_CLIENTS, (*PUSHING, *NEEDING))
-    ],
+    ("kind", "alias"), list(product(FORM_CLIENTS, (*PUSHING, *NEEDING)))
 )
-"""Every client with every server; in the quick run each of them is met at least once."""
+"""Every client with every server."""
 
 
 @every_pair
@@ -58,7 +49,7 @@ async def test_a_form_is_filled(town, kind, alias):
 
 
 @every_client
-@each_era
+@every_server
 async def test_a_model_is_asked(town, kind, alias):
     async with visiting(kind, town.url(), town.ada, {SAMPLE: [said("Roses")]}) as visitor:
         assert await visitor.call(f"{alias}__compose", topic="love") == "Roses"
@@ -68,7 +59,7 @@ async def test_a_model_is_asked(town, kind, alias):
 
 
 @every_client
-@each_era
+@every_server
 async def test_roots_are_told(town, kind, alias):
     answers = {ROOTS: [roots("file:///home", "file:///srv")]}
     async with visiting(kind, town.url(), town.ada, answers) as visitor:
@@ -77,7 +68,7 @@ async def test_roots_are_told(town, kind, alias):
 
 
 @form_client
-@each_era
+@every_server
 async def test_one_question_follows_the_other(town, kind, alias):
     answers = {ELICIT: [accept(place="Rome"), accept(place="Oslo")]}
     async with visiting(kind, town.url(), town.ada, answers) as visitor:
@@ -87,7 +78,7 @@ async def test_one_question_follows_the_other(town, kind, alias):
 
 
 @form_client
-@each_era
+@every_server
 async def test_two_questions_are_asked_at_once(town, kind, alias):
     answers = {ELICIT: [accept(name="Ada")], SAMPLE: [said("Hello,")]}
     async with visiting(kind, town.url(), town.ada, answers) as visitor:
@@ -96,7 +87,7 @@ async def test_two_questions_are_asked_at_once(town, kind, alias):
 
 
 @form_client
-@each_era
+@every_server
 async def test_who_is_asked_may_decline_or_cancel(town, kind, alias):
     answers = {ELICIT: [{"action": "decline"}, {"action": "cancel"}]}
     async with visiting(kind, town.url(), town.ada, answers) as visitor:
@@ -104,7 +95,6 @@ async def test_who_is_asked_may_decline_or_cancel(town, kind, alias):
         assert await visitor.call(f"{alias}__order", dish="soup") == "cancel x soup"
 
 
-@pytest.mark.slow
 @every_server
 async def test_what_the_client_of_an_older_revision_does_not_know_is_declined(town, alias):
     async with visiting(OLDEST, town.url(), town.ada, {ELICIT: [accept(count=3)]}) as visitor:
@@ -113,7 +103,7 @@ async def test_what_the_client_of_an_older_revision_does_not_know_is_declined(to
 
 
 @form_client
-@each_era
+@every_server
 async def test_a_prompt_asks(town, kind, alias):
     async with visiting(kind, town.url(), town.ada, {ELICIT: [accept(name="Ben")]}) as visitor:
         told = await visitor.do("prompts/get", name=f"{alias}__menu")
@@ -121,7 +111,7 @@ async def test_a_prompt_asks(town, kind, alias):
 
 
 @form_client
-@each_era
+@every_server
 async def test_a_resource_asks(town, kind, alias):
     shown = f"{alias}+dish://soup/recipe"
     async with visiting(kind, town.url(), town.ada, {ELICIT: [accept(count=4)]}) as visitor:
@@ -130,7 +120,7 @@ async def test_a_resource_asks(town, kind, alias):
 
 
 @form_client
-@each_era
+@every_server
 async def test_a_server_of_its_own_endpoint_asks(town, kind, alias):
     answers = {ELICIT: [accept(count=1), accept(count=2)]}
     async with visiting(kind, town.url(alias), town.ada, answers) as visitor:
@@ -140,7 +130,7 @@ async def test_a_server_of_its_own_endpoint_asks(town, kind, alias):
 
 
 @form_client
-@each_era
+@every_server
 async def test_a_page_is_to_be_visited(town, kind, alias):
     async with visiting(kind, town.url(), town.ada, {ELICIT: [{"action": "accept"}]}) as visitor:
         done = await visitor.call(f"{alias}__sign_in", url=PAGE)
@@ -171,7 +161,7 @@ async def test_a_refusal_until_a_page_was_visited_is_a_question_in_the_modern_er
 
 
 @form_client
-@each_era
+@every_server
 async def test_progress_goes_on_from_question_to_answer(town, kind, alias):
     async with visiting(kind, town.url(), town.ada, {ELICIT: [accept(word="yes")]}) as visitor:
         progress = []

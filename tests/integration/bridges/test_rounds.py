@@ -5,7 +5,6 @@ from mcp import MCPError, types
 from tests.integration.bridges.conftest import (
     NEEDING,
     PUSHING,
-    each_era,
     every_server,
     pushing_server,
 )
@@ -29,13 +28,13 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = [*of_clients, pytest.mark.slow]
+pytestmark = of_clients
 FORM = {ELICIT: [accept(count=1)]}
 TOOLS = {"order": {"dish": "x"}, "compose": {"topic": "x"}, "look_around": {}}
 
 
 @modern_client
-@each_era
+@every_server
 async def test_each_round_of_a_modern_client_is_a_call_of_its_own_in_the_log(town, kind, alias):
     answers = {ELICIT: [accept(place="Rome"), accept(place="Oslo")]}
     before = len(town.leaves())
@@ -45,7 +44,7 @@ async def test_each_round_of_a_modern_client_is_a_call_of_its_own_in_the_log(tow
 
 
 @legacy_client
-@each_era
+@every_server
 async def test_all_rounds_of_a_legacy_client_are_one_call_in_the_log(town, kind, alias):
     answers = {ELICIT: [accept(place="Rome"), accept(place="Oslo")]}
     before = len(town.leaves())
@@ -55,7 +54,7 @@ async def test_all_rounds_of_a_legacy_client_are_one_call_in_the_log(town, kind,
 
 
 @every_client
-@each_era
+@every_server
 async def test_who_declared_nothing_is_told_so(town, kind, alias):
     before = len(town.leaves())
     async with visiting(kind, town.url(), town.ada) as visitor:
@@ -89,7 +88,7 @@ async def test_a_modern_client_hears_which_capability_is_missing(town, kind):
 
 
 @every_client
-@each_era
+@every_server
 async def test_a_server_is_told_what_the_client_declared_and_no_more(town, kind, alias):
     form = {"elicitation": {"form": {}, "url": {}}}
     # Changes of roots are told by legacy clients, and to legacy servers: nobody else has a word.
@@ -107,7 +106,7 @@ async def test_a_server_is_told_what_the_client_declared_and_no_more(town, kind,
 
 
 @legacy_client
-@each_era
+@every_server
 async def test_an_answer_that_is_an_error_ends_the_call_in_words(town, kind, alias):
     async with visiting(kind, town.url(), town.ada, {SAMPLE: [None]}) as visitor:
         told = await _told(

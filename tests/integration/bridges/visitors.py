@@ -41,16 +41,15 @@ OLDEST = "python-2025-03-26"
 """A revision that has no elicitation."""
 FORM_CLIENTS = (*MODERN, *LEGACY, OLDER[0])
 """Clients of revisions in which a person can be asked to fill a form."""
-QUICK = ("python-modern", "python-2025-11-25")
-"""One client of each era: they meet each behaviour in the quick run, which starts a client of each
-SDK in `test_a_form_is_filled`. The slow run has all the others meet each behaviour too."""
+
+
+ONE_OF_EACH = ("python-modern", "python-2025-11-25")
+"""One client of each era."""
 
 
 def clients(*kinds: str) -> Any:
     """The test is run with each of these clients."""
-    return pytest.mark.parametrize(
-        "kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in kinds]
-    )
+    return pytest.mark.parametrize("kind", kinds)
 
 
 every_client = clients(*MODERN, *LEGACY, *OLDER)
@@ -61,6 +60,7 @@ form_client = clients(*FORM_CLIENTS)
 
 of_clients = [
     pytest.mark.anyio,
+    pytest.mark.slow,
     # The SDK says of what is left out of the newest revision that it is: older ones have it.
     pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning"),
 ]

@@ -115,7 +115,7 @@ def test_a_state_is_no_use_in_another_method(team: Team):
 
 @pytest.mark.parametrize(
     ("responses", "state"),
-    [("x", "s"), ([], "s"), ({"q": 1}, "s"), ({"q": None}, "s"), (None, 7), ({}, []), (None, None)],
+    [("x", "s"), ([], "s"), ({"q": 1}, "s"), ({"q": None}, "s"), (None, 7), ({}, [])],
     ids=repr,
 )
 def test_a_round_that_cannot_be_read_is_refused(team: Team, responses: Any, state: Any):
