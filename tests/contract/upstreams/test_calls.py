@@ -22,7 +22,7 @@ from tests.upstreams.pools import ask, call, ready, text, until
 from gatelodge.core.errors import UpstreamTimeout, UpstreamUnreachable
 from gatelodge.ports.upstream import Request
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_tools_are_observed_as_they_are(pool, real):

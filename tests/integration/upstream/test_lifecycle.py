@@ -29,7 +29,7 @@ from tests.upstreams.pools import (
 
 from gatelodge.core.errors import UpstreamTimeout, UpstreamUnreachable
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 NOTHING_OPEN = {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
 CLOSES_INPUT = """
 import json, os, sys, time

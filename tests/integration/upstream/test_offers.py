@@ -22,7 +22,7 @@ from tests.upstreams.pools import (
 from gatelodge.config.schema import Limits
 from gatelodge.core.errors import LimitReached, UpstreamError
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 ALL = ["resources", "prompts", "tools"]
 

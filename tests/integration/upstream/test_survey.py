@@ -12,7 +12,7 @@ from gatelodge.adapters.upstream import survey
 from gatelodge.core.protocol.capabilities import APPS
 from gatelodge.core.protocol.needs import ALONE, lacking, required, suffices
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 CHOOSY = str(HERE / "choosy_server.py")
 EVERY = ["open", "form", "picture", "both"]
 FORMS = frozenset({"elicitation.form", "elicitation.url"})
