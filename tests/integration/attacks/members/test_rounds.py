@@ -147,7 +147,7 @@ def test_an_answer_is_taken_although_its_member_has_no_room_for_another_call(sta
             wire.send(client.raw("tools/call", {"name": "lib__wait", "arguments": {}}))
         until(lambda: len(server.called("wait")) == 4)
         full = client.call("lib__echo", {}).json["result"]
-        assert "too many of your calls" in full["content"][0]["text"]
+        assert "too many calls of yours" in full["content"][0]["text"]
         answers = [client.retry("lib__ask", each).json["result"] for each in asked]
         made_up = client.retry("lib__ask", asked[0]).json
         server.released.set()
