@@ -118,7 +118,7 @@ def test_a_question_that_crosses_both_eras_comes_back_or_was_never_put(request, 
         return
     again = questions.to_modern(questions.from_legacy(legacy.method, legacy.params))
     old, new = read(bytes(modern.params)), read(bytes(again.params))
-    if version == "2025-06-18" and request.method == "elicitation/create":
+    if version < "2025-11-25" and request.method == "elicitation/create":  # it knows no modes
         old.pop("mode", None)
     assert new == old
 
