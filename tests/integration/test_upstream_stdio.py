@@ -18,7 +18,7 @@ from gatelodge.core.errors import (
 )
 from gatelodge.ports.upstream import Request
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 DEBIAN = "/usr/bin/python3"
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a child its own uid")

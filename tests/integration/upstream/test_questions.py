@@ -24,7 +24,7 @@ from gatelodge.adapters.upstream.question import MOST_WAITING
 from gatelodge.core.errors import UpstreamBrokeProtocol, UpstreamError, UpstreamTimeout
 from gatelodge.ports.upstream import Reply
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 WAYS = ["stdio", "post", *(pytest.param(way, marks=pytest.mark.slow) for way in ("get", "sse"))]
 WAYS_ASIDE = ["stdio", "post", pytest.param("sse", marks=pytest.mark.slow)]
