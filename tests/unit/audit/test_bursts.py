@@ -51,5 +51,5 @@ async def test_each_of_a_burst_waits_until_its_first_is_durable_and_hears_how_th
     told = await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), 5)
     assert told == [fault] * 2
     (late,) = await knock(tallies, 1)
-    assert late.done()
+    assert late.exception() is fault
     tallies.close()

@@ -54,6 +54,14 @@ async def test_what_only_sessions_said_is_told_once_to_each_of_theirs():
     assert (heard.all, heard.own) == ([], told[:2])
 
 
+async def test_what_takes_much_to_say_is_not_kept(monkeypatch):
+    monkeypatch.setattr(listeners, "MOST_SAID", 20)
+    heard = Heard()
+    heard.listeners.tell_updated("srv", "x:" + "y" * 20)
+    long = heard.said("ann", uri="x:" + "y" * 9)
+    assert (len(heard.all), heard.own) == (1, [long])
+
+
 async def test_more_than_is_waited_with_and_anything_else_is_told_at_once(monkeypatch):
     monkeypatch.setattr(listeners, "MOST_GATHERED", 1)
     heard = Heard()

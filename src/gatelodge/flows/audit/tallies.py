@@ -201,8 +201,10 @@ def _follow(written: Durable, durable: Durable) -> None:
     """Let a caller go once the first of their burst is durable, or could not be written."""
     if durable is None:
         return
-    if written is None or written.done():
+    if written is None:
         _let_go(durable)
+    elif written.done():
+        _pass_on(written, durable)
     else:
         written.add_done_callback(lambda done: _pass_on(done, durable))
 

@@ -11,6 +11,9 @@ GATHER_SECONDS = 0.05
 once. Whoever reads it after being told sees all that changed until then."""
 MOST_GATHERED = 1024
 """Changes that are waited with; any more are told at once."""
+MOST_SAID = 4096
+"""Characters of a URI, and bytes of a notification, that are kept meanwhile; what is longer is told
+at once."""
 
 
 class Listeners:
@@ -38,7 +41,8 @@ class Listeners:
     def tell_said(self, said: SessionNotification) -> bool:
         """It said something in a session, outside of every request; false when nobody heard."""
         what = (said.server, updated_uri(said.params))
-        if said.method != UPDATED or not self._gathers(what):
+        short = said.method == UPDATED and len(said.params) <= MOST_SAID
+        if not short or not self._gathers(what):
             return self._hand(said)
         whose = self._gathered[what]
         if whose is not None:
@@ -48,7 +52,7 @@ class Listeners:
     def _gathers(self, what: tuple[str, str]) -> bool:
         """Wait with a change; false when there is no room."""
         if what not in self._gathered:
-            if len(self._gathered) >= MOST_GATHERED:
+            if len(self._gathered) >= MOST_GATHERED or len(what[1]) > MOST_SAID:
                 return False
             self._gathered[what] = {}
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell_gathered, what)
