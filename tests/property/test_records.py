@@ -14,13 +14,11 @@ from gatelodge.core.records.leaves import LEAVES, encode
 from gatelodge.core.records.opening import (
     SALT_BYTES,
     Opening,
-    act_digest,
     act_of,
-    commitment,
+    committed,
     opened,
     opening_bytes,
     unsigned_rest,
-    with_actor,
 )
 from gatelodge.core.records.pairs import Pairs
 from gatelodge.core.records.strict import NotCanonical, parse_leaf
@@ -70,23 +68,23 @@ salts = st.binary(min_size=SALT_BYTES, max_size=SALT_BYTES)
 LEAF = b'{"actor_c":"sha256:","at":"2026-11-22T15:00:00.000000Z","call":"c_1","t":"call.intent"}'
 
 
-def committed(salted: bytes, origin: str = ORIGIN, leaf: bytes = LEAF) -> bytes:
+def leaf_with(salted: bytes, origin: str = ORIGIN, leaf: bytes = LEAF) -> bytes:
     """The leaf with a commitment to these salt and opening bytes."""
     rest = unsigned_rest(leaf.replace(b"sha256:", b"", 1))
-    return with_actor(commitment(act_digest(origin, rest), salted), rest)
+    return committed(origin.encode(), salted, rest)[0]
 
 
 @given(salts, openings)
 def test_an_opening_is_what_was_committed_to(salt, opening):
     octets = opening_bytes(opening)
     assert octets == rfc8785.dumps(msgspec.to_builtins(opening))
-    assert opened(salt + octets, act_of(ORIGIN, committed(salt + octets))) == opening
+    assert opened(salt + octets, act_of(ORIGIN, leaf_with(salt + octets))) == opening
 
 
 @given(salts, openings, st.data())
 def test_a_changed_opening_or_salt_is_not_believed(salt, opening, data):
     salted = bytearray(salt + opening_bytes(opening))
-    act = act_of(ORIGIN, committed(bytes(salted)))
+    act = act_of(ORIGIN, leaf_with(bytes(salted)))
     at = data.draw(st.integers(0, len(salted) - 1))
     salted[at] ^= 1 << data.draw(st.integers(0, 7))
     assert opened(bytes(salted), act) is None
@@ -95,7 +93,7 @@ def test_a_changed_opening_or_salt_is_not_believed(salt, opening, data):
 @given(salts, openings, st.data())
 def test_an_opening_fits_one_leaf_of_one_log_and_no_other(salt, opening, data):
     salted = salt + opening_bytes(opening)
-    leaf = bytearray(committed(salted))
+    leaf = bytearray(leaf_with(salted))
     assert opened(salted, act_of(ORIGIN + "2", bytes(leaf))) is None
     at = data.draw(st.integers(LEAF.index(b'","'), len(leaf) - 1))
     leaf[at] = data.draw(st.integers(0, 255).filter(lambda octet: octet != leaf[at]))

@@ -78,7 +78,7 @@ class Door(SimpleNamespace):
             route=SimpleNamespace(workspace="home", alias=""),
             view=SimpleNamespace(gov=1),
             targets=None,
-            connection=SimpleNamespace(gone=False, on_gone=None, close_after=lambda: None),
+            connection=SimpleNamespace(gone=False, on_gone=None, closing=False),
             answer=answer,
             caller="ann",
             log="log",

@@ -7,6 +7,7 @@ anew from the decoded levels, a repeated key there is refused instead of being r
 Source: JSON-RPC 2.0; MCP 2026-07-28 basic/index.
 """
 
+from functools import lru_cache
 from typing import Literal, NoReturn
 
 import msgspec
@@ -33,6 +34,8 @@ _NOTIFICATIONS = "notifications/"
 _members = msgspec.json.Decoder(Members).decode
 _ROOMY = 5 * MOST_TAKEN
 """Bytes of an object that cannot hold too many members."""
+_KNOWN_BYTES = 512
+"""Bytes of a `_meta` that is remembered."""
 _text = msgspec.json.Decoder(str).decode
 _anything = msgspec.json.Decoder(Raw).decode
 _encode = msgspec.json.Encoder().encode
@@ -225,8 +228,24 @@ def read_message(body: bytes, depth: int) -> Message | Response:
         return Message(method, raw_id, {}, {})
     params = read_members(raw_params, "params", raw_id or b"null")
     raw_meta = given(params, "_meta")
-    meta = {} if raw_meta is None else read_members(raw_meta, "params._meta", raw_id or b"null")
+    meta = {} if raw_meta is None else _read_meta(bytes(raw_meta), raw_id or b"null")
     return Message(method, raw_id, params, meta)
+
+
+def _read_meta(text: bytes, raw_id: bytes) -> Members:
+    """The members of a `_meta`, to be read only: the same object for the same short text."""
+    if len(text) <= _KNOWN_BYTES:
+        try:
+            return _known_meta(text)
+        except MessageFault:
+            pass  # it is said below, of this request
+    return read_members(text, "params._meta", raw_id)
+
+
+@lru_cache(maxsize=1024)
+def _known_meta(text: bytes) -> Members:
+    """Most clients say the same of themselves on each of their requests."""
+    return read_members(text, "params._meta", b"null")
 
 
 def result_body(raw_id: bytes, result: bytes) -> bytes:

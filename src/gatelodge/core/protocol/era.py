@@ -93,7 +93,8 @@ def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
 
     A version in `_meta`, capabilities, and headers that repeat the body are asked of requests
     alone: the header of a notification names this version, or none. `headers` are lower-case names
-    to values; a repeated one was refused before.
+    to values; a repeated one was refused before. What follows from `_meta` and the version header
+    alone comes first: see `check_repeated`.
     """
     raw_version = headers.get(b"mcp-protocol-version")
     version = None if raw_version is None else raw_version.decode("latin-1")
@@ -104,6 +105,14 @@ def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
     _check_version(message, version)
     if META_CLIENT_CAPABILITIES not in message.meta:
         raise _fault(INVALID_PARAMS, f"params._meta must hold {META_CLIENT_CAPABILITIES}", message)
+    check_repeated(message, headers)
+
+
+def check_repeated(message: Message, headers: Mapping[bytes, bytes]) -> None:
+    """Check that the headers of a modern request repeat its method and name. Raises MessageFault.
+
+    It is all of `check_modern` that is left for a request whose `_meta` and version were good.
+    """
     if headers.get(b"mcp-method", b"").decode("latin-1") != message.method:
         raise _fault(HEADER_MISMATCH, "header Mcp-Method must equal the method", message)
     member = NAMED.get(message.method)

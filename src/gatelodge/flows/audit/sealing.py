@@ -6,7 +6,7 @@ from functools import cache
 import msgspec
 
 from gatelodge.core.errors import KeyUnreachable
-from gatelodge.core.records.opening import SALT_BYTES, Act, act_digest, commitment, with_actor
+from gatelodge.core.records.opening import SALT_BYTES, committed
 from gatelodge.ports.journal import Deks, SealedOpening
 from gatelodge.ports.world import Ids
 
@@ -23,7 +23,7 @@ class Sealing:
     def __init__(self, ids: Ids, deks: Deks, origin: Callable[[str], str]) -> None:
         self._random = ids.random
         self._key_of = deks.current
-        self._origin = cache(origin)
+        self._origin = cache(lambda log: origin(log).encode())
         self._block = b""
         self._drawn = _BLOCK
 
@@ -40,9 +40,7 @@ class Sealing:
             self._block, start = self._random(_BLOCK), 0
         self._drawn = start + _DRAW
         salted = self._block[start : start + SALT_BYTES] + opening
-        digest = act_digest(self._origin(log), rest)
-        act = Act(digest, commitment(digest, salted))
+        body, associated = committed(self._origin(log), salted, rest)
         nonce = self._block[start + SALT_BYTES : start + _DRAW]
-        ciphertext = key.seal(nonce, salted, act.associated)
-        body = with_actor(act.actor_c, rest)
+        ciphertext = key.seal(nonce, salted, associated)
         return body, _pack(SealedOpening(key.id, nonce, ciphertext))

@@ -166,7 +166,10 @@ def _forwarded(params: Members) -> Members:
     A wish for a task of 2025-11-25 does not: the gate offers none of those, so the request is
     processed as if it were not there (basic/utilities/tasks).
     """
-    return {name: value for name, value in params.items() if name not in ("_meta", "task")}
+    forwarded = params.copy()
+    forwarded.pop("_meta", None)
+    forwarded.pop("task", None)
+    return forwarded
 
 
 def _with(params: Members, name: str, value: str) -> Members:

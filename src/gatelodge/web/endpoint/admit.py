@@ -12,7 +12,14 @@ from gatelodge.core.protocol.envelope import (
     Response,
     read_message,
 )
-from gatelodge.core.protocol.era import check_modern, client_era, client_text, said_of_itself
+from gatelodge.core.protocol.era import (
+    check_modern,
+    check_repeated,
+    client_era,
+    client_text,
+    passing_meta,
+    said_of_itself,
+)
 from gatelodge.core.protocol.session import CONTEXT, Session, read_session
 from gatelodge.core.protocol.version import MODERN
 from gatelodge.core.records.origin import DOOR, calls_log
@@ -211,12 +218,19 @@ def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response
         visit.message = message
         visit.raw_id = message.id or b"null"
         visit.method = message.method if message.method in _KNOWN_METHODS else "unknown"
+        memo = _memo(visit)
+        if memo.speaks(message, raw_version):
+            check_repeated(message, headers)
+            visit.era, visit.proto = "modern", MODERN
+            visit.caller, visit.passing = memo.caller, memo.passing
+            return message
         visit.era = client_era(version, message)
         if visit.era == "modern":
             check_modern(message, headers)
             visit.proto = MODERN
     except MessageFault as found:
         raise TurnedAway(found.fault) from None
+    visit.passing = passing_meta(message.meta)
     if visit.era == "legacy" and message.method != "initialize":
         visit.session = session_of(gate, visit)
         visit.proto = visit.session.version
@@ -226,15 +240,22 @@ def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response
         _name_caller(visit, b"", "")
     else:
         _name_caller(visit, bytes(raw), None)
+    if visit.era == "modern" and message.id and "clientInfo" not in message.params:
+        memo.meta, memo.version, memo.passing = message.meta, raw_version, visit.passing
     return message
+
+
+def _memo(visit: Visit) -> Admitted:
+    memo = visit.connection.memo
+    assert isinstance(memo, Admitted)
+    return memo
 
 
 def _name_caller(visit: Visit, given: bytes, text: str | None) -> None:
     """Put the client's own name to the caller; read only when it differs from the last one."""
-    memo = visit.connection.memo
-    assert isinstance(memo, Admitted)
+    memo = _memo(visit)
     if memo.client != given:
-        memo.client = given
+        memo.client, memo.meta = given, None
         memo.caller = caller_of(visit, client_text(given) if text is None else text)
     visit.caller = memo.caller
 

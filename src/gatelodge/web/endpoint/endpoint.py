@@ -70,7 +70,7 @@ class Endpoint:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[HttpRequest, asyncio.Task[None]] = {}
         self._turns = Turns()
 
     @property
@@ -80,7 +80,7 @@ class Endpoint:
 
     def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Begin to answer a request."""
-        self._tasks.add(self._loop.create_task(self._serve(connection, request)))
+        self._tasks[request] = self._loop.create_task(self._serve(connection, request))
 
     def judge(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Look at the head of a request that has to wait."""
@@ -102,7 +102,7 @@ class Endpoint:
         """Answer what could not be read as a request, and close."""
         http, text, reason = _UNREADABLE[fault]
         told = Fault(http, INVALID_REQUEST, text, reason)
-        self._tasks.add(self._loop.create_task(self._refuse(connection, request, told)))
+        self._tasks[request] = self._loop.create_task(self._refuse(connection, request, told))
 
     def gone(self, request: HttpRequest) -> None:
         """Record a request that its client left before it was looked at."""
@@ -112,7 +112,7 @@ class Endpoint:
     async def drain(self, seconds: float) -> None:
         """Wait for running answers, at most that long."""
         if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+            await asyncio.wait(tuple(self._tasks.values()), timeout=seconds)
 
     async def _serve(self, connection: HttpConnection, request: HttpRequest) -> None:
         gate = self._gate
@@ -143,7 +143,7 @@ class Endpoint:
             self._incident(visit, error)
         finally:
             connection.finish()
-            self._tasks.discard(asyncio.current_task(self._loop))
+            del self._tasks[request]
 
     async def _refuse(self, connection: HttpConnection, request: HttpRequest, fault: Fault) -> None:
         visit = Visit(connection, request, self._gate.clock.boottime())
@@ -154,7 +154,7 @@ class Endpoint:
             visit.answer.end(503, b"")
         finally:
             connection.finish()
-            self._tasks.discard(asyncio.current_task(self._loop))
+            del self._tasks[request]
 
     def _open_to_page(self, visit: Visit) -> None:
         """Let a page whose origin is allowed read the answer, whatever it is."""

@@ -1,7 +1,7 @@
 """One request at the endpoint: what is known of it so far, filled in as it is read."""
 
 from gatelodge.core.protocol.capabilities import NOTHING, declared
-from gatelodge.core.protocol.envelope import Era, Message
+from gatelodge.core.protocol.envelope import Era, Members, Message
 from gatelodge.core.protocol.session import Session
 from gatelodge.core.protocol.version import META_CLIENT_CAPABILITIES
 from gatelodge.core.records.origin import DOOR
@@ -30,10 +30,13 @@ class Admitted:
         "credential",
         "host",
         "log",
+        "meta",
         "origin",
+        "passing",
         "route",
         "target",
         "targets",
+        "version",
         "view",
         "who",
         "workspace",
@@ -54,6 +57,10 @@ class Admitted:
         self.client = b""
         self.caller = visit.caller
         self.targets, self.asker = visit.targets, visit.asker
+        self.meta: Members | None = None
+        """Of the last modern request which said what it must; `caller` is who it said it was."""
+        self.version: bytes | None = None
+        self.passing: Members = {}
 
     def fits(self, request: HttpRequest, view: View) -> bool:
         """Say whether this request is let in exactly as the last one was."""
@@ -65,6 +72,15 @@ class Admitted:
             and self.host == headers.get(b"host")
             and self.origin == headers.get(b"origin")
             and not request.repeated
+        )
+
+    def speaks(self, message: Message, version: bytes | None) -> bool:
+        """Say whether this request says the same of itself as the last modern one did."""
+        return (
+            message.meta is self.meta
+            and version == self.version
+            and bool(message.id)
+            and "clientInfo" not in message.params
         )
 
     def lend(self, visit: "Visit") -> None:
@@ -90,6 +106,7 @@ class Visit:
         "log",
         "message",
         "method",
+        "passing",
         "proto",
         "raw_id",
         "request",
@@ -123,6 +140,8 @@ class Visit:
         self.asker: Asker
         """The caller, as one whom nothing can be asked."""
         self.message: Message
+        self.passing: Members
+        """Of the message's `_meta` what may go on to a server."""
         self.method = ""
         self.raw_id = b"null"
         self.session: Session | None = None

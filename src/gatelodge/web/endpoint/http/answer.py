@@ -82,11 +82,12 @@ class Answer:
         """Begin the event stream when it has not begun."""
         if not self.streaming:
             self.streaming = True
+            self._connection.stream()
             self._connection.breath = self._chunk(b": \n\n")
             if self._chunks:
                 self._extra += b"transfer-encoding: chunked\r\n"
             else:
-                self._connection.close_after()
+                self._connection.closing = True
             self._connection.write(_STREAM + self._closing() + self._extra + b"\r\n")
 
     def breathe(self) -> None:

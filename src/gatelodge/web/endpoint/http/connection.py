@@ -12,7 +12,7 @@ from typing import cast
 from gatelodge.web.endpoint.http import peer
 from gatelodge.web.endpoint.http.bounds import Connections, Room
 from gatelodge.web.endpoint.http.delivery import Delivery
-from gatelodge.web.endpoint.http.permit import Permit, write_under
+from gatelodge.web.endpoint.http.permit import Permit
 from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader, Unreadable
 from gatelodge.web.endpoint.http.serving import Serving
 
@@ -30,7 +30,6 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
-        "_closing",
         "_current",
         "_delivery",
         "_ending",
@@ -45,6 +44,7 @@ class HttpConnection(asyncio.Protocol):
         "_transport",
         "_unsent",
         "breath",
+        "closing",
         "endless",
         "idle_since",
         "memo",
@@ -66,12 +66,14 @@ class HttpConnection(asyncio.Protocol):
         self._current: HttpRequest | None = None
         self._ending: asyncio.Transport | None = None
         self._delivery = Delivery(shared)
-        self._answering = self._closing = self._told = self._half = self._held = False
+        self._answering = self._told = self._half = self._held = False
         self._queue: list[HttpRequest] = []
         self.on_gone: Callable[[], None] | None = None
         """Set while a request is being answered: called when the client closes."""
         self.breath = b""
         """What may be said in the middle of the present answer without a meaning."""
+        self.closing = False
+        """This connection ends with the present answer."""
         self.endless = False
         """The present answer has no end for which a client would wait that finished sending."""
         self.memo: object = None
@@ -90,6 +92,7 @@ class HttpConnection(asyncio.Protocol):
         """Take the connection."""
         # uvloop's transports are no subclass of asyncio's, but have its methods.
         self._transport = cast("asyncio.Transport", transport)
+        self._delivery.begin(self._transport)
         self._shared.open.add(self)
         if not self.person:
             self._shared.unknown[self] = None
@@ -99,7 +102,7 @@ class HttpConnection(asyncio.Protocol):
         self._leave()
         self._transport = self._ending = None
         self._unsent, self._rest = [], b""
-        self._closing = self.writable = True
+        self.closing = self.writable = True
         self._shared.strangers.release(self)
         self._delivery.is_read(self)
         if self.on_gone is not None:
@@ -180,7 +183,7 @@ class HttpConnection(asyncio.Protocol):
             self._unsent = []
             permit, self.permit = self.permit, None
             data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
-            write_under(permit, self._transport, data)
+            self._delivery.write(permit, self._transport, data)
             if not self.writable and self._transport is not None:
                 self._delivery.piles_up(self, self._transport)
 
@@ -194,17 +197,13 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is None:
             return
         self.idle_since = 0.0
-        if self._closing or (self.writable and (self._queue or self._half or self._reader.fault)):
+        if self.closing or (self.writable and (self._queue or self._half or self._reader.fault)):
             self._go_on()
 
-    def close_after(self) -> None:
-        """Close once the present answer is complete."""
-        self._closing = True
-
-    @property
-    def closing(self) -> bool:
-        """True when this connection ends with the present answer."""
-        return self._closing
+    def stream(self) -> None:
+        """The present answer is a stream: its client may be some events behind."""
+        if self._transport is not None:
+            self._delivery.let_lag(self._transport)
 
     def abort(self) -> None:
         """Drop the connection at once, and what is on its way to the client."""
@@ -242,7 +241,7 @@ class HttpConnection(asyncio.Protocol):
 
     def shut(self) -> None:
         """Close now when nothing is being answered, else after the answer."""
-        self._closing = True
+        self.closing = True
         if not self._answering and self._transport is not None:
             self._end()
 
@@ -323,13 +322,13 @@ class HttpConnection(asyncio.Protocol):
 
     def _begin(self, request: HttpRequest) -> None:
         self._answering, self._current, self.breath = True, request, b""
-        self._closing = self._closing or request.last
+        self.closing = self.closing or request.last
         self._serving.receive(self, request)
 
     def _go_on(self) -> None:
         """Nothing is being answered: begin what waits, tell what is wrong, or close."""
         assert self._transport is not None
-        if self._closing:
+        if self.closing:
             self._end()
         elif self._queue:
             self._begin(self._queue.pop(0))
@@ -349,7 +348,7 @@ class HttpConnection(asyncio.Protocol):
         fault = self._reader.fault
         if self._told or fault is None:
             return
-        self._told = self._answering = self._closing = True
+        self._told = self._answering = self.closing = True
         request, self.breath = self._reader.request, b""
         if self._current is None:
             self._current = request

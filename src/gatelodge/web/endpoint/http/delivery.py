@@ -1,24 +1,51 @@
-"""What a client has not read yet of its answers: charged to somebody, and given a time."""
+"""What is written to a client, under what lets it leave; what it has not read yet is charged."""
 
 import asyncio
 
 from gatelodge.web.endpoint.http.bounds import Connections, OpenConnection
+from gatelodge.web.endpoint.http.permit import Permit
 
 _SLOWEST = 64 * 1024
 """Bytes a second that a client has to take, after a first grace."""
 
 
 class Delivery:
-    """The unread part of one connection's answers. Owned by the connection."""
+    """The writing of one connection's answers, and their unread part. Owned by the connection.
 
-    __slots__ = ("_due", "_shared", "_size", "unread")
+    What is written goes out at once, as far as the client takes it, and not at the end of the
+    loop's round: what its permit said would not be true then, if the machine slept in between.
+    """
+
+    __slots__ = ("_due", "_lags", "_shared", "_size", "unread")
 
     def __init__(self, shared: Connections) -> None:
         self._shared = shared
         self._due = 0.0
         self._size = 0
+        self._lags = False
         self.unread = False
         """True while the transport keeps more than it should."""
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """Keep nothing back: what the client does not take counts as unread."""
+        transport.set_write_buffer_limits(high=0)
+
+    def let_lag(self, transport: asyncio.Transport) -> None:
+        """It becomes a stream, whose client may be a little behind."""
+        self._lags = True
+        transport.set_write_buffer_limits()
+
+    def write(self, permit: Permit | None, transport: asyncio.Transport, data: bytes) -> None:
+        """Write what its permit lets out (None = it needs none); the rest ends the connection."""
+        if permit is None or permit.holds():
+            if self._lags:
+                transport.set_write_buffer_limits(high=0)
+            transport.write(data)
+            if self._lags:
+                transport.set_write_buffer_limits()
+        else:
+            transport.abort()
+            permit.withheld()
 
     def piles_up(self, connection: OpenConnection, transport: asyncio.Transport) -> None:
         """Count what the transport keeps now."""

@@ -122,6 +122,22 @@ def _take_host(request: HttpRequest) -> None:
         request.headers[b"host"] = authority
 
 
+def _repeated(fields: list[tuple[bytes, bytes]]) -> bytes:
+    """The last name that stands twice and may not; empty when there is none."""
+    found, seen = b"", set()
+    for given, _ in fields:
+        name = given.lower()
+        if name in seen and (name in SINGLE or name.startswith(b"mcp-")):
+            found = name
+        seen.add(name)
+    return found
+
+
+def _size(target: bytes, fields: list[tuple[bytes, bytes]]) -> int:
+    """Bytes of a head, as it would be written."""
+    return len(target) + sum(len(name) + len(value) + 4 for name, value in fields)
+
+
 class Reader:
     """The requests of one connection; `feed` returns those that are complete.
 
@@ -265,8 +281,9 @@ class Reader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a field of the head; a trailer decides nothing and is dropped."""
         if not self.headed:
-            self._fields.append((name, value))
-            if len(self._fields) > MOST_FIELDS:
+            fields = self._fields
+            fields.append((name, value))
+            if len(fields) > MOST_FIELDS:
                 self.refuse("head")
                 raise _Enough
 
@@ -278,14 +295,15 @@ class Reader:
         assert parser is not None
         request.method = parser.get_method()
         self.headed = self._heard = True
-        headers = request.headers
-        size = len(request.target)
-        for given, value in self._fields:
-            name = given.lower()
-            size += len(name) + len(value) + 4
-            if name in headers and (name in SINGLE or name.startswith(b"mcp-")):
-                request.repeated = name
-            headers[name] = value.rstrip(b" \t")  # which the parser leaves (RFC 9112 clause 5.1)
+        fields = self._fields
+        # The parser leaves what may stand behind a value (RFC 9112 clause 5.1).
+        headers = {name.lower(): value.rstrip(b" \t") for name, value in fields}
+        request.headers = headers
+        if len(headers) != len(fields):
+            request.repeated = _repeated(fields)
+        # What came at once is no larger than that; else the head began in other bytes (hot path).
+        at_once = self._wire == -self._fed and self._fed + len(fields) <= self._limits.header_bytes
+        large = not at_once and _size(request.target, fields) > self._limits.header_bytes
         self._fields = []
         if request.target[:1] not in (b"/", b"*"):
             _take_host(request)
@@ -297,7 +315,7 @@ class Reader:
         length = headers.get(b"content-length", b"0")
         if version not in _VERSIONS:
             self.refuse("version")
-        elif size > self._limits.header_bytes:
+        elif large:
             self.refuse("head")
         elif length.isdigit() and int(length) > self._limits.body_bytes:
             self.refuse("body")

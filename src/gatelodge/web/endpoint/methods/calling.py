@@ -11,7 +11,7 @@ from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, read_task
 from gatelodge.core.protocol.bridge.tasks import AUGMENTED, REQUIRED
 from gatelodge.core.protocol.capabilities import NOTHING, TASKS, has_extension
 from gatelodge.core.protocol.envelope import INVALID_PARAMS, Members, error_body, read_text
-from gatelodge.core.protocol.era import headers_mirror, passing_meta
+from gatelodge.core.protocol.era import headers_mirror
 from gatelodge.core.protocol.version import (
     META_LOG_LEVEL,
     META_PROGRESS,
@@ -197,7 +197,7 @@ def _request(
         find=find,
         mirrored=mirrored,
         params=params,
-        meta=passing_meta(message.meta),
+        meta=visit.passing,
         proto=visit.proto,
         era=visit.era,
         asker=_asker(visit, capabilities, level),

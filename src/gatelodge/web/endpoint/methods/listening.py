@@ -242,7 +242,7 @@ async def _serve(
         gate.inflight.remove(running)
         ended = (elapsed_ms(gate, visit), reason)
         gate.recorder.stream_closed(visit.log, record, ended, None)
-        visit.connection.close_after()
+        visit.connection.closing = True
         visit.answer.permit = None  # that it is over may always be said
         if visit.answer.streaming:
             visit.answer.end(200, farewell)

@@ -153,7 +153,8 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._bodiless > MOST_HEAD:
             self._fail(UpstreamBrokeProtocol("The server's answer has an endless head."))
-        self._be_free()
+        if self._spare is not None:
+            self._be_free()
 
     def _unpack(self) -> bool:
         """Hand on a piece of what came packed; false when nothing is left of it."""
@@ -229,10 +230,10 @@ class HttpConnection(asyncio.Protocol):
 
     def _read(self, turn: Turn, chunk: bytes) -> None:
         """Keep a part of the body, or hand on the events that it ends."""
-        self._size += len(chunk)
+        size = self._size = self._size + len(chunk)
         events = self._events
         if events is None:
-            if self._fits(turn, self._size, self._size):
+            if (size <= turn.limit and turn.keeps(size)) or self._fits(turn, size, size):
                 self._body.add(chunk)
             return
         held = events.held + len(chunk)
@@ -257,7 +258,7 @@ class HttpConnection(asyncio.Protocol):
             self._complete()
 
     def _complete(self) -> None:
-        if self._cut_off():
+        if self._packed is not None and self._cut_off():
             self._fail(UpstreamBrokeProtocol("The server's compressed answer is cut off."))
             return
         turn, status, fields, body = self.turn, self._status, self._fields, self._body
