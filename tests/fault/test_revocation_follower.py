@@ -102,7 +102,7 @@ async def test_an_end_that_comes_between_poll_and_read_is_acted_on_at_once(house
     await house.follower.step()
     assert house.ada in holders(house)
     cut, ended = [], []
-    house.inflight.add(Running("stream", house.ada, "", house.workspace, cut.append))
+    house.inflight.add(Running("stream", house.ada, "", house.workspace, cut.append, house.ada))
     house.follower.on_end(ended.append)
     await house.do(groups.create, house.workspace, "a group")
     house.store.between = [house.act(members.suspend, house.workspace, house.ada)]
@@ -149,7 +149,7 @@ async def test_a_server_that_is_disabled_and_enabled_between_two_polls_serves_ag
     await house.follower.step()
     assert "up" in house.follower.view.workspaces["main"].servers
     cut = []
-    running = Running("call", house.ada, "", house.workspace, cut.append)
+    running = Running("call", house.ada, "", house.workspace, cut.append, house.ada)
     running.server = server.id
     house.inflight.add(running)
     await house.do(servers.disable, house.workspace, server.id)

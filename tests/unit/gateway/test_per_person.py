@@ -13,9 +13,7 @@ from gatelodge.flows.gateway.request import Hearing, Licence
 
 
 def running(who, kind="call"):
-    made = Running(kind, who.id, "crd_1", "wsp_1", lambda _reason: None)
-    made.person = who.person
-    return made
+    return Running(kind, who.id, "crd_1", "wsp_1", lambda _reason: None, who.person)
 
 
 @pytest.fixture

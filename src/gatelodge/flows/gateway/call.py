@@ -98,12 +98,11 @@ class Calls:
         self, now: View, request: CallRequest, target: Target, decision: Allow, cut: Cut
     ) -> CallAnswer:
         """Write it down, forward, close the record, hand back: each while it is admitted."""
-        started, call, unclosed, noted = self._clock.boottime(), "", None, None
-        admission = cut.admission
+        started, call, ending, noted = self._clock.boottime(), "", None, None
+        admission, closed = cut.admission, False
         running = self._running(request, target, cut)
         try:
             call, noted = self._write_down(now, request, target, decision)  # write it down
-            unclosed = _unknown(call)
             overlaps = self._limits.durability == "overlap" and target.entry.read_only
             if noted is not None and not overlaps:
                 await noted
@@ -115,14 +114,14 @@ class Calls:
             if not (admission.holds() or await admission.renewed()):
                 answer = WasCut(admission.why_not, call)
             ms = int((self._clock.boottime() - started) * 1000)
-            unclosed = ending_of(answer, call, ms)
+            ending = ending_of(answer, call, ms)
             if cut.licence.process:
-                unclosed = replace(unclosed, process=True)
+                ending = replace(ending, process=True)
             written = self._loop.create_future() if self._waits else None
-            self._recorder.outcome(request.log, unclosed, written)  # close the record
+            self._recorder.outcome(request.log, ending, written)  # close the record
             if written is not None:
                 await written
-            unclosed = None
+            closed = True
             if not admission.holds():
                 answer = await self.confirmed(request, answer, cut)
             return answer  # hand back
@@ -130,16 +129,24 @@ class Calls:
             return Failed(down, call)
         finally:
             self._inflight.remove(running)
-            if unclosed is not None and _stands(noted) is not False:
+            if call and not closed and _stands(noted) is not False:
                 # A record failed, or we did: no answer leaves, the pair is closed later.
-                self._unclosed.append((request.log, unclosed, noted))
+                self._unclosed.append((request.log, ending or _unknown(call), noted))
 
     def _running(self, request: CallRequest, target: Target, cut: Cut) -> Running:
         """Register the call: from now on whatever ends it reaches it."""
-        running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
-        running.person = request.who.person
-        running.server, running.request = target.server, request.request
-        running.ended_in = cut.admission.ended_in
+        who, ended_in = request.who, cut.admission.ended_in
+        running = Running(
+            "call",
+            who.id,
+            request.credential.id,
+            request.workspace,
+            cut,
+            who.person,
+            target.entry.server,
+            ended_in,
+            request.request,
+        )
         self._inflight.add(running)
         return running
 

@@ -9,51 +9,33 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Literal
 
+from msgspec import Struct
+
 from gatelodge.core.view import View
 
 CutReason = Literal["revoked", "server_disabled", "stale", "shutdown", "client_gone", "cancelled"]
 
 
-class Running:
-    """One call or stream that is running. `cut` ends it; it must not raise and must not wait."""
+class Running(Struct, eq=False):
+    """One call or stream that is running. `cut` ends it; it must not raise and must not wait.
 
-    __slots__ = (
-        "credential",
-        "cut",
-        "ended_in",
-        "kind",
-        "person",
-        "principal",
-        "request",
-        "server",
-        "session",
-        "was_cut",
-        "workspace",
-    )
+    `person` is against whose limits it counts: for an agent's, the member who answered for it then.
+    `ended_in` says whether it may not go on under a view; None = while its principal is there.
+    `request` is session nonce and raw request id, for a legacy client's cancellation; `session` the
+    nonce of the legacy session whose stream this is, which ends with the session.
+    """
 
-    def __init__(
-        self,
-        kind: Literal["call", "stream"],
-        principal: str,
-        credential: str,
-        workspace: str,
-        cut: Callable[[CutReason], None],
-    ) -> None:
-        self.kind = kind
-        self.principal = principal
-        self.person = principal
-        """Against whose limits it counts: for an agent's, the member who answered for it then."""
-        self.credential = credential
-        self.workspace = workspace
-        self.cut = cut
-        self.was_cut = False
-        self.server = ""
-        self.ended_in: Callable[[View], bool] | None = None
-        """Say whether it may not go on under a view; None = while its principal is there."""
-        self.request: tuple[bytes, bytes] | None = None
-        """Session nonce and raw request id, for a legacy client's cancellation."""
-        self.session = b""
-        """Nonce of the legacy session whose stream this is; it ends with the session."""
+    kind: Literal["call", "stream"]
+    principal: str
+    credential: str
+    workspace: str
+    cut: Callable[[CutReason], None]
+    person: str
+    server: str = ""
+    ended_in: Callable[[View], bool] | None = None
+    request: tuple[bytes, bytes] | None = None
+    session: bytes = b""
+    was_cut: bool = False
 
 
 class InFlight:

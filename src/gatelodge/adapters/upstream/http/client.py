@@ -57,12 +57,12 @@ class HttpClient:
     def send(self, turn: Turn) -> None:
         """Write the turn on a free connection, or as soon as there is one."""
         idle = self._idle
-        if idle and not self._must_wait(turn):
+        if idle and (self._held.total * 2 <= MOST_CONNECTIONS or not self._must_wait(turn)):
             now = self._loop.time()
             while idle:
                 connection = idle.pop()
                 if connection.until > now and connection.alive:
-                    connection.take(turn)
+                    self._carry(connection, turn)
                     return
                 connection.close()
         if not self._waiting.add(turn.person, turn, MOST_WAITING):
@@ -70,14 +70,14 @@ class HttpClient:
             return
         self._open_more()
 
-    def write_soon(self, connection: HttpConnection) -> None:
-        """Write what this connection carries at the end of the loop's round.
+    def _carry(self, connection: HttpConnection, turn: Turn) -> None:
+        """Have this connection carry a turn, its place until it ends; written at the round's end.
 
         A server that sleeps is then woken once for many requests instead of once for each.
         """
-        turn = connection.turn
-        connection.holder = "" if turn is None else turn.person
-        self._held.take(connection.holder)
+        connection.turn, turn.place = turn, connection
+        connection.holder = turn.person
+        self._held.take(turn.person)
         if not self._unwritten:
             self._loop.call_soon(self._write)
         self._unwritten.append(connection)
@@ -106,9 +106,9 @@ class HttpClient:
         """A connection is free: the next turn gets it, or it idles."""
         self._draining.discard(connection)
         self._free(connection)
-        turn = self._next()
+        turn = self._next() if self._waiting.size else None
         if turn is not None:
-            connection.take(turn)
+            self._carry(connection, turn)
             return
         idles = idle_seconds(keep_alive) if keep_alive else IDLE_SECONDS
         connection.until = self._loop.time() + idles
@@ -161,12 +161,9 @@ class HttpClient:
         return self._waiting.take(self._held, MOST_CONNECTIONS) if self._waiting.size else None
 
     def _must_wait(self, turn: Turn) -> bool:
-        """True when its person holds as much as may be; not looked at while half is free."""
+        """True when its person holds as much as may be; not asked while half is free."""
         held = self._held
-        return (
-            held.total * 2 > MOST_CONNECTIONS
-            and held.of(turn.person) >= MOST_CONNECTIONS - held.total
-        )
+        return held.of(turn.person) >= MOST_CONNECTIONS - held.total
 
     def _open_more(self) -> None:
         if self._idle or not self._waiting.any_may(self._held, MOST_CONNECTIONS):

@@ -129,9 +129,9 @@ class Questions:
         ears = cut.ears or request.hearing
         ears = ears if isinstance(ears, Hearing) else Hearing(None)
         waiting = Waiting(cut.exchange, asks.numbers, ears, cut.licence)
-        running = Running("call", request.who.id, request.credential.id, request.workspace, cut)
-        running.person = request.who.person
-        running.server, running.ended_in = target.server, cut.admission.ended_in
+        who, ended_in = request.who, cut.admission.ended_in
+        place = (request.credential.id, request.workspace)
+        running = Running("call", who.id, *place, cut, who.person, target.server, ended_in)
         parked = self._rounds.park(waiting, running, binding, number)
         if parked is None:
             _abort(cut)

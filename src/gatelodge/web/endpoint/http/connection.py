@@ -92,7 +92,7 @@ class HttpConnection(asyncio.Protocol):
         """Take the connection."""
         # uvloop's transports are no subclass of asyncio's, but have its methods.
         self._transport = cast("asyncio.Transport", transport)
-        self._delivery.begin(self._transport)
+        self._delivery.open(self._transport)
         self._shared.open.add(self)
         if not self.person:
             self._shared.unknown[self] = None

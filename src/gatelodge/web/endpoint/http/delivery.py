@@ -26,7 +26,7 @@ class Delivery:
         self.unread = False
         """True while the transport keeps more than it should."""
 
-    def begin(self, transport: asyncio.Transport) -> None:
+    def open(self, transport: asyncio.Transport) -> None:
         """Keep nothing back: what the client does not take counts as unread."""
         transport.set_write_buffer_limits(high=0)
 

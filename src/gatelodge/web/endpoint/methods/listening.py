@@ -252,8 +252,8 @@ def _made(
     visit: Visit, open_: _Listening, wants: tuple[tuple[Kind, ...], Uris]
 ) -> tuple[Running, Stream]:
     """What stands for the stream where things are cut, and where they are told."""
-    running = Running("stream", visit.who.id, visit.credential.id, visit.workspace.id, open_.cut)
-    running.person = visit.who.person
+    who, credential, workspace = visit.who, visit.credential.id, visit.workspace.id
+    running = Running("stream", who.id, credential, workspace, open_.cut, who.person)
     place = (visit.route.workspace, visit.route.alias)
     stream = Stream(visit.who.id, place, open_, *wants, visit.capabilities)
     if visit.session is None:

@@ -40,10 +40,6 @@ _KEPT = frozenset((
 class Connections(Protocol):
     """Whoever keeps connections, and hears what becomes of each."""
 
-    def write_soon(self, connection: "HttpConnection") -> None:
-        """Have what it carries written."""
-        ...
-
     def hear(self) -> None:
         """Something came."""
         ...
@@ -73,6 +69,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self.turn: Turn | None = None
+        """What its client has it carry."""
         self.holder: str | None = None
         """For whom it is under way, as its client counts it; None = for nobody."""
         self.until = 0.0
@@ -98,14 +95,8 @@ class HttpConnection(asyncio.Protocol):
         """Ready to carry turns."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
 
-    def take(self, turn: Turn) -> None:
-        """Carry a turn, written with all others of this round; it is its place until it ends."""
-        self.turn = turn
-        turn.place = self
-        self._client.write_soon(self)
-
     def write(self) -> None:
-        """Write the turn that was taken, unless it was given up, or may not go, in the meantime."""
+        """Write its turn, unless that was given up, or may not go, in the meantime."""
         turn = self.turn
         if turn is None or self._transport is None:
             return
