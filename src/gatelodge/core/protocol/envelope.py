@@ -146,12 +146,6 @@ def _id_of(envelope: Members) -> bytes:
     A request whose id is null could not be answered, and one that nobody awaits is refused.
     """
     raw = envelope.get("id")
-    if raw == NULL and (read_text(envelope.get("method")) or "").startswith(_NOTIFICATIONS):
-        return b""
-    return _read_id(raw)
-
-
-def _read_id(raw: Raw | None) -> bytes:
     if raw is None:
         return b""
     text = bytes(raw)
@@ -161,6 +155,8 @@ def _read_id(raw: Raw | None) -> bytes:
     digits = text[1:] if first == b"-" else text
     if digits.isdigit() and len(text) <= 64:
         return text
+    if raw == NULL and (read_text(envelope.get("method")) or "").startswith(_NOTIFICATIONS):
+        return b""
     _refuse(INVALID_REQUEST, "id must be a string or an integer", "invalid_request")
 
 

@@ -247,8 +247,9 @@ class Cut:
 
         Its memory is free at once then, and need not wait for a collector that looks for circles.
         """
-        if self.licence.holder is self.admission:
-            self.licence.rest()  # a parked call's belongs to whoever took it up
+        licence = self.licence
+        if licence.holder is self.admission:  # a parked call's belongs to whoever took it up
+            licence.holder, licence.room = _NOT_YET, _little
         self.admission, self.exchange, self.ears, self.target = _NOT_YET, None, None, None
 
     @property

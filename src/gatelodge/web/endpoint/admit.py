@@ -218,7 +218,8 @@ def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response
         visit.message = message
         visit.raw_id = message.id or b"null"
         visit.method = message.method if message.method in _KNOWN_METHODS else "unknown"
-        memo = _memo(visit)
+        memo = visit.connection.memo
+        assert isinstance(memo, Admitted)
         if memo.speaks(message, raw_version):
             check_repeated(message, headers)
             visit.era, visit.proto = "modern", MODERN
@@ -245,15 +246,10 @@ def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response
     return message
 
 
-def _memo(visit: Visit) -> Admitted:
-    memo = visit.connection.memo
-    assert isinstance(memo, Admitted)
-    return memo
-
-
 def _name_caller(visit: Visit, given: bytes, text: str | None) -> None:
     """Put the client's own name to the caller; read only when it differs from the last one."""
-    memo = _memo(visit)
+    memo = visit.connection.memo
+    assert isinstance(memo, Admitted)
     if memo.client != given:
         memo.client, memo.meta = given, None
         memo.caller = caller_of(visit, client_text(given) if text is None else text)

@@ -55,7 +55,7 @@ class HttpLimits(Struct, frozen=True):
     write: float = 30.0
 
 
-class HttpRequest:
+class HttpRequest(Struct, eq=False):
     """One request. Header names are lower case; a repeated single one is named.
 
     `size` is what was read of the body, also where the body itself was not kept. `last` = the
@@ -65,36 +65,19 @@ class HttpRequest:
     until it is `over`.
     """
 
-    __slots__ = (
-        "away",
-        "body",
-        "charged",
-        "chunks",
-        "headers",
-        "judged",
-        "last",
-        "method",
-        "over",
-        "person",
-        "repeated",
-        "size",
-        "target",
-    )
-
-    def __init__(self) -> None:
-        self.away: Exception | None = None
-        self.judged = False
-        self.person = ""
-        self.charged = 0
-        self.over = False
-        self.method = b""
-        self.target = b""
-        self.headers: dict[bytes, bytes] = {}
-        self.repeated = b""
-        self.body = b""
-        self.size = 0
-        self.last = False
-        self.chunks = True
+    away: Exception | None = None
+    judged: bool = False
+    person: str = ""
+    charged: int = 0
+    over: bool = False
+    method: bytes = b""
+    target: bytes = b""
+    headers: dict[bytes, bytes] = {}
+    repeated: bytes = b""
+    body: bytes = b""
+    size: int = 0
+    last: bool = False
+    chunks: bool = True
 
     def forget(self) -> None:
         """Let go of what is large."""
