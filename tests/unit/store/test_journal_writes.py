@@ -1,0 +1,45 @@
+"""How many writes the file journal needs for what is appended to it."""
+
+import asyncio
+
+import pytest
+
+from gatelodge.adapters.journal.disk import Disk
+from gatelodge.adapters.journal.file import FileJournal
+from gatelodge.ports.journal import Entry
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+class CountingDisk(Disk):
+    """The real disk; counts its writes."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+
+    def write(self, fd, frames, offset):
+        self.writes += 1
+        super().write(fd, frames, offset)
+
+
+@pytest.mark.anyio
+async def test_many_who_come_back_a_few_rounds_later_share_the_next_write(tmp_path):
+    disk = CountingDisk()
+    journal = await FileJournal.open(tmp_path, b"k" * 32, disk=disk)
+    label = disk.writes
+
+    async def twice(number: int) -> None:
+        for rounds in (0, number % 4):
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            durable = asyncio.get_running_loop().create_future()
+            journal.append(Entry("door", b"%d" % number), durable)
+            await durable
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(twice(number) for number in range(40)))
+    assert disk.writes - label == 2
+    await journal.close()
