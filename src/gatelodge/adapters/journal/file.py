@@ -260,13 +260,14 @@ class FileJournal:
         for future in job.waiting:
             if future is not None and not future.done():
                 future.set_result(None)
-        self._gather(len(job.waiting), _ROUNDS if len(job.waiting) > _FEW else 0)
+        # Not at once: whoever was just answered appends first, and shares the next sync.
+        if len(job.waiting) > _FEW:
+            self._gather(len(job.waiting), _ROUNDS)
+        else:
+            self._loop.call_soon(self._hand_over)
 
     def _gather(self, expected: int, rounds: int) -> None:
-        """Hand over once as many came as were answered, or after so many rounds of the loop.
-
-        Whoever was just answered appends again soon, and shares the next sync.
-        """
+        """Hand over once as many came as were answered, or after so many rounds of the loop."""
         if rounds and len(self._entries) < expected:
             self._loop.call_soon(self._gather, expected, rounds - 1)
         else:

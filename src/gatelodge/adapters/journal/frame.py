@@ -16,6 +16,7 @@ frames are tagged with the journal's key itself.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct, pack
 
@@ -65,6 +66,7 @@ def framed(payload: bytes, sequence: int, settled: int, key: bytes) -> bytes:
     )
 
 
+@lru_cache(maxsize=8)
 def segment_key(number: int, key: bytes) -> bytes:
     """The key of one segment's tags: a frame of another segment does not verify in it."""
     return blake2b(pack("<Q", number), digest_size=32, key=key, person=b"segment").digest()
