@@ -63,7 +63,8 @@ class Scene:
             self.mark = batch.end
         await journal.forget(self.mark)
         await self._write(journal, 9, 11)
-        shutil.copytree(self.directory, self.older)
+        # The next segment is being made meanwhile, under a name of its own until it is whole.
+        shutil.copytree(self.directory, self.older, ignore=shutil.ignore_patterns("*.new"))
         await self._write(journal, 11, 22)
         await journal.close()
         self.owed = [entry(number) for number in range(9, 22)]
