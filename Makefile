@@ -6,7 +6,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 # The suites start this house some hundred times: with its bytecode that is much faster.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help up test check slow bench all fmt docs prepare
+.PHONY: help up test check slow weekly bench all fmt docs prepare
 
 DATA ?= gatelodge-data
 WORKERS ?= auto
@@ -64,9 +64,12 @@ check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
 
 slow: prepare $(TEST_NODE) $(SLOW_NODE) $(DEMO_NODE) $(SLOW_CLIENTS)  ## Run the suites that need more time
-	$(BIN)/pytest -m slow $(TOGETHER:%=--ignore=%)
-	$(BIN)/pytest -m slow -n $(WORKERS) $(TOGETHER)
+	$(BIN)/pytest -m "slow and not weekly" $(TOGETHER:%=--ignore=%)
+	$(BIN)/pytest -m "slow and not weekly" -n $(WORKERS) $(TOGETHER)
 	$(BIN)/pytest -m hypothesis -n $(WORKERS) --hypothesis-profile=many
+
+weekly: prepare $(TEST_NODE) $(SLOW_NODE)  ## Run what slow leaves out: every client with every server
+	$(BIN)/pytest -m weekly -n $(WORKERS) tests/integration/bridges
 
 all: check test slow  ## Everything that is checked before a change is taken
 

@@ -20,8 +20,8 @@ from gatelodge.core.catalog.pin import definition_digest
 from gatelodge.core.catalog.server import HttpTransport, Server, Tool
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Workspace
 from gatelodge.core.policy.rules import Grant, Guardrail
-from gatelodge.core.state import Row, State
-from gatelodge.core.view import View, compile_view, decide, visible
+from gatelodge.core.state import GovernanceState, Row
+from gatelodge.core.view import PolicyView, compile_view, decide, visible
 
 Work = Callable[[], object]
 OUT = Path(__file__).parent.parent / "build" / "bench" / "view.json"
@@ -140,13 +140,13 @@ def server_of(chance: random.Random, number: int) -> Server:
     )
 
 
-def large_state() -> State:
+def large_state() -> GovernanceState:
     chance = random.Random(7)
     words = [f"word{n}" for n in range(500)]
     people = [f"mem_{n}" for n in range(MEMBERS)]
     agents = [f"agt_{n}" for n in range(AGENTS)]
     everyone = people + agents
-    return State(
+    return GovernanceState(
         gov=1,
         epoch="e1",
         workspaces=(Workspace(id=HOME, slug="home", name="Home", created_at=NOW),),
@@ -202,7 +202,7 @@ def read_again(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     return msgspec.json.decode(_COPY(rows), type=tuple[kind, ...])
 
 
-def changes(state: State) -> dict[str, State]:
+def changes(state: GovernanceState) -> dict[str, GovernanceState]:
     """What changes in a day: each with the noun read again from the store."""
     extra = Member(id="mem_new", workspace=HOME, email="n@example.com", created_at=NOW)
     joined = GroupMember(workspace=HOME, group="grp_1", principal="mem_new")
@@ -323,7 +323,7 @@ def _python_only() -> None:
         list(range(100))
 
 
-def hot_path(view: View) -> dict[str, int]:
+def hot_path(view: PolicyView) -> dict[str, int]:
     home = view.workspaces["home"]
     who = view.principals["mem_5"]
     shown = visible(view, who, home, NOW)

@@ -2,16 +2,15 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-SRC = Path(__file__).resolve().parents[1] / "src" / "gatelodge"
+from tests.house.source import house
 
 
 def subjects() -> dict[str, tuple[str, ...]]:
     """Each kind of leaf that is recorded, with the fields of its subject in order."""
     found: dict[str, dict[str, None]] = {}
-    for file in sorted(SRC.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for module in house():
+        for node in module.nodes:
             for kind, fields in _recorded(node):
                 found.setdefault(kind, {}).update(dict.fromkeys(fields))
     return {kind: tuple(fields) for kind, fields in found.items()}

@@ -29,8 +29,10 @@ from gatelodge.core.catalog.server import Wait  # noqa: E402
 from gatelodge.core.errors import HouseError  # noqa: E402
 from gatelodge.core.records import leaves  # noqa: E402
 from gatelodge.core.records.governance import GovKind  # noqa: E402
-from gatelodge.flows.admin.declared import wanted  # noqa: E402
+from gatelodge.flows.admin.declared import spelling  # noqa: E402
+from gatelodge.flows.admin.declared.tables import TABLES  # noqa: E402
 from gatelodge.web.problems import ANSWERS  # noqa: E402
+from gatelodge.web.telemetry.families import FAMILIES  # noqa: E402
 
 MADE = "<!-- Made by docs/generate.py; write there, not here. -->"
 
@@ -126,14 +128,23 @@ def commands() -> str:
     return _page(lines)
 
 
+def metrics() -> str:
+    """Every metric of `/metrics` that is ours."""
+    lines = [MADE, prose.METRICS]
+    for each in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in each.labels)
+        lines.append(f"| `{each.shown}` | {each.kind} | {labels} | {each.says} |")
+    return _page(lines)
+
+
 def openapi() -> str:
     """The OpenAPI document of the admin API."""
-    from gatelodge.web.api.gate import AdminGate
+    from gatelodge.web.api.context import AdminContext
     from gatelodge.web.api.routes import assembled
 
     # The document depends on the settings only; nothing behind the gate is asked.
-    ports = dict.fromkeys(AdminGate.__struct_fields__)
-    gate = AdminGate(**{**ports, "settings": schema.Settings()})  # type: ignore[arg-type]
+    ports = dict.fromkeys(AdminContext.__struct_fields__)
+    gate = AdminContext(**{**ports, "settings": schema.Settings()})  # type: ignore[arg-type]
     document = assembled(gate, local=False).openapi_schema.to_schema()
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
 
@@ -142,11 +153,9 @@ def declared() -> str:
     """Every table of the file that `gatelodge apply` takes."""
     lines = [MADE, prose.APPLY, "", "## Top level", "", "| key | what |", "|---|---|"]
     lines.append("| `workspace` | Text: its slug, so that a file never lands in another one. |")
-    for name, hint in get_type_hints(wanted.Wanted).items():
-        if name == "workspace":
-            continue
-        kind = get_args(hint)[0]
-        lines += ["", f"## [[{name}]]", "", cleandoc(kind.__doc__ or "")]
+    for table in TABLES:
+        kind = table.entry
+        lines += ["", f"## [[{table.section}]]", "", cleandoc(kind.__doc__ or "")]
         lines += ["", "| key | what | if left out |", "|---|---|---|"]
         hints = get_type_hints(kind, include_extras=True)
         for field in msgspec.structs.fields(kind):
@@ -177,6 +186,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": commands,
     "docs/reference/errors.md": errors,
     "docs/reference/gov-records.md": gov_records,
+    "docs/reference/metrics.md": metrics,
     "docs/reference/openapi.json": openapi,
     "docs/reference/records.md": records,
     "docs/reference/records.schema.json": records_schema,
@@ -238,8 +248,8 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 def _taken(hint: Any) -> str:
     """What a key of the file of `gatelodge apply` may hold."""
-    if hint in (wanted.Principal, wanted.Grantee):
-        of_grants = hint == wanted.Grantee
+    if hint in (spelling.PrincipalReference, spelling.GranteeReference):
+        of_grants = hint == spelling.GranteeReference
         return "`member:EMAIL`, `agent:NAME`" + ", `group:NAME`, `everyone`" * of_grants
     kinds = [each for each in get_args(hint) if each not in (..., type(None))]
     if get_origin(hint) is Literal:

@@ -56,17 +56,33 @@ these: it is a tool result with `isError` that names the rule.
 RECORDS = """# Records of the calls logs
 
 A leaf is one JSON object in canonical form (RFC 8785) and holds no payload and no name of a person.
-Each workspace has a log of its own; requests that reach no workspace stand in the log `door`
+Each workspace has a log of its own; requests that reach no workspace stand in the log `unrouted`
 (decision 0013). A verifier keeps and counts types that it does not know. The same as a JSON Schema:
 [records.schema.json](records.schema.json). The leaves of the `gov` log:
 [gov-records.md](gov-records.md)."""
+
+METRICS = """# Metrics
+
+What `/metrics` shows, in the text format of Prometheus or, where Accept names it, OpenMetrics. Who
+may read it, and what to watch: [operations](../operations.md#watching-a-node). Counters and
+histograms begin with the process; nothing is kept over a restart, and each node has its own.
+
+A label holds a word of the gate, a workspace's slug or a server's alias, and never a person, a
+token, the name of a tool, a call's id, a URI or anything of a payload. `workspace` is empty for
+requests that reached none: those stand in the log `unrouted`. `server` is empty where it was
+removed since. Beside these stand `process_*` of the process itself: memory, CPU time, descriptors,
+when it was started.
+
+| name | kind | labels | what it says |
+|---|---|---|---|"""
 
 APPLY = """# The file of `gatelodge apply`
 
 TOML: what a workspace should have, by name. `gatelodge apply FILE --dry-run` says what would
 change; a second run changes nothing. What the file does not name stays as it is; with `--prune`,
 grants and guardrails that it lacks end, and so do places in the groups that it names. An unknown
-key is an error.
+key is an error. `gatelodge export` writes the file of a workspace as it is; applied there, it
+changes nothing.
 
 ```toml
 workspace = "main"
@@ -78,7 +94,7 @@ members = ["member:ada@example.com", "agent:nightly"]
 [[servers]]
 alias = "files"
 command = ["/usr/local/bin/mcp-server-filesystem", "/srv/files"]
-withheld = ["roots"]
+hidden_capabilities = ["roots"]
 call_seconds = 120
 
 [[grants]]
@@ -135,26 +151,26 @@ GOV: dict[str, str] = {
     "workspace.created": "a workspace was made",
     "member.added": "a person came in",
     "member.renamed": "a member is called something else (the name stands in no log)",
-    "member.role": "a member's role changed",
+    "member.role_changed": "a member's role changed",
     "member.suspended": "a member's access ended until it is resumed",
     "member.resumed": "a suspended member may come in again",
-    "member.left": "a member's access ended for good",
+    "member.revoked": "a member's access ended for good",
     "member.erased": "the data keys of a person's openings were destroyed; no command does it yet",
     "agent.added": "an agent was made",
     "agent.suspended": "an agent's access ended until it is resumed",
     "agent.resumed": "a suspended agent may come in again",
-    "agent.left": "an agent's access ended for good",
-    "agent.owner": "another member answers for the agent",
+    "agent.revoked": "an agent's access ended for good",
+    "agent.owner_changed": "another member answers for the agent",
     "group.created": "a group was made",
     "group.removed": "a group is gone",
-    "group.joined": "a principal is in a group",
-    "group.parted": "a principal is no longer in a group",
-    "cred.issued": "a token was issued",
-    "cred.revoked": "a token ended",
+    "group.member_added": "a principal is in a group",
+    "group.member_removed": "a principal is no longer in a group",
+    "token.issued": "a token was issued",
+    "token.revoked": "a token ended",
     "server.registered": "a server was described; nobody can reach it yet",
     "server.approved": "a server may be reached as it is described",
-    "server.started": "a process was started otherwise than to serve everybody what was approved",
-    "server.timed": "how long a server may take is other than the settings say; 0 = as they say",
+    "server.process_started": "a process was started for something else than to serve everybody",
+    "server.time_limits_changed": "how long a server may take; 0 = as the settings say",
     "server.disabled": "a server is stopped",
     "server.removed": "a server is gone",
     "catalog.observed": "a server's tools were read",
@@ -170,7 +186,7 @@ GOV: dict[str, str] = {
     "guardrail.published": "a guardrail holds",
     "guardrail.retired": "a guardrail no longer holds",
     "key.enrolled": "keys are in use, by fingerprint",
-    "settings.durability": "how records become durable, when it is not `strict`",
+    "settings.durability_changed": "how records become durable, when it is not `strict`",
     "revocation.receipt": "when an end of access held on every node",
     "audit.read": "somebody read the records of a workspace",
 }

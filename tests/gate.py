@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gatelodge.cli.client import _connected
+from gatelodge.cli.client import _connect_unix_socket
 
 MODERN = "2026-07-28"
-WAIT = 20.0
+WAIT = 40.0
 CACHES = f"/tmp/gatelodge-test-caches-{os.getuid()}"
 ROOT = Path(__file__).parent.parent
 
@@ -233,17 +233,24 @@ class Gate:
 
     def api(self, method: str, path: str, body: Any = None, *, local: bool = False) -> Any:
         """Ask the admin API over the public port, as the owner; or on the machine, as operator."""
+        status, told = self.ask(method, path, body, local=local)
+        assert status < 300, (method, path, status, told)
+        return told
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, local: bool = False
+    ) -> tuple[int, Any]:
+        """The same, whatever the status is."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
         headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
         if local:
-            link.sock = _connected(self.directory / "run" / "admin.sock", WAIT)
+            link.sock = _connect_unix_socket(self.directory / "run" / "admin.sock", WAIT)
         try:
             sent = None if body is None else json.dumps(body).encode()
             link.request(method, f"/api/v1{path}", sent, headers)
             response = link.getresponse()
             told = response.read()
-            assert response.status < 300, (method, path, response.status, told)
-            return json.loads(told) if told else None
+            return response.status, json.loads(told) if told else None
         finally:
             link.close()
 

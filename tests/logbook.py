@@ -20,22 +20,28 @@ from gatelodge.adapters.ledger.deks import SqlDeks
 from gatelodge.adapters.ledger.guard import FileGuard
 from gatelodge.adapters.ledger.leader import OnlyNode
 from gatelodge.adapters.ledger.lock import PostgresLeader
-from gatelodge.config.schema import Audit
+from gatelodge.config.schema import AuditSettings
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.governance import GovFact, gov_leaf
-from gatelodge.core.records.origin import GOV, Origins, calls_log
-from gatelodge.flows.audit.fsck import Examination, Fsck
-from gatelodge.flows.audit.prove import Prover
-from gatelodge.flows.audit.recorder import Caller, Denial, Ending, Intent, Recorder
-from gatelodge.flows.audit.search import Search
-from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
-from gatelodge.flows.health import Health
+from gatelodge.core.records.origin import GOV, LogOrigins, calls_log
+from gatelodge.flows.audit.fsck import LedgerExamination, LedgerFsck
+from gatelodge.flows.audit.prove import ProofMaker
+from gatelodge.flows.audit.recorder import (
+    AllowedCall,
+    AuditRecorder,
+    CallEnd,
+    DeniedCall,
+    RecordedCaller,
+)
+from gatelodge.flows.audit.search import AuditSearch
+from gatelodge.flows.audit.sequencer import LogSequencer, SequencerPorts
+from gatelodge.flows.health import NodeHealth
 
 LOG = calls_log("wsp_1")
-ANN = Caller("mem_ann", "mem_ann", credential="crd_1", client="claude-code 2.1")
-CI = Caller("agt_ci", "mem_bob", agent="agt_ci", credential="crd_2", client="ci")
-ORIGINS = Origins("gate.example.com")
-SETTINGS = Audit(origin="gate.example.com", sequence_ms=20, checkpoint_ms=100)
+ANN = RecordedCaller("mem_ann", "mem_ann", credential="crd_1", client="claude-code 2.1")
+CI = RecordedCaller("agt_ci", "mem_bob", agent="agt_ci", credential="crd_2", client="ci")
+ORIGINS = LogOrigins("gate.example.com")
+SETTINGS = AuditSettings(origin="gate.example.com", sequence_ms=20, checkpoint_ms=100)
 
 
 class SeededSigner:
@@ -93,12 +99,12 @@ class Logbook:
         self.guard = FileGuard(place / "guard.json")
         wrap = PlainWrap()
         self.deks = SqlDeks((sessions.write, sessions.read), wrap, self.clock, self.ids)
-        self.search = Search(self.ledger, self.deks)
+        self.search = AuditSearch(self.ledger, self.deks)
         self.signer = SeededSigner()
         self.journal: FileJournal | PostgresJournal
-        self.recorder: Recorder
-        self.sequencer: Sequencer
-        self.prover: Prover
+        self.recorder: AuditRecorder
+        self.sequencer: LogSequencer
+        self.prover: ProofMaker
 
     @classmethod
     async def open(
@@ -123,7 +129,7 @@ class Logbook:
                 place / "journal", b"k" * 32, start, segment_bytes=1, disk=disk
             )
             leader = OnlyNode()
-        ports = Surroundings(
+        ports = SequencerPorts(
             journal=book.journal,
             ledger=book.ledger,
             signer=book.signer,
@@ -132,12 +138,12 @@ class Logbook:
             clock=book.clock,
             nodes=nodes,
             origin=ORIGINS,
-            health=Health(book.clock.boottime),
+            health=NodeHealth(book.clock.boottime),
         )
-        book.sequencer = Sequencer(ports, SETTINGS, node)
-        book.recorder = Recorder(book.journal, book.clock, book.ids, book.deks, node, ORIGINS)
-        book.search = Search(book.ledger, book.deks)
-        book.prover = Prover(book.ledger, book.deks, book.sequencer)
+        book.sequencer = LogSequencer(ports, SETTINGS, node)
+        book.recorder = AuditRecorder(book.journal, book.clock, book.ids, book.deks, node, ORIGINS)
+        book.search = AuditSearch(book.ledger, book.deks)
+        book.prover = ProofMaker(book.ledger, book.deks, book.sequencer)
         for who in (ANN, CI):
             await book.deks.ensure(who.member)
         return book
@@ -152,7 +158,7 @@ class Logbook:
         await self.journal.close()
         await self.sequencer.settle()
 
-    async def begun(self, who: Caller = ANN, tool: str = "read", log: str = LOG) -> str:
+    async def begun(self, who: RecordedCaller = ANN, tool: str = "read", log: str = LOG) -> str:
         """A durable intent; returns the call's id."""
         durable = asyncio.get_running_loop().create_future()
         call = self.recorder.intent(log, who, intent(tool), durable)
@@ -161,18 +167,20 @@ class Logbook:
 
     async def ended(self, call: str, outcome: str = "ok", log: str = LOG) -> None:
         durable = asyncio.get_running_loop().create_future()
-        ending = Ending(call=call, bytes_out=10, ms=5, outcome=outcome)
+        ending = CallEnd(call=call, bytes_out=10, ms=5, outcome=outcome)
         self.recorder.outcome(log, ending, durable)
         await asyncio.wait_for(durable, 10)
 
-    async def called(self, who: Caller = ANN, tool: str = "read", outcome: str = "ok") -> str:
+    async def called(
+        self, who: RecordedCaller = ANN, tool: str = "read", outcome: str = "ok"
+    ) -> str:
         call = await self.begun(who, tool)
         await self.ended(call, outcome)
         return call
 
-    async def denied(self, who: Caller = ANN, tool: str = "drop") -> str:
+    async def denied(self, who: RecordedCaller = ANN, tool: str = "drop") -> str:
         durable = asyncio.get_running_loop().create_future()
-        denial = Denial(
+        denial = DeniedCall(
             bytes_in=9,
             gov=3,
             method="tools/call",
@@ -197,8 +205,8 @@ class Logbook:
     async def bodies(self, log: str = LOG) -> list[bytes]:
         return [leaf.body for leaf in await self.ledger.leaves(log, 0, 1 << 40)]
 
-    async def examined(self, live: frozenset[str] | None = None) -> Examination:
-        fsck = Fsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks)
+    async def examined(self, live: frozenset[str] | None = None) -> LedgerExamination:
+        fsck = LedgerFsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks)
         nodes = frozenset({self.node}) if live is None else live
 
         async def living() -> frozenset[str]:
@@ -207,8 +215,8 @@ class Logbook:
         return await fsck.examine(living)
 
 
-def intent(tool: str = "read") -> Intent:
-    return Intent(
+def intent(tool: str = "read") -> AllowedCall:
+    return AllowedCall(
         bytes_in=9,
         gov=3,
         method="tools/call",

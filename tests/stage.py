@@ -134,7 +134,7 @@ class Place:
             self.gate.token = mine
 
     def serve(self, alias: str, url: str, **more: Any) -> None:
-        """Register a server, perhaps with an era or what is withheld, and approve its offer."""
+        """Register a server, perhaps with an era or what is hidden, and approve its offer."""
         transport = {"type": "http", "url": url, "allow_private": True}
         self._stand(alias, transport, more)
 
@@ -294,10 +294,10 @@ class Stage:
         """A connection to the gate."""
         return Wire(self.gate.port)
 
-    def door(self) -> list[dict[str, Any]]:
+    def unrouted(self) -> list[dict[str, Any]]:
         """The records of requests that reached no workspace."""
         self.gate.api("GET", "/workspaces/main/audit/tail?limit=1&who=false")
-        return leaves_of(self.gate.directory, "door")
+        return leaves_of(self.gate.directory, "unrouted")
 
 
 @pytest.fixture(scope="session")

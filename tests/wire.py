@@ -94,13 +94,20 @@ class Wire:
         """Say whether nothing comes for that long, but comments that keep a stream open."""
         self.socket.settimeout(seconds)
         try:
-            while not self.unread and self._more():
-                self.unread = self.unread.replace(BREATH, b"")
+            while BREATH.startswith(self._unbreathed()):  # one may come in two pieces
+                if not self._more():
+                    return False
             return False
         except TimeoutError:
             return True
         finally:
             self.socket.settimeout(WAIT)
+
+    def _unbreathed(self) -> bytes:
+        """What was read and is not understood yet, without whole comments."""
+        while self.unread.startswith(BREATH):
+            self.unread = self.unread.removeprefix(BREATH)
+        return self.unread
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self.unread:

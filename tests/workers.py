@@ -6,7 +6,7 @@ from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
-ROOMS = ("bridges", "clients", "door", "endpoint", "house", "members", "servers")
+ROOMS = ("bridges", "clients", "door", "endpoint", "house", "members", "nouns", "servers")
 """Folders whose files share a gate, or the parsed source: a second worker would need another."""
 
 

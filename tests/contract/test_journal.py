@@ -1,6 +1,7 @@
 """The journal's contract: a file on one node, PostgreSQL between several."""
 
 import asyncio
+from threading import Event
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from gatelodge.adapters.journal import postgres
 from gatelodge.adapters.journal.file import FileJournal
 from gatelodge.adapters.journal.postgres import PostgresJournal
 from gatelodge.core.errors import Conflict, LedgerDown
-from gatelodge.ports.journal import Entry
+from gatelodge.ports.journal import JournalEntry, RecordWrite
 
 pytestmark = pytest.mark.anyio
 
@@ -67,9 +68,9 @@ async def journal(house):
     await made.close()
 
 
-def entry(number: int, size: int = 20) -> Entry:
+def entry(number: int, size: int = 20) -> JournalEntry:
     body = b'{"at":"2026-11-22T15:04:05.000123Z","n":%d}' % number
-    return Entry("calls:wsp_1", body.ljust(size), b"sealed" if number % 2 else b"")
+    return JournalEntry("calls:wsp_1", body.ljust(size), b"sealed" if number % 2 else b"")
 
 
 async def made_durable(journal, entries) -> None:
@@ -83,9 +84,9 @@ async def made_durable(journal, entries) -> None:
         await asyncio.gather(*waiting)
 
 
-async def everything(journal, ledger) -> list[Entry]:
+async def everything(journal, ledger) -> list[JournalEntry]:
     """What the journal holds, moved to the ledger as the sequencer does."""
-    found: list[Entry] = []
+    found: list[JournalEntry] = []
     while (batch := await journal.read(256)).entries:
         await ledger.append(batch, {})
         if batch.end is not None:
@@ -99,6 +100,30 @@ async def test_entries_are_read_back_in_the_order_of_their_appends(journal, hous
     await made_durable(journal, entries)
     assert await everything(journal, house.ledger) == entries
     assert (await journal.read(256)).entries == ()
+
+
+async def test_what_is_on_its_way_is_told_and_comes_to_nothing(journal, house):
+    assert journal.backlog.records == 0
+    durable = asyncio.get_running_loop().create_future()
+    for number in range(20):
+        journal.append(entry(number), durable if number == 19 else None)
+    assert journal.backlog.records == 20
+    async with asyncio.timeout(10):
+        await durable
+        assert journal.backlog.records == 0
+        if journal.backlog.frames is not None:  # nobody counts those of a database
+            assert journal.backlog.frames >= 1
+        await everything(journal, house.ledger)
+        assert journal.backlog.frames in (0, None)
+
+
+async def test_whoever_gives_up_its_wait_is_told_later_whether_the_record_stands(journal, house):
+    given_up = RecordWrite(loop=asyncio.get_running_loop())
+    journal.append(entry(0), given_up)
+    given_up.cancel()
+    await made_durable(journal, [entry(1)])
+    assert (given_up.answered, given_up.fault, given_up.cancelled()) == (True, None, True)
+    assert await everything(journal, house.ledger) == [entry(0), entry(1)]
 
 
 async def test_appends_while_a_write_runs_follow_it(journal, house):
@@ -183,8 +208,8 @@ async def test_a_closed_journal_takes_nothing(house):
 
 
 async def test_segments_come_and_go_and_nothing_is_lost(house):
-    sent: list[Entry] = []
-    found: list[Entry] = []
+    sent: list[JournalEntry] = []
+    found: list[JournalEntry] = []
     journal = await house.open()
     for turn in range(30):
         entries = [entry(turn * 10 + number, 9_000) for number in range(10)]
@@ -226,14 +251,14 @@ async def test_while_the_database_is_away_so_many_records_are_kept_and_no_more(
 ):
     house, away = PostgresHouse(fresh_database(postgres_url)), []
     journal = await house.open()
-    connected = postgres._connected
+    connected = postgres._open_connection
 
     def reached(url):
         if away:
             raise psycopg.OperationalError
         return connected(url)
 
-    monkeypatch.setattr(postgres, "_connected", reached)
+    monkeypatch.setattr(postgres, "_open_connection", reached)
     monkeypatch.setattr(postgres, "_MOST_KEPT", 3)
     away.append(True)
     with psycopg.connect(house.url, autocommit=True) as other:
@@ -266,4 +291,37 @@ async def test_rows_of_every_node_are_read_by_the_one_that_sequences(postgres_ur
     await made_durable(here, [entry(2)])
     assert await everything(here, house.ledger) == [entry(1), entry(2)]
     await asyncio.gather(here.close(), there.close())
+    house.sessions.engine.dispose()
+
+
+async def test_a_database_that_comes_back_while_the_journal_closes_gets_no_row_twice(
+    postgres_url, monkeypatch
+):
+    house, asked, back = PostgresHouse(fresh_database(postgres_url)), Event(), Event()
+    journal = await house.open()
+    connected = postgres._open_connection
+
+    def reached(url):
+        asked.set()
+        back.wait(20)
+        return connected(url)
+
+    monkeypatch.setattr(postgres, "_open_connection", reached)
+    with psycopg.connect(house.url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'gatelodge journal' AND datname = current_database()"
+        )
+    with pytest.raises(LedgerDown):
+        await made_durable(journal, [entry(1)])
+    journal.append(entry(2), None)
+    await asyncio.to_thread(asked.wait, 20)
+    closing = asyncio.ensure_future(journal.close())
+    await asyncio.sleep(0)  # it waits for the thread, which waits for the database
+    back.set()
+    async with asyncio.timeout(20):
+        await closing
+    with psycopg.connect(house.url, autocommit=True) as other:
+        (rows,) = other.execute("SELECT count(*) FROM pending").fetchone()
+    assert rows <= 1
     house.sessions.engine.dispose()

@@ -11,7 +11,13 @@ from tests.postgres import fresh_database
 
 from gatelodge.adapters.ledger import logs
 from gatelodge.core.errors import Conflict, LogForked, NotFound
-from gatelodge.ports.journal import Batch, Entry, Place, Position, SealedOpening
+from gatelodge.ports.journal import (
+    JournalBatch,
+    JournalEntry,
+    JournalPosition,
+    LeafPlace,
+    SealedOpening,
+)
 from gatelodge.tlog import merkle, proof
 from gatelodge.tlog.tile import unpack_entries
 
@@ -48,8 +54,10 @@ def body(number: int) -> bytes:
     return b'{"at":"%s","n":%d,"v":1}' % (at.encode(), number)
 
 
-def batch(low: int, high: int, **marks: object) -> Batch:
-    return Batch(tuple(Entry(LOG, body(number)) for number in range(low, high)), **marks)
+def batch(low: int, high: int, **marks: object) -> JournalBatch:
+    return JournalBatch(
+        tuple(JournalEntry(LOG, body(number)) for number in range(low, high)), **marks
+    )
 
 
 def root_of(count: int) -> bytes:
@@ -72,7 +80,7 @@ async def test_a_log_is_opened_once_and_keeps_its_origin(ledger):
 
 async def test_nothing_is_appended_to_a_log_that_was_never_opened(ledger):
     with pytest.raises(NotFound):
-        await ledger.append(Batch((Entry("calls:wsp_2", body(0)),)), {})
+        await ledger.append(JournalBatch((JournalEntry("calls:wsp_2", body(0)),)), {})
 
 
 @pytest.mark.parametrize(
@@ -94,18 +102,20 @@ async def test_leaves_root_tiles_and_bundles_are_those_of_the_plain_tree(ledger,
 
 
 async def test_a_batch_for_two_logs_lands_in_both_and_says_where(ledger):
-    await ledger.open_log("door", "gate.example.com/door")
+    await ledger.open_log("unrouted", "gate.example.com/unrouted")
     await grown(ledger, 3)
-    both = Batch((Entry(LOG, body(3)), Entry("door", body(0)), Entry(LOG, body(4))))
-    landed = await ledger.append(both, {LOG: Place(first=3, floor=2)})
+    both = JournalBatch(
+        (JournalEntry(LOG, body(3)), JournalEntry("unrouted", body(0)), JournalEntry(LOG, body(4)))
+    )
+    landed = await ledger.append(both, {LOG: LeafPlace(first=3, floor=2)})
     assert (landed[LOG].first, landed[LOG].size, landed[LOG].root) == (3, 5, root_of(5))
-    assert (landed["door"].first, landed["door"].size) == (0, 1)
+    assert (landed["unrouted"].first, landed["unrouted"].size) == (0, 1)
     floors = {each.log: each.open_floor for each in await ledger.heads()}
-    assert floors == {LOG: 2, "door": 0}
+    assert floors == {LOG: 2, "unrouted": 0}
 
 
 async def test_a_batch_is_taken_once_by_place(ledger):
-    first, second, third = Position(1, 0), Position(1, 90), Position(2, 40)
+    first, second, third = JournalPosition(1, 0), JournalPosition(1, 90), JournalPosition(2, 40)
     assert await ledger.journal_end() is None
     await ledger.append(batch(0, 2, start=first, end=second), {})
     with pytest.raises(Conflict):
@@ -132,15 +142,15 @@ async def test_a_batch_is_taken_once_by_rows(ledger, sessions):
 async def test_an_appender_who_expected_another_size_changes_nothing(ledger):
     await grown(ledger, 3)
     with pytest.raises(Conflict):
-        await ledger.append(batch(3, 4), {LOG: Place(first=2, floor=0)})
+        await ledger.append(batch(3, 4), {LOG: LeafPlace(first=2, floor=0)})
     assert (await ledger.heads())[0].size == 3
 
 
 async def test_openings_come_back_with_their_leaves(ledger):
     packed = msgspec.msgpack.encode(SEALED)
-    entries = (Entry(LOG, body(0)), Entry(LOG, body(1), packed))
-    await ledger.append(Batch(entries), {})
-    await ledger.append(Batch((Entry(LOG, body(2), packed),)), {})
+    entries = (JournalEntry(LOG, body(0)), JournalEntry(LOG, body(1), packed))
+    await ledger.append(JournalBatch(entries), {})
+    await ledger.append(JournalBatch((JournalEntry(LOG, body(2), packed),)), {})
     leaves = await ledger.leaves(LOG, 0, 3)
     assert [each.opening for each in leaves] == [None, SEALED, SEALED]
 
@@ -212,7 +222,11 @@ async def test_a_failed_append_leaves_nothing_behind(ledger, sessions):
     await grown(ledger, 3)
     with pytest.raises(NotFound):
         await ledger.append(
-            Batch((Entry(LOG, body(3)), Entry("nowhere", body(0))), Position(1, 0), Position(1, 9)),
+            JournalBatch(
+                (JournalEntry(LOG, body(3)), JournalEntry("nowhere", body(0))),
+                JournalPosition(1, 0),
+                JournalPosition(1, 9),
+            ),
             {},
         )
     assert await ledger.journal_end() is None

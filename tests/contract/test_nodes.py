@@ -19,6 +19,9 @@ from gatelodge.ports.store import NodeSeen
 
 pytestmark = pytest.mark.anyio
 
+MANY = 100
+"""More changes than a proof remembers one by one."""
+
 
 @pytest.fixture
 def anyio_backend():
@@ -80,6 +83,24 @@ async def test_alone_a_view_is_proven_without_end_until_a_change_that_it_does_no
     assert store.proof.until(0) == first
     assert store.proof.until(1) == clock.boottime()
     assert store.proof.until(2) == math.inf
+    await store.close()
+    database.close()
+
+
+@pytest.mark.guarantee("revoke:under-a-second")
+async def test_a_view_behind_any_number_of_changes_is_proven_up_to_the_first_it_lacks(tmp_path):
+    database, clock = open_database("", tmp_path), StillClock()
+    migrate(database)
+    store = SqlStore(database, open_gov_log(database), clock, "nod_1")
+    await store.load(None, None)
+    committed = []
+    for _ in range(MANY):
+        committed.append((await store.change(change))[1].at)
+        clock.step(1.0)
+    assert store.proof.until(0) == committed[0]
+    for applied in range(1, MANY):
+        assert committed[0] < store.proof.until(applied) <= committed[applied]
+    assert store.proof.until(MANY) == math.inf
     await store.close()
     database.close()
 

@@ -17,8 +17,9 @@ from gatelodge.adapters.store import tables as store
 from gatelodge.adapters.store.database import open_database
 from gatelodge.adapters.store.migrate import HEAD, SCRIPTS, VERSION_TABLE, migrate
 from gatelodge.adapters.store.rows import KEPT, structs_of
-from gatelodge.core.catalog.server import Server, Timing, Tool
+from gatelodge.core.catalog.server import Server, ServerTiming, Tool
 from gatelodge.core.errors import Conflict, StoreDown
+from gatelodge.core.people import Member
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -78,6 +79,8 @@ def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(databa
         settings.attributes["connection"] = connection
         command.upgrade(settings, "0001")
         connection.execute(text("INSERT INTO workspaces VALUES ('wsp_1', 'main', 'Main', 1)"))
+        member = "('mem_1', 'wsp_1', 'ann@x.test', 'Ann', 'member', 'left', 2, 1)"
+        connection.execute(text(f"INSERT INTO members VALUES {member}"))
         transport = '{"type":"http","url":"https://x/mcp"}'
         row = "('srv_1', 'wsp_1', 'git', :transport, 'approved', 'auto', '[]', 1)"
         connection.execute(
@@ -93,8 +96,12 @@ def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(databa
     kept = KEPT[Server]
     with database.read() as connection:
         (found,) = structs_of(Server, connection.execute(kept.select).all())
-    assert (found.alias, found.status, found.withheld) == ("git", "approved", ())
+    assert (found.alias, found.status, found.hidden_capabilities) == ("git", "approved", ())
     assert (found.revision, found.told) == (1, "")
+    kept = KEPT[Member]
+    with database.read() as connection:
+        (ann,) = structs_of(Member, connection.execute(kept.select).all())
+    assert (ann.email, ann.status) == ("ann@x.test", "revoked")
     kept = KEPT[Tool]
     with database.read() as connection:
         tools = structs_of(Tool, connection.execute(kept.select).all())
@@ -102,7 +109,7 @@ def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(databa
         ("drifted", False, ""),
         ("pinned", True, "{}"),
     ]
-    assert found.timing == Timing()
+    assert found.timing == ServerTiming()
 
 
 def test_the_codes_head_is_the_newest_step():

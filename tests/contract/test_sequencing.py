@@ -9,9 +9,9 @@ from tests.logbook import ANN, CI, LOG, Logbook
 from tests.postgres import fresh_database
 
 from gatelodge.core.errors import Invalid, NotFound
-from gatelodge.core.records.origin import DOOR
+from gatelodge.core.records.origin import UNROUTED
 from gatelodge.core.records.verify import format_proof, verify_proof
-from gatelodge.flows.audit.search import Query
+from gatelodge.flows.audit.search import AuditQuery
 from gatelodge.ports.store import NodeSeen
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +80,7 @@ async def test_a_call_that_never_was_is_not_found(book):
 
 
 async def test_logs_grow_apart_and_are_whole(book):
-    for log in (LOG, DOOR, "calls:wsp_2"):
+    for log in (LOG, UNROUTED, "calls:wsp_2"):
         for _ in range(3):
             await book.ended(await book.begun(log=log), log=log)
     await book.sequencer.drain()
@@ -89,7 +89,7 @@ async def test_logs_grow_apart_and_are_whole(book):
     assert examination.findings == ()
     assert {each.log: each.leaves for each in examination.logs} == {
         LOG: 7,
-        DOOR: 7,
+        UNROUTED: 7,
         "calls:wsp_2": 7,
     }
     assert all(each.checkpoints == 2 for each in examination.logs)  # the kept one, the guard's
@@ -105,7 +105,7 @@ async def test_signing_again_without_growth_makes_no_checkpoint(book):
 
 async def test_what_a_dead_process_left_open_is_closed_once(book, start):
     call = await book.begun()
-    stream = book.recorder.stream_opened(LOG, ANN, (3, "2025-06-18"), None)
+    stream = book.recorder.stream_opened(LOG, ANN, 3, "2025-06-18", None)
     done = await book.called()
     await book.sequencer.drain()
     late = await book.begun()
@@ -281,7 +281,7 @@ async def test_search_joins_a_call_with_its_end_and_filters_by_each_word(book):
     await book.sequencer.drain()
 
     async def tools(**words) -> list[tuple[str, str]]:
-        page = await book.search.search(Query(log=LOG, **words))
+        page = await book.search.search(AuditQuery(log=LOG, **words))
         return [(str(each.leaf.get("tool", "")), each.outcome) for each in page.found]
 
     assert await tools() == [
@@ -315,7 +315,9 @@ async def test_pages_of_a_search_meet_without_gap_or_repeat(book):
     seen: list[str] = []
     before = None
     while True:
-        page = await book.search.search(Query(log=LOG, type="call.intent", limit=7, before=before))
+        page = await book.search.search(
+            AuditQuery(log=LOG, type="call.intent", limit=7, before=before)
+        )
         assert all(each.outcome == "ok" for each in page.found)
         seen += [str(each.leaf["call"]) for each in page.found]
         before = page.before

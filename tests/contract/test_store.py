@@ -17,7 +17,7 @@ from gatelodge.core.errors import Broken, Conflict, StoreDown
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Workspace
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.records.governance import GovFact
-from gatelodge.core.state import State
+from gatelodge.core.state import GovernanceState
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ GIT = Server(
     alias="git",
     transport=StdioTransport(command=("mcp-git", "--ro"), env={"TOKEN": "env:GIT_TOKEN"}),
     tags=("code", "read"),
-    withheld=("roots", "sampling"),
+    hidden_capabilities=("roots", "sampling"),
     created_at=4,
 )
 WEB = Server(
@@ -142,7 +142,7 @@ def put_all(tx, *rows):
 async def test_every_noun_comes_back_as_it_was_put(store):
     _, committed = await store.change(lambda tx: put_all(tx, *EVERY_NOUN))
     state = await store.load(None, None)
-    kept = [row for field in State.__struct_fields__[2:] for row in getattr(state, field)]
+    kept = [row for field in GovernanceState.__struct_fields__[2:] for row in getattr(state, field)]
     assert sorted(map(repr, kept)) == sorted(map(repr, EVERY_NOUN))
     assert state.gov == committed.gov == 1
     assert len(state.epoch) == 32
@@ -231,7 +231,7 @@ async def test_a_removed_row_is_gone(store):
 
     def part(tx):
         tx.remove(place)
-        tx.record(fact("group.parted", group="grp_dev", principal="agt_ci"))
+        tx.record(fact("group.member_removed", group="grp_dev", principal="agt_ci"))
 
     await store.change(part)
     assert await store.read(lambda tx: tx.find(GroupMember, workspace="wsp_1")) == []
@@ -295,7 +295,7 @@ async def test_only_the_named_nouns_are_read_again(store):
 
 async def test_a_state_of_another_epoch_is_never_built_upon(store):
     await store.change(lambda tx: put_all(tx, WORKSPACE, ANN))
-    other = State(gov=9, epoch="another", workspaces=(), members=(BOB,))
+    other = GovernanceState(gov=9, epoch="another", workspaces=(), members=(BOB,))
     state = await store.load(frozenset({"members"}), other)
     assert (state.workspaces, state.members) == ((WORKSPACE,), (ANN,))
 

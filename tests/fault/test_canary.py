@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.fault.scene.speaking import Conversation
 from tests.gate import WAIT, Gate
+from tests.integration.watching.scraping import scrape
 from tests.stage import Place, Servers, mirrored, modern, raw_post
 from tests.upstreams.acts import Acting, text
 from tests.upstreams.http_upstream import Talk
@@ -187,9 +188,11 @@ class Scene:
             ("server", "show", "web"),
             ("server", "show", "pipe"),
             ("doctor",),
+            ("debug",),
         ]
         done = {command: self.gate.command("--json", *command) for command in commands}
-        return {" ".join(command): run.stdout + run.stderr for command, run in done.items()}
+        told = {" ".join(command): run.stdout + run.stderr for command, run in done.items()}
+        return {**told, "metrics": scrape(self.gate, local=True).text}
 
     def processes(self) -> dict[str, bytes]:
         """The command lines and environments of the gate and its children."""
@@ -231,7 +234,8 @@ class Found:
         self.commands = scene.told_by_commands()
         gate = scene.gate.process
         assert gate is not None
-        until(lambda: children(gate.pid))  # the server that died comes back after its pause
+        # The server that died comes back after its pause: a supervisor, and then what it starts.
+        until(lambda: len(children(gate.pid)) == 2)
         self.processes = scene.processes()
         self.live = scene.files()
         self.outputs = scene.end()

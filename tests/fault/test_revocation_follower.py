@@ -6,6 +6,7 @@ import pytest
 from tests.fakes.world import CountedIds, StillClock
 from tests.gate import WAIT
 from tests.gov_log import open_gov_log
+from tests.integration.nouns.declared import run
 
 from gatelodge.adapters.keys.peppers import HmacPeppers
 from gatelodge.adapters.store.database import open_database
@@ -15,17 +16,17 @@ from gatelodge.adapters.store.store import SqlStore
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import StoreDown
 from gatelodge.core.people import Workspace
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import groups, members, servers, workspaces
-from gatelodge.flows.gateway.follower import Follower, Following
-from gatelodge.flows.gateway.inflight import InFlight, Running
+from gatelodge.flows.gateway.follower import FollowerSettings, ViewFollower
+from gatelodge.flows.gateway.inflight import InFlight, RunningRequest
 from gatelodge.flows.identity import tokens
 
 pytestmark = [pytest.mark.anyio, pytest.mark.guarantee("revoke:under-a-second")]
 
 PEPPERS = HmacPeppers({"1": b"\x07" * 32})
 KEYS = {"log": "aa" * 16, "peppers/1": "bb" * 16}
-FOLLOWING = Following(node="nod_1", poll_seconds=0.02, lease_seconds=1.0)
+FOLLOWING = FollowerSettings(node="nod_1", poll_seconds=0.02, lease_seconds=1.0)
 
 
 @pytest.fixture
@@ -56,19 +57,21 @@ class House:
         self.clock, self.ids, self.inflight = StillClock(), CountedIds(), InFlight()
         real = SqlStore(self.database, open_gov_log(self.database), self.clock, "nod_1")
         self.store = Hurried(real)
-        self.follower = Follower(
+        self.follower = ViewFollower(
             self.store, SqlNodes(self.database), self.clock, self.inflight, FOLLOWING
         )
 
     def act(self, change, *args):
-        return lambda tx: change(Act(tx=tx, by="local", at=self.clock.now(), ids=self.ids), *args)
+        return lambda tx: run(
+            GovernanceAct(tx=tx, by="local", at=self.clock.now(), ids=self.ids), change, *args
+        )
 
     async def do(self, change, *args):
         given, _ = await self.store.change(self.act(change, *args))
         return given
 
     async def begin(self):
-        owner = members.Newcomer(email="owner@example.test")
+        owner = "owner@example.test"
         await self.do(workspaces.start, PEPPERS, KEYS, owner)
         (found,) = await self.store.read(lambda tx: tx.find(Workspace, slug="main"))
         self.workspace = found.id
@@ -76,7 +79,7 @@ class House:
         await self.follower.start()
 
     async def member(self, name):
-        who = members.Newcomer(email=f"{name}@example.test")
+        who = f"{name}@example.test"
         return (await self.do(members.add, self.workspace, who)).id
 
     async def token(self, member):
@@ -102,7 +105,9 @@ async def test_an_end_that_comes_between_poll_and_read_is_acted_on_at_once(house
     await house.follower.step()
     assert house.ada in holders(house)
     cut, ended = [], []
-    house.inflight.add(Running("stream", house.ada, "", house.workspace, cut.append, house.ada))
+    house.inflight.add(
+        RunningRequest("stream", house.ada, "", house.workspace, cut.append, house.ada)
+    )
     house.follower.on_end(ended.append)
     await house.do(groups.create, house.workspace, "a group")
     house.store.between = [house.act(members.suspend, house.workspace, house.ada)]
@@ -126,11 +131,11 @@ async def test_changes_that_never_pause_do_not_hold_a_node_up(house):
     house.store.between = [
         house.act(change, house.workspace, *more)
         for change, *more in (
-            (members.add, members.Newcomer(email="bea@example.test")),
+            (members.add, "bea@example.test"),
             (groups.create, "group 1"),
-            (members.add, members.Newcomer(email="cyd@example.test")),
+            (members.add, "cyd@example.test"),
             (groups.create, "group 2"),
-            (members.add, members.Newcomer(email="dee@example.test")),
+            (members.add, "dee@example.test"),
         )
     ]
     await house.follower.step()
@@ -143,13 +148,13 @@ async def test_changes_that_never_pause_do_not_hold_a_node_up(house):
 
 async def test_a_server_that_is_disabled_and_enabled_between_two_polls_serves_again(house):
     transport = HttpTransport(url="http://127.0.0.1:9/mcp", allow_private=True)
-    proposal = servers.Proposal(transport=transport)
+    proposal = servers.ServerProposal(transport=transport)
     server = await house.do(servers.register, house.workspace, "up", proposal)
     await house.do(servers.approve, house.workspace, server.id)
     await house.follower.step()
     assert "up" in house.follower.view.workspaces["main"].servers
     cut = []
-    running = Running("call", house.ada, "", house.workspace, cut.append, house.ada)
+    running = RunningRequest("call", house.ada, "", house.workspace, cut.append, house.ada)
     running.server = server.id
     house.inflight.add(running)
     await house.do(servers.disable, house.workspace, server.id)

@@ -8,28 +8,27 @@ would get is JSON-RPC that every client reads.
 import asyncio
 import json
 import random
-import time
 from types import SimpleNamespace
 
 from msgspec import Raw
 from tests.fuzz.json_texts import mutated, piece
-from tests.fuzz.oracles import STALL, from_terminal, rss_mib, stood_still
+from tests.fuzz.oracles import STALL, Stall, finds, from_terminal, stood_still
 from tests.unit.upstream.test_portions import Pipe
 
-from gatelodge.adapters.upstream.flight import Flight, Flights
 from gatelodge.adapters.upstream.http.client import HttpClient
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
-from gatelodge.adapters.upstream.http.flight import HttpFlight
+from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
 from gatelodge.adapters.upstream.http.wire import HttpWire
-from gatelodge.adapters.upstream.stdio.early import Early
-from gatelodge.adapters.upstream.stdio.lines import Ears, Lines
+from gatelodge.adapters.upstream.pending import PendingRequest, PendingRequests
+from gatelodge.adapters.upstream.stdio.early import StartOutput
+from gatelodge.adapters.upstream.stdio.lines import LineCallbacks, LineSplitter
 from gatelodge.adapters.upstream.stdio.wire import StdioWire
 from gatelodge.core.catalog.server import HttpTransport, StdioTransport
 from gatelodge.core.errors import HouseError
-from gatelodge.core.protocol.envelope import raw_error_body, result_body
+from gatelodge.core.jsontext.jsonrpc import raw_error_body, result_body
 from gatelodge.core.protocol.result import for_client, mended, misshapen
-from gatelodge.flows.gateway.answers import Returned, RpcFailed, answer_of
-from gatelodge.ports.upstream import Asker, Request
+from gatelodge.flows.gateway.answers import RpcFailed, UpstreamResult, answer_of
+from gatelodge.ports.upstream import OnBehalfOf, UpstreamRequest
 
 LARGEST = 6 * 1024 * 1024
 KEPT_MIB = 300
@@ -42,11 +41,11 @@ class Desk:
 
     shared = again = False
     watched: frozenset[str] = frozenset()
-    asker = Asker("ada")
+    asker = OnBehalfOf("ada")
 
-    def __init__(self, kind: type[Flight]) -> None:
+    def __init__(self, kind: type[PendingRequest]) -> None:
         quiet = SimpleNamespace(cancel=_nothing, respond=_nothing, refuse=_nothing)
-        self.flights = Flights(quiet, kind)
+        self.flights = PendingRequests(quiet, kind)
         self.changed = self.missed = self.updated = self.broke = self.hold = _nothing
         self.aside = _nothing
 
@@ -149,7 +148,7 @@ def readable(body: bytes, method: str) -> bool:
     )
 
 
-def judge(flight: Flight) -> list[str]:
+def judge(flight: PendingRequest) -> list[str]:
     """What is wrong with how this flight ended, if it did."""
     reply = flight.reply
     if not reply.done() or reply.cancelled():
@@ -164,11 +163,11 @@ def judge(flight: Flight) -> list[str]:
         body = b""
         if isinstance(came, RpcFailed):
             body = raw_error_body(b"7", bytes(came.error))
-        elif isinstance(came, Returned) and not misshapen(method, came.members):
+        elif isinstance(came, UpstreamResult) and not misshapen(method, came.members):
             raw, members = mended(came.raw, came.members, method)
             body = result_body(b"7", for_client(raw, members, "modern", b"{}", method))
     if took[0] > STALL:
-        faults.append(f"read for {took[0] * 1000:.0f} ms")
+        faults.append(Stall(f"read for {took[0] * 1000:.0f} ms"))
     if body and not readable(body, method):
         faults.append(f"a client cannot read {body[:200]!r}")
     return faults
@@ -193,13 +192,13 @@ def _cut(dice: random.Random, text: bytes, most: int) -> list[bytes]:
     return [text[at : at + step] for at in range(0, len(text), step)]
 
 
-def _heard(notes: list[bytes]) -> object:
+def _dispatch_output_line(notes: list[bytes]) -> object:
     return lambda _, params: notes.append(params) if len(notes) < 100 else None
 
 
 async def over_http(dice: random.Random) -> list[str]:
     """One answer over HTTP; what was wrong."""
-    desk, pipe, dialled = Desk(HttpFlight), Pipe(), asyncio.Event()
+    desk, pipe, dialled = Desk(PendingHttpRequest), Pipe(), asyncio.Event()
     means = SimpleNamespace(secrets=None, version="1")  # no header names one, nothing is dialled
     wire = HttpWire(HttpTransport(url="http://127.0.0.1:1/mcp"), "auto", means, desk)  # type: ignore[arg-type]
     wire._modern = dice.random() < 0.5
@@ -212,10 +211,10 @@ async def over_http(dice: random.Random) -> list[str]:
 
     client, notes = HttpClient(dial), []
     wire._client = client
-    asked = Request(method=dice.choice(METHODS), params={}, seconds=60, max_bytes=LARGEST)
-    flight = desk.flights.add(asked, _heard(notes))  # type: ignore[arg-type]
+    asked = UpstreamRequest(method=dice.choice(METHODS), params={}, seconds=60, max_bytes=LARGEST)
+    flight = desk.flights.add(asked, _dispatch_output_line(notes))  # type: ignore[arg-type]
     flight.token = Raw(b"1")
-    assert isinstance(flight, HttpFlight)
+    assert isinstance(flight, PendingHttpRequest)
     flight.owner, flight.in_session, flight.last, flight.events = wire, False, b"", None
     client.send(flight)
     await dialled.wait()
@@ -229,14 +228,19 @@ async def over_http(dice: random.Random) -> list[str]:
 
 async def over_stdio(dice: random.Random) -> list[str]:
     """Some lines over stdio; what was wrong."""
-    desk, pipe, notes = Desk(Flight), Pipe(), []
+    desk, pipe, notes = Desk(PendingRequest), Pipe(), []
     means = SimpleNamespace(result_bytes=LARGEST)
     wire = StdioWire(StdioTransport(command=("x",)), "auto", means, desk, None)  # type: ignore[arg-type]
-    asked = Request(method=dice.choice(METHODS), params={}, seconds=60, max_bytes=LARGEST)
-    flight = desk.flights.add(asked, _heard(notes))  # type: ignore[arg-type]
+    asked = UpstreamRequest(method=dice.choice(METHODS), params={}, seconds=60, max_bytes=LARGEST)
+    flight = desk.flights.add(asked, _dispatch_output_line(notes))  # type: ignore[arg-type]
     flight.token, flight.place = Raw(b"1"), wire
-    ears = Ears(longest=wire._longest, line=wire._heard, too_long=wire._too_long, end=_nothing)
-    lines = Lines(ears, Early())
+    ears = LineCallbacks(
+        longest=wire._longest_awaited_line,
+        line=wire._dispatch_output_line,
+        too_long=wire._too_long,
+        end=_nothing,
+    )
+    lines = LineSplitter(ears, StartOutput())
     lines.connection_made(pipe)  # type: ignore[arg-type]
     filler = dice.choice((b"\n", b"x\n", b"{}\n", b'{"id":1}\n', b"\r\n", b'"id":1\n'))
     parts = [filler * dice.choice((0, 0, 3, 20_000, 200_000))]
@@ -249,26 +253,23 @@ async def over_stdio(dice: random.Random) -> list[str]:
     return _told(worst, notes, flight, text)
 
 
-def _told(worst: float, notes: list[bytes], flight: Flight, text: bytes) -> list[str]:
+def _told(worst: float, notes: list[bytes], flight: PendingRequest, text: bytes) -> list[str]:
     faults = judge(flight)
     if worst > STALL:
-        faults.append(f"held the loop for {worst * 1000:.0f} ms ({len(text)} bytes)")
+        faults.append(Stall(f"held the loop for {worst * 1000:.0f} ms ({len(text)} bytes)"))
     if any(not isinstance(json.loads(params), dict) for params in notes):
         faults.append("a notification without an object")
     return faults
 
 
+async def visit(dice: random.Random) -> list[str]:
+    """One answer, over one of the two; what was wrong."""
+    return await dice.choice((over_http, over_stdio))(dice)
+
+
 async def fuzz(seconds: float, seed: int) -> list[str]:
     """Run for so long; what was found, each with the seed that finds it again."""
-    ends, number, found, held = time.monotonic() + seconds, 0, [], rss_mib()
-    while time.monotonic() < ends and len(found) < 5:
-        number += 1
-        dice = random.Random(f"{seed}:{number}")
-        faults = await dice.choice((over_http, over_stdio))(dice)
-        found += [f"seed {seed}:{number}: {each}" for each in faults]
-        if number % 50 == 0 and rss_mib() > held + KEPT_MIB:
-            found.append(f"seed {seed}:{number}: {rss_mib() - held:.0f} MiB are kept")
-    return found
+    return await finds(seconds, seed, visit, KEPT_MIB)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@
 """
 
 import random
-import time
 
 from tests.fuzz.json_texts import mutated, piece
-from tests.fuzz.oracles import STALL, from_terminal, rss_mib, stood_still
+from tests.fuzz.oracles import STALL, Stall, finds, from_terminal, stood_still
 
 from gatelodge.core.protocol.bridge.batch import is_batch, split_batch
 from gatelodge.core.protocol.bridge.questions import read_retry
 from gatelodge.core.protocol.capabilities import declared
-from gatelodge.core.protocol.envelope import Message, MessageFault, read_message
+from gatelodge.core.protocol.envelope import ClientMessage, MessageFault, read_message
 from gatelodge.core.protocol.era import check_modern, client_era, client_text, said_of_itself
 from gatelodge.core.protocol.upstream import request_bytes
 
@@ -45,7 +44,7 @@ def body(dice: random.Random, largest: int = LARGEST) -> bytes:
     meta = {**meta, f"{_OURS}clientCapabilities": b"{}"} | _some(dice, META, largest // 4)
     params = {"name": b'"git__log"', "_meta": _object(dice, meta)}
     params |= _some(dice, MEMBERS, largest // 4)
-    message = {"jsonrpc": b'"2.0"', "id": b"1"}
+    message = {"jsonrpc": b'"2.0"', "id": dice.choice((b"1", b"-7", b'"a"', b"null", b"1.0"))}
     if dice.random() < 0.1:
         message |= {"result": piece(dice, largest), "error": piece(dice, 1_000)}
     else:
@@ -66,7 +65,7 @@ def _read(text: bytes) -> None:
             read_message(part, 128)
         return
     message = read_message(text, 128)
-    if not isinstance(message, Message):
+    if not isinstance(message, ClientMessage):
         return
     declared(message.meta.get(f"{_OURS}clientCapabilities"))
     client_text(bytes(said_of_itself(message) or b"{}"))
@@ -77,7 +76,7 @@ def _read(text: bytes) -> None:
     request_bytes(1, message.method, message.params, b"{}")
 
 
-def visit(dice: random.Random) -> list[str]:
+async def visit(dice: random.Random) -> list[str]:
     """One body; what was wrong."""
     text, faults = body(dice), []
     with stood_still() as took:
@@ -88,21 +87,13 @@ def visit(dice: random.Random) -> list[str]:
         except Exception as error:  # noqa: BLE001 - that is what is looked for
             faults.append(repr(error)[:200])
     if took[0] > STALL:
-        faults.append(f"held the loop for {took[0] * 1000:.0f} ms ({len(text)} bytes)")
+        faults.append(Stall(f"held the loop for {took[0] * 1000:.0f} ms ({len(text)} bytes)"))
     return faults
 
 
-def fuzz(seconds: float, seed: int) -> list[str]:
+async def fuzz(seconds: float, seed: int) -> list[str]:
     """Run for so long; what was found, each with the seed that finds it again."""
-    ends, number, found, held = time.monotonic() + seconds, 0, [], rss_mib()
-    while time.monotonic() < ends and len(found) < 5:
-        number += 1
-        found += [
-            f"seed {seed}:{number}: {each}" for each in visit(random.Random(f"{seed}:{number}"))
-        ]
-        if number % 50 == 0 and rss_mib() > held + KEPT_MIB:
-            found.append(f"seed {seed}:{number}: {rss_mib() - held:.0f} MiB are kept")
-    return found
+    return await finds(seconds, seed, visit, KEPT_MIB)
 
 
 if __name__ == "__main__":

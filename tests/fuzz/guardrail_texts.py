@@ -59,6 +59,12 @@ def nests(times: int) -> list[str]:
     return [condition(wrapped("true", wrap, times)) for wrap in WRAPS]
 
 
+def misfits() -> list[str]:
+    """Below as many levels as there may be, each sign again and again where none fits."""
+    below = "if true then 1 else " * 60
+    return [condition(below + sign * n) for sign in ROWS for n in (350, 700, 1_500)]
+
+
 def any_text(chance: random.Random) -> str:
     """A text of some wraps in some order, each again and again; sometimes damaged."""
     core = chance.choice(CORES)

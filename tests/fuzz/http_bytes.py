@@ -6,20 +6,21 @@ What is watched: no exception, no step that holds the loop, each request told or
 nothing kept once its connection is gone.
 """
 
-import asyncio
 import gc
 import random
-import time
 import weakref
 from typing import Any
 
-from tests.fuzz.oracles import STALL, from_terminal, rss_mib, stood_still
+from tests.fuzz.oracles import STALL, Stall, finds, from_terminal, stood_still
 
-from gatelodge.web.endpoint.http.bounds import Connections, Persons, connections
-from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits, HttpRequest
+from gatelodge.web.endpoint.http.bounds import ClientConnections, PersonBytes, connections
+from gatelodge.web.endpoint.http.connection import ClientConnection
+from gatelodge.web.endpoint.http.reader import RequestReader
+from gatelodge.web.endpoint.http.request import HttpLimits, HttpRequest
 
 LIMITS = HttpLimits(header_bytes=32 * 1024, body_bytes=4 << 20, keepalive=75.0)
 STRANGERS, PERSON = 16 << 20, 64 << 20
+KEPT_MIB = 96
 NAMES = (
     b"Host", b"Authorization", b"Content-Length", b"Transfer-Encoding", b"Expect", b"Upgrade",
     b"Connection", b"Origin", b"X-A", b"Mcp-Name", b"", b"\xff", b"Content-Type",
@@ -83,10 +84,10 @@ class Counting:
     def __init__(self, dice: random.Random) -> None:
         self.dice = dice
         self.settled: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        self.later: list[HttpConnection] = []
+        self.later: list[ClientConnection] = []
         self.faults: list[str] = []
 
-    def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
+    def receive(self, connection: ClientConnection, request: HttpRequest) -> None:
         self._once(request)
         if request.headers.get(b"authorization") == b"Bearer ada":
             connection.known("ada")
@@ -96,7 +97,7 @@ class Counting:
         else:
             self.later.append(connection)
 
-    def judge(self, _connection: HttpConnection, request: HttpRequest) -> None:
+    def judge(self, _connection: ClientConnection, request: HttpRequest) -> None:
         if request.headers.get(b"authorization") == b"Bearer ada":
             request.person = "ada"
         else:
@@ -105,7 +106,7 @@ class Counting:
     def crowded(self, request: HttpRequest) -> None:
         request.away = ValueError("too much")
 
-    def turn_away(self, connection: HttpConnection, request: HttpRequest, _fault: str) -> None:
+    def turn_away(self, connection: ClientConnection, request: HttpRequest, _fault: str) -> None:
         self._once(request)
         connection.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
         connection.finish()
@@ -146,6 +147,8 @@ def request_bytes(dice: random.Random) -> bytes:
             lines.append(
                 dice.choice(NAMES) + dice.choice((b": ", b":", b" : ")) + dice.choice(VALUES)
             )
+    if dice.random() < 0.05:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: h2c")
     body = dice.randbytes(dice.choice((0, 2, 100, 70_000))) if dice.random() < 0.8 else b""
     chunked = dice.random() < 0.4
     if chunked:
@@ -192,21 +195,58 @@ def mutated(dice: random.Random, data: bytes) -> bytes:
     return bytes(raw)
 
 
-def visit(dice: random.Random, shared: Connections, serving: Counting) -> list[str]:
-    """One connection from its beginning to its end; what was wrong."""
-    faults: list[str] = []
-    connection, pipe = HttpConnection(serving, shared), Pipe(dice.random() < 0.2)
-    connection.connection_made(pipe)  # type: ignore[arg-type]
-    sent = b"".join(mutated(dice, request_bytes(dice)) for _ in range(dice.choice((1, 1, 3, 30))))
-    at, step = 0, dice.choice((1, 13, 1000, 65_536, 262_144))
+def told_apart(dice: random.Random) -> list[str]:
+    """What a reader that knows heads says otherwise than one that parses each."""
+    pieces = pieces_of_a_visit(dice)
+    if dice.random() < 0.5 and pieces and len(pieces[0]) > 1:
+        at = dice.randrange(1, len(pieces[0]))
+        pieces = [pieces[0][:at], *[pieces[0][at:]] * dice.choice((1, 2, 3))]
+    knows, parses = RequestReader(LIMITS), RequestReader(LIMITS)
+    knows.keeps_heads = True
+    try:
+        return _read_otherwise(knows, parses, pieces)
+    finally:
+        for reader in (knows, parses):
+            reader.close()
+
+
+def _read_otherwise(knows: RequestReader, parses: RequestReader, pieces: list[bytes]) -> list[str]:
+    for piece in pieces:
+        said = [
+            ([(each.target, each.headers, each.body, each.last) for each in done], reader.fault)
+            for reader in (knows, parses)
+            for done in (reader.feed(piece),)
+        ]
+        if said[0] != said[1]:
+            return [f"read in two ways: {piece[:60]!r}"]
+    return []
+
+
+def pieces_of_a_visit(dice: random.Random) -> list[bytes]:
+    """Requests, in pieces of one size, or each whole and many times, as clients send theirs."""
+    wanted = dice.choice((1, 1, 3, 30))
+    if dice.random() < 0.3:
+        repeated = request_bytes(dice)
+        return [mutated(dice, repeated) if dice.random() < 0.2 else repeated for _ in range(wanted)]
+    sent = b"".join(mutated(dice, request_bytes(dice)) for _ in range(wanted))
+    step = dice.choice((1, 13, 1000, 65_536, 262_144))
     if len(sent) > 20_000:
         step = max(step, 1000)
-    while at < len(sent) and not pipe.closing:
+    return [sent[at : at + step] for at in range(0, len(sent), step)]
+
+
+def visit(dice: random.Random, shared: ClientConnections, serving: Counting) -> list[str]:
+    """One connection from its beginning to its end; what was wrong."""
+    faults: list[str] = []
+    connection, pipe = ClientConnection(serving, shared), Pipe(dice.random() < 0.2)
+    connection.connection_made(pipe)  # type: ignore[arg-type]
+    for piece in pieces_of_a_visit(dice):
+        if pipe.closing:
+            break
         with stood_still() as took:
-            connection.data_received(sent[at : at + step])
+            connection.data_received(piece)
         if took[0] > STALL:
-            faults.append(f"held the loop for {took[0] * 1000:.0f} ms")
-        at += step
+            faults.append(Stall(f"held the loop for {took[0] * 1000:.0f} ms"))
         if dice.random() < 0.1:
             serving.catch_up()
         if pipe.slow and pipe.size > 65_536 and connection.writable:
@@ -229,25 +269,17 @@ def visit(dice: random.Random, shared: Connections, serving: Counting) -> list[s
 
 async def fuzz(seconds: float, seed: int) -> list[str]:
     """Run for so long; what was found, each with the seed that finds it again."""
-    ends, number, found = time.monotonic() + seconds, 0, []
-    shared = connections(LIMITS, STRANGERS, Persons(PERSON, 4 * PERSON))
+    shared = connections(LIMITS, STRANGERS, PersonBytes(PERSON, 4 * PERSON))
+
+    async def connection_and_reader(dice: random.Random) -> list[str]:
+        return [*visit(dice, shared, Counting(dice)), *told_apart(dice)]
+
     gc.collect()
     gc.disable()
     try:
-        held = rss_mib()
-        while time.monotonic() < ends and len(found) < 5:
-            number += 1
-            dice = random.Random(f"{seed}:{number}")
-            found += [
-                f"seed {seed}:{number}: {each}" for each in visit(dice, shared, Counting(dice))
-            ]
-            if number % 50 == 0:
-                await asyncio.sleep(0)
-                if rss_mib() > held + 96:
-                    found.append(f"seed {seed}:{number}: {rss_mib() - held:.0f} MiB are kept")
+        return await finds(seconds, seed, connection_and_reader, KEPT_MIB)
     finally:
         gc.enable()
-    return found
 
 
 if __name__ == "__main__":

@@ -22,14 +22,15 @@ def anyio_backend() -> str:
 
 @pytest.mark.anyio
 async def test_half_a_second_of_odd_messages_finds_nothing():
-    assert envelopes.fuzz(0.5, seed=1) == []
+    assert await envelopes.fuzz(0.5, seed=1) == []
     assert await answers.fuzz(0.5, seed=1) == []
 
 
 @pytest.mark.slow
+@pytest.mark.anyio
 @pytest.mark.timeout(SECONDS + 120)
-def test_whatever_body_comes_is_a_message_or_refused_as_one():
-    assert envelopes.fuzz(SECONDS, seed=seed_to_fuzz()) == []
+async def test_whatever_body_comes_is_a_message_or_refused_as_one():
+    assert await envelopes.fuzz(SECONDS, seed=seed_to_fuzz()) == []
 
 
 @pytest.mark.slow
@@ -40,9 +41,10 @@ async def test_whatever_a_server_answers_a_client_gets_what_it_can_read():
 
 
 @pytest.mark.slow
+@pytest.mark.anyio
 @pytest.mark.timeout(SECONDS + 120)
-def test_whatever_guardrail_is_written_is_judged_in_no_time():
-    assert guardrails.fuzz(SECONDS, seed=seed_to_fuzz()) == []
+async def test_whatever_guardrail_is_written_is_judged_in_no_time():
+    assert await guardrails.fuzz(SECONDS, seed=seed_to_fuzz()) == []
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """The source of the house as trees, parsed once, for the tests that read it."""
 
 import ast
+import os
 import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -49,18 +51,42 @@ def house() -> tuple[Module, ...]:
 
 @cache
 def tracked() -> tuple[str, ...]:
-    """Every path that git knows; without git, all but what is ignored by name.
+    """Every path that git knows, in order; without git, all but what `.gitignore` names.
 
-    What else lies in a checkout is nobody's affair: a new file is looked at once it is added.
+    What else lies in a checkout is nobody's affair: a new file is looked at once it is added. Git
+    knows nothing of a copy without its history that lies inside another repository.
     """
     listing = ["git", "ls-files", "-z", "--cached"]
     try:
         out = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, timeout=30).stdout
     except (OSError, subprocess.CalledProcessError):
-        skipped = {".git", ".venv", "node_modules", "build"}
-        files = (p for p in ROOT.rglob("*") if p.is_file())
-        return tuple(str(p.relative_to(ROOT)) for p in files if not skipped & set(p.parts))
-    return tuple(p for p in out.decode().split("\0") if p and (ROOT / p).is_file())
+        out = b""
+    known = sorted(p for p in out.decode().split("\0") if p and (ROOT / p).is_file())
+    return tuple(known or sorted(unignored(ROOT)))
+
+
+def unignored(root: Path) -> Iterator[str]:
+    """Every file below a folder but those that its `.gitignore` names, and git's own."""
+    lines = (root / ".gitignore").read_text("utf-8").split()
+    names = {".git", *(line.rstrip("/") for line in lines)}
+    for folder, folders, files in os.walk(root):
+        here = Path(folder).relative_to(root)
+        folders[:] = [name for name in folders if not _is_named(here / name, names)]
+        yield from (str(here / name) for name in files if not _is_named(here / name, names))
+
+
+def _is_named(path: Path, names: set[str]) -> bool:
+    """Say whether a line of `.gitignore` is for it: by its name anywhere, or by its whole path."""
+    return any(
+        fnmatch(str(path), name.lstrip("/")) if "/" in name else fnmatch(path.name, name)
+        for name in names
+    )
+
+
+def is_there(path: Path) -> bool:
+    """Say whether this file, or a file in this folder, is one that git knows."""
+    name = os.path.relpath(path, ROOT)  # not resolved: a link may lead out of the checkout
+    return name == "." or any(each == name or each.startswith(f"{name}/") for each in tracked())
 
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from docs import facts, prose
 from docs.generate import PAGES
-from tests.house.source import ROOT, told, tracked
+from tests.house.source import ROOT, is_there, told, tracked
 
 from gatelodge.core.records.governance import GovKind
 from gatelodge.core.records.leaves import LEAVES
@@ -43,6 +43,7 @@ def test_each_gov_leaf_is_explained():
 def test_each_dependency_has_its_reason():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     listed = list(project["project"]["dependencies"])
+    listed += [d for extra in project["project"]["optional-dependencies"].values() for d in extra]
     listed += [d for group in project["dependency-groups"].values() for d in group]
     wanted = {re.split(r"[\[<>=~! ]", each)[0] for each in listed}
     page = (ROOT / "docs/dependencies.md").read_text("utf-8")
@@ -66,7 +67,7 @@ def test_links_lead_somewhere():
                 continue
             name, _, anchor = link.partition("#")
             target = ((ROOT / path).parent / name).resolve() if name else ROOT / path
-            if not target.exists() or (anchor and anchor not in _anchors(target)):
+            if not is_there(target) or (anchor and anchor not in _anchors(target)):
                 faults.append(f"{path}: {link}")
     assert not faults, told("A link that leads nowhere.", faults, "mend the link or the page.")
 
@@ -77,15 +78,39 @@ def test_pages_that_the_code_names_exist():
         for path in tracked()
         if path.startswith("src/") and path.endswith(".py")
         for page in re.findall(r"\bdocs/[\w/.-]+\.md\b", (ROOT / path).read_text("utf-8"))
-        if not (ROOT / page).exists()
+        if not is_there(ROOT / page)
     ]
     assert not faults, told(
         "Whoever reads an error goes where it sends them.", faults, "write the page, or mend it."
     )
 
 
+FOR_CONTRIBUTORS = {
+    "ARCHITECTURE.md": ("", "src/gatelodge", "src/gatelodge/adapters/upstream"),
+    "CONTRIBUTING.md": ("", "src/gatelodge"),
+    "docs/debugging.md": ("",),
+    "docs/recipes.md": ("",),
+}
+"""Pages that name files, and below which folders they name them."""
+
+
+def test_files_that_pages_for_contributors_name_exist():
+    faults = []
+    for path, folders in FOR_CONTRIBUTORS.items():
+        text = re.sub(r"(?ms)^```.*?^```", "", (ROOT / path).read_text("utf-8"))
+        for name in re.findall(r"`([\w./-]+(?:/|\.(?:py|md|toml|json|mjs)))`", text):
+            stands_for_any = re.search(r"[A-Z]{3,}/", name)
+            if not (stands_for_any or any(is_there(ROOT / each / name) for each in folders)):
+                faults.append(f"{path}: {name}")
+    assert not faults, told(
+        "A recipe that names no file sends its reader nowhere.",
+        faults,
+        "follow the file to where it went, or drop the step.",
+    )
+
+
 def test_decisions_are_numbered_and_short():
-    pages = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    pages = _decisions()
     numbers = [page.name.partition("-")[0] for page in pages]
     faults = [f"{each}: another page has it" for each in numbers if numbers.count(each) > 1]
     for page in pages:
@@ -100,7 +125,7 @@ def test_decisions_are_numbered_and_short():
 
 
 def test_cited_decisions_exist():
-    pages = {page.name[:4] for page in (ROOT / "docs/decisions").glob("[0-9]*.md")}
+    pages = {page.name[:4] for page in _decisions()}
     faults = [
         f"{path}: decision {number}"
         for path in tracked()
@@ -112,6 +137,10 @@ def test_cited_decisions_exist():
         if number not in pages
     ]
     assert not faults, told("A citation of no decision.", faults, "write the record, or mend it.")
+
+
+def _decisions() -> list[Path]:
+    return [ROOT / path for path in tracked() if re.match(r"docs/decisions/\d.*\.md$", path)]
 
 
 def _anchors(page: Path) -> set[str]:

@@ -4,7 +4,7 @@ import ast
 
 from tests.house.source import Function, Module, dotted, house, read, told
 
-REPORTS = {"failed", "watched", "_watched", "_close_all"}
+REPORTS = {"failed", "watched", "_run_watched", "_close_all"}
 """Calls that let Health know how it went (`flows/health.py`)."""
 LOGS = {"debug", "info", "warning", "error", "exception"}
 EXPECTED = {"TimeoutError", "CancelledError", "asyncio.CancelledError"}
@@ -65,6 +65,6 @@ def test_a_silent_loop_is_found_and_one_that_reports_is_not():
     )
     assert list(loops_in_silence(read("src/a.py", text.format("await work()", "pass"))))
     spoken = [("await work()", "log.error('no')"), ("await work()", "health.failed('a', 'b')")]
-    spoken += [("await self._watched('a', work())", "pass"), ("await work()", "raise")]
+    spoken += [("await self._run_watched('a', work())", "pass"), ("await work()", "raise")]
     for body, handler in spoken:
         assert not list(loops_in_silence(read("src/a.py", text.format(body, handler))))

@@ -35,6 +35,11 @@ CATCHES_ALL = {
     "cli/main.py": "the command line: an unknown fault becomes an exit code",
 }
 
+SYNCS_FILES = {
+    "adapters/files.py": "whole files, put in the place of others",
+    "adapters/journal/disk.py": "files that are written on, frame by frame",
+}
+
 _PROCESS_CALLS = {
     "create_subprocess_exec", "create_subprocess_shell", "subprocess_exec", "subprocess_shell",
     "open_process", "run_process", "Popen", "system", "popen", "fork", "forkpty", "posix_spawn",
@@ -114,6 +119,22 @@ def test_only_the_upstream_room_starts_processes():
         "Processes are started from approved definitions in one room (isolation:no-second-path).",
         faults,
         "describe the server in the catalog; adapters/upstream starts it.",
+    )
+
+
+def test_what_is_to_last_is_written_in_the_named_files_only():
+    faults = [
+        f"{m.path}:{node.lineno} {dotted(node.func)}"
+        for m in house()
+        if m.room not in SYNCS_FILES
+        for node in m.nodes
+        if isinstance(node, ast.Call) and _last(node.func) in {"fsync", "fdatasync"}
+    ]
+    assert not faults, told(
+        "A write may be taken in part, and a part that is synced and renamed is all there is. "
+        "Allowed: " + "; ".join(f"{path} ({why})" for path, why in SYNCS_FILES.items()),
+        faults,
+        "call replace_file or create_file of adapters/files.py.",
     )
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from tests.house.source import ROOT, told
 
-HEAVY = ("sqlalchemy", "alembic", "litestar", "uvicorn", "httpx", "mcp", "cedarpy", "psycopg")
+HEAVY = (
+    "sqlalchemy", "alembic", "litestar", "uvicorn", "httpx", "mcp", "cedarpy", "psycopg",
+    "prometheus_client", "opentelemetry",
+)  # fmt: skip
 
 LIGHT = (
     ("--help",),
@@ -25,8 +28,12 @@ print("exit", code, "loaded", ",".join(heavy) or "none", file=sys.stderr)
 """
 
 
-def test_a_gate_without_postgresql_does_not_load_its_driver(tmp_path: Path):
-    script = "import sys; import gatelodge.app.run; print('psycopg' in sys.modules)"
+@pytest.mark.parametrize("name", ["psycopg", "prometheus_client", "opentelemetry"])
+def test_a_gate_does_not_load_what_only_some_need(tmp_path: Path, name: str):
+    """PostgreSQL's driver is for several nodes, the metrics' library for the first scrape, and
+    OpenTelemetry for whoever wants traces.
+    """
+    script = f"import sys; import gatelodge.app.run; print({name!r} in sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,

@@ -1,16 +1,10 @@
-"""One word for one thing: no empty names, no rival names, and no clock outside its room."""
+"""One word for one thing: names that say what they name, no rivals, no clock outside its room."""
 
 import ast
 import re
-from pathlib import PurePath
+from pathlib import Path
 
 from tests.house.source import definitions, dotted, house, imports, told
-
-EMPTY = {
-    "manager", "helper", "helpers", "util", "utils", "service", "services", "handler", "handlers",
-    "processor", "data", "info", "base", "common", "misc", "do",
-}  # fmt: skip
-"""Words that say nothing of what a thing is."""
 
 RIVALS = {
     "tenant": "workspace",
@@ -31,8 +25,7 @@ RIVALS = {
 }
 """Words for which the house has another; the glossary is docs/concepts/words.md."""
 
-GIVEN = {"data_received", "pipe_data_received", "user_agent", "server_info"}
-"""Names that asyncio, HTTP or MCP gave."""
+GLOSSARY = Path("docs/concepts/words.md")
 
 CLOCKS = {"time", "uuid", "secrets", "random"}
 """Modules that look at a clock or at chance."""
@@ -40,20 +33,34 @@ CLOCKS = {"time", "uuid", "secrets", "random"}
 CLOCK_CALLS = {"now", "utcnow", "today", "urandom", "getrandom"}
 
 
-def test_names_say_what_a_thing_is():
+def test_a_class_is_called_by_the_word_of_the_house():
     faults = []
     for m in house():
-        named = [(m.path, PurePath(m.path).stem)]
-        named += [(f"{m.path}:{d.lineno}", d.name) for d in definitions(m)]
-        for place, name in named:
-            words = set(_words(name)) if name not in GIVEN else set()
-            faults += [f"{place} {name}: '{word}' says nothing" for word in words & EMPTY]
-            faults += [f"{place} {name}: here it is {RIVALS[w]}" for w in words & RIVALS.keys()]
+        for node in definitions(m):
+            if isinstance(node, ast.ClassDef):
+                rivals = set(_words(node.name)) & RIVALS.keys()
+                faults += [f"{m.path}:{node.lineno} {node.name}: {RIVALS[w]}" for w in rivals]
     assert not faults, told(
-        "A name says what a thing is, in the words of docs/concepts/words.md.",
-        faults,
-        "name it for its outcome or for the noun of the house.",
+        "One word for one thing.", faults, "take the word of docs/concepts/words.md."
     )
+
+
+def test_a_class_name_is_two_words_or_stands_in_the_glossary():
+    known = set(re.findall(r"`([A-Z]\w+)`", GLOSSARY.read_text()))
+    alone = {
+        node.name: f"{m.path}:{node.lineno}"
+        for m in house()
+        for node in definitions(m)
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and len(_words(node.name)) < 2
+    }
+    assert not alone.keys() - known, told(
+        "One word is rarely enough to guess what a class is.",
+        [f"{alone[name]} {name}" for name in sorted(alone.keys() - known)],
+        f"say it in two words; a word of the field that needs none goes into {GLOSSARY}.",
+    )
+    assert known <= alone.keys(), f"no class is called so any more: {sorted(known - alone.keys())}"
 
 
 def test_clocks_and_chance_come_in_through_ports():
@@ -83,3 +90,17 @@ def test_clocks_and_chance_come_in_through_ports():
 def _words(name: str) -> list[str]:
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return [part.lower() for part in spaced.split("_") if part]
+
+
+def test_a_class_name_stands_for_one_class():
+    places: dict[str, list[str]] = {}
+    for m in house():
+        for node in definitions(m):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{m.path}:{node.lineno}")
+    faults = [f"{name}: {', '.join(found)}" for name, found in places.items() if len(found) > 1]
+    assert not faults, told(
+        "Who looks for a class by its name finds one.",
+        faults,
+        "say in two words what each is: `DoctorFinding`, `FsckFinding`.",
+    )

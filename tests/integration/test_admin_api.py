@@ -1,12 +1,13 @@
 """The admin API over HTTP, as clients with tokens of every role meet it."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.gate import Client
 from tests.integration.admin_house import ROLES, House, W, house, stub
 
-from gatelodge.config.schema import Limits
+from gatelodge.config.schema import LimitSettings
 from gatelodge.core.records.verify import ProofDocument, format_proof, verify_proof
 
 __all__ = ["house", "stub"]
@@ -111,6 +112,22 @@ def test_another_workspace_looks_as_if_it_did_not_exist(house: House) -> None:
     assert set(logs) <= {"gov", f"calls:{main}"}
 
 
+@pytest.mark.parametrize("name", ["eng/web", "50%", "a%2Fb", "..", "a?b#c"])
+def test_whatever_a_row_is_called_it_is_found_changed_and_removed_by_that(
+    house: House, name: str
+) -> None:
+    house.ok("POST", f"{W}/groups", {"name": name})
+    at = f"{W}/groups/{quote(name, safe='')}"
+    assert house.ok("GET", at)["name"] == name
+    owner = house.ok("GET", f"{W}/members")["items"][0]["email"]
+    assert house.ok("POST", f"{at}/add-member", {"principal": owner})["principals"] == [owner]
+    assert house.ok("DELETE", at)["removed"] == name
+    email = f"{name.replace('#', '')}@example.test"
+    house.ok("POST", f"{W}/members", {"email": email})
+    ended = house.ok("POST", f"{W}/members/{quote(email, safe='')}/revoke", {"why": "leaver"})
+    assert ended["kind"] == "member"
+
+
 def test_lists_come_page_by_page(house: House) -> None:
     whole = house.ok("GET", f"{W}/members")["items"]
     seen: list[dict[str, Any]] = []
@@ -133,6 +150,8 @@ def test_a_member_sees_and_ends_their_own_tokens_only(house: House) -> None:
     foreign = next(each for each in others if each not in {row["id"] for row in listed})
     path = f"{W}/tokens/{foreign}/revoke"
     house.refused(403, "forbidden", "POST", path, {}, by="member")
+    house.refused(403, "forbidden", "GET", f"{W}/tokens/{foreign}", by="member")
+    assert house.ok("GET", f"{W}/tokens/{mine['id']}", by="member") in listed
     told = [
         house.refused(403, "forbidden", "POST", f"{W}/tokens", body, by="member")
         for body in ({"member": "owner@localhost"}, {"member": "nobody@x.test"}, {"agent": "none"})
@@ -162,7 +181,7 @@ def test_a_revoked_member_is_out_at_once_and_the_receipt_says_when(house: House)
     path = f"{W}/members/{email}/revoke"
     gov = house.gov
     would = house.ok("POST", f"{path}?dry_run=true", {"why": "leaver"})
-    assert [each["what"] for each in would["changes"]] == ["cred.revoked", "member.left"]
+    assert [each["what"] for each in would["changes"]] == ["token.revoked", "member.revoked"]
     assert house.gov == gov
     assert house.ask("GET", f"{W}/members", by=token).status == 200
     receipt = house.ok("POST", path, {"why": "OPS-1"})
@@ -365,7 +384,7 @@ def test_a_member_changes_their_own_at_a_pace_that_holds_nobody_else_up(house: H
     house.tokens["eager"] = house.ok("POST", f"{W}/tokens", {"member": "eager@example.test"})[
         "token"
     ]
-    most = Limits().own_changes_per_minute
+    most = LimitSettings().own_changes_per_minute
     for path in (["tokens/unknown/revoke", "tokens"] * most)[:most]:
         assert house.ask("POST", f"{W}/{path}", {}, by="eager").status in {400, 404}
     before = house.gov

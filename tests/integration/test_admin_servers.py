@@ -83,7 +83,7 @@ def test_a_receipt_names_the_agents_and_what_became_of_them(house, heir, said): 
     house.ok("POST", f"{W}/members", {"email": leaver, "role": "member"})
     agent = house.ok("POST", f"{W}/agents", {"name": bot, "owner": leaver})
     token = house.ok("POST", f"{W}/tokens", {"member": leaver, "label": "her laptop"})
-    body = {"why": "OPS-1", "hand_over_to": heir}
+    body = {"why": "OPS-1", "transfer_to": heir}
     receipt = house.ok("POST", f"{W}/members/{leaver}/revoke", body)
     assert set(receipt["cascade"]) >= {agent["id"], token["id"]}
     assert receipt["named"][agent["id"]] == f"{bot} {said}"
@@ -118,3 +118,14 @@ def test_a_renamed_member_is_called_so_and_the_change_is_on_record(house):  # no
     assert house.ok("GET", path)["name"] == "Ada L."
     house.refused(403, "forbidden", "POST", f"{path}/rename", {"name": "x"}, by="member")
     house.refused(400, "invalid", "POST", f"{path}/rename", {"name": "two\nlines"})
+
+
+def test_what_nobody_approved_is_not_approved_by_disabling_and_enabling_it(house):  # noqa: F811
+    url = {"type": "http", "url": "https://roundabout.example.com/mcp"}
+    house.gate.api("POST", f"{W}/servers", {"alias": "roundabout", "transport": url}, local=True)
+    for verb in ("disable", "enable"):
+        answer = house.ask(
+            "POST", f"{W}/servers/roundabout/{verb}", {} if verb == "disable" else None
+        )
+        assert (answer.status, "waits for its approval" in answer.json["detail"]) == (409, True)
+    assert house.ok("GET", f"{W}/servers/roundabout")["status"] == "proposed"

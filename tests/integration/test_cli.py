@@ -79,6 +79,9 @@ def test_commands_work_before_the_first_start_and_the_gate_goes_on_from_there(
     ("command", "code", "said"),
     [
         (("member", "show", "nobody@example.test"), 3, "gatelodge member list"),
+        (("member", "show", ""), 2, "the name is empty"),
+        (("group", "show", ""), 2, "the name is empty"),
+        (("server", "show", ""), 2, "the name is empty"),
         (("member", "add", "no-address"), 2, "name@example.com"),
         (("member", "add", "owner@localhost"), 3, "here already"),
         (
@@ -113,7 +116,7 @@ def test_a_member_comes_and_goes(gate: Gate) -> None:
     gate.cli("member", "add", "eve@example.test", "--name", "Eve")
     gate.cli("agent", "add", "evebot", "--owner", "eve@example.test")
     gate.cli("group", "create", "crew")
-    gate.cli("group", "join", "crew", "eve@example.test")
+    gate.cli("group", "add-member", "crew", "eve@example.test")
     (crew,) = gate.cli("group", "list")
     assert crew["principals"] == ["eve@example.test"]
     issued = gate.command("token", "create", "--member", "eve@example.test", "--label", "laptop")
@@ -125,7 +128,7 @@ def test_a_member_comes_and_goes(gate: Gate) -> None:
     done = gate.command("member", "revoke", "eve@example.test", "--why", "leaver", "--yes")
     assert "certain everywhere after" in done.stdout
     shown = gate.cli("member", "show", "eve@example.test")
-    assert (shown["status"], shown["groups"], shown["tokens"]) == ("left", [], [])
+    assert (shown["status"], shown["groups"], shown["tokens"]) == ("revoked", [], [])
     agents = {each["name"]: each["status"] for each in gate.cli("agent", "list")}
     assert agents["evebot"] == "suspended"
 
@@ -198,12 +201,15 @@ def test_a_server_that_cannot_be_observed_is_kept_and_told(gate: Gate) -> None:
     assert "gone" not in {each["alias"] for each in gate.cli("server", "list")}
 
 
-def test_what_is_withheld_from_a_server_is_said_when_it_is_added(gate: Gate) -> None:
-    named = ("--withhold", "roots", "--withhold", "sampling")
+def test_what_is_hidden_from_a_server_is_said_when_it_is_added(gate: Gate) -> None:
+    named = ("--hide-capability", "roots", "--hide-capability", "sampling")
     command = ("--run-as", "gateway", "--", sys.executable, str(STUB))
-    assert gate.command("server", "add", "shy", "--withhold", "secrets", *command).returncode == 2
+    assert (
+        gate.command("server", "add", "shy", "--hide-capability", "secrets", *command).returncode
+        == 2
+    )
     gate.cli("server", "add", "shy", *named, *command)
-    assert gate.cli("server", "show", "shy")["withheld"] == ["roots", "sampling"]
+    assert gate.cli("server", "show", "shy")["hidden_capabilities"] == ["roots", "sampling"]
     gate.cli("server", "remove", "shy", "--yes")
 
 
@@ -241,6 +247,8 @@ def test_a_call_is_found_proved_and_verified_without_a_gate(
     assert "call.outcome" in shown
     assert "payload-0815" not in shown
     assert found["call"] in gate.command("audit", "tail").stdout
+    told, sought_all = gate.cli("audit", "tail"), gate.cli("audit", "search", "--limit", "500")
+    assert {*told["items"][0]} == {*sought_all["items"][0]}  # machines read both alike
 
     proof, key = tmp_path / "proof.json", tmp_path / "key"
     gate.cli("audit", "prove", found["call"], "-o", str(proof))

@@ -17,7 +17,7 @@ RUN = ("--run-as", "gateway", "--", sys.executable)
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    made = Gate(tmp_path_factory.mktemp("told") / "data", "hosting.start_seconds=3")
+    made = Gate(tmp_path_factory.mktemp("told") / "data", "upstream.start_seconds=3")
     with made.running():
         made.cli("server", "add", "stub", "--run-as", "gateway", "--", sys.executable, str(STUB))
         made.cli("server", "approve", "stub", "--yes")
@@ -142,7 +142,7 @@ def test_a_next_step_holds_for_a_name_with_a_space(gate: Gate) -> None:
     agent = gate.command("agent", "add", "night watch", "--owner", "dot@example.test")
     assert "gatelodge token create --agent 'night watch'" in agent.stdout
     group = gate.command("group", "create", "night crew")
-    assert "gatelodge group join 'night crew' EMAIL" in group.stdout
+    assert "gatelodge group add-member 'night crew' EMAIL" in group.stdout
 
 
 def test_while_nobody_serves_the_status_names_no_node(tmp_path: Path) -> None:
@@ -187,8 +187,8 @@ def test_who_is_away_is_let_in_by_the_command_that_the_error_names(gate: Gate) -
     assert "gatelodge member resume" in gate.command(*token).stderr
     gate.cli("member", "revoke", "fay@example.test", "--why", "leaver", "--yes")
     assert "gatelodge member add" in gate.command(*token).stderr
-    assert "gatelodge agent owner" in gate.command("agent", "resume", "faybot", "--yes").stderr
-    assert "gatelodge agent owner" in gate.command("token", "create", "--agent", "faybot").stderr
+    assert "gatelodge agent transfer" in gate.command("agent", "resume", "faybot", "--yes").stderr
+    assert "gatelodge agent transfer" in gate.command("token", "create", "--agent", "faybot").stderr
 
 
 def test_what_is_not_there_says_where_to_look(gate: Gate) -> None:
@@ -197,13 +197,13 @@ def test_what_is_not_there_says_where_to_look(gate: Gate) -> None:
     for command, where in (
         (("server", "approve", "stub", "--tool", "none"), "gatelodge tool list"),
         (("tool", "approve", "stub", "none"), "gatelodge tool list"),
-        (("group", "part", "gusts", "gus@example.test"), "gatelodge group list"),
+        (("group", "remove-member", "gusts", "gus@example.test"), "gatelodge group list"),
     ):
         done = gate.command(*command)
         assert (done.returncode, where in done.stderr) == (3, True), done
 
 
-def test_a_file_that_changes_what_is_withheld_says_that_the_approval_ends(
+def test_a_file_that_changes_what_is_hidden_says_that_the_approval_ends(
     gate: Gate, tmp_path: Path
 ) -> None:
     file = tmp_path / "main.toml"
@@ -212,7 +212,7 @@ def test_a_file_that_changes_what_is_withheld_says_that_the_approval_ends(
     file.write_text(f'workspace = "main"\n{table}approved = true\n')
     gate.cli("apply", str(file))
     assert gate.cli("server", "show", "kept")["status"] == "approved"
-    file.write_text(f'workspace = "main"\n{table}withheld = ["roots"]\n')
+    file.write_text(f'workspace = "main"\n{table}hidden_capabilities = ["roots"]\n')
     would = gate.command("apply", str(file), "--dry-run").stdout
     assert "server kept is reached in another way, so it waits for approval again" in would
     gate.cli("apply", str(file))

@@ -11,7 +11,7 @@ from tests.upstreams.pools import LOOPS, Secrets, ask, call, http, make_pool, re
 
 from gatelodge.core.errors import KeyUnreachable, UpstreamBrokeProtocol, UpstreamUnreachable
 from gatelodge.core.protocol.upstream_headers import header_value, mirrors
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import UpstreamRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -133,7 +133,7 @@ async def test_each_method_names_in_its_header_what_it_is_about(
     for said in (value, "another") if member == "taskId" else (value,):
         params = {member: Raw(json.dumps(said).encode())} if member else {}
         name = said if named and member else ""
-        await ask(pool, at, Request(method=method, params=params, name=name))
+        await ask(pool, at, UpstreamRequest(method=method, params=params, name=name))
         seen = upstream.of(method)[-1]
         assert seen.header("Mcp-Method") == method
         given = seen.header("Mcp-Name")
@@ -184,7 +184,7 @@ async def test_arguments_pass_byte_for_byte(pool, upstream):
         b'{"jsonrpc":"2.0","id":%d,"result":%b}' % (talk.seen.message["id"], exact),
     )
     params = {"name": Raw(b'"echo"'), "arguments": Raw(exact)}
-    reply = await ask(pool, at, Request(method="tools/call", name="echo", params=params))
+    reply = await ask(pool, at, UpstreamRequest(method="tools/call", name="echo", params=params))
     assert exact in upstream.of("tools/call")[0].body
     assert bytes(reply.result) == exact
 

@@ -12,14 +12,14 @@ from tests.upstreams import pools
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import LOOPS, ask, call, http, make_pool, ready, text, until
 
-from gatelodge.config.schema import Hosting
+from gatelodge.config.schema import UpstreamSettings
 from gatelodge.core.errors import (
     LimitReached,
     UpstreamBrokeProtocol,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import UpstreamRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -242,7 +242,7 @@ async def test_a_list_swallowed_by_a_stale_connection_is_asked_again_and_a_call_
         talk.close()
 
     upstream.methods["tools/list"] = swallow
-    reply = await ask(pool, at, Request(method="tools/list", params={}))
+    reply = await ask(pool, at, UpstreamRequest(method="tools/list", params={}))
     assert reply.result is not None
     again = upstream.of("tools/list")
     assert len(again) == 2
@@ -275,7 +275,7 @@ async def test_a_lost_session_is_begun_anew_and_the_call_runs_once(pool, upstrea
 
 
 async def test_a_server_that_comes_back_is_found_by_the_next_call():
-    pool = make_pool(hosting=Hosting(start_seconds=5, backoff_seconds=0.05))
+    pool = make_pool(upstream=UpstreamSettings(start_seconds=5, backoff_seconds=0.05))
     upstream = await HttpUpstream().start()
     at = http(upstream.url)
     await ready(pool, at)

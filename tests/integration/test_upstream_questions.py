@@ -7,14 +7,14 @@ from msgspec import Raw
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import ask, call, http, make_pool, ready, until
 
-from gatelodge.config.schema import Hosting
+from gatelodge.config.schema import UpstreamSettings
 from gatelodge.core.errors import LimitReached
-from gatelodge.ports.upstream import Asker, Reply
+from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply, always
 
 pytestmark = pytest.mark.anyio
 
-ADA = Asker(principal="mem_ada", capabilities=b'{"roots":{}}')
-BEN = Asker(principal="mem_ben", capabilities=b'{"roots":{}}')
+ADA = OnBehalfOf(principal="mem_ada", capabilities=b'{"roots":{}}')
+BEN = OnBehalfOf(principal="mem_ben", capabilities=b'{"roots":{}}')
 ROOTS = {"jsonrpc": "2.0", "method": "roots/list"}
 FOUND = Raw(b'{"roots":[]}')
 
@@ -79,7 +79,7 @@ async def test_the_first_call_of_a_session_waits_for_the_stream_on_which_it_is_a
     async with asyncio.timeout(5):
         [question] = (await exchange.reply).questions
     assert question.method == "roots/list"
-    exchange.answer(question.number, Reply(result=FOUND))
+    exchange.answer(question.number, UpstreamReply(result=FOUND), always)
     await until(lambda: upstream.told, "it is answered")
     upstream.asking[0].result({})
     async with asyncio.timeout(5):
@@ -141,12 +141,12 @@ async def test_a_call_that_waits_for_an_answer_is_not_the_one_that_asks_next(poo
     again = pool.begin(at.id, call("echo", asker=ADA), None)
     async with asyncio.timeout(5):
         [second] = (await again.reply).questions
-    again.answer(second.number, Reply(result=FOUND))
+    again.answer(second.number, UpstreamReply(result=FOUND), always)
     await until(lambda: len(upstream.told) == 1, "it is answered")
     upstream.asking[1].result({"of": "the second"})
     async with asyncio.timeout(5):
         assert bytes((await again.reply).result) == b'{"of": "the second"}'
-    parked.answer(first.number, Reply(result=FOUND))
+    parked.answer(first.number, UpstreamReply(result=FOUND), always)
     await until(lambda: len(upstream.told) == 2, "so is the first")
     parked.abort("cancelled")
 
@@ -158,7 +158,7 @@ async def test_a_call_that_waits_for_an_answer_is_asked_more_when_it_is_alone(po
     async with asyncio.timeout(5):
         [first] = (await exchange.reply).questions
     upstream.listening[-1].event({**ROOTS, "id": "q2"})
-    exchange.answer(first.number, Reply(result=FOUND))
+    exchange.answer(first.number, UpstreamReply(result=FOUND), always)
     async with asyncio.timeout(5):
         [second] = (await exchange.reply).questions
     assert second.key == "q2"
@@ -166,7 +166,7 @@ async def test_a_call_that_waits_for_an_answer_is_asked_more_when_it_is_alone(po
 
 
 async def test_a_session_that_is_idle_makes_room_and_one_that_works_does_not(upstream):
-    pool = make_pool(hosting=Hosting(backoff_seconds=0.2, sessions_per_server=1))
+    pool = make_pool(upstream=UpstreamSettings(backoff_seconds=0.2, sessions_per_server=1))
     upstream.tools["answer"] = lambda talk: talk.result({})
     at = http(upstream.url)
     await ready(pool, at)

@@ -10,13 +10,13 @@ from tests.upstreams import pools
 from tests.upstreams.pools import LOOPS, alive, ask, call, make_pool, ready, stdio, text, until
 
 from gatelodge.adapters.upstream.stdio.child import usual_path
-from gatelodge.config.schema import Hosting
+from gatelodge.config.schema import HostingSettings, UpstreamSettings
 from gatelodge.core.errors import (
     KeyUnreachable,
     UpstreamBrokeProtocol,
     UpstreamUnreachable,
 )
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import UpstreamRequest
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -56,7 +56,10 @@ async def test_the_era_of_a_server_is_found_out_and_kept(pool, era, spoken, vers
 
 
 async def test_a_server_that_is_silent_to_the_probe_is_legacy():
-    pool = make_pool(hosting=Hosting(start_seconds=1.5, backoff_seconds=0.2, stop_seconds=1.0))
+    pool = make_pool(
+        upstream=UpstreamSettings(start_seconds=1.5, backoff_seconds=0.2),
+        hosting=HostingSettings(stop_seconds=1.0),
+    )
     at = stdio("silent")
     await ready(pool, at)
     assert pool.health(at.id).era == "legacy"
@@ -161,7 +164,7 @@ async def test_a_change_of_tools_is_told(pool, era):
 async def test_a_modern_server_is_subscribed_to(pool):
     at = stdio("modern")
     await ready(pool, at)
-    health = await ask(pool, at, Request(method="tools/list", params={}))
+    health = await ask(pool, at, UpstreamRequest(method="tools/list", params={}))
     assert health.result is not None
     assert pool.counts()["calls"] == 0
 
@@ -177,7 +180,7 @@ async def test_a_child_sees_nothing_of_our_environment(monkeypatch):
     assert seen.pop("TMPDIR") == home
     seen.pop("LC_CTYPE", None)  # Python's own, at its start
     assert seen == {
-        "PATH": usual_path(Hosting().path),
+        "PATH": usual_path(HostingSettings().path),
         "LANG": "C.UTF-8",
         "TOKEN": "s3cret",
         "PLAIN": "1",

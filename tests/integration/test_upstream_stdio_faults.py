@@ -7,16 +7,29 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.upstreams.pools import LOOPS, alive, ask, call, make_pool, ready, stdio, text, until
+from msgspec import Raw
+from tests.upstreams.pools import (
+    LOOPS,
+    alive,
+    ask,
+    asker,
+    asking,
+    call,
+    make_pool,
+    ready,
+    stdio,
+    text,
+    until,
+)
 
-from gatelodge.config.schema import Hosting, Limits
+from gatelodge.config.schema import HostingSettings, LimitSettings, UpstreamSettings
 from gatelodge.core.errors import (
     LimitReached,
     UpstreamBrokeProtocol,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gatelodge.ports.upstream import Asker
+from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply, always
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -148,7 +161,7 @@ async def test_what_one_person_leaves_unread_before_a_slow_server_keeps_nobody_e
     for each in (slow, other):
         await until(lambda each=each: pool.health(each.id).state == "ready")
     busy = asyncio.ensure_future(ask(pool, slow, call("slow", {"seconds": 1.0})))
-    ann, bob = (Asker(name, person=name) for name in ("ann", "bob"))
+    ann, bob = (OnBehalfOf(name, person=name) for name in ("ann", "bob"))
     large = call("echo", {"x": "x" * (3 << 20)}, asker=ann)
     floods = [asyncio.ensure_future(ask(pool, slow, large)) for _ in range(6)]
     said = await ask(pool, slow, call("echo", {"x": "bob"}, asker=bob))
@@ -162,10 +175,30 @@ async def test_what_one_person_leaves_unread_before_a_slow_server_keeps_nobody_e
     assert text(await ask(pool, slow, call("echo", {"x": "again"}, asker=ann))) == {"x": "again"}
 
 
+async def test_an_answer_that_a_server_has_no_room_for_fails_the_call_that_was_asked(
+    pool, tmp_path
+):
+    at, ada = asking(), asker("ada", roots={})
+    await ready(pool, at)
+    until_read = {"until": str(tmp_path / "reads")}
+    exchange = pool.begin(at.id, call("ask_and_go", until_read, asker=ada), None)
+    async with asyncio.timeout(20):
+        [question] = (await exchange.reply).questions
+    large = call("echo", {"x": "x" * (3 << 20)}, asker=ada)
+    floods = [pool.begin(at.id, large, None) for _ in range(6)]
+    exchange.answer(question.number, UpstreamReply(result=Raw(b'{"roots":[]}')), always)
+    with pytest.raises(UpstreamUnreachable, match="does not read"):
+        async with asyncio.timeout(20):
+            await exchange.reply
+    (tmp_path / "reads").touch()
+    ended = await asyncio.gather(*(each.reply for each in floods), return_exceptions=True)
+    assert any(isinstance(each, UpstreamReply) for each in ended)
+
+
 async def test_a_question_whose_call_is_answered_before_it_is_put_is_refused(pool):
     at = stdio("legacy")
     await ready(pool, at)
-    ada = Asker(principal="ada", capabilities=b'{"elicitation":{"form":{}}}')
+    ada = OnBehalfOf(principal="ada", capabilities=b'{"elicitation":{"form":{}}}')
     reply = await ask(pool, at, call("ask", asker=ada))
     assert text(reply) == "asked"
     told = text(await ask(pool, at, call("told", asker=ada)))  # refused before this call
@@ -174,7 +207,7 @@ async def test_a_question_whose_call_is_answered_before_it_is_put_is_refused(poo
 
 
 async def test_an_endless_line_is_refused_and_the_server_replaced():
-    pool = make_pool(limits=Limits(result_bytes=100_000))
+    pool = make_pool(limits=LimitSettings(result_bytes=100_000))
     at = stdio("modern")
     await ready(pool, at)
     with pytest.raises(LimitReached):
@@ -238,7 +271,10 @@ async def test_no_child_outlives_a_killed_gate(tmp_path):
 
 async def test_a_server_that_ignores_its_end_is_killed():
     script = "import signal,time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(600)"
-    pool = make_pool(hosting=Hosting(start_seconds=15, backoff_seconds=0.2, stop_seconds=0.1))
+    pool = make_pool(
+        upstream=UpstreamSettings(start_seconds=15, backoff_seconds=0.2),
+        hosting=HostingSettings(stop_seconds=0.1),
+    )
     at = stdio(command=(sys.executable, "-c", script), era="legacy")
     await pool.reconcile((at,))
     pid = await until(lambda: pool.health(at.id).pid, "started")

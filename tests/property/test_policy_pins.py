@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core.catalog.pin import canonical, definition_digest
-from gatelodge.core.protocol.shown.names import LONGEST, Names, shown_names
+from gatelodge.core.protocol.shown.names import LONGEST, ShownNames, shown_names
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -38,7 +38,7 @@ def test_different_values_have_different_forms(one, other):
 @given(st.lists(st.text(max_size=90), unique=True, max_size=6))
 def test_shown_names_are_safe_short_and_lead_back(tools):
     found = shown_names("srv", tools)
-    if isinstance(found, Names):
+    if isinstance(found, ShownNames):
         assert sorted(found.table.values()) == sorted(tools)
         for name in found.table:
             assert name.startswith("srv__")

@@ -21,7 +21,7 @@ from gatelodge.core.protocol.capabilities import (
 )
 from gatelodge.core.protocol.envelope import MessageFault, join_members, members_of
 from gatelodge.core.protocol.result import for_client, instructions, read_result
-from gatelodge.core.protocol.shown.uris import Prefix
+from gatelodge.core.protocol.shown.uris import UriPrefix
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 raws = values.map(lambda text: Raw(text.encode()))
@@ -133,12 +133,12 @@ def test_requests_have_one_digest_exactly_when_they_are_one(one, other, method, 
     assert state.request_digest(method, backwards) == left
 
 
-bindings = st.builds(state.Binding, texts, texts, texts, texts, st.binary(max_size=32))
+bindings = st.builds(state.StateBinding, texts, texts, texts, texts, st.binary(max_size=32))
 counts = st.integers(0, 2**62)
 octets = st.binary(max_size=40)
 states = st.one_of(
-    st.builds(state.Parked, bindings, counts, counts, texts, octets),
-    st.builds(state.Relayed, bindings, counts, counts, octets),
+    st.builds(state.ParkedCall, bindings, counts, counts, texts, octets),
+    st.builds(state.RelayedCall, bindings, counts, counts, octets),
 )
 
 
@@ -220,7 +220,7 @@ def test_whatever_is_said_is_read_or_turned_away_and_nothing_is_raised(raw, text
     questions.read_input_required(given_), questions.read_retry(given_)
     levels.message_level(bytes(raw)), levels.read_level(raw)
     tasks.needs_task(raw), tasks.is_task(given_)
-    tasks.shown_task(Raw(text.encode()), given_, "s", Prefix("gh"))
+    tasks.shown_task(Raw(text.encode()), given_, "s", UriPrefix("gh"))
 
 
 @pytest.mark.parametrize("wanted", [*levels.LEVELS, "", "loud"])

@@ -9,7 +9,7 @@ from tests.property.wire_json import numbers, objects, readable, strings, values
 from gatelodge.core.protocol.envelope import join_members, members_of
 from gatelodge.core.protocol.shown import messages
 from gatelodge.core.protocol.shown.names import is_alias
-from gatelodge.core.protocol.shown.uris import Prefix, original_uri, shown_uri
+from gatelodge.core.protocol.shown.uris import UriPrefix, original_uri, shown_uri
 
 aliases = st.from_regex(r"[a-z][a-z0-9-]{0,15}", fullmatch=True)
 uris = st.one_of(
@@ -34,19 +34,19 @@ def kept(uri: str) -> bool:
 @given(aliases, st.sets(aliases, max_size=4), uris)
 def test_every_uri_of_every_server_is_found_again(alias, others, uri):
     assert is_alias(alias)
-    prefix = Prefix(alias, frozenset((uri,)))
+    prefix = UriPrefix(alias, frozenset((uri,)))
     shown = shown_uri(prefix, uri)
     assert original_uri(shown, others | {alias}) == (alias, uri)
     assert original_uri(shown, others - {alias}) is None
-    free = shown_uri(Prefix(alias), uri)
+    free = shown_uri(UriPrefix(alias), uri)
     assert free == (uri if kept(uri) else shown)
 
 
 @given(aliases, aliases, uris, uris)
 def test_no_two_servers_ever_share_a_shown_uri(one, other, uri, another):
     assume((one, uri) != (other, another))
-    shown = shown_uri(Prefix(one, frozenset((uri,))), uri)
-    assert shown != shown_uri(Prefix(other, frozenset((another,))), another)
+    shown = shown_uri(UriPrefix(one, frozenset((uri,))), uri)
+    assert shown != shown_uri(UriPrefix(other, frozenset((another,))), another)
 
 
 @given(aliases, uris, st.text(max_size=10), uris)
@@ -54,7 +54,7 @@ def test_an_expanded_template_leads_where_the_servers_own_would(alias, head, tai
     assume("{" not in head + tail)
     template = head + "{x}" + tail
     assume(not kept(template))
-    expanded = shown_uri(Prefix(alias), template).replace("{x}", value)
+    expanded = shown_uri(UriPrefix(alias), template).replace("{x}", value)
     assert original_uri(expanded, {alias}) == (alias, template.replace("{x}", value))
 
 
@@ -64,7 +64,7 @@ def test_what_leads_to_a_server_is_read_in_one_way(uri, known):
     if found is not None:
         alias, own = found
         assert alias in known
-        again = shown_uri(Prefix(alias, frozenset((own,))), own)
+        again = shown_uri(UriPrefix(alias, frozenset((own,))), own)
         assert original_uri(again, known) == found
 
 
@@ -94,7 +94,7 @@ def test_showing_a_result_changes_the_uris_in_it_and_no_other_byte(content, rest
     members["_meta"] = Raw(meta.get(app, f'{{"ui/resourceUri":"{MARK}"}}').encode())
     members.pop("resultType", None)
     raw = Raw(join_members(members))
-    shown, _ = messages.shown_result("tools/call", raw, members, Prefix("gh"))
+    shown, _ = messages.shown_result("tools/call", raw, members, UriPrefix("gh"))
     expected = sum(count for _, count in content) + (app != "")
     assert bytes(shown).count(b'"gh+' + MARK.encode()) == expected
     assert bytes(shown).replace(b'"gh+' + MARK.encode(), b'"' + MARK.encode()) == bytes(raw)
@@ -104,7 +104,7 @@ def test_showing_a_result_changes_the_uris_in_it_and_no_other_byte(content, rest
 @given(values, values.filter(readable))
 def test_whatever_a_server_says_is_shown_or_left_alone_and_nothing_is_raised(text, result):
     raw, whole = Raw(text.encode()), Raw(result.encode())
-    prefix = Prefix("gh")
+    prefix = UriPrefix("gh")
     for method in ("tools/call", "prompts/get", "resources/read", "novel"):
         members = members_of(whole)
         members |= {"content": raw, "messages": raw, "contents": raw, "_meta": raw}

@@ -20,11 +20,12 @@ from gatelodge.core.records.opening import (
     opening_bytes,
     unsigned_rest,
 )
-from gatelodge.core.records.pairs import Pairs
+from gatelodge.core.records.pairs import OpenPairs
 from gatelodge.core.records.strict import NotCanonical, parse_leaf
 from gatelodge.core.records.verify import (
     ProofDocument,
     ProvenLeaf,
+    VerifyReport,
     format_proof,
     verify_proof,
 )
@@ -203,6 +204,41 @@ def test_each_way_to_spoil_a_proof_file_has_its_verdict(changed, keys, verdict):
     assert verify_proof(changed(format_proof(document())), keys).verdict == verdict
 
 
+PAIRS = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 1) | st.sampled_from(["", "c_1", "c_2"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.just("a"), inner),
+    max_leaves=3,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["call", "stream", "t", "v"]), PAIRS), min_size=1))
+def test_leaves_that_belong_to_anything_at_all_get_a_verdict(fields):
+    """Also where a log that was signed for the gate says something that no gate writes."""
+    found = verified([rfc8785.dumps(each) for each in fields])
+    pairs = [each.get("call") or each.get("stream") for each in fields]
+    alike = all(each == pairs[0] for each in pairs)
+    assert found.verdict == ("VERIFIED" if alike else "UNVERIFIABLE")
+
+
+def verified(bodies: list[bytes]) -> VerifyReport:
+    """What is judged of a file that proves all of these leaves of a log."""
+    hashes = [merkle.leaf_hash(body) for body in bodies]
+    text = checkpoint.format(checkpoint.Checkpoint(ORIGIN, len(bodies), merkle.root(hashes)))
+    signed = note.format(note.sign(text, SIGNER.name, KEY_ID, SIGNER.sign))
+
+    def node(level: int, at: int) -> bytes:
+        return merkle.root(hashes[at << level : (at + 1) << level])
+
+    def proven(index: int) -> ProvenLeaf:
+        file = proof_file.ProofFile(index, tuple(proof.inclusion(index, len(bodies), node)), signed)
+        text = proof_file.format(file).decode()
+        return ProvenLeaf(index=index, leaf=bodies[index], proof=text)
+
+    leaves = tuple(proven(index) for index in range(len(bodies)))
+    made = ProofDocument(log=ORIGIN, leaves=leaves, checkpoint=signed.decode())
+    return verify_proof(format_proof(made), [VKEY])
+
+
 def test_a_key_signs_for_the_logs_of_its_own_gate_only():
     stranger = SeededSigner(3, "other.example.com")
     hashes = [merkle.leaf_hash(body) for body in BODIES]
@@ -287,7 +323,7 @@ def test_pairs_taken_in_parts_are_those_read_at_once_and_no_call_is_closed_twice
         if t == "call.intent":
             opened_once.add(call)
         bodies.append(b'{"call":"c_%d","node":"n","t":"%s"}' % (call, t.encode()))
-    staged_pairs, log, cuts = Pairs(), [], [*cuts, len(bodies)]
+    staged_pairs, log, cuts = OpenPairs(), [], [*cuts, len(bodies)]
     while bodies:
         part, bodies = bodies[: cuts[0]], bodies[cuts.pop(0) :]
         stage = staged_pairs.stage(len(log))
@@ -297,7 +333,7 @@ def test_pairs_taken_in_parts_are_those_read_at_once_and_no_call_is_closed_twice
         log += stage.bodies
         assert all(each.index >= floor for _, each in staged_pairs.of_others(frozenset()))
         cuts = cuts or [len(bodies)]
-    whole = Pairs()
+    whole = OpenPairs()
     whole.read(log, 0)
     assert whole.of_others(frozenset()) == staged_pairs.of_others(frozenset())
     closers = [body for body in log if b"call.outcome" in body]

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from gatelodge.tlog import checkpoint, note, proof_file
 from gatelodge.tlog.checkpoint import Checkpoint
-from gatelodge.tlog.errors import Malformed, ProofFailed
-from gatelodge.tlog.note import Note, Signature, VerifierKey
+from gatelodge.tlog.errors import MalformedValue, ProofFailed
+from gatelodge.tlog.note import NoteSignature, SignedNote, VerifierKey
 from gatelodge.tlog.proof_file import ProofFile
 from gatelodge.tlog.tile import (
     TilePath,
@@ -29,12 +29,14 @@ hashes = st.binary(min_size=32, max_size=32)
 counts = st.integers(0, 2**63 - 1)
 
 signatures = st.builds(
-    Signature, names, st.binary(min_size=4, max_size=4), st.binary(min_size=1, max_size=80)
+    NoteSignature, names, st.binary(min_size=4, max_size=4), st.binary(min_size=1, max_size=80)
 )
 signed_by = st.lists(signatures, min_size=1, max_size=5, unique=True).map(tuple)
-notes = st.builds(Note, written.map(lambda text: text + "\n"), signed_by)
+notes = st.builds(SignedNote, written.map(lambda text: text + "\n"), signed_by)
 checkpoints = st.builds(Checkpoint, line, counts, hashes)
-checkpoint_notes = st.builds(Note, checkpoints.map(checkpoint.format), signed_by).map(note.format)
+checkpoint_notes = st.builds(SignedNote, checkpoints.map(checkpoint.format), signed_by).map(
+    note.format
+)
 proof_files = st.builds(
     ProofFile,
     counts,
@@ -99,7 +101,7 @@ def test_a_disturbed_text_is_refused_or_was_the_one_spelling_of_something_else(f
     text = data.draw(disturbed(values.map(write)))
     try:
         value = read(text)
-    except Malformed:
+    except MalformedValue:
         return
     if getattr(value, "extensions", ()) == ():
         assert write(value) == text
@@ -111,7 +113,7 @@ def test_a_disturbed_text_is_refused_or_was_the_one_spelling_of_something_else(f
 def test_noise_is_read_or_refused_and_nothing_else(form, data):
     _, write, read = FORMS[form]
     binary = form in ("note", "proof file", "bundle")
-    with suppress(Malformed):
+    with suppress(MalformedValue):
         value = read(data.draw(st.binary() if binary else st.text()))
         write(value)
 
@@ -128,4 +130,4 @@ def test_a_note_is_verified_only_by_a_key_that_accepts_its_very_text(signed, dat
     known = {(chosen.name, chosen.key_id): lambda text, signature: (text, signature) in made}
     assert note.verify(signed, known) == (chosen.name,)
     with pytest.raises(ProofFailed):
-        note.verify(Note("x" + signed.text, signed.signatures), known)
+        note.verify(SignedNote("x" + signed.text, signed.signatures), known)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from tests.unit.tlog.naive_tree import NaiveTree, bodies
 
 from gatelodge.tlog.errors import ProofFailed
-from gatelodge.tlog.merkle import Frontier, leaf_hash, root
+from gatelodge.tlog.merkle import TreeFrontier, leaf_hash, root
 from gatelodge.tlog.proof import (
     consistency,
     inclusion,
@@ -12,7 +12,7 @@ from gatelodge.tlog.proof import (
     verify_consistency,
     verify_inclusion,
 )
-from gatelodge.tlog.tile import Tile, new_tiles, parse_path
+from gatelodge.tlog.tile import HashTile, new_tiles, parse_path
 
 ALL = 300
 BODIES = bodies(2_000)
@@ -41,7 +41,7 @@ def test_every_tree_up_to_300_is_shown_to_begin_with_every_smaller_one():
 
 
 def test_the_root_of_every_tree_up_to_300_is_the_naive_root():
-    frontier = Frontier()
+    frontier = TreeFrontier()
     for size in range(ALL + 1):
         assert frontier.root() == root(HASHES[:size]) == TREE.root(0, size)
         frontier = frontier.extended(HASHES[size : size + 1])
@@ -50,10 +50,10 @@ def test_the_root_of_every_tree_up_to_300_is_the_naive_root():
 @half
 @given(st.lists(st.integers(0, 400), max_size=5))
 def test_a_frontier_grown_in_any_steps_is_the_one_grown_at_once(steps):
-    grown = Frontier()
+    grown = TreeFrontier()
     for step in steps:
         grown = grown.extended(HASHES[grown.size : grown.size + step])
-    assert grown == Frontier().extended(HASHES[: sum(steps)])
+    assert grown == TreeFrontier().extended(HASHES[: sum(steps)])
     assert grown.root() == TREE.root(0, sum(steps))
 
 
@@ -63,7 +63,7 @@ class Shelf:
     def __init__(self, hashes: list[bytes]) -> None:
         self.hashes = hashes
         self.size = 0
-        self.tiles: dict[str, Tile] = {}
+        self.tiles: dict[str, HashTile] = {}
         self.widest: dict[tuple[int, int], bytes] = {}
 
     def load(self, level: int, n: int) -> bytes:

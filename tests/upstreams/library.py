@@ -248,12 +248,17 @@ class Library(HttpUpstream):
         return None
 
     async def _ask_many(self, talk: Talk) -> None:
-        """Put a hundred questions at once, then answer."""
+        """Put one question and, when released, 99 more at once; answer when all were answered."""
         talk.stream()
         for number in range(100):
             key = f"m-{number}"
             self.asked[key] = asyncio.get_running_loop().create_future()
+        for key in [*self.asked]:
+            if not key.startswith("m-"):
+                continue
             talk.event({"jsonrpc": "2.0", "id": key, **self.question})
+            while not self.released.is_set():  # noqa: ASYNC110 - set from the test's own thread
+                await asyncio.sleep(0.01)
         first = [self.asked[f"m-{number}"] for number in range(100)]
         await asyncio.wait(first, timeout=20)
         talk.event({"jsonrpc": "2.0", "id": talk.seen.message["id"], "result": text("told")})

@@ -16,18 +16,19 @@ import pytest
 from msgspec import Raw
 
 from gatelodge.adapters.upstream.pool import UpstreamPool
-from gatelodge.adapters.upstream.stdio.places import Site
-from gatelodge.config.schema import Hosting, Limits
+from gatelodge.adapters.upstream.stdio.places import HostAbilities
+from gatelodge.config.schema import HostingSettings, LimitSettings, UpstreamSettings
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Transport
 from gatelodge.core.errors import KeyUnreachable
 from gatelodge.core.ids import Instant, ServerId, WorkspaceId
-from gatelodge.ports.upstream import Asker, Observed, Reply, Request
+from gatelodge.ports.upstream import ObservedOffer, OnBehalfOf, UpstreamReply, UpstreamRequest
 
 HERE = Path(__file__).parent
 STDIO = str(HERE / "stdio_server.py")
 ASKING = str(HERE / "asking" / "server.py")
 WAIT = 20.0
-HOSTING = Hosting(start_seconds=15.0, backoff_seconds=0.2, stop_seconds=1.0)
+UPSTREAM = UpstreamSettings(start_seconds=15.0, backoff_seconds=0.2)
+HOSTING = HostingSettings(stop_seconds=1.0)
 
 LOOPS = ("uvloop", pytest.param("asyncio", marks=pytest.mark.slow))
 """The gate runs on the first; nothing that it does may need it."""
@@ -53,10 +54,11 @@ class Secrets:
 def make_pool(secrets: Secrets | None = None, **settings: Any) -> UpstreamPool:
     return UpstreamPool(
         secrets=secrets or Secrets(),
-        limits=settings.pop("limits", Limits()),
+        limits=settings.pop("limits", LimitSettings()),
+        upstream=settings.pop("upstream", UPSTREAM),
         hosting=settings.pop("hosting", HOSTING),
         version="9.9",
-        site=Site(root=settings.pop("root", False), caches=settings.pop("caches", None)),
+        site=HostAbilities(root=settings.pop("root", False), caches=settings.pop("caches", None)),
         **settings,
     )
 
@@ -91,10 +93,10 @@ def asking(era: str = "legacy", name: str = "one", **fields: Any) -> Server:
     return stdio(name=name, command=(sys.executable, ASKING, era), **fields)
 
 
-def asker(principal: str = "ann", level: str = "", **capabilities: Any) -> Asker:
+def asker(principal: str = "ann", level: str = "", **capabilities: Any) -> OnBehalfOf:
     """Somebody whose client declares these capabilities."""
     said = json.dumps(capabilities, separators=(",", ":")).encode()
-    return Asker(principal=principal, capabilities=said, level=level)
+    return OnBehalfOf(principal=principal, capabilities=said, level=level)
 
 
 def http(url: str, name: str = "one", **fields: Any) -> Server:
@@ -102,18 +104,22 @@ def http(url: str, name: str = "one", **fields: Any) -> Server:
     return server(name, HttpTransport(url=url, **{"allow_private": True, **wanted}), **fields)
 
 
-def call(tool: str, arguments: Any = None, **fields: Any) -> Request:
+def call(tool: str, arguments: Any = None, **fields: Any) -> UpstreamRequest:
     raw = Raw(json.dumps({} if arguments is None else arguments).encode())
     params = {"name": Raw(json.dumps(tool).encode()), "arguments": raw}
-    return Request(method="tools/call", name=tool, params=params, **{"seconds": WAIT, **fields})
+    return UpstreamRequest(
+        method="tools/call", name=tool, params=params, **{"seconds": WAIT, **fields}
+    )
 
 
-async def ask(pool: UpstreamPool, at: Server, request: Request, heard: Any = None) -> Reply:
+async def ask(
+    pool: UpstreamPool, at: Server, request: UpstreamRequest, heard: Any = None
+) -> UpstreamReply:
     async with asyncio.timeout(WAIT):
         return await pool.begin(at.id, request, heard).reply
 
 
-def text(reply: Reply) -> Any:
+def text(reply: UpstreamReply) -> Any:
     """What the test servers say in their first text."""
     assert reply.result is not None, reply
     return json.loads(json.loads(bytes(reply.result))["content"][0]["text"])
@@ -135,7 +141,7 @@ async def ready(pool: UpstreamPool, at: Server) -> None:
     await until(lambda: pool.health(at.id).state == "ready", "ready")
 
 
-def names(observed: Observed) -> list[str]:
+def names(observed: ObservedOffer) -> list[str]:
     return [json.loads(bytes(tool))["name"] for tool in observed.tools]
 
 

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def offline(settings: Settings) -> "AsyncIterator[AsgiApp]":
+async def offline_api(settings: Settings) -> "AsyncIterator[AsgiApp]":
     """The admin API over a data directory on which no node runs; who holds it is the operator.
 
     Raises what is wrong with the directory, each with its remedy.
     """
-    from gatelodge.app.idle import opened
+    from gatelodge.app.offline import opened
 
     async with opened(settings) as app:
         yield app
@@ -24,6 +24,6 @@ async def offline(settings: Settings) -> "AsyncIterator[AsgiApp]":
 
 async def init(settings: Settings) -> str:
     """Make the organization without serving anybody; returns the owner's token. Raises Conflict."""
-    from gatelodge.app.idle import founded
+    from gatelodge.app.offline import founded
 
     return await founded(settings)

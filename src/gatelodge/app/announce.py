@@ -4,14 +4,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gatelodge.config.schema import Listen
+from gatelodge.config.schema import ListenSettings
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 WILDCARD = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with
 """Addresses that stand for every interface, and how a client on this machine reaches them."""
 
 
-class Ready(Struct, frozen=True, kw_only=True):
+class ReadyAnnouncement(Struct, frozen=True, kw_only=True):
     """The gate serves. `token` is the owner's, at the first start only."""
 
     address: str
@@ -26,7 +26,7 @@ class Ready(Struct, frozen=True, kw_only=True):
         return f"{self.address}/k/main/mcp"
 
 
-def exposures(listen: Listen) -> tuple[str, ...]:
+def exposures(listen: ListenSettings) -> tuple[str, ...]:
     """What whoever lets the gate listen beyond this machine should know, a sentence each."""
     if listen.host in LOOPBACK:
         return ()
@@ -45,10 +45,10 @@ def exposures(listen: Listen) -> tuple[str, ...]:
     return tuple(said)
 
 
-class Announce(Protocol):
+class StartupAnnouncer(Protocol):
     """Whoever tells a person or a machine."""
 
-    def ready(self, ready: Ready) -> None:
+    def ready(self, ready: ReadyAnnouncement) -> None:
         """It serves from now on."""
         ...
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gatelodge.web.api.asgi import AsgiApp
 
 
-class Application:
+class LazyApplication:
     """`loaded` belongs to the event loop; it is resolved once, by `load`."""
 
     def __init__(self, build: Callable[[], AsgiApp]) -> None:

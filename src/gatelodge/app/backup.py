@@ -9,7 +9,6 @@ The journal is not in it: what was acknowledged before the backup began was sequ
 first. `backup.json` is written last, so that a directory without it is no backup.
 """
 
-import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -20,8 +19,9 @@ import msgspec
 from msgspec import Struct
 
 import gatelodge
+from gatelodge.adapters.files import replace_file
 from gatelodge.adapters.keys.system import SystemClock
-from gatelodge.adapters.store.copying import DATABASE, copy_sqlite, synced, synced_whole
+from gatelodge.adapters.store.copying import DATABASE, copy_sqlite, synced_whole
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, GateUnreachable, Invalid, StoreDown
 from gatelodge.core.instant import rfc3339
@@ -41,7 +41,7 @@ class LogState(Struct, frozen=True):
     root: bytes
 
 
-class Manifest(Struct, frozen=True, kw_only=True):
+class BackupManifest(Struct, frozen=True, kw_only=True):
     """What a backup is. `digest` is the hex SHA-256 of the database in it."""
 
     v: int = 1
@@ -53,7 +53,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     logs: dict[str, LogState]
 
 
-def take(settings: Settings, directory: Path, *, keys: bool) -> Manifest:
+def take(settings: Settings, directory: Path, *, keys: bool) -> BackupManifest:
     """Back the data directory up into a new or empty one, while a gate may run on it.
 
     Raises Conflict (something is there, or the store is PostgreSQL), GateUnreachable, StoreDown.
@@ -79,26 +79,26 @@ def take(settings: Settings, directory: Path, *, keys: bool) -> Manifest:
         if (home / SETTINGS).exists():
             shutil.copy2(home / SETTINGS, directory / SETTINGS)
         synced_whole(directory)
-        made = Manifest(
+        made = BackupManifest(
             version=gatelodge.__version__,
             at=rfc3339(SystemClock().now()),
             digest=digest_of(directory / DATABASE),
             keys=keys,
             logs=logs_in(directory / DATABASE),
         )
-        _write(directory / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
+        replace_file(directory / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
     except OSError as fault:
         raise StoreDown(f"the backup cannot be written: {fault.strerror or fault}") from fault
     return made
 
 
-def read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Path) -> BackupManifest:
     """What this backup says of itself, after its database was compared with it.
 
     Raises Invalid when it is none, or is not whole.
     """
     try:
-        made = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
+        made = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=BackupManifest)
         whole = digest_of(directory / DATABASE) == made.digest
     except (OSError, msgspec.MsgspecError):
         raise Invalid(
@@ -124,13 +124,3 @@ def logs_in(database: Path) -> dict[str, LogState]:
     with closing(sqlite3.connect(uri, uri=True)) as connection:
         rows = connection.execute("SELECT id, origin, size, root FROM log ORDER BY id")
         return {row[0]: LogState(row[1], row[2], bytes(row[3])) for row in rows}
-
-
-def _write(path: Path, text: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(file, text)
-        os.fsync(file)
-    finally:
-        os.close(file)
-    synced(path.parent)

@@ -5,12 +5,14 @@ logs checked against what was signed, and only then anything that serves.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
+from gatelodge.adapters.aside import opened_aside
 from gatelodge.adapters.journal.file import FileJournal
 from gatelodge.adapters.keys.disk import DiskKeys
 from gatelodge.adapters.keys.peppers import HmacPeppers
@@ -27,27 +29,30 @@ from gatelodge.adapters.ledger.leader import OnlyNode
 from gatelodge.adapters.ledger.ledger import SqlLedger
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.database import Database, open_database
+from gatelodge.adapters.store.ephemeral import SqlEphemeral
 from gatelodge.adapters.store.migrate import brought_up
 from gatelodge.adapters.store.nodes import SqlNodes
-from gatelodge.adapters.store.place.room import Room
+from gatelodge.adapters.store.place.room import DiskRoom
 from gatelodge.adapters.store.store import GovLog, SqlStore
 from gatelodge.app.first_start import OnceShown, check_keys, first_start, tell_durability
+from gatelodge.app.keeping.closing import ClosingStep, closed_if_it_fails, each_in_turn
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import LogForked, StoreDown
-from gatelodge.core.records.origin import GOV, Origins
-from gatelodge.flows.audit.recorder import Recorder
-from gatelodge.flows.audit.sequencer import Sequencer, Surroundings
-from gatelodge.flows.health import Health
-from gatelodge.flows.rates import Rates
-from gatelodge.ports.journal import Guard, Head, Journal, Leader
-from gatelodge.ports.world import Signer
+from gatelodge.core.records.origin import GOV, LogOrigins
+from gatelodge.flows.audit.recorder import AuditRecorder
+from gatelodge.flows.audit.sequencer import LogSequencer, SequencerPorts
+from gatelodge.flows.health import NodeHealth
+from gatelodge.flows.rates import PersonRates
+from gatelodge.ports.journal import HeadGuard, Journal, LeaderElection, LedgerHead
+from gatelodge.ports.world import CheckpointSigner
 
 GUARD = Path("guard", "signed.json")
+_Opened = Callable[[ClosingStep], None]
 LIVE_MS = 5_000
 """A node not seen for this long is gone."""
 
 
-class Ground(Struct, frozen=True, kw_only=True):
+class OpenResources(Struct, frozen=True, kw_only=True):
     """What everything stands on: keys, store and logs of one data directory, open."""
 
     settings: Settings
@@ -57,20 +62,21 @@ class Ground(Struct, frozen=True, kw_only=True):
     ids: SystemIds
     secrets: SecretRefs
     keys: DiskKeys
-    signer: Signer
+    signer: CheckpointSigner
     peppers: HmacPeppers
     sealer: AesSealer
     database: Database
     ledger: SqlLedger
     store: SqlStore
     nodes: SqlNodes
+    ephemeral: SqlEphemeral
     journal: Journal
     deks: SqlDeks
-    guard: Guard
-    leader: Leader
-    recorder: Recorder
-    sequencer: Sequencer
-    health: Health
+    guard: HeadGuard
+    leader: LeaderElection
+    recorder: AuditRecorder
+    sequencer: LogSequencer
+    health: NodeHealth
     owner_token: OnceShown
     """The owner's token when this was the first start, else empty."""
 
@@ -85,9 +91,9 @@ class Ground(Struct, frozen=True, kw_only=True):
         return frozenset(each.node for each in await self.nodes.live(LIVE_MS))
 
     async def recover(self) -> None:
-        """Make the logs whole; see `Sequencer.recover`. Raises LogForked, and says where it is."""
+        """Make the logs whole (`LogSequencer.recover`). Raises LogForked, and says where it is."""
         try:
-            with _naming(self.settings, self.directory):
+            with _name_failing_database(self.settings, self.directory):
                 await self.sequencer.recover(await self.others())
         except LogForked as fault:
             database = (
@@ -97,15 +103,21 @@ class Ground(Struct, frozen=True, kw_only=True):
             raise LogForked(f"{fault.detail} ({where})", remedy=fault.remedy) from fault
 
     async def close(self) -> None:
-        """Make everything durable and let go, in the reverse order of the opening."""
-        self.recorder.close()
-        await self.journal.close()
-        await self.sequencer.settle()
-        await self.store.close()
-        await asyncio.to_thread(self.database.close)
+        """Tell the others, make everything durable and let go, in the reverse order of the opening.
+
+        Every part is let go of, whatever the others raise. Raises StoreDown, LedgerDown, LogForked.
+        """
+        await each_in_turn(
+            partial(self.nodes.leave, self.node),
+            self.recorder.close,
+            self.journal.close,
+            self.sequencer.settle,
+            self.store.close,
+            partial(asyncio.to_thread, self.database.close),
+        )
 
 
-async def lay(settings: Settings, *, upgrade: bool = False) -> Ground:
+async def lay(settings: Settings, *, upgrade: bool = False) -> OpenResources:
     """Open the data directory. Raises whatever is wrong with it, each with its remedy.
 
     A database of an older version is changed with `upgrade` only, after a copy of it was made.
@@ -116,21 +128,18 @@ async def lay(settings: Settings, *, upgrade: bool = False) -> Ground:
     directory = await asyncio.to_thread(Path(settings.data_dir).absolute)
     secrets = SecretRefs()
     url = secrets.resolve(settings.store.url) if settings.store.url else ""
-    with _naming(settings, directory):
-        database = await asyncio.to_thread(open_database, url, directory)
-        try:
+    with _name_failing_database(settings, directory):
+        database = await opened_aside(partial(open_database, url, directory), Database.close)
+        async with closed_if_it_fails(partial(asyncio.to_thread, database.close)) as opened:
             if not url:
-                database.room = Room(directory, settings.audit.free_bytes)
+                database.room = DiskRoom(directory, settings.audit.free_bytes)
                 await asyncio.to_thread(database.room.tend)
             await asyncio.to_thread(lambda: brought_up(database, directory, upgrade=upgrade))
-            return await _lay(settings, directory, database, secrets)
-        except BaseException:
-            database.close()
-            raise
+            return await _build_ground(settings, directory, database, secrets, opened)
 
 
 @contextmanager
-def _naming(settings: Settings, directory: Path) -> Iterator[None]:
+def _name_failing_database(settings: Settings, directory: Path) -> Iterator[None]:
     """Say which database it is that fails: whoever starts the gate may know, its clients not."""
     try:
         yield
@@ -141,32 +150,31 @@ def _naming(settings: Settings, directory: Path) -> Iterator[None]:
         raise StoreDown(f"{fault.detail}: {path}", remedy=fault.remedy) from fault
 
 
-async def _lay(
-    settings: Settings, directory: Path, database: Database, secrets: SecretRefs
-) -> Ground:
-    clock, ids = SystemClock(), SystemIds()
+async def _build_ground(
+    settings: Settings, directory: Path, database: Database, secrets: SecretRefs, opened: _Opened
+) -> OpenResources:
+    """The rest of the ground; `opened` is told how each part is closed, in their order."""
+    clock, ids, gate = SystemClock(), SystemIds(), settings.audit.origin
     node = ids.new("nod")
-    gate = settings.audit.origin
     gov, origins = await asyncio.to_thread(_open_gov, database, gate)
     keys = await asyncio.to_thread(open_keys, f"file:{directory}/keys", create=gov.size == 0)
     seal = HeadSeal(keys.journal)
     ledger = SqlLedger(database.write, database.read, seal)
-    notify, pause = settings.store.notify, settings.store.poll_ms / 1000
-    store = SqlStore(database, _gov_log(seal), clock, node, notify=notify, poll_seconds=pause)
+    store = _make_store(settings, database, seal, clock, node)
+    opened(store.close)
     peppers = HmacPeppers(keys.peppers)
-    token = ""
-    if gov.size == 0:
-        token = await first_start(store, keys, peppers, clock, ids)
+    token = await first_start(store, keys, peppers, clock, ids) if gov.size == 0 else ""
     await check_keys(ledger, keys)
     await tell_durability(ledger, store, settings.audit.durability)
-    inventory = SqlInventory(database.write, database.read)
-    journal, leader = await _journal(settings, directory, (ledger, keys, inventory, node), secrets)
+    journal, leader = await _open_journal_and_leader(
+        settings, directory, ledger, keys, database, node=node, secrets=secrets
+    )
+    opened(journal.close)
     deks = SqlDeks((database.write, database.read), DiskKeyWrap(keys.kek), clock, ids)
-    nodes = SqlNodes(database)
-    health = Health(clock.boottime)
-    recorder = Recorder(journal, clock, ids, deks, node, origins)
-    recorder.rates = Rates(settings.limits, clock.boottime)
-    surroundings = Surroundings(
+    nodes, health = SqlNodes(database), NodeHealth(clock.boottime)
+    recorder = AuditRecorder(journal, clock, ids, deks, node, origins)
+    recorder.rates = PersonRates(settings.limits, clock.boottime)
+    surroundings = SequencerPorts(
         journal=journal,
         ledger=ledger,
         signer=LogSigner(keys.log, gate or "localhost"),
@@ -177,7 +185,7 @@ async def _lay(
         origin=origins,
         health=health,
     )
-    return Ground(
+    return OpenResources(
         settings=settings,
         directory=directory,
         node=node,
@@ -191,11 +199,12 @@ async def _lay(
         ledger=ledger,
         store=store,
         nodes=nodes,
+        ephemeral=SqlEphemeral(database, clock),
         journal=journal,
         deks=deks,
         leader=leader,
         recorder=recorder,
-        sequencer=Sequencer(surroundings, settings.audit, node),
+        sequencer=LogSequencer(surroundings, settings.audit, node),
         signer=surroundings.signer,
         guard=surroundings.guard,
         health=health,
@@ -203,21 +212,31 @@ async def _lay(
     )
 
 
-async def _journal(
+def _make_store(
+    settings: Settings, database: Database, seal: HeadSeal, clock: SystemClock, node: str
+) -> SqlStore:
+    notify, pause = settings.store.notify, settings.store.poll_ms / 1000
+    return SqlStore(database, _gov_log(seal), clock, node, notify=notify, poll_seconds=pause)
+
+
+async def _open_journal_and_leader(
     settings: Settings,
     directory: Path,
-    of: tuple[SqlLedger, DiskKeys, SqlInventory, str],
+    ledger: SqlLedger,
+    keys: DiskKeys,
+    database: Database,
+    *,
+    node: str,
     secrets: SecretRefs,
-) -> tuple[Journal, Leader]:
+) -> tuple[Journal, LeaderElection]:
     """The journal of one node on disk, or the one that several nodes share in PostgreSQL."""
-    ledger, keys, inventory, node = of
     if settings.store.url:
         from gatelodge.adapters.journal.postgres import PostgresJournal
         from gatelodge.adapters.ledger.lock import PostgresLeader
 
         url = secrets.resolve(settings.store.url)
         return await PostgresJournal.open(url, node), PostgresLeader(url)
-    used = await ledger.journal_end()
+    used, inventory = await ledger.journal_end(), SqlInventory(database.write, database.read)
     place, size = directory / "journal", settings.audit.segment_bytes
     journal = await FileJournal.open(
         place, keys.journal, used, segment_bytes=size, inventory=inventory
@@ -225,9 +244,9 @@ async def _journal(
     return journal, OnlyNode()
 
 
-def _open_gov(database: Database, gate: str) -> tuple[Head, Origins]:
+def _open_gov(database: Database, gate: str) -> tuple[LedgerHead, LogOrigins]:
     with database.write() as connection:
-        origins = Origins(gate, logs.shard(connection))
+        origins = LogOrigins(gate, logs.shard(connection))
         return logs.open_log(connection, GOV, origins(GOV)), origins
 
 

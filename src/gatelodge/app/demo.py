@@ -19,18 +19,17 @@ from msgspec.structs import replace
 
 from gatelodge.adapters.upstream.stdio.child import PATH
 from gatelodge.adapters.upstream.stdio.reach import barred
-from gatelodge.app.announce import Announce
-from gatelodge.app.build import Ground
-from gatelodge.app.node import Rooms
+from gatelodge.app.announce import StartupAnnouncer
+from gatelodge.app.build import OpenResources
+from gatelodge.app.node import NodeComponents
 from gatelodge.core.catalog.server import Server, StdioTransport
 from gatelodge.core.errors import UpstreamError
-from gatelodge.core.ids import PrincipalId
 from gatelodge.core.people import Agent, Group, Member, Workspace
 from gatelodge.core.policy.rules import GranteeKind, Level
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import agents, grants, groups, members, pins, servers, tools
 from gatelodge.flows.admin.definitions import proposals
-from gatelodge.ports.store import Tx
+from gatelodge.ports.store import StoreTx
 
 T = TypeVar("T")
 RunAs = Literal["own", "gateway"]
@@ -93,44 +92,46 @@ def offered() -> tuple[DemoServer, ...]:
     return tuple(found)
 
 
-async def demonstrate(rooms: Rooms, announce: Announce) -> None:
+async def demonstrate(rooms: NodeComponents, announce: StartupAnnouncer) -> None:
     """Set up what is not there yet, and say what was done."""
     ground = rooms.ground
     workspace = await ground.store.read(lambda tx: tx.find(Workspace, slug="main")[0])
-    await _change(ground, lambda act: _people(act, workspace))
+    await _change_store_as_system(ground, lambda act: _add_demo_people(act, workspace))
     announce.step(f"demo: {_ALICE} and {_BOB} are members, ci is an agent")
-    known = await ground.store.read(lambda tx: _known(tx, workspace))
+    known = await ground.store.read(lambda tx: _aliases_with_tools(tx, workspace))
     new = [offer for offer in offered() if offer.alias not in known]
     for offer in new:
         if not offer.installed:
             announce.step(f"demo: {offer.alias} is left out: {offer.needs}")
     # They take a second each to start, so they do it together.
-    there = (_stand(rooms, workspace, offer) for offer in new if offer.installed)
+    there = (_set_up_demo_server(rooms, workspace, offer) for offer in new if offer.installed)
     for told in await asyncio.gather(*there):
         announce.step(told)
     announce.demonstrated()
 
 
-def _known(tx: Tx, workspace: Workspace) -> set[str]:
+def _aliases_with_tools(tx: StoreTx, workspace: Workspace) -> set[str]:
     """The aliases of servers that have tools. One without was cut off on its way here."""
     here = servers.listed(tx, workspace.id)
     return {server.alias for server in here if tools.listed(tx, workspace.id, server.id)}
 
 
-async def _stand(rooms: Rooms, workspace: Workspace, offer: DemoServer) -> str:
+async def _set_up_demo_server(
+    rooms: NodeComponents, workspace: Workspace, offer: DemoServer
+) -> str:
     """Approve a server, let the gate start it, then pin its tools and grant them at once.
 
     Approving first is safe, since no tool is pinned yet; and the process that is looked at is
     the one that goes on serving.
     """
-    run_as: RunAs = "own" if _reachable(rooms, offer) else "gateway"
+    run_as: RunAs = "own" if _may_have_own_uid(rooms, offer) else "gateway"
     transport = replace(offer.transport, run_as=run_as)
 
-    def approve(act: Act) -> Server:
-        server = _described(act, workspace, offer, transport)
+    def approve(act: GovernanceAct) -> Server:
+        server = _register_or_revise_server(act, workspace, offer, transport)
         return servers.approve(act, workspace.id, server.id)
 
-    server = await _change(rooms.ground, approve)
+    server = await _change_store_as_system(rooms.ground, approve)
     try:
         async with asyncio.timeout(_SECONDS):
             while server not in rooms.follower.view.state.servers:  # noqa: ASYNC110 - bounded by the timeout above
@@ -143,7 +144,7 @@ async def _stand(rooms: Rooms, workspace: Workspace, offer: DemoServer) -> str:
         return f"demo: {offer.alias} does not start: {fault.detail}"
     definitions = [bytes(tool) for tool in seen.tools]
 
-    def pin(act: Act) -> None:
+    def pin(act: GovernanceAct) -> None:
         tools.take_stock(act, workspace.id, server.id, definitions)
         rows = tools.listed(act.tx, workspace.id, server.id)
         offered = {row.name: row.observed for row in rows if row.present and not row.blocked}
@@ -151,24 +152,24 @@ async def _stand(rooms: Rooms, workspace: Workspace, offer: DemoServer) -> str:
         pins.note_instructions(act, workspace.id, server.id, seen.instructions)
         told = pins.instructions_digest(pins.kept_instructions(seen.instructions))
         pins.approve_instructions(act, workspace.id, server.id, told)
-        _grant(act, workspace, server)
+        _create_server_grants(act, workspace, server)
 
-    await _change(rooms.ground, pin)
+    await _change_store_as_system(rooms.ground, pin)
     whose = "a uid of its own" if run_as == "own" else "the gate's own uid"
     return f"demo: {offer.alias} is approved with {len(definitions)} tools (not isolated, {whose})"
 
 
-def _described(
-    act: Act, workspace: Workspace, offer: DemoServer, transport: StdioTransport
+def _register_or_revise_server(
+    act: GovernanceAct, workspace: Workspace, offer: DemoServer, transport: StdioTransport
 ) -> Server:
-    proposal = proposals.Proposal(transport=transport)
+    proposal = proposals.ServerProposal(transport=transport)
     found = act.tx.find(Server, workspace=workspace.id, alias=offer.alias)
     if found:
         return servers.revise(act, workspace.id, found[0].id, proposal)
     return servers.register(act, workspace.id, offer.alias, proposal)
 
 
-def _reachable(rooms: Rooms, offer: DemoServer) -> bool:
+def _may_have_own_uid(rooms: NodeComponents, offer: DemoServer) -> bool:
     """Say whether a uid of its own, which only root can give, could read and run the server.
 
     A Python that stands in somebody's closed home cannot be.
@@ -178,44 +179,45 @@ def _reachable(rooms: Rooms, offer: DemoServer) -> bool:
     return os.geteuid() == 0 and not any(barred(file, PATH, uid) for file in files)
 
 
-async def _change(ground: Ground, work: Callable[[Act], T]) -> T:
-    def run(tx: Tx) -> T:
-        return work(Act(tx=tx, by="system", at=ground.clock.now(), ids=ground.ids))
+async def _change_store_as_system(ground: OpenResources, work: Callable[[GovernanceAct], T]) -> T:
+    def run(tx: StoreTx) -> T:
+        return work(GovernanceAct(tx=tx, by="system", at=ground.clock.now(), ids=ground.ids))
 
     done, _ = await ground.store.change(run)
     return done
 
 
-def _people(act: Act, workspace: Workspace) -> None:
+def _add_demo_people(act: GovernanceAct, workspace: Workspace) -> None:
     """Two members, a group and an agent; nothing when the group is there already."""
     if act.tx.find(Group, workspace=workspace.id, name="engineering"):
         return
-    alice = members.add(act, workspace.id, members.Newcomer(email=_ALICE))
-    members.add(act, workspace.id, members.Newcomer(email=_BOB))
+    alice = members.add(act, workspace.id, _ALICE)
+    members.add(act, workspace.id, _BOB)
     group = groups.create(act, workspace.id, "engineering")
-    groups.join(act, workspace.id, group.id, PrincipalId(alice.id))
-    agents.add(act, workspace.id, "ci", alice.id)
+    groups.add_member(act, group, alice)
+    agents.add(act, workspace.id, "ci", alice)
 
 
-def _grant(act: Act, workspace: Workspace, server: Server) -> None:
+def _create_server_grants(act: GovernanceAct, workspace: Workspace, server: Server) -> None:
     """The grants of one server, to those who are still there."""
     for kind, name, level in _GRANTS[server.alias]:
-        grantee = _grantee(act, workspace, kind, name)
+        grantee = _id_of_grantee(act, workspace, kind, name)
         if grantee is not None:
-            wish = grants.Wish(grantee_kind=kind, grantee=grantee, server=server.id, level=level)
-            grants.create(act, workspace.id, wish)
+            grants.give(act, workspace.id, grantee, server, level=level)
 
 
-def _grantee(act: Act, workspace: Workspace, kind: GranteeKind, name: str) -> str | None:
-    """The id of an active member or agent, or of a group; "" for everyone, None when gone."""
+def _id_of_grantee(
+    act: GovernanceAct, workspace: Workspace, kind: GranteeKind, name: str
+) -> grants.Grantee | None:
+    """An active member or agent, a group, or everyone; None when gone."""
     here = workspace.id
     found: list[Member] | list[Agent] | list[Group]
     if kind == "everyone":
-        return ""
+        return kind
     if kind == "member":
         found = act.tx.find(Member, workspace=here, email=name, status="active")
     elif kind == "agent":
         found = act.tx.find(Agent, workspace=here, name=name, status="active")
     else:
         found = act.tx.find(Group, workspace=here, name=name)
-    return found[0].id if found else None
+    return found[0] if found else None

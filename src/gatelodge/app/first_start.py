@@ -9,10 +9,10 @@ from gatelodge.adapters.ledger.ledger import SqlLedger
 from gatelodge.adapters.store.store import SqlStore
 from gatelodge.core.errors import Conflict
 from gatelodge.core.records.governance import GovFact
-from gatelodge.flows.act import Act
-from gatelodge.flows.admin import members, workspaces
+from gatelodge.flows.act import GovernanceAct
+from gatelodge.flows.admin import workspaces
 from gatelodge.flows.identity.keys import enrolled
-from gatelodge.ports.store import Tx
+from gatelodge.ports.store import StoreTx
 
 OWNER = "owner@localhost"
 UNSEEN = (
@@ -20,7 +20,7 @@ UNSEEN = (
     f"gatelodge token create --member {OWNER}"
 )
 _ENROLLED = '"t":"key.enrolled"'
-_DURABILITY = '"t":"settings.durability"'
+_DURABILITY = '"t":"settings.durability_changed"'
 _EVER = 10_000
 _WHOLE = (0, 1 << 55)
 
@@ -45,10 +45,9 @@ async def first_start(
 ) -> str:
     """Found the organization; returns the owner's token, empty when another node was first."""
 
-    def found(tx: Tx) -> str:
-        act = Act(tx=tx, by="system", at=clock.now(), ids=ids)
-        newcomer = members.Newcomer(email=OWNER, display="Owner")
-        return workspaces.start(act, peppers, keys.fingerprints(), newcomer).token
+    def found(tx: StoreTx) -> str:
+        act = GovernanceAct(tx=tx, by="system", at=clock.now(), ids=ids)
+        return workspaces.start(act, peppers, keys.fingerprints(), OWNER, "Owner").token
 
     try:
         token, _ = await store.change(found)
@@ -62,7 +61,7 @@ async def tell_durability(ledger: SqlLedger, store: SqlStore, mode: str) -> None
     told = await ledger.containing("gov", _DURABILITY, _WHOLE, _EVER)
     last = msgspec.json.decode(told[-1].body, type=_Told).subject.mode if told else "strict"
     if last != mode:
-        fact = GovFact(t="settings.durability", by="system", subject={"mode": mode})
+        fact = GovFact(t="settings.durability_changed", by="system", subject={"mode": mode})
         await store.change(lambda tx: tx.record(fact))
 
 

@@ -14,33 +14,34 @@ from msgspec import Struct
 
 from gatelodge.app.announce import WILDCARD
 from gatelodge.app.process import room_for
-from gatelodge.config.schema import Listen, Settings
+from gatelodge.config.schema import ListenSettings, Settings
 from gatelodge.core.errors import Conflict, Invalid
+from gatelodge.web.api.context import LOCAL
 from gatelodge.web.api.face import ApiFace
-from gatelodge.web.api.gate import LOCAL
-from gatelodge.web.endpoint.endpoint import Endpoint
-from gatelodge.web.endpoint.http.bounds import Persons, connections
-from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
+from gatelodge.web.endpoint.endpoint import McpEndpoint
+from gatelodge.web.endpoint.http.bounds import PersonBytes, TrafficCounts, connections
+from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.idle import close_idle
-from gatelodge.web.front import Front
+from gatelodge.web.endpoint.http.request import HttpLimits
+from gatelodge.web.front import SocketFront
 
 _SWEEP_SECONDS = 1.0
 _BACKLOG = 512
 """Less than what is kept from clients: so many may come before one that gave way is closed."""
 
 
-class Faces(Struct, frozen=True):
+class ServedFaces(Struct, frozen=True):
     """What is served: the endpoint, the admin API to the outside, and to the local operator."""
 
-    endpoint: Endpoint
+    endpoint: McpEndpoint
     api: ApiFace
     local: ApiFace
 
 
-class Listener:
+class SocketListener:
     """Opens and closes the sockets, and sweeps idle connections."""
 
-    def __init__(self, settings: Settings, faces: Faces) -> None:
+    def __init__(self, settings: Settings, faces: ServedFaces) -> None:
         self._settings = settings
         self._faces = faces
         self._servers: list[asyncio.AbstractServer] = []
@@ -53,7 +54,7 @@ class Listener:
             keepalive=limits.keepalive_seconds,
             write=limits.write_seconds,
         )
-        persons = Persons(limits.person_bytes, limits.total_bytes)
+        persons = PersonBytes(limits.person_bytes, limits.total_bytes)
         self._connections = connections(sizes, limits.stranger_bytes, persons)
 
     async def open(self) -> str:
@@ -61,15 +62,23 @@ class Listener:
         listen = self._settings.listen
         await self._open_local()
         apart = listen.admin_port >= 0
-        front = Front(self._faces.endpoint, None if apart else self._faces.api)
-        public = await self._bind(lambda: self._connection(front), listen.host, listen.port)
+        front = SocketFront(self._faces.endpoint, None if apart else self._faces.api)
+        public = await self._listen_on_port(
+            lambda: self._accept_or_refuse_client(front), listen.host, listen.port
+        )
         if apart:
-            admin = Front(None, self._faces.api)
-            await self._bind(lambda: self._connection(admin), listen.host, listen.admin_port)
+            admin = SocketFront(None, self._faces.api)
+            await self._listen_on_port(
+                lambda: self._accept_or_refuse_client(admin), listen.host, listen.admin_port
+            )
         port = public.sockets[0].getsockname()[1]
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         host = WILDCARD.get(listen.host, host)  # which no client can be told to use
         return f"http://{host}:{port}"
+
+    def traffic(self) -> TrafficCounts:
+        """How many connections are open now, and what is under way on them."""
+        return self._connections.traffic()
 
     async def sweep(self) -> None:
         """Close idle connections, until cancelled."""
@@ -92,39 +101,42 @@ class Listener:
         with contextlib.suppress(OSError):
             self._socket.unlink()
 
-    def _connection(self, front: Front) -> asyncio.Protocol:
+    def _accept_or_refuse_client(self, front: SocketFront) -> asyncio.Protocol:
         if not self._connections.make_room(self._most):
             self._faces.endpoint.full()
-            return _Full()
-        return HttpConnection(front, self._connections)
+            return _FullHouse()
+        return ClientConnection(front, self._connections)
 
-    def _local(self) -> asyncio.Protocol:
+    def _accept_operator_connection(self) -> asyncio.Protocol:
         """A connection of the operator, for which there is always room."""
-        return HttpConnection(Front(None, self._faces.local), self._connections, LOCAL)
+        return ClientConnection(SocketFront(None, self._faces.local), self._connections, LOCAL)
 
-    async def _bind(
+    async def _listen_on_port(
         self, factory: Callable[[], asyncio.Protocol], host: str, port: int
     ) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         try:
             server = await loop.create_server(factory, host, port, backlog=_BACKLOG)
         except OSError as fault:
-            raise _refusal(fault, host, port) from fault
+            raise _cannot_listen_error(fault, host, port) from fault
         self._servers.append(server)
         return server
 
     async def _open_local(self) -> None:
         clear_place(self._socket)
-        before = os.umask(0o177)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            # Nobody can connect before it listens. A umask would be that of every thread and child.
+            bound.bind(str(self._socket))
+            self._socket.chmod(0o600)
             loop = asyncio.get_running_loop()
-            path = str(self._socket)
-            self._servers.append(await loop.create_unix_server(self._local, path))
+            self._servers.append(
+                await loop.create_unix_server(self._accept_operator_connection, sock=bound)
+            )
         except OSError as fault:
-            text = f"the local socket {self._socket} cannot be opened: {fault.strerror}"
+            bound.close()
+            text = f"the local socket {self._socket} cannot be opened: {fault.strerror or fault}"
             raise Invalid(text, remedy="Choose a shorter or writable data directory.") from fault
-        finally:
-            os.umask(before)
 
 
 def clear_place(path: Path) -> None:
@@ -149,7 +161,7 @@ def clear_place(path: Path) -> None:
     )
 
 
-class _Full(asyncio.Protocol):
+class _FullHouse(asyncio.Protocol):
     """Turns a connection away: too many are open."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -158,7 +170,7 @@ class _Full(asyncio.Protocol):
         transport.close()
 
 
-def must_be_free(listen: Listen) -> None:
+def must_be_free(listen: ListenSettings) -> None:
     """Return when the ports can be listened on now. Raises Conflict, Invalid."""
     if listen.port == listen.admin_port > 0:  # --port may say so beside a file that was read
         text = f"port {listen.port} cannot be both listen.port and listen.admin_port"
@@ -172,10 +184,10 @@ def must_be_free(listen: Listen) -> None:
                 probe.bind(address)
                 probe.listen(1)
         except OSError as fault:
-            raise _refusal(fault, listen.host, port) from fault
+            raise _cannot_listen_error(fault, listen.host, port) from fault
 
 
-def _refusal(fault: OSError, host: str, port: int) -> Conflict | Invalid:
+def _cannot_listen_error(fault: OSError, host: str, port: int) -> Conflict | Invalid:
     if fault.errno == errno.EADDRINUSE:
         text = f"port {port} on {host} is taken by another program"
         return Conflict(text, remedy="Stop it, or choose another with --port.")

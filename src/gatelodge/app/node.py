@@ -5,95 +5,86 @@ from collections.abc import Coroutine
 
 from anyio import CapacityLimiter
 from msgspec import Struct
+from msgspec.structs import replace
 
 import gatelodge
 from gatelodge.adapters.upstream.pool import UpstreamPool
 from gatelodge.adapters.upstream.stdio.places import site_of
-from gatelodge.app.application import Application
-from gatelodge.app.build import Ground
-from gatelodge.app.keeping.watchman import STORE, Watchman
-from gatelodge.app.listener import Faces, Listener
+from gatelodge.app.application import LazyApplication
+from gatelodge.app.build import OpenResources
+from gatelodge.app.keeping.closing import each_in_turn
+from gatelodge.app.keeping.readiness import unready_reason
+from gatelodge.app.keeping.watchman import DiskWatchman
+from gatelodge.app.listener import ServedFaces, SocketListener
 from gatelodge.core.errors import (
     Broken,
     HouseError,
-    LedgerDown,
-    NotYet,
-    Stale,
-    StoreDown,
-    Unavailable,
 )
 from gatelodge.core.protocol.result import server_info
-from gatelodge.core.view import View
-from gatelodge.flows.catalog.offers import Offers
-from gatelodge.flows.catalog.watch import Watch
-from gatelodge.flows.gateway.bridge.asking import Asking
-from gatelodge.flows.gateway.bridge.questions import Questions
-from gatelodge.flows.gateway.bridge.rounds import RoundLimits, Rounds
-from gatelodge.flows.gateway.bridge.words import Words
-from gatelodge.flows.gateway.call import CallLimits, Calls
-from gatelodge.flows.gateway.follower import Follower, Following
+from gatelodge.core.view import PolicyView
+from gatelodge.flows.catalog.offers import OfferMemory
+from gatelodge.flows.catalog.watch import ToolWatcher
+from gatelodge.flows.ephemeral import EphemeralUpkeep
+from gatelodge.flows.gateway.bridge.asking import OpenBatches
+from gatelodge.flows.gateway.bridge.questions import QuestionBridge
+from gatelodge.flows.gateway.bridge.rounds import InputRounds, RoundLimits
+from gatelodge.flows.gateway.bridge.words import ServerNotices
+from gatelodge.flows.gateway.call import CallLimits, CallPath
+from gatelodge.flows.gateway.follower import FollowerSettings, ViewFollower
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.gateway.sessions import Sessions
-from gatelodge.flows.gateway.streams import Streams
-from gatelodge.flows.identity.revocation import Revocation
+from gatelodge.flows.gateway.sessions import SessionTable
+from gatelodge.flows.gateway.streams import OpenStreams
+from gatelodge.flows.identity.revocation import AccessRevocation
+from gatelodge.ports.tracing import Tracer
 from gatelodge.web.api.app import admin_app
 from gatelodge.web.api.asgi import AsgiApp
+from gatelodge.web.api.context import AdminContext
 from gatelodge.web.api.face import ApiFace
-from gatelodge.web.api.gate import AdminGate
-from gatelodge.web.endpoint.endpoint import Endpoint
-from gatelodge.web.endpoint.gate import Gate
+from gatelodge.web.endpoint.context import EndpointContext
+from gatelodge.web.endpoint.endpoint import McpEndpoint
+from gatelodge.web.endpoint.http.bounds import TrafficCounts
 from gatelodge.web.endpoint.origins import origins
-
-_LOOK = "Look at the store and at the disk of the data directory."
-_REMEDIES = {
-    STORE: "Make room on its disk, or mend the disk or database that cannot be written.",
-    "signing the logs": "Look at the log key and at guard/ in the data directory.",
-    "moving records into the logs": "Look at journal/ in the data directory, and at the database.",
-}
-"""What to do for work that fails."""
+from gatelodge.web.telemetry.inside import NodeInsides
 
 
-class Rooms(Struct, frozen=True, kw_only=True):
+class NodeComponents(Struct, frozen=True, kw_only=True):
     """What a node is made of, wired; nothing is running yet."""
 
-    ground: Ground
+    ground: OpenResources
     upstreams: UpstreamPool
     inflight: InFlight
-    offers: Offers
-    streams: Streams
-    follower: Follower
-    calls: Calls
-    watch: Watch
-    watchman: Watchman
-    endpoint: Endpoint
-    admin: AdminGate
+    offers: OfferMemory
+    streams: OpenStreams
+    follower: ViewFollower
+    calls: CallPath
+    watch: ToolWatcher
+    upkeep: EphemeralUpkeep
+    watchman: DiskWatchman
+    endpoint: McpEndpoint
+    admin: AdminContext
+    tracer: Tracer | None
 
 
-def wire(ground: Ground) -> Rooms:
-    """Wire a node on this ground."""
+def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponents:
+    """Wire a node on this ground; its requests are traced where a tracer is given."""
     settings = ground.settings
     limits = settings.limits
     upstreams = UpstreamPool(
         secrets=ground.secrets,
         limits=limits,
+        upstream=settings.upstream,
         hosting=settings.hosting,
         version=gatelodge.__version__,
         site=site_of(settings.hosting.cache_dir, ground.directory),
     )
-    inflight, offers = InFlight(), Offers(limits.name_length)
-    streams = Streams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)
-    following = Following(
-        node=ground.node,
-        poll_seconds=settings.store.poll_ms / 1000,
-        lease_seconds=settings.store.lease_ms / 1000,
-        name_length=limits.name_length,
-        shared=bool(settings.store.url),
-    )
-    follower = Follower(ground.store, ground.nodes, ground.clock, inflight, following)
-    calls = _calls(ground, upstreams, inflight)
-    revocation = Revocation(ground.store, ground.nodes, ground.clock, follower.here)
-    watchman = Watchman(ground.database, ground.health, inflight)
-    return Rooms(
+    inflight, offers = InFlight(), OfferMemory(limits.name_length)
+    streams = OpenStreams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)
+    follower = _view_follower(ground, inflight)
+    calls = _wire_calls(ground, upstreams, inflight)
+    revocation = AccessRevocation(ground.store, ground.nodes, ground.clock, follower.here)
+    watchman = DiskWatchman(ground.database, ground.health, inflight)
+    upkeep = EphemeralUpkeep(ground.ephemeral)
+    return NodeComponents(
         ground=ground,
         upstreams=upstreams,
         inflight=inflight,
@@ -101,24 +92,58 @@ def wire(ground: Ground) -> Rooms:
         streams=streams,
         follower=follower,
         calls=calls,
-        watch=Watch(
+        watch=ToolWatcher(
             upstreams, ground.store, ground.clock, ground.ids, offers, lambda: follower.view
         ),
+        upkeep=upkeep,
         watchman=watchman,
-        endpoint=Endpoint(
-            _gate(ground, (follower, watchman), (calls, upstreams), (inflight, streams, offers))
+        endpoint=McpEndpoint(
+            _endpoint_context(
+                ground,
+                follower=follower,
+                watchman=watchman,
+                calls=calls,
+                upstreams=upstreams,
+                inflight=inflight,
+                streams=streams,
+                offers=offers,
+                tracer=tracer,
+            )
         ),
-        admin=_admin(ground, (follower, watchman), upstreams, revocation),
+        admin=_admin_context(
+            ground,
+            follower,
+            upstreams,
+            revocation,
+            _node_insides(ground, follower, watchman, upstreams, inflight, upkeep),
+        ),
+        tracer=tracer,
     )
 
 
-def _calls(ground: Ground, upstreams: UpstreamPool, inflight: InFlight) -> Calls:
+def _view_follower(ground: OpenResources, inflight: InFlight) -> ViewFollower:
+    settings = ground.settings
+    following = FollowerSettings(
+        node=ground.node,
+        poll_seconds=settings.store.poll_ms / 1000,
+        lease_seconds=settings.store.lease_ms / 1000,
+        name_length=settings.limits.name_length,
+        shared=bool(settings.store.url),
+    )
+    return ViewFollower(ground.store, ground.nodes, ground.clock, inflight, following)
+
+
+def _wire_calls(ground: OpenResources, upstreams: UpstreamPool, inflight: InFlight) -> CallPath:
     limits = ground.settings.limits
-    rounds = Rounds(
-        (ground.sealer, ground.clock, ground.ids),
+    rounds = InputRounds(
+        ground.sealer,
+        ground.clock,
+        ground.ids,
         ground.node,
         inflight,
-        RoundLimits(seconds=limits.question_seconds, per_principal=limits.parked_per_principal),
+        limits=RoundLimits(
+            seconds=limits.question_seconds, per_principal=limits.parked_per_principal
+        ),
     )
     costs = CallLimits(
         durability=ground.settings.audit.durability,
@@ -127,22 +152,25 @@ def _calls(ground: Ground, upstreams: UpstreamPool, inflight: InFlight) -> Calls
         result_bytes=limits.result_bytes,
         per_principal=limits.calls_per_principal,
     )
-    world = (ground.clock, costs)
-    return Calls(upstreams, ground.recorder, inflight, Questions(rounds), world)
+    questions = QuestionBridge(rounds)
+    return CallPath(upstreams, ground.recorder, inflight, questions, ground.clock, limits=costs)
 
 
-def _gate(
-    ground: Ground,
-    seeing: tuple[Follower, Watchman],
-    paths: tuple[Calls, UpstreamPool],
-    running: tuple[InFlight, Streams, Offers],
-) -> Gate:
+def _endpoint_context(
+    ground: OpenResources,
+    *,
+    follower: ViewFollower,
+    watchman: DiskWatchman,
+    calls: CallPath,
+    upstreams: UpstreamPool,
+    inflight: InFlight,
+    streams: OpenStreams,
+    offers: OfferMemory,
+    tracer: Tracer | None,
+) -> EndpointContext:
     listen = ground.settings.listen
-    follower, watchman = seeing
-    calls, upstreams = paths
-    inflight, streams, offers = running
     waits = ground.settings.audit.durability != "async"
-    return Gate(
+    return EndpointContext(
         follower=follower,
         shut=watchman.shut,
         calls=calls,
@@ -151,10 +179,10 @@ def _gate(
         streams=streams,
         deks=ground.deks,
         offers=offers,
-        asking=Asking(),
-        words=Words(ground.recorder, ground.clock, follower, waits=waits),
+        asking=OpenBatches(),
+        words=ServerNotices(ground.recorder, ground.clock, follower, calls.unclosed, waits=waits),
         upstreams=upstreams,
-        sessions=Sessions(),
+        sessions=SessionTable(),
         sealer=ground.sealer,
         peppers=ground.peppers,
         clock=ground.clock,
@@ -166,17 +194,18 @@ def _gate(
         rendering=CapacityLimiter(1),
         waits=waits,
         info=server_info(gatelodge.__version__),
+        tracer=tracer,
     )
 
 
-def _admin(
-    ground: Ground,
-    seeing: tuple[Follower, Watchman],
+def _admin_context(
+    ground: OpenResources,
+    follower: ViewFollower,
     upstreams: UpstreamPool,
-    revocation: Revocation,
-) -> AdminGate:
-    follower, watchman = seeing
-    return AdminGate(
+    revocation: AccessRevocation,
+    inside: NodeInsides,
+) -> AdminContext:
+    return AdminContext(
         store=ground.store,
         nodes=ground.nodes,
         ids=ground.ids,
@@ -190,36 +219,52 @@ def _admin(
         upstreams=upstreams,
         view=lambda: follower.view,
         fresh=follower.fresh,
-        unready=lambda: _unready(ground, follower, watchman),
+        unready=inside.unready,
         revocation=revocation,
         settings=ground.settings,
         writing=CapacityLimiter(1),
+        inside=inside,
     )
 
 
-def _unready(ground: Ground, follower: Follower, watchman: Watchman) -> Unavailable | None:
-    """Why this node serves no call now."""
-    if follower.diverged:
-        return StoreDown(follower.diverged, remedy="See docs/operations.md, 'Restored database'.")
-    if not follower.fresh():
-        return Stale("this node cannot prove that its view is fresh", retry_after=1.0)
-    if ground.recorder.failed:
-        return LedgerDown("records cannot be made durable, so no call is forwarded")
-    for work, why in watchman.faults().items():
-        remedy = f"{_REMEDIES.get(work, _LOOK)} It goes on by itself."
-        return NotYet(f"{work} fails: {why}", retry_after=1.0, remedy=remedy)
-    return None
+def _node_insides(
+    ground: OpenResources,
+    follower: ViewFollower,
+    watchman: DiskWatchman,
+    upstreams: UpstreamPool,
+    inflight: InFlight,
+    upkeep: EphemeralUpkeep,
+) -> NodeInsides:
+    return NodeInsides(
+        clock=ground.clock,
+        view=lambda: follower.view,
+        fresh=follower.fresh,
+        unready=lambda: unready_reason(ground.recorder, follower, watchman),
+        counts=ground.recorder.counts,
+        inflight=inflight,
+        health=ground.health,
+        faults=watchman.faults,
+        lag=follower.lag,
+        failed=lambda: ground.recorder.failed,
+        backlog=lambda: ground.journal.backlog,
+        sequencer=ground.sequencer,
+        guard=ground.guard,
+        upstreams=upstreams,
+        load=upstreams.load,
+        entries=lambda: upkeep.counts,
+    )
 
 
 class Node:
     """One node of the gate, from start to stop. `_tasks` are owned here and end with it."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: NodeComponents) -> None:
         self._rooms = rooms
-        self._api = Application(self._application)
-        here, outside = self._face(local=True), self._face(local=False)
-        self._faces = Faces(rooms.endpoint, outside, here)
-        self._listener = Listener(rooms.ground.settings, self._faces)
+        self._api = LazyApplication(self._make_admin_app)
+        self._admin_context = replace(rooms.admin, traffic=self._traffic_of_listener)
+        here, outside = self._make_api_face(local=True), self._make_api_face(local=False)
+        self._faces = ServedFaces(rooms.endpoint, outside, here)
+        self._listener = SocketListener(rooms.ground.settings, self._faces)
         self._tasks: list[asyncio.Task[None]] = []
         self.broken: asyncio.Future[HouseError] = asyncio.get_running_loop().create_future()
         """Resolved when an invariant is gone: the process must stop."""
@@ -233,8 +278,9 @@ class Node:
         rooms.upstreams.on_notification(rooms.streams.on_notification)
         rooms.follower.on_view(rooms.offers.on_view)
         rooms.follower.on_view(rooms.streams.on_view)
-        rooms.follower.on_view(self._reconcile)
+        rooms.follower.on_view(self._reconcile_upstreams)
         rooms.follower.on_end(rooms.upstreams.leave)
+        rooms.follower.on_end(rooms.upkeep.leave)
         await rooms.follower.start()
         address = await self._listener.open()
         for work in (
@@ -242,18 +288,31 @@ class Node:
             rooms.follower.beat(health),
             rooms.follower.reap(),
             rooms.ground.sequencer.run(),
-            rooms.calls.settle(health),
+            rooms.calls.unclosed.settle(health),
             rooms.streams.run(),
             rooms.watch.run(),
+            rooms.upkeep.run(health),
             rooms.watchman.run(),
             self._listener.sweep(),
             self._api.load(),
         ):
-            self._spawn(work)
+            self._spawn_task(work)
         return address
 
     async def stop(self) -> None:
-        """Let running calls finish for a while, then cut them; every record is closed."""
+        """Let running calls finish for a while, then cut them; every record is closed.
+
+        Every part is closed, whatever the others raise. Raises StoreDown, LedgerDown, LogForked.
+        """
+        await each_in_turn(
+            self._drain,
+            self._listener.close,
+            self._close_upstreams,
+            self._end_tasks,
+            self._rooms.ground.close,
+        )
+
+    async def _drain(self) -> None:
         rooms, seconds = self._rooms, self._rooms.ground.settings.limits.shutdown_seconds
         self._listener.stop()
         for stream in rooms.inflight.streams():
@@ -265,36 +324,45 @@ class Node:
             await api.drain(max(0.0, left))
         rooms.inflight.cut_all("shutdown")
         await rooms.endpoint.drain(1.0)
-        self._listener.close()
-        await rooms.upstreams.close()
+
+    async def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await rooms.ground.nodes.leave(rooms.ground.node)
-        await rooms.ground.close()
 
-    def _application(self) -> AsgiApp:
-        return admin_app(self._rooms.admin)  # type: ignore[return-value]
+    async def _close_upstreams(self) -> None:
+        await asyncio.gather(self._rooms.upstreams.close(), self._send_traces())
 
-    def _face(self, *, local: bool) -> ApiFace:
+    async def _send_traces(self) -> None:
+        if self._rooms.tracer is not None:
+            await asyncio.to_thread(self._rooms.tracer.close)
+
+    def _make_admin_app(self) -> AsgiApp:
+        return admin_app(self._admin_context)  # type: ignore[return-value]
+
+    def _traffic_of_listener(self) -> TrafficCounts:
+        """Of a listener that is made after the face which shows it."""
+        return self._listener.traffic()
+
+    def _make_api_face(self, *, local: bool) -> ApiFace:
         rooms = self._rooms
         return ApiFace(
-            rooms.admin,
+            self._admin_context,
             rooms.ground.recorder,
             rooms.endpoint.origins,
             self._api.loaded,
             local=local,
         )
 
-    def _reconcile(self, view: View) -> None:
-        self._spawn(self._rooms.upstreams.reconcile(view.state.servers))
+    def _reconcile_upstreams(self, view: PolicyView) -> None:
+        self._spawn_task(self._rooms.upstreams.reconcile(view.state.servers))
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn_task(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.append(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._break_on_failed_task)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _break_on_failed_task(self, task: asyncio.Task[None]) -> None:
         """Nothing is spawned and forgotten: what one of our tasks dies of stops the node."""
         if task in self._tasks:
             self._tasks.remove(task)
@@ -302,10 +370,10 @@ class Node:
             return
         fault = task.exception()
         if fault is not None:
-            self.broken.set_result(_named(fault))
+            self.broken.set_result(_house_error_of_fault(fault))
 
 
-def _named(fault: BaseException) -> HouseError:
+def _house_error_of_fault(fault: BaseException) -> HouseError:
     """What a task died of, as an error that may be shown."""
     if isinstance(fault, HouseError):
         return fault

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gatelodge.adapters.files import sync_path
 from gatelodge.adapters.keys.disk import DiskKeys
 from gatelodge.adapters.keys.sources import open_keys
 from gatelodge.adapters.keys.system import SystemClock, SystemIds
@@ -24,12 +25,12 @@ from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.guard import FileGuard
 from gatelodge.adapters.ledger.past import check_sealed, leave_behind, past_heads
 from gatelodge.adapters.ledger.seal import HeadSeal
-from gatelodge.adapters.store.copying import DATABASE, synced, synced_whole
+from gatelodge.adapters.store.copying import DATABASE, synced_whole
 from gatelodge.adapters.store.database import Database, open_database
 from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.place.lock import DirectoryLock
 from gatelodge.adapters.store.tx import SqlTx
-from gatelodge.app.backup import KEYS, SECRETS, SETTINGS, Manifest, read_manifest
+from gatelodge.app.backup import KEYS, SECRETS, SETTINGS, BackupManifest, read_manifest
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, HouseError, KeyMismatch, StoreDown
 from gatelodge.core.instant import rfc3339
@@ -37,14 +38,14 @@ from gatelodge.core.people import Credential, Workspace
 from gatelodge.core.records.governance import gov_leaf
 from gatelodge.core.records.origin import (
     GOV,
-    Origins,
+    LogOrigins,
     gate_of,
     is_past,
     number_of,
     past,
     shard_of,
 )
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.identity import tokens
 from gatelodge.flows.identity.keys import enrol, enrolled
 
@@ -58,7 +59,7 @@ _LOGS_IN_A_LEAF = 150
 Signed = Mapping[str, tuple[int, bytes]]
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class RestoreRequest(Struct, frozen=True, kw_only=True):
     """What to restore, in whose name, and what may go for it.
 
     `replace` lets an old data directory be moved aside; `guard` is a guard file of the lost house.
@@ -71,7 +72,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     guard: Path | None = None
 
 
-class Restored(Struct, frozen=True, kw_only=True):
+class RestoreResult(Struct, frozen=True, kw_only=True):
     """What came of it. `signed` is what is known of each log from before the loss.
 
     The logs bear the number of their shard: `gov@1`.
@@ -86,7 +87,7 @@ class Restored(Struct, frozen=True, kw_only=True):
     moved_to: str = ""
 
 
-def restore(settings: Settings, asked: Asked) -> Restored:
+def restore(settings: Settings, asked: RestoreRequest) -> RestoreResult:
     """Make a data directory from a backup; it serves nobody until `gatelodge up`.
 
     Raises Invalid (no backup), Conflict (something is there, in use, or PostgreSQL), KeyMismatch.
@@ -100,47 +101,45 @@ def restore(settings: Settings, asked: Asked) -> Restored:
     made = read_manifest(asked.source)
     with _nobody_in(home, replace=asked.replace) as aside:
         new = home.with_name(home.name + ".restoring")
-        old = home if aside else _begun(home, new)
-        known = _known(asked.guard, old / _GUARD if old else None)
+        old = home if aside else _aside_of_crashed_restore(home, new)
+        known = _merge_guard_files(asked.guard, old / _GUARD if old else None)
         try:
             _laid_out(asked.source, new, old)
             shard, ended = _cut_off(new, asked, made, known)
             FileGuard(new / _GUARD).keep(_past_heads(new), shard)
             synced_whole(new)
-            _put(new, home, aside)
+            _swap_in_new_directory(new, home, aside)
         except OSError as fault:
             raise StoreDown(f"{home} cannot be restored: {fault.strerror or fault}") from fault
         finally:
-            _tidied(new, old, home)
-    return Restored(
+            _remove_failed_restore(new, old, home)
+    return RestoreResult(
         data_dir=str(home),
         shard=shard,
         backup_at=made.at,
         ended=ended,
-        logs={log: size for log, (size, _) in _back(made).items()},
+        logs={log: size for log, (size, _) in _logs_of_backup(made).items()},
         signed={log: size for log, (size, _) in known.signed.items()},
         moved_to=str(aside or ""),
     )
 
 
-def _put(new: Path, home: Path, aside: Path | None) -> None:
+def _swap_in_new_directory(new: Path, home: Path, aside: Path | None) -> None:
     """The new directory stands where the old one stood, or all is as it was. Raises OSError."""
     if aside:
         home.rename(aside)
-    elif home.exists():
-        home.rmdir()
     # A crash here leaves no data directory, the old one aside and the new one beside it: the
-    # next restore goes by both.
+    # next restore goes by both. An empty directory is replaced by the rename itself.
     try:
         new.rename(home)
     except OSError:
         if aside:
             aside.rename(home)
         raise
-    synced(home.parent)
+    sync_path(home.parent)
 
 
-def _tidied(new: Path, old: Path | None, home: Path) -> None:
+def _remove_failed_restore(new: Path, old: Path | None, home: Path) -> None:
     """Nothing is left of a restore that failed, but for the sign that a crash once cut one off."""
     if not new.exists():
         return
@@ -149,7 +148,7 @@ def _tidied(new: Path, old: Path | None, home: Path) -> None:
         new.mkdir(mode=0o700, exist_ok=True)
 
 
-def _begun(home: Path, new: Path) -> Path | None:
+def _aside_of_crashed_restore(home: Path, new: Path) -> Path | None:
     """The directory that a restore moved aside before a crash cut it off."""
     moved = [each for each in home.parent.glob(f"{home.name}.lost-*") if _place_of(each)]
     return max(moved, key=_place_of) if new.exists() and moved else None
@@ -197,14 +196,14 @@ def _nobody_in(home: Path, *, replace: bool) -> Iterator[Path | None]:
         lock.release()
 
 
-class _Known(Struct, frozen=True):
+class _KnownSignature(Struct, frozen=True):
     """What was signed, as far as it is known, and the highest number of a shard that was begun."""
 
     signed: Signed
     shard: int
 
 
-def _known(given: Path | None, old: Path | None) -> _Known:
+def _merge_guard_files(given: Path | None, old: Path | None) -> _KnownSignature:
     """What the guards say that are left; the larger counts."""
     found: dict[str, tuple[int, bytes]] = {}
     shard = 1
@@ -219,23 +218,25 @@ def _known(given: Path | None, old: Path | None) -> _Known:
             continue  # the old directory's may be what was lost
         shard = max(shard, guard.shard)
         for log in guard.logs:
-            name, last = _numbered(log, guard.shard), guard.last(log)
+            name, last = _log_name_with_shard(log, guard.shard), guard.last(log)
             if last is not None and last[0] > found.get(name, (-1, b""))[0]:
                 found[name] = last
-    return _Known(found, shard)
+    return _KnownSignature(found, shard)
 
 
-def _back(made: Manifest) -> Signed:
+def _logs_of_backup(made: BackupManifest) -> Signed:
     """The logs as they come back."""
     shard = _shard_of(made)
-    return {_numbered(log, shard): (each.size, each.root) for log, each in made.logs.items()}
+    return {
+        _log_name_with_shard(log, shard): (each.size, each.root) for log, each in made.logs.items()
+    }
 
 
-def _shard_of(made: Manifest) -> int:
+def _shard_of(made: BackupManifest) -> int:
     return number_of(shard_of(made.logs[GOV].origin)) if GOV in made.logs else 1
 
 
-def _numbered(log: str, shard: int) -> str:
+def _log_name_with_shard(log: str, shard: int) -> str:
     """The log with the number of its shard, which says of which it is in any house of its line."""
     return log if is_past(log) else past(log, shard)
 
@@ -260,19 +261,21 @@ def _laid_out(source: Path, new: Path, old: Path | None) -> None:
         shutil.copy2(source / SETTINGS, new / SETTINGS)
 
 
-def _cut_off(new: Path, asked: Asked, made: Manifest, known: _Known) -> tuple[int, int]:
+def _cut_off(
+    new: Path, asked: RestoreRequest, made: BackupManifest, known: _KnownSignature
+) -> tuple[int, int]:
     """Turn the page in one transaction; returns the new shard, and how many tokens ended."""
     keys = open_keys(f"file:{new}/{KEYS}", create=False)
     database = open_database("", new)
     try:
         migrate(database)
-        return _turn(database, keys, asked, (_back(made), known))
+        return _begin_new_shard(database, keys, asked, _logs_of_backup(made), known)
     finally:
         database.close()
 
 
-def _turn(
-    database: Database, keys: DiskKeys, asked: Asked, found: tuple[Signed, _Known]
+def _begin_new_shard(
+    database: Database, keys: DiskKeys, asked: RestoreRequest, back: Signed, known: _KnownSignature
 ) -> tuple[int, int]:
     clock, ids, seal = SystemClock(), SystemIds(), HeadSeal(keys.journal)
     with database.write() as connection:
@@ -281,16 +284,15 @@ def _turn(
         keys.check(enrolled(leaf.body for leaf in told))
         check_sealed(connection, seal)
         old = number_of(logs.shard(connection))
-        back, known = found
         # A number that no house of this line is known to have had, and a mark that none has.
         number = 1 + max(old, known.shard)
         leave_behind(connection, old)
         mark = ids.random(_MARK_OCTETS).hex()
-        origins = Origins(gate_of(gov.origin), f"{number}-{mark}")
+        origins = LogOrigins(gate_of(gov.origin), f"{number}-{mark}")
         logs.open_log(connection, GOV, origins(GOV))
         tx = SqlTx(connection, writable=True)
-        act = Act(tx=tx, by=asked.by, at=clock.now(), ids=ids, why=asked.why)
-        for stated in _stated(back, known.signed):
+        act = GovernanceAct(tx=tx, by=asked.by, at=clock.now(), ids=ids, why=asked.why)
+        for stated in _statements_of_restore(back, known.signed):
             act.record("log.restored", "", shard=number, **stated)
         enrol(act, keys.fingerprints())
         live = [
@@ -305,7 +307,7 @@ def _turn(
     return number, len(ended)
 
 
-def _stated(back: Signed, signed: Signed) -> Iterator[dict[str, dict[str, str]]]:
+def _statements_of_restore(back: Signed, signed: Signed) -> Iterator[dict[str, dict[str, str]]]:
     """What the first leaf says: the logs as they came back, and as they are known to have been.
 
     A house of very many logs needs several leaves for it.
@@ -313,8 +315,8 @@ def _stated(back: Signed, signed: Signed) -> Iterator[dict[str, dict[str, str]]]
     names = sorted({*back, *signed}, key=lambda log: (not log.startswith(GOV), log))
     for start in range(0, len(names), _LOGS_IN_A_LEAF):
         part = names[start : start + _LOGS_IN_A_LEAF]
-        yield {"restored": _heads(back, part), "signed": _heads(signed, part)}
+        yield {"restored": _heads_as_text(back, part), "signed": _heads_as_text(signed, part)}
 
 
-def _heads(known: Signed, logs: list[str]) -> dict[str, str]:
+def _heads_as_text(known: Signed, logs: list[str]) -> dict[str, str]:
     return {log: f"{known[log][0]} {known[log][1].hex()}" for log in logs if log in known}

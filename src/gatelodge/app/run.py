@@ -5,16 +5,20 @@ import gc
 import logging
 import signal
 import sys
+from functools import partial
 
 import uvloop
 
 import gatelodge
+from gatelodge.adapters.keys.secret_refs import SecretRefs
 from gatelodge.adapters.keys.system import SystemClock
 from gatelodge.adapters.telemetry.lines import configure
-from gatelodge.app.announce import Announce, Ready, exposures
-from gatelodge.app.build import lay
+from gatelodge.adapters.telemetry.tracing import can_trace, open_tracer
+from gatelodge.app.announce import ReadyAnnouncement, StartupAnnouncer, exposures
+from gatelodge.app.build import OpenResources, lay
 from gatelodge.app.first_start import UNSEEN
-from gatelodge.app.keeping.ending import Ending
+from gatelodge.app.keeping.closing import closed_if_it_fails, each_in_turn
+from gatelodge.app.keeping.ending import ProcessEnd
 from gatelodge.app.listener import must_be_free
 from gatelodge.app.node import Node, wire
 from gatelodge.app.process import close_memory
@@ -28,18 +32,20 @@ _SWITCH_SECONDS = 0.001
 """How long a thread may keep the event loop waiting for the interpreter."""
 
 
-def run(settings: Settings, announce: Announce, *, demo: bool) -> None:
+def run(settings: Settings, announce: StartupAnnouncer, *, demo: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises what is wrong, with its remedy."""
     configure(settings.telemetry.log_level, settings.telemetry.log_format)
     close_memory()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    ending = Ending(settings.limits.shutdown_seconds)
+    ending = ProcessEnd(settings.limits.shutdown_seconds)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, announce, ending, demo=demo))
+        runner.run(_serve_until_stopped(settings, announce, ending, demo=demo))
     ending.over()
 
 
-async def _serve(settings: Settings, announce: Announce, ending: Ending, *, demo: bool) -> None:
+async def _serve_until_stopped(
+    settings: Settings, announce: StartupAnnouncer, ending: ProcessEnd, *, demo: bool
+) -> None:
     log.info("gatelodge %s starts with %s", gatelodge.__version__, settings.data_dir)
     clock = SystemClock()
     began = clock.boottime()
@@ -49,14 +55,20 @@ async def _serve(settings: Settings, announce: Announce, ending: Ending, *, demo
         loop.add_signal_handler(signum, ending.asked, stopping)
     # Before anything is made: a port that is taken must not found an organization.
     must_be_free(settings.listen)
+    can_trace(settings.telemetry, SecretRefs())
     ground = await lay(settings, upgrade=True)
     log.info("the data directory is open; the logs are looked at and recovered")
-    rooms = wire(ground)
-    node = Node(rooms)
+    async with closed_if_it_fails(ground.close) as opened:
+        tracer = open_tracer(settings.telemetry, ground.secrets, ground.node)
+        if tracer is not None:
+            opened(partial(asyncio.to_thread, tracer.close))
+        rooms = wire(ground, tracer=tracer)
+        node = Node(rooms)
     try:
         address = await node.start()
     except BaseException:
-        await node.stop()
+        # Why it did not start is told, whatever the stop says of it.
+        await asyncio.gather(node.stop(), return_exceptions=True)
         if ground.owner_token.take():
             log.warning(UNSEEN)
         raise
@@ -65,17 +77,9 @@ async def _serve(settings: Settings, announce: Announce, ending: Ending, *, demo
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
-    token = ground.owner_token.take()
-    announce.ready(
-        Ready(
-            address=settings.listen.public_url or address,
-            directory=str(ground.directory),
-            token=token,
-            seconds=clock.boottime() - began,
-            warnings=(*exposures(settings.listen), *_named(settings, first=bool(token))),
-        )
-    )
-    try:
+    _announce_ready(ground, announce, address, clock.boottime() - began)
+
+    async def serve() -> None:
         if demo:
             from gatelodge.app.demo import demonstrate
 
@@ -83,18 +87,39 @@ async def _serve(settings: Settings, announce: Announce, ending: Ending, *, demo
         waiting = asyncio.ensure_future(stopping.wait())
         await asyncio.wait((waiting, node.broken), return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-    finally:
+        if node.broken.done():
+            raise node.broken.result()
+
+    async def stop() -> None:
         log.info("stopping: running calls finish first")
         announce.stopping()
         ending.asked(stopping)
         await node.stop()
-    log.info("stopped: every record is closed")
-    if node.broken.done():
-        raise node.broken.result()
+        log.info("stopped: every record is closed")
+
+    await each_in_turn(serve, stop)
     announce.stopped()
 
 
-def _named(settings: Settings, *, first: bool) -> tuple[str, ...]:
+def _announce_ready(
+    ground: OpenResources, announce: StartupAnnouncer, address: str, seconds: float
+) -> None:
+    settings, token = ground.settings, ground.owner_token.take()
+    announce.ready(
+        ReadyAnnouncement(
+            address=settings.listen.public_url or address,
+            directory=str(ground.directory),
+            token=token,
+            seconds=seconds,
+            warnings=(
+                *exposures(settings.listen),
+                *_log_name_warnings(settings, first=bool(token)),
+            ),
+        )
+    )
+
+
+def _log_name_warnings(settings: Settings, *, first: bool) -> tuple[str, ...]:
     """At the first start: the logs keep the name that they were given, so say which."""
     if not first or settings.audit.origin:
         return ()

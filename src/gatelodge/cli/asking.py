@@ -19,7 +19,7 @@ def confirm(question: str) -> None:
     try:
         while True:
             click.echo(f"{question} [y/N]: ", nl=False)
-            line = _line()
+            line = _read_input_line()
             answer = line.strip().lower()
             if answer in _YES:
                 return
@@ -31,7 +31,7 @@ def confirm(question: str) -> None:
         raise click.Abort from None
 
 
-def _line() -> str:
+def _read_input_line() -> str:
     """One line of standard input; empty at its end."""
     ours, woken = socket.socketpair()
     with ours, woken:

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from gatelodge.cli.output import Undecided
+from gatelodge.cli.output import UndecidedChange
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import GateUnreachable, HouseError, Invalid
 from gatelodge.web import problems
@@ -33,7 +33,7 @@ _ADDRESS_BYTES = 108
 """The longest Unix socket address that Linux takes, its final zero included."""
 
 
-class Asked(Struct, frozen=True):
+class ApiRequest(Struct, frozen=True):
     """One request: `path` with its query, `body` JSON or empty."""
 
     method: str
@@ -41,17 +41,17 @@ class Asked(Struct, frozen=True):
     body: bytes = b""
 
 
-class Answered(Struct, frozen=True):
+class ApiResponse(Struct, frozen=True):
     """What came back."""
 
     status: int
     body: bytes
 
 
-class Way(Protocol):
+class ApiConnection(Protocol):
     """One way to reach the admin API."""
 
-    def send(self, asked: Asked) -> Answered:
+    def send(self, asked: ApiRequest) -> ApiResponse:
         """Send and wait. Raises GateUnreachable."""
         ...
 
@@ -60,24 +60,24 @@ class Way(Protocol):
         ...
 
 
-class Gate:
+class GateClient:
     """The admin API of one gate; opened at the first request."""
 
-    def __init__(self, way: Way, workspace: str) -> None:
+    def __init__(self, way: ApiConnection, workspace: str) -> None:
         self._way = way
         self.workspace = workspace
 
     def get(self, path: str, **query: object) -> Any:
         """What stands there. Raises the error that the gate answered."""
-        return self._ask("GET", path, query, None)
+        return self._request_json("GET", path, query, None)
 
     def post(self, path: str, body: object = None, **query: object) -> Any:
         """What came of it. Raises the error that the gate answered."""
-        return self._ask("POST", path, query, {} if body is None else body)
+        return self._request_json("POST", path, query, {} if body is None else body)
 
     def delete(self, path: str, **query: object) -> Any:
         """What came of it. Raises the error that the gate answered."""
-        return self._ask("DELETE", path, query, None)
+        return self._request_json("DELETE", path, query, None)
 
     def every(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
         """Each item of a list, page after page."""
@@ -90,17 +90,21 @@ class Gate:
                 return
 
     def here(self, *segments: str) -> str:
-        """The path of something in the chosen workspace."""
+        """The path of something in the chosen workspace. Raises Invalid for an empty name."""
+        if "" in segments:
+            raise Invalid("the name is empty", remedy="Say which one.")
         return path_of("workspaces", self.workspace, *segments)
 
     def close(self) -> None:
         """Let go of the way."""
         self._way.close()
 
-    def _ask(self, method: str, path: str, query: Mapping[str, object], body: object) -> Any:
-        asked = Asked(
+    def _request_json(
+        self, method: str, path: str, query: Mapping[str, object], body: object
+    ) -> Any:
+        asked = ApiRequest(
             method,
-            _ROOT + path + _query(query),
+            _ROOT + path + _query_string(query),
             b"" if body is None else msgspec.json.encode(body),
         )
         try:
@@ -108,13 +112,13 @@ class Gate:
         except KeyboardInterrupt:
             if method == "GET":
                 raise
-            raise Undecided from None
+            raise UndecidedChange from None
         try:
             value = msgspec.json.decode(answered.body) if answered.body else None
         except msgspec.DecodeError:
             raise GateUnreachable(f"the answer (HTTP {answered.status}) is not a gate's") from None
         if answered.status >= http.client.MULTIPLE_CHOICES:
-            raise _refusal(answered.status, value)
+            raise _error_of_response(answered.status, value)
         return value
 
 
@@ -123,23 +127,23 @@ def path_of(*segments: str) -> str:
     return "".join("/" + quote(segment, safe="@:") for segment in segments)
 
 
-def _refusal(status: int, value: object) -> HouseError:
+def _error_of_response(status: int, value: object) -> HouseError:
     if isinstance(value, dict) and "code" in value:
         return problems.error_of(value)
     return GateUnreachable(f"the gate answered HTTP {status} and gave no reason")
 
 
-def _query(query: Mapping[str, object]) -> str:
+def _query_string(query: Mapping[str, object]) -> str:
     pairs = []
     for name, value in query.items():
         if value is True:
             pairs.append((name, "true"))
-        elif value not in (None, "", False):
-            pairs.append((name, str(value)))
+        elif value is not None and value is not False and value != "":
+            pairs.append((name, str(value)))  # 0 is a number like others
     return "?" + urlencode(pairs) if pairs else ""
 
 
-class Remote:
+class RemoteGate:
     """A gate somewhere else, over HTTP(S).
 
     Redirects are not followed: they would take the token along.
@@ -165,7 +169,7 @@ class Remote:
         ways = [] if not local else [urllib.request.ProxyHandler({})]
         self._opener = urllib.request.build_opener(_no_redirect(), *ways)
 
-    def send(self, asked: Asked) -> Answered:
+    def send(self, asked: ApiRequest) -> ApiResponse:
         """Send and wait. Raises GateUnreachable."""
         import urllib.error
         import urllib.request
@@ -182,13 +186,15 @@ class Remote:
             request.add_unredirected_header("authorization", f"Bearer {self._token}")
         try:
             with self._opener.open(request, timeout=SECONDS) as response:
-                return Answered(response.status, response.read())
+                return ApiResponse(response.status, response.read())
         except urllib.error.HTTPError as error:
             with error:
-                return Answered(error.code, error.read())
+                return ApiResponse(error.code, error.read())
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            raise GateUnreachable(f"{self._root} did not answer ({_why(reason)})") from None
+            raise GateUnreachable(
+                f"{self._root} did not answer ({_failure_reason(reason)})"
+            ) from None
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -197,14 +203,14 @@ class Remote:
 def _no_redirect() -> Any:
     import urllib.request
 
-    class Stay(urllib.request.HTTPRedirectHandler):
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
         """Leaves a redirect as the answer that it is."""
 
         def redirect_request(self, *_given: Any, **_named: Any) -> None:
             """No second request."""
             return
 
-    return Stay()
+    return NoRedirect()
 
 
 class LocalSocket:
@@ -220,7 +226,7 @@ class LocalSocket:
         try:
             if not stat.S_ISSOCK(path.stat().st_mode):
                 return None
-            with _connected(path, 2.0):
+            with _connect_unix_socket(path, 2.0):
                 return cls(path)
         except PermissionError:
             raise GateUnreachable(
@@ -230,17 +236,19 @@ class LocalSocket:
         except OSError:
             return None
 
-    def send(self, asked: Asked) -> Answered:
+    def send(self, asked: ApiRequest) -> ApiResponse:
         """Send and wait. Raises GateUnreachable."""
         link = http.client.HTTPConnection("localhost", timeout=SECONDS)
         try:
-            link.sock = _connected(self._path, SECONDS)
+            link.sock = _connect_unix_socket(self._path, SECONDS)
             fields = {"content-type": "application/json"} if asked.body else {}
             link.request(asked.method, asked.path, asked.body or None, fields)
             response = link.getresponse()
-            return Answered(response.status, response.read())
+            return ApiResponse(response.status, response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise GateUnreachable(f"{self._path} did not answer ({_why(error)})") from None
+            raise GateUnreachable(
+                f"{self._path} did not answer ({_failure_reason(error)})"
+            ) from None
         finally:
             link.close()
 
@@ -257,29 +265,29 @@ class InProcess:
         self._portal: Any = None
         self._app: Any = None
 
-    def send(self, asked: Asked) -> Answered:
+    def send(self, asked: ApiRequest) -> ApiResponse:
         """Send and wait; the first request opens the house."""
         if self._portal is None:
-            self._open()
-        answered = self._portal.call(_through, self._app, asked)
-        assert isinstance(answered, Answered)
+            self._start_offline_app()
+        answered = self._portal.call(_call_asgi_app, self._app, asked)
+        assert isinstance(answered, ApiResponse)
         return answered
 
     def close(self) -> None:
         """Close the house in order."""
         self._stack.close()
 
-    def _open(self) -> None:
+    def _start_offline_app(self) -> None:
         from anyio.from_thread import start_blocking_portal
 
-        from gatelodge.app import offline
+        from gatelodge.app import offline_api
 
         self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
-        opening = self._portal.wrap_async_context_manager(offline(self._settings))
+        opening = self._portal.wrap_async_context_manager(offline_api(self._settings))
         self._app = self._stack.enter_context(opening)
 
 
-async def _through(app: Any, asked: Asked) -> Answered:
+async def _call_asgi_app(app: Any, asked: ApiRequest) -> ApiResponse:
     """One request through an ASGI app."""
     path, _, query = asked.path.partition("?")
     fields = [(b"host", b"localhost")]
@@ -292,7 +300,7 @@ async def _through(app: Any, asked: Asked) -> Answered:
         "http_version": "1.1",
         "method": asked.method,
         "scheme": "http",
-        "path": _unquoted(path),
+        "path": _percent_decoded(path),
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query.encode(),
@@ -312,7 +320,7 @@ async def _through(app: Any, asked: Asked) -> Answered:
         sent.append(message)
 
     await app(scope, receive, send)
-    return Answered(sent[0]["status"], b"".join(each.get("body", b"") for each in sent[1:]))
+    return ApiResponse(sent[0]["status"], b"".join(each.get("body", b"") for each in sent[1:]))
 
 
 def socket_path(settings: Settings) -> Path:
@@ -335,7 +343,7 @@ def token_from(file: Path | None) -> str:
         raise Invalid(f"--token-file: {file} cannot be read") from None
 
 
-def _connected(path: Path, seconds: float) -> socket.socket:
+def _connect_unix_socket(path: Path, seconds: float) -> socket.socket:
     """A connection to the socket.
 
     Its directory is entered through /proc when the path is longer than an address may be.
@@ -357,13 +365,13 @@ def _connected(path: Path, seconds: float) -> socket.socket:
     return link
 
 
-def _unquoted(path: str) -> str:
+def _percent_decoded(path: str) -> str:
     from urllib.parse import unquote
 
     return unquote(path)
 
 
-def _why(reason: object) -> str:
+def _failure_reason(reason: object) -> str:
     if isinstance(reason, TimeoutError):
         return f"no answer within {SECONDS:.0f} s"
     if isinstance(reason, OSError) and reason.strerror:

@@ -5,8 +5,8 @@ from typing import Literal, cast
 import click
 from click.shell_completion import get_completion_class
 
-from gatelodge.cli.lazy import Verb
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.lazy import JsonCommand
+from gatelodge.cli.terminal import CommandRun
 
 _HELP = """Print the completion script of a shell.
 
@@ -18,10 +18,10 @@ fish   gatelodge completion fish | source        in config.fish
 _SHELLS = ("bash", "fish", "zsh")
 
 
-@click.command(cls=Verb, help=_HELP)
+@click.command(cls=JsonCommand, help=_HELP)
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_obj
-def completion(terminal: Terminal, shell: Literal["bash", "zsh", "fish"]) -> None:
+def completion(terminal: CommandRun, shell: Literal["bash", "zsh", "fish"]) -> None:
     """Print the script. What it is for stands in the help text, whose lines click must keep."""
     from gatelodge.cli.main import root
 

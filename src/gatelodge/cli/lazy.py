@@ -12,10 +12,13 @@ import click
 from msgspec import Struct
 
 WHY = "A ticket or a code such as OPS-123 or leaver; stands in the log for good."
+HELP: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
+"""The settings of every command. A command has to say them itself: click remembers the option that
+the first run of a command found, and a command that runs without its group inherits none."""
 
 
-class Later(Struct, frozen=True):
-    """A command that is not loaded yet: `module:attribute`, and its line in the list."""
+class LazyCommand(Struct, frozen=True):
+    """A command or noun that is not loaded yet: `module:attribute`, and its line in the list."""
 
     at: str
     says: str
@@ -24,8 +27,9 @@ class Later(Struct, frozen=True):
 class LazyGroup(click.Group):
     """A group over a table of commands; only the one that is asked for is imported."""
 
-    def __init__(self, name: str, commands_later: Mapping[str, Later], **given: Any) -> None:
-        super().__init__(name=name, **given)
+    def __init__(self, name: str, commands_later: Mapping[str, LazyCommand], **given: Any) -> None:
+        settings = {**HELP, **given.pop("context_settings", {})}
+        super().__init__(name=name, context_settings=settings, **given)
         self._later = dict(commands_later)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -39,6 +43,8 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         module, _, attribute = later.at.partition(":")
         loaded = getattr(import_module(module), attribute)
+        if not isinstance(loaded, click.Command):  # a noun is declared there
+            loaded = import_module("gatelodge.cli.nouns").commands(loaded)
         assert isinstance(loaded, click.Command)
         return loaded
 
@@ -65,11 +71,11 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Verb(click.Command):
+class JsonCommand(click.Command):
     """A command that takes `--json` too, wherever on the line it stands."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, **named: Any) -> None:
+        super().__init__(context_settings=dict(HELP), **named)
         self.params.append(
             click.Option(
                 ["--json", "json_after"],
@@ -89,8 +95,8 @@ def _ask_for_json(ctx: click.Context, _param: click.Parameter, value: Any) -> An
 
 def group(name: str, says: str) -> click.Group:
     """A group whose commands stand in the same module; they are verbs."""
-    made = click.Group(name=name, help=says)
-    made.command_class = Verb
+    made = click.Group(name=name, help=says, context_settings=dict(HELP))
+    made.command_class = JsonCommand
     return made
 
 
@@ -120,7 +126,7 @@ def reviewed(does: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def everyone(does: Callable[..., Any]) -> Callable[..., Any]:
-    """The option of a list that leaves out who has left and what has ended."""
+    """The option of a list that leaves out who was revoked and what has ended."""
     return click.option(
-        "--all", "everything", is_flag=True, help="Show who has left and what has ended too."
+        "--all", "everything", is_flag=True, help="Show who was revoked and what has ended too."
     )(does)

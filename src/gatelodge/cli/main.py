@@ -9,32 +9,36 @@ import click
 
 import gatelodge
 from gatelodge.cli import output
-from gatelodge.cli.lazy import Later, LazyGroup
-from gatelodge.cli.terminal import Options, Terminal
+from gatelodge.cli.lazy import LazyCommand, LazyGroup
+from gatelodge.cli.terminal import CommandRun, GlobalOptions
 from gatelodge.core.errors import HouseError, Invalid
 
-COMMANDS: dict[str, Later] = {
-    "up": Later("gatelodge.cli.up:up", "Start the gate."),
-    "init": Later("gatelodge.cli.house.init:init", "Make the organization without starting."),
-    "server": Later("gatelodge.cli.rules.server:server", "The MCP servers behind the gate."),
-    "tool": Later("gatelodge.cli.rules.tool:tool", "Their tools: approve, block, review."),
-    "member": Later("gatelodge.cli.people.member:member", "The people who may come in."),
-    "agent": Later("gatelodge.cli.people.agent:agent", "Principals that are no person."),
-    "group": Later("gatelodge.cli.people.group:group", "Named sets of members and agents."),
-    "token": Later("gatelodge.cli.people.token:token", "The tokens of members and agents."),
-    "whoami": Later("gatelodge.cli.people.whoami:whoami", "Who you are at the gate."),
-    "workspace": Later("gatelodge.cli.people.workspace:workspace", "The borders between teams."),
-    "grant": Later("gatelodge.cli.rules.grant:grant", "Who may use which tools."),
-    "policy": Later("gatelodge.cli.rules.policy:policy", "Guardrails: what nobody may do."),
-    "access": Later("gatelodge.cli.rules.access:access", "Who can use what, and why."),
-    "audit": Later("gatelodge.cli.record.audit:audit", "What happened, and its proof."),
-    "apply": Later("gatelodge.cli.house.apply:apply", "Add and change what a file says."),
-    "config": Later("gatelodge.cli.house.config:config", "The settings and their origins."),
-    "node": Later("gatelodge.cli.house.node:node", "This node and its health."),
-    "backup": Later("gatelodge.cli.house.backup:backup", "Write a copy to restore from."),
-    "restore": Later("gatelodge.cli.house.backup:restore", "Go on from a backup."),
-    "doctor": Later("gatelodge.cli.house.doctor:doctor", "Look for what is wrong here."),
-    "completion": Later("gatelodge.cli.completion:completion", "Shell completion scripts."),
+COMMANDS: dict[str, LazyCommand] = {
+    "up": LazyCommand("gatelodge.cli.up:up", "Start the gate."),
+    "init": LazyCommand("gatelodge.cli.house.init:init", "Make the organization without starting."),
+    "server": LazyCommand("gatelodge.cli.rules.server:server", "The MCP servers behind the gate."),
+    "tool": LazyCommand("gatelodge.cli.rules.tool:tool", "Their tools: approve, block, review."),
+    "member": LazyCommand("gatelodge.flows.admin.members:member", "The people who may come in."),
+    "agent": LazyCommand("gatelodge.flows.admin.agents:agent", "Principals that are no person."),
+    "group": LazyCommand("gatelodge.flows.admin.groups:group", "Named sets of members and agents."),
+    "token": LazyCommand("gatelodge.cli.people.token:token", "The tokens of members and agents."),
+    "whoami": LazyCommand("gatelodge.cli.people.whoami:whoami", "Who you are at the gate."),
+    "workspace": LazyCommand(
+        "gatelodge.cli.people.workspace:workspace", "The borders between teams."
+    ),
+    "grant": LazyCommand("gatelodge.flows.admin.grants:grant", "Who may use which tools."),
+    "policy": LazyCommand("gatelodge.cli.rules.policy:policy", "Guardrails: what nobody may do."),
+    "access": LazyCommand("gatelodge.cli.rules.access:access", "Who can use what, and why."),
+    "audit": LazyCommand("gatelodge.cli.record.audit:audit", "What happened, and its proof."),
+    "apply": LazyCommand("gatelodge.cli.house.apply:apply", "Add and change what a file says."),
+    "export": LazyCommand("gatelodge.cli.house.export:export", "Write the file that apply reads."),
+    "config": LazyCommand("gatelodge.cli.house.config:config", "The settings and their origins."),
+    "node": LazyCommand("gatelodge.cli.house.node:node", "This node and its health."),
+    "debug": LazyCommand("gatelodge.cli.house.debug:debug", "What a running node has under way."),
+    "backup": LazyCommand("gatelodge.cli.house.backup:backup", "Write a copy to restore from."),
+    "restore": LazyCommand("gatelodge.cli.house.backup:restore", "Go on from a backup."),
+    "doctor": LazyCommand("gatelodge.cli.house.doctor:doctor", "Look for what is wrong here."),
+    "completion": LazyCommand("gatelodge.cli.completion:completion", "Shell completion scripts."),
 }
 
 _PARAMETERS: list[click.Parameter] = [
@@ -72,21 +76,21 @@ _PARAMETERS: list[click.Parameter] = [
         is_flag=True,
         is_eager=True,
         expose_value=False,
-        callback=lambda ctx, _param, asked: _version(ctx) if asked else None,
+        callback=lambda ctx, _param, asked: _print_version(ctx) if asked else None,
         help="Print the version.",
     ),
 ]
 
 
-def _version(ctx: click.Context) -> None:
+def _print_version(ctx: click.Context) -> None:
     click.echo(f"gatelodge {gatelodge.__version__}")
     ctx.exit()
 
 
 @click.pass_context
-def _begin(ctx: click.Context, /, **given: Any) -> None:
+def _set_up_terminal(ctx: click.Context, /, **given: Any) -> None:
     json = given.pop("json")
-    terminal = Terminal(Options(**given), json=json)
+    terminal = CommandRun(GlobalOptions(**given), json=json)
     ctx.obj = terminal
     ctx.call_on_close(terminal.close)
 
@@ -97,8 +101,8 @@ root = LazyGroup(
     help="One governed endpoint for a team's MCP servers: every call decided, written down, "
     "provable.",
     params=_PARAMETERS,
-    callback=_begin,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    callback=_set_up_terminal,
+    context_settings={"max_content_width": 100},
 )
 
 
@@ -109,7 +113,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         ended = root.main(args=list(arguments), prog_name="gatelodge", standalone_mode=False)
     except click.exceptions.Abort as stop:
-        click.echo(_stopped(stop), err=True)
+        click.echo(_abort_message(stop), err=True)
         return output.INTERRUPTED
     except click.ClickException as error:
         if json:
@@ -128,9 +132,9 @@ def run(arguments: Sequence[str]) -> int:
     return ended if isinstance(ended, int) else output.OK
 
 
-def _stopped(stop: click.exceptions.Abort) -> str:
+def _abort_message(stop: click.exceptions.Abort) -> str:
     """What a run left behind that was stopped: by an answer, or by Ctrl-C."""
-    if isinstance(stop.__cause__, output.Undecided):
+    if isinstance(stop.__cause__, output.UndecidedChange):
         return "stopped; what was asked for may have been done: look before asking again."
     if isinstance(stop.__cause__, KeyboardInterrupt):
         return "stopped."

@@ -30,7 +30,7 @@ _LOOKALIKE = re.compile("[\u0370-\u058f\u13a0-\u13ff\uab70-\uabbf]")
 """Letters of Greek, Cyrillic, Armenian and Cherokee, of which many look like Latin ones."""
 
 
-class Undecided(KeyboardInterrupt):
+class UndecidedChange(KeyboardInterrupt):
     """Interrupted while a change was under way: nobody knows whether it was made."""
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gatelodge.cli import output
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 
 _KINDS = {
     "agt_": "agents, who rest or have another owner now",
@@ -13,17 +13,17 @@ _KINDS = {
 }
 
 
-def show_receipt(terminal: Terminal, receipt: dict[str, Any], name: str) -> None:
+def show_receipt(terminal: CommandRun, receipt: dict[str, Any], name: str) -> None:
     """Print a revocation receipt: when it was certain, where, and what ended with it."""
-    terminal.show(receipt, lambda it: _told(it, name))
+    terminal.show(receipt, lambda it: _format_receipt(it, name))
 
 
-def show_changes(terminal: Terminal, rehearsal: dict[str, Any]) -> None:
+def show_changes(terminal: CommandRun, rehearsal: dict[str, Any]) -> None:
     """Print what a dry run would have changed."""
-    terminal.show(rehearsal, _changes)
+    terminal.show(rehearsal, _format_changes)
 
 
-def _told(receipt: dict[str, Any], name: str) -> str:
+def _format_receipt(receipt: dict[str, Any], name: str) -> str:
     head = (
         f"Done for {output.clean(name)}: certain everywhere after {receipt['completed_ms']} ms "
         f"(bound {receipt['bound_ms']} ms), gov log size {receipt['gov']}."
@@ -37,11 +37,11 @@ def _told(receipt: dict[str, Any], name: str) -> str:
         lines.append("No node is running, so there was nothing to cut.")
     if receipt.get("cascade"):
         lines.append("With it:")
-        lines += _ended(receipt["cascade"], receipt.get("named", {}))
+        lines += _cascade_lines(receipt["cascade"], receipt.get("named", {}))
     return "\n".join(lines)
 
 
-def _ended(cascade: list[str], named: dict[str, str]) -> list[str]:
+def _cascade_lines(cascade: list[str], named: dict[str, str]) -> list[str]:
     """What ended with it, kind by kind: by name, and by id where it has none."""
     lines = []
     for prefix, kind in _KINDS.items():
@@ -54,7 +54,7 @@ def _ended(cascade: list[str], named: dict[str, str]) -> list[str]:
     return [*lines, f"  {output.clean(rest)}"] if rest else lines
 
 
-def _changes(rehearsal: dict[str, Any]) -> str:
+def _format_changes(rehearsal: dict[str, Any]) -> str:
     changes = rehearsal["changes"]
     if not changes:
         return "Nothing would change."

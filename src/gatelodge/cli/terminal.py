@@ -11,15 +11,15 @@ from gatelodge.cli import asking, output
 from gatelodge.core.errors import Invalid
 
 if TYPE_CHECKING:
-    from gatelodge.cli.client import Gate
-    from gatelodge.config.load import Loaded
+    from gatelodge.cli.client import GateClient
+    from gatelodge.config.load import LoadedSettings
 
 
 _LOOK = "Say --yes, or look first with --dry-run."
-_ENDED = frozenset(("left", "ended", "revoked", "expired"))
+_ENDED = frozenset(("ended", "revoked", "expired"))
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class GlobalOptions(Struct, frozen=True, kw_only=True):
     """The options that stand before the command."""
 
     data_dir: str = ""
@@ -30,25 +30,25 @@ class Options(Struct, frozen=True, kw_only=True):
     token_file: Path | None = None
 
 
-class Terminal:
+class CommandRun:
     """One run of a command. `json` may be set by the command's own `--json` too."""
 
-    def __init__(self, options: Options, *, json: bool = False) -> None:
+    def __init__(self, options: GlobalOptions, *, json: bool = False) -> None:
         self.options = options
         self.json = json
-        self._gate: Gate | None = None
-        self._loaded: Loaded | None = None
+        self._gate: GateClient | None = None
+        self._loaded: LoadedSettings | None = None
 
     @property
-    def loaded(self) -> "Loaded":
+    def loaded(self) -> "LoadedSettings":
         """The settings, read once. Raises SettingsError."""
         if self._loaded is None:
             import os
 
-            from gatelodge.config.load import Sources, load
+            from gatelodge.config.load import SettingSources, load
 
             self._loaded = load(
-                Sources(
+                SettingSources(
                     file=self.options.config,
                     environ=os.environ,
                     sets=self.options.sets,
@@ -58,18 +58,24 @@ class Terminal:
         return self._loaded
 
     @property
-    def gate(self) -> "Gate":
+    def gate(self) -> "GateClient":
         """The admin API: remote, a running node's socket, or in this process."""
         if self._gate is None:
-            from gatelodge.cli.client import Gate, InProcess, LocalSocket, Remote, token_from
+            from gatelodge.cli.client import (
+                GateClient,
+                InProcess,
+                LocalSocket,
+                RemoteGate,
+                token_from,
+            )
 
             way: Any
             if self.options.url:
-                way = Remote(self.options.url, token_from(self.options.token_file))
+                way = RemoteGate(self.options.url, token_from(self.options.token_file))
             else:
                 settings = self.loaded.settings
                 way = LocalSocket.found(settings) or InProcess(settings)
-            self._gate = Gate(way, self.options.workspace)
+            self._gate = GateClient(way, self.options.workspace)
         return self._gate
 
     def close(self) -> None:

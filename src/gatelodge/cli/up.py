@@ -6,20 +6,21 @@ import click
 import msgspec
 
 import gatelodge
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.lazy import HELP
+from gatelodge.cli.terminal import CommandRun
 
 if TYPE_CHECKING:
-    from gatelodge.app.announce import Ready
+    from gatelodge.app.announce import ReadyAnnouncement
 
 
-@click.command()
+@click.command(context_settings=dict(HELP))
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port of the endpoint; 0 = any free.")
 @click.option("--host", help="Address to listen on; anything but loopback needs TLS in front.")
 @click.option("--demo", is_flag=True, help="Also set up local MCP servers, people and grants.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each event.")
 @click.pass_obj
 def up(
-    terminal: Terminal, *, port: int | None, host: str | None, demo: bool, as_json: bool
+    terminal: CommandRun, *, port: int | None, host: str | None, demo: bool, as_json: bool
 ) -> None:
     """Start the gate, and serve until Ctrl-C.
 
@@ -36,14 +37,14 @@ def up(
         listen = replace(listen, port=port)
     if host is not None:
         listen = replace(listen, host=host)
-    voice = Machine() if as_json or terminal.json else Person()
+    voice = JsonAnnouncer() if as_json or terminal.json else TerminalAnnouncer()
     run(replace(settings, listen=listen), voice, demo=demo)
 
 
-class Person:
+class TerminalAnnouncer:
     """Tells a person at a terminal."""
 
-    def ready(self, ready: "Ready") -> None:
+    def ready(self, ready: "ReadyAnnouncement") -> None:
         """Print where the gate is, and how a client reaches it."""
         click.echo(f"gatelodge {gatelodge.__version__}, ready in {ready.seconds:.1f} s")
         click.echo(f"  data      {ready.directory}")
@@ -72,10 +73,10 @@ class Person:
         click.echo("stopped; every record is closed")
 
 
-class Machine:
+class JsonAnnouncer:
     """Tells a program, one JSON object a line."""
 
-    def ready(self, ready: "Ready") -> None:
+    def ready(self, ready: "ReadyAnnouncement") -> None:
         """The event `ready`."""
         told = {
             "address": ready.address,
@@ -85,25 +86,25 @@ class Machine:
             "seconds": round(ready.seconds, 3),
             "warnings": list(ready.warnings),
         }
-        self._tell("ready", **told)
+        self._print_event("ready", **told)
 
     def step(self, text: str) -> None:
         """The event `step`."""
-        self._tell("step", text=text)
+        self._print_event("step", text=text)
 
     def demonstrated(self) -> None:
         """The event `demonstrated`."""
-        self._tell("demonstrated")
+        self._print_event("demonstrated")
 
     def stopping(self) -> None:
         """The event `stopping`."""
-        self._tell("stopping")
+        self._print_event("stopping")
 
     def stopped(self) -> None:
         """The event `stopped`."""
-        self._tell("stopped")
+        self._print_event("stopped")
 
-    def _tell(self, event: str, **fields: object) -> None:
+    def _print_event(self, event: str, **fields: object) -> None:
         click.echo(msgspec.json.encode({"event": event, **fields}).decode())
 
 

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from gatelodge.config.schema import Limits, Settings
+from gatelodge.config.schema import LimitSettings, Settings, TelemetrySettings
+from gatelodge.core.catalog.references import half_reference, reference
 from gatelodge.core.errors import SettingsError
 
 PREFIX = "GATELODGE_"
@@ -25,10 +26,11 @@ NOT_SETTINGS = frozenset({"TOKEN", "URL", "WORKSPACE", "CONFIG"})
 """Environment names (after the prefix) that the command line reads itself."""
 
 _REFERENCES = ("file:", "env:")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DATABASES = ("postgresql:", "postgresql+psycopg:", "sqlite:")
 
 
-class Sources(Struct, frozen=True, kw_only=True):
+class SettingSources(Struct, frozen=True, kw_only=True):
     """Where settings are looked for: `file` None means the usual places, `sets` are `key=value`."""
 
     file: Path | None = None
@@ -38,7 +40,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     cwd: Path = Path()
 
 
-class Loaded(Struct, frozen=True):
+class LoadedSettings(Struct, frozen=True):
     """The settings, the origin of each dotted key, and the file that was read, if any."""
 
     settings: Settings
@@ -46,7 +48,7 @@ class Loaded(Struct, frozen=True):
     file: Path | None = None
 
 
-class Shown(Struct, frozen=True):
+class ShownSetting(Struct, frozen=True):
     """One line of `gatelodge config show`: a value that is safe to print, and its origin."""
 
     key: str
@@ -54,7 +56,7 @@ class Shown(Struct, frozen=True):
     origin: str
 
 
-class _Given(Struct, frozen=True):
+class _GivenValue(Struct, frozen=True):
     """A value as it was found: `text` values (environment, command line) still want their type."""
 
     key: str
@@ -63,7 +65,7 @@ class _Given(Struct, frozen=True):
     text: bool
 
 
-def _leaves() -> dict[str, msgspec.structs.FieldInfo]:
+def _fields_by_key() -> dict[str, msgspec.structs.FieldInfo]:
     """Every settable key (`section.field`) with its field."""
     found: dict[str, msgspec.structs.FieldInfo] = {}
     for field in msgspec.structs.fields(Settings):
@@ -75,11 +77,11 @@ def _leaves() -> dict[str, msgspec.structs.FieldInfo]:
     return found
 
 
-KEYS: dict[str, msgspec.structs.FieldInfo] = _leaves()
+KEYS: dict[str, msgspec.structs.FieldInfo] = _fields_by_key()
 """Every settable key; the reference page and the completion read it too."""
 
 
-def load(sources: Sources) -> Loaded:
+def load(sources: SettingSources) -> LoadedSettings:
     """The settings and the origin of each; raises SettingsError with every fault at once."""
     faults: list[str] = []
     given = [*_from_environment(sources.environ, faults), *_from_sets(sources, faults)]
@@ -88,18 +90,18 @@ def load(sources: Sources) -> Loaded:
     values: dict[str, Any] = {}
     origins = dict.fromkeys(KEYS, "default")
     for each in given:
-        checked = _checked(each, faults)
+        checked = _convert_value(each, faults)
         if checked is not msgspec.UNSET:
             values[each.key] = checked
             origins[each.key] = each.origin
-    settings = _assembled(values)
-    faults += _disagreements(settings, origins)
+    settings = _build_settings(values)
+    faults += _cross_field_faults(settings, origins)
     if faults:
         raise SettingsError(tuple(faults))
-    return Loaded(settings, origins, path)
+    return LoadedSettings(settings, origins, path)
 
 
-def shown(loaded: Loaded) -> tuple[Shown, ...]:
+def shown(loaded: LoadedSettings) -> tuple[ShownSetting, ...]:
     """Every key with a printable value: references stay references, passwords become stars."""
     lines = []
     for key in KEYS:
@@ -108,11 +110,11 @@ def shown(loaded: Loaded) -> tuple[Shown, ...]:
             value = getattr(value, part)
         if key == "store.url":
             value = _without_password(value)
-        lines.append(Shown(key, value, loaded.origins[key]))
+        lines.append(ShownSetting(key, value, loaded.origins[key]))
     return tuple(lines)
 
 
-def _file_of(sources: Sources, given: Sequence[_Given]) -> Path | None:
+def _file_of(sources: SettingSources, given: Sequence[_GivenValue]) -> Path | None:
     """The named file, else the first of the usual ones that exists."""
     if sources.file is not None:
         return sources.file
@@ -126,7 +128,7 @@ def _file_of(sources: Sources, given: Sequence[_Given]) -> Path | None:
     return None
 
 
-def _from_file(path: Path | None, faults: list[str]) -> Iterator[_Given]:
+def _from_file(path: Path | None, faults: list[str]) -> Iterator[_GivenValue]:
     if path is None:
         return
     try:
@@ -143,15 +145,15 @@ def _from_file(path: Path | None, faults: list[str]) -> Iterator[_Given]:
     sections = {key.partition(".")[0] for key in KEYS if "." in key}
     for name, value in tree.items():
         if name not in sections:
-            yield _Given(name, value, str(path), text=False)
+            yield _GivenValue(name, value, str(path), text=False)
         elif isinstance(value, dict):
             for inner, at in value.items():
-                yield _Given(f"{name}.{inner}", at, str(path), text=False)
+                yield _GivenValue(f"{name}.{inner}", at, str(path), text=False)
         else:
             faults.append(f"{path}: {name} is a section: write [{name}] and its keys below it")
 
 
-def _from_environment(environ: Mapping[str, str], faults: list[str]) -> Iterator[_Given]:
+def _from_environment(environ: Mapping[str, str], faults: list[str]) -> Iterator[_GivenValue]:
     """Names with a double underscore must be settings; others only when they are nearly one.
 
     A foreign name under our prefix is common (Kubernetes makes `GATELODGE_PORT` for a service of
@@ -162,46 +164,46 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> Iterator
         if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in NOT_SETTINGS:
             continue
         if name in by_name:
-            yield _Given(by_name[name], environ[name], f"environment {name}", text=True)
+            yield _GivenValue(by_name[name], environ[name], f"environment {name}", text=True)
             continue
         near = get_close_matches(name, by_name, 1, 0.6 if "__" in name else 0.95)
         if near or "__" in name:
-            faults.append(f"environment {name}: no such setting{_meant(near)}")
+            faults.append(f"environment {name}: no such setting{_spelling_suggestion(near)}")
 
 
-def _from_sets(sources: Sources, faults: list[str]) -> Iterator[_Given]:
+def _from_sets(sources: SettingSources, faults: list[str]) -> Iterator[_GivenValue]:
     for pair in sources.sets:
         key, equals, value = pair.partition("=")
         if equals:
-            yield _Given(key.strip(), value, "--set", text=True)
+            yield _GivenValue(key.strip(), value, "--set", text=True)
         else:
             faults.append("--set wants key=value, such as --set listen.port=8721")
     if sources.data_dir:
-        yield _Given("data_dir", sources.data_dir, "--data-dir", text=True)
+        yield _GivenValue("data_dir", sources.data_dir, "--data-dir", text=True)
 
 
-def _checked(given: _Given, faults: list[str]) -> Any:
+def _convert_value(given: _GivenValue, faults: list[str]) -> Any:
     """The value in its type, or UNSET after a fault was noted."""
     field = KEYS.get(given.key)
     if field is None:
         near = get_close_matches(given.key, KEYS, 1)
-        faults.append(f"{given.origin}: {given.key}: no such setting{_meant(near)}")
+        faults.append(f"{given.origin}: {given.key}: no such setting{_spelling_suggestion(near)}")
         return msgspec.UNSET
     value = given.value
     try:
         if given.text and field.type == tuple[str, ...]:
-            value = _words(value)
+            value = _split_words(value)
         return msgspec.convert(value, field.type, strict=not given.text)
     except msgspec.ValidationError as error:
         faults.append(f"{given.origin}: {given.key}: {error}")
         return msgspec.UNSET
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return [word for word in re.split(r"[,\s]+", text) if word]
 
 
-def _assembled(values: Mapping[str, Any]) -> Settings:
+def _build_settings(values: Mapping[str, Any]) -> Settings:
     top: dict[str, Any] = {}
     for field in msgspec.structs.fields(Settings):
         own = {
@@ -216,7 +218,7 @@ def _assembled(values: Mapping[str, Any]) -> Settings:
     return Settings(**top)
 
 
-def _disagreements(settings: Settings, origins: Mapping[str, str]) -> Iterator[str]:
+def _cross_field_faults(settings: Settings, origins: Mapping[str, str]) -> Iterator[str]:
     """What each value alone cannot show."""
     public = settings.listen.public_url
     if public and not _is_origin(public):
@@ -246,7 +248,8 @@ def _disagreements(settings: Settings, origins: Mapping[str, str]) -> Iterator[s
             f"{origins['listen.admin_port']}: listen.admin_port: must not be listen.port "
             f"({settings.listen.port}); -1 serves the admin API there"
         )
-    yield from _unreachable(settings.limits, origins)
+    yield from _unreachable_limit_faults(settings.limits, origins)
+    yield from _untraceable(settings.telemetry, origins)
     if re.search(r"[\s+]", settings.audit.origin):
         yield (
             f"{origins['audit.origin']}: audit.origin: it names signing keys, "
@@ -254,7 +257,7 @@ def _disagreements(settings: Settings, origins: Mapping[str, str]) -> Iterator[s
         )
 
 
-def _unreachable(limits: Limits, origins: Mapping[str, str]) -> Iterator[str]:
+def _unreachable_limit_faults(limits: LimitSettings, origins: Mapping[str, str]) -> Iterator[str]:
     """Limits that another one makes void: nothing would ever come near them, and nobody be told."""
     larger = (
         ("body_bytes", "person_bytes", limits.person_bytes),
@@ -269,6 +272,42 @@ def _unreachable(limits: Limits, origins: Mapping[str, str]) -> Iterator[str]:
             key = f"limits.{name}"
             whole = within if "." in within else f"limits.{within}"
             yield f"{origins[key]}: {key}: must not be more than {whole} ({most:.10g})"
+
+
+def _untraceable(telemetry: TelemetrySettings, origins: Mapping[str, str]) -> Iterator[str]:
+    """Where no trace could be sent, or a secret would stand in the settings."""
+    key = "telemetry.traces_endpoint"
+    if telemetry.traces_endpoint and not _is_address(telemetry.traces_endpoint):
+        yield (
+            f"{origins[key]}: {key}: wants an address such as http://127.0.0.1:4318, without "
+            "name and password (telemetry.traces_headers has them) and without a query"
+        )
+    key = "telemetry.traces_headers"
+    for number, line in enumerate(telemetry.traces_headers, 1):
+        name, _, value = line.partition(":")
+        if not (_HEADER_NAME.fullmatch(name.strip()) and _is_reference(value.strip())):
+            yield (
+                f"{origins[key]}: {key}: number {number} wants to be 'Name: env:NAME' or "
+                "'Name: file:/PATH', perhaps with a word before the reference; "
+                "'Name: text:...' is for what is no secret"
+            )
+
+
+def _is_reference(value: str) -> bool:
+    if value.startswith("text:"):
+        return value.isprintable()
+    return reference(value) is not None and not half_reference(value)
+
+
+def _is_address(text: str) -> bool:
+    """True for an HTTP address that holds no secret."""
+    base, path = text, ""
+    if text.count("/") > 2:
+        scheme, _, rest = text.partition("//")
+        host, _, path = rest.partition("/")
+        base = f"{scheme}//{host}"
+    plain = not any(each in text for each in "@?#") and text.isprintable() and " " not in text
+    return plain and _is_origin(base) and "//" not in path
 
 
 def _is_origin(text: str) -> bool:
@@ -287,5 +326,5 @@ def _without_password(url: str) -> str:
     return re.sub(r"(?i)((?:^|[?&])(?:ssl)?password=)[^&]*", r"\1***", url)
 
 
-def _meant(near: Sequence[str]) -> str:
+def _spelling_suggestion(near: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""

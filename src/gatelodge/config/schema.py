@@ -12,9 +12,10 @@ from msgspec import Meta, Struct
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 31)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the gate listens."""
 
     host: str = "127.0.0.1"
@@ -36,7 +37,9 @@ class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Where governance state and logs live."""
 
     url: str = ""
-    """`postgresql://...` or a secret reference to it; empty = SQLite in the data directory."""
+    """`postgresql://...` or a secret reference to it; empty = SQLite in the data directory. Its
+    `options` are kept, such as `options=-csearch_path%3Dgate`, but for `synchronous_commit` and the
+    timeouts that the gate sets itself. One database holds one gate, whatever the schema."""
     poll_ms: Annotated[int, Meta(ge=20, le=1_000)] = 250
     """How often a node asks for changes."""
     lease_ms: Annotated[int, Meta(ge=200, le=60_000)] = 1_000
@@ -45,7 +48,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """PostgreSQL: use NOTIFY besides polling."""
 
 
-class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How records become durable."""
 
     durability: Literal["strict", "overlap", "async"] = "strict"
@@ -66,7 +69,7 @@ class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often a growing log's head is signed."""
 
 
-class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one request may cost."""
 
     body_bytes: Bytes = 4 * 1024 * 1024
@@ -139,13 +142,35 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     is gone, also where the store does not answer (exit code 4)."""
 
 
-class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How servers are met and kept; stdio servers run as child processes, not isolated."""
+class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How servers are reached, over every transport."""
+
+    start_seconds: Seconds = 20.0
+    """How long a server may take to start and shake hands."""
+    backoff_seconds: Seconds = 1.0
+    """First pause before a server that was lost is tried again; doubles up to a minute."""
+    session_idle_seconds: Seconds = 600.0
+    """A caller's own session with a server is closed after this time without a request."""
+    sessions_per_server: Count = 64
+    """Open sessions of callers with one server; over stdio each is a process. At most 8 of them
+    belong to one person, agents included, and no more than that person leaves for others. The one
+    that was idle for longest makes room for the next."""
+    starts_per_minute: Count = 12
+    """Processes of one stdio server that one person, their agents included, may have started within
+    a minute for sessions of their own."""
+    secrets_dir: str = ""
+    """Owners and admins may refer to files below `WORKSPACE/` in here, the operator to any; empty =
+    `secrets` in the data directory."""
+    secrets_prefix: str = "GATELODGE_SECRET_"
+    """Owners and admins may refer to variables named this, `WORKSPACE__` in capitals, and anything,
+    such as `GATELODGE_SECRET_MAIN__CRM`; empty = to none. The operator may refer to any."""
+
+
+class HostingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the processes of stdio servers are run: as child processes, not isolated."""
 
     first_uid: Annotated[int, Meta(ge=1_000, le=2_000_000_000)] = 210_000
     """Where the gate is root, each stdio server gets a uid of its own from here on."""
-    start_seconds: Seconds = 20.0
-    """How long a server may take to start and shake hands."""
     path: str = "/usr/local/bin:/usr/bin:/bin:~/.local/bin"
     """Where the programs of stdio servers are looked for, and their PATH; `~` is the home of the
     gate's own user."""
@@ -153,38 +178,40 @@ class Hosting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Commands that owners and admins may give a stdio server over the network: patterns word by
     word, such as `npx -y @acme/*`; a last `**` takes any further words. Empty = stdio servers are
     described by the operator on the gate's own machine alone."""
-    secrets_dir: str = ""
-    """Owners and admins may refer to files below `WORKSPACE/` in here, the operator to any; empty =
-    `secrets` in the data directory."""
-    secrets_prefix: str = "GATELODGE_SECRET_"
-    """Owners and admins may refer to variables named this, `WORKSPACE__` in capitals, and anything,
-    such as `GATELODGE_SECRET_MAIN__CRM`; empty = to none. The operator may refer to any."""
     cache_dir: str = ""
     """Where each stdio server has a cache that outlasts its start (npx, uvx); empty =
     `/var/cache/gatelodge` where the gate is root, else `cache` in the data directory. Other uids
     must be able to reach it."""
-    backoff_seconds: Seconds = 1.0
-    """First pause before a dead server is started again; doubles up to a minute."""
     stop_seconds: Seconds = 3.0
     """How long a server may take to go after its input closed, and again after TERM."""
-    session_idle_seconds: Seconds = 600.0
-    """A caller's own session with a server is closed after this time without a request."""
-    starts_per_minute: Count = 12
-    """Processes of one stdio server that one person, their agents included, may have started within
-    a minute for sessions of their own."""
-    sessions_per_server: Count = 64
-    """Open sessions of callers with one server; over stdio each is a process. At most 8 of them
-    belong to one person, agents included, and no more than that person leaves for others. The one
-    that was idle for longest makes room for the next."""
 
 
-class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the process says of itself."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe line that is written to standard error."""
     log_format: Literal["text", "json"] = "text"
     """One line of text, or one JSON object, for each event."""
+    open_metrics: bool = False
+    """Let anybody who reaches the admin API's port read `/metrics` without a token. It names no
+    person, but every workspace, every server's alias, and how much each is used: keep that port
+    within your own network then. Else the operator on the machine reads it, and roles that may
+    (`metrics.read`), of their own workspace."""
+    traces_endpoint: str = ""
+    """Where traces are sent: an OTLP/HTTP collector, such as `http://127.0.0.1:4318` (without a
+    path `/v1/traces` is added); empty = no traces. Wants the extra: `gatelodge[otel]`."""
+    traces_ratio: Share = 0.01
+    """The share of requests that are traced: 0 none, 1 all."""
+    traces_follow_callers: bool = False
+    """Let a caller's `traceparent` say whether its request is traced. Any client can then have all
+    of its requests traced; else the ratio alone decides, for them as for the rest."""
+    traces_headers: tuple[str, ...] = ()
+    """Headers for the collector, each `Name: env:NAME` or `Name: file:/PATH`, perhaps after a word
+    (`Authorization: Bearer env:OTLP_TOKEN`); `Name: text:...` for what is no secret. Secrets are
+    read anew for each batch. In the environment and in `--set` no space may stand in one."""
+    traces_service: str = "gatelodge"
+    """What this gate is called in traces (`service.name`)."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -192,9 +219,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     data_dir: str = "gatelodge-data"
     """Directory of the database, journal, keys and the local socket."""
-    listen: Listen = Listen()
+    listen: ListenSettings = ListenSettings()
     store: StoreSettings = StoreSettings()
-    audit: Audit = Audit()
-    limits: Limits = Limits()
-    hosting: Hosting = Hosting()
-    telemetry: Telemetry = Telemetry()
+    audit: AuditSettings = AuditSettings()
+    limits: LimitSettings = LimitSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    hosting: HostingSettings = HostingSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()

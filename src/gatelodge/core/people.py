@@ -16,7 +16,7 @@ from gatelodge.core.ids import (
 )
 
 Role = Literal["owner", "security", "admin", "auditor", "member"]
-Status = Literal["active", "suspended", "left"]
+Status = Literal["active", "suspended", "revoked"]
 CredentialKind = Literal["personal", "agent"]
 
 

@@ -34,7 +34,7 @@ NOUNS: tuple[type[Row], ...] = (
 )
 
 
-class State(Struct, frozen=True, kw_only=True):
+class GovernanceState(Struct, frozen=True, kw_only=True):
     """Every row of every noun, as of `gov` (the number of leaves in the gov log).
 
     `epoch` names one history of the log: it differs after a restore from backup.

@@ -37,7 +37,7 @@ def mint(kind: CredentialKind, secret: bytes) -> str:
         number, digit = divmod(number, 62)
         digits.append(_BASE62[digit])
     body = f"gtl{_LETTERS[kind]}_{''.join(reversed(digits))}"
-    return body + _checksum(body)
+    return body + _base62_checksum(body)
 
 
 def well_formed(text: str) -> CredentialKind | None:
@@ -48,10 +48,10 @@ def well_formed(text: str) -> CredentialKind | None:
     if len(text) != _LENGTH or not text.isascii() or not text[5:].isalnum():
         return None
     kind = _KINDS.get(text[:5])
-    return kind if kind is not None and text[_BODY:] == _checksum(text[:_BODY]) else None
+    return kind if kind is not None and text[_BODY:] == _base62_checksum(text[:_BODY]) else None
 
 
-def _checksum(body: str) -> str:
+def _base62_checksum(body: str) -> str:
     rest, low = divmod(crc32(body.encode("ascii")), 3844)
     high, middle = divmod(rest, 3844)
     return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]

@@ -20,8 +20,8 @@ from gatelodge.core.ids import (
 )
 from gatelodge.core.people import Credential, Workspace
 from gatelodge.core.policy.compile import (
-    Guards,
-    Rules,
+    CompiledGuardrails,
+    WorkspaceRules,
     compile_grants,
     compile_guardrails,
     compile_rules,
@@ -34,13 +34,13 @@ from gatelodge.core.policy.table import (
     NO_ACCESS,
     NO_GRANT,
     NO_MEMORY,
-    Access,
-    Depends,
-    Memory,
-    Tables,
+    ClassAccess,
+    CompileCache,
+    ConditionalCell,
+    TableCompiler,
 )
 from gatelodge.core.protocol.shown.names import LONGEST
-from gatelodge.core.state import State
+from gatelodge.core.state import GovernanceState
 from gatelodge.core.view_catalog import Servers, by_shown_name, servers
 from gatelodge.core.view_entry import (
     CallContext,
@@ -57,14 +57,14 @@ from gatelodge.core.view_people import credentials, places, principals
 _NOBODY: Final[frozenset[ServerId]] = frozenset()
 
 
-class View(Struct, frozen=True, kw_only=True, eq=False):
+class PolicyView(Struct, frozen=True, kw_only=True, eq=False):
     """Who may do what, as of `gov`; nothing in it ever changes.
 
     `credentials` is keyed by the hex digest of the token, and so are those that ended (`former`):
     nobody is let in by them, but whose they were can be told; `workspaces` by slug. `access` has
     exactly the principals of `principals`; two of them share an object when no rule tells them
-    apart. `gone` are servers cut since the compilation (`without`). `faults` is what was left
-    out, for the health page; it names ids only.
+    apart. `gone` are servers cut since the compilation (`without`). `left_out` is what each
+    workspace has that cannot be used, and why, for the health page.
     """
 
     gov: int
@@ -73,21 +73,26 @@ class View(Struct, frozen=True, kw_only=True, eq=False):
     former: dict[str, Credential]
     principals: dict[PrincipalId, PrincipalEntry]
     workspaces: dict[str, WorkspaceView]
-    access: dict[PrincipalId, Access]
-    rules: dict[WorkspaceId, Rules]
-    state: State
-    faults: tuple[str, ...] = ()
+    access: dict[PrincipalId, ClassAccess]
+    rules: dict[WorkspaceId, WorkspaceRules]
+    state: GovernanceState
+    left_out: dict[WorkspaceId, tuple[str, ...]] = {}
     gone: frozenset[ServerId] = _NOBODY
-    compiled: "Compiled"
+    compiled: "CompiledParts"
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why something is left out, of every workspace: for whoever may see them all."""
+        return tuple(fault for faults in self.left_out.values() for fault in faults)
 
     def workspace(self, workspace: WorkspaceId) -> WorkspaceView | None:
         """The workspace of that id."""
         return next((found for found in self.workspaces.values() if found.id == workspace), None)
 
     @staticmethod
-    def empty() -> "View":
+    def empty() -> "PolicyView":
         """A view that admits nobody; what a node holds until it has loaded the state."""
-        return compile_view(State(gov=0, epoch=""), None)
+        return compile_view(GovernanceState(gov=0, epoch=""), None)
 
     def admits(self, credential: CredentialEntry, server: str) -> bool:
         """Say whether this credential is still good here, and the server (if named) not cut."""
@@ -99,7 +104,7 @@ class View(Struct, frozen=True, kw_only=True, eq=False):
         credentials: Collection[CredentialId] = (),
         principals: Collection[PrincipalId] = (),
         servers: Collection[ServerId] = (),
-    ) -> "View":
+    ) -> "PolicyView":
         """This view with these denied at once, everything else untouched.
 
         Their credentials, and agents they own, go with principals. It is what revocation swaps
@@ -126,21 +131,21 @@ class View(Struct, frozen=True, kw_only=True, eq=False):
         )
 
 
-class Compiled(Struct, frozen=True, eq=False):
+class CompiledParts(Struct, frozen=True, eq=False):
     """What the next compilation can take over."""
 
     grants: dict[str, CompiledGrant]
     guardrails: dict[str, CompiledGuardrail]
     servers: Servers
-    guards: dict[WorkspaceId, Guards]
-    memory: Memory
+    guards: dict[WorkspaceId, CompiledGuardrails]
+    memory: CompileCache
 
 
-_NOTHING: Final = Compiled({}, {}, {}, {}, NO_MEMORY)
+_NOTHING: Final = CompiledParts({}, {}, {}, {}, NO_MEMORY)
 
 
 def decide(
-    view: View, principal: PrincipalEntry, entry: Entry, at: Instant, context: CallContext
+    view: PolicyView, principal: PrincipalEntry, entry: Entry, at: Instant, context: CallContext
 ) -> Decision:
     """Whether the principal may use this tool, or these prompts or resources, and by which rule.
 
@@ -155,13 +160,13 @@ def decide(
     if cells is None:
         return NO_GRANT
     cell = cells.get(entry.key, NO_GRANT)
-    if type(cell) is Depends:
+    if type(cell) is ConditionalCell:
         return settle(cell, at, context)
     return cell  # type: ignore[return-value] # mypy does not narrow by `type() is`
 
 
 def visible(
-    view: View,
+    view: PolicyView,
     principal: PrincipalEntry,
     workspace: WorkspaceView,
     at: Instant,
@@ -195,7 +200,7 @@ def visible(
 
 
 def reachable(
-    view: View,
+    view: PolicyView,
     principal: PrincipalEntry,
     workspace: WorkspaceView,
     at: Instant,
@@ -221,7 +226,7 @@ def reachable(
 
 
 def would_stop(
-    view: View, principal: PrincipalEntry, entry: Entry, at: Instant, context: CallContext
+    view: PolicyView, principal: PrincipalEntry, entry: Entry, at: Instant, context: CallContext
 ) -> tuple[GuardrailId, ...]:
     """The guardrails in mode observe that would have stopped this allowed call."""
     for table in view.access.get(principal.id, NO_ACCESS).tables:
@@ -230,7 +235,9 @@ def would_stop(
     return ()
 
 
-def compile_view(state: State, previous: View | None, longest: int = LONGEST) -> View:
+def compile_view(
+    state: GovernanceState, previous: PolicyView | None, longest: int = LONGEST
+) -> PolicyView:
     """The view of that state. Whatever equals the previous view's is taken from it.
 
     `longest` is how many characters a shown name may have, the same for each view of a process.
@@ -249,11 +256,11 @@ def compile_view(state: State, previous: View | None, longest: int = LONGEST) ->
     grants, grant_faults = compile_grants(state.grants, last.grants)
     guardrails = compile_guardrails(state.guardrails, last.guardrails)
     guards = {
-        row.id: _guards(row.id, guardrails.values(), last.guards.get(row.id))
+        row.id: _guards_of_workspace(row.id, guardrails.values(), last.guards.get(row.id))
         for row in state.workspaces
     }
     rules = _all_rules(state.workspaces, grants.values(), guards, previous)
-    tables = Tables(last.memory)
+    tables = TableCompiler(last.memory)
     for found in rules.values():
         tables.begin(found, catalog.get(found.workspace, {}))
     access = {
@@ -262,7 +269,7 @@ def compile_view(state: State, previous: View | None, longest: int = LONGEST) ->
     people = {ident: entry for ident, entry in people.items() if ident in access}
     before = {} if previous is None else previous.credentials
     good = credentials(state.credentials, people, before)
-    return View(
+    return PolicyView(
         gov=state.gov,
         epoch=state.epoch,
         credentials=good,
@@ -275,12 +282,12 @@ def compile_view(state: State, previous: View | None, longest: int = LONGEST) ->
         access=access,
         rules=rules,
         state=state,
-        faults=(
+        left_out=_by_workspace(
             *server_faults,
             *grant_faults,
-            *(fault for found in rules.values() for fault in found.faults),
+            *((found.workspace, fault) for found in rules.values() for fault in found.faults),
         ),
-        compiled=Compiled(
+        compiled=CompiledParts(
             grants,
             guardrails,
             {ident: view for views in catalog.values() for ident, view in views.items()},
@@ -290,12 +297,19 @@ def compile_view(state: State, previous: View | None, longest: int = LONGEST) ->
     )
 
 
+def _by_workspace(*faults: tuple[WorkspaceId, str]) -> dict[WorkspaceId, tuple[str, ...]]:
+    found: dict[WorkspaceId, tuple[str, ...]] = {}
+    for workspace, fault in faults:
+        found[workspace] = (*found.get(workspace, ()), fault)
+    return found
+
+
 def _all_rules(
     workspaces: Iterable[Workspace],
     grants: Iterable[CompiledGrant],
-    guards: dict[WorkspaceId, Guards],
-    previous: View | None,
-) -> dict[WorkspaceId, Rules]:
+    guards: dict[WorkspaceId, CompiledGuardrails],
+    previous: PolicyView | None,
+) -> dict[WorkspaceId, WorkspaceRules]:
     by_workspace: dict[WorkspaceId, list[CompiledGrant]] = {}
     for compiled in grants:
         by_workspace.setdefault(compiled.grant.workspace, []).append(compiled)
@@ -310,20 +324,20 @@ def _all_rules(
     }
 
 
-def _guards(
-    workspace: WorkspaceId, known: Iterable[CompiledGuardrail], last: Guards | None
-) -> Guards:
+def _guards_of_workspace(
+    workspace: WorkspaceId, known: Iterable[CompiledGuardrail], last: CompiledGuardrails | None
+) -> CompiledGuardrails:
     """The guardrails that hold in a workspace; `last` itself when they are the same."""
     here = [guard for guard in known if guard.guardrail.workspace in {"", workspace}]
     enforced = tuple(guard for guard in here if guard.guardrail.mode == "enforce")
     watching = tuple(guard for guard in here if guard.guardrail.mode == "observe")
     if last is not None and (last.enforced, last.watching) == (enforced, watching):
         return last
-    return Guards(enforced, watching)
+    return CompiledGuardrails(enforced, watching)
 
 
 def _workspace_view(
-    row: Workspace, found: Servers, rules: Rules, previous: View | None
+    row: Workspace, found: Servers, rules: WorkspaceRules, previous: PolicyView | None
 ) -> WorkspaceView:
     last = None if previous is None else previous.workspaces.get(row.slug)
     by_alias = {view.alias: view for view in found.values()}

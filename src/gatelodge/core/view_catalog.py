@@ -13,9 +13,9 @@ from gatelodge.core.protocol.bridge.tasks import TASKS_ONLY, needs_task
 from gatelodge.core.protocol.envelope import Era
 from gatelodge.core.protocol.shown.conform import fits, nonconformities
 from gatelodge.core.protocol.shown.messages import shown_tool
-from gatelodge.core.protocol.shown.names import Collisions, is_alias, shown_name, shown_names
-from gatelodge.core.protocol.shown.uris import Prefix
-from gatelodge.core.protocol.upstream_headers import Mirror, mirrors
+from gatelodge.core.protocol.shown.names import NameCollisions, is_alias, shown_name, shown_names
+from gatelodge.core.protocol.shown.uris import UriPrefix
+from gatelodge.core.protocol.upstream_headers import HeaderMirror, mirrors
 from gatelodge.core.view_entry import ReadEntry, ReadKind, ServerView, Standing, ToolEntry
 
 Servers = dict[ServerId, ServerView]
@@ -30,8 +30,8 @@ _encode = msgspec.json.Encoder().encode
 
 def servers(
     rows: Iterable[Server], tools: Iterable[Tool], before: Servers, longest: int
-) -> tuple[dict[WorkspaceId, Servers], tuple[str, ...]]:
-    """The approved servers of each workspace in the order of aliases; and the faults.
+) -> tuple[dict[WorkspaceId, Servers], list[tuple[WorkspaceId, str]]]:
+    """The approved servers of each workspace in the order of aliases; and whose faults there are.
 
     `longest` is how many characters a shown name may have. Server views that did not change are
     those of `before`. A server whose alias is malformed or taken by an older one is left out.
@@ -42,22 +42,23 @@ def servers(
             by_server.setdefault((tool.workspace, tool.server), []).append(tool)
     found: dict[WorkspaceId, Servers] = {}
     taken: set[tuple[WorkspaceId, str]] = set()
-    faults: list[str] = []
+    faults: list[tuple[WorkspaceId, str]] = []
     approved = [row for row in rows if row.status == "approved"]
     approved.sort(key=lambda row: (row.alias, row.created_at, row.id))
     for row in approved:
         place = (row.workspace, row.alias)
         if not is_alias(row.alias) or place in taken or plain(row.id) != row.id:
-            faults.append(f"The server {row.id} is left out: its alias cannot be used.")
+            text = f"The server {row.id} is left out: its alias cannot be used."
+            faults.append((row.workspace, text))
             continue
         taken.add(place)
         its = tuple(sorted(by_server.get((row.workspace, row.id), ()), key=_by_position))
         last = before.get(row.id)
         if last is None or last.server != row or last.rows != its:
             last = _server_view(row, its, last, longest)
-        faults.extend(last.faults)
+        faults += [(row.workspace, each) for each in last.faults]
         found.setdefault(row.workspace, {})[row.id] = last
-    return found, tuple(faults)
+    return found, faults
 
 
 def by_shown_name(views: Iterable[ServerView]) -> dict[str, ToolEntry]:
@@ -81,14 +82,16 @@ def _server_view(
     server: Server, rows: tuple[Tool, ...], last: ServerView | None, longest: int
 ) -> ServerView:
     """Build what changed; tools whose row did not change are those of `last`."""
-    same_server = last is not None and _marks(last.server) == _marks(server)
+    same_server = last is not None and _server_fields_in_entries(
+        last.server
+    ) == _server_fields_in_entries(server)
     known = {row.name: row for row in last.rows} if last is not None and same_server else {}
     faults: list[str] = []
     names = shown_names(
         server.alias, (row.name for row in rows if row.approved and not row.blocked), longest
     )
     clashing: set[str] = set()
-    if isinstance(names, Collisions):
+    if isinstance(names, NameCollisions):
         for shown, originals in names.names.items():
             clashing.update(originals)
             faults.append(f"Tools of server {server.id} are left out: {shown} names several.")
@@ -116,9 +119,9 @@ def _server_view(
     )
 
 
-def _marks(server: Server) -> tuple[object, ...]:
+def _server_fields_in_entries(server: Server) -> tuple[object, ...]:
     """What the entry of each of its tools says of the server itself."""
-    return server.alias, server.tags, server.withheld, server.timing
+    return server.alias, server.tags, server.hidden_capabilities, server.timing
 
 
 def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
@@ -128,7 +131,7 @@ def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
         workspace=server.workspace,
         alias=server.alias,
         tags=server.tags,
-        withheld=server.withheld,
+        hidden_capabilities=server.hidden_capabilities,
         timing=server.timing,
     )
 
@@ -140,7 +143,7 @@ def _tool_entry(server: Server, row: Tool, longest: int) -> ToolEntry:
     if row.approved and not row.blocked and not row.pinned:
         standing = "changed"
     approved = row.approved_definition or row.definition
-    members = _members.decode(approved) if standing == "pinned" else _notice()
+    members = _members.decode(approved) if standing == "pinned" else _placeholder_definition()
     read_only, destructive, open_world = row.effect
     return ToolEntry(
         server=server.id,
@@ -155,24 +158,24 @@ def _tool_entry(server: Server, row: Tool, longest: int) -> ToolEntry:
         destructive=destructive,
         open_world=open_world,
         tags=server.tags,
-        withheld=server.withheld,
+        hidden_capabilities=server.hidden_capabilities,
         timing=server.timing,
         uid=plain(tool_id(server.id, row.name)),
-        listed=shown_tool(Prefix(server.alias), _named(members, shown)),
-        bare=_named(members, row.name),
-        mirrors=_mirrors(members.get("inputSchema")),
-        unfit=_unfit(row) if standing == "pinned" else (),
+        listed=shown_tool(UriPrefix(server.alias), _tool_with_name(members, shown)),
+        bare=_tool_with_name(members, row.name),
+        mirrors=_valid_mirrors(members.get("inputSchema")),
+        unfit=_unfit_eras(row) if standing == "pinned" else (),
     )
 
 
-def _unfit(row: Tool) -> tuple[Era, ...]:
+def _unfit_eras(row: Tool) -> tuple[Era, ...]:
     """The eras whose clients would refuse every list that this tool stands in."""
     wrong = nonconformities("tools", row.approved_definition or row.definition)
     eras: tuple[Era, ...] = ("modern", "legacy")
     return tuple(era for era in eras if not fits(wrong, era))
 
 
-def _mirrors(schema: Raw | None) -> tuple[Mirror, ...]:
+def _valid_mirrors(schema: Raw | None) -> tuple[HeaderMirror, ...]:
     """The arguments that headers repeat; none when the annotations are not valid."""
     if schema is None:
         return ()
@@ -182,7 +185,7 @@ def _mirrors(schema: Raw | None) -> tuple[Mirror, ...]:
         return ()
 
 
-def _notice() -> dict[str, Raw]:
+def _placeholder_definition() -> dict[str, Raw]:
     return {
         "name": Raw(b'""'),
         "description": Raw(_encode(CHANGED_NOTICE)),
@@ -190,6 +193,6 @@ def _notice() -> dict[str, Raw]:
     }
 
 
-def _named(members: dict[str, Raw], name: str) -> Raw:
+def _tool_with_name(members: dict[str, Raw], name: str) -> Raw:
     """The tool object under that name; every other member keeps its bytes and its place."""
     return Raw(_encode({**members, "name": name}))

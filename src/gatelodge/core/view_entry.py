@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 from msgspec import Raw, Struct
 
-from gatelodge.core.catalog.server import Server, Timing, Tool
+from gatelodge.core.catalog.server import Server, ServerTiming, Tool
 from gatelodge.core.ids import CredentialId, GroupId, Instant, PrincipalId, ServerId, WorkspaceId
 from gatelodge.core.people import CredentialKind
 from gatelodge.core.protocol.envelope import Era
-from gatelodge.core.protocol.upstream_headers import Mirror
+from gatelodge.core.protocol.upstream_headers import HeaderMirror
 
 Standing = Literal["pinned", "changed", "new"]
 """pinned: as approved; changed: differs from what was approved; new: never approved."""
@@ -74,8 +74,8 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     notice of ours, so that no unreviewed word reaches a model. `digest` is the approved one,
     `unfit` are the eras whose clients would refuse a list with it in, so it is not there for them,
     `uid` the id of the tool in policy text (`server/name`, percent-encoded where not plain),
-    `mirrors` the arguments that headers repeat (`x-mcp-header`), `withheld` what its server is not
-    told of a client, `timing` how long it may take.
+    `mirrors` the arguments that headers repeat (`x-mcp-header`), `hidden_capabilities` what its
+    server is not told of a client, `timing` how long it may take.
     """
 
     server: ServerId
@@ -90,12 +90,12 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     destructive: bool
     open_world: bool
     tags: tuple[str, ...] = ()
-    withheld: tuple[str, ...] = ()
-    timing: Timing = Timing()
+    hidden_capabilities: tuple[str, ...] = ()
+    timing: ServerTiming = ServerTiming()
     uid: str
     listed: Raw
     bare: Raw
-    mirrors: tuple[Mirror, ...] = ()
+    mirrors: tuple[HeaderMirror, ...] = ()
     unfit: tuple[Era, ...] = ()
 
     @property
@@ -123,8 +123,8 @@ class ReadEntry(Struct, frozen=True, kw_only=True, gc=False):
     workspace: WorkspaceId
     alias: str
     tags: tuple[str, ...] = ()
-    withheld: tuple[str, ...] = ()
-    timing: Timing = Timing()
+    hidden_capabilities: tuple[str, ...] = ()
+    timing: ServerTiming = ServerTiming()
 
     read_only: ClassVar[bool] = True
     destructive: ClassVar[bool] = False

@@ -40,7 +40,7 @@ def principals(
                 groups=_groups_of(groups, row.id, row.workspace),
                 generation=row.generation,
             )
-            found[entry.id] = _kept(entry, before)
+            found[entry.id] = _reuse_unchanged_entry(entry, before)
     for agent in agents:
         owner = found.get(PrincipalId(agent.owner))
         answered = owner is not None and owner.workspace == agent.workspace
@@ -53,7 +53,7 @@ def principals(
                 groups=_groups_of(groups, agent.id, agent.workspace),
                 generation=agent.generation,
             )
-            found[entry.id] = _kept(entry, before)
+            found[entry.id] = _reuse_unchanged_entry(entry, before)
     return found
 
 
@@ -73,7 +73,7 @@ def credentials(rows: Iterable[Credential], known: Principals, before: Credentia
         ):
             continue
         last = before.get(row.digest)
-        if last is not None and _same(last, row):
+        if last is not None and _is_unchanged_credential(last, row):
             found[row.digest] = last
             continue
         found[row.digest] = CredentialEntry(
@@ -95,12 +95,12 @@ def _groups_of(groups: Groups, principal: str, workspace: WorkspaceId) -> tuple[
     return tuple(group for home, group in its if home == workspace)
 
 
-def _kept(entry: PrincipalEntry, before: Principals) -> PrincipalEntry:
+def _reuse_unchanged_entry(entry: PrincipalEntry, before: Principals) -> PrincipalEntry:
     last = before.get(entry.id)
     return last if last == entry and last is not None else entry
 
 
-def _same(entry: CredentialEntry, row: Credential) -> bool:
+def _is_unchanged_credential(entry: CredentialEntry, row: Credential) -> bool:
     return (
         entry.id == row.id
         and entry.principal == row.principal

@@ -1,43 +1,44 @@
 """One change of governance state: who makes it, when and why, and the leaf that says so."""
 
 import re
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from msgspec import Struct
 
-from gatelodge.core.catalog.bounds import Bounds
+from gatelodge.core.catalog.bounds import DefinitionBounds
 from gatelodge.core.errors import Forbidden, Invalid, NotFound
-from gatelodge.core.ids import CredentialId, Instant, WorkspaceId
+from gatelodge.core.ids import CredentialId, Instant, Kind, WorkspaceId
 from gatelodge.core.people import Member, Role
 from gatelodge.core.records.governance import GovFact, GovKind, Value
 from gatelodge.core.roles import gives
 from gatelodge.core.state import Row
-from gatelodge.ports.store import Tx
-from gatelodge.ports.world import Ids
+from gatelodge.ports.store import StoreTx
+from gatelodge.ports.world import FreshIds
 
 R = TypeVar("R", bound=Row)
 
 _OPERATORS = frozenset({"local", "system"})
 _AT_HOME = "local:"
 
+_AN_ID = re.compile(rf"(?:{'|'.join(get_args(Kind))})_[0-9A-Za-z]{{22}}")
 _WHY = re.compile(r"[A-Za-z0-9][A-Za-z0-9#_./:-]{0,63}")
 
 
-class Act(Struct, frozen=True, kw_only=True):
+class GovernanceAct(Struct, frozen=True, kw_only=True):
     """A transaction, and on whose behalf it runs. `by` and `why` stand in each leaf it records.
 
     `credential` is the token with which it was asked for, empty on the gate's own machine.
     `why` is a ticket or a reason code: free text could name a person, and leaves are never erased.
     """
 
-    tx: Tx
+    tx: StoreTx
     by: str
     at: Instant
-    ids: Ids
+    ids: FreshIds
     why: str = ""
     credential: CredentialId | Literal[""] = ""
 
-    bounds: Bounds = Bounds()
+    bounds: DefinitionBounds = DefinitionBounds()
     """What of a server's definition is not the operator's alone."""
 
     def __post_init__(self) -> None:
@@ -112,4 +113,15 @@ def a_line(what: str, text: str, longest: int = 120) -> str:
     text = text.strip()
     if not 0 < len(text) <= longest or not text.isprintable():
         raise Invalid(f"{what} has to be one line of 1 to {longest} printable characters")
+    return text
+
+
+def a_name(what: str, text: str) -> str:
+    """The text as a name, which is `a_line`. Raises Invalid, also for what is written as ids are.
+
+    An id is taken wherever a name is, and first: whoever named such a row would mean another.
+    """
+    text = a_line(what, text, 64)
+    if _AN_ID.fullmatch(text):
+        raise Invalid(f"{what} is not written as an id is", remedy="Choose another name.")
     return text

@@ -18,7 +18,7 @@ class _Fault(Struct):
     why: str
 
 
-class Health:
+class NodeHealth:
     """Kept by the tasks themselves, on the event loop; `now` is a clock that never steps."""
 
     def __init__(self, now: Callable[[], float]) -> None:

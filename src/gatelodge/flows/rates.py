@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gatelodge.config.schema import Limits
+from gatelodge.config.schema import LimitSettings
 from gatelodge.core.errors import LimitReached
 
 Kind = Literal["denied", "answered"]
@@ -28,10 +28,10 @@ class _Left(Struct):
     answered: float
 
 
-class Rates:
+class PersonRates:
     """One per recorder, on the event loop; `now` is a clock that never steps."""
 
-    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+    def __init__(self, limits: LimitSettings, now: Callable[[], float]) -> None:
         self._now = now
         self._rates: dict[Kind, float] = {
             "denied": float(limits.denials_per_second),
@@ -41,7 +41,7 @@ class Rates:
 
     def allows(self, member: str, kind: Kind) -> bool:
         """Count one more of this member's; false when there were too many."""
-        left = self._present(member)
+        left = self._replenished_allowance(member)
         have = left.denied if kind == "denied" else left.answered
         if have < 1:
             return False
@@ -57,7 +57,7 @@ class Rates:
             what, limit = _NAMES[kind]
             raise LimitReached(f"too many of your requests are {what} ({limit})", retry_after=1.0)
 
-    def _present(self, member: str) -> _Left:
+    def _replenished_allowance(self, member: str) -> _Left:
         now, most = self._now(), self._rates
         left = self._left.get(member)
         if left is None:

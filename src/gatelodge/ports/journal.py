@@ -6,6 +6,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gatelodge.core.errors import LedgerDown
+
 
 class SealedOpening(Struct, frozen=True, array_like=True, gc=False):
     """An encrypted opening: the data key's id, and salt + opening under AES-256-GCM.
@@ -18,7 +20,7 @@ class SealedOpening(Struct, frozen=True, array_like=True, gc=False):
     ciphertext: bytes
 
 
-class Entry(Struct, frozen=True, array_like=True, gc=False):
+class JournalEntry(Struct, frozen=True, array_like=True, gc=False):
     """One record on its way into a log.
 
     `opening` is a SealedOpening in MessagePack, empty when nobody is behind the record; it stays
@@ -30,7 +32,34 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
     opening: bytes = b""
 
 
-class Position(Struct, frozen=True, array_like=True, order=True):
+class RecordWrite(Future[None]):
+    """Resolved when a record is durable; the journal's answer is kept though it was cancelled.
+
+    Whoever gives a call up cancels what its task waits for, and has to know all the same whether
+    the record stands. (A shield around a plain future costs a round of the loop for each record.)
+    """
+
+    answered = False
+    fault: LedgerDown | None = None
+
+
+def record_landed(written: "Future[None]") -> None:
+    """Tell whoever waits that the record is durable."""
+    if type(written) is RecordWrite:
+        written.answered = True
+    if not written.done():
+        written.set_result(None)
+
+
+def record_refused(written: "Future[None]", fault: LedgerDown) -> None:
+    """Tell whoever waits why the record was not written, or may not have been."""
+    if type(written) is RecordWrite:
+        written.answered, written.fault = True, fault
+    if not written.done():
+        written.set_exception(fault)
+
+
+class JournalPosition(Struct, frozen=True, array_like=True, order=True):
     """A place in a file journal; everything before it may be forgotten once it is sequenced.
 
     `frame` is the number of the frame that begins there: frames of lower numbers are in the log.
@@ -42,7 +71,7 @@ class Position(Struct, frozen=True, array_like=True, order=True):
     frame: int = 0
 
 
-class Made(Struct, frozen=True):
+class SegmentRange(Struct, frozen=True):
     """Which segments of a file journal were made: every one from `first` to `newest`.
 
     None, `newest` below `first`: it came to rest with everything in the log, and nobody misses it.
@@ -52,13 +81,13 @@ class Made(Struct, frozen=True):
     newest: int
 
 
-class Inventory(Protocol):
+class SegmentInventory(Protocol):
     """Where it is stated, apart from the journal's own directory, which segments there are.
 
     A file that is gone can so be told from one that never was. Methods block.
     """
 
-    def made(self) -> Made | None:
+    def made(self) -> SegmentRange | None:
         """What was stated; None when nothing was. Raises StoreDown."""
         ...
 
@@ -71,7 +100,7 @@ class Inventory(Protocol):
         ...
 
 
-class Batch(Struct, frozen=True):
+class JournalBatch(Struct, frozen=True):
     """Durable entries in order, and what marks them as used.
 
     A file journal marks by place: the entries stand between `start` and `end`. A journal in the
@@ -79,23 +108,33 @@ class Batch(Struct, frozen=True):
     Either way the ledger takes a batch once or raises Conflict. Both empty = made by the caller.
     """
 
-    entries: tuple[Entry, ...]
-    start: Position | None = None
-    end: Position | None = None
+    entries: tuple[JournalEntry, ...]
+    start: JournalPosition | None = None
+    end: JournalPosition | None = None
     rows: tuple[int, ...] = ()
+
+
+class JournalBacklog(Struct, frozen=True):
+    """What a journal holds that is on its way: records not on disk yet, frames not in the logs.
+
+    `frames` is None where nobody counts them: in a database they are rows of every node.
+    """
+
+    records: int
+    frames: int | None
 
 
 class Journal(Protocol):
     """An ordered, durable queue with group commit: many appends, one sync."""
 
-    def append(self, entry: Entry, durable: "Future[None] | None") -> None:
+    def append(self, entry: JournalEntry, durable: "Future[None] | None") -> None:
         """Queue an entry; `durable` is resolved when it is on disk, or failed with LedgerDown.
 
         Entries become durable in the order of their appends. Never blocks, never raises.
         """
         ...
 
-    async def read(self, limit: int) -> Batch:
+    async def read(self, limit: int) -> JournalBatch:
         """The next durable entries, at most `limit` (256 or more); no entries when there are none.
 
         Fewer than `limit - 255` are all that were durable when it was called.
@@ -104,15 +143,15 @@ class Journal(Protocol):
         """
         ...
 
-    async def rewind(self, to: Position | None) -> None:
+    async def rewind(self, to: JournalPosition | None) -> None:
         """Read again from where the ledger says that it stands."""
         ...
 
-    async def forget(self, end: Position) -> None:
+    async def forget(self, end: JournalPosition) -> None:
         """Everything before `end` is sequenced; its room may be used again."""
         ...
 
-    async def examine(self, mark: Position | None) -> list[str]:
+    async def examine(self, mark: JournalPosition | None) -> list[str]:
         """What is wrong with what is durable and not in the log, which stands at `mark`.
 
         Nothing when all of it is there.
@@ -127,16 +166,21 @@ class Journal(Protocol):
         """
         ...
 
+    @property
+    def backlog(self) -> JournalBacklog:
+        """What is on its way now; it looks at nothing but memory."""
+        ...
+
     async def close(self) -> None:
         """Make what is queued durable, then release files and connections."""
         ...
 
-    async def rest(self, mark: Position | None) -> None:
+    async def rest(self, mark: JournalPosition | None) -> None:
         """After `close`: state that nothing is left, where the log stands at the very end."""
         ...
 
 
-class Appended(Struct, frozen=True):
+class AppendedLeaves(Struct, frozen=True):
     """Where leaves landed: the first index, and the log's size and root after them."""
 
     first: int
@@ -144,7 +188,7 @@ class Appended(Struct, frozen=True):
     root: bytes
 
 
-class Head(Struct, frozen=True):
+class LedgerHead(Struct, frozen=True):
     """A log's present end. No call or stream opened below `open_floor` is still open.
 
     `sealed` is false when somebody else wrote it: the seal of size and root is not this house's.
@@ -158,7 +202,7 @@ class Head(Struct, frozen=True):
     sealed: bool = True
 
 
-class Place(Struct, frozen=True):
+class LeafPlace(Struct, frozen=True):
     """Where the appender expects its first leaf, and the log's open floor after the batch."""
 
     first: int
@@ -176,11 +220,13 @@ class LeafAt(Struct, frozen=True, gc=False):
 class Ledger(Protocol):
     """The Merkle logs. One writer; readers see only whole batches. All raise StoreDown."""
 
-    async def open_log(self, log: str, origin: str) -> Head:
+    async def open_log(self, log: str, origin: str) -> LedgerHead:
         """Create the log when it is not there yet; returns its head. Conflict: another origin."""
         ...
 
-    async def append(self, batch: Batch, places: Mapping[str, Place]) -> dict[str, Appended]:
+    async def append(
+        self, batch: JournalBatch, places: Mapping[str, LeafPlace]
+    ) -> dict[str, AppendedLeaves]:
         """Append a batch to its logs, mark it as used and set their open floors: one transaction.
 
         Raises Conflict when the batch was used before or a log has another size than expected
@@ -188,11 +234,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def journal_end(self) -> Position | None:
+    async def journal_end(self) -> JournalPosition | None:
         """How far the file journal was sequenced at the last append."""
         ...
 
-    async def heads(self) -> tuple[Head, ...]:
+    async def heads(self) -> tuple[LedgerHead, ...]:
         """Every log's head."""
         ...
 
@@ -251,7 +297,7 @@ class Ledger(Protocol):
         ...
 
 
-class Guard(Protocol):
+class HeadGuard(Protocol):
     """What was signed last, kept on another path than the ledger: a restored database shows."""
 
     @property
@@ -271,7 +317,7 @@ class Guard(Protocol):
         ...
 
 
-class Leader(Protocol):
+class LeaderElection(Protocol):
     """Which node sequences, where several share one database."""
 
     async def leads(self) -> bool:
@@ -283,21 +329,21 @@ class Leader(Protocol):
         ...
 
 
-class Dek(Struct, frozen=True):
+class DataKey(Struct, frozen=True):
     """A member's data key of one quarter; `seal(nonce, plain, associated)` is AES-256-GCM."""
 
     id: str
     seal: Callable[[bytes, bytes, bytes], bytes]
 
 
-class Deks(Protocol):
+class DataKeys(Protocol):
     """The data keys of openings: one a member a quarter. Destroying them erases the person."""
 
-    def current(self, member: str) -> Dek | None:
+    def current(self, member: str) -> DataKey | None:
         """The key of the present quarter when it is in memory."""
         ...
 
-    async def ensure(self, member: str) -> Dek:
+    async def ensure(self, member: str) -> DataKey:
         """The key of the present quarter, made when there is none. Raises StoreDown."""
         ...
 

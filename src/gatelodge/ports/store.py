@@ -6,7 +6,7 @@ from typing import Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from gatelodge.core.records.governance import GovFact
-from gatelodge.core.state import Row, State
+from gatelodge.core.state import GovernanceState, Row
 
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
@@ -14,7 +14,7 @@ Rank = Literal["first", "plain", "last"]
 """Who writes before whom: an end of access first, what a server caused last."""
 
 
-class Tx(Protocol):
+class StoreTx(Protocol):
     """One governance transaction; it holds the lock of the gov log's head, so it is alone.
 
     It runs in a worker thread and must not wait for anything but the database. Rows are found by
@@ -38,14 +38,14 @@ class Tx(Protocol):
         ...
 
 
-class Committed(Struct, frozen=True):
+class CommittedChange(Struct, frozen=True):
     """A change is durable: the gov log's size after it, and when it was committed (boottime)."""
 
     gov: int
     at: float
 
 
-class Progress(Struct, frozen=True):
+class GovProgress(Struct, frozen=True):
     """What a poll saw: the head, the epoch, and the leaves after the applied size, in order."""
 
     gov: int
@@ -53,7 +53,7 @@ class Progress(Struct, frozen=True):
     leaves: tuple[bytes, ...]
 
 
-class Proof(Protocol):
+class FreshnessProof(Protocol):
     """What is known of the commits without asking, kept up to date whatever the loop does."""
 
     @property
@@ -72,7 +72,9 @@ class Proof(Protocol):
 class Store(Protocol):
     """Where governance state lives: SQLite for one node, PostgreSQL for several."""
 
-    async def change(self, work: Callable[[Tx], T], rank: Rank = "plain") -> tuple[T, Committed]:
+    async def change(
+        self, work: Callable[[StoreTx], T], rank: Rank = "plain"
+    ) -> tuple[T, CommittedChange]:
         """Run `work` in one transaction; its rows and leaves commit together or not at all.
 
         Among those that wait for their turn a better `rank` goes first; work of the last rank is
@@ -82,23 +84,25 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, work: Callable[[Tx], T]) -> T:
+    async def read(self, work: Callable[[StoreTx], T]) -> T:
         """Run `work` on a consistent snapshot; writing raises."""
         ...
 
-    async def load(self, nouns: frozenset[str] | None, previous: State | None) -> State:
+    async def load(
+        self, nouns: frozenset[str] | None, previous: GovernanceState | None
+    ) -> GovernanceState:
         """The state at the present head.
 
         With `nouns` (State field names) only those are read again, the rest is `previous`'s.
         """
         ...
 
-    async def poll(self, applied: int) -> Progress:
+    async def poll(self, applied: int) -> GovProgress:
         """The head and what came after `applied`. Bounded by 600 ms, else StoreDown."""
         ...
 
     @property
-    def proof(self) -> Proof:
+    def proof(self) -> FreshnessProof:
         """Up to when a view is known to hold every commit."""
         ...
 
@@ -119,7 +123,7 @@ class NodeSeen(Struct, frozen=True):
     cut_calls: int = 0
 
 
-class Nodes(Protocol):
+class NodeRegistry(Protocol):
     """The nodes that share a store, and what each has acknowledged."""
 
     async def acknowledge(self, seen: NodeSeen) -> None:

@@ -10,15 +10,15 @@ from msgspec import Struct
 from gatelodge.core.catalog.offer import OfferKind
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.protocol.needs import Needs
-from gatelodge.core.protocol.upstream_headers import Mirror
+from gatelodge.core.protocol.upstream_headers import HeaderMirror
 from gatelodge.core.protocol.version import Era
 
 
-class Question(Struct, frozen=True):
+class ServerQuestion(Struct, frozen=True):
     """What a legacy server asks of the client during a request (elicitation, sampling, roots).
 
-    `params` is raw JSON; `number` names the question in `Exchange.answer`, `key` is how the server
-    itself calls it (the id of its request, as text).
+    `params` is raw JSON; `number` names the question in `UpstreamExchange.answer`, `key` is how the
+    server itself calls it (the id of its request, as text).
     """
 
     number: int
@@ -27,7 +27,7 @@ class Question(Struct, frozen=True):
     key: str = ""
 
 
-class Reply(Struct, frozen=True):
+class UpstreamReply(Struct, frozen=True):
     """What the upstream said: exactly one of `result`, `error` (raw JSON) and `questions` is set.
 
     Questions that come together are one reply. A modern server asks by a result whose `resultType`
@@ -36,10 +36,10 @@ class Reply(Struct, frozen=True):
 
     result: msgspec.Raw | None = None
     error: msgspec.Raw | None = None
-    questions: tuple[Question, ...] = ()
+    questions: tuple[ServerQuestion, ...] = ()
 
 
-class Asker(Struct, frozen=True):
+class OnBehalfOf(Struct, frozen=True):
     """On whose behalf a request is made, and what may be asked back.
 
     `capabilities` is the JSON of what the caller's client declared, in the form of
@@ -61,8 +61,12 @@ class Asker(Struct, frozen=True):
         return self.person or self.principal
 
 
-NOBODY = Asker()
+NOBODY = OnBehalfOf()
 """The gate itself."""
+
+
+MayGo = Callable[[], bool]
+"""Asked right before bytes of a caller go to a server: whether they may."""
 
 
 def always() -> bool:
@@ -79,7 +83,7 @@ def any_size(size: int) -> bool:  # noqa: ARG001 - the form of all
     return True
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class UpstreamRequest(Struct, frozen=True, kw_only=True):
     """One request to an upstream.
 
     `params` members are raw JSON; `meta` holds only keys that may pass (reserved ones are issued
@@ -101,14 +105,14 @@ class Request(Struct, frozen=True, kw_only=True):
     params: dict[str, msgspec.Raw]
     meta: dict[str, msgspec.Raw] = {}
     name: str = ""
-    mirrors: tuple[Mirror, ...] = ()
+    mirrors: tuple[HeaderMirror, ...] = ()
     client: str = ""
     seconds: float = 60.0
     longest: float = 0.0
     max_bytes: int = 6 * 1024 * 1024
     era: Era = "modern"
     read_only: bool = False
-    asker: Asker = NOBODY
+    asker: OnBehalfOf = NOBODY
     admitted: Callable[[], bool] = always
     keeps: Callable[[int], bool] = any_size
     begun: Callable[[], None] = unnoticed
@@ -122,13 +126,13 @@ class SessionNotification(Struct, frozen=True):
     """
 
     server: str
-    asker: Asker
+    asker: OnBehalfOf
     used: tuple[tuple[str, str], ...]
     method: str
     params: bytes
 
 
-class Exchange(Protocol):
+class UpstreamExchange(Protocol):
     """One request in flight."""
 
     @property
@@ -137,7 +141,7 @@ class Exchange(Protocol):
         ...
 
     @property
-    def reply(self) -> "Future[Reply]":
+    def reply(self) -> "Future[UpstreamReply]":
         """Resolved with the answer, or failed: UpstreamError, LimitReached (too large) or Stale.
 
         After the first answer to its questions it is a new future: the exchange goes on when all
@@ -145,10 +149,12 @@ class Exchange(Protocol):
         """
         ...
 
-    def answer(self, question: int, reply: Reply) -> None:
+    def answer(self, question: int, reply: UpstreamReply, admitted: MayGo) -> None:
         """Answer a question that `reply` brought; what comes next is in the new `reply`.
 
-        Never raises: a server that is gone by then fails the new future.
+        The answer goes up while `admitted`, asked right before: it is the word of the call that
+        brought it, also when that call rests by then. Never raises: a server that is gone by then
+        fails the new future.
         """
         ...
 
@@ -162,25 +168,35 @@ State = Literal["off", "starting", "ready", "waiting", "failed"]
 further one a minute after the last."""
 
 
-class Health(Struct, frozen=True, kw_only=True):
+class ServerHealth(Struct, frozen=True, kw_only=True):
     """How a server is doing; `detail` is safe for admins and holds no payload.
 
     `version` is the revision of MCP that was agreed on; `restarts` counts the times that a server
-    which had been ready was lost. `said` are the last words of one that was not met, for
+    which had been ready was lost. `isolation` is empty for one that is not in the pool: then its
+    transport says it. `said` are the last words of one that was not met, for
     whoever may start servers: they hold no payload, since there was none yet.
     """
 
     state: State
     era: str = ""
     version: str = ""
-    isolation: str = "not isolated"
+    isolation: str = ""
     pid: int | None = None
     restarts: int = 0
     detail: str = ""
     said: tuple[str, ...] = ()
 
 
-class Observed(Struct, frozen=True, kw_only=True):
+class ServerLoad(Struct, frozen=True, kw_only=True):
+    """What is open at a server now: callers that wait, callers' own sessions, what carries both."""
+
+    pending: int
+    sessions: int
+    connections: int
+    children: int
+
+
+class ObservedOffer(Struct, frozen=True, kw_only=True):
     """What a server says of itself: what it offers as raw JSON objects, in its order.
 
     `refused` says which tools are left out because a client must not use them, and why: no name,
@@ -206,8 +222,11 @@ class Upstreams(Protocol):
     """The pool of connections and child processes, kept equal to the approved servers."""
 
     def begin(
-        self, server: str, request: Request, on_notification: Callable[[str, bytes], None] | None
-    ) -> Exchange:
+        self,
+        server: str,
+        request: UpstreamRequest,
+        on_notification: Callable[[str, bytes], None] | None,
+    ) -> UpstreamExchange:
         """Send a request; never raises, `reply` fails instead.
 
         `on_notification(method, params_json)` is called for each notification that belongs to it,
@@ -216,7 +235,7 @@ class Upstreams(Protocol):
         """
         ...
 
-    async def observe(self, server: Server) -> Observed:
+    async def observe(self, server: Server) -> ObservedOffer:
         """Reach the server (starting it if it must be, whatever its status) and read its tools.
 
         Raises UpstreamError, LimitReached (too many tools) or KeyUnreachable (a secret reference).
@@ -231,7 +250,7 @@ class Upstreams(Protocol):
         """
         ...
 
-    def health(self, server: str) -> Health:
+    def health(self, server: str) -> ServerHealth:
         """How that server is doing now."""
         ...
 
@@ -260,11 +279,11 @@ class Upstreams(Protocol):
         """
         ...
 
-    def hear_of_roots(self, asker: Asker) -> frozenset[str]:
+    def hear_of_roots(self, asker: OnBehalfOf) -> frozenset[str]:
         """The servers that `roots_changed` would tell: those with sessions of the asker's own."""
         ...
 
-    def roots_changed(self, asker: Asker, servers: Collection[str] | None = None) -> None:
+    def roots_changed(self, asker: OnBehalfOf, servers: Collection[str] | None = None) -> None:
         """Tell these servers (None = all that hear) that this asker's client has other roots now.
 
         It waits for nothing. Told are the asker's own sessions, with these capabilities, if those

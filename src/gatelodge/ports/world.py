@@ -17,7 +17,7 @@ class Clock(Protocol):
         ...
 
 
-class Ids(Protocol):
+class FreshIds(Protocol):
     """Fresh names and salts, from the system's random source."""
 
     def new(self, kind: Kind) -> str:
@@ -33,7 +33,7 @@ class Ids(Protocol):
         ...
 
 
-class Signer(Protocol):
+class CheckpointSigner(Protocol):
     """The log key: signs checkpoints and nothing else."""
 
     @property
@@ -51,7 +51,7 @@ class Signer(Protocol):
         ...
 
 
-class Peppers(Protocol):
+class TokenPeppers(Protocol):
     """The keys that turn tokens into digests; they never stand in the database."""
 
     @property
@@ -68,7 +68,7 @@ class Peppers(Protocol):
         ...
 
 
-class Sealer(Protocol):
+class StringSealer(Protocol):
     """Opaque, tamper-proof strings for clients to carry: sessions and cursors."""
 
     def seal(self, plain: bytes, context: bytes) -> str:
@@ -92,7 +92,7 @@ class KeyWrap(Protocol):
         ...
 
 
-class Secrets(Protocol):
+class SecretResolver(Protocol):
     """Secret references resolved when they are needed, never kept."""
 
     def resolve(self, value: str) -> str:

@@ -10,7 +10,7 @@ This is the text alone; the note around it carries the signatures. Source: C2SP 
 
 from dataclasses import dataclass
 
-from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.errors import MalformedValue
 from gatelodge.tlog.strict import (
     checked_hash,
     checked_text,
@@ -40,10 +40,10 @@ def parse(text: str) -> Checkpoint:
     is not canonical base64 of 32 bytes, and control characters.
     """
     if not checked_text(text).endswith("\n"):
-        raise Malformed("a checkpoint lacks its final newline")
+        raise MalformedValue("a checkpoint lacks its final newline")
     lines = text[:-1].split("\n")
     if len(lines) < _FIXED_LINES or not all(lines):
-        raise Malformed("a checkpoint has at least three lines and none is empty")
+        raise MalformedValue("a checkpoint has at least three lines and none is empty")
     origin, size, root, *extensions = lines
     return Checkpoint(origin, parse_decimal(size), parse_hash(root), tuple(extensions))
 
@@ -55,9 +55,9 @@ def format(checkpoint: Checkpoint) -> str:  # noqa: A001 - read with its module:
     so this log writes none, and leaving them out in silence would change what was signed.
     """
     if checkpoint.extensions:
-        raise Malformed("extension lines are not written")
+        raise MalformedValue("extension lines are not written")
     origin = checked_text(checkpoint.origin)
     if not origin or "\n" in origin:
-        raise Malformed("an origin is one line and not empty")
+        raise MalformedValue("an origin is one line and not empty")
     root = format_base64(checked_hash(checkpoint.root))
     return f"{origin}\n{format_decimal(checkpoint.size)}\n{root}\n"

@@ -4,7 +4,7 @@ Their texts name the rule that was broken and never repeat what was read, so the
 """
 
 
-class Malformed(Exception):
+class MalformedValue(Exception):
     """The value is not in its strict form, whoever made it."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.errors import MalformedValue
 from gatelodge.tlog.strict import HASH_BYTES
 
 EMPTY_ROOT: bytes = sha256(b"").digest()
@@ -48,11 +48,11 @@ def joined(subtrees: Sequence[bytes]) -> bytes:
 
 def root(hashes: Sequence[bytes]) -> bytes:
     """Return the root of the tree over these leaf hashes, in linear time."""
-    return Frontier().extended(hashes).root()
+    return TreeFrontier().extended(hashes).root()
 
 
 @dataclass(frozen=True, slots=True)
-class Frontier:
+class TreeFrontier:
     """The right edge of a tree: all that is needed to grow it and to name its root.
 
     `edges` are the roots of the complete subtrees that the tree of `size` leaves falls into, one
@@ -64,10 +64,10 @@ class Frontier:
 
     def __post_init__(self) -> None:
         if self.size < 0 or len(self.edges) != self.size.bit_count():
-            raise Malformed("a frontier has one edge for each set bit of its size")
+            raise MalformedValue("a frontier has one edge for each set bit of its size")
         _check_row(self.edges)
 
-    def extended(self, leaf_hashes: Iterable[bytes]) -> "Frontier":
+    def extended(self, leaf_hashes: Iterable[bytes]) -> "TreeFrontier":
         """Return the frontier after these leaves; this one stays as it was.
 
         An addition with carry, a whole row at a time: an edge waiting at a level joins the row
@@ -87,7 +87,7 @@ class Frontier:
                 grown.append(row.pop())
             row = row_above(row)
             level >>= 1
-        return Frontier(size, (*waiting, *reversed(grown)))
+        return TreeFrontier(size, (*waiting, *reversed(grown)))
 
     def root(self) -> bytes:
         """Return the root of the tree that ends at this edge."""
@@ -96,4 +96,4 @@ class Frontier:
 
 def _check_row(row: Sequence[bytes]) -> None:
     if not set(map(len, row)) <= {HASH_BYTES}:
-        raise Malformed("a hash is not 32 bytes long")
+        raise MalformedValue("a hash is not 32 bytes long")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from gatelodge.tlog.errors import Malformed, ProofFailed
+from gatelodge.tlog.errors import MalformedValue, ProofFailed
 from gatelodge.tlog.strict import checked_text, format_base64, parse_base64
 
 MAX_NOTE_BYTES = 512 * 1024
@@ -35,7 +35,7 @@ Verifier = Callable[[bytes, bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class NoteSignature:
     """One signature line: the key's name, its 4-byte id, and what the key made of the text."""
 
     name: str
@@ -44,11 +44,11 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class SignedNote:
     """A text with its final newline, and its signatures in the order of their lines."""
 
     text: str
-    signatures: tuple[Signature, ...]
+    signatures: tuple[NoteSignature, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +73,21 @@ class VerifierKey:
         """
         parts = vkey.split("+", _VKEY_PARTS - 1)
         if len(parts) != _VKEY_PARTS:
-            raise Malformed("a verifier key has three parts joined by plus signs")
+            raise MalformedValue("a verifier key has three parts joined by plus signs")
         name, _, material = parts
         octets = parse_base64(material)
         if not octets:
-            raise Malformed("a verifier key lacks its type")
+            raise MalformedValue("a verifier key lacks its type")
         key = cls(checked_name(name), octets[0], octets[1:])
         if key.format() != vkey:
-            raise Malformed("a verifier key's id does not belong to its name and key")
+            raise MalformedValue("a verifier key's id does not belong to its name and key")
         return key
 
     def format(self) -> str:
         """Return the key as `name+hex+base64`; raises Malformed for a bad name, type or length."""
         checked_name(self.name)
         if not self.public or len(self.public) != _PUBLIC_BYTES.get(self.kind, len(self.public)):
-            raise Malformed("a public key is not as long as its type asks")
+            raise MalformedValue("a public key is not as long as its type asks")
         hex_id = self.key_id.hex()
         return f"{self.name}+{hex_id}+{format_base64(bytes([self.kind]) + self.public)}"
 
@@ -98,61 +98,61 @@ def key_id(name: str, type_byte: int, public: bytes) -> bytes:
     Raises Malformed when the name cannot be written or the type is not a byte.
     """
     if not 0 <= type_byte <= 0xFF:
-        raise Malformed("a signature type is one byte")
+        raise MalformedValue("a signature type is one byte")
     return sha256(checked_text(name).encode() + b"\n" + bytes([type_byte]) + public).digest()[
         :KEY_ID_BYTES
     ]
 
 
-def parse(raw: bytes) -> Note:
+def parse(raw: bytes) -> SignedNote:
     """Return the note in these bytes; nothing of it is verified.
 
     Raises Malformed for text that is not UTF-8 or holds control characters, a missing newline or
     blank line, a line that is no signature, a repeated line, and more than 512 KiB or 64 lines.
     """
     if len(raw) > MAX_NOTE_BYTES:
-        raise Malformed("a note is longer than 512 KiB")
+        raise MalformedValue("a note is longer than 512 KiB")
     try:
         whole = raw.decode()
     except UnicodeDecodeError:
-        raise Malformed("a note is not UTF-8") from None
+        raise MalformedValue("a note is not UTF-8") from None
     if not checked_text(whole).endswith("\n"):
-        raise Malformed("a note lacks its final newline")
+        raise MalformedValue("a note lacks its final newline")
     blank = whole.rfind("\n\n")
     if blank < 0:
-        raise Malformed("a note lacks the empty line before its signatures")
+        raise MalformedValue("a note lacks the empty line before its signatures")
     lines = whole[blank + 2 : -1].split("\n")
-    note = Note(whole[: blank + 1], tuple(map(_parse_line, lines)))
-    return _checked(note)
+    note = SignedNote(whole[: blank + 1], tuple(map(_parse_line, lines)))
+    return _checked_note(note)
 
 
-def format(note: Note) -> bytes:  # noqa: A001 - read with its module: note.format
+def format(note: SignedNote) -> bytes:  # noqa: A001 - read with its module: note.format
     """Return the bytes of a note that `parse` gives back; raises Malformed where it would."""
-    _checked(note)
+    _checked_note(note)
     raw = (note.text + "\n" + "".join(map(_format_line, note.signatures))).encode()
     if len(raw) > MAX_NOTE_BYTES:
-        raise Malformed("a note is longer than 512 KiB")
+        raise MalformedValue("a note is longer than 512 KiB")
     return raw
 
 
-def sign(text: str, name: str, key_id: bytes, signer: Signer) -> Note:
+def sign(text: str, name: str, key_id: bytes, signer: Signer) -> SignedNote:
     """Return the text with one signature, made by the signer over its UTF-8 bytes.
 
     Raises Malformed before the signer is asked when the text cannot stand in a note.
     """
-    message = _message(text)
+    message = _checked_message(text)
     checked_name(name)
-    return _checked(Note(text, (Signature(name, key_id, signer(message)),)))
+    return _checked_note(SignedNote(text, (NoteSignature(name, key_id, signer(message)),)))
 
 
-def verify(note: Note, verifiers: Mapping[tuple[str, bytes], Verifier]) -> tuple[str, ...]:
+def verify(note: SignedNote, verifiers: Mapping[tuple[str, bytes], Verifier]) -> tuple[str, ...]:
     """Return the names whose keys signed this text, each once, in the order of their lines.
 
     Verifiers stand under (name, key id). Unknown keys are passed over. Raises ProofFailed when a
     known key's signature is bad, even beside good ones, or when no known key signed; Malformed
     when the note could not have been parsed.
     """
-    message = _message(_checked(note).text)
+    message = _checked_message(_checked_note(note).text)
     names: dict[str, None] = {}
     for each in note.signatures:
         verifier = verifiers.get((each.name, each.key_id))
@@ -173,36 +173,36 @@ def checked_name(name: str) -> str:
     """
     checked_text(name)
     if not name or "+" in name or any(map(str.isspace, name)):
-        raise Malformed("a key's name is empty or holds a space or a plus sign")
+        raise MalformedValue("a key's name is empty or holds a space or a plus sign")
     return name
 
 
-def _message(text: str) -> bytes:
+def _checked_message(text: str) -> bytes:
     if not checked_text(text).endswith("\n"):
-        raise Malformed("a note's text lacks its final newline")
+        raise MalformedValue("a note's text lacks its final newline")
     return text.encode()
 
 
-def _checked(note: Note) -> Note:
-    _message(note.text)
+def _checked_note(note: SignedNote) -> SignedNote:
+    _checked_message(note.text)
     if not 1 <= len(note.signatures) <= MAX_SIGNATURES:
-        raise Malformed("a note bears between 1 and 64 signatures")
+        raise MalformedValue("a note bears between 1 and 64 signatures")
     if len(set(note.signatures)) != len(note.signatures):
-        raise Malformed("a note repeats a signature line")
+        raise MalformedValue("a note repeats a signature line")
     for each in note.signatures:
         checked_name(each.name)
         if len(each.key_id) != KEY_ID_BYTES or not each.signature:
-            raise Malformed("a signature line lacks its key id or its signature")
+            raise MalformedValue("a signature line lacks its key id or its signature")
     return note
 
 
-def _parse_line(line: str) -> Signature:
+def _parse_line(line: str) -> NoteSignature:
     name, space, encoded = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not space:
-        raise Malformed("a line after the note's text is no signature")
+        raise MalformedValue("a line after the note's text is no signature")
     octets = parse_base64(encoded)
-    return Signature(name, octets[:KEY_ID_BYTES], octets[KEY_ID_BYTES:])
+    return NoteSignature(name, octets[:KEY_ID_BYTES], octets[KEY_ID_BYTES:])
 
 
-def _format_line(each: Signature) -> str:
+def _format_line(each: NoteSignature) -> str:
     return f"{_DASH}{each.name} {format_base64(each.key_id + each.signature)}\n"

@@ -30,10 +30,10 @@ def inclusion(index: int, size: int, node: Node) -> list[bytes]:
     while end - start > 1:
         middle = start + _left_width(end - start)
         if index < middle:
-            path.append(_span(middle, end, node))
+            path.append(_hash_of_range(middle, end, node))
             end = middle
         else:
-            path.append(_span(start, middle, node))
+            path.append(_hash_of_range(start, middle, node))
             start = middle
     path.reverse()
     return path
@@ -52,14 +52,14 @@ def consistency(old: int, new: int, node: Node) -> list[bytes]:
     while old and end != old:
         middle = start + _left_width(end - start)
         if old <= middle:
-            path.append(_span(middle, end, node))
+            path.append(_hash_of_range(middle, end, node))
             end = middle
         else:
-            path.append(_span(start, middle, node))
+            path.append(_hash_of_range(start, middle, node))
             start = middle
     if start:
         # The old tree's last piece; when the old tree is one whole piece the verifier has it.
-        path.append(_span(start, end, node))
+        path.append(_hash_of_range(start, end, node))
     path.reverse()
     return path
 
@@ -179,7 +179,7 @@ def _trailing_zeros(number: int) -> int:
     return (number & -number).bit_length() - 1
 
 
-def _span(start: int, end: int, node: Node) -> bytes:
+def _hash_of_range(start: int, end: int, node: Node) -> bytes:
     """Return the hash over [start, end), where start is a multiple of a power of two >= its width.
 
     The range falls into complete subtrees, one for each set bit of its width, largest first.

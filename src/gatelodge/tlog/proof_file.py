@@ -14,7 +14,7 @@ extra bytes are covered by neither. Source: C2SP tlog-proof.
 from dataclasses import dataclass
 
 from gatelodge.tlog import checkpoint, note
-from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.errors import MalformedValue
 from gatelodge.tlog.strict import (
     checked_hash,
     format_base64,
@@ -54,26 +54,26 @@ def parse(raw: bytes) -> ProofFile:
     checkpoint; also above 2 MiB, or with more than 63 hashes.
     """
     if len(raw) > MAX_FILE_BYTES:
-        raise Malformed("a proof file is longer than 2 MiB")
+        raise MalformedValue("a proof file is longer than 2 MiB")
     head, blank, checkpoint_note = raw.partition(b"\n\n")
     if not blank or not head.isascii():
-        raise Malformed("a proof file lacks an ASCII head and the empty line after it")
+        raise MalformedValue("a proof file lacks an ASCII head and the empty line after it")
     first, *lines = head.decode("ascii").split("\n")
     if first != HEADER:
-        raise Malformed("not a proof file of version 1")
+        raise MalformedValue("not a proof file of version 1")
     extra = None
     if lines and lines[0].startswith(_EXTRA):
         extra = parse_base64(lines.pop(0).removeprefix(_EXTRA))
     if not lines or not lines[0].startswith(_INDEX):
-        raise Malformed("a proof file lacks its index")
+        raise MalformedValue("a proof file lacks its index")
     index = parse_decimal(lines[0].removeprefix(_INDEX))
     proof = tuple(map(parse_hash, lines[1:]))
-    return _checked(ProofFile(index, proof, checkpoint_note, extra))
+    return _checked_proof_file(ProofFile(index, proof, checkpoint_note, extra))
 
 
 def format(file: ProofFile) -> bytes:  # noqa: A001 - read with its module: proof_file.format
     """Return the bytes of a proof file that `parse` gives back; raises Malformed where it would."""
-    _checked(file)
+    _checked_proof_file(file)
     lines = [HEADER]
     if file.extra is not None:
         lines.append(_EXTRA + format_base64(file.extra))
@@ -82,10 +82,10 @@ def format(file: ProofFile) -> bytes:  # noqa: A001 - read with its module: proo
     return "".join(f"{line}\n" for line in [*lines, ""]).encode("ascii") + file.checkpoint_note
 
 
-def _checked(file: ProofFile) -> ProofFile:
+def _checked_proof_file(file: ProofFile) -> ProofFile:
     if file.extra is not None and not 1 <= len(file.extra) <= MAX_EXTRA_BYTES:
-        raise Malformed("extra bytes are absent, or between 1 byte and 1 MiB")
+        raise MalformedValue("extra bytes are absent, or between 1 byte and 1 MiB")
     if len(file.proof) > MAX_PATH:
-        raise Malformed("a proof has more than 63 hashes")
+        raise MalformedValue("a proof has more than 63 hashes")
     checkpoint.parse(note.parse(file.checkpoint_note).text)
     return file

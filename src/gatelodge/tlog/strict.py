@@ -7,7 +7,7 @@ the standard library (signs, leading zeros, stray base64 bits) is refused here.
 import re
 from base64 import b64decode, b64encode
 
-from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.errors import MalformedValue
 
 HASH_BYTES = 32
 MAX_COUNT = 2**63 - 1
@@ -20,14 +20,14 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 def parse_decimal(text: str) -> int:
     """Return the whole number written in ASCII digits; raises Malformed on any other spelling."""
     if _DECIMAL.fullmatch(text) is None or int(text) > MAX_COUNT:
-        raise Malformed("not a plain decimal number below 2^63")
+        raise MalformedValue("not a plain decimal number below 2^63")
     return int(text)
 
 
 def format_decimal(count: int) -> str:
     """Return the one spelling of a size or index; raises Malformed outside 0 .. 2^63-1."""
     if not 0 <= count <= MAX_COUNT:
-        raise Malformed("not a count between 0 and 2^63-1")
+        raise MalformedValue("not a count between 0 and 2^63-1")
     return str(count)
 
 
@@ -39,9 +39,9 @@ def parse_base64(text: str) -> bytes:
     try:
         octets = b64decode(text, validate=True)
     except ValueError:
-        raise Malformed("not standard base64") from None
+        raise MalformedValue("not standard base64") from None
     if format_base64(octets) != text:
-        raise Malformed("base64 is not in its canonical spelling")
+        raise MalformedValue("base64 is not in its canonical spelling")
     return octets
 
 
@@ -58,7 +58,7 @@ def parse_hash(text: str) -> bytes:
 def checked_hash(octets: bytes) -> bytes:
     """Return the bytes if they can be a SHA-256 hash; raises Malformed if not 32 of them."""
     if len(octets) != HASH_BYTES:
-        raise Malformed("a hash is not 32 bytes long")
+        raise MalformedValue("a hash is not 32 bytes long")
     return octets
 
 
@@ -68,9 +68,9 @@ def checked_text(text: str) -> str:
     Raises Malformed. Source: C2SP signed-note, Format.
     """
     if _CONTROL.search(text) is not None:
-        raise Malformed("text holds a control character")
+        raise MalformedValue("text holds a control character")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise Malformed("text cannot be written as UTF-8") from None
+        raise MalformedValue("text cannot be written as UTF-8") from None
     return text

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from struct import Struct
 
-from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.errors import MalformedValue
 from gatelodge.tlog.merkle import row_above
 from gatelodge.tlog.strict import HASH_BYTES, MAX_COUNT, checked_hash, parse_decimal
 
@@ -37,7 +37,7 @@ class TilePath:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class HashTile:
     """A tile at one moment: `hashes` are its 1 to 256 hashes, 32 bytes each, end to end."""
 
     level: int
@@ -61,26 +61,26 @@ def tile_path(level: int, n: int, width: int = WIDTH) -> str:
     Raises Malformed for a level outside 0..63, a negative n, or a width outside 1..256.
     """
     if not 0 <= level <= MAX_LEVEL:
-        raise Malformed("a tile's level lies between 0 and 63")
-    return f"tile/{level}/{_numbered(n, width)}"
+        raise MalformedValue("a tile's level lies between 0 and 63")
+    return f"tile/{level}/{_path_of_tile_number(n, width)}"
 
 
 def entries_path(n: int, width: int = WIDTH) -> str:
     """Return the path of a bundle of entries; raises Malformed as `tile_path` does."""
-    return f"tile/entries/{_numbered(n, width)}"
+    return f"tile/entries/{_path_of_tile_number(n, width)}"
 
 
 def parse_path(path: str) -> TilePath:
     """Return what a path names; raises Malformed unless it is spelled in the one right way."""
     match = _PATH.fullmatch(path)
     if match is None:
-        raise Malformed("not the path of a tile")
+        raise MalformedValue("not the path of a tile")
     level = None if match["level"] == "entries" else parse_decimal(match["level"])
     n = int(match["n"].replace("x", "").replace("/", ""))
     width = WIDTH if match["width"] is None else parse_decimal(match["width"])
     spelled = entries_path(n, width) if level is None else tile_path(level, n, width)
     if spelled != path:
-        raise Malformed("not the one spelling of a tile's path")
+        raise MalformedValue("not the one spelling of a tile's path")
     return TilePath(level, n, width)
 
 
@@ -92,7 +92,7 @@ def pack_entries(bodies: Iterable[bytes]) -> bytes:
     parts: list[bytes] = []
     for body in bodies:
         if len(body) > MAX_BODY:
-            raise Malformed("an entry is longer than 65535 bytes")
+            raise MalformedValue("an entry is longer than 65535 bytes")
         parts += (_LENGTH.pack(len(body)), body)
     return b"".join(parts)
 
@@ -109,13 +109,13 @@ def unpack_entries(packed: bytes) -> list[bytes]:
         if end <= len(packed):
             start, end = end, end + _LENGTH.unpack_from(packed, start)[0]
         if end > len(packed):
-            raise Malformed("a bundle ends inside an entry")
+            raise MalformedValue("a bundle ends inside an entry")
         bodies.append(packed[start:end])
         start = end
     return bodies
 
 
-def new_tiles(old_size: int, leaf_hashes: Iterable[bytes], load: LoadTile) -> list[Tile]:
+def new_tiles(old_size: int, leaf_hashes: Iterable[bytes], load: LoadTile) -> list[HashTile]:
     """Return every tile that these leaves add or widen, lowest level and leftmost first.
 
     `load` is asked at most once a level, for the tile that was partial at `old_size`. A stored tile
@@ -124,7 +124,7 @@ def new_tiles(old_size: int, leaf_hashes: Iterable[bytes], load: LoadTile) -> li
     Raises Malformed when the loaded tile is too narrow or a leaf hash is not 32 bytes.
     """
     row = [checked_hash(each) for each in leaf_hashes]
-    changed: list[Tile] = []
+    changed: list[HashTile] = []
     level, before = 0, old_size
     while row:
         first, filled = divmod(before, WIDTH)
@@ -132,7 +132,7 @@ def new_tiles(old_size: int, leaf_hashes: Iterable[bytes], load: LoadTile) -> li
         whole = held + b"".join(row)
         span = WIDTH * HASH_BYTES
         tiles = [
-            Tile(level, first + i, whole[i * span : (i + 1) * span])
+            HashTile(level, first + i, whole[i * span : (i + 1) * span])
             for i in range(-(-len(whole) // span))
         ]
         changed += tiles
@@ -145,7 +145,7 @@ def loaded_tile(load: LoadTile, level: int, n: int, width: int) -> bytes:
     """Return the first `width` hashes of a stored tile; raises Malformed if it has fewer."""
     hashes = load(level, n)
     if len(hashes) < width * HASH_BYTES:
-        raise Malformed("a stored tile is narrower than its tree asks")
+        raise MalformedValue("a stored tile is narrower than its tree asks")
     return hashes[: width * HASH_BYTES]
 
 
@@ -157,11 +157,11 @@ def subtree_root(hashes: bytes) -> bytes:
     return row[0]
 
 
-def _numbered(n: int, width: int) -> str:
+def _path_of_tile_number(n: int, width: int) -> str:
     if not 0 <= n <= MAX_COUNT:
-        raise Malformed("a tile's number lies between 0 and 2^63-1")
+        raise MalformedValue("a tile's number lies between 0 and 2^63-1")
     if not 1 <= width <= WIDTH:
-        raise Malformed("a tile's width lies between 1 and 256")
+        raise MalformedValue("a tile's width lies between 1 and 256")
     digits = str(n)
     digits = digits.zfill(-(-len(digits) // 3) * 3)
     *upper, last = (digits[i : i + 3] for i in range(0, len(digits), 3))

@@ -24,7 +24,7 @@ _log = logging.getLogger("gatelodge.web")
 LONGEST_DETAIL = 4096
 
 
-class Answer(Struct, frozen=True):
+class ProblemAnswer(Struct, frozen=True):
     """How one kind of error is told: HTTP status, JSON-RPC error code, exit code of a command."""
 
     status: int
@@ -32,33 +32,33 @@ class Answer(Struct, frozen=True):
     exit: int
 
 
-ANSWERS: dict[type[HouseError], Answer] = {
-    errors.Unauthenticated: Answer(401, -31401, 3),
-    errors.Forbidden: Answer(403, -31403, 3),
-    errors.NotFound: Answer(404, -31404, 3),
-    errors.Invalid: Answer(400, -32602, 2),
-    errors.Conflict: Answer(409, -31409, 3),
-    errors.LimitReached: Answer(429, -31429, 3),
-    errors.UpstreamUnreachable: Answer(502, -31502, 4),
-    errors.UpstreamTimeout: Answer(504, -31504, 4),
-    errors.UpstreamBrokeProtocol: Answer(502, -31510, 4),
-    errors.StoreDown: Answer(503, -31503, 4),
-    errors.LedgerDown: Answer(503, -31511, 4),
-    errors.Stale: Answer(503, -31512, 4),
-    errors.KeyUnreachable: Answer(503, -31513, 4),
-    errors.GateUnreachable: Answer(503, -31514, 4),
-    errors.NotYet: Answer(503, -31515, 4),
-    errors.LogForked: Answer(500, -31520, 5),
-    errors.KeyMismatch: Answer(500, -31521, 5),
-    errors.SettingsError: Answer(500, -31522, 2),
+ANSWERS: dict[type[HouseError], ProblemAnswer] = {
+    errors.Unauthenticated: ProblemAnswer(401, -31401, 3),
+    errors.Forbidden: ProblemAnswer(403, -31403, 3),
+    errors.NotFound: ProblemAnswer(404, -31404, 3),
+    errors.Invalid: ProblemAnswer(400, -32602, 2),
+    errors.Conflict: ProblemAnswer(409, -31409, 3),
+    errors.LimitReached: ProblemAnswer(429, -31429, 3),
+    errors.UpstreamUnreachable: ProblemAnswer(502, -31502, 4),
+    errors.UpstreamTimeout: ProblemAnswer(504, -31504, 4),
+    errors.UpstreamBrokeProtocol: ProblemAnswer(502, -31510, 4),
+    errors.StoreDown: ProblemAnswer(503, -31503, 4),
+    errors.LedgerDown: ProblemAnswer(503, -31511, 4),
+    errors.Stale: ProblemAnswer(503, -31512, 4),
+    errors.KeyUnreachable: ProblemAnswer(503, -31513, 4),
+    errors.GateUnreachable: ProblemAnswer(503, -31514, 4),
+    errors.NotYet: ProblemAnswer(503, -31515, 4),
+    errors.LogForked: ProblemAnswer(500, -31520, 5),
+    errors.KeyMismatch: ProblemAnswer(500, -31521, 5),
+    errors.SettingsError: ProblemAnswer(500, -31522, 2),
 }
 """Every leaf of the error tree. Own JSON-RPC codes stay outside the reserved -32768..-32000."""
 
-INTERNAL = Answer(500, -32603, 70)
+INTERNAL = ProblemAnswer(500, -32603, 70)
 """What an exception that nobody expected is answered with (JSON-RPC: internal error)."""
 
 
-class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProblemDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A problem document (RFC 9457); `type` is absent and so means about:blank."""
 
     status: int
@@ -72,7 +72,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     said: tuple[str, ...] = ()
 
 
-def answer(error: HouseError) -> Answer:
+def answer(error: HouseError) -> ProblemAnswer:
     """The row of this error's class, or of the nearest parent that stands in the table."""
     for kind in type(error).__mro__:
         row = ANSWERS.get(kind)
@@ -81,14 +81,14 @@ def answer(error: HouseError) -> Answer:
     return INTERNAL
 
 
-def problem(error: HouseError) -> Problem:
+def problem(error: HouseError) -> ProblemDocument:
     """The error as a problem document."""
     status = answer(error).status
-    return Problem(
+    return ProblemDocument(
         status=status,
         title=HTTPStatus(status).phrase,
         code=error.code,
-        detail=_short(error.detail),
+        detail=_shortened_detail(error.detail),
         remedy=error.remedy,
         retry_after=error.retry_after,
         faults=getattr(error, "faults", ()),
@@ -96,15 +96,15 @@ def problem(error: HouseError) -> Problem:
     )
 
 
-def _short(detail: str) -> str:
+def _shortened_detail(detail: str) -> str:
     """What was asked for may stand in it, as long as whoever asked wanted."""
     return detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}..."
 
 
-def unexpected(error: BaseException, incident: str) -> Problem:
+def unexpected(error: BaseException, incident: str) -> ProblemDocument:
     """Log an unknown exception by type and place only, and answer with the incident's id."""
     _log.error("incident %s: %s at %s", incident, type(error).__qualname__, place(error))
-    return Problem(
+    return ProblemDocument(
         status=INTERNAL.status,
         title=HTTPStatus(INTERNAL.status).phrase,
         code=INTERNAL_CODE,
@@ -124,12 +124,12 @@ def place(error: BaseException) -> str:
     return " < ".join(reversed(frames[-6:])) or "?"
 
 
-def body(told: Problem) -> bytes:
+def body(told: ProblemDocument) -> bytes:
     """The bytes of a problem document."""
     return msgspec.json.encode(told)
 
 
-def headers(told: Problem) -> list[tuple[str, str]]:
+def headers(told: ProblemDocument) -> list[tuple[str, str]]:
     """The headers that go with a problem document."""
     fields = [("content-type", MEDIA_TYPE), ("cache-control", "no-store")]
     if told.retry_after is not None:

@@ -20,7 +20,7 @@ from tests.upstreams import pools
 from tests.upstreams.pools import ask, call, ready, text, until
 
 from gatelodge.core.errors import UpstreamTimeout, UpstreamUnreachable
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import UpstreamRequest
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -39,11 +39,14 @@ async def test_calls_are_answered_each_with_its_own_result(pool, real):
     replies = await asyncio.gather(*(ask(pool, real.at, real.request) for _ in range(10)))
     assert all(real.holds in bytes(reply.result) for reply in replies)
     assert pool.counts()["calls"] == 0
+    load = pool.load()[real.at.id]
+    assert (load.pending, load.sessions) == (0, 0)
+    assert load.connections + load.children >= 1
 
 
 async def test_an_unknown_method_is_the_servers_own_error(pool, real):
     await ready(pool, real.at)
-    reply = await ask(pool, real.at, Request(method="no/such", params={}, seconds=10))
+    reply = await ask(pool, real.at, UpstreamRequest(method="no/such", params={}, seconds=10))
     assert json.loads(bytes(reply.error))["code"] == -32601
 
 

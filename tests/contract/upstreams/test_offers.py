@@ -5,7 +5,7 @@ import contextlib
 import json
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 from tests.contract.upstreams.real import (
     WAYS,
     everything,
@@ -14,7 +14,7 @@ from tests.contract.upstreams.real import (
 from tests.upstreams import pools
 from tests.upstreams.pools import ask, asker, call, ready, text, until
 
-from gatelodge.ports.upstream import Reply, Request
+from gatelodge.ports.upstream import UpstreamReply, UpstreamRequest, always
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 ANN = asker("ann", elicitation={}, sampling={}, roots={})
@@ -59,7 +59,7 @@ async def answered(exchange, answers):
             for question in questions:
                 asked.append(question.method)
                 said = Raw(json.dumps(answers[question.method]).encode())
-                exchange.answer(question.number, Reply(result=said))
+                exchange.answer(question.number, UpstreamReply(result=said), always)
     return asked, bytes(reply.result)
 
 
@@ -95,6 +95,23 @@ async def test_a_real_server_asks_the_one_who_called(pool, served, way, method):
 
 
 @pytest.mark.parametrize("way", WAYS)
+async def test_an_answer_goes_up_though_its_call_rests_again(pool, served, way):
+    real, rests = await everything(way, served), []
+    await ready(pool, real.at)
+    request, answer = ASKS["elicitation/create"]
+    request = structs.replace(request, admitted=lambda: not rests)
+    exchange = pool.begin(real.at.id, request, None)
+    async with asyncio.timeout(pools.WAIT):
+        while questions := (reply := await exchange.reply).questions:
+            for question in questions:
+                said = {"elicitation/create": answer, **ROOTS}[question.method]
+                told = UpstreamReply(result=Raw(json.dumps(said).encode()))
+                exchange.answer(question.number, told, always)
+            rests.append(True)  # the server asked more, and the call waits for its client
+    assert b"Ann of the gate" in bytes(reply.result)
+
+
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_real_server_that_is_told_of_changed_roots_asks_for_them(pool, served, way):
     real, tells = await everything(way, served), asker("ann", roots={"listChanged": True})
     await ready(pool, real.at)
@@ -106,7 +123,8 @@ async def test_a_real_server_that_is_told_of_changed_roots_asks_for_them(pool, s
     async with asyncio.timeout(pools.WAIT):
         (asked,) = (await runs.reply).questions
         assert asked.method == "roots/list"
-        runs.answer(asked.number, Reply(result=Raw(b'{"roots":[{"uri":"file:///moved"}]}')))
+        moved = UpstreamReply(result=Raw(b'{"roots":[{"uri":"file:///moved"}]}'))
+        runs.answer(asked.number, moved, always)
         while b"file:///moved" not in bytes((await ask(pool, real.at, lists)).result):
             pass  # the answer goes beside the requests
     runs.abort("cancelled")
@@ -133,10 +151,10 @@ async def test_prompts_and_resources_of_a_real_server_are_read(pool, served, way
     real = await everything(way, served)
     await ready(pool, real.at)
     named = {"name": Raw(b'"simple-prompt"')}
-    prompt = await ask(pool, real.at, Request(method="prompts/get", params=named))
+    prompt = await ask(pool, real.at, UpstreamRequest(method="prompts/get", params=named))
     assert json.loads(bytes(prompt.result))["messages"]
     uri = {"uri": Raw(b'"demo://resource/dynamic/text/1"')}
-    read = await ask(pool, real.at, Request(method="resources/read", params=uri, asker=ANN))
+    read = await ask(pool, real.at, UpstreamRequest(method="resources/read", params=uri, asker=ANN))
     assert json.loads(bytes(read.result))["contents"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from gatelodge.adapters.journal.file import FileJournal
 from gatelodge.core.errors import LedgerDown, LogForked
-from gatelodge.ports.journal import Entry, Made
+from gatelodge.ports.journal import JournalEntry, SegmentRange
 
 pytestmark = pytest.mark.anyio
 
@@ -25,21 +25,21 @@ class Stated:
     """An inventory in memory."""
 
     def __init__(self) -> None:
-        self.stated: Made | None = None
+        self.stated: SegmentRange | None = None
 
     def made(self):
         return self.stated
 
     def state(self, number):
         first = number if self.stated is None else self.stated.first
-        self.stated = Made(first, number)
+        self.stated = SegmentRange(first, number)
 
     def rest(self, number):
-        self.stated = Made(number + 1, number)
+        self.stated = SegmentRange(number + 1, number)
 
 
-def entry(number: int) -> Entry:
-    return Entry("door", (b"%d " % number).ljust(40_000, b"."))
+def entry(number: int) -> JournalEntry:
+    return JournalEntry("unrouted", (b"%d " % number).ljust(40_000, b"."))
 
 
 class Scene:
@@ -75,9 +75,9 @@ class Scene:
             journal.append(entry(number), durable)
             await asyncio.wait_for(durable, 10)
 
-    async def found(self) -> list[Entry]:
+    async def found(self) -> list[JournalEntry]:
         journal = await self.open()
-        found: list[Entry] = []
+        found: list[JournalEntry] = []
         try:
             while (batch := await journal.read(256)).entries:
                 found += batch.entries

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gatelodge.adapters.journal.disk import Disk
+from gatelodge.adapters.journal.disk import JournalDisk
 from gatelodge.adapters.journal.file import FileJournal
 from gatelodge.adapters.journal.frame import LABEL_BYTES
 from gatelodge.core.errors import LedgerDown, LogForked
-from gatelodge.ports.journal import Entry
+from gatelodge.ports.journal import JournalEntry
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ def anyio_backend():
     return "asyncio"
 
 
-class FailingDisk(Disk):
+class FailingDisk(JournalDisk):
     """The real disk until it is told to fail."""
 
     def __init__(self) -> None:
@@ -50,8 +50,8 @@ class FailingDisk(Disk):
         super().make(path, size)
 
 
-def entry(number: int, size: int = 0) -> Entry:
-    return Entry("door", (b"%d " % number).ljust(size, b"."))
+def entry(number: int, size: int = 0) -> JournalEntry:
+    return JournalEntry("unrouted", (b"%d " % number).ljust(size, b"."))
 
 
 async def opened(directory: Path, start=None, disk=None) -> FileJournal:
@@ -63,7 +63,7 @@ def power_fails(directory: Path) -> None:
     (directory / "durable").unlink()
 
 
-async def made_durable(journal, *entries: Entry) -> None:
+async def made_durable(journal, *entries: JournalEntry) -> None:
     loop = asyncio.get_running_loop()
     waiting = [loop.create_future() for _ in entries]
     for each, future in zip(entries, waiting, strict=True):
@@ -75,10 +75,10 @@ async def made_durable(journal, *entries: Entry) -> None:
             raise outcome
 
 
-async def held(directory: Path, start=None) -> list[Entry]:
+async def held(directory: Path, start=None) -> list[JournalEntry]:
     """What a new process finds."""
     journal = await opened(directory, start)
-    found: list[Entry] = []
+    found: list[JournalEntry] = []
     while (batch := await journal.read(256)).entries:
         found += batch.entries
     await journal.close()
@@ -106,8 +106,8 @@ async def well(journal) -> None:
             await asyncio.sleep(0.01)
 
 
-async def drained(journal) -> list[Entry]:
-    found: list[Entry] = []
+async def drained(journal) -> list[JournalEntry]:
+    found: list[JournalEntry] = []
     while (batch := await journal.read(256)).entries:
         found += batch.entries
     return found
@@ -187,7 +187,7 @@ async def test_a_fault_while_the_next_segment_is_prepared_strikes_nobody_later(t
     disk = FailingDisk()
     disk.on_make = errno.EMFILE
     journal = await opened(tmp_path, disk=disk)
-    await asyncio.to_thread(journal._segments._wait)
+    await asyncio.to_thread(journal._segments._wait_until_prepared)
     disk.on_make = None
     await made_durable(journal, entry(1))
     assert not journal.failed
@@ -350,14 +350,14 @@ _CHILD = """
 import asyncio, sys
 from pathlib import Path
 from gatelodge.adapters.journal.file import FileJournal
-from gatelodge.ports.journal import Entry
+from gatelodge.ports.journal import JournalEntry
 
 async def caller(journal, name):
     loop = asyncio.get_running_loop()
     for number in range(1_000_000):
         future = loop.create_future()
         body = f"{name}.{number} ".encode().ljust(400, b".")
-        journal.append(Entry("door", body), future)
+        journal.append(JournalEntry("unrouted", body), future)
         await future
         sys.stdout.write(f"{name}.{number}\\n")
         sys.stdout.flush()

@@ -13,7 +13,7 @@ import pytest
 from tests.gate import Gate
 
 from gatelodge.app.backup import digest_of, take
-from gatelodge.app.restore import Asked, Restored, restore
+from gatelodge.app.restore import RestoreRequest, RestoreResult, restore
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import Conflict, LogForked, StoreDown
 
@@ -34,8 +34,8 @@ def house(tmp_path_factory) -> Path:
     return place
 
 
-def restored(place: Path) -> Restored:
-    asked = Asked(source=place / "backup", by="local:0", replace=True)
+def restored(place: Path) -> RestoreResult:
+    asked = RestoreRequest(source=place / "backup", by="local:0", replace=True)
     return restore(Settings(data_dir=str(place / "data")), asked)
 
 
@@ -100,13 +100,37 @@ def test_a_restore_that_fails_leaves_everything_as_it_was(house: Path, monkeypat
     assert {each.name for each in house.iterdir()} == before
 
 
+def test_a_restore_that_cannot_be_put_in_its_place_leaves_the_empty_one_there(
+    house: Path, tmp_path: Path, monkeypatch
+) -> None:
+    shutil.copytree(house / "backup", tmp_path / "backup")
+    shutil.copytree(house / "data" / "keys", tmp_path / "backup" / "keys")
+    home, rename = tmp_path / "data", os.rename
+    home.mkdir(mode=0o750)
+
+    def refused(old: Path, new: Path) -> None:
+        if Path(new) == home:
+            raise OSError(5, "Input/output error")
+        rename(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", refused)
+        with pytest.raises(StoreDown, match="Input/output error"):
+            restored(tmp_path)
+    assert home.is_dir()
+    assert home.stat().st_mode & 0o777 == 0o750
+    assert not list(home.iterdir())
+    restored(tmp_path)
+    assert (home / "gatelodge.db").exists()
+
+
 @pytest.mark.slow
 def test_no_two_restores_ever_continue_one_history(house: Path, tmp_path: Path) -> None:
     shutil.copytree(house / "data" / "keys", tmp_path / "backup" / "keys")
     shutil.copytree(house / "backup", tmp_path / "backup", dirs_exist_ok=True)
     begun = []
     for name in ("one", "other"):  # neither can know of the other
-        asked = Asked(source=tmp_path / "backup", by="local:0")
+        asked = RestoreRequest(source=tmp_path / "backup", by="local:0")
         home = tmp_path / name
         restore(Settings(data_dir=str(home)), asked)
         take(Settings(data_dir=str(home)), tmp_path / f"{name}-again", keys=True)
@@ -116,7 +140,7 @@ def test_no_two_restores_ever_continue_one_history(house: Path, tmp_path: Path) 
     assert begun[0] != begun[1]
     # A later restore of the same old backup is known not to be the second shard.
     shutil.copytree(tmp_path / "one", house.parent / "again" / "data", dirs_exist_ok=True)
-    asked = Asked(source=tmp_path / "backup", by="local:0", replace=True)
+    asked = RestoreRequest(source=tmp_path / "backup", by="local:0", replace=True)
     made = restore(Settings(data_dir=str(house.parent / "again" / "data")), asked)
     assert made.shard == 3
 

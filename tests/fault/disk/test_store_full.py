@@ -11,6 +11,7 @@ import time
 import pytest
 from tests.fault.scene.setting import MAIN, admit, open_to_everyone, serve
 from tests.gate import WAIT, Client, Gate
+from tests.integration.watching.scraping import get, scrape
 from tests.leaves import Calls, leaves_of
 from tests.upstreams.witnessing import Witness
 
@@ -76,6 +77,11 @@ def test_on_a_full_disk_nothing_is_forwarded_until_there_is_room(disk):
             told = ready(gate)
             assert told.status == 503
             assert "changing the store fails" in told.json["detail"]
+            assert get(gate, "/readyz", host="10.0.0.7").status == 503
+            numbers = scrape(gate, gate.token)
+            assert numbers.number("gatelodge_node_ready") == 0
+            named = {"kind": "changing the store", "state": "failing"}
+            assert numbers.number("gatelodge_work_trouble", **named) == 1
             until(lambda: "changing the store fails" in gate.stderr, "nobody is told")
             gate.api("POST", f"{MAIN}/members/ada@example.test/suspend", {})
             assert gate.cli("member", "show", "ada@example.test")["status"] == "suspended"

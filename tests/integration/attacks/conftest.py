@@ -19,7 +19,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         "limits.batch_messages=4",
         "limits.calls_per_principal=6",
         "limits.person_bytes=262144",
-        "hosting.sessions_per_server=24",
+        "upstream.sessions_per_server=24",
     )
     try:
         with shared.gate.running():

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conformance.suite import fixture
 from tests.gate import ROOT, WAIT, Gate, environment
+from tests.integration.bridges.pairs.covering import marked
+from tests.integration.bridges.visitors import MODERN
 from tests.integration.clients.conftest import EVERYTHING, server_everything
 from tests.leaves import Calls
 from tests.stage import Place
@@ -32,6 +35,15 @@ SETTINGS = (
     "hosting.stop_seconds=0.5",
     "limits.parked_per_principal=3",
 )
+
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to `make weekly` what a pairwise set of clients, servers and methods does without."""
+    marked([item for item in items if item.path.is_relative_to(HERE)], MODERN, NEEDING)
 
 
 class Town(Place):

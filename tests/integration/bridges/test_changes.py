@@ -10,6 +10,7 @@ import pytest
 from mcp.client.subscriptions import listen
 from tests.gate import WAIT
 from tests.integration.bridges.conftest import every_server
+from tests.integration.bridges.pairs.covering import about
 from tests.integration.bridges.test_apart import given_up
 from tests.integration.bridges.test_methods import TEXT, over_each_way
 from tests.integration.bridges.visitors import (
@@ -65,6 +66,7 @@ def _camel(name: str) -> str:
     return first + "".join(each.title() for each in rest)
 
 
+@about("resources/subscribe")
 @over_each_way
 @pytest.mark.parametrize("bare", [False, True])
 async def test_a_resource_that_is_waited_for_is_told_to_be_another(fair, kind, alias, bare):
@@ -82,6 +84,7 @@ async def test_a_resource_that_is_waited_for_is_told_to_be_another(fair, kind, a
         assert {x["params"]["uri"] for x in visitor.heard if x["method"] == UPDATED} == {uri}
 
 
+@about("tools/call", "resources/list")
 @over_each_way
 async def test_a_link_to_a_new_resource_is_readable_and_its_list_is_told_to_be_another(
     fair, kind, alias
@@ -179,6 +182,7 @@ async def test_a_modern_client_hears_log_messages_of_its_level(town, level, want
         assert [each["params"]["data"] for each in visitor.heard] == wanted
 
 
+@about("notifications/cancelled")
 @clients(*LEGACY)
 @every_server
 async def test_a_call_that_is_given_up_while_it_asks_is_cancelled(town, kind, alias):

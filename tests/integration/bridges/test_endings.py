@@ -8,6 +8,7 @@ import anyio
 import pytest
 from tests.gate import WAIT, Gate
 from tests.integration.bridges.conftest import NEEDING, SETTINGS, Town
+from tests.integration.bridges.pairs.covering import about
 from tests.integration.bridges.test_apart import given_up
 from tests.integration.bridges.test_rounds import FORM, answered, round_of
 from tests.integration.bridges.visitors import (
@@ -72,6 +73,7 @@ async def test_a_legacy_client_that_does_not_answer_in_time_has_not_answered(has
         assert "did not answer" in text(told)
 
 
+@about("notifications/cancelled")
 @pytest.mark.parametrize("kind", ["node1", "node2-legacy"])
 @pytest.mark.parametrize("alias", ["push", "need"])
 async def test_a_legacy_client_that_is_gone_has_not_answered(town, kind, alias):

@@ -4,6 +4,7 @@ import base64
 from itertools import product
 
 import pytest
+from tests.integration.bridges.pairs.covering import about
 from tests.integration.bridges.visitors import (
     ELICIT,
     LEGACY,
@@ -52,6 +53,7 @@ def shown(request, fair, alias):
     return Shown(fair, alias, request.param == "bare")
 
 
+@about("prompts/list", "prompts/get")
 @over_each_way
 async def test_prompts_are_listed_and_got(fair, kind, alias, shown):
     async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
@@ -71,6 +73,7 @@ async def test_prompts_are_listed_and_got(fair, kind, alias, shown):
             assert refused.value.code == -32602
 
 
+@about("resources/list", "resources/templates/list", "resources/read")
 @over_each_way
 async def test_resources_are_listed_and_read_by_the_uris_that_are_shown(fair, kind, alias, shown):
     async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
@@ -94,6 +97,7 @@ async def test_resources_are_listed_and_read_by_the_uris_that_are_shown(fair, ki
         assert base64.b64decode(told["blob"]).startswith(b"Resource 8: ")
 
 
+@about("resources/read")
 @over_each_way
 async def test_a_resource_that_is_not_there_is_named_as_it_is_shown(fair, kind, alias, shown):
     async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
@@ -104,6 +108,7 @@ async def test_a_resource_that_is_not_there_is_named_as_it_is_shown(fair, kind, 
             assert refused.value.details in (None, {"uri": uri})
 
 
+@about("completion/complete")
 @over_each_way
 async def test_arguments_are_completed(fair, kind, alias, shown):
     async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
@@ -123,6 +128,7 @@ async def test_arguments_are_completed(fair, kind, alias, shown):
         assert await completed(template, "resourceId", "x") == []
 
 
+@about("tools/call", "resources/read", "prompts/get")
 @over_each_way
 async def test_what_results_refer_to_is_readable_by_the_uri_they_show(fair, kind, alias, shown):
     async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
@@ -153,6 +159,7 @@ async def test_what_results_refer_to_is_readable_by_the_uri_they_show(fair, kind
             assert (await visitor.do("resources/read", uri=uri))["contents"][0]["uri"] == uri
 
 
+@about("initialize")
 @over_each_way
 async def test_the_gate_says_what_its_servers_offer(fair, kind, alias, shown):
     async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:
@@ -166,6 +173,7 @@ async def test_the_gate_says_what_its_servers_offer(fair, kind, alias, shown):
         assert "Everything Server" in (visitor.instructions or ""), visitor.instructions
 
 
+@about("tools/call", "notifications/progress")
 @over_each_way
 async def test_progress_and_end_of_a_long_operation(fair, kind, alias, shown):
     async with visiting(kind, shown.url, fair.ada, shown.answers) as visitor:

@@ -9,6 +9,7 @@ from tests.integration.bridges.conftest import (
     every_server,
     pushing_server,
 )
+from tests.integration.bridges.pairs.covering import BY_FORM, BY_PAGE, about
 from tests.integration.bridges.visitors import (
     ELICIT,
     FORM_CLIENTS,
@@ -36,6 +37,7 @@ every_pair = pytest.mark.parametrize(
 """Every client with every server."""
 
 
+@about(BY_FORM)
 @every_pair
 async def test_a_form_is_filled(town, kind, alias):
     answers = {ELICIT: [accept(count=3)]}
@@ -48,6 +50,7 @@ async def test_a_form_is_filled(town, kind, alias):
         assert schema == {**wanted, "required": ["count"]}
 
 
+@about(SAMPLE)
 @every_client
 @every_server
 async def test_a_model_is_asked(town, kind, alias):
@@ -58,6 +61,7 @@ async def test_a_model_is_asked(town, kind, alias):
         assert words["content"]["text"] == "A poem on love"
 
 
+@about(ROOTS)
 @every_client
 @every_server
 async def test_roots_are_told(town, kind, alias):
@@ -67,6 +71,7 @@ async def test_roots_are_told(town, kind, alias):
         assert methods(visitor.asked) == [ROOTS]
 
 
+@about(BY_FORM)
 @form_client
 @every_server
 async def test_one_question_follows_the_other(town, kind, alias):
@@ -77,6 +82,7 @@ async def test_one_question_follows_the_other(town, kind, alias):
         assert words == ["Where from?", "From Rome to where?"]
 
 
+@about(BY_FORM, SAMPLE)
 @form_client
 @every_server
 async def test_two_questions_are_asked_at_once(town, kind, alias):
@@ -86,6 +92,7 @@ async def test_two_questions_are_asked_at_once(town, kind, alias):
         assert sorted(methods(visitor.asked)) == [ELICIT, SAMPLE]
 
 
+@about(BY_FORM)
 @form_client
 @every_server
 async def test_who_is_asked_may_decline_or_cancel(town, kind, alias):
@@ -102,6 +109,7 @@ async def test_what_the_client_of_an_older_revision_does_not_know_is_declined(to
         assert not visitor.asked
 
 
+@about(BY_FORM, "prompts/get")
 @form_client
 @every_server
 async def test_a_prompt_asks(town, kind, alias):
@@ -110,6 +118,7 @@ async def test_a_prompt_asks(town, kind, alias):
         assert told["messages"][0]["content"]["text"] == "A menu for Ben"
 
 
+@about(BY_FORM, "resources/read")
 @form_client
 @every_server
 async def test_a_resource_asks(town, kind, alias):
@@ -119,6 +128,7 @@ async def test_a_resource_asks(town, kind, alias):
         assert (told["uri"], told["text"]) == (shown, "soup for 4")
 
 
+@about(BY_FORM, "resources/read")
 @form_client
 @every_server
 async def test_a_server_of_its_own_endpoint_asks(town, kind, alias):
@@ -129,6 +139,7 @@ async def test_a_server_of_its_own_endpoint_asks(town, kind, alias):
         assert (told["uri"], told["text"]) == ("dish://pie/recipe", "pie for 2")
 
 
+@about(BY_PAGE)
 @form_client
 @every_server
 async def test_a_page_is_to_be_visited(town, kind, alias):
@@ -148,6 +159,7 @@ async def test_a_page_is_to_be_visited(town, kind, alias):
                 assert complete[0]["params"]["elicitationId"] == "e-1"
 
 
+@about(BY_PAGE)
 @modern_client
 @pushing_server
 async def test_a_refusal_until_a_page_was_visited_is_a_question_in_the_modern_era(
@@ -160,6 +172,7 @@ async def test_a_refusal_until_a_page_was_visited_is_a_question_in_the_modern_er
         assert (asked["mode"], asked["url"]) == ("url", page)
 
 
+@about(BY_FORM, "notifications/progress")
 @form_client
 @every_server
 async def test_progress_goes_on_from_question_to_answer(town, kind, alias):
@@ -175,6 +188,7 @@ async def test_progress_goes_on_from_question_to_answer(town, kind, alias):
             assert steps == [1, 2, 3]
 
 
+@about(BY_FORM, "notifications/message")
 @legacy_client
 @pushing_server
 async def test_log_messages_around_a_question_reach_a_legacy_client(town, kind, alias):

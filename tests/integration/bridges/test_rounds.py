@@ -1,13 +1,16 @@
 """The rounds of a call that asks: what is recorded, who may be asked, what a state is good for."""
 
+import anyio
 import pytest
 from mcp import MCPError, types
+from tests.gate import WAIT
 from tests.integration.bridges.conftest import (
     NEEDING,
     PUSHING,
     every_server,
     pushing_server,
 )
+from tests.integration.bridges.pairs.covering import BY_FORM, about
 from tests.integration.bridges.visitors import (
     ELICIT,
     MODERN,
@@ -27,12 +30,14 @@ from tests.integration.bridges.visitors import (
     text,
     visiting,
 )
+from tests.integration.watching.scraping import scrape
 
 pytestmark = of_clients
 FORM = {ELICIT: [accept(count=1)]}
 TOOLS = {"order": {"dish": "x"}, "compose": {"topic": "x"}, "look_around": {}}
 
 
+@about(BY_FORM)
 @modern_client
 @every_server
 async def test_each_round_of_a_modern_client_is_a_call_of_its_own_in_the_log(town, kind, alias):
@@ -43,6 +48,7 @@ async def test_each_round_of_a_modern_client_is_a_call_of_its_own_in_the_log(tow
     assert town.outcomes(before) == ["input_required", "input_required", "ok"]
 
 
+@about(BY_FORM)
 @legacy_client
 @every_server
 async def test_all_rounds_of_a_legacy_client_are_one_call_in_the_log(town, kind, alias):
@@ -53,6 +59,7 @@ async def test_all_rounds_of_a_legacy_client_are_one_call_in_the_log(town, kind,
     assert town.outcomes(before) == ["ok"]
 
 
+@about(BY_FORM, SAMPLE, ROOTS)
 @every_client
 @every_server
 async def test_who_declared_nothing_is_told_so(town, kind, alias):
@@ -87,6 +94,7 @@ async def test_a_modern_client_hears_which_capability_is_missing(town, kind):
             assert (refused.value.code, refused.value.details) == (-32021, wanted)
 
 
+@about("initialize")
 @every_client
 @every_server
 async def test_a_server_is_told_what_the_client_declared_and_no_more(town, kind, alias):
@@ -105,6 +113,7 @@ async def test_a_server_is_told_what_the_client_declared_and_no_more(town, kind,
             assert told.model_dump(exclude_none=True, by_alias=True) == wanted
 
 
+@about(SAMPLE)
 @legacy_client
 @every_server
 async def test_an_answer_that_is_an_error_ends_the_call_in_words(town, kind, alias):
@@ -151,7 +160,7 @@ async def test_a_question_that_is_not_answered_yet_is_asked_again(town, alias):
     survey = {"name": f"{alias}__survey", "arguments": {}}
     answers = {ELICIT: [accept()], SAMPLE: [said("")]}
     async with visiting("python-modern", town.url(), town.ada, answers) as ada:
-        asked = await round_of(ada, **survey)
+        asked = await both_at_once(ada, survey)
         [form, poem] = sorted(asked["inputRequests"].items(), key=lambda x: x[1]["method"])
         partly = {poem[0]: said("Hello,")}
         asked = await round_of(
@@ -165,6 +174,7 @@ async def test_a_question_that_is_not_answered_yet_is_asked_again(town, alias):
         assert text(done) == "Bye, Ada"
 
 
+@about("tools/call")
 @every_client
 @pytest.mark.parametrize("alias", NEEDING)
 async def test_a_server_that_asks_nothing_but_time_is_called_again(town, kind, alias):
@@ -194,17 +204,29 @@ async def test_a_call_that_is_never_taken_up_again_is_in_nobodys_way(town, alias
         assert await guest.call(f"{alias}__order", dish="pie") == "1 x pie"
 
 
+def parked(town) -> int:
+    """How many calls the node holds for their clients, as both of its ways tell it."""
+    told = scrape(town.gate, local=True).number("gatelodge_calls_parked", workspace="main")
+    held = [each for each in town.gate.api("GET", "/debug", local=True)["calls"] if each["parked"]]
+    assert all((each["method"], each["call"][:2]) == ("tools/call", "c_") for each in held)
+    assert told == len(held)
+    return len(held)
+
+
 async def test_so_many_calls_of_one_member_may_wait_and_no_more(town):
     _, token = town.guest(*PUSHING)
+    others = parked(town)
     async with visiting("python-modern", town.url(), token, FORM) as guest:
         order = {"name": "push__order", "arguments": {"dish": "soup"}}
         waiting = [await round_of(guest, **order) for _ in range(3)]
         refused = await round_of(guest, **order)
         assert refused["isError"]
         assert "too many of your calls wait" in text(refused)
+        assert parked(town) == others + len(waiting)
         for asked in waiting:
             done = await round_of(guest, **order, **answered(asked, accept(count=1)))
             assert text(done) == "1 x soup"
+        assert parked(town) == others
         assert "inputRequests" in await round_of(guest, **order)
 
 
@@ -221,6 +243,20 @@ async def test_a_server_of_both_eras_asks_in_that_of_its_client(town, kind):
         assert sorted(methods(visitor.asked)) == [ELICIT, ROOTS, SAMPLE]
         told = await visitor.do("prompts/get", name="test_input_required_result_prompt")
         assert "Prompt with context" in told["messages"][0]["content"]["text"]
+
+
+async def both_at_once(visitor, survey):
+    """A round with both questions; where a server was slow to ask the second, it is called anew."""
+    given = {ELICIT: accept(name="Ada"), SAMPLE: said("Hello,")}
+    with anyio.fail_after(WAIT):
+        while len((asked := await round_of(visitor, **survey))["inputRequests"]) < 2:
+            while questions := asked.get("inputRequests"):
+                answers = {key: given[each["method"]] for key, each in questions.items()}
+                state = asked["requestState"]
+                asked = await round_of(
+                    visitor, **survey, input_responses=answers, request_state=state
+                )
+    return asked
 
 
 async def round_of(visitor, **params):

@@ -34,13 +34,13 @@ ABORTED = [
 def test_a_client_that_leaves_in_the_middle_leaves_one_record(
     stage: Stage, place: Place, ada: str, sent: bytes, size: int
 ):
-    before, door = len(place.leaves()), len(stage.door())
+    before, door = len(place.leaves()), len(stage.unrouted())
     with stage.wire() as wire:
         wire.send(signed(sent, ada))
 
     def left():
         found = place.since(before)
-        return found + [leaf for leaf in stage.door()[door:] if leaf["t"] == "request.refused"]
+        return found + [leaf for leaf in stage.unrouted()[door:] if leaf["t"] == "request.refused"]
 
     (leaf,) = until(left)
     assert (leaf["reason"], leaf["http"], leaf["bytes_in"]) == ("client_gone", 0, size)

@@ -95,7 +95,7 @@ def test_a_foreign_host_is_refused_before_a_body_on_every_face(stage: Stage, pla
 
 @pytest.mark.guarantee("audit:every-request-once")
 def test_what_is_refused_is_counted_on_every_path(stage: Stage, place: Place, ada: str):
-    door, sent = stage.door(), Counter[tuple[str, int]]()
+    door, sent = stage.unrouted(), Counter[tuple[str, int]]()
     failed, before = sums(door), refused(door)
     for _ in range(3):
         with stage.wire() as wire:
@@ -114,11 +114,11 @@ def test_what_is_refused_is_counted_on_every_path(stage: Stage, place: Place, ad
             sent[reason, status] += 1
 
     def counted() -> bool:
-        more = refused(stage.door()) - before
+        more = refused(stage.unrouted()) - before
         return all(more[kind] == times for kind, times in sent.items())
 
     until(counted, 5, "not each was counted once")
-    until(lambda: (sums(stage.door()) - failed)["malformed"] == 3, 5)
+    until(lambda: (sums(stage.unrouted()) - failed)["malformed"] == 3, 5)
 
 
 def test_whoever_may_not_ask_the_admin_api_that_is_named_in_their_workspaces_log(
@@ -126,7 +126,7 @@ def test_whoever_may_not_ask_the_admin_api_that_is_named_in_their_workspaces_log
 ):
     place.api("POST", "/agents", {"name": "robot", "owner": "ada@example.test"})
     robot = place.token_for(agent="robot")
-    before, door = len(place.leaves()), refused(stage.door())
+    before, door = len(place.leaves()), refused(stage.unrouted())
     path = f"/api/v1/workspaces/{place.slug}/members"
     mine = f"Authorization: Bearer {ada}"
     asked = [
@@ -139,7 +139,7 @@ def test_whoever_may_not_ask_the_admin_api_that_is_named_in_their_workspaces_log
             assert wire.send(sent).answer().status == status
     told = [(leaf["t"], leaf["http"], bool(leaf["actor_c"])) for leaf in place.since(before)]
     assert told == [("request.refused", status, True) for _, status in asked]
-    assert refused(stage.door()) == door
+    assert refused(stage.unrouted()) == door
 
 
 def test_a_target_in_absolute_form_is_the_same_request(stage: Stage, place: Place, ada: str):

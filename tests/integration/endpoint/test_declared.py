@@ -36,9 +36,9 @@ def asked_for_a_sample(place: Place, token: str, kind: type[Modern | Old]) -> An
 def test_a_legacy_server_is_told_the_rest_and_its_question_is_refused(
     stage: Stage, kind: type[Modern | Old]
 ):
-    place = stage.place(f"withheld-old-{kind.__name__.lower()}")
+    place = stage.place(f"hidden-old-{kind.__name__.lower()}")
     server = stage.servers.open(Library(era="legacy"))
-    place.serve("lib", server.url, withheld=["sampling"])
+    place.serve("lib", server.url, hidden_capabilities=["sampling"])
     ada = place.admit("ada", lib="all")
     answer = asked_for_a_sample(place, ada, kind)
     assert "told" in str(answer.json)
@@ -50,9 +50,9 @@ def test_a_legacy_server_is_told_the_rest_and_its_question_is_refused(
 def test_a_modern_server_is_told_the_rest_and_its_question_is_refused(
     stage: Stage, kind: type[Modern | Old]
 ):
-    place = stage.place(f"withheld-new-{kind.__name__.lower()}")
+    place = stage.place(f"hidden-new-{kind.__name__.lower()}")
     server = stage.servers.open(Library(era="modern"))
-    place.serve("lib", server.url, withheld=["sampling"])
+    place.serve("lib", server.url, hidden_capabilities=["sampling"])
     ada = place.admit("ada", lib="all")
     answer = asked_for_a_sample(place, ada, kind)
     assert "did not declare" in str(answer.json)
@@ -63,10 +63,10 @@ def test_a_modern_server_is_told_the_rest_and_its_question_is_refused(
     assert not [meta for meta in asked if "sampling" in meta.get(DECLARED, {})]
 
 
-def test_what_is_not_withheld_is_asked_as_ever(stage: Stage):
-    place = stage.place("withheld-rest")
+def test_what_is_not_hidden_is_asked_as_ever(stage: Stage):
+    place = stage.place("hidden-rest")
     server = stage.servers.open(Library(era="legacy"))
-    place.serve("lib", server.url, withheld=["sampling", "roots"])
+    place.serve("lib", server.url, hidden_capabilities=["sampling", "roots"])
     ada = place.admit("ada", lib="all")
     client = Modern(place, ada, can=ASKABLE)
     asked = client.ask("lib__ask")
@@ -75,9 +75,9 @@ def test_what_is_not_withheld_is_asked_as_ever(stage: Stage):
 
 
 @pytest.mark.parametrize("odd", [False, True], ids=["one page", "what cannot be read"])
-@pytest.mark.parametrize("withheld", [["elicitation"], []], ids=["withheld", "not declared"])
+@pytest.mark.parametrize("hidden", [["elicitation"], []], ids=["hidden", "not declared"])
 def test_no_legacy_client_is_sent_to_a_page_that_it_may_not_be_asked_to_visit(
-    stage: Stage, withheld: list[str], odd: bool
+    stage: Stage, hidden: list[str], odd: bool
 ):
     page = {"mode": "url", "elicitationId": "e-1", "url": "https://page.test", "message": "Visit."}
 
@@ -87,11 +87,11 @@ def test_no_legacy_client_is_sent_to_a_page_that_it_may_not_be_asked_to_visit(
         number = talk.seen.message["id"]
         talk.answer("200 OK", {"jsonrpc": "2.0", "id": number, "error": error})
 
-    place = stage.place(f"withheld-page-{len(withheld)}-{int(odd)}")
+    place = stage.place(f"hidden-page-{len(hidden)}-{int(odd)}")
     server = Library(era="legacy")
     server.tools["ask"] = insist
-    place.serve("lib", stage.servers.open(server).url, withheld=withheld)
-    can = {"elicitation": {"form": {}, "url": {}} if withheld else {"form": {}}}
+    place.serve("lib", stage.servers.open(server).url, hidden_capabilities=hidden)
+    can = {"elicitation": {"form": {}, "url": {}} if hidden else {"form": {}}}
     client = Old(place, place.admit("ada", lib="all"), can=can)
     answer = client.call("lib__ask", {}, accept=BOTH).json
     assert "error" not in answer
@@ -100,7 +100,7 @@ def test_no_legacy_client_is_sent_to_a_page_that_it_may_not_be_asked_to_visit(
 
 
 def test_a_legacy_client_that_declared_it_is_sent_to_a_page(stage: Stage):
-    place = stage.place("withheld-no-page")
+    place = stage.place("hidden-no-page")
     server = Library(era="legacy")
     page = {"mode": "url", "elicitationId": "e-1", "url": "https://page.test", "message": "Visit."}
     error = {"code": -32042, "message": "Visit.", "data": {"elicitations": [page]}}
@@ -113,15 +113,15 @@ def test_a_legacy_client_that_declared_it_is_sent_to_a_page(stage: Stage):
     assert client.call("lib__ask", {}, accept=BOTH).json["error"] == error
 
 
-def test_tools_that_a_server_offers_for_what_is_withheld_are_not_offered(
+def test_tools_that_a_server_offers_for_what_is_hidden_are_not_offered(
     stage: Stage, tmp_path: Path, kind: type[Modern | Old]
 ):
-    place = stage.place(f"withheld-choosy-{kind.__name__.lower()}")
+    place = stage.place(f"hidden-choosy-{kind.__name__.lower()}")
     for alias, era in (("now", "modern"), ("then", "legacy")):
         folder = tmp_path / alias
         folder.mkdir()
         command = (sys.executable, CHOOSY, era, str(folder))
-        place.spawn(alias, *command, era=era, withheld=["elicitation", "roots"])
+        place.spawn(alias, *command, era=era, hidden_capabilities=["elicitation", "roots"])
     ada = place.admit("ada", now="all", then="all")
     for alias in ("now", "then"):
         client = kind(place, ada, alias, {**ASKABLE, "extensions": {APPS: {}}})
@@ -176,13 +176,13 @@ def test_changed_roots_are_told_in_the_sessions_of_the_client_that_said_so(stage
     assert (intent["method"], intent["call"]) == (CHANGED, outcome["call"])
 
 
-def test_changed_roots_are_not_told_where_roots_are_withheld(stage: Stage):
-    place = stage.place("withheld-roots")
+def test_changed_roots_are_not_told_where_roots_are_hidden(stage: Stage):
+    place = stage.place("hidden-roots")
     tells = {**TELLS, "sampling": {}}
     servers = {}
-    for alias, withheld in (("kept", ["roots"]), ("told", ["elicitation"])):
+    for alias, hidden in (("kept", ["roots"]), ("told", ["elicitation"])):
         servers[alias] = stage.servers.open(Library(era="legacy"))
-        place.serve(alias, servers[alias].url, withheld=withheld)
+        place.serve(alias, servers[alias].url, hidden_capabilities=hidden)
     ada = place.admit("ada", kept="all", told="all")
     client = Old(place, ada, can=tells)
     for alias in servers:
@@ -194,8 +194,8 @@ def test_changed_roots_are_not_told_where_roots_are_withheld(stage: Stage):
     assert {"sampling": {}} in servers["kept"].sessions.values()
 
 
-def test_an_admin_sees_what_is_withheld(stage: Stage):
-    place = stage.place("withheld-seen")
+def test_an_admin_sees_what_is_hidden(stage: Stage):
+    place = stage.place("hidden-seen")
     url = stage.servers.open(Library()).url
-    place.serve("lib", url, withheld=["sampling", "roots", "roots"])
-    assert place.api("GET", "/servers/lib")["withheld"] == ["roots", "sampling"]
+    place.serve("lib", url, hidden_capabilities=["sampling", "roots", "roots"])
+    assert place.api("GET", "/servers/lib")["hidden_capabilities"] == ["roots", "sampling"]

@@ -270,21 +270,21 @@ ELSEWHERE = ["/k/", "/k/wires", "/k/wires/mcp/x", "/k/WIRES/mcp", "/k/../api/v1"
 def test_an_unknown_path_is_not_found_and_stands_in_the_doors_log(
     stage: Stage, ada: str, path: str
 ):
-    before = len(stage.door())
+    before = len(stage.unrouted())
     answer = Client(stage.gate.port, ada, path).post(BODY, LIST)
     assert (answer.status, answer.json["error"]["code"]) == (404, -32600)
-    (leaf,) = [leaf for leaf in stage.door()[before:] if leaf["t"] == "request.refused"]
+    (leaf,) = [leaf for leaf in stage.unrouted()[before:] if leaf["t"] == "request.refused"]
     assert (leaf["reason"], leaf["http"]) == ("not_found", 404)
     assert "actor_c" not in leaf
 
 
 def test_what_is_no_http_at_all_stands_in_the_doors_log(stage: Stage, wire: Wire):
-    before = len(stage.door())
+    before = len(stage.unrouted())
     assert (
         wire.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x8f" * 40).answer().status
         == 400
     )
-    (leaf,) = stage.door()[before:]
+    (leaf,) = stage.unrouted()[before:]
     assert leaf["reason"] == "malformed_http"
 
 
@@ -322,11 +322,25 @@ def test_pipelined_requests_are_answered_in_order(place: Place, ada: str, wire: 
     assert len(place.since(before)) == len(bodies)
 
 
-def test_what_follows_a_last_request_is_not_looked_at(place: Place, ada: str, wire: Wire):
+LASTS = {"closes": (b"Connection: close",), "offers": (OFFER,), "http-1.0": ()}
+FOLLOWS = {"a call": (), "an offer": (OFFER,), "a close": (b"Connection: close",), "noise": None}
+
+
+@pytest.mark.parametrize("follows", FOLLOWS)
+@pytest.mark.parametrize("last", LASTS)
+def test_what_follows_a_last_request_is_not_looked_at(
+    place: Place, ada: str, wire: Wire, last: str, follows: str
+):
     before = len(place.leaves())
-    wire.send(post(ada) + post(ada, BODY, b"Connection: close") + post(ada))
+    more = FOLLOWS[follows]
+    third = b"\0{" * 9 if more is None else post(ada, modern("tools/list", 3), *more)
+    second = post(ada, modern("tools/list", 2), *LASTS[last])
+    if last == "http-1.0":
+        second = second.replace(b"HTTP/1.1", b"HTTP/1.0")
+    wire.send(post(ada) + second + third)
     assert wire.answer().headers.get("connection") is None
-    assert wire.answer().headers["connection"] == "close"
+    answer = wire.answer()
+    assert (answer.json["id"], answer.headers["connection"]) == (2, "close")
     assert wire.is_closed()
     assert len(place.since(before)) == 2
 

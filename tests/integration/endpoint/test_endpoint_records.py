@@ -98,7 +98,7 @@ def test_whose_old_token_came_is_told_to_its_own_workspace_alone(stage: Stage, p
 
 
 def test_a_workspace_that_is_not_there_is_answered_as_one_that_is_anothers(stage: Stage, bad):
-    before = sums(stage.door())
+    before = sums(stage.unrouted())
     (field, _) = bad["another workspace's"]
     for one in (field, None, "Bearer opensesame"):
         told = {knock(stage, f"/k/{slug}/mcp", one) for slug in ("credentials", "nowhere")}
@@ -106,7 +106,7 @@ def test_a_workspace_that_is_not_there_is_answered_as_one_that_is_anothers(stage
         bare = {knock(stage, f"/k/{w}/s/up/mcp", one) for w in ("credentials", "nowhere")}
         assert bare == told
     wanted = Counter(other_workspace=2, missing=2, malformed=2)
-    until(lambda: sums(stage.door()) - before == wanted, 5, "the counts never agree")
+    until(lambda: sums(stage.unrouted()) - before == wanted, 5, "the counts never agree")
 
 
 def knock(stage: Stage, path: str, field: str | None) -> tuple[int, str, bytes]:

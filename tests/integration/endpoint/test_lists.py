@@ -56,7 +56,7 @@ class Team:
         place.grant(group="devs", server="git", level="use")
         place.grant(everyone=True, server="clock", tool="now", level="all")
         self.tokens["alice"] = place.admit("alice")
-        place.api("POST", "/groups/devs/join", {"principal": "alice@example.test"})
+        place.api("POST", "/groups/devs/add-member", {"principal": "alice@example.test"})
         self.tokens["bob"] = place.admit("bob", git="read")
         self.tokens["carol"] = place.admit("carol", git="all", off="all", clock="all")
         self.tokens["dan"] = place.admit("dan")

@@ -23,10 +23,10 @@ def asks(talk: Talk) -> None:
 @pytest.fixture(scope="module")
 def place(stage: Stage) -> Place:
     place = stage.place("tasks")
-    for alias, withheld in (("lib", []), ("shy", ["sampling"])):
+    for alias, hidden in (("lib", []), ("shy", ["sampling"])):
         server = stage.servers.open(Library(era="modern"))
         server.methods["tasks/get"] = asks
-        place.serve(alias, server.url, withheld=withheld)
+        place.serve(alias, server.url, hidden_capabilities=hidden)
     return place
 
 
@@ -66,7 +66,7 @@ def test_a_task_asks_its_client_what_that_declared(place: Place, ada: str):
 @pytest.mark.parametrize(
     ("alias", "can"),
     [("lib", {"elicitation": {}}), ("lib", {}), ("shy", {"elicitation": {}, "sampling": {}})],
-    ids=["half declared", "nothing declared", "withheld"],
+    ids=["half declared", "nothing declared", "hidden"],
 )
 def test_a_task_that_asks_what_was_not_declared_to_its_server_is_not_handed_on(
     place: Place, ada: str, alias: str, can: dict[str, Any]

@@ -2,15 +2,18 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.gate import Gate
-from tests.integration.admin_house import House, W
+from tests.integration.admin_house import STUB, House, W
+from tests.stage import all_of
 
 from gatelodge.core.records.verify import verify_proof
 
+OTHER = "/workspaces/other"
 LEAVER = "leaver@example.test"
 
 
@@ -21,10 +24,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         made = House(gate)
         made.ok("POST", f"{W}/members", {"email": LEAVER})
         made.ok("POST", f"{W}/groups", {"name": "eng"})
-        made.ok("POST", f"{W}/groups/eng/join", {"principal": LEAVER})
+        made.ok("POST", f"{W}/groups/eng/add-member", {"principal": LEAVER})
         made.ok("POST", f"{W}/members/{LEAVER}/revoke", {"why": "HR-77"}, by="security")
         body = {"slug": "other", "name": "Other", "owner": "boss@example.test"}
         gate.api("POST", "/workspaces", body, local=True)
+        transport = {"type": "stdio", "command": [sys.executable, str(STUB)], "run_as": "gateway"}
+        body = {"alias": "theirs", "transport": transport}
+        gate.api("POST", f"{OTHER}/servers", body, local=True)
+        seen = gate.api("POST", f"{OTHER}/servers/theirs/observe", local=True)
+        gate.api("POST", f"{OTHER}/servers/theirs/approve", all_of(seen), local=True)
         yield made
 
 
@@ -42,14 +50,14 @@ def changes(house: House, query: str, by: str = "auditor") -> list[dict]:
     "query",
     [
         "why=HR-77",
-        "type=member.left",
-        f"about={LEAVER}&type=member.left",
+        "type=member.revoked",
+        f"about={LEAVER}&type=member.revoked",
         "by=security@example.test&why=HR-77",
-        "since=1h&type=member.left",
+        "since=1h&type=member.revoked",
     ],
 )
 def test_who_let_somebody_go_when_and_for_which_ticket_is_found(house: House, query: str) -> None:
-    found = [each for each in changes(house, query) if each["type"] == "member.left"]
+    found = [each for each in changes(house, query) if each["type"] == "member.revoked"]
     (left,) = found
     assert (left["by_name"], left["why"]) == ("security@example.test", "HR-77")
     assert LEAVER in left["names"].values()  # though they are gone
@@ -78,6 +86,22 @@ def test_an_auditor_sees_the_changes_of_their_workspace_and_an_operator_the_whol
     other = next(each for each in whole["items"] if each["workspace"] not in own)
     for path in (f"{other['index']}", f"{other['index']}/proof", "9" * 30):
         house.refused(404, "not_found", "GET", f"{W}/audit/changes/{path}", by="auditor")
+
+
+def test_no_filter_tells_an_auditor_what_stands_in_another_workspace(house: House) -> None:
+    """What is only there is answered like what is nowhere."""
+    theirs = house.gate.api("GET", f"{W}/audit/changes?limit=500", local=True)["items"]
+    own = {each["workspace"] for each in changes(house, "limit=500")}
+    hidden = [each for each in theirs if each["workspace"] not in own | {""}]
+    subjects = [str(value) for each in hidden for value in each["subject"].values()]
+    ids = {each for each in subjects if each.partition("_")[0] in {"wsp", "mem", "srv"}}
+    assert len(ids) > 2, subjects
+    for word in sorted(ids | {"other", "theirs", "echo"}):
+        for path in (f"changes?about={word}", f"records?rule={word}"):
+            house.refused(404, "not_found", "GET", f"{W}/audit/{path}", by="auditor")
+        notes = house.ok("GET", f"{W}/audit/records?tool={word}", by="auditor")["notes"]
+        assert notes == [f"no tool of the name {word} was ever approved here"]
+    house.gate.api("GET", f"{W}/audit/changes?about={max(ids)}", local=True)  # an operator may
 
 
 @pytest.mark.parametrize("role", ["admin", "member"])
@@ -109,6 +133,8 @@ def login_uid() -> int:
         ("about=x%22y", 404, "nothing here is, or was, called"),
         ("who=x", 400, "is not known here"),
         ("cursor=x", 400, "not one that this list gave out"),
+        ("cursor=" + "9" * 5_000, 400, "not one that this list gave out"),
+        ("since=999999d", 400, "too long ago"),
     ],
 )
 def test_a_filter_that_cannot_match_is_an_error(
@@ -132,4 +158,4 @@ def test_the_commands_show_names_and_write_proofs(house: House, tmp_path) -> Non
     key = command(house, "audit", "key").strip()
     assert command(house, "audit", "verify", str(file), "--key", key).startswith("VERIFIED")
     assert "at,type" in command(house, "audit", "changes", "search", "--csv")
-    assert "member.left" in command(house, "audit", "changes", "tail", "-n", "30")
+    assert "member.revoked" in command(house, "audit", "changes", "tail", "-n", "30")

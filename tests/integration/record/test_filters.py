@@ -15,7 +15,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with Gate(tmp_path_factory.mktemp("record") / "data").running() as gate:
         made = House(gate)
         made.ok("POST", f"{W}/groups", {"name": "eng"})
-        made.ok("POST", f"{W}/groups/eng/join", {"principal": "auditor@example.test"})
+        made.ok("POST", f"{W}/groups/eng/add-member", {"principal": "auditor@example.test"})
         for turn in range(2):
             transport = {"type": "stdio", "command": [sys.executable, str(STUB)]}
             body = {"alias": "stub", "transport": {**transport, "run_as": "gateway"}}
@@ -51,6 +51,8 @@ def test_an_alias_finds_every_server_that_ever_had_it_and_says_so(house: House) 
         ("call={call}", 1),
         ("credential={credential}", 3),
         ("outcome=ok&tool=echo&since=1h", 2),
+        ("server=stub&since=0900-01-01", 2),
+        ("server=stub&until=0900-01-01", 0),
         ("client=no-such-client", 0),
     ],
 )
@@ -73,6 +75,11 @@ def test_each_filter_finds_what_it_names(house: House, query: str, calls: int) -
         ("type=grant.created", 400, "stands in the gov log"),
         ("since=1h&until=2h", 400, "nothing lies between"),
         ("since=yesterday", 400, "not RFC 3339"),
+        ("since=999999d", 400, "too long ago"),
+        ("until=999999w", 400, "too long ago"),
+        ("since=0001-01-01T00:00:00%2B14:00", 400, "not RFC 3339"),
+        ("cursor=" + "9" * 5_000, 400, "not one that this list gave out"),
+        ("cursor=%D9%A3", 400, "not one that this list gave out"),
         ("outcom=ok", 400, "did you mean outcome?"),
     ],
 )
@@ -90,9 +97,14 @@ def test_a_tool_that_was_never_approved_here_is_noted(house: House) -> None:
     assert "was ever approved here; did you mean echo?" in page["notes"][0]
 
 
-def test_a_search_by_person_is_written_down_though_it_shows_no_names(house: House) -> None:
+@pytest.mark.parametrize("who", ["true", "false"])
+@pytest.mark.parametrize("nothing", ["", "&tool=no-such-tool"])
+def test_a_search_by_person_is_written_down_whatever_it_shows(
+    house: House, who: str, nothing: str
+) -> None:
+    """That somebody did nothing is an answer about them, too."""
     before = house.gov
-    found(house, "tool=echo&who=false")
+    found(house, f"tool=no-such-tool&who={who}")
     assert house.gov == before
-    found(house, "member=auditor@example.test&who=false")
+    found(house, f"member=auditor@example.test&who={who}{nothing}")
     assert house.gov == before + 1

@@ -17,7 +17,7 @@ from tests.integration.servers.fleet import MODULES, Fleet, Scene
 SETTINGS = (
     "limits.page_size=30",
     "audit.sequence_ms=50",
-    "hosting.backoff_seconds=0.2",
+    "upstream.backoff_seconds=0.2",
 )
 
 

@@ -7,7 +7,7 @@ from msgspec import Raw, structs
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import ask, asker, call, http, make_pool, ready, text, until
 
-from gatelodge.ports.upstream import Reply
+from gatelodge.ports.upstream import UpstreamReply, always
 
 pytestmark = pytest.mark.anyio
 
@@ -180,7 +180,9 @@ async def _asks(pool, at, name, era):
     exchange = pool.begin(at.id, call(name, era=era, asker=ANN), None)
     reply = await exchange.reply
     for question in reply.questions:
-        exchange.answer(question.number, Reply(result=Raw(json.dumps(YES).encode())))
+        exchange.answer(
+            question.number, UpstreamReply(result=Raw(json.dumps(YES).encode())), always
+        )
     if reply.questions:
         assert text(await exchange.reply) == "asked"
     return bool(reply.questions) or input_required(reply)

@@ -13,7 +13,7 @@ from tests.upstreams import pools
 from tests.upstreams.pools import alive, ask, call, make_pool, ready, stdio, text, until
 
 from gatelodge.adapters.upstream.stdio.supervisor import remove_tree
-from gatelodge.config.schema import Hosting
+from gatelodge.config.schema import HostingSettings, UpstreamSettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -114,7 +114,10 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 async def test_a_home_however_deep_is_removed_and_the_server_is_started_again(room):
-    pool = make_pool(hosting=Hosting(start_seconds=15.0, backoff_seconds=0.1, stop_seconds=0.2))
+    pool = make_pool(
+        upstream=UpstreamSettings(start_seconds=15.0, backoff_seconds=0.1),
+        hosting=HostingSettings(stop_seconds=0.2),
+    )
     at = unruly(room, "deep", 3000)
     await ready(pool, at)
     home = text(await ask(pool, at, call("where")))

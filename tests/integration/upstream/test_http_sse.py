@@ -8,7 +8,6 @@ from msgspec import Raw
 from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
-    HOSTING,
     LOOPS,
     Secrets,
     ask,
@@ -145,7 +144,7 @@ async def test_a_lost_stream_fails_what_runs_and_is_opened_again(pool, relay):
 
 
 async def test_a_server_that_moved_on_is_spoken_to_the_newer_way(relay):
-    pool = make_pool(hosting=HOSTING)
+    pool = make_pool()
     at = http(relay.url)
     await ready(pool, at)
     relay.via = "post"

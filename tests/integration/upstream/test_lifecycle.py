@@ -11,10 +11,10 @@ from msgspec import structs
 from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
-    HOSTING,
     LOOPS,
     ROOT,
     STDIO,
+    UPSTREAM,
     Secrets,
     ask,
     asker,
@@ -45,7 +45,7 @@ for line in iter(sys.stdin.readline, ""):
         fault = {"code": -32601, "message": "no"}
         print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": fault}), flush=True)
 """
-LISTENING = "gatelodge.adapters.upstream.http.wire"
+LISTENING = "gatelodge.adapters.upstream.http.session_stream"
 
 
 @pytest.fixture(params=LOOPS)
@@ -197,7 +197,7 @@ async def test_a_server_at_which_the_gate_itself_failed_is_met_again(monkeypatch
                 raise RuntimeError(value)
             return value
 
-    monkeypatch.setattr("gatelodge.adapters.upstream.link.REPLACE_SECONDS", 0.0)
+    monkeypatch.setattr("gatelodge.adapters.upstream.server_connection.REPLACE_SECONDS", 0.0)
     pool, at = make_pool(Once()), stdio(env={"KEY": "x"})
     await ready(pool, at)
     assert b"echo" in bytes((await ask(pool, at, call("echo", {"text": "echo"}))).result)
@@ -306,7 +306,7 @@ async def test_a_silent_stream_notices_that_its_server_is_gone(pool, upstream):
 
 
 async def test_a_look_takes_no_session_from_a_member(upstream):
-    pool = make_pool(hosting=structs.replace(HOSTING, sessions_per_server=1))
+    pool = make_pool(upstream=structs.replace(UPSTREAM, sessions_per_server=1))
     looked = asyncio.Event()
 
     async def initialize(talk):

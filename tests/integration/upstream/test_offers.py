@@ -19,7 +19,7 @@ from tests.upstreams.pools import (
     until,
 )
 
-from gatelodge.config.schema import Limits
+from gatelodge.config.schema import LimitSettings
 from gatelodge.core.errors import LimitReached, UpstreamError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -116,7 +116,7 @@ async def test_a_list_that_fails_does_not_lose_the_tools_and_is_told(pool, upstr
 
 
 async def test_lists_have_bounds_and_only_the_tools_matter(upstream):
-    pool = make_pool(limits=Limits(list_seconds=0.5))
+    pool = make_pool(limits=LimitSettings(list_seconds=0.5))
 
     def endless(member):
         def page(talk):
@@ -136,7 +136,7 @@ async def test_lists_have_bounds_and_only_the_tools_matter(upstream):
 
 
 async def test_a_server_with_too_many_tools_keeps_those_that_were_known_and_is_told_of(upstream):
-    pool = make_pool(limits=Limits(tools_per_server=3))
+    pool = make_pool(limits=LimitSettings(tools_per_server=3))
     at = http(upstream.url)
     await ready(pool, at)
     upstream.definitions = [{"name": f"t{number}", "inputSchema": {}} for number in range(4)]

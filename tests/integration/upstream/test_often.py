@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from tests.upstreams.pools import HOSTING, ask, asker, asking, call, make_pool, ready, text
+from tests.upstreams.pools import UPSTREAM, ask, asker, asking, call, make_pool, ready, text
 
 from gatelodge.core.errors import LimitReached
 
@@ -16,8 +16,8 @@ def anyio_backend():
 
 
 async def test_a_person_who_had_so_many_processes_started_waits_and_others_do_not():
-    hosting = msgspec.structs.replace(HOSTING, starts_per_minute=2)
-    pool, at = make_pool(hosting=hosting), asking()
+    often = msgspec.structs.replace(UPSTREAM, starts_per_minute=2)
+    pool, at = make_pool(upstream=often), asking()
 
     async def echo(who, can):
         return text(await ask(pool, at, call("echo", {"n": 1}, asker=asker(who, **can))))

@@ -11,7 +11,7 @@ from tests.upstreams.pools import Secrets, ask, asker, call, http, make_pool, re
 
 from gatelodge.adapters.upstream.http import client, wire
 from gatelodge.core.errors import UpstreamError, UpstreamUnreachable
-from gatelodge.ports.upstream import Asker
+from gatelodge.ports.upstream import OnBehalfOf
 
 pytestmark = pytest.mark.anyio
 OK = "HTTP/1.1 200 OK\nContent-Type: application/json\n"
@@ -164,10 +164,10 @@ async def test_whoever_holds_all_that_one_may_leaves_a_connection_for_the_next(
     upstream.tools["hold"] = held.append
     at = http(upstream.url, era="modern")
     await ready(pool, at)
-    mine = [Asker(principal, person="ann") for principal in ("ann", "agent of ann") * 8]
+    mine = [OnBehalfOf(principal, person="ann") for principal in ("ann", "agent of ann") * 8]
     calls = [pool.begin(at.id, call("hold", asker=each), None) for each in mine]
     await until(lambda: len(held) >= 3, "ann holds what she may")
-    assert text(await ask(pool, at, call("echo", 1, asker=Asker("bob", person="bob")))) == 1
+    assert text(await ask(pool, at, call("echo", 1, asker=OnBehalfOf("bob", person="bob")))) == 1
     assert len(held) <= 4
     for each in calls:
         each.abort("cancelled")

@@ -22,7 +22,7 @@ from tests.upstreams.pools import (
 
 from gatelodge.adapters.upstream.question import MOST_WAITING
 from gatelodge.core.errors import UpstreamBrokeProtocol, UpstreamError, UpstreamTimeout
-from gatelodge.ports.upstream import Reply
+from gatelodge.ports.upstream import UpstreamReply, always
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -85,7 +85,9 @@ def only(reply):
 
 
 def answer(exchange, reply, value):
-    exchange.answer(only(reply).number, Reply(result=Raw(json.dumps(value).encode())))
+    exchange.answer(
+        only(reply).number, UpstreamReply(result=Raw(json.dumps(value).encode())), always
+    )
 
 
 async def answered(pool, at):
@@ -110,7 +112,9 @@ async def test_a_question_reaches_the_caller_and_the_answer_the_server(pool, at)
 async def test_an_error_is_an_answer_too(pool, at):
     exchange = pool.begin(at.id, questions(FORM), None)
     reply = await told(exchange)
-    exchange.answer(only(reply).number, Reply(error=Raw(b'{"code":-1,"message":"no"}')))
+    exchange.answer(
+        only(reply).number, UpstreamReply(error=Raw(b'{"code":-1,"message":"no"}')), always
+    )
     assert text(await told(exchange)) == [{"code": -1, "message": "no"}]
 
 
@@ -132,28 +136,30 @@ async def test_questions_that_are_asked_at_once_are_one_round(pool, at):
     assert methods == ["elicitation/create", "roots/list", "elicitation/create"]
     assert len({each.key for each in asked}) == 3
     for number, each in reversed(list(enumerate(asked))):
-        exchange.answer(each.number, Reply(result=Raw(b'{"n":%d}' % number)))
+        exchange.answer(each.number, UpstreamReply(result=Raw(b'{"n":%d}' % number)), always)
     assert text(await told(exchange)) == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
-async def test_more_questions_than_may_wait_are_refused(pool, at):
-    count, every = MOST_WAITING * 2 + 3, asyncio.Event()
+async def test_more_questions_than_may_wait_are_refused(pool, at, tmp_path):
+    many, every, go_on = MOST_WAITING + 3, asyncio.Event(), tmp_path / "go on"
+    given = {"questions": [ROOTS] * (1 + many), "at_once": True, "until": str(go_on)}
 
     def heard(_method, params):
         if b"all asked" in params:
             every.set()
 
-    exchange = pool.begin(at.id, questions(*[ROOTS] * count, at_once=True), heard)
-    reply = await told(exchange)
+    exchange = pool.begin(at.id, call("ask", given, asker=ANN), heard)
+    reply, rounds = await told(exchange), []
+    go_on.touch()
     await asyncio.wait_for(every.wait(), WAIT)  # until then a round is open, and others wait
     while reply.questions:
+        rounds.append(len(reply.questions))
         for each in reply.questions:
-            exchange.answer(each.number, Reply(result=Raw(b'{"roots":[]}')))
+            exchange.answer(each.number, UpstreamReply(result=Raw(b'{"roots":[]}')), always)
         reply = await told(exchange)
     codes = [each.get("code", 0) for each in text(reply)]
-    taken = codes.count(0)
-    assert MOST_WAITING <= taken <= MOST_WAITING * 2
-    assert codes == [0] * taken + [-32603] * (count - taken)
+    assert rounds == [1, MOST_WAITING]
+    assert codes == [0] * (1 + MOST_WAITING) + [-32603] * 3
 
 
 async def test_what_was_not_declared_is_refused_at_once(pool, at):
@@ -205,7 +211,9 @@ async def test_the_deadline_stands_still_while_a_question_is_open(pool, at):
 async def test_the_deadline_goes_on_after_the_answer(pool, at):
     exchange = pool.begin(at.id, questions(FORM, FORM, seconds=1.0), None)
     reply = await told(exchange)
-    exchange.answer(only(reply).number + 7, Reply(result=Raw(b"{}")))  # of no question: nothing
+    exchange.answer(
+        only(reply).number + 7, UpstreamReply(result=Raw(b"{}")), always
+    )  # of no question: nothing
     assert exchange.reply.done()
     late = pool.begin(at.id, call("hang", asker=BOB, seconds=0.3), None)
     with pytest.raises(UpstreamTimeout):
@@ -260,6 +268,16 @@ async def test_a_server_that_answers_before_it_was_told_the_roots_is_told_them(p
     answer(exchange, reply, {"roots": [{"uri": "file:///home/ann"}]})
     assert text(await told(exchange)) == []
     assert await answered(pool, at) == {"gone": {"roots": [{"uri": "file:///home/ann"}]}}
+    assert pool.counts()["calls"] == 0
+
+
+@pytest.mark.parametrize("at", WAYS_ASIDE, indirect=True)
+async def test_a_result_is_kept_though_the_answer_to_a_question_may_not_be_sent(pool, at):
+    exchange = pool.begin(at.id, call("ask_and_go", {"pause": 0}, asker=ANN), None)
+    reply = await told(exchange)
+    await ask(pool, at, call("echo", asker=ANN))  # what the server said before it was heard
+    exchange.answer(only(reply).number, UpstreamReply(result=Raw(b"{}")), lambda: False)
+    assert text(await told(exchange)) == []
     assert pool.counts()["calls"] == 0
 
 

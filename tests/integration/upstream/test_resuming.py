@@ -9,7 +9,7 @@ from tests.upstreams.pools import LOOPS, ask, asker, call, http, make_pool, read
 
 from gatelodge.adapters.upstream.http.resume import MOST_TRIES
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol, UpstreamTimeout
-from gatelodge.ports.upstream import Reply
+from gatelodge.ports.upstream import UpstreamReply, always
 
 pytestmark = pytest.mark.anyio
 
@@ -182,7 +182,7 @@ async def test_progress_and_questions_go_on_after_the_last_event(pool, upstream,
     reply = await exchange.reply
     assert reply.questions[0].method == "roots/list"
     assert heard == [{"progressToken": "t", "progress": 1}]
-    exchange.answer(reply.questions[0].number, Reply(result=Raw(b'{"roots":[]}')))
+    exchange.answer(reply.questions[0].number, UpstreamReply(result=Raw(b'{"roots":[]}')), always)
     assert text(await exchange.reply) == 1
     assert upstream.rest[:2] == ["e1", "e3"]
     assert upstream.answer_to("q")["result"] == {"roots": []}

@@ -11,7 +11,6 @@ from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
     ASKING,
-    HOSTING,
     ROOT,
     WAIT,
     alive,
@@ -28,10 +27,10 @@ from tests.upstreams.pools import (
     until,
 )
 
-from gatelodge.adapters.upstream.pace import held
-from gatelodge.config.schema import Hosting
+from gatelodge.adapters.upstream.pace import unsent
+from gatelodge.config.schema import UpstreamSettings
 from gatelodge.core.errors import LimitReached, UpstreamError, UpstreamUnreachable
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import UpstreamRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -146,7 +145,7 @@ async def test_a_request_that_came_before_the_server_goes_to_its_session(pool, a
 
 
 async def test_an_idle_session_is_closed_and_the_next_request_begins_another(at):
-    pool = make_pool(hosting=Hosting(start_seconds=15.0, session_idle_seconds=0.3))
+    pool = make_pool(upstream=UpstreamSettings(start_seconds=15.0, session_idle_seconds=0.3))
     await ready(pool, at)
     first = await said(pool, at, asker=ANN)
     await until(lambda: pool.counts()["tasks"] == 1, "closed")
@@ -156,7 +155,7 @@ async def test_an_idle_session_is_closed_and_the_next_request_begins_another(at)
 
 
 async def test_a_session_with_a_running_call_is_not_idle():
-    pool = make_pool(hosting=Hosting(start_seconds=15.0, session_idle_seconds=0.1))
+    pool = make_pool(upstream=UpstreamSettings(start_seconds=15.0, session_idle_seconds=0.1))
     at = asking("legacy")
     await ready(pool, at)
     exchange = pool.begin(at.id, call("hang", asker=ANN, seconds=0.6), None)
@@ -167,7 +166,7 @@ async def test_a_session_with_a_running_call_is_not_idle():
 
 
 async def test_more_sessions_than_allowed_are_refused_with_the_setting(at):
-    pool = make_pool(hosting=Hosting(start_seconds=15.0, sessions_per_server=2))
+    pool = make_pool(upstream=UpstreamSettings(start_seconds=15.0, sessions_per_server=2))
     await ready(pool, at)
     busy = []
     for each in (ANN, BOB):
@@ -175,7 +174,7 @@ async def test_more_sessions_than_allowed_are_refused_with_the_setting(at):
         busy.append(pool.begin(at.id, call("hang", asker=each), None))
     with pytest.raises(LimitReached) as refused:
         await said(pool, at, asker=asker("cho", **SAYS))
-    assert "hosting.sessions_per_server" in refused.value.remedy
+    assert "upstream.sessions_per_server" in refused.value.remedy
     assert (await said(pool, at, asker=asker("cho")))["capabilities"] == {}
     for exchange in busy:
         exchange.abort("cancelled")
@@ -184,7 +183,7 @@ async def test_more_sessions_than_allowed_are_refused_with_the_setting(at):
 
 
 async def test_the_agents_of_one_person_leave_sessions_to_others(at):
-    pool = make_pool(hosting=Hosting(start_seconds=15.0, sessions_per_server=4))
+    pool = make_pool(upstream=UpstreamSettings(start_seconds=15.0, sessions_per_server=4))
     await ready(pool, at)
     agents = [structs.replace(asker(f"a{n}", **SAYS), person="ann") for n in range(3)]
     busy = []
@@ -201,7 +200,7 @@ async def test_the_agents_of_one_person_leave_sessions_to_others(at):
 
 
 async def test_what_waits_for_a_server_to_start_is_shared_by_person(pool, at, monkeypatch):
-    monkeypatch.setattr(held, "MOST_HELD", 4)
+    monkeypatch.setattr(unsent, "MOST_HELD", 4)
     await pool.reconcile((at,))
     people = ["ann", "ann", "ann", "bob", "bob", "cho", "dan"]
     asked = [
@@ -372,7 +371,7 @@ async def test_methods_of_every_kind_are_carried(pool, at):
     await ready(pool, at)
     for method in ("prompts/get", "resources/read", "completion/complete", "tasks/get"):
         for who in (ANN, asker("ann")):
-            reply = await ask(pool, at, Request(method=method, params={}, asker=who))
+            reply = await ask(pool, at, UpstreamRequest(method=method, params={}, asker=who))
             assert reply.result is not None
 
 
@@ -389,7 +388,7 @@ async def test_each_session_over_stdio_has_a_uid_of_its_own():
 
 
 async def test_the_gate_ends_with_all_of_its_sessions(at):
-    pool = make_pool(hosting=HOSTING)
+    pool = make_pool()
     await ready(pool, at)
     pids = [(await said(pool, at, asker=each))["pid"] for each in (ANN, BOB)]
     await pool.close()

@@ -11,9 +11,9 @@ from tests.integration.upstream.test_endings import DEBIAN, UNRULY
 from tests.upstreams import pools
 from tests.upstreams.pools import ask, call, make_pool, stdio
 
-from gatelodge.adapters.upstream.stdio.child import PATH, Plan, start_child
-from gatelodge.adapters.upstream.stdio.lines import Ears
-from gatelodge.config.schema import Hosting
+from gatelodge.adapters.upstream.stdio.child import PATH, SpawnSpec, start_child
+from gatelodge.adapters.upstream.stdio.lines import LineCallbacks
+from gatelodge.config.schema import HostingSettings, UpstreamSettings
 from gatelodge.core.errors import HouseError, UpstreamTimeout, UpstreamUnreachable
 
 pytestmark = pytest.mark.anyio
@@ -76,8 +76,8 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(
     def nothing(*_):
         pass
 
-    ears = Ears(longest=lambda: 1000, line=nothing, too_long=nothing, end=nothing)
-    plan = Plan(command=("sleep", "60"), env={}, cwd="", uid=0, gid=0, path=PATH, grace=0.1)
+    ears = LineCallbacks(longest=lambda: 1000, line=nothing, too_long=nothing, end=nothing)
+    plan = SpawnSpec(command=("sleep", "60"), env={}, cwd="", uid=0, gid=0, path=PATH, grace=0.1)
     before = open_pipes()
     starting = asyncio.create_task(start_child(plan, ears))
     for _ in range(rounds):
@@ -95,8 +95,8 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(
 @pytest.mark.slow
 async def test_a_server_that_needs_three_starts_to_fetch_is_met_then_and_fetches_once(tmp_path):
     log = tmp_path / "fetched"
-    hosting = Hosting(start_seconds=1.3, stop_seconds=0.2)
-    pool = make_pool(hosting=hosting, caches=tmp_path / "caches")
+    soon, hosting = UpstreamSettings(start_seconds=1.3), HostingSettings(stop_seconds=0.2)
+    pool = make_pool(upstream=soon, hosting=hosting, caches=tmp_path / "caches")
     at = unruly("fetch", 4, log, status="proposed")
     with pytest.raises(UpstreamTimeout) as slow:
         await pool.observe(at)
@@ -116,7 +116,7 @@ async def test_a_server_that_needs_three_starts_to_fetch_is_met_then_and_fetches
 
 
 async def test_a_program_that_is_not_there_is_told_with_where_it_was_looked_for():
-    pool = make_pool(hosting=Hosting(path="/usr/bin:/nowhere"))
+    pool = make_pool(hosting=HostingSettings(path="/usr/bin:/nowhere"))
     with pytest.raises(UpstreamUnreachable) as absent:
         await pool.observe(stdio(command=("no-such-program",)))
     assert "/usr/bin:/nowhere" in absent.value.detail

@@ -30,6 +30,16 @@ def test_an_agent_needs_an_active_owner_of_the_same_workspace(house):
         house.do(agents.add, house.workspace, "ci", "mem_nobody")
 
 
+def test_no_name_stands_for_the_id_of_another(house, agent):
+    other = house.do(groups.create, house.workspace, "dev").id
+    for name in (other, f" {agent} ", f"mem_{'x' * 22}"):
+        with pytest.raises(Invalid, match="as an id is"):
+            house.do(groups.create, house.workspace, name)
+        with pytest.raises(Invalid, match="as an id is"):
+            house.do(agents.add, house.workspace, name, house.owner)
+    assert house.do(groups.create, house.workspace, "grp_dev").name == "grp_dev"
+
+
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 65, "a\0b"])
 def test_a_name_is_one_printable_line(house, name):
     with pytest.raises(Invalid):
@@ -46,7 +56,7 @@ def test_no_agent_is_called_like_a_member(house):
 def test_an_agents_name_is_free_again_when_it_has_left(house, agent):
     with pytest.raises(Conflict):
         house.do(agents.add, house.workspace, "ci", house.owner)
-    house.do(agents.leave, house.workspace, agent)
+    house.do(agents.revoke, house.workspace, agent)
     assert house.do(agents.add, house.workspace, "ci", house.owner).id != agent
 
 
@@ -64,20 +74,20 @@ def test_an_agent_rests_and_comes_back(house, agent):
 def test_an_agent_cannot_come_back_under_an_owner_who_is_gone(house):
     ann = house.member("ann")
     agent = house.do(agents.add, house.workspace, "ci", ann).id
-    house.do(members.leave, house.workspace, ann)
+    house.do(members.revoke, house.workspace, ann)
     with pytest.raises(Conflict):
         house.do(agents.resume, house.workspace, agent)
-    house.do(agents.hand_over, house.workspace, agent, house.owner)
+    house.do(agents.transfer, house.workspace, agent, house.owner)
     assert house.do(agents.resume, house.workspace, agent).status == "active"
 
 
 def test_handing_over_ends_the_tokens_and_only_when_the_owner_is_another(house, agent):
     issued = house.do(tokens.issue, house.peppers, house.workspace, agent, "ci")
     house.leaves()
-    assert house.do(agents.hand_over, house.workspace, agent, house.owner).credentials == ()
+    assert house.do(agents.transfer, house.workspace, agent, house.owner).credentials == ()
     assert house.leaves() == []
     ann = house.member("ann")
-    handed = house.do(agents.hand_over, house.workspace, agent, ann)
+    handed = house.do(agents.transfer, house.workspace, agent, ann)
     assert handed.credentials == (issued.credential.id,)
     assert house.look(tokens.of, house.workspace, agent) == []
 
@@ -85,10 +95,10 @@ def test_handing_over_ends_the_tokens_and_only_when_the_owner_is_another(house, 
 def test_an_agent_leaves_for_good(house, agent):
     issued = house.do(tokens.issue, house.peppers, house.workspace, agent, "ci")
     house.leaves()
-    ended = house.do(agents.leave, house.workspace, agent)
+    ended = house.do(agents.revoke, house.workspace, agent)
     assert ended.ids == (issued.credential.id,)
-    assert house.do(agents.leave, house.workspace, agent).ids == ()
-    assert house.leaves()[-1] == ("agent.left", {"agent": agent, "generation": 1})
+    assert house.do(agents.revoke, house.workspace, agent).ids == ()
+    assert house.leaves()[-1] == ("agent.revoked", {"agent": agent, "generation": 1})
     for change in (agents.suspend, agents.resume):
         with pytest.raises(Conflict):
             house.do(change, house.workspace, agent)
@@ -99,12 +109,12 @@ def test_joining_and_parting_are_recorded_once_each(house, agent):
     group = house.do(groups.create, house.workspace, "dev").id
     house.leaves()
     for principal in (house.owner, agent, agent):
-        house.do(groups.join, house.workspace, group, principal)
-    house.do(groups.part, house.workspace, group, agent)
+        house.do(groups.add_member, house.workspace, group, principal)
+    house.do(groups.remove_member, house.workspace, group, agent)
     assert house.leaves() == [
-        ("group.joined", {"group": group, "principal": house.owner}),
-        ("group.joined", {"group": group, "principal": agent}),
-        ("group.parted", {"group": group, "principal": agent}),
+        ("group.member_added", {"group": group, "principal": house.owner}),
+        ("group.member_added", {"group": group, "principal": agent}),
+        ("group.member_removed", {"group": group, "principal": agent}),
     ]
     inside = house.look(groups.places, house.workspace, group)
     assert [place.principal for place in inside] == [house.owner]
@@ -112,16 +122,16 @@ def test_joining_and_parting_are_recorded_once_each(house, agent):
 
 def test_only_who_is_here_joins_and_only_who_is_in_parts(house, agent):
     group = house.do(groups.create, house.workspace, "dev").id
-    house.do(agents.leave, house.workspace, agent)
+    house.do(agents.revoke, house.workspace, agent)
     with pytest.raises(Conflict):
-        house.do(groups.join, house.workspace, group, agent)
+        house.do(groups.add_member, house.workspace, group, agent)
     for principal in ("mem_nobody", "agt_nobody"):
         with pytest.raises(NotFound):
-            house.do(groups.join, house.workspace, group, principal)
+            house.do(groups.add_member, house.workspace, group, principal)
     with pytest.raises(NotFound):
-        house.do(groups.part, house.workspace, group, house.owner)
+        house.do(groups.remove_member, house.workspace, group, house.owner)
     with pytest.raises(NotFound):
-        house.do(groups.join, house.workspace, "grp_nothing", house.owner)
+        house.do(groups.add_member, house.workspace, "grp_nothing", house.owner)
 
 
 def test_a_group_name_is_used_once(house):
@@ -132,16 +142,15 @@ def test_a_group_name_is_used_once(house):
 
 def test_a_removed_group_takes_its_places_and_grants_with_it(house, agent):
     group = house.do(groups.create, house.workspace, "dev").id
-    house.do(groups.join, house.workspace, group, agent)
-    proposal = servers.Proposal(transport=HttpTransport(url="https://x.example.com/mcp"))
+    house.do(groups.add_member, house.workspace, group, agent)
+    proposal = servers.ServerProposal(transport=HttpTransport(url="https://x.example.com/mcp"))
     server = house.do(servers.register, house.workspace, "x", proposal).id
-    wish = grants.Wish(grantee_kind="group", grantee=group, server=server)
-    grant = house.do(grants.create, house.workspace, wish).id
+    grant = house.do(grants.create, house.workspace, group=group, server=server).id
     house.leaves()
     removed = house.do(groups.remove, house.workspace, group)
-    assert (removed.principals, removed.grants) == ((agent,), (grant,))
+    assert (removed.removed, removed.grants) == ("dev", (grant,))
     assert house.leaves() == [
-        ("group.parted", {"group": group, "principal": agent}),
+        ("group.member_removed", {"group": group, "principal": agent}),
         ("grant.revoked", {"grant": grant}),
         ("group.removed", {"group": group}),
     ]

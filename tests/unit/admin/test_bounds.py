@@ -2,14 +2,14 @@
 
 import pytest
 
-from gatelodge.core.catalog.bounds import Bounds
+from gatelodge.core.catalog.bounds import DefinitionBounds
 from gatelodge.core.catalog.references import half_reference, reference
 from gatelodge.core.catalog.server import HttpTransport, StdioTransport
 from gatelodge.core.errors import Forbidden, Invalid
 from gatelodge.flows.admin import servers
 
 URL = "https://git.example.com/mcp"
-BOUNDS = Bounds(
+BOUNDS = DefinitionBounds(
     commands=("npx -y @acme/*", "/opt/mcp/* **"), secrets="/data/secrets", prefix="GATE_"
 )
 
@@ -53,9 +53,9 @@ def http(value, url=URL):
 )
 def test_what_is_worth_more_than_a_role_is_the_operators(house, transport):
     assert BOUNDS.beyond(transport, "main")
-    assert Bounds().beyond(transport, "main")
+    assert DefinitionBounds().beyond(transport, "main")
     operators = house.do(
-        servers.register, house.workspace, "x", servers.Proposal(transport=transport)
+        servers.register, house.workspace, "x", servers.ServerProposal(transport=transport)
     )
     assert operators.transport == transport
 
@@ -75,36 +75,41 @@ def test_what_the_settings_allow_is_allowed(transport):
 
 
 def test_a_member_registers_and_changes_no_more_than_is_allowed(house, admin):
-    command = servers.Proposal(transport=stdio("/bin/cat"))
+    command = servers.ServerProposal(transport=stdio("/bin/cat"))
     with pytest.raises(Forbidden, match="operator"):
         house.do(servers.register, house.workspace, "cat", command, by=admin)
     made = house.do(servers.register, house.workspace, "cat", command)
-    tagged = servers.Proposal(transport=command.transport, tags=("x",))
+    tagged = servers.ServerProposal(transport=command.transport, tags=("x",))
     assert house.do(servers.revise, house.workspace, made.id, tagged, by=admin).tags == ("x",)
-    other = servers.Proposal(transport=stdio("/bin/dog"))
+    other = servers.ServerProposal(transport=stdio("/bin/dog"))
     with pytest.raises(Forbidden):
         house.do(servers.revise, house.workspace, made.id, other, by=admin)
     assert house.do(servers.approve, house.workspace, made.id, by=admin).status == "approved"
 
 
 def test_a_reference_that_the_operator_gave_is_not_taken_elsewhere(house, admin):
-    given = servers.Proposal(transport=http("file:/etc/token"))
+    given = servers.ServerProposal(transport=http("file:/etc/token"))
     made = house.do(servers.register, house.workspace, "web", given)
-    elsewhere = servers.Proposal(transport=http("file:/etc/token", "https://evil.example.com/mcp"))
+    elsewhere = servers.ServerProposal(
+        transport=http("file:/etc/token", "https://evil.example.com/mcp")
+    )
     with pytest.raises(Forbidden):
         house.do(servers.revise, house.workspace, made.id, elsewhere, by=admin)
 
 
 def test_a_look_that_starts_what_nobody_approved_takes_an_owner_and_is_on_record(house, admin):
     made = house.do(
-        servers.register, house.workspace, "cat", servers.Proposal(transport=stdio("/bin/cat"))
+        servers.register,
+        house.workspace,
+        "cat",
+        servers.ServerProposal(transport=stdio("/bin/cat")),
     )
     house.leaves()
     with pytest.raises(Forbidden):
         house.do(servers.look_at, house.workspace, made.id, by=admin)
     assert house.leaves() == []
     house.do(servers.look_at, house.workspace, made.id)
-    assert [kind for kind, _ in house.leaves()] == ["server.started"]
+    assert [kind for kind, _ in house.leaves()] == ["server.process_started"]
     house.do(servers.approve, house.workspace, made.id)
     house.leaves()
     house.do(servers.look_at, house.workspace, made.id, by=admin)
@@ -138,7 +143,9 @@ def test_what_looks_like_a_reference_and_is_none_is_refused_wherever_it_stands(h
     assert half_reference(value)
     for transport in (http(value), stdio("/bin/cat", env={"A": value})):
         with pytest.raises(Invalid, match=r"refer|env:|file:") as caught:
-            house.do(servers.register, house.workspace, "x", servers.Proposal(transport=transport))
+            house.do(
+                servers.register, house.workspace, "x", servers.ServerProposal(transport=transport)
+            )
         assert "Bearer env:NAME" in caught.value.remedy
 
 
@@ -154,7 +161,9 @@ def test_what_looks_like_a_reference_and_is_none_is_refused_wherever_it_stands(h
 )
 def test_where_none_is_read_a_reference_is_refused(house, transport):
     with pytest.raises(Invalid, match="reference"):
-        house.do(servers.register, house.workspace, "x", servers.Proposal(transport=transport))
+        house.do(
+            servers.register, house.workspace, "x", servers.ServerProposal(transport=transport)
+        )
 
 
 @pytest.mark.parametrize(
@@ -177,4 +186,4 @@ def test_any_other_text_is_a_text(value):
 )
 def test_no_definition_is_longer_than_anybody_needs(house, more):
     with pytest.raises(Invalid, match="at most"):
-        house.do(servers.register, house.workspace, "x", servers.Proposal(**more))
+        house.do(servers.register, house.workspace, "x", servers.ServerProposal(**more))

@@ -2,12 +2,12 @@
 
 import pytest
 
-from gatelodge.core.catalog.bounds import Bounds
+from gatelodge.core.catalog.bounds import DefinitionBounds
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
 from gatelodge.core.errors import Invalid
 from gatelodge.flows.admin import grants, servers
-from gatelodge.flows.admin.definitions.edits import Edit, edited
-from gatelodge.flows.admin.definitions.proposals import Proposal
+from gatelodge.flows.admin.definitions.edits import ServerEdit, edited
+from gatelodge.flows.admin.definitions.proposals import ServerProposal
 
 URL = "https://git.example.com/mcp"
 WEB = HttpTransport(url=URL, headers={"Authorization": "Bearer s3cret", "X-Team": "blue"})
@@ -20,7 +20,7 @@ def edit(act, workspace, server, wish):
 
 
 def stands(house, transport):
-    made = house.do(servers.register, house.workspace, "git", Proposal(transport=transport))
+    made = house.do(servers.register, house.workspace, "git", ServerProposal(transport=transport))
     house.do(servers.approve, house.workspace, made.id)
     house.leaves()
     return made
@@ -28,10 +28,9 @@ def stands(house, transport):
 
 def test_what_is_not_named_stays_with_its_id_and_its_grants(house):
     made = stands(house, PIPE)
-    wish = grants.Wish(grantee_kind="everyone", grantee="", server=made.id, level="use")
-    grant = house.do(grants.create, house.workspace, wish)
+    grant = house.do(grants.create, house.workspace, everyone=True, server="git")
     changed = house.do(
-        edit, house.workspace, made.id, Edit(command=("/bin/tac",), env={"A": None, "B": "2"})
+        edit, house.workspace, made.id, ServerEdit(command=("/bin/tac",), env={"A": None, "B": "2"})
     )
     assert changed.id == made.id
     assert changed.transport == StdioTransport(
@@ -47,35 +46,37 @@ def test_what_is_not_named_stays_with_its_id_and_its_grants(house):
 
 def test_times_change_at_once_and_want_no_new_approval(house):
     made = stands(house, WEB)
-    changed = house.do(edit, house.workspace, made.id, Edit(call_seconds=90, longest_seconds=600))
+    changed = house.do(
+        edit, house.workspace, made.id, ServerEdit(call_seconds=90, longest_seconds=600)
+    )
     assert changed.status == "approved"
     assert (changed.timing.call_seconds, changed.timing.start_seconds) == (90, 0)
     told = {"server": made.id, "call_ms": 90_000, "longest_ms": 600_000, "start_ms": 0}
-    assert house.leaves() == [("server.timed", told)]
-    house.do(edit, house.workspace, made.id, Edit(call_seconds=90))
+    assert house.leaves() == [("server.time_limits_changed", told)]
+    house.do(edit, house.workspace, made.id, ServerEdit(call_seconds=90))
     assert house.leaves() == []
 
 
 def test_a_command_makes_it_a_process_and_a_url_an_endpoint(house):
     made = stands(house, WEB)
-    process = house.do(edit, house.workspace, made.id, Edit(command=("/bin/cat",)))
+    process = house.do(edit, house.workspace, made.id, ServerEdit(command=("/bin/cat",)))
     assert process.transport == StdioTransport(command=("/bin/cat",))
-    endpoint = house.do(edit, house.workspace, made.id, Edit(url=URL))
+    endpoint = house.do(edit, house.workspace, made.id, ServerEdit(url=URL))
     assert endpoint.transport == HttpTransport(url=URL)
 
 
 @pytest.mark.parametrize(
     ("transport", "wish"),
     [
-        (WEB, Edit(env={"A": "1"})),
-        (WEB, Edit(cwd="/")),
-        (PIPE, Edit(headers={"A": "1"})),
-        (PIPE, Edit(allow_private=True)),
-        (PIPE, Edit(command=("/bin/cat",), url=URL)),
-        (PIPE, Edit(command=())),
-        (PIPE, Edit(cwd="relative")),
-        (WEB, Edit(url="ftp://x")),
-        (WEB, Edit(headers={"X": "Bearer ${A}"})),
+        (WEB, ServerEdit(env={"A": "1"})),
+        (WEB, ServerEdit(cwd="/")),
+        (PIPE, ServerEdit(headers={"A": "1"})),
+        (PIPE, ServerEdit(allow_private=True)),
+        (PIPE, ServerEdit(command=("/bin/cat",), url=URL)),
+        (PIPE, ServerEdit(command=())),
+        (PIPE, ServerEdit(cwd="relative")),
+        (WEB, ServerEdit(url="ftp://x")),
+        (WEB, ServerEdit(headers={"X": "Bearer ${A}"})),
     ],
 )
 def test_what_does_not_go_together_is_refused_and_nothing_changes(house, transport, wish):
@@ -89,14 +90,14 @@ def test_values_that_an_admin_never_saw_go_to_no_other_place(house):
     admin = house.member("ada", "admin")
     made = stands(house, WEB)
     evil = "https://evil.example.com/mcp"
-    for wish in (Edit(url=evil), Edit(url=evil, headers={"X-Team": "red"})):
+    for wish in (ServerEdit(url=evil), ServerEdit(url=evil, headers={"X-Team": "red"})):
         with pytest.raises(Invalid, match="another place"):
             house.do(edit, house.workspace, made.id, wish, by=admin)
-    moved = Edit(url=evil, headers={"X-Team": "red", "Authorization": None})
+    moved = ServerEdit(url=evil, headers={"X-Team": "red", "Authorization": None})
     changed = house.do(edit, house.workspace, made.id, moved, by=admin)
     assert changed.transport.headers == {"X-Team": "red"}
     same = house.do(
-        edit, house.workspace, made.id, Edit(url="https://evil.example.com/v2"), by=admin
+        edit, house.workspace, made.id, ServerEdit(url="https://evil.example.com/v2"), by=admin
     )
     assert same.transport.headers == {"X-Team": "red"}
 
@@ -108,8 +109,8 @@ def test_a_command_that_the_settings_allow_gets_no_value_given_for_another(house
     def allowed(act):
         from msgspec.structs import replace
 
-        wide = replace(act, bounds=Bounds(commands=("/opt/*",)))
-        return edit(wide, house.workspace, made.id, Edit(command=("/opt/b",)))
+        wide = replace(act, bounds=DefinitionBounds(commands=("/opt/*",)))
+        return edit(wide, house.workspace, made.id, ServerEdit(command=("/opt/b",)))
 
     with pytest.raises(Invalid, match="another place"):
         house.do(allowed, by=admin)

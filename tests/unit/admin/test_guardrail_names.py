@@ -28,7 +28,7 @@ def by(entity):
 
 
 def publish(house, text, scope=None, **more):
-    draft = guardrails.Draft(name="r", text=text, **more)
+    draft = guardrails.GuardrailDraft(name="r", text=text, **more)
     place = house.workspace if scope is None else scope
     return house.do(guardrails.publish, place, draft, validate)
 
@@ -47,7 +47,7 @@ def unmatched(house):
 @pytest.fixture
 def crm(house):
     def register(**more):
-        proposal = servers.Proposal(
+        proposal = servers.ServerProposal(
             transport=HttpTransport(url="https://crm.example.com/mcp"), **more
         )
         made = house.do(servers.register, house.workspace, "crm", proposal).id
@@ -138,7 +138,7 @@ def _group(house):
 def test_somebody_who_left_and_came_back_stays_forbidden_and_no_leaf_names_them(house):
     bob = house.member("bob")
     publish(house, rule('principal == Gatelodge::Member::"Bob@example.com", action, resource'))
-    house.do(members.leave, house.workspace, bob)
+    house.do(members.revoke, house.workspace, bob)
     back = house.member("bob")
     assert f'"{back}"' in standing(house).text
     assert standing(house).written.count("bob@example.com") == 1
@@ -148,28 +148,28 @@ def test_somebody_who_left_and_came_back_stays_forbidden_and_no_leaf_names_them(
 def test_an_agent_that_left_and_came_back_stays_forbidden(house):
     first = house.do(agents.add, house.workspace, "nightly", house.owner).id
     publish(house, rule('principal == Gatelodge::Agent::"nightly", action, resource'))
-    house.do(agents.leave, house.workspace, first)
+    house.do(agents.revoke, house.workspace, first)
     back = house.do(agents.add, house.workspace, "Nightly", house.owner).id
     assert f'"{back}"' in standing(house).text
 
 
 def test_a_rule_that_awaits_a_server_holds_once_it_comes(house):
     publish(house, about('Server::"crm"'), unmatched=True)
-    proposal = servers.Proposal(transport=HttpTransport(url="https://crm.example.com/mcp"))
+    proposal = servers.ServerProposal(transport=HttpTransport(url="https://crm.example.com/mcp"))
     made = house.do(servers.register, house.workspace, "crm", proposal).id
     assert f'"{made}"' in standing(house).text
 
 
 def test_a_rule_that_awaits_a_workspace_holds_once_it_is_founded(house):
     publish(house, about('Workspace::"acme"'), scope="", unmatched=True)
-    owner = members.Newcomer(email="owner@acme.test")
+    owner = "owner@acme.test"
     made = house.do(workspaces.create, house.peppers, "acme", "Acme", owner)
     assert f'"{made.workspace.id}"' in standing(house, "").text
 
 
 @pytest.mark.parametrize("said", ["a%20b", "a b"])
 def test_a_tool_that_is_awaited_is_forbidden_in_both_spellings_once_it_comes(house, said):
-    proposal = servers.Proposal(transport=HttpTransport(url="https://crm.example.com/mcp"))
+    proposal = servers.ServerProposal(transport=HttpTransport(url="https://crm.example.com/mcp"))
     made = house.do(servers.register, house.workspace, "crm", proposal).id
     publish(house, rule(f'principal, action, resource == Gatelodge::Tool::"crm/{said}"'))
     house.do(tools.take_stock, house.workspace, made, [b'{"name":"a b"}'])
@@ -200,7 +200,7 @@ def test_what_comes_near_is_looked_up_for_a_few_names_only(house, crm):
 
 
 def test_a_tag_has_one_spelling_in_a_workspace(house, crm):
-    proposal = servers.Proposal(
+    proposal = servers.ServerProposal(
         transport=HttpTransport(url="https://erp.example.com/mcp"), tags=("Finance",)
     )
     with pytest.raises(Invalid, match="'finance'"):
@@ -216,7 +216,7 @@ def test_a_change_that_no_record_can_hold_is_refused_and_not_made(house):
 
 
 def test_tools_of_a_server_that_nobody_has_looked_at_can_be_named(house):
-    proposal = servers.Proposal(transport=HttpTransport(url="https://crm.example.com/mcp"))
+    proposal = servers.ServerProposal(transport=HttpTransport(url="https://crm.example.com/mcp"))
     made = house.do(servers.register, house.workspace, "crm", proposal).id
     publish(house, rule('principal, action, resource == Gatelodge::Tool::"crm/drop"'))
     assert f'"{made}/drop"' in standing(house).text
@@ -252,15 +252,15 @@ def test_a_file_brings_a_server_and_the_rule_about_it_and_a_second_run_changes_n
         'principal in Gatelodge::Group::"ops", action, resource == Gatelodge::Tool::"crm/drop"'
     )
     file = parse(FILE.format(text))
-    house.do(apply, house.workspace, file, validate)
+    house.do(apply, house.workspace, file)
     assert unmatched(house) == ('Tool::"crm/drop"',)
     assert house.look(planned, house.workspace, file, house.clock.now()) == ()
 
 
 def test_two_members_never_share_a_name_in_any_spelling(house):
-    house.do(members.add, house.workspace, members.Newcomer(email="straße@x.test"))
+    house.do(members.add, house.workspace, "straße@x.test")
     with pytest.raises(Conflict):
-        house.do(members.add, house.workspace, members.Newcomer(email="STRASSE@x.test"))
+        house.do(members.add, house.workspace, "STRASSE@x.test")
 
 
 @pytest.mark.parametrize("again", ["OPS", "\N{FULLWIDTH LATIN SMALL LETTER O}ps"])

@@ -10,7 +10,7 @@ from gatelodge.core.errors import Conflict, Invalid, NotFound
 from gatelodge.flows.admin import pins, servers, tools
 from gatelodge.flows.admin.definitions import proposals
 
-READS = pins.Annotations(read_only=True, destructive=False, open_world=False)
+READS = pins.ReviewedAnnotations(read_only=True, destructive=False, open_world=False)
 
 
 def definition(name, **more):
@@ -40,8 +40,10 @@ class Desk:
         return [tool.name for tool in made]
 
     def review(self, found=READS, digest=None):
-        shown = (self.server, "a", digest or self.row().observed)
-        return self.house.do(pins.review, self.house.workspace, shown, found)
+        shown = digest or self.row().observed
+        return self.house.do(
+            pins.review, self.house.workspace, self.server, "a", found, shown=shown
+        )
 
     def block(self, name="a"):
         return self.house.do(pins.block, self.house.workspace, self.server, name)
@@ -73,7 +75,7 @@ class Desk:
 
 @pytest.fixture
 def desk(house):
-    proposal = servers.Proposal(transport=HttpTransport(url="https://x.example.com/mcp"))
+    proposal = servers.ServerProposal(transport=HttpTransport(url="https://x.example.com/mcp"))
     made = Desk(house, house.do(servers.register, house.workspace, "x", proposal).id)
     house.leaves()
     return made
@@ -226,7 +228,7 @@ def test_a_review_of_what_is_not_approved_yet_says_nothing_of_what_is(desk):
 def test_a_review_does_not_contradict_itself(desk):
     desk.stock(definition("a"))
     with pytest.raises(Invalid):
-        desk.review(pins.Annotations(read_only=True, destructive=True, open_world=False))
+        desk.review(pins.ReviewedAnnotations(read_only=True, destructive=True, open_world=False))
 
 
 def test_other_looks_are_no_drift_and_are_shown_once_they_are_approved(desk):
@@ -327,7 +329,7 @@ def test_each_change_of_a_servers_description_is_another_digest(desk, house):
     seen = {digest()}
     for secret in ("one", "two"):
         transport = HttpTransport(url="https://x.example.com/mcp", headers={"x-key": secret})
-        proposal = servers.Proposal(transport=transport)
+        proposal = servers.ServerProposal(transport=transport)
         house.do(servers.revise, house.workspace, desk.server, proposal)
         seen.add(digest())
     assert len(seen) == 3

@@ -2,6 +2,7 @@ import pytest
 
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Tool
 from gatelodge.core.errors import Conflict, Invalid, NotFound
+from gatelodge.core.policy.rules import Grant
 from gatelodge.flows.admin import grants, servers, tools
 
 URL = "https://git.example.com/mcp"
@@ -9,7 +10,7 @@ URL = "https://git.example.com/mcp"
 
 def proposal(**words):
     transport = HttpTransport(**words) if "url" in words else StdioTransport(**words)
-    return servers.Proposal(transport=transport)
+    return servers.ServerProposal(transport=transport)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_server_is_proposed_first_and_reached_only_after_approval(house):
                 "alias": "git",
                 "tags": [],
                 "transport_sha256": digest,
-                "withheld": [],
+                "hidden_capabilities": [],
             },
         ),
         ("server.approved", {"server": made.id, "transport_sha256": digest}),
@@ -106,34 +107,33 @@ def test_a_revised_server_has_to_be_approved_again_and_is_cut_at_once(house, ser
     assert house.leaves() == []
 
 
-def test_what_is_withheld_of_clients_is_told_to_the_log_and_wants_a_new_approval(house, server):
+def test_what_is_hidden_of_clients_is_told_to_the_log_and_wants_a_new_approval(house, server):
     house.do(servers.approve, house.workspace, server)
     house.leaves()
-    wish = servers.Proposal(
-        transport=HttpTransport(url=URL), withheld=("sampling", "roots", "sampling")
+    wish = servers.ServerProposal(
+        transport=HttpTransport(url=URL), hidden_capabilities=("sampling", "roots", "sampling")
     )
     changed = house.do(servers.revise, house.workspace, server, wish)
-    assert (changed.status, changed.withheld) == ("proposed", ("roots", "sampling"))
-    told = [(t, body.get("withheld")) for t, body in house.leaves()]
+    assert (changed.status, changed.hidden_capabilities) == ("proposed", ("roots", "sampling"))
+    told = [(t, body.get("hidden_capabilities")) for t, body in house.leaves()]
     assert told == [("server.disabled", None), ("server.registered", ["roots", "sampling"])]
 
 
 def test_a_disabled_server_keeps_its_tools_and_grants(house, server):
+    house.do(servers.approve, house.workspace, server)
     house.do(tools.take_stock, house.workspace, server, [b'{"name":"log"}'])
-    wish = grants.Wish(grantee_kind="everyone", server=server)
-    house.do(grants.create, house.workspace, wish)
+    house.do(grants.create, house.workspace, everyone=True, server=server)
     house.leaves()
     house.do(servers.disable, house.workspace, server)
     house.do(servers.disable, house.workspace, server)
     assert house.leaves() == [("server.disabled", {"server": server})]
     assert house.find(Tool, workspace=house.workspace)
-    assert house.look(grants.listed, house.workspace)
+    assert house.find(Grant, workspace=house.workspace)
 
 
 def test_a_removed_server_takes_its_tools_and_grants_with_it(house, server):
     house.do(tools.take_stock, house.workspace, server, [b'{"name":"log"}'])
-    wish = grants.Wish(grantee_kind="everyone", server=server)
-    grant = house.do(grants.create, house.workspace, wish).id
+    grant = house.do(grants.create, house.workspace, everyone=True, server=server).id
     house.leaves()
     assert house.do(servers.remove, house.workspace, server).grants == (grant,)
     assert house.leaves() == [

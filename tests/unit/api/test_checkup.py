@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gatelodge.flows.audit.fsck import Examination
-from gatelodge.web.api.checkup import Checkup
+from gatelodge.flows.audit.fsck import LedgerExamination
+from gatelodge.web.api.checkup import LedgerCheckup
 
 pytestmark = pytest.mark.anyio
 
@@ -22,14 +22,14 @@ class Slow:
         self.begun, self.looked_at, self.of = 0, 3, 10
         self.end = asyncio.Event()
 
-    async def examine(self, live) -> Examination:
+    async def examine(self, live) -> LedgerExamination:
         self.begun += 1
         await self.end.wait()
-        return Examination((), ())
+        return LedgerExamination((), ())
 
 
 async def test_whoever_asks_again_joins_the_run_that_goes_on():
-    checkup, slow = Checkup(), Slow()
+    checkup, slow = LedgerCheckup(), Slow()
     assert await checkup.joined(slow, None, 0.001) is None
     assert await checkup.joined(slow, None, 0.001) is None
     assert (slow.begun, checkup.progress) == (1, (3, 10))

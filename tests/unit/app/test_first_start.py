@@ -7,23 +7,28 @@ from pathlib import Path
 import pytest
 from tests.gate import Gate
 
-from gatelodge.app.announce import Ready
+from gatelodge.app.announce import ReadyAnnouncement
 from gatelodge.app.demo import offered
-from gatelodge.app.run import _named
-from gatelodge.cli.up import Person
-from gatelodge.config.schema import Audit, Settings
+from gatelodge.app.run import _log_name_warnings
+from gatelodge.cli.up import TerminalAnnouncer
+from gatelodge.config.schema import AuditSettings, Settings
 
 
 def test_a_first_start_says_in_whose_name_logs_are_signed_unless_that_was_chosen(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (said,) = _named(Settings(), first=True)
+    (said,) = _log_name_warnings(Settings(), first=True)
     assert "localhost" in said
     assert "audit.origin=" in said
-    Person().ready(Ready(address="a", directory="d", token="t", seconds=0, warnings=(said,)))
+    TerminalAnnouncer().ready(
+        ReadyAnnouncement(address="a", directory="d", token="t", seconds=0, warnings=(said,))
+    )
     assert said in capsys.readouterr().out
-    assert _named(Settings(), first=False) == ()
-    assert _named(Settings(audit=Audit(origin="gate.example.com")), first=True) == ()
+    assert _log_name_warnings(Settings(), first=False) == ()
+    assert (
+        _log_name_warnings(Settings(audit=AuditSettings(origin="gate.example.com")), first=True)
+        == ()
+    )
 
 
 def test_what_the_demo_lacks_is_named_by_what_would_bring_it(

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from gatelodge.app.listener import Faces, Listener
-from gatelodge.config.schema import Limits, Settings
-from gatelodge.core.records.origin import DOOR
-from gatelodge.web.endpoint.endpoint import Endpoint
-from gatelodge.web.endpoint.http.connection import HttpConnection
+from gatelodge.app.listener import ServedFaces, SocketListener
+from gatelodge.config.schema import LimitSettings, Settings
+from gatelodge.core.records.origin import UNROUTED
+from gatelodge.web.endpoint.endpoint import McpEndpoint
+from gatelodge.web.endpoint.http.connection import ClientConnection
 
 MOST = 4
 
@@ -47,14 +47,14 @@ class Wire:
 @pytest.mark.anyio
 async def test_each_connection_beyond_the_limit_is_told_503_and_counted(tmp_path: Path):
     recorder = Kept()
-    endpoint = Endpoint(SimpleNamespace(recorder=recorder))
-    settings = Settings(data_dir=str(tmp_path), limits=Limits(connections=MOST))
-    listener = Listener(settings, Faces(endpoint, None, None))
+    endpoint = McpEndpoint(SimpleNamespace(recorder=recorder))
+    settings = Settings(data_dir=str(tmp_path), limits=LimitSettings(connections=MOST))
+    listener = SocketListener(settings, ServedFaces(endpoint, None, None))
     for person in ("ada", "bob", "cyd", "dan"):
-        assert isinstance(listener._connection(None), HttpConnection)
+        assert isinstance(listener._accept_or_refuse_client(None), ClientConnection)
         listener._connections.open.add(Client(person))
     for _ in range(2):
         wire = Wire()
-        listener._connection(None).connection_made(wire)
+        listener._accept_or_refuse_client(None).connection_made(wire)
         assert (wire.told[:12], wire.closed) == (b"HTTP/1.1 503", True)
-    assert recorder.refused_at == [(DOOR, None, "limit", 503)] * 2
+    assert recorder.refused_at == [(UNROUTED, None, "limit", 503)] * 2

@@ -2,10 +2,13 @@
 
 import os
 import socket
+import stat
+from types import SimpleNamespace
 
 import pytest
 
-from gatelodge.app.listener import clear_place
+from gatelodge.app.listener import ServedFaces, SocketListener, clear_place
+from gatelodge.config.schema import ListenSettings, Settings
 from gatelodge.core.errors import Invalid
 
 
@@ -46,3 +49,27 @@ def test_a_run_that_is_no_directory_is_told(tmp_path):
     (tmp_path / "run").write_text("kept")
     with pytest.raises(Invalid, match="cannot be opened"):
         clear_place(tmp_path / "run" / "admin.sock")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_local_socket_is_its_owners_alone_and_no_file_of_another_thread_is_changed(
+    tmp_path, monkeypatch
+):
+    masks, umask = [], os.umask
+    monkeypatch.setattr(os, "umask", lambda mask: masks.append(mask) or umask(mask))
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(data_dir=".", listen=ListenSettings(port=0))
+    listener = SocketListener(
+        settings, ServedFaces(SimpleNamespace(), SimpleNamespace(), SimpleNamespace())
+    )
+    before = umask(0)
+    try:
+        await listener.open()
+    finally:
+        umask(before)
+        listener.stop()
+    seen = (tmp_path / "run" / "admin.sock").stat()
+    assert stat.S_IMODE(seen.st_mode) == 0o600
+    assert masks == [], "a umask is that of every thread and child"
+    listener.close()

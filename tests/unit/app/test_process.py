@@ -8,7 +8,7 @@ import pytest
 
 from gatelodge.app.announce import exposures
 from gatelodge.app.process import share
-from gatelodge.config.schema import Listen
+from gatelodge.config.schema import ListenSettings
 
 CLOSED = """
 import ctypes, resource
@@ -55,10 +55,10 @@ def test_clients_never_take_the_last_descriptors():
 
 
 def test_listening_beyond_this_machine_is_warned_of_with_what_to_set():
-    assert exposures(Listen()) == exposures(Listen(host="::1")) == ()
-    open_to_all = exposures(Listen(host="0.0.0.0"))
+    assert exposures(ListenSettings()) == exposures(ListenSettings(host="::1")) == ()
+    open_to_all = exposures(ListenSettings(host="0.0.0.0"))
     assert "TLS" in open_to_all[0]
     assert "listen.allowed_hosts" in open_to_all[1]
-    (only,) = exposures(Listen(host="::", public_url="http://gate.example.test"))
+    (only,) = exposures(ListenSettings(host="::", public_url="http://gate.example.test"))
     assert "TLS" in only
-    assert exposures(Listen(host="0.0.0.0", public_url="https://gate.example.test")) == ()
+    assert exposures(ListenSettings(host="0.0.0.0", public_url="https://gate.example.test")) == ()

@@ -8,7 +8,7 @@ from tests.gate import WAIT
 
 from gatelodge.app.keeping import watchman
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.health import LONG_SECONDS, RED_SECONDS, Health
+from gatelodge.flows.health import LONG_SECONDS, RED_SECONDS, NodeHealth
 
 
 class WellDatabase:
@@ -27,8 +27,8 @@ async def test_what_fails_or_is_late_is_told_once_and_once_when_it_is_well(
 ) -> None:
     monkeypatch.setattr(watchman, "_LOOK_SECONDS", 0.005)
     clock = StillClock()
-    health = Health(clock.boottime)
-    watching = watchman.Watchman(WellDatabase(), health, InFlight())  # type: ignore[arg-type]
+    health = NodeHealth(clock.boottime)
+    watching = watchman.DiskWatchman(WellDatabase(), health, InFlight())  # type: ignore[arg-type]
     running = asyncio.get_running_loop().create_task(watching.run())
 
     async def said(what: str) -> None:

@@ -6,8 +6,8 @@ import pytest
 from tests.fakes.world import StillClock
 
 from gatelodge.core.errors import LedgerDown
-from gatelodge.core.records.origin import DOOR
-from gatelodge.flows.audit.tallies import Tallies
+from gatelodge.core.records.origin import UNROUTED
+from gatelodge.flows.audit.tallies import RefusalTallies
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ async def knock(tallies, times):
     loop = asyncio.get_running_loop()
     made = [loop.create_future() for _ in range(times)]
     for each in made:
-        tallies.auth_failed(DOOR, "unknown", each)
+        tallies.auth_failed(UNROUTED, "unknown", each)
     await asyncio.sleep(0)
     return made
 
@@ -39,7 +39,7 @@ async def knock(tallies, times):
 @pytest.mark.parametrize("fault", [None, LedgerDown("the disk is gone")])
 async def test_each_of_a_burst_waits_until_its_first_is_durable_and_hears_how_that_ended(fault):
     disk = Disk()
-    tallies = Tallies(StillClock(), "n1", disk)
+    tallies = RefusalTallies(StillClock(), "n1", disk)
     leaving, *others = await knock(tallies, 3)
     leaving.cancel()
     (written,) = disk.waiting

@@ -12,10 +12,10 @@ from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.core.errors import LogForked
 from gatelodge.core.records.verify import format_proof, verify_proof
-from gatelodge.flows.audit.checkpoints import Checkpoints
-from gatelodge.flows.audit.fsck import Fsck
-from gatelodge.flows.audit.search import Query
-from gatelodge.ports.journal import Batch, Entry, Place
+from gatelodge.flows.audit.checkpoints import CheckpointPublisher
+from gatelodge.flows.audit.fsck import LedgerFsck
+from gatelodge.flows.audit.search import AuditQuery
+from gatelodge.ports.journal import JournalBatch, JournalEntry, LeafPlace
 from gatelodge.tlog.tile import unpack_entries
 
 pytestmark = pytest.mark.anyio
@@ -71,9 +71,9 @@ async def test_a_leaf_that_was_planted_without_a_key_is_noticed_by_start_append_
     again = await Logbook.open(tmp_path, book.sessions, "nod_2")
     with pytest.raises(LogForked, match="not appended by this gate"):
         await again.sequencer.recover(frozenset())
-    batch = Batch((Entry(LOG, b'{"at":"x"}'),))
+    batch = JournalBatch((JournalEntry(LOG, b'{"at":"x"}'),))
     with pytest.raises(LogForked, match="not appended by this gate"):
-        await again.ledger.append(batch, {LOG: Place(4, 4)})
+        await again.ledger.append(batch, {LOG: LeafPlace(4, 4)})
     await again.journal.close()
 
 
@@ -139,15 +139,43 @@ async def test_reading_a_log_while_it_grows_and_is_signed_is_never_an_alarm(book
     await book.called()
     await book.sequencer.advance(sign=True)
     busy = Busy(book)
-    checkpoints = Checkpoints(busy, book.signer, book.guard)
+    checkpoints = CheckpointPublisher(busy, book.signer, book.guard)
     await checkpoints.check_all()
     await checkpoints.remember()
 
     async def live() -> frozenset[str]:
         return frozenset({"nod_1"})
 
-    examination = await Fsck(busy, checkpoints, book.guard, book.deks).examine(live)
+    examination = await LedgerFsck(busy, checkpoints, book.guard, book.deks).examine(live)
     assert examination.findings == ()
+
+
+class Vanishing:
+    """A ledger from whose list a log is gone after so many looks at it."""
+
+    def __init__(self, ledger, looks: int) -> None:
+        self._ledger, self._looks = ledger, looks
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+    async def heads(self):
+        self._looks -= 1
+        return tuple(each for each in await self._ledger.heads() if self._looks >= 0)
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+async def test_a_log_that_vanishes_while_it_is_examined_is_a_finding(book, looks):
+    await book.begun()
+    await book.sequencer.advance(sign=True)
+    book.clock.step(86_400)
+
+    async def live() -> frozenset[str]:
+        return frozenset()
+
+    vanishing = Vanishing(book.ledger, looks)
+    checked = await LedgerFsck(vanishing, book.sequencer.checkpoints, book.guard).examine(live)
+    assert {(each.log, each.code) for each in checked.findings} == {(LOG, "log_missing")}
 
 
 async def test_no_bounded_search_misses_a_record_because_a_clock_jumped(book):
@@ -173,7 +201,7 @@ async def test_no_bounded_search_misses_a_record_because_a_clock_jumped(book):
 async def _between(book, since: int, until: int) -> set[str]:
     from gatelodge.core.instant import rfc3339
 
-    query = Query(
+    query = AuditQuery(
         log=LOG, type="call.intent", since=rfc3339(since), until=rfc3339(until), limit=5_000
     )
     page = await book.search.search(query)
@@ -194,7 +222,7 @@ def test_the_seal_is_of_one_log_one_size_and_one_root():
     root = hashlib.sha256(b"r").digest()
     seal = SEAL.make("gate/gov", 3, root)
     assert SEAL.fits("gate/gov", 3, root, seal)
-    assert not SEAL.fits("gate/door", 3, root, seal)
+    assert not SEAL.fits("gate/unrouted", 3, root, seal)
     assert not SEAL.fits("gate/gov", 4, root, seal)
     assert not SEAL.fits("gate/gov", 3, bytes(32), seal)
     assert not SEAL.fits("gate/gov", 3, root, None)

@@ -5,10 +5,15 @@ import pytest
 from tests.ledgers import sqlite_sessions
 from tests.logbook import ANN, LOG, Logbook
 
-from gatelodge.config.schema import Limits
+from gatelodge.config.schema import LimitSettings
 from gatelodge.core.errors import LimitReached
-from gatelodge.flows.audit.recorder import Answer, Caller, Denial, Refusal
-from gatelodge.flows.rates import AT_ONCE_SECONDS, Rates
+from gatelodge.flows.audit.recorder import (
+    AnsweredRequest,
+    DeniedCall,
+    RecordedCaller,
+    RefusedRequest,
+)
+from gatelodge.flows.rates import AT_ONCE_SECONDS, PersonRates
 
 AT_ONCE = int(AT_ONCE_SECONDS)
 
@@ -32,7 +37,7 @@ def used_up(rates, who, kind):
 
 def test_a_person_has_a_rate_of_each_kind_and_takes_from_nobody_else():
     clock = Passing()
-    rates = Rates(Limits(denials_per_second=2, answers_per_second=3), clock)
+    rates = PersonRates(LimitSettings(denials_per_second=2, answers_per_second=3), clock)
     assert used_up(rates, "ann", "denied") == 2 * AT_ONCE
     assert used_up(rates, "ann", "answered") == 3 * AT_ONCE
     assert used_up(rates, "bob", "denied") == 2 * AT_ONCE
@@ -44,26 +49,30 @@ def test_a_person_has_a_rate_of_each_kind_and_takes_from_nobody_else():
 
 def test_what_is_kept_of_people_who_are_quiet_is_bounded():
     clock = Passing()
-    rates = Rates(Limits(), clock)
+    rates = PersonRates(LimitSettings(), clock)
     for number in range(30_000):
         rates.allows(f"mem_{number}", "denied")
         clock.now += 0.01
     assert len(rates._left) <= 10_000
 
 
-DENIAL = Denial(
+DENIAL = DeniedCall(
     bytes_in=9, gov=1, method="tools/call", policy="", proto="2025-11-25", reason="tool_unknown"
 )
-ANSWER = Answer(bytes_in=9, bytes_out=9, gov=1, method="ping", ms=0, outcome="ok", proto="")
-REFUSAL = Refusal(bytes_in=9, http=400, reason="malformed_json")
+ANSWER = AnsweredRequest(
+    bytes_in=9, bytes_out=9, gov=1, method="ping", ms=0, outcome="ok", proto=""
+)
+REFUSAL = RefusedRequest(bytes_in=9, http=400, reason="malformed_json")
 
 
 @pytest.mark.anyio
 async def test_beyond_the_rate_a_person_and_their_agent_leave_counts_instead_of_leaves(tmp_path):
     sessions = sqlite_sessions(tmp_path / "ledger.db")
     book = await Logbook.open(tmp_path, sessions)
-    book.recorder.rates = Rates(Limits(denials_per_second=1, answers_per_second=1), Passing())
-    agent = Caller("agt_1", ANN.member, "agt_1")
+    book.recorder.rates = PersonRates(
+        LimitSettings(denials_per_second=1, answers_per_second=1), Passing()
+    )
+    agent = RecordedCaller("agt_1", ANN.member, "agt_1")
     for number in range(AT_ONCE):
         who = agent if number % 2 else ANN
         book.recorder.denied(LOG, who, DENIAL, None)
@@ -74,7 +83,7 @@ async def test_beyond_the_rate_a_person_and_their_agent_leave_counts_instead_of_
         with pytest.raises(LimitReached, match="answers_per_second"):
             book.recorder.answered(LOG, who, ANSWER, None)
         with pytest.raises(LimitReached):
-            book.recorder.stream_opened(LOG, who, (1, ""), None)
+            book.recorder.stream_opened(LOG, who, 1, "", None)
     for _ in range(2_000):
         book.recorder.refused(LOG, agent, REFUSAL, None)
     book.recorder.close()

@@ -9,8 +9,8 @@ from tests.ledgers import sqlite_sessions
 from tests.logbook import ANN, CI, LOG, Logbook, intent
 
 from gatelodge.core.errors import KeyUnreachable, LimitReached
-from gatelodge.core.records.origin import DOOR
-from gatelodge.flows.audit.recorder import Answer, Caller, Refusal
+from gatelodge.core.records.origin import UNROUTED
+from gatelodge.flows.audit.recorder import AnsweredRequest, RecordedCaller, RefusedRequest
 from gatelodge.flows.audit.tallies import MOST_BURSTS
 
 pytestmark = pytest.mark.anyio
@@ -124,7 +124,7 @@ async def test_a_record_that_would_be_too_large_is_not_made(book):
 
 
 async def test_what_a_client_calls_itself_is_cut(book):
-    await book.called(Caller("mem_ann", "mem_ann", client="x" * 5_000))
+    await book.called(RecordedCaller("mem_ann", "mem_ann", client="x" * 5_000))
     await book.sequencer.drain()
     (row,) = await book.search.naming.with_names(await book.search.tail(LOG, 1))
     assert row.who.client == "x" * 128
@@ -132,15 +132,15 @@ async def test_what_a_client_calls_itself_is_cut(book):
 
 async def test_every_other_kind_of_record_has_its_fields(book):
     recorder = book.recorder
-    answer = Answer(
+    answer = AnsweredRequest(
         bytes_in=1, bytes_out=2, gov=3, method="tools/list", ms=4, outcome="ok", proto="p"
     )
     recorder.answered(LOG, ANN, answer, None)
-    recorder.refused(LOG, None, Refusal(bytes_in=1, http=400, reason="malformed_json"), None)
-    recorder.refused(LOG, ANN, Refusal(bytes_in=1, http=413, reason="too_large"), None)
-    stream = recorder.stream_opened(LOG, ANN, (3, "2025-06-18"), None)
+    recorder.refused(LOG, None, RefusedRequest(bytes_in=1, http=400, reason="malformed_json"), None)
+    recorder.refused(LOG, ANN, RefusedRequest(bytes_in=1, http=413, reason="too_large"), None)
+    stream = recorder.stream_opened(LOG, ANN, 3, "2025-06-18", None)
     durable = asyncio.get_running_loop().create_future()
-    recorder.stream_closed(LOG, stream, (77, "client_gone"), durable)
+    recorder.stream_closed(LOG, stream, 77, "client_gone", durable)
     await asyncio.wait_for(durable, 10)
     await book.denied()
     found = await leaves(book)
@@ -158,8 +158,8 @@ async def test_every_other_kind_of_record_has_its_fields(book):
 
 async def test_the_first_failure_is_a_leaf_at_once_and_the_rest_an_exact_count(book):
     for _ in range(1000):
-        book.recorder.auth_failed(DOOR, "unknown")
-    book.recorder.auth_failed(DOOR, "expired")
+        book.recorder.auth_failed(UNROUTED, "unknown")
+    book.recorder.auth_failed(UNROUTED, "expired")
     book.clock.step(0.4)
     book.recorder.close()
     found = [(each["reason"], each["count"]) for each in await after_durable(book)]
@@ -168,7 +168,7 @@ async def test_the_first_failure_is_a_leaf_at_once_and_the_rest_an_exact_count(b
 
 async def test_old_tokens_are_counted_each_under_its_id_until_there_are_very_many(book):
     for number in range(1000):
-        book.recorder.auth_failed(DOOR, "ended", credential=f"cred_{number}")
+        book.recorder.auth_failed(UNROUTED, "ended", credential=f"cred_{number}")
     book.recorder.close()
     found = await after_durable(book)
     assert len(found) <= MOST_BURSTS + 2
@@ -178,8 +178,8 @@ async def test_old_tokens_are_counted_each_under_its_id_until_there_are_very_man
 
 
 async def test_a_burst_is_written_when_its_second_ends(book):
-    book.recorder.auth_failed(DOOR, "unknown")
-    book.recorder.auth_failed(DOOR, "unknown")
+    book.recorder.auth_failed(UNROUTED, "unknown")
+    book.recorder.auth_failed(UNROUTED, "unknown")
     book.clock.step(1.0)
     async with asyncio.timeout(10):
         # The end of the second is a timer of the loop, and there is no event for it.
@@ -191,4 +191,4 @@ async def test_a_burst_is_written_when_its_second_ends(book):
 
 async def after_durable(book) -> list[dict]:
     await book.called()
-    return await leaves(book, DOOR)
+    return await leaves(book, UNROUTED)

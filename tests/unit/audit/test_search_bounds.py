@@ -39,12 +39,15 @@ async def test_a_question_that_finds_little_reads_so_much_and_goes_on_from_its_c
 ):
     if room == "calls":
         ledger = CountingLedger(LOG)
-        asks, query = search.Search(ledger, None), search.Query(log=LOG, type="wanted")
+        asks, query = search.AuditSearch(ledger, None), search.AuditQuery(log=LOG, type="wanted")
         monkeypatch.setattr(search, "_MOST_READ", MOST)
-        monkeypatch.setattr(search.Search, "_sift", sift)
+        monkeypatch.setattr(search.AuditSearch, "_sift_for_query", sift)
     else:
         ledger = CountingLedger(GOV)
-        asks, query = changes.Changes(ledger, anyio.Lock()), changes.ChangeQuery(type="wanted")
+        asks, query = (
+            changes.GovernanceChanges(ledger, anyio.Lock()),
+            changes.ChangeQuery(type="wanted"),
+        )
         monkeypatch.setattr(changes, "_MOST_READ", MOST)
     cursors, before, found = [], None, ()
     while not found:

@@ -3,7 +3,7 @@
 import pytest
 
 from gatelodge.core.errors import Invalid
-from gatelodge.core.records.seen import Seen
+from gatelodge.core.records.seen import SeenIds
 from gatelodge.flows.audit.outcome import (
     ends_as,
     known_change,
@@ -56,7 +56,7 @@ def test_a_word_that_cannot_match_is_refused_with_what_can(check, text, said):
 
 
 def test_a_set_of_many_ids_knows_each_that_it_saw():
-    seen = Seen(b"k")
+    seen = SeenIds(b"k")
     names = [f"c_{number}" for number in range(150_000)]
     assert all(seen.add(name) for name in names)
     assert not any(seen.add(name) for name in names[::1000])

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from gatelodge.cli import main, output
-from gatelodge.cli.client import Answered, Asked, Gate
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.client import ApiRequest, ApiResponse, GateClient
+from gatelodge.cli.terminal import CommandRun
 
 
 class Taking:
@@ -17,9 +17,9 @@ class Taking:
     def __init__(self) -> None:
         self.bodies: list[dict[str, object]] = []
 
-    def send(self, asked: Asked) -> Answered:
+    def send(self, asked: ApiRequest) -> ApiResponse:
         self.bodies.append(msgspec.json.decode(asked.body))
-        return Answered(200, b'{"lines":["+ group ops"],"dry_run":false}')
+        return ApiResponse(200, b'{"lines":["+ group ops"],"dry_run":false}')
 
     def close(self) -> None:
         return
@@ -28,7 +28,7 @@ class Taking:
 @pytest.fixture
 def taking(monkeypatch: pytest.MonkeyPatch) -> Taking:
     way = Taking()
-    monkeypatch.setattr(Terminal, "gate", Gate(way, "main"))
+    monkeypatch.setattr(CommandRun, "gate", GateClient(way, "main"))
     return way
 
 

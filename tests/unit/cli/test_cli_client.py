@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gatelodge.cli.client import Gate, LocalSocket, Remote, path_of, token_from
+from gatelodge.cli.client import GateClient, LocalSocket, RemoteGate, path_of, token_from
 from gatelodge.config.schema import Settings
 from gatelodge.core import errors
 
@@ -75,7 +75,7 @@ def remote(answering: type[Answering]) -> Iterator[str]:
 
 
 def test_a_token_travels_in_a_header_only(remote: str, answering: type[Answering]) -> None:
-    gate = Gate(Remote(remote, TOKEN), "main")
+    gate = GateClient(RemoteGate(remote, TOKEN), "main")
     assert gate.post(gate.here("members"), {"email": "a@b.c"}) == {"fine": True}
     method, path, authorization, body = answering.asked[0]
     assert (method, path) == ("POST", "/api/v1/workspaces/main/members")
@@ -87,41 +87,44 @@ def test_a_token_travels_in_a_header_only(remote: str, answering: type[Answering
 def test_a_gate_below_a_path_is_asked_below_that_path(
     below: str, remote: str, answering: type[Answering]
 ) -> None:
-    Gate(Remote(remote + below, TOKEN), "main").get("/node")
+    GateClient(RemoteGate(remote + below, TOKEN), "main").get("/node")
     assert answering.asked[0][1] == f"{below.rstrip('/')}/api/v1/node"
 
 
 def test_a_redirect_is_not_followed(remote: str, answering: type[Answering]) -> None:
     with pytest.raises(errors.GateUnreachable):
-        Gate(Remote(remote, TOKEN), "main").get("/moved")
+        GateClient(RemoteGate(remote, TOKEN), "main").get("/moved")
     assert len(answering.asked) == 1
 
 
 def test_a_token_is_never_sent_in_the_clear_to_another_machine() -> None:
     with pytest.raises(errors.Invalid) as caught:
-        Remote("http://gate.example.com", TOKEN)
+        RemoteGate("http://gate.example.com", TOKEN)
     assert TOKEN not in str(caught.value)
 
 
 def test_what_the_gate_refused_is_raised_as_it_was_there(remote: str) -> None:
     with pytest.raises(errors.Conflict) as caught:
-        Gate(Remote(remote, ""), "main").get("/refused")
+        GateClient(RemoteGate(remote, ""), "main").get("/refused")
     assert (caught.value.detail, caught.value.remedy) == ("taken", "choose")
 
 
 def test_something_that_is_no_gate_is_told_so(remote: str) -> None:
     with pytest.raises(errors.GateUnreachable, match="is not a gate's"):
-        Gate(Remote(remote, ""), "main").get("/html")
+        GateClient(RemoteGate(remote, ""), "main").get("/html")
 
 
 def test_nobody_listening_is_unreachable() -> None:
     with pytest.raises(errors.GateUnreachable) as caught:
-        Gate(Remote("http://127.0.0.1:1", TOKEN), "main").get("/node")
+        GateClient(RemoteGate("http://127.0.0.1:1", TOKEN), "main").get("/node")
     assert TOKEN not in caught.value.detail
 
 
 def test_lists_are_read_to_their_end(remote: str) -> None:
-    assert [each["n"] for each in Gate(Remote(remote, ""), "main").every("/list")] == [1, 2]
+    assert [each["n"] for each in GateClient(RemoteGate(remote, ""), "main").every("/list")] == [
+        1,
+        2,
+    ]
 
 
 def test_a_running_node_is_found_by_its_socket_even_at_a_long_path(
@@ -138,7 +141,7 @@ def test_a_running_node_is_found_by_its_socket_even_at_a_long_path(
         thread.start()
         way = LocalSocket.found(settings)
         assert way is not None
-        assert Gate(way, "main").get("/node") == {"fine": True}
+        assert GateClient(way, "main").get("/node") == {"fine": True}
         server.shutdown()
         thread.join(5)
     assert LocalSocket.found(settings) is None
@@ -153,6 +156,14 @@ def test_a_token_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     assert "chmod 600" in caught.value.remedy
     file.chmod(0o600)
     assert token_from(file) == TOKEN
+
+
+def test_a_query_says_each_number_and_leaves_out_what_was_not_said(
+    remote: str, answering: type[Answering]
+) -> None:
+    gate = GateClient(RemoteGate(remote, ""), "main")
+    gate.get("/node", after=0, limit=5, every=True, none=None, empty="", off=False)
+    assert answering.asked[0][1] == "/api/v1/node?after=0&limit=5&every=true"
 
 
 def test_names_are_encoded_into_paths() -> None:

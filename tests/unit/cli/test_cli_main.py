@@ -16,14 +16,26 @@ def test_every_command_of_the_table_can_be_loaded_and_says_what_it_does() -> Non
         assert any("--json" in each.opts for each in command.params), path
 
 
-def _verbs(group: click.Group, context: click.Context, path: str):
+def test_each_command_takes_the_short_word_for_help_with_and_without_its_group() -> None:
+    with click.Context(main.root) as context:
+        seen = [("gatelodge", main.root), *_all(main.root, context, "gatelodge")]
+    for path, command in seen:
+        alone = click.Context(command, **command.context_settings)
+        assert alone.help_option_names == ["-h", "--help"], path
+
+
+def _all(group: click.Group, context: click.Context, path: str):
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
+        yield f"{path} {name}", command
         if isinstance(command, click.Group):
-            yield from _verbs(command, context, f"{path} {name}")
-        else:
-            yield f"{path} {name}", command
+            yield from _all(command, context, f"{path} {name}")
+
+
+def _verbs(group: click.Group, context: click.Context, path: str):
+    found = _all(group, context, path)
+    return ((path, each) for path, each in found if not isinstance(each, click.Group))
 
 
 def test_a_mistyped_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from gatelodge.cli import main
-from gatelodge.cli.terminal import Options, Terminal
+from gatelodge.cli.terminal import CommandRun, GlobalOptions
 from gatelodge.core.errors import Conflict, Invalid
 
 READ, UNREAD, SERVER, TOLD = "a" * 64, "b" * 64, "c" * 64, "d" * 64
@@ -51,7 +51,7 @@ class Answers:
 
 
 def run(gate: Answers, *words: str) -> Any:
-    terminal = Terminal(Options())
+    terminal = CommandRun(GlobalOptions())
     terminal._gate = gate  # type: ignore[assignment]
     command: click.Command = main.root
     with click.Context(main.root) as context:

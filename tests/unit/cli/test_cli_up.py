@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from gatelodge.app.announce import Ready
+from gatelodge.app.announce import ReadyAnnouncement
 from gatelodge.cli.client import TOKEN_VARIABLE
-from gatelodge.cli.up import Person, snippets
+from gatelodge.cli.up import TerminalAnnouncer, snippets
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,10 @@ from gatelodge.cli.up import Person, snippets
 def test_the_command_that_a_first_start_shows_works_on_its_data_directory(
     capsys: pytest.CaptureFixture[str], directory: str, command: str
 ) -> None:
-    ready = Ready(address="http://127.0.0.1:1", directory=directory, token="gtlp_x", seconds=0.1)
-    Person().ready(ready)
+    ready = ReadyAnnouncement(
+        address="http://127.0.0.1:1", directory=directory, token="gtlp_x", seconds=0.1
+    )
+    TerminalAnnouncer().ready(ready)
     assert command in capsys.readouterr().out
 
 

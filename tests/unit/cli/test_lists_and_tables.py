@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from gatelodge.cli import main, output
-from gatelodge.cli.client import Answered, Asked, Gate
-from gatelodge.cli.house.doctor import _offer
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.client import ApiRequest, ApiResponse, GateClient
+from gatelodge.cli.house.doctor import _check_offer
+from gatelodge.cli.terminal import CommandRun
 
 HERE = "/api/v1/workspaces/main"
 POISONED = {
@@ -46,7 +46,7 @@ DIFF = {
 }
 MEMBERS = [
     {"email": f"{status}@x.test", "name": "", "role": "member", "status": status, "id": status}
-    for status in ("active", "suspended", "left")
+    for status in ("active", "suspended", "revoked")
 ]
 
 
@@ -57,11 +57,11 @@ class Scripted:
         self.answers = answers
         self.sent: list[tuple[str, str, Any]] = []
 
-    def send(self, asked: Asked) -> Answered:
+    def send(self, asked: ApiRequest) -> ApiResponse:
         path, _, _ = asked.path.partition("?")
         body = msgspec.json.decode(asked.body) if asked.body else None
         self.sent.append((asked.method, asked.path.removeprefix(HERE), body))
-        return Answered(200, msgspec.json.encode(self.answers[path.removeprefix(HERE)]))
+        return ApiResponse(200, msgspec.json.encode(self.answers[path.removeprefix(HERE)]))
 
     def close(self) -> None:
         return
@@ -74,7 +74,7 @@ Script = Callable[[dict[str, Any]], Scripted]
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     def answering(answers: dict[str, Any]) -> Scripted:
         way = Scripted(answers)
-        monkeypatch.setattr(Terminal, "gate", Gate(way, "main"))
+        monkeypatch.setattr(CommandRun, "gate", GateClient(way, "main"))
         return way
 
     return answering
@@ -112,12 +112,12 @@ def test_the_doctor_notes_each_way_in_which_an_offer_is_not_as_it_was_approved()
         "instructions": "approved",
         "unfit": 0,
     }
-    assert list(_offer("main", well)) == []
+    assert list(_check_offer("main", well)) == []
     for change in ({"changed": 2}, {"instructions": "changed"}, {"unfit": 1}):
-        (found,) = _offer("main", {**well, **change})
+        (found,) = _check_offer("main", {**well, **change})
         assert found.state == "note"
         assert "crm" in found.remedy
-        assert list(_offer("main", {**well, **change, "status": "proposed"})) == []
+        assert list(_check_offer("main", {**well, **change, "status": "proposed"})) == []
 
 
 def test_whoever_approves_a_server_is_told_which_tools_clients_would_not_see(
@@ -192,7 +192,7 @@ def test_who_left_and_what_ended_is_listed_only_when_asked_for(
     noun: str, rows: list[dict[str, Any]], script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script({f"/{noun}s": page(rows)})
-    ended = {"left", "revoked", "expired"}
+    ended = {"revoked", "expired"}
     assert main.run([noun, "list", "--json"]) == output.OK
     shown = json.loads(capsys.readouterr().out)
     assert shown == [each for each in rows if each["status"] not in ended]

@@ -1,8 +1,14 @@
 """Files of clients, read into definitions; what cannot be taken is told and never sent as it is."""
 
-import pytest
+import json
+from types import SimpleNamespace
 
+import pytest
+from click.testing import CliRunner
+
+from gatelodge.cli.output import NEGATIVE
 from gatelodge.cli.rules.mcp_file import entries
+from gatelodge.cli.rules.serving import import_
 from gatelodge.core.errors import Invalid
 
 STDIO = {"command": "npx", "args": ["-y", "server-git"], "env": {"A": "1", "T": "${TOKEN}"}}
@@ -57,3 +63,25 @@ def test_what_cannot_be_taken_says_why_and_the_others_are_taken(said):
 def test_a_file_without_servers_is_refused():
     with pytest.raises(Invalid, match="names no servers"):
         entries({"x": {}}, "own")
+
+
+@pytest.mark.parametrize("first", [{"command": ["npx"]}, {"command": "refused"}])
+def test_of_two_entries_of_one_alias_the_one_that_can_be_taken_is(tmp_path, first):
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {"My Git": first, "my git": STDIO, "MY git": STDIO}}))
+    told, posted = [], []
+
+    def post(_path, body):
+        if body["transport"]["command"][0] == "refused":
+            raise Invalid("no such command")
+        posted.append(body)
+
+    gate = SimpleNamespace(here=lambda what: what, every=lambda _path: [], post=post)
+    shown = SimpleNamespace(gate=gate, rows=lambda rows, *_: told.extend(rows))
+    ran = CliRunner().invoke(import_, [str(file)], obj=shown)
+    assert ran.exit_code == NEGATIVE
+    outcomes = [(each["name"], each["outcome"]) for each in told]
+    assert outcomes == [
+        ("My Git", "refused"), ("my git", "proposed"), ("MY git", "there already")
+    ]  # fmt: skip
+    assert [each["transport"] for each in posted] == [TAKEN]

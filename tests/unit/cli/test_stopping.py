@@ -12,9 +12,9 @@ import click
 import pytest
 
 from gatelodge.cli import main, output
-from gatelodge.cli.client import Answered, Asked, Gate
+from gatelodge.cli.client import ApiRequest, ApiResponse, GateClient
 from gatelodge.cli.receipt import show_receipt
-from gatelodge.cli.terminal import Options, Terminal
+from gatelodge.cli.terminal import CommandRun, GlobalOptions
 
 ASKS = (
     "import click; from gatelodge.cli.asking import confirm\n"
@@ -51,7 +51,7 @@ def _read_until(terminal: int, wanted: str) -> str:
 class Interrupted:
     """A way on which Ctrl-C comes while the answer is waited for."""
 
-    def send(self, asked: Asked) -> Answered:
+    def send(self, asked: ApiRequest) -> ApiResponse:
         raise KeyboardInterrupt(asked.method)
 
     def close(self) -> None:
@@ -67,9 +67,9 @@ def _abort() -> None:
 @pytest.mark.parametrize(
     ("act", "said"),
     [
-        (lambda: Gate(Interrupted(), "main").get("/x"), "stopped.\n"),
-        (lambda: Gate(Interrupted(), "main").post("/x"), "may have been done"),
-        (lambda: Gate(Interrupted(), "main").delete("/x"), "may have been done"),
+        (lambda: GateClient(Interrupted(), "main").get("/x"), "stopped.\n"),
+        (lambda: GateClient(Interrupted(), "main").post("/x"), "may have been done"),
+        (lambda: GateClient(Interrupted(), "main").delete("/x"), "may have been done"),
         (_abort, "nothing was changed"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_receipt_names_what_ended_and_who_has_the_agents_now(
         "cascade": ["crd_1", "grn_1", "agt_1", "grp_1", "new_1"],
         "named": {"agt_1": "nightly (answered for by bob@x.test)", "grp_1": "ops"},
     }
-    show_receipt(Terminal(Options()), receipt, "ada@x.test")
+    show_receipt(CommandRun(GlobalOptions()), receipt, "ada@x.test")
     told = capsys.readouterr().out
     assert "nightly (answered for by bob@x.test) (agt_1)" in told
     assert "ops (grp_1)" in told

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from gatelodge.core.errors import Stale
+from gatelodge.core.errors import Forbidden, Stale
 from gatelodge.web.api import face as faces
-from gatelodge.web.api.gate import Caller
-from gatelodge.web.endpoint.http.reader import HttpRequest
+from gatelodge.web.api.context import AdminCaller
+from gatelodge.web.endpoint.http.request import HttpRequest
 
-ADA = Caller(by="mem_ada", role="auditor", workspace="wsp_1", credential="crd_1")
+ADA = AdminCaller(by="mem_ada", role="auditor", workspace="wsp_1", credential="crd_1")
 WAIT = 10
 
 
@@ -38,6 +38,10 @@ class Recorder:
     def __init__(self):
         self.reasons = []
 
+    def auth_failed(self, log, why, written, whose):
+        self.reasons.append(why)
+        written.set_result(None)
+
     def refused(self, log, who, refusal, written):
         self.reasons.append(refusal.reason)
         if written is not None:
@@ -55,6 +59,7 @@ def house(monkeypatch):
         return world.who
 
     monkeypatch.setattr(faces, "identify", identify)
+    monkeypatch.setattr(faces, "failure", lambda _view, _peppers, _token, why, _log: (why, ""))
     monkeypatch.setattr(faces, "bearer", lambda _gate, _headers: "unknown")
 
     def begin(app):
@@ -63,6 +68,7 @@ def house(monkeypatch):
         limits = SimpleNamespace(json_depth=8)
         ensured = SimpleNamespace(ensure=lambda _who: asyncio.sleep(0))
         gate = SimpleNamespace(settings=SimpleNamespace(limits=limits), deks=ensured)
+        gate.view, gate.peppers, gate.ids = (lambda: None), None, SimpleNamespace(new=str)
         origins = SimpleNamespace(host_allowed=lambda _host: True)
         world.face = faces.ApiFace(gate, world.recorder, origins, ready, local=False)
         return world
@@ -84,7 +90,9 @@ async def says_secret(scope, _receive, send):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("now", ["unknown", Caller(by="mem_ada", role="member"), Stale("late")])
+@pytest.mark.parametrize(
+    "now", ["unknown", AdminCaller(by="mem_ada", role="member"), Stale("late")]
+)
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
 async def test_what_was_read_reaches_nobody_whose_access_ended_meanwhile(house, now, method):
     async def app(scope, receive, send):
@@ -100,6 +108,22 @@ async def test_what_was_read_reaches_nobody_whose_access_ended_meanwhile(house, 
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("now", ["expired", Stale("late"), Forbidden("an agent's token"), ADA])
+async def test_a_request_of_nobody_is_told_so_and_recorded_whatever_its_token_is_by_then(
+    house, now
+):
+    world, connection, asked = house(says_secret), Connection(), request(b"POST")
+    asked.headers[b"content-length"] = b"2"
+    world.who = "expired"
+    world.face.judge(connection, asked)
+    world.who = now
+    world.face.receive(connection, asked)
+    await asyncio.wait_for(connection.ended.wait(), WAIT)
+    assert connection.told[0].startswith(b"HTTP/1.1 401 ")
+    assert world.recorder.reasons == ["expired" if now == "expired" else "unknown"]
+
+
+@pytest.mark.anyio
 async def test_the_permit_of_what_was_read_is_asked_when_it_leaves(house):
     world, connection = house(says_secret), Connection()
     world.face.receive(connection, request())
@@ -109,6 +133,22 @@ async def test_the_permit_of_what_was_read_is_asked_when_it_leaves(house):
     assert not connection.permit.holds()
     connection.permit.withheld()
     assert world.recorder.reasons == ["stale"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("target", [b"/readyz", b"/readyz?x", b"/api/v1/ready"])
+async def test_that_a_node_is_not_ready_is_an_answer_to_a_probe_and_no_refusal(house, target):
+    async def unready(scope, _receive, send):
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    world, connection, asked = house(unready), Connection(), request()
+    asked.target = target
+    world.face.receive(connection, asked)
+    await asyncio.wait_for(connection.ended.wait(), WAIT)
+    assert connection.told[0].startswith(b"HTTP/1.1 503 ")
+    probed = target.startswith(b"/readyz")
+    assert world.recorder.reasons == ([] if probed else ["unavailable"])
 
 
 @pytest.mark.anyio

@@ -20,7 +20,7 @@ def anyio_backend():
 
 
 async def test_a_question_is_answered_in_its_own_session_and_once():
-    questions, said = asking.Asking(), []
+    questions, said = asking.OpenBatches(), []
     put = questions.put(b"ada", {"roots": ROOTS}, said.append)
     number = b"%d" % json.loads(said[0])["id"]
     assert not questions.answered(b"ben", number, FOUND, None)
@@ -31,7 +31,7 @@ async def test_a_question_is_answered_in_its_own_session_and_once():
 
 
 async def test_what_is_not_answered_in_time_is_missing_and_forgotten():
-    questions, said = asking.Asking(), []
+    questions, said = asking.OpenBatches(), []
     put = questions.put(b"ada", {"a": ROOTS, "b": ROOTS}, said.append)
     questions.answered(b"ada", b"%d" % json.loads(said[1])["id"], FOUND, None)
     assert list(await put.answers(0.01, lambda: None)) == ["b"]
@@ -40,7 +40,7 @@ async def test_what_is_not_answered_in_time_is_missing_and_forgotten():
 
 async def test_while_somebody_thinks_the_stream_is_kept_open(monkeypatch):
     monkeypatch.setattr(asking, "BREATH_SECONDS", 0.01)
-    questions, said, breaths = asking.Asking(), [], []
+    questions, said, breaths = asking.OpenBatches(), [], []
     put = questions.put(b"ada", {"roots": ROOTS}, said.append)
 
     def breathe():

@@ -5,8 +5,14 @@ import weakref
 
 import pytest
 
-from gatelodge.web.endpoint.http.bounds import Connections, Persons, Room, Strangers
-from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader
+from gatelodge.web.endpoint.http.bounds import (
+    AnswerRoom,
+    ClientConnections,
+    PersonBytes,
+    StrangerBytes,
+)
+from gatelodge.web.endpoint.http.reader import RequestReader
+from gatelodge.web.endpoint.http.request import HttpLimits, HttpRequest
 
 LIMITS = HttpLimits(header_bytes=1000, body_bytes=4 << 20, keepalive=10.0)
 
@@ -22,7 +28,7 @@ class Holder:
 
 
 def test_the_greediest_stranger_gives_way_and_of_equals_the_newest():
-    strangers, holders = Strangers(100), [Holder() for _ in range(4)]
+    strangers, holders = StrangerBytes(100), [Holder() for _ in range(4)]
     for holder, size in zip(holders, (10, 40, 40, 20), strict=True):
         strangers.hold(holder, size)
     assert [each.gave_way for each in holders] == [False, False, True, False]
@@ -33,7 +39,7 @@ def test_the_greediest_stranger_gives_way_and_of_equals_the_newest():
 
 
 def test_a_person_is_refused_a_body_beyond_the_limit_and_nobody_else_is():
-    persons = Persons(100, 1000)
+    persons = PersonBytes(100, 1000)
     assert persons.take("ada", 90)
     assert not persons.take("ada", 20)
     assert persons.take("bob", 90)
@@ -42,7 +48,7 @@ def test_a_person_is_refused_a_body_beyond_the_limit_and_nobody_else_is():
 
 
 def test_of_answers_that_are_not_read_the_oldest_gives_way():
-    persons, holders = Persons(100, 1000), [Holder() for _ in range(3)]
+    persons, holders = PersonBytes(100, 1000), [Holder() for _ in range(3)]
     for holder in holders:
         persons.unread("ada", holder, 40)
     assert [each.gave_way for each in holders] == [True, False, False]
@@ -53,7 +59,7 @@ def test_of_answers_that_are_not_read_the_oldest_gives_way():
 
 
 def test_of_what_is_there_for_all_nobody_takes_more_than_they_leave():
-    persons = Persons(100, 120)
+    persons = PersonBytes(100, 120)
     assert persons.take("ada", 60)
     assert not persons.take("ada", 1)
     assert persons.take("bob", 30)
@@ -66,8 +72,8 @@ def test_of_what_is_there_for_all_nobody_takes_more_than_they_leave():
 
 
 def test_what_comes_of_an_answer_is_charged_until_its_request_is_over():
-    persons, request = Persons(100, 1000), HttpRequest()
-    first, second = Room(persons, request, "ada"), Room(persons, request, "ada")
+    persons, request = PersonBytes(100, 1000), HttpRequest()
+    first, second = AnswerRoom(persons, request, "ada"), AnswerRoom(persons, request, "ada")
     assert first(60)
     assert first(40), "what was kept once is not given back in between"
     assert not second(50)
@@ -102,14 +108,14 @@ def test_what_was_read_goes_with_its_connection_and_waits_for_no_collector(close
         gc.enable()
 
 
-class Tracked(Reader):
+class Tracked(RequestReader):
     """A reader that can be looked for."""
 
     __slots__ = ("__weakref__",)
 
 
 def test_framing_that_outgrows_what_it_frames_is_refused():
-    reader = Reader(LIMITS)
+    reader = RequestReader(LIMITS)
     reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(20):
         reader.feed(b"1;" + b"x" * 500 + b"\r\n.\r\n")
@@ -117,7 +123,7 @@ def test_framing_that_outgrows_what_it_frames_is_refused():
 
 
 def test_nothing_that_follows_a_refused_head_is_taken_for_it():
-    reader = Reader(LIMITS)
+    reader = RequestReader(LIMITS)
     large = b"POST /first HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 2000 + b"\r\n\r\n"
     assert reader.feed(large + b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n") == []
     assert (reader.fault, reader.request.target) == ("head", b"/first")
@@ -127,7 +133,7 @@ def test_nothing_that_follows_a_refused_head_is_taken_for_it():
 class Client:
     """A connection that leaves when it is dropped."""
 
-    def __init__(self, shared: Connections, person: str) -> None:
+    def __init__(self, shared: ClientConnections, person: str) -> None:
         self.shared, self.person = shared, person
         shared.open.add(self)
         if not person:
@@ -147,7 +153,7 @@ class Client:
     ],
 )
 def test_room_is_made_by_a_stranger_or_by_who_has_more_than_a_quarter(people, left):
-    shared = Connections(LIMITS, None, None, None, set(), {})
+    shared = ClientConnections(LIMITS, None, None, None, set(), {})
     for person in people:
         Client(shared, person)
     assert shared.make_room(4)
@@ -155,7 +161,7 @@ def test_room_is_made_by_a_stranger_or_by_who_has_more_than_a_quarter(people, le
 
 
 def test_whoever_has_a_quarter_at_most_keeps_what_is_theirs():
-    shared = Connections(LIMITS, None, None, None, set(), {})
+    shared = ClientConnections(LIMITS, None, None, None, set(), {})
     for person in ("ada", "bob", "cyd", "dan"):
         Client(shared, person)
     assert not shared.make_room(4)

@@ -8,9 +8,10 @@ import socket
 
 import pytest
 
-from gatelodge.web.endpoint.http.bounds import Persons, connections
-from gatelodge.web.endpoint.http.connection import HttpConnection, HttpLimits
+from gatelodge.web.endpoint.http.bounds import PersonBytes, connections
+from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.idle import close_idle
+from gatelodge.web.endpoint.http.request import HttpLimits
 
 pytestmark = pytest.mark.anyio
 WAIT = 5.0
@@ -76,9 +77,9 @@ class Kept:
 @pytest.fixture
 async def kept():
     loop, serving, opened = asyncio.get_running_loop(), Serving(), asyncio.Event()
-    shared = connections(LIMITS, 1 << 20, Persons(1 << 20, 1 << 22))
+    shared = connections(LIMITS, 1 << 20, PersonBytes(1 << 20, 1 << 22))
 
-    class Heard(HttpConnection):
+    class Heard(ClientConnection):
         def connection_made(self, transport):
             super().connection_made(transport)
             opened.set()

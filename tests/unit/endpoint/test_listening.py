@@ -4,15 +4,17 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from msgspec import Raw
 from tests.fakes.world import StillClock
 from tests.unit.view.rows import NOON, grant, member, server, tool, view
 
 from gatelodge.core.ids import ServerId
-from gatelodge.core.protocol.session import Session
-from gatelodge.flows.catalog.offers import Offers
+from gatelodge.core.protocol.session import LegacySession
+from gatelodge.flows.catalog.offers import OfferMemory
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.gateway.sessions import Sessions
-from gatelodge.flows.gateway.streams import Streams
+from gatelodge.flows.gateway.sessions import SessionTable
+from gatelodge.flows.gateway.streams import OpenStreams
+from gatelodge.web.endpoint.methods import listening
 from gatelodge.web.endpoint.methods.listening import legacy_stream
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +32,7 @@ class Journal:
     def __init__(self):
         self.asked = asyncio.Event()
 
-    def stream_opened(self, _log, _caller, _seen, written):
+    def stream_opened(self, _log, _caller, _gov, _proto, written):
         self.written = written
         self.asked.set()
         return "record"
@@ -50,14 +52,16 @@ class Door(SimpleNamespace):
         self.seen = view(member(), server("srv_git", "git"), tool(), grant("grn_1"))
         clock, watched = StillClock(NOON), []
         follower = SimpleNamespace(view=self.seen, fresh=lambda: True, renewed=at_once)
-        streams = Streams(clock, Offers(), lambda *told: watched.append(told), lambda: self.seen)
+        streams = OpenStreams(
+            clock, OfferMemory(), lambda *told: watched.append(told), lambda: self.seen
+        )
         super().__init__(
             follower=follower,
             clock=clock,
             streams=streams,
             watched=watched,
             inflight=InFlight(),
-            sessions=Sessions(),
+            sessions=SessionTable(),
             recorder=Journal(),
             words=SimpleNamespace(told=lambda *_: None),
             opened=asyncio.Event(),
@@ -95,7 +99,7 @@ class Door(SimpleNamespace):
 async def test_what_was_subscribed_to_while_the_stream_was_being_recorded_is_heard_of():
     door = Door()
     door.follower.view = SimpleNamespace(admits=lambda *_: True)
-    session = Session("mem_ann", "wsp_1", "", "2025-11-25", "", NOON * 2, b"nonce")
+    session = LegacySession("mem_ann", "wsp_1", "", "2025-11-25", "", NOON * 2, b"nonce")
     opening = asyncio.create_task(legacy_stream(door, door.visit(session)))
     await asyncio.wait_for(door.recorder.asked.wait(), 5)
     door.sessions.of(b"nonce", NOON * 2, NOON).uris = frozenset((URI,))
@@ -105,3 +109,35 @@ async def test_what_was_subscribed_to_while_the_stream_was_being_recorded_is_hea
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_servers_are_recorded_as_told_only_when_the_stream_began(ends, monkeypatch):
+    """A client that goes while the intents are written has nothing told to them."""
+    door = Door()
+    door.follower.view = SimpleNamespace(admits=lambda *_: True)
+    monkeypatch.setattr(listening, "watched", lambda *_: URI)
+    monkeypatch.setattr(listening, "unbearable", lambda *_: "")
+    said, visit = [], door.visit(None)
+    params = {"notifications": Raw(b'{"resourceSubscriptions":["git+file:///a"]}')}
+    visit.message = SimpleNamespace(id=b"1", params=params)
+    visit.answer.say = lambda _greeting: None
+
+    async def noted(*_given):
+        if ends:
+            visit.connection.on_gone()
+        return {URI[0]: "c1"}
+
+    door.words = SimpleNamespace(
+        noted=noted,
+        told=lambda _said, noted: said.append(("ok", noted)),
+        untold=lambda _said, noted, why: said.append((why, noted)),
+    )
+    opening = asyncio.create_task(listening.listen(door, visit))
+    await asyncio.wait_for(door.recorder.asked.wait(), 5)
+    door.recorder.written.set_result(None)
+    await asyncio.wait_for(door.opened.wait(), 5)
+    visit.connection.on_gone()
+    await asyncio.wait_for(opening, 5)
+    assert said == [("client_gone" if ends else "ok", {URI[0]: "c1"})]
+    assert bool(door.watched) is not ends

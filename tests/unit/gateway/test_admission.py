@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 from tests.fakes.world import StillClock
 from tests.unit.view.rows import (
     NOON,
@@ -25,13 +26,15 @@ from tests.unit.view.rows import (
 )
 
 from gatelodge.core.errors import LedgerDown, Stale
-from gatelodge.flows.gateway.answers import Failed, Returned, WasCut
-from gatelodge.flows.gateway.call import CallLimits, Calls
+from gatelodge.core.view_entry import ReadEntry
+from gatelodge.flows.gateway.answers import CallFailed, UpstreamResult, WasCut
+from gatelodge.flows.gateway.call import CallLimits, CallPath
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.gateway.request import CallRequest, Cut
-from gatelodge.flows.gateway.targets import Target
-from gatelodge.flows.health import Health
-from gatelodge.ports.upstream import NOBODY, Reply
+from gatelodge.flows.gateway.request import CallControl, CallRequest
+from gatelodge.flows.gateway.targets import CallTarget
+from gatelodge.flows.health import NodeHealth
+from gatelodge.ports.journal import record_landed, record_refused
+from gatelodge.ports.upstream import NOBODY, UpstreamReply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.guarantee("revoke:under-a-second")]
 ANSWER = Raw(b'{"content":[],"resultType":"complete"}')
@@ -79,7 +82,7 @@ class Journal:
         self._take("intent", durable)
         return "c1"
 
-    def outcome(self, _log, ending, durable):
+    def outcome(self, _log, ending, durable, *, again=False):
         self._take(ending.outcome, durable)
 
     def withheld(self, _log, call, _method, reason):
@@ -113,17 +116,18 @@ class Server:
 
 
 class Scene:
-    def __init__(self, durability="strict", cut=None):
+    def __init__(self, durability="strict", cut=None, entry=None):
+        self.entry = entry
         self.node, self.journal, self.server = Node(), Journal(), Server()
-        self.inflight, self.cut = InFlight(), cut or Cut()
+        self.inflight, self.cut = InFlight(), cut or CallControl()
         limits = CallLimits(durability=durability, seconds=60, result_bytes=1000, per_principal=9)
-        world = (StillClock(NOON), limits)
-        self.calls = Calls(self.server, self.journal, self.inflight, None, world)
+        clock = StillClock(NOON)
+        self.calls = CallPath(self.server, self.journal, self.inflight, None, clock, limits=limits)
         self.task = asyncio.ensure_future(self.calls.call(self._request(), self.node, self.cut))
 
     def _request(self):
         now = self.node.view
-        entry = now.workspaces["home"].tools["git__log"]
+        entry = self.entry or now.workspaces["home"].tools["git__log"]
         (known,) = now.credentials.values()
         return CallRequest(
             who=now.principals["mem_ann"],
@@ -134,7 +138,7 @@ class Scene:
             alias="",
             log="calls:home",
             method="tools/call",
-            find=lambda _view, params: Target(entry, "log", params, "log"),
+            find=lambda _view, params: CallTarget(entry, "log", params, "log"),
             mirrored=lambda _tool: True,
             params={},
             meta={},
@@ -157,7 +161,7 @@ class Scene:
         await asyncio.sleep(0)
 
     async def answered(self):
-        self.server.reply.set_result(Reply(result=ANSWER))
+        self.server.reply.set_result(UpstreamReply(result=ANSWER))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -171,11 +175,11 @@ async def test_a_call_whose_access_did_not_end_comes_back_with_its_answer():
     scene.node.view = view(*GOOD)  # another view that says the same
     await scene.answered()
     await scene.durable()
-    assert isinstance(await scene.came(), Returned)
+    assert isinstance(await scene.came(), UpstreamResult)
     assert scene.journal.said == ["intent", "ok"]
 
 
-class SeenCut(Cut):
+class SeenCut(CallControl):
     __slots__ = ("__weakref__",)
 
 
@@ -277,22 +281,83 @@ async def test_what_may_not_be_written_after_all_reaches_no_server():
     assert isinstance(await scene.came(), WasCut)
 
 
+@pytest.mark.parametrize("kind", ["tool", "reviewed", "prompt"])
+async def test_only_a_tool_that_was_reviewed_as_reading_is_forwarded_before_its_intent_is_durable(
+    kind,
+):
+    tool = view(*GOOD).workspaces["home"].tools["git__log"]
+    entry = {
+        "tool": replace(tool, read_only=False),
+        "reviewed": replace(tool, read_only=True, destructive=False),
+        "prompt": ReadEntry(server=tool.server, workspace="wsp_home", alias="git", kind="prompts"),
+    }[kind]
+    scene = Scene("overlap", entry=entry)
+    await asyncio.sleep(0)
+    assert scene.server.got == (["tools/call"] if kind == "reviewed" else [])
+    await scene.durable()
+    assert scene.server.got == ["tools/call"]
+    scene.task.cancel()
+
+
 @pytest.mark.parametrize("stands", [False, True])
 async def test_a_call_gets_an_outcome_only_if_its_intent_stands_in_the_log(stands, monkeypatch):
-    monkeypatch.setattr("gatelodge.flows.gateway.call._SETTLE_SECONDS", 0)
+    monkeypatch.setattr("gatelodge.flows.gateway.unclosed._SETTLE_SECONDS", 0)
     scene, fault = Scene(), LedgerDown("it took too long")
     known = []
     fault.landed = lambda: known[0] if known else None
     await asyncio.sleep(0)
     scene.journal.waiting.pop(0).set_exception(fault)
-    assert isinstance(await scene.came(), Failed)
-    settling = asyncio.ensure_future(scene.calls.settle(Health(lambda: 0.0)))
+    assert isinstance(await scene.came(), CallFailed)
+    settling = asyncio.ensure_future(scene.calls.unclosed.settle(NodeHealth(lambda: 0.0)))
     await a_few_rounds()
     assert scene.journal.said == ["intent"]
     known.append(stands)
     await a_few_rounds()
     settling.cancel()
     assert scene.journal.said == ["intent", *(["internal"] if stands else [])]
+
+
+GIVEN_UP = [
+    # the record that is being written, how that ends, what stands there afterwards
+    ("intent", "durable", ["intent", "internal"]),
+    ("intent", "lost", ["intent"]),
+    ("outcome", "durable", ["intent", "ok"]),
+    ("outcome", "lost", ["intent", "ok", "ok"]),
+]
+
+
+@pytest.mark.guarantee("audit:every-request-once")
+@pytest.mark.parametrize(
+    ("record", "ends", "said"), GIVEN_UP, ids=[f"{a} {b}" for a, b, _ in GIVEN_UP]
+)
+async def test_a_call_that_is_given_up_while_a_record_is_written_is_closed_once(
+    record, ends, said, monkeypatch
+):
+    monkeypatch.setattr("gatelodge.flows.gateway.unclosed._SETTLE_SECONDS", 0)
+    scene = Scene()
+    if record == "outcome":
+        await scene.durable()
+        await scene.answered()
+    await a_few_rounds()
+    (written,) = scene.journal.waiting
+    scene.journal.waiting.clear()
+    scene.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await scene.came()
+    settling = asyncio.ensure_future(scene.calls.unclosed.settle(NodeHealth(lambda: 0.0)))
+    await a_few_rounds()
+    assert scene.journal.waiting == [], "nobody knows yet what becomes of the first"
+    if ends == "durable":
+        record_landed(written)
+    else:
+        record_refused(written, LedgerDown("the disk is full"))
+    await a_few_rounds()
+    for again in scene.journal.waiting:
+        again.set_result(None)
+    await a_few_rounds()
+    settling.cancel()
+    assert scene.journal.said == said
+    assert scene.server.got == ([] if record == "intent" else ["tools/call"])
 
 
 async def a_few_rounds():

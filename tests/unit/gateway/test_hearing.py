@@ -2,9 +2,10 @@
 
 import json
 
+import pytest
 from msgspec import Raw
 
-from gatelodge.flows.gateway.request import HELD, HELD_BYTES, Hearing
+from gatelodge.flows.gateway.request import HELD, HELD_BYTES, NotificationBuffer
 
 LOG, PROGRESS = "notifications/message", "notifications/progress"
 
@@ -15,7 +16,7 @@ def told(number, size=0):
 
 def heard(sizes):
     """What is left of notifications of these sizes when somebody listens again."""
-    hearing, got = Hearing(None), []
+    hearing, got = NotificationBuffer(None), []
     hearing.detach()
     for number, size in enumerate(sizes):
         hearing(LOG, told(number, size))
@@ -38,8 +39,9 @@ def test_one_that_is_larger_than_the_room_is_not_kept():
     assert heard([10, HELD_BYTES, 10])[0] == [2]
 
 
-def test_progress_is_told_under_the_token_of_whoever_listens_now_or_not_at_all():
-    hearing, got = Hearing(None), []
+@pytest.mark.parametrize("null", [False, True])
+def test_progress_is_told_under_the_token_of_whoever_listens_now_or_not_at_all(null):
+    hearing, got = NotificationBuffer(None), []
     hearing.detach()
     hearing(PROGRESS, b'{"progressToken":1,"progress":1}')
     hearing.attach(lambda _, params: got.append(json.loads(params)), {"progressToken": Raw(b'"b"')})
@@ -47,5 +49,9 @@ def test_progress_is_told_under_the_token_of_whoever_listens_now_or_not_at_all()
     assert got == [{"progressToken": "b", "progress": n} for n in (1, 2)]
     hearing.detach()
     hearing(PROGRESS, b'{"progressToken":1,"progress":3}')
-    hearing.attach(lambda _, params: got.append(json.loads(params)), {})
+    without = {"progressToken": Raw(b"null")} if null else {}
+    hearing.attach(lambda _, params: got.append(json.loads(params)), without)
+    hearing(PROGRESS, b'{"progressToken":1,"progress":4}')
     assert len(got) == 2
+    hearing(LOG, b'{"data":1}')
+    assert got[2:] == [{"data": 1}]

@@ -4,9 +4,9 @@ import pytest
 from tests.upstreams.pools import until
 
 from gatelodge.adapters.upstream.pace import listeners
-from gatelodge.adapters.upstream.pace.listeners import Listeners
+from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
 from gatelodge.core.protocol.upstream import UPDATED
-from gatelodge.ports.upstream import Asker, SessionNotification
+from gatelodge.ports.upstream import OnBehalfOf, SessionNotification
 
 pytestmark = pytest.mark.anyio
 
@@ -19,13 +19,13 @@ def anyio_backend():
 class Heard:
     def __init__(self):
         self.all, self.own = [], []
-        self.listeners = Listeners()
+        self.listeners = UpstreamListeners()
         self.listeners.updated.append(lambda server, uri: self.all.append((server, uri)))
         self.listeners.said.append(lambda said: bool(self.own.append(said)))
 
     def said(self, whose, uri="x:1", method=UPDATED):
         params = b'{"uri":"%b"}' % uri.encode()
-        said = SessionNotification("srv", Asker(whose, b'{"roots":{}}'), (), method, params)
+        said = SessionNotification("srv", OnBehalfOf(whose, b'{"roots":{}}'), (), method, params)
         self.listeners.tell_said(said)
         return said
 

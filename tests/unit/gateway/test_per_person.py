@@ -6,14 +6,14 @@ import pytest
 from tests.fakes.world import CountedIds, StillClock
 from tests.unit.view.rows import agent, member, view
 
-from gatelodge.core.protocol.bridge.state import Binding
-from gatelodge.flows.gateway.bridge.rounds import RoundLimits, Rounds, Waiting
-from gatelodge.flows.gateway.inflight import InFlight, Running
-from gatelodge.flows.gateway.request import Hearing, Licence
+from gatelodge.core.protocol.bridge.state import StateBinding
+from gatelodge.flows.gateway.bridge.rounds import InputRounds, ParkedExchange, RoundLimits
+from gatelodge.flows.gateway.inflight import InFlight, RunningRequest
+from gatelodge.flows.gateway.request import ExchangeLicence, NotificationBuffer
 
 
 def running(who, kind="call"):
-    return Running(kind, who.id, "crd_1", "wsp_1", lambda _reason: None, who.person)
+    return RunningRequest(kind, who.id, "crd_1", "wsp_1", lambda _reason: None, who.person)
 
 
 @pytest.fixture
@@ -39,13 +39,16 @@ def test_calls_and_streams_of_an_agent_count_for_the_member_who_answers_for_it(p
 @pytest.mark.anyio
 async def test_parked_calls_of_an_agent_count_for_the_member_who_answers_for_it(people):
     sealer = SimpleNamespace(seal=lambda _plain, _context: "sealed")
-    world, inflight = (sealer, StillClock(), CountedIds()), InFlight()
-    rounds = Rounds(world, "n1", inflight, RoundLimits(seconds=60, per_principal=1))
-    binding = Binding("wsp_1", "", "", "srv_1", b"")
+    inflight, limits = InFlight(), RoundLimits(seconds=60, per_principal=1)
+    rounds = InputRounds(sealer, StillClock(), CountedIds(), "n1", inflight, limits=limits)
+    binding = StateBinding("wsp_1", "", "", "srv_1", b"")
 
     def park(who):
         exchange = SimpleNamespace(abort=lambda _reason: None)
-        waiting, call = Waiting(exchange, {}, Hearing(None), Licence()), running(who)
+        waiting, call = (
+            ParkedExchange(exchange, {}, NotificationBuffer(None), ExchangeLicence()),
+            running(who),
+        )
         return call, rounds.park(waiting, call, binding, 1)
 
     first, sealed = park(people[0])

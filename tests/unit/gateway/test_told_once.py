@@ -8,8 +8,8 @@ from tests.fakes.world import StillClock
 
 from gatelodge.adapters.upstream.pace.server_lines import ServerLines
 from gatelodge.core.events.changes import MOST, StateChanges
-from gatelodge.flows.audit.tallies import MOST_LINES, Tallies
-from gatelodge.flows.health import LONG_SECONDS, Health
+from gatelodge.flows.audit.tallies import MOST_LINES, RefusalTallies
+from gatelodge.flows.health import LONG_SECONDS, NodeHealth
 
 
 def test_a_state_that_stays_is_told_once():
@@ -57,7 +57,7 @@ async def test_many_refused_sign_ins_are_two_lines_and_their_number(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("gatelodge.flows.audit.tallies.BURST_SECONDS", 0.01)
-    tallies = Tallies(StillClock(), "nod_1", lambda *_: None)
+    tallies = RefusalTallies(StillClock(), "nod_1", lambda *_: None)
     for _ in range(5):
         tallies.auth_failed("calls/wsp_1", "ended", None, "crd_7")
     assert [each.message.partition(";")[0] for each in caplog.records] == [
@@ -71,7 +71,7 @@ async def test_many_refused_sign_ins_are_two_lines_and_their_number(
 
 @pytest.mark.anyio
 async def test_strangers_cannot_write_lines_without_end(caplog: pytest.LogCaptureFixture):
-    tallies = Tallies(StillClock(), "nod_1", lambda *_: None)
+    tallies = RefusalTallies(StillClock(), "nod_1", lambda *_: None)
     for number in range(60):
         tallies.auth_failed("calls/wsp_1", "ended", None, f"crd_{number}")
     assert len(caplog.records) == MOST_LINES
@@ -80,7 +80,7 @@ async def test_strangers_cannot_write_lines_without_end(caplog: pytest.LogCaptur
 
 def test_work_that_does_not_come_to_an_end_is_late_while_it_lasts():
     clock = StillClock()
-    health = Health(clock.boottime)
+    health = NodeHealth(clock.boottime)
     with health.watched("signing the logs"):
         assert health.late() == frozenset()
         clock.step(LONG_SECONDS)

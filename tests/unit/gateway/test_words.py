@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 from tests.fakes.world import StillClock
-from tests.unit.gateway.test_admission import ENDS, GOOD, Journal, Node
+from tests.unit.gateway.test_admission import ENDS, GOOD, Journal, Node, a_few_rounds
 from tests.unit.view.rows import NOON, grant, view
 
-from gatelodge.core.errors import LedgerDown
-from gatelodge.flows.gateway.bridge.words import Said, Words, all_of, resources_of
-from gatelodge.flows.gateway.sessions import LIFE_MICROSECONDS, MOST_KEPT, Sessions
+from gatelodge.core.errors import LedgerDown, LimitReached
+from gatelodge.flows.gateway.bridge.words import NoticeOrigin, ServerNotices, all_of, resources_of
+from gatelodge.flows.gateway.sessions import LIFE_MICROSECONDS, MOST_KEPT, SessionTable
+from gatelodge.flows.gateway.unclosed import UnclosedCalls
+from gatelodge.flows.health import NodeHealth
 
 pytestmark = [pytest.mark.anyio, pytest.mark.guarantee("audit:intent-before-effect")]
 SERVER = "srv_git"
@@ -26,11 +28,11 @@ def anyio_backend():
 class Scene:
     """A member who has something said, and what came of it: `noted` is None until then."""
 
-    def __init__(self, servers=(SERVER,), entries=resources_of):
-        self.node, self.journal = Node(), Journal()
+    def __init__(self, servers=(SERVER,), entries=resources_of, journal=None):
+        self.node, self.journal = Node(), journal or Journal()
         now = self.node.view
         (known,) = now.credentials.values()
-        self.said = Said(
+        self.said = NoticeOrigin(
             who=now.principals["mem_ann"],
             credential=known,
             caller=SimpleNamespace(client=""),
@@ -40,7 +42,10 @@ class Scene:
             proto="2025-11-25",
             bytes_in=1,
         )
-        self.words = Words(self.journal, StillClock(NOON), self.node, waits=True)
+        self.unclosed = UnclosedCalls(self.journal)
+        self.words = ServerNotices(
+            self.journal, StillClock(NOON), self.node, self.unclosed, waits=True
+        )
         self.task = asyncio.ensure_future(self.words.noted(self.said, set(servers), entries))
 
     async def came(self):
@@ -57,6 +62,17 @@ async def test_a_server_is_told_only_after_its_intent_is_durable():
     assert set(noted) == {SERVER}
     scene.words.told(scene.said, noted)
     assert scene.journal.said == ["intent", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("why", "ended"), [("client_gone", "client_gone"), ("expired", "cancelled")]
+)
+async def test_what_was_told_to_no_server_after_all_is_not_recorded_as_told(why, ended):
+    scene = Scene()
+    await asyncio.sleep(0)
+    scene.journal.waiting.pop().set_result(None)
+    scene.words.untold(scene.said, await scene.came(), why)
+    assert scene.journal.said == ["intent", ended]
 
 
 @pytest.mark.parametrize("what", sorted(ENDS.keys() - WHOLE))
@@ -98,8 +114,73 @@ async def test_a_journal_that_fails_lets_nothing_be_told():
     assert scene.journal.said == ["intent"]
 
 
+class CountingJournal(Journal):
+    """Gives each intent an id; refuses to take some, as one that is too large is refused."""
+
+    def __init__(self, refused=()):
+        super().__init__()
+        self.refused, self.intents, self.ended = refused, {}, {}
+
+    def intent(self, _log, _who, _call, durable):
+        call = f"c{len(self.intents) + 1}"
+        if call in self.refused:
+            raise LimitReached("too large")
+        self.intents[call] = durable
+        return call
+
+    def outcome(self, _log, ending, durable, *, again=False):
+        self.ended[ending.call] = ending.outcome
+        if durable is not None:
+            durable.set_result(None)
+
+
+def two_servers(monkeypatch, journal):
+    """A scene in which two servers may be told."""
+    monkeypatch.setattr("gatelodge.flows.gateway.unclosed._SETTLE_SECONDS", 0)
+    monkeypatch.setattr(ServerNotices, "_allowing_rule", lambda *_given: "grn_1")
+    return Scene(servers=("srv_a", "srv_b"), journal=journal)
+
+
+async def closed(scene):
+    """What the records ended with once those that failed were closed."""
+    settling = asyncio.ensure_future(scene.unclosed.settle(NodeHealth(lambda: 0.0)))
+    await a_few_rounds()
+    settling.cancel()
+    return scene.journal.ended
+
+
+async def test_intents_of_which_a_later_one_is_refused_are_closed(monkeypatch):
+    scene = two_servers(monkeypatch, CountingJournal(refused={"c2"}))
+    await asyncio.sleep(0)
+    scene.journal.intents["c1"].set_result(None)
+    with pytest.raises(LimitReached):
+        await scene.came()
+    assert await closed(scene) == {"c1": "internal"}
+
+
+async def test_intents_of_who_left_while_they_were_written_are_closed(monkeypatch):
+    scene = two_servers(monkeypatch, CountingJournal())
+    await asyncio.sleep(0)
+    scene.journal.intents["c1"].set_result(None)
+    scene.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await scene.came()
+    scene.journal.intents["c2"].set_result(None)  # the journal wrote it all the same
+    assert await closed(scene) == {"c1": "internal", "c2": "internal"}
+
+
+async def test_of_intents_of_which_one_is_not_written_the_others_are_closed(monkeypatch):
+    scene = two_servers(monkeypatch, CountingJournal())
+    await asyncio.sleep(0)
+    scene.journal.intents["c1"].set_exception(LedgerDown("gone"))
+    scene.journal.intents["c2"].set_result(None)
+    with pytest.raises(LedgerDown):
+        await scene.came()
+    assert await closed(scene) == {"c2": "internal"}
+
+
 def test_one_persons_sessions_push_out_nobody_elses():
-    sessions = Sessions()
+    sessions = SessionTable()
     ada = sessions.of(b"ada", NOON + LIFE_MICROSECONDS, NOON, "mem_ada")
     ada.level = "error"
     for number in range(MOST_KEPT + 5):
@@ -108,7 +189,7 @@ def test_one_persons_sessions_push_out_nobody_elses():
 
 
 def test_a_session_that_ended_never_lives_again():
-    sessions, ends = Sessions(), NOON + LIFE_MICROSECONDS
+    sessions, ends = SessionTable(), NOON + LIFE_MICROSECONDS
     sessions.end(b"over", ends, NOON, "mem_bob")
     for number in range(MOST_KEPT + 5):
         sessions.of(b"%d" % number, ends + 1 + number, NOON, "mem_bob")

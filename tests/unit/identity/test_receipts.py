@@ -4,12 +4,12 @@ import pytest
 from msgspec.structs import replace
 from tests.fakes.world import StillClock
 
-from gatelodge.flows.identity.presence import FORGET_SECONDS, HEARD_SECONDS, Presence
-from gatelodge.flows.identity.revocation import Ending, Revocation
-from gatelodge.ports.store import Committed, NodeSeen
+from gatelodge.flows.identity.presence import FORGET_SECONDS, HEARD_SECONDS, NodePresence
+from gatelodge.flows.identity.revocation import AccessEnd, AccessRevocation
+from gatelodge.ports.store import CommittedChange, NodeSeen
 
 pytestmark = [pytest.mark.anyio, pytest.mark.guarantee("revoke:under-a-second")]
-ENDING = Ending(kind="member", subject="mem_ann", workspace="wsp_home", by="local")
+ENDING = AccessEnd(kind="member", subject="mem_ann", workspace="wsp_home", by="local")
 GOV = 7
 
 
@@ -32,10 +32,10 @@ class House:
         self.then = {}
         """What the nodes are from the n-th look on."""
         self.looks = 0
-        self.revocation = Revocation(self, self, self.clock, lambda: self.own)
+        self.revocation = AccessRevocation(self, self, self.clock, lambda: self.own)
 
     async def change(self, work):
-        return work(self), Committed(gov=GOV, at=self.clock.boottime())
+        return work(self), CommittedChange(gov=GOV, at=self.clock.boottime())
 
     def record(self, fact):
         self.facts.append(fact)
@@ -119,7 +119,7 @@ class Rows:
 
 async def test_a_node_acts_only_while_it_is_known_and_begins_anew_after_a_gap():
     clock = StillClock()
-    presence = Presence(Rows(), clock, "nod_a", shared=True)
+    presence = NodePresence(Rows(), clock, "nod_a", shared=True)
     assert presence.until < clock.boottime() < presence.since
     await presence.say(seen("nod_a"))
     first = clock.boottime()
@@ -136,7 +136,7 @@ async def test_a_node_acts_only_while_it_is_known_and_begins_anew_after_a_gap():
 async def test_who_is_silent_for_longer_than_it_may_act_is_struck_out_whatever_the_database_clock():
     assert FORGET_SECONDS > HEARD_SECONDS
     clock, rows = StillClock(), Rows(replace(seen("nod_dead"), seen_at=10**18), seen("nod_b"))
-    presence = Presence(rows, clock, "nod_a", shared=True)
+    presence = NodePresence(rows, clock, "nod_a", shared=True)
     for beat in range(7):
         rows.rows["nod_b"] = replace(rows.rows["nod_b"], seen_at=-beat)
         await presence.say(seen("nod_a"))
@@ -147,7 +147,7 @@ async def test_who_is_silent_for_longer_than_it_may_act_is_struck_out_whatever_t
 
 async def test_a_process_that_holds_the_store_alone_strikes_out_all_others_when_it_starts():
     clock, rows = StillClock(), Rows(seen("nod_dead"))
-    presence = Presence(rows, clock, "nod_a", shared=False)
+    presence = NodePresence(rows, clock, "nod_a", shared=False)
     await presence.say(seen("nod_a"))
     assert set(rows.rows) == {"nod_a"}
     clock.step(10 * HEARD_SECONDS)

@@ -27,6 +27,7 @@ ROLES = ("owner", "security", "admin", "auditor", "member")
         ("guardrail.retire", "owner security"),
         ("audit.read", "owner security auditor"),
         ("audit.export", "owner security auditor"),
+        ("metrics.read", "owner security admin auditor"),
         ("apply", "owner"),
         ("secrets.read", ""),
         ("", ""),

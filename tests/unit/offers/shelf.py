@@ -5,9 +5,9 @@ import json
 from msgspec import Raw
 from tests.unit.view import rows
 
-from gatelodge.flows.catalog.offers import Offers
-from gatelodge.flows.gateway.listing import Outlook
-from gatelodge.ports.upstream import Observed
+from gatelodge.flows.catalog.offers import OfferMemory
+from gatelodge.flows.gateway.listing import ListViewer
+from gatelodge.ports.upstream import ObservedOffer
 
 
 def raw(**members):
@@ -30,16 +30,16 @@ def observed(**said):
     """What a server says of itself: prompts, resources and templates by their names."""
     made = {"prompts": prompts, "resources": resources, "templates": templates}
     given = {name: made[name](*its) if name in made else its for name, its in said.items()}
-    return Observed(tools=(), **given)
+    return ObservedOffer(tools=(), **given)
 
 
 def offers(**by_alias):
     """A memory of these offers, by the server's alias (its id is srv_ and the alias)."""
-    made = Offers()
+    made = OfferMemory()
     for alias, said in by_alias.items():
         made.keep(rows.server(f"srv_{alias}", alias), observed(**said))
     return made
 
 
 def outlook(view, principal="mem_ann", alias="", at=rows.NOON, slug="home"):
-    return Outlook(view, view.principals[principal], view.workspaces[slug], alias, at)
+    return ListViewer(view, view.principals[principal], view.workspaces[slug], alias, at)

@@ -43,6 +43,23 @@ def test_the_other_lists_have_their_schemas_too(kind, shapes, good):
 
 
 @pytest.mark.parametrize(
+    ("size", "whole"),
+    [("0", True), ("7.0", True), ("1e3", True), ("9" * 400, True), ("1" + "0" * 4_000, True),
+     ("7.5", False), ("1e999", False), ("-1e999", False), ("true", False), ("9" * 5_000, False)],
+)  # fmt: skip
+def test_a_size_of_any_length_is_told_as_a_whole_number_or_not(size, whole):
+    found = nonconformities("resources", f'{{"uri":"a:b","name":"x","size":{size}}}')
+    assert (found == ()) == whole
+
+
+@pytest.mark.parametrize("priority", ["9" * 400, "-" + "9" * 400, "1e999"])
+def test_a_number_of_any_length_is_out_of_range(priority):
+    item = f'{{"uri":"a:b","name":"x","annotations":{{"priority":{priority}}}}}'
+    (found,) = nonconformities("resources", item)
+    assert found.what == "is out of range"
+
+
+@pytest.mark.parametrize(
     "uri",
     ["file:///a b", "memo://x", "git+memo://x/y", "urn:isbn:1", "ui://board/x.html", "a:", "test:é",
      "https://x.example:8080/a?b#c", "http://127.0.0.1/x", "http://[::1]/x", "postgres://u:p@h/db"],

@@ -7,7 +7,7 @@ from msgspec import Raw
 from tests.unit.offers.shelf import prompts, raw, resources, templates
 from tests.unit.view.rows import server
 
-from gatelodge.core.catalog.offer import Abilities, read_abilities, read_offer
+from gatelodge.core.catalog.offer import OfferAbilities, read_abilities, read_offer
 from gatelodge.core.protocol.shown.names import shown_name
 
 GIT = server("srv_git", "git")
@@ -110,9 +110,9 @@ def test_of_two_that_are_called_alike_the_first_counts():
 )
 def test_a_server_is_able_to_do_what_it_declares(said, able):
     declared = Raw(json.dumps(said).encode())
-    assert read_abilities(declared) == Abilities(**able)
+    assert read_abilities(declared) == OfferAbilities(**able)
     offer = read_offer(GIT, capabilities=declared)
-    assert (offer.capabilities, offer.abilities) == (declared, Abilities(**able))
+    assert (offer.capabilities, offer.abilities) == (declared, OfferAbilities(**able))
 
 
 def test_what_a_client_could_fetch_by_itself_is_told_apart():

@@ -5,21 +5,21 @@ from msgspec import Raw
 from tests.unit.offers.shelf import observed
 from tests.unit.view.rows import server, view
 
-from gatelodge.flows.catalog.offers import Offers
+from gatelodge.flows.catalog.offers import OfferMemory
 
 GIT = server("srv_git", "git")
 
 
 @pytest.fixture
 def offers():
-    made = Offers()
+    made = OfferMemory()
     made.keep(GIT, observed(prompts=["sum"], resources=["a:b"]))
     return made
 
 
 def test_a_server_that_was_never_met_offers_nothing_known(offers):
     assert offers.of("srv_none") is None
-    assert Offers().version == 0
+    assert OfferMemory().version == 0
 
 
 def test_what_was_seen_is_kept_with_its_abilities(offers):

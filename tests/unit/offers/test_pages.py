@@ -6,7 +6,7 @@ from tests.unit.view.rows import grant, guardrail, member, server, tool, view
 
 from gatelodge.adapters.keys.sealing import AesSealer
 from gatelodge.core.protocol.capabilities import NOTHING
-from gatelodge.core.protocol.session import Cursor, pack
+from gatelodge.core.protocol.session import PageCursor, pack
 from gatelodge.core.protocol.shown.names import shown_name
 from gatelodge.flows.gateway.listing import (
     CONTEXT,
@@ -203,7 +203,7 @@ def test_a_cursor_of_the_time_when_there_were_tools_only_still_counts_for_tools(
     page = page_of(tools_of(look, KNOWN, NOTHING), "tools", look, old, 9, SEALER)
     assert [item.name for item in page.items] == ["t2", "t3"]
     assert page_of((), "prompts", look, old, 9, SEALER) == BadCursor()
-    assert Cursor("p", "a", 0, "n").endpoint == ""
+    assert PageCursor("p", "a", 0, "n").endpoint == ""
 
 
 FORM, SAMPLING = b'{"elicitation":{"form":{}}}', b'{"sampling":{}}'

@@ -17,9 +17,9 @@ from tests.unit.view.rows import (
     view,
 )
 
-from gatelodge.flows.catalog.offers import Offers
-from gatelodge.flows.gateway.streams import Stream, Streams
-from gatelodge.ports.upstream import Asker, SessionNotification
+from gatelodge.flows.catalog.offers import OfferMemory
+from gatelodge.flows.gateway.streams import ListenStream, OpenStreams
+from gatelodge.ports.upstream import OnBehalfOf, SessionNotification
 
 EVERY = ("tools", "prompts", "resources")
 GIT = server("srv_git", "git", tags=("prod",))
@@ -61,9 +61,9 @@ class Node:
     def __init__(self, *rows):
         self.clock = StillClock(NOON)
         self.view = view(*rows)
-        self.offers = Offers()
+        self.offers = OfferMemory()
         self.watched = []
-        self.streams = Streams(self.clock, self.offers, self._subscribe, lambda: self.view)
+        self.streams = OpenStreams(self.clock, self.offers, self._subscribe, lambda: self.view)
         self.offers.on_observed(self.streams.on_observed)
 
     def swap(self, *rows):
@@ -77,7 +77,7 @@ class Node:
 
     def listen(self, principal="mem_ann", wants=EVERY, uris=(), alias="", can=b"{}"):
         ear = Heard()
-        stream = Stream(principal, ("home", alias), ear, wants, frozenset(uris), can)
+        stream = ListenStream(principal, ("home", alias), ear, wants, frozenset(uris), can)
         self.streams.add(stream)
         return ear, stream
 
@@ -189,7 +189,7 @@ class TestLists:
 
     def test_a_member_who_left_or_a_workspace_that_is_unknown_has_nothing(self, node):
         stranger = Heard()
-        node.streams.add(Stream("mem_ann", ("nowhere", ""), stranger, EVERY))
+        node.streams.add(ListenStream("mem_ann", ("nowhere", ""), stranger, EVERY))
         ann, _ = node.listen()
         node.sees("git", prompts=["a"])
         assert ann.since() == ["prompts"]
@@ -301,7 +301,7 @@ class TestWaiting:
         assert node.told() == [("srv_git", [])]
 
     def test_a_stream_that_is_not_open_yet_waits_from_its_opening_on(self, node):
-        stream = Stream("mem_ann", ("home", ""), Heard())
+        stream = ListenStream("mem_ann", ("home", ""), Heard())
         node.streams.wait_for(stream, frozenset([self.X1]))
         assert node.told() == []
         node.streams.add(stream)
@@ -327,7 +327,7 @@ class TestSessions:
     CAN = b'{"roots":{}}'
 
     def said(self, node, *used, whose="mem_ann", method="notifications/message"):
-        asker = Asker(whose, self.CAN)
+        asker = OnBehalfOf(whose, self.CAN)
         used = used or (("tools/call", "log"),)
         return node.streams.on_notification(
             SessionNotification("srv_git", asker, used, method, b'{"uri":"x:1"}')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gatelodge.flows.gateway.subscriptions import Subscriptions
+from gatelodge.flows.gateway.subscriptions import ResourceSubscriptions
 
 A, B = ("srv_x", "x:a"), ("srv_x", "x:b")
 Y = ("srv_y", "y:a")
@@ -15,7 +15,7 @@ def told():
 
 @pytest.fixture
 def subscriptions(told):
-    return Subscriptions(lambda server, uris: told.append((server, sorted(uris))))
+    return ResourceSubscriptions(lambda server, uris: told.append((server, sorted(uris))))
 
 
 def test_a_server_is_told_the_union_whenever_it_changes_and_not_otherwise(subscriptions, told):

@@ -8,11 +8,11 @@ from tests.unit.offers.shelf import observed
 from tests.unit.view.rows import server, view
 
 from gatelodge.core.errors import StoreDown, UpstreamUnreachable
-from gatelodge.flows.admin.tools import Observation
+from gatelodge.flows.admin.tools import ToolObservation
 from gatelodge.flows.catalog import pace, watch
-from gatelodge.flows.catalog.offers import Offers
-from gatelodge.flows.catalog.watch import Watch
-from gatelodge.ports.upstream import Health
+from gatelodge.flows.catalog.offers import OfferMemory
+from gatelodge.flows.catalog.watch import ToolWatcher
+from gatelodge.ports.upstream import ServerHealth
 
 pytestmark = pytest.mark.anyio
 GIT, B = server("srv_git", "git"), server("srv_b", "b")
@@ -35,15 +35,17 @@ class House:
         self.down = False
         self._moved = asyncio.Event()
         self.slow: dict[str, asyncio.Event] = {}
-        self.offers = Offers()
+        self.offers = OfferMemory()
         self.offers.on_observed(lambda _: self._moved.set())
-        self.watch = Watch(self, self, StillClock(), CountedIds(), self.offers, lambda: self.view)
+        self.watch = ToolWatcher(
+            self, self, StillClock(), CountedIds(), self.offers, lambda: self.view
+        )
 
     def on_list_changed(self, listener) -> None:
         self.meet = listener
 
-    def health(self, _server) -> Health:
-        return Health(state=self.state)
+    def health(self, _server) -> ServerHealth:
+        return ServerHealth(state=self.state)
 
     async def observe(self, server):
         self.looks.append(server.id)
@@ -60,7 +62,7 @@ class House:
             raise StoreDown("no")
         self.written += 1
         self._moved.set()
-        return Observation(), None
+        return ToolObservation(), None
 
     async def until(self, holds) -> None:
         async with asyncio.timeout(5):
@@ -227,7 +229,7 @@ async def test_a_server_that_never_stays_the_same_is_looked_at_less_and_less(hou
     ("leaves", "most_looks", "most_leaves"), [(0, 80, 0), (1, 80, 80), (70, 10, 300)]
 )
 def test_in_an_hour_a_server_causes_few_looks_and_few_leaves(leaves, most_looks, most_leaves):
-    kept, now, looks = pace.Pace(), 0.0, 0
+    kept, now, looks = pace.ObservationPace(), 0.0, 0
     while now < 3600:
         kept.looked(now, leaves)
         looks += 1
@@ -237,7 +239,7 @@ def test_in_an_hour_a_server_causes_few_looks_and_few_leaves(leaves, most_looks,
 
 
 def test_a_server_that_was_calm_is_looked_at_at_once_again():
-    kept = pace.Pace()
+    kept = pace.ObservationPace()
     for now in range(20):
         kept.looked(float(now), 1)
     assert kept.free_at > 20

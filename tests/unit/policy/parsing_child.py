@@ -10,7 +10,7 @@ import threading
 from tests.unit.view.rows import guardrail, member, server, tool, view
 
 from gatelodge.core.errors import Invalid
-from gatelodge.core.policy.evaluate import Question, foresee, judge
+from gatelodge.core.policy.evaluate import PolicyQuestion, foresee, judge
 from gatelodge.core.policy.guardrails import compile_guardrail, validate
 from gatelodge.core.view_entry import PERSONAL
 
@@ -33,7 +33,7 @@ def _tried(texts, kib):
                 continue
         guard = compile_guardrail(guardrail(text, "grd_x"))
         question = foresee(guard, who, entry)
-        if isinstance(question, Question):
+        if isinstance(question, PolicyQuestion):
             judge(question, 1_795_348_800_000_000, PERSONAL)
     _tell("end")
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core.people import folded
-from gatelodge.core.policy.naming import Bearers, bind, mentions
+from gatelodge.core.policy.naming import NamedEntities, bind, mentions
 
-HERE = Bearers(
+HERE = NamedEntities(
     ids={
         ("Server", "crm"): "srv_1",
         ("Group", "eng ops"): "grp_1",
@@ -112,7 +112,7 @@ def test_what_stood_for_something_earlier_keeps_its_id():
 
 
 def test_in_every_workspace_a_name_begins_with_its_workspace():
-    everywhere = Bearers(
+    everywhere = NamedEntities(
         ids={("Server", "main/crm"): "srv_1", ("Server", "lab/crm"): "srv_2"},
         names={("Server", "srv_1"): "main/crm", ("Server", "srv_2"): "lab/crm"},
         tools=frozenset({("srv_2", "a/b")}),

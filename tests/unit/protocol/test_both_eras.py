@@ -8,7 +8,7 @@ from msgspec import Raw
 from gatelodge.adapters.upstream.dual import asking
 from gatelodge.adapters.upstream.dual.asking import AskingEras
 from gatelodge.core.protocol.bridge.both_eras import AskingSign, asking_sign, with_cure
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import UpstreamRequest
 
 SURE, UNSURE = AskingSign("modern"), AskingSign("modern", sure=False)
 LEGACY, MAYBE_LEGACY = AskingSign("legacy"), AskingSign("legacy", sure=False)
@@ -25,7 +25,7 @@ def raw(value):
 
 
 def of(name, method="tools/call"):
-    return Request(method=method, params={}, name=name)
+    return UpstreamRequest(method=method, params={}, name=name)
 
 
 @pytest.mark.parametrize(

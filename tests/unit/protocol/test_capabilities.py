@@ -88,12 +88,15 @@ def test_large_capabilities_are_read_like_small_ones():
         ('{"elicitation":{"url":{}}}', "elicitation/create", FORM, False),
         ('{"elicitation":{"form":{},"url":{}}}', "elicitation/create", '{"mode":"form"}', True),
         ('{"elicitation":{"form":{},"url":{}}}', "elicitation/create", '{"mode":"voice"}', False),
-        ('{"elicitation":{"form":{},"url":{}}}', "elicitation/create", '{"mode":null}', False),
+        ('{"elicitation":{"form":{},"url":{}}}', "elicitation/create", '{"mode":null}', True),
         ('{"elicitation":{}}', "elicitation/create", "[]", False),
         ('{"elicitation":{}}', "sampling/createMessage", '{"messages":[]}', False),
         ('{"sampling":{}}', "sampling/createMessage", '{"messages":[]}', True),
         ('{"sampling":{}}', "sampling/createMessage", WITH_TOOLS, False),
         ('{"sampling":{}}', "sampling/createMessage", '{"toolChoice":{}}', False),
+        ('{"sampling":{}}', "sampling/createMessage", '{"tools":null,"toolChoice":null}', True),
+        ('{"elicitation":{}}', "elicitation/create", '{"mode":null,"message":"m"}', True),
+        ('{"elicitation":{"url":{}}}', "elicitation/create", '{"mode":null,"url":"x"}', False),
         ('{"sampling":{"tools":{}}}', "sampling/createMessage", WITH_TOOLS, True),
         ('{"roots":{}}', "roots/list", "{}", True),
         ('{"roots":{}}', "elicitation/create", FORM, False),
@@ -135,7 +138,7 @@ def test_only_a_legacy_client_tells_of_its_roots_and_only_a_legacy_server_hears(
 
 
 @pytest.mark.parametrize(
-    ("text", "withheld", "left"),
+    ("text", "hidden", "left"),
     [
         ('{"elicitation":{},"roots":{}}', ("roots",), '{"elicitation":{}}'),
         ('{"elicitation":{"url":{}},"sampling":{}}', ("elicitation", "sampling"), "{}"),
@@ -144,8 +147,8 @@ def test_only_a_legacy_client_tells_of_its_roots_and_only_a_legacy_server_hears(
         ("{}", ("roots",), "{}"),
     ],
 )
-def test_what_is_withheld_was_never_declared(text, withheld, left):
-    assert without(declared(Raw(spelled(text))), withheld) == spelled(left)
+def test_what_is_hidden_was_never_declared(text, hidden, left):
+    assert without(declared(Raw(spelled(text))), hidden) == spelled(left)
 
 
 def test_an_extension_is_there_when_it_was_declared():

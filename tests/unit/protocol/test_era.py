@@ -3,7 +3,7 @@
 import pytest
 from msgspec import Raw
 
-from gatelodge.core.protocol.envelope import Message, MessageFault
+from gatelodge.core.protocol.envelope import ClientMessage, MessageFault
 from gatelodge.core.protocol.era import (
     check_modern,
     client_era,
@@ -13,7 +13,7 @@ from gatelodge.core.protocol.era import (
     passing_meta,
     said_of_itself,
 )
-from gatelodge.core.protocol.upstream_headers import Mirror
+from gatelodge.core.protocol.upstream_headers import HeaderMirror
 
 META = {
     "io.modelcontextprotocol/protocolVersion": Raw(b'"2026-07-28"'),
@@ -29,7 +29,7 @@ HEADERS = {
 def call(**changes):
     meta = {**META, **changes.pop("meta", {})}
     meta = {k: v for k, v in meta.items() if v is not None}
-    return Message("tools/call", b"1", {"name": Raw(b'"a__b"'), **changes}, meta)
+    return ClientMessage("tools/call", b"1", {"name": Raw(b'"a__b"'), **changes}, meta)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def call(**changes):
     ],
 )
 def test_the_era_follows_from_version_and_meta_never_from_the_method(header, meta, era):
-    assert client_era(header, Message("initialize", b"1", {}, meta)) == era
+    assert client_era(header, ClientMessage("initialize", b"1", {}, meta)) == era
 
 
 def test_a_request_whose_headers_mirror_its_body_passes():
@@ -56,7 +56,7 @@ def test_a_request_whose_headers_mirror_its_body_passes():
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])
 def test_a_request_about_a_task_repeats_its_id_in_a_header(method):
-    about = Message(method, b"1", {"taskId": Raw(b'"t"')}, META)
+    about = ClientMessage(method, b"1", {"taskId": Raw(b'"t"')}, META)
     headers = {**HEADERS, b"mcp-method": method.encode(), b"mcp-name": b"t"}
     check_modern(about, headers)
     with pytest.raises(MessageFault):
@@ -93,12 +93,12 @@ def test_a_request_whose_headers_say_something_else_is_refused(message, headers,
 @pytest.mark.parametrize("headers", [{}, HEADERS, {b"mcp-protocol-version": b"2026-07-28"}])
 @pytest.mark.parametrize("meta", [{}, META])
 def test_what_is_said_of_requests_is_not_asked_of_a_notification(headers, meta):
-    check_modern(Message("notifications/cancelled", b"", {}, meta), headers)
+    check_modern(ClientMessage("notifications/cancelled", b"", {}, meta), headers)
 
 
 @pytest.mark.parametrize("number", [b"", b"1"])
 def test_a_version_that_is_unknown_is_refused_as_such_and_not_for_want_of_meta(number):
-    message = Message("notifications/cancelled", number, {}, {})
+    message = ClientMessage("notifications/cancelled", number, {}, {})
     with pytest.raises(MessageFault) as caught:
         check_modern(message, {b"mcp-protocol-version": b"2031-01-01"})
     assert caught.value.fault.code == -32022
@@ -131,9 +131,10 @@ def test_reserved_meta_ends_at_this_hop_and_the_rest_goes_on():
 )
 def test_a_client_is_named_as_it_names_itself_and_briefly(raw, text):
     meta = {"io.modelcontextprotocol/clientInfo": Raw(raw)}
-    assert client_text(bytes(said_of_itself(Message("x", b"1", {}, meta)))) == text
+    assert client_text(bytes(said_of_itself(ClientMessage("x", b"1", {}, meta)))) == text
     assert (
-        client_text(bytes(said_of_itself(Message("x", b"1", {"clientInfo": Raw(raw)}, {})))) == text
+        client_text(bytes(said_of_itself(ClientMessage("x", b"1", {"clientInfo": Raw(raw)}, {}))))
+        == text
     )
 
 
@@ -152,7 +153,7 @@ def test_a_client_is_named_as_it_names_itself_and_briefly(raw, text):
 )
 def test_mirrored_arguments_are_repeated_exactly_by_their_headers(headers, arguments, mirrored):
     wanted = (
-        Mirror(("region",), "Mcp-Param-Region"),
-        Mirror(("count",), "Mcp-Param-Count", number=True),
+        HeaderMirror(("region",), "Mcp-Param-Region"),
+        HeaderMirror(("count",), "Mcp-Param-Count", number=True),
     )
     assert headers_mirror(headers, wanted, Raw(arguments)) is mirrored

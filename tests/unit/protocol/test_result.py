@@ -218,6 +218,9 @@ def test_an_error_code_is_read_when_it_is_one():
     assert rpc_code(Raw(b'{"code":-32602,"message":"x"}')) == -32602
     assert rpc_code(Raw(b'{"code":"x"}')) is None
     assert rpc_code(Raw(b"[]")) is None
+    assert rpc_code(Raw(b'{"code":-2147483648}')) == -(2**31)
+    for message in (b"2147483648", b"-2147483649", b"7" * 400, b"1e400"):
+        assert rpc_code(Raw(b'{"code":%b}' % message)) is None, "it would be written down"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 
 from gatelodge.adapters.store.database import open_database
 from gatelodge.adapters.store.place.lock import DirectoryLock
-from gatelodge.adapters.store.place.room import Room
+from gatelodge.adapters.store.place.room import DiskRoom
 from gatelodge.core.errors import Conflict, Invalid, LogForked, StoreDown
-from gatelodge.flows.health import RED_SECONDS, Health
+from gatelodge.flows.health import RED_SECONDS, NodeHealth
 
 
 def test_a_second_process_is_refused_also_when_the_lock_file_was_deleted(tmp_path):
@@ -92,7 +92,7 @@ def test_no_database_is_made_beside_what_belongs_to_one_that_is_gone(tmp_path, l
 
 
 def test_the_reserve_is_given_up_once_and_calls_wait_until_it_is_back(tmp_path):
-    room = Room(tmp_path, 0)
+    room = DiskRoom(tmp_path, 0)
     room.tend()
     assert not room.low
     assert (tmp_path / "reserve").stat().st_size > 0
@@ -107,14 +107,14 @@ def test_less_than_the_floor_is_told(tmp_path, monkeypatch):
     about = os.statvfs(tmp_path)
     small = os.statvfs_result((*about[:4], 10, *about[5:]))
     monkeypatch.setattr(os, "statvfs", lambda _: small)
-    room = Room(tmp_path, 1 << 40)
+    room = DiskRoom(tmp_path, 1 << 40)
     room.tend()
     assert "full" in room.low
 
 
 def test_work_that_fails_is_told_when_it_lasts_and_until_it_is_done_again():
     now = [100.0]
-    health = Health(lambda: now[0])
+    health = NodeHealth(lambda: now[0])
     health.failed("signing", "no")
     assert health.lasting() == {}
     now[0] += RED_SECONDS

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from gatelodge.adapters.journal.disk import Disk
+from gatelodge.adapters.journal.disk import JournalDisk
 from gatelodge.adapters.journal.file import FileJournal
-from gatelodge.ports.journal import Entry
+from gatelodge.ports.journal import JournalEntry
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def anyio_backend():
     return "asyncio"
 
 
-class CountingDisk(Disk):
+class CountingDisk(JournalDisk):
     """The real disk; counts the writes of records (what begins a segment is its label)."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class CountingDisk(Disk):
 
 async def durable(journal: FileJournal, number: int) -> None:
     written = asyncio.get_running_loop().create_future()
-    journal.append(Entry("door", b"%d" % number), written)
+    journal.append(JournalEntry("unrouted", b"%d" % number), written)
     async with asyncio.timeout(10):
         await written
 

@@ -2,7 +2,7 @@ import pytest
 
 from gatelodge.tlog import checkpoint
 from gatelodge.tlog.checkpoint import Checkpoint
-from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.errors import MalformedValue
 
 # The example of C2SP tlog-checkpoint.
 ROOT = "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="
@@ -30,7 +30,7 @@ def test_an_origin_may_be_any_line():
 def test_extension_lines_are_kept_and_never_written():
     read = checkpoint.parse(TEXT + "one\ntwo \n")
     assert read.extensions == ("one", "two ")
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         checkpoint.format(read)
 
 
@@ -66,7 +66,7 @@ def test_extension_lines_are_kept_and_never_written():
     ],
 )
 def test_a_checkpoint_out_of_form_is_refused(text):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         checkpoint.parse(text)
 
 
@@ -83,5 +83,5 @@ def test_a_checkpoint_out_of_form_is_refused(text):
     ],
 )
 def test_a_checkpoint_that_cannot_be_read_back_is_not_written(wrong):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         checkpoint.format(wrong)

@@ -1,8 +1,8 @@
 import pytest
 from tests.unit.tlog.naive_tree import CT_LEAVES
 
-from gatelodge.tlog.errors import Malformed
-from gatelodge.tlog.merkle import EMPTY_ROOT, Frontier, leaf_hash, node_hash, root, row_above
+from gatelodge.tlog.errors import MalformedValue
+from gatelodge.tlog.merkle import EMPTY_ROOT, TreeFrontier, leaf_hash, node_hash, root, row_above
 
 CT_ROOTS = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -25,7 +25,7 @@ def test_the_published_leaves_have_the_published_root(size):
 
 @pytest.mark.parametrize("size", range(9))
 def test_a_frontier_grown_leaf_by_leaf_has_the_published_root(size):
-    frontier = Frontier()
+    frontier = TreeFrontier()
     for each in HASHES[:size]:
         frontier = frontier.extended([each])
     assert frontier.size == size
@@ -45,11 +45,11 @@ def test_a_leaf_is_never_taken_for_a_node():
 
 
 def test_the_empty_tree_has_the_hash_of_nothing():
-    assert Frontier().root() == root([]) == EMPTY_ROOT
+    assert TreeFrontier().root() == root([]) == EMPTY_ROOT
 
 
 def test_growing_leaves_the_old_frontier_as_it_was():
-    old = Frontier().extended(HASHES[:3])
+    old = TreeFrontier().extended(HASHES[:3])
     grown = old.extended(iter(HASHES[3:]))
     assert (old.size, old.root().hex()) == (3, CT_ROOTS[3])
     assert (grown.size, grown.root().hex()) == (8, CT_ROOTS[8])
@@ -57,7 +57,7 @@ def test_growing_leaves_the_old_frontier_as_it_was():
 
 
 def test_growing_by_nothing_changes_nothing():
-    old = Frontier().extended(HASHES[:5])
+    old = TreeFrontier().extended(HASHES[:5])
     assert old.extended([]) == old
 
 
@@ -66,14 +66,14 @@ def test_growing_by_nothing_changes_nothing():
     [(0, (HASHES[0],)), (1, ()), (3, (HASHES[0],)), (-1, (HASHES[0],)), (1, (HASHES[0][:31],))],
 )
 def test_a_frontier_that_cannot_be_is_refused(size, edges):
-    with pytest.raises(Malformed):
-        Frontier(size, edges)
+    with pytest.raises(MalformedValue):
+        TreeFrontier(size, edges)
 
 
 @pytest.mark.parametrize("wrong", [b"", b"x" * 31, b"x" * 33])
 def test_a_leaf_hash_of_the_wrong_length_is_refused(wrong):
-    with pytest.raises(Malformed):
-        Frontier().extended([HASHES[0], wrong])
+    with pytest.raises(MalformedValue):
+        TreeFrontier().extended([HASHES[0], wrong])
 
 
 def test_a_row_of_odd_width_has_no_row_above():

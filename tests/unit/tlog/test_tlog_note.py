@@ -5,8 +5,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gatelodge.tlog import note
-from gatelodge.tlog.errors import Malformed, ProofFailed
-from gatelodge.tlog.note import Note, Signature, VerifierKey
+from gatelodge.tlog.errors import MalformedValue, ProofFailed
+from gatelodge.tlog.note import NoteSignature, SignedNote, VerifierKey
 
 # The example of C2SP signed-note.
 VKEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
@@ -52,7 +52,7 @@ TEXT = "Ognuno sta solo\n\ned è subito sera.\n"
 
 
 def cosigned():
-    return Note(TEXT, LOG.sign(TEXT).signatures + WITNESS.sign(TEXT).signatures)
+    return SignedNote(TEXT, LOG.sign(TEXT).signatures + WITNESS.sign(TEXT).signatures)
 
 
 def test_the_published_note_is_read_verified_and_written_back():
@@ -98,7 +98,7 @@ def vkey(name, kind, public, key_id=None):
     ],
 )
 def test_a_verifier_key_out_of_form_is_refused(text):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         VerifierKey.parse(text)
 
 
@@ -112,7 +112,7 @@ def test_a_verifier_key_out_of_form_is_refused(text):
     ],
 )
 def test_a_verifier_key_that_cannot_be_read_back_is_not_written(key):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         key.format()
 
 
@@ -127,7 +127,7 @@ def test_the_names_of_known_keys_are_told_in_the_order_of_their_lines():
 
 
 def test_a_key_that_signed_twice_is_told_once():
-    twice = Note(TEXT, (*cosigned().signatures, Signature(*key_of(LOG), b"again")))
+    twice = SignedNote(TEXT, (*cosigned().signatures, NoteSignature(*key_of(LOG), b"again")))
     assert note.verify(twice, {key_of(LOG): lambda _text, _signature: True}) == ("log.example",)
 
 
@@ -144,20 +144,20 @@ def test_a_note_signed_by_strangers_only_fails():
 
 def test_a_bad_signature_of_a_known_key_fails_the_note_beside_a_good_one():
     good, bad = cosigned().signatures
-    forged = Signature(bad.name, bad.key_id, bad.signature[:-1] + b"\x00")
+    forged = NoteSignature(bad.name, bad.key_id, bad.signature[:-1] + b"\x00")
     with pytest.raises(ProofFailed):
-        note.verify(Note(TEXT, (good, forged)), BOTH)
-    assert note.verify(Note(TEXT, (good, forged)), LOG.known) == ("log.example",)
+        note.verify(SignedNote(TEXT, (good, forged)), BOTH)
+    assert note.verify(SignedNote(TEXT, (good, forged)), LOG.known) == ("log.example",)
 
 
 def test_a_signature_under_a_known_name_and_another_id_is_passed_over():
-    stranger = Signature("log.example", b"\x00\x00\x00\x00", b"whatever")
-    both = Note(TEXT, (stranger, *LOG.sign(TEXT).signatures))
+    stranger = NoteSignature("log.example", b"\x00\x00\x00\x00", b"whatever")
+    both = SignedNote(TEXT, (stranger, *LOG.sign(TEXT).signatures))
     assert note.verify(both, LOG.known) == ("log.example",)
 
 
 def test_a_signature_does_not_cover_another_text():
-    moved = Note(TEXT.replace("sera", "seta"), cosigned().signatures)
+    moved = SignedNote(TEXT.replace("sera", "seta"), cosigned().signatures)
     with pytest.raises(ProofFailed):
         note.verify(moved, BOTH)
 
@@ -176,7 +176,7 @@ def test_a_line_separator_of_unicode_splits_nothing():
 def test_sixty_four_signatures_are_read_and_one_more_is_not():
     lines = ["— a.example " + b64encode(bytes([i]) * 100).decode() + "\n" for i in range(65)]
     assert len(note.parse(("t\n\n" + "".join(lines[:64])).encode()).signatures) == 64
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         note.parse(("t\n\n" + "".join(lines)).encode())
 
 
@@ -217,43 +217,43 @@ def test_sixty_four_signatures_are_read_and_one_more_is_not():
     ],
 )
 def test_a_note_out_of_form_is_refused(raw):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         note.parse(raw.encode())
 
 
 @pytest.mark.parametrize("broken", [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80"])
 def test_a_note_that_is_not_utf_8_is_refused(broken):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         note.parse(b"te" + broken + b"xt\n\n" + LINE.encode())
 
 
-GOOD = Signature("a.example", b"abcd", b"signed")
+GOOD = NoteSignature("a.example", b"abcd", b"signed")
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        Note("text", (GOOD,)),
-        Note("", (GOOD,)),
-        Note("te\x1bxt\n", (GOOD,)),
-        Note("\ud800\n", (GOOD,)),
-        Note("text\n", ()),
-        Note("text\n", (GOOD, GOOD)),
-        Note("text\n", (Signature("a b", b"abcd", b"signed"),)),
-        Note("text\n", (Signature("a\n", b"abcd", b"signed"),)),
-        Note("text\n", (Signature("a", b"abc", b"signed"),)),
-        Note("text\n", (Signature("a", b"abcd", b""),)),
-        Note("t" * 600_000 + "\n", (GOOD,)),
+        SignedNote("text", (GOOD,)),
+        SignedNote("", (GOOD,)),
+        SignedNote("te\x1bxt\n", (GOOD,)),
+        SignedNote("\ud800\n", (GOOD,)),
+        SignedNote("text\n", ()),
+        SignedNote("text\n", (GOOD, GOOD)),
+        SignedNote("text\n", (NoteSignature("a b", b"abcd", b"signed"),)),
+        SignedNote("text\n", (NoteSignature("a\n", b"abcd", b"signed"),)),
+        SignedNote("text\n", (NoteSignature("a", b"abc", b"signed"),)),
+        SignedNote("text\n", (NoteSignature("a", b"abcd", b""),)),
+        SignedNote("t" * 600_000 + "\n", (GOOD,)),
     ],
 )
 def test_a_note_that_cannot_be_read_back_is_not_written(wrong):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         note.format(wrong)
 
 
 def test_a_note_that_could_not_have_been_read_is_not_verified():
-    with pytest.raises(Malformed):
-        note.verify(Note("text\n", (GOOD, GOOD)), {("a.example", b"abcd"): lambda *_: True})
+    with pytest.raises(MalformedValue):
+        note.verify(SignedNote("text\n", (GOOD, GOOD)), {("a.example", b"abcd"): lambda *_: True})
 
 
 @pytest.mark.parametrize(
@@ -261,6 +261,6 @@ def test_a_note_that_could_not_have_been_read_is_not_verified():
 )
 def test_a_signer_is_not_asked_to_sign_what_cannot_be_written(text, name):
     asked = []
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         note.sign(text, name, b"abcd", asked.append)
     assert asked == []

@@ -1,7 +1,7 @@
 import pytest
 from tests.unit.tlog.naive_tree import CT_LEAVES, NaiveTree
 
-from gatelodge.tlog.errors import Malformed, ProofFailed
+from gatelodge.tlog.errors import MalformedValue, ProofFailed
 from gatelodge.tlog.merkle import EMPTY_ROOT, leaf_hash
 from gatelodge.tlog.proof import (
     consistency,
@@ -153,7 +153,7 @@ def test_a_reader_gives_complete_subtrees_and_nothing_beyond_the_tree():
 
 def test_a_reader_refuses_a_tile_narrower_than_its_tree():
     node = tile_reader(lambda _level, _n: b"".join(HASHES[:6]), 7)
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         node(0, 0)
 
 

@@ -5,17 +5,17 @@ from tests.unit.tlog.naive_tree import CT_LEAVES, NaiveTree
 
 from gatelodge.tlog import checkpoint, note, proof_file
 from gatelodge.tlog.checkpoint import Checkpoint
-from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.errors import MalformedValue
 from gatelodge.tlog.merkle import leaf_hash
-from gatelodge.tlog.note import Note, Signature
+from gatelodge.tlog.note import NoteSignature, SignedNote
 from gatelodge.tlog.proof import inclusion, verify_inclusion
 from gatelodge.tlog.proof_file import ProofFile
 
 TREE = NaiveTree(CT_LEAVES)
 SIGNED = note.format(
-    Note(
+    SignedNote(
         checkpoint.format(Checkpoint("log.example", 8, TREE.root(0, 8))),
-        (Signature("log.example", b"abcd", b"signed"),),
+        (NoteSignature("log.example", b"abcd", b"signed"),),
     )
 )
 HASH = b64encode(TREE.root(0, 8)).decode() + "\n"
@@ -80,7 +80,7 @@ def test_a_tree_of_one_leaf_needs_no_hashes_and_extra_may_be_absent():
     ],
 )
 def test_a_proof_file_out_of_form_is_refused(head):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         proof_file.parse(head.encode() + SIGNED)
 
 
@@ -95,12 +95,12 @@ def test_a_proof_file_out_of_form_is_refused(head):
     ],
 )
 def test_a_proof_file_without_a_signed_checkpoint_is_refused(rest):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         proof_file.parse(f"{HEAD}index 0\n\n".encode() + rest)
 
 
 def test_a_proof_file_too_long_to_be_one_is_refused():
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         proof_file.parse(b"x" * (proof_file.MAX_FILE_BYTES + 1))
 
 
@@ -117,5 +117,5 @@ def test_a_proof_file_too_long_to_be_one_is_refused():
     ],
 )
 def test_a_proof_file_that_cannot_be_read_back_is_not_written(wrong):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         proof_file.format(wrong)

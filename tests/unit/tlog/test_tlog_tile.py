@@ -1,10 +1,10 @@
 import pytest
 from tests.unit.tlog.naive_tree import bodies
 
-from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.errors import MalformedValue
 from gatelodge.tlog.merkle import leaf_hash, root
 from gatelodge.tlog.tile import (
-    Tile,
+    HashTile,
     TilePath,
     entries_path,
     new_tiles,
@@ -76,7 +76,7 @@ def test_a_path_is_written_and_read_in_one_way(path, meant):
     ],
 )
 def test_any_other_spelling_of_a_path_is_refused(path):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         parse_path(path)
 
 
@@ -84,7 +84,7 @@ def test_any_other_spelling_of_a_path_is_refused(path):
     ("level", "n", "width"), [(-1, 0, 256), (64, 0, 256), (0, -1, 256), (0, 0, 0), (0, 0, 257)]
 )
 def test_a_tile_that_cannot_be_has_no_path(level, n, width):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         tile_path(level, n, width)
 
 
@@ -97,14 +97,14 @@ def test_a_bundle_gives_its_entries_back():
 
 
 def test_an_entry_too_long_for_its_length_is_refused():
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         pack_entries([b"x" * 65_536])
 
 
 @pytest.mark.parametrize("cut", [1, 4, 5])
 def test_a_bundle_that_ends_inside_an_entry_is_refused(cut):
     whole = pack_entries([b"four", b"four"])
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         unpack_entries(whole[:-cut])
 
 
@@ -114,7 +114,7 @@ def test_no_leaves_make_no_tiles():
 
 def test_the_first_leaves_make_one_partial_tile():
     tiles = new_tiles(0, HASHES[:3], never)
-    assert tiles == [Tile(0, 0, b"".join(HASHES[:3]))]
+    assert tiles == [HashTile(0, 0, b"".join(HASHES[:3]))]
     assert tiles[0].path == "tile/0/000.p/3"
 
 
@@ -153,10 +153,10 @@ def test_a_wider_tile_left_by_a_crash_counts_only_as_far_as_the_tree_had_grown()
 
 
 def test_a_stored_tile_narrower_than_the_tree_is_refused():
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         new_tiles(100, HASHES[100:101], lambda _level, _n: b"".join(HASHES[:99]))
 
 
 def test_a_leaf_hash_of_the_wrong_length_makes_no_tile():
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedValue):
         new_tiles(0, [HASHES[0], b"short"], never)

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from msgspec import Raw
 
-from gatelodge.adapters.upstream.flight import Flight, Flights
+from gatelodge.adapters.upstream.pending import PendingRequest, PendingRequests
 from gatelodge.core.errors import UpstreamTimeout
 from gatelodge.core.protocol.upstream import PROGRESS
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import UpstreamRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -39,9 +39,9 @@ class Watch:
 
 
 def begun(longest=0.0, token=b"7"):
-    table = Flights(Nobody(), Flight)
+    table = PendingRequests(Nobody(), PendingRequest)
     table.loop = Watch(asyncio.get_running_loop())
-    asked = Request(
+    asked = UpstreamRequest(
         method="tools/call",
         params={},
         meta={"progressToken": Raw(token)},

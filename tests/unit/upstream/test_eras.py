@@ -8,7 +8,7 @@ from msgspec import Raw
 from gatelodge.core.errors import UpstreamBrokeProtocol, UpstreamUnreachable
 from gatelodge.core.protocol.upstream import parse_message
 from gatelodge.core.protocol.upstream_era import (
-    Hello,
+    ServerHello,
     capable,
     discovered,
     initialized,
@@ -73,7 +73,7 @@ def test_what_is_listened_to_is_what_a_server_tells():
 
 @pytest.mark.parametrize("code", [-32020, -32021])
 def test_a_modern_error_makes_a_server_modern(code):
-    assert discovered(error(code)) == Hello(era="modern", version="2026-07-28")
+    assert discovered(error(code)) == ServerHello(era="modern", version="2026-07-28")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_modern_server_of_another_revision_is_strange(message):
 @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"])
 def test_each_legacy_revision_is_taken(version):
     hello = initialized(Raw(json.dumps({"protocolVersion": version}).encode()))
-    assert hello == Hello(era="legacy", version=version)
+    assert hello == ServerHello(era="legacy", version=version)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatelodge.core.protocol.upstream_sse import EventParser
@@ -37,6 +37,21 @@ def test_events_are_told_byte_by_byte(ending):
     parser = EventParser()
     told = [m for byte in STREAM.replace(b"\n", ending) for m in parser.feed(bytes((byte,)))]
     assert told == TOLD
+
+
+@given(
+    stream=st.lists(st.sampled_from([b"\r", b"\n", b"data:a", b"data:b", b"id:1"]), max_size=30),
+    cuts=st.lists(st.integers(0, 200), max_size=20),
+)
+@example(stream=[b"data:a", b"\r", b"\n", b"\n"], cuts=[7, 8])
+def test_any_cut_of_a_stream_gives_the_same_events(stream, cuts):
+    """Whatever ends its lines, one kind of ending beside another too."""
+    whole = b"".join(stream)
+    parser, cut = EventParser(), EventParser()
+    places = sorted({0, *(place % (len(whole) + 1) for place in cuts), len(whole)})
+    told = [m for start, end in itertools.pairwise(places) for m in cut.feed(whole[start:end])]
+    assert told == parser.feed(whole)
+    assert (cut.last, cut.held) == (parser.last, parser.held)
 
 
 def test_what_is_held_is_counted_and_let_go():

@@ -12,7 +12,7 @@ from gatelodge.core.errors import Invalid
 from gatelodge.core.protocol import upstream_headers
 from gatelodge.core.protocol.envelope import members_of
 from gatelodge.core.protocol.upstream_headers import (
-    Mirror,
+    HeaderMirror,
     header_value,
     mirror_headers,
     mirrors,
@@ -54,7 +54,10 @@ def test_marks_are_found_through_chains_of_properties():
             plain={"type": "string", "default": {"x-mcp-header": "is only a value"}},
         )
     )
-    assert found == (Mirror(("a",), "Mcp-Param-A"), Mirror(("b", "c"), "Mcp-Param-C", number=True))
+    assert found == (
+        HeaderMirror(("a",), "Mcp-Param-A"),
+        HeaderMirror(("b", "c"), "Mcp-Param-C", number=True),
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_a_mark_that_breaks_a_rule_is_refused(text):
 )  # fmt: skip
 def test_a_scalar_is_repeated_as_text(value, header):
     given_arguments = Raw(f'{{"a":{value}}}'.encode())
-    assert mirror_headers((Mirror(("a",), "H"),), given_arguments) == (("H", header),)
+    assert mirror_headers((HeaderMirror(("a",), "H"),), given_arguments) == (("H", header),)
 
 
 @pytest.mark.parametrize(
@@ -111,17 +114,17 @@ def test_a_scalar_is_repeated_as_text(value, header):
      '{"b":1}', "[]", "null", "nonsense"],
 )  # fmt: skip
 def test_what_no_header_can_say_gives_none(arguments):
-    assert mirror_headers((Mirror(("a",), "H"),), Raw(arguments.encode())) == ()
+    assert mirror_headers((HeaderMirror(("a",), "H"),), Raw(arguments.encode())) == ()
 
 
 def test_a_path_ends_where_there_is_no_object():
-    assert mirror_headers((Mirror(("a", "b"), "H"),), Raw(b'{"a":"text"}')) == ()
+    assert mirror_headers((HeaderMirror(("a", "b"), "H"),), Raw(b'{"a":"text"}')) == ()
 
 
 @pytest.mark.parametrize("beside", ["1E400", "9" * 5000, '{"deep":[1e999]}'], ids=lambda b: b[:9])
 def test_no_argument_hides_the_one_that_is_repeated(beside):
     given_arguments = Raw(f'{{"x":{beside},"a":"eu"}}'.encode())
-    assert mirror_headers((Mirror(("a",), "H"),), given_arguments) == (("H", "eu"),)
+    assert mirror_headers((HeaderMirror(("a",), "H"),), given_arguments) == (("H", "eu"),)
 
 
 def test_an_object_on_the_way_to_many_mirrored_arguments_is_read_once(monkeypatch):
@@ -132,7 +135,7 @@ def test_an_object_on_the_way_to_many_mirrored_arguments_is_read_once(monkeypatc
         return members_of(raw)
 
     monkeypatch.setattr(upstream_headers, "members_of", reading)
-    wanted = tuple(Mirror(("a", f"k{n}"), f"Mcp-Param-K{n}") for n in range(50))
+    wanted = tuple(HeaderMirror(("a", f"k{n}"), f"Mcp-Param-K{n}") for n in range(50))
     arguments = Raw(b'{"a":{"k3":"x","k4":[1],"k5":{}},"b":[[]]}')
     assert mirror_headers(wanted, arguments) == (("Mcp-Param-K3", "x"),)
     assert len(reads) == 2

@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET, Raw
 
 from gatelodge.core.protocol import upstream
-from gatelodge.core.protocol.upstream import Message
+from gatelodge.core.protocol.upstream import UpstreamMessage
 
 
 def said(number=1, method="tools/call", params=None, meta=b""):
@@ -125,8 +125,8 @@ def test_progress_without_our_token_belongs_to_nobody(params):
 
 
 def test_a_ping_is_answered_and_all_else_is_unknown():
-    assert json.loads(upstream.answer_bytes(Message(id="a", method="ping")))["result"] == {}
-    told = json.loads(upstream.answer_bytes(Message(id=5, method="roots/list")))
+    assert json.loads(upstream.answer_bytes(UpstreamMessage(id="a", method="ping")))["result"] == {}
+    told = json.loads(upstream.answer_bytes(UpstreamMessage(id=5, method="roots/list")))
     assert (told["id"], told["error"]["code"]) == (5, -32601)
 
 

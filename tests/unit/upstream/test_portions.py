@@ -7,9 +7,9 @@ from tests.unit.upstream.test_turns import Asked, Socket
 
 from gatelodge.adapters.upstream.http.client import HttpClient
 from gatelodge.adapters.upstream.http.connection.connection import MOST_HEAD, HttpConnection
-from gatelodge.adapters.upstream.http.exchange import MOST_PIECES, Body
+from gatelodge.adapters.upstream.http.exchange import MOST_PIECES, AnswerBody
 from gatelodge.adapters.upstream.pace import turnstile
-from gatelodge.adapters.upstream.portions import HEAVY, PORTION, Portions
+from gatelodge.adapters.upstream.portions import HEAVY, PORTION, InboundPortions
 from gatelodge.core.errors import UpstreamBrokeProtocol
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: %b\r\n\r\n"
@@ -53,7 +53,7 @@ def test_what_came_at_once_is_heard_in_rounds_and_nothing_more_is_read_meanwhile
 
     async def heard():
         pipe, taken, rounds = Pipe(), [], 0
-        portions = Portions(taken.append)
+        portions = InboundPortions(taken.append)
         portions.feed(bytes(5 * PORTION), pipe)
         first = len(taken), pipe.reads
         while not pipe.reads:
@@ -73,8 +73,8 @@ def test_large_answers_that_are_whole_at_the_same_moment_are_read_in_a_round_eac
     async def heard():
         taken, pipes, rounds = [], [Pipe() for _ in range(6)], []
         for pipe in pipes:
-            Portions(taken.append).feed(b"}", pipe, HEAVY + 1)
-        small = Portions(taken.append)
+            InboundPortions(taken.append).feed(b"}", pipe, HEAVY + 1)
+        small = InboundPortions(taken.append)
         small.feed(b"small", Pipe())
         while not all(pipe.reads for pipe in pipes):
             rounds.append(len(taken))
@@ -100,7 +100,7 @@ def test_work_that_fails_ends_with_itself(monkeypatch):
 def test_the_end_of_a_connection_comes_behind_all_that_it_brought():
     async def heard():
         taken = []
-        portions = Portions(taken.append)
+        portions = InboundPortions(taken.append)
         portions.feed(bytes(3 * PORTION), Pipe())
         before = asyncio.get_running_loop().create_future()
         portions.finish(lambda: before.set_result(b"".join(taken)))
@@ -144,7 +144,7 @@ def test_many_heads_and_many_fields_are_a_head_without_end_too(piece):
 
 
 def test_a_body_in_tiny_pieces_is_whole_and_takes_no_more_room_than_it_holds():
-    body = Body()
+    body = AnswerBody()
     for _ in range(10_000):
         body.add(b"ab")
     assert body.whole() == b"ab" * 10_000

@@ -2,21 +2,21 @@
 
 import pytest
 
-from gatelodge.adapters.upstream.pace.share import Line, Shares
+from gatelodge.adapters.upstream.pace.share import FairQueue, PersonShares
 
 
 def test_each_person_who_waits_has_their_turn():
-    line: Line[str] = Line()
+    line: FairQueue[str] = FairQueue()
     for person, thing in (("ann", "a1"), ("ann", "a2"), ("ann", "a3"), ("bob", "b1"), ("cy", "c1")):
         assert line.add(person, thing, 100)
-    taken = [line.take(Shares(), 100) for _ in range(6)]
+    taken = [line.take(PersonShares(), 100) for _ in range(6)]
     assert taken == ["a1", "b1", "c1", "a2", "a3", None]
 
 
 @pytest.mark.parametrize(("people", "each"), [(1, 8), (2, 6), (3, 4)])
 def test_whoever_comes_while_others_hold_all_they_may_is_served_at_once(people, each):
-    line: Line[str] = Line()
-    held = Shares()
+    line: FairQueue[str] = FairQueue()
+    held = PersonShares()
     for person in map(str, range(people)):
         for _ in range(16):
             line.add(person, person, 1000)
@@ -29,7 +29,7 @@ def test_whoever_comes_while_others_hold_all_they_may_is_served_at_once(people, 
 
 
 def test_what_is_given_back_is_not_held_any_more():
-    held = Shares()
+    held = PersonShares()
     for _ in range(3):
         held.take("ann")
     held.take("bob")
@@ -38,15 +38,19 @@ def test_what_is_given_back_is_not_held_any_more():
 
 
 def test_nobody_waits_with_more_than_they_leave_for_others():
-    line: Line[int] = Line()
+    line: FairQueue[int] = FairQueue()
     taken = [line.add("ann", number, 10) for number in range(10)]
     assert taken.count(True) == 5
     assert line.add("bob", 1, 10)
 
 
 def test_what_waits_no_more_is_in_nobodys_way():
-    line: Line[str] = Line()
+    line: FairQueue[str] = FairQueue()
     line.add("ann", "a", 10)
     line.drop("ann", "a")
     line.drop("ann", "a")
-    assert (line.size, line.take(Shares(), 10), line.any_may(Shares(), 10)) == (0, None, False)
+    assert (line.size, line.take(PersonShares(), 10), line.any_may(PersonShares(), 10)) == (
+        0,
+        None,
+        False,
+    )

@@ -1,12 +1,12 @@
 """How often one person has processes started, whatever their clients and agents declare."""
 
-from gatelodge.adapters.upstream.starts import Starts
+from gatelodge.adapters.upstream.pace.starts import RecentStarts
 from gatelodge.core.access.rate_limit import SECONDS
-from gatelodge.ports.upstream import Asker
+from gatelodge.ports.upstream import OnBehalfOf
 
-ADA = Asker("mem_ada", b"a", person="mem_ada")
-AGENT = Asker("agt_ci", b"b", person="mem_ada")
-BOB = Asker("mem_bob", b"a", person="mem_bob")
+ADA = OnBehalfOf("mem_ada", b"a", person="mem_ada")
+AGENT = OnBehalfOf("agt_ci", b"b", person="mem_ada")
+BOB = OnBehalfOf("mem_bob", b"a", person="mem_bob")
 
 
 class Told:
@@ -19,7 +19,7 @@ class Told:
 
 
 def test_an_agents_starts_count_for_its_owner_and_for_nobody_else():
-    starts, told = Starts(2), Told()
+    starts, told = RecentStarts(2), Told()
     for asker in (ADA, AGENT):
         assert starts.too_early(asker, 10.0) == 0
         starts.count(asker, 10.0, told)
@@ -31,7 +31,7 @@ def test_an_agents_starts_count_for_its_owner_and_for_nobody_else():
 
 
 def test_where_nothing_is_started_nothing_is_counted():
-    starts, told = Starts(0), Told()
+    starts, told = RecentStarts(0), Told()
     starts.count(ADA, 1.0, told)
     assert starts.too_early(ADA, 1.0) == 0
     assert told.times == 0

@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from tests.upstreams.pools import until
 
+from gatelodge.adapters.upstream.http import client as pool_of_connections
 from gatelodge.adapters.upstream.http.client import DRAIN_SECONDS, HttpClient
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
-from gatelodge.ports.upstream import any_size
+from gatelodge.ports.upstream import always, any_size
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b"e\r\ndata: answer\n\n\r\n"
@@ -29,17 +31,20 @@ class Socket:
         return self.aborted
 
 
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
 class Asked:
     """A turn that wants one event, or a whole answer."""
 
     limit = 1000
     endless = again = repeatable = False
     keeps = staticmethod(any_size)
-    person = ""
+    admitted = staticmethod(always)
     events = place = None
 
-    def __init__(self, wire):
-        self.wire = wire
+    def __init__(self, wire, person=""):
+        self.wire, self.person = wire, person
         self.heard = []
 
     def event(self, message, _fields):
@@ -85,3 +90,46 @@ async def one_after_the_other():
 @pytest.mark.slow
 def test_a_turn_on_a_connection_whose_stream_just_ended_lasts_as_long_as_it_takes():
     assert asyncio.run(one_after_the_other()) == ([b"answer"], [(200, b"ok")])
+
+
+def answered(connection):
+    connection.data_received(ANSWER)
+
+
+def streamed(connection):
+    connection.data_received(STREAM + EVENT)
+    connection.data_received(b"0\r\n\r\n")
+
+
+def closed(connection):
+    connection.connection_lost(None)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("ends", [answered, streamed, closed])
+async def test_whoever_waited_for_a_share_only_has_a_turn_as_soon_as_one_is_free(monkeypatch, ends):
+    monkeypatch.setattr(pool_of_connections, "MOST_CONNECTIONS", 4)
+
+    async def dial():
+        connection = HttpConnection(client)
+        connection.connection_made(Socket())
+        return connection
+
+    def under_way(*turns):
+        return until(lambda: all(turn.place for turn in turns), "every turn has a connection")
+
+    client = HttpClient(dial)
+    first = [Asked(b"first", person) for person in ("ann", "bob", "cat", "dan")]
+    for turn in first:
+        client.send(turn)
+    await under_way(*first)
+    first[3].place.data_received(ANSWER)
+    waiting = [Asked(b"second", person) for person in ("ann", "bob")]
+    for turn in waiting:
+        client.send(turn)
+    await asyncio.sleep(0)
+    assert not any(turn.place for turn in waiting), "they leave as much as they hold"
+    ends(first[1].place)
+    await under_way(*waiting)
+    await client.close()

@@ -6,7 +6,7 @@ from gatelodge.core.catalog.pin import definition_digest
 from gatelodge.core.catalog.server import HttpTransport, Server, Tool
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Workspace
 from gatelodge.core.policy.rules import Grant, Guardrail
-from gatelodge.core.state import State
+from gatelodge.core.state import GovernanceState
 from gatelodge.core.view import compile_view, decide, visible
 
 NOON = 1_795_348_800_000_000  # 2026-11-22T12:00:00Z
@@ -108,7 +108,7 @@ def state(*rows, gov=1):
     for row in rows:
         found[nouns[type(row)]].append(row)
     found["workspaces"] = found["workspaces"] or [workspace()]
-    return State(gov=gov, epoch="e1", **{name: tuple(its) for name, its in found.items()})
+    return GovernanceState(gov=gov, epoch="e1", **{name: tuple(its) for name, its in found.items()})
 
 
 def view(*rows, previous=None, gov=1):

@@ -16,7 +16,7 @@ from tests.unit.view.rows import (
     workspace,
 )
 
-OFF = ("suspended", "left")
+OFF = ("suspended", "revoked")
 
 
 def every_mark_is_the_same(monkeypatch):
@@ -38,7 +38,7 @@ def test_a_good_credential_leads_to_its_principal():
         (member(generation=1), credential()),
         (member(), credential(generation=1)),
         (member(status="suspended"), credential()),
-        (member(status="left"), credential()),
+        (member(status="revoked"), credential()),
         (member(), credential(workspace="wsp_else")),
         (credential(),),
         (member(), agent(status="suspended"), credential("agt_bot")),

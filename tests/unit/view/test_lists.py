@@ -183,11 +183,11 @@ def test_a_server_without_any_grant_is_in_the_next_view_too():
     assert second.workspaces["home"].policy == first.workspaces["home"].policy
 
 
-def test_what_is_withheld_from_a_server_reaches_the_next_view():
+def test_what_is_hidden_from_a_server_reaches_the_next_view():
     first = view(server(), tool())
-    second = view(server(withheld=("roots",)), tool(), previous=first)
+    second = view(server(hidden_capabilities=("roots",)), tool(), previous=first)
     entries = second.workspaces["home"].servers["git"].entries
-    assert {entry.withheld for entry in entries} == {("roots",)}
+    assert {entry.hidden_capabilities for entry in entries} == {("roots",)}
 
 
 def test_new_tags_of_a_server_and_a_new_expiry_of_a_credential_reach_the_next_view():

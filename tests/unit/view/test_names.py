@@ -4,8 +4,8 @@ from hashlib import sha256
 import pytest
 
 from gatelodge.core.protocol.shown.names import (
-    Collisions,
-    Names,
+    NameCollisions,
+    ShownNames,
     is_alias,
     shown_name,
     shown_names,
@@ -41,14 +41,14 @@ def test_no_name_is_shown_as_another_one_is():
     names = ["查询", "検索", "a.b", "a/b", "a_b", LONG, LONG + "er"]
     names += [shown_name("git", each).removeprefix("git__") for each in names]
     table = shown_names("git", set(names))
-    assert isinstance(table, Names)
+    assert isinstance(table, ShownNames)
     assert sorted(table.table.values()) == sorted(set(names))
     assert shown_name("git", "a_b") == "git__a_b"
 
 
 def test_tools_that_would_share_a_name_are_told_and_refused(monkeypatch):
     every_mark_is_the_same(monkeypatch)
-    assert shown_names("git", ["a.b", "log", "a/b"]) == Collisions(
+    assert shown_names("git", ["a.b", "log", "a/b"]) == NameCollisions(
         {"git__a_b_e3b0c442": ("a.b", "a/b")}
     )
 

@@ -4,7 +4,7 @@ from hashlib import sha256
 import pytest
 
 from gatelodge.core.catalog.pin import (
-    Drift,
+    ToolDrift,
     canonical,
     definition_digest,
     digests,
@@ -74,7 +74,7 @@ def test_a_reviewable_nest_is_taken():
 def test_drift_tells_what_is_new_different_and_gone():
     approved = {"a": "1", "b": "2", "c": "3"}
     observed = {"b": "2", "c": "4", "d": "5"}
-    assert drift(approved, observed) == Drift(added=("d",), changed=("c",), removed=("a",))
+    assert drift(approved, observed) == ToolDrift(added=("d",), changed=("c",), removed=("a",))
     assert drift(approved, observed)
     assert not drift(approved, dict(approved))
 

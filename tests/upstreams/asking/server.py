@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 ERA = sys.argv[1]
 CAN = {
@@ -46,11 +47,20 @@ def hear():
     answer(json.loads(line))
 
 
+def wait_for(path):
+    while path and not Path(path).exists():
+        time.sleep(0.01)
+
+
 def ask(number, given, _meta):
-    """Ask, one after the other or all at once, and say what was answered."""
+    """Ask, one after the other or all at once, and say what was answered.
+
+    With `until` only the first is asked before there is such a file.
+    """
     names = [f"q{number}-{n}" for n in range(len(given["questions"]))]
     for name, (method, params) in zip(names, given["questions"], strict=True):
         send(id=name, method=method, params=params)
+        wait_for(given.get("until"))
         while not given.get("at_once") and name not in answers:
             hear()
         if number in cancelled:
@@ -63,10 +73,14 @@ def ask(number, given, _meta):
 
 
 def ask_and_go(number, given, _meta):
-    """Ask, and answer the call without waiting; or die, or take the question back."""
+    """Ask, and answer the call without waiting; or die, or take the question back.
+
+    With `until` it reads nothing before there is such a file.
+    """
     method, params = given.get("what", ("roots/list", {}))
     send(id="gone", method=method, params=params)
     time.sleep(given.get("pause", 0.1))  # with one it is handed on as a round of its own
+    wait_for(given.get("until"))
     if given.get("die"):
         os._exit(7)
     if given.get("withdraw"):

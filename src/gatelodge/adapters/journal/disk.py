@@ -3,10 +3,13 @@
 import os
 from pathlib import Path
 
+from gatelodge.adapters.files import rename_durably, write_all
+from gatelodge.core.errors import LedgerDown
+
 _ZEROS = bytes(256 * 1024)
 
 
-class Disk:
+class JournalDisk:
     """Files whose writes are on stable storage when they return. Every method raises OSError."""
 
     def make(self, path: Path, size: int) -> None:
@@ -43,12 +46,7 @@ class Disk:
 
     def rename(self, old: Path, new: Path) -> None:
         """Rename within one directory, durably."""
-        old.rename(new)
-        fd = os.open(new.parent, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        rename_durably(old, new)
 
     def read(self, path: Path, start: int, stop: int) -> bytes:
         """The bytes of a file between two offsets, fewer when it is shorter."""
@@ -59,8 +57,12 @@ class Disk:
             os.close(fd)
 
 
-def write_all(fd: int, octets: bytes, offset: int) -> None:
-    """Write every byte at `offset`, also when the system takes them in pieces."""
-    written = os.pwrite(fd, octets, offset)
-    while written < len(octets):
-        written += os.pwrite(fd, octets[written:], offset + written)
+def os_error_text(fault: OSError) -> str:
+    """What the system says of a fault, without the path."""
+    return os.strerror(fault.errno) if fault.errno else str(fault.args[-1])
+
+
+def ledger_down_error(fault: OSError) -> LedgerDown:
+    """What a caller is told whose record cannot be written."""
+    text = f"the journal could not be written ({os_error_text(fault)})"
+    return LedgerDown(text, retry_after=1.0)

@@ -22,7 +22,7 @@ from struct import Struct, pack
 
 import msgspec
 
-from gatelodge.ports.journal import Entry
+from gatelodge.ports.journal import JournalEntry
 
 HEAD = Struct("<IQQ16s")
 MAX_ENTRIES = 256
@@ -38,10 +38,10 @@ _LENGTH_BYTES = 4
 _NEAR_BITS = 24
 """No segment holds as many frames as these bits can count."""
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[Entry, ...]).decode
+_decode = msgspec.msgpack.Decoder(tuple[JournalEntry, ...]).decode
 
 
-class Found(msgspec.Struct, frozen=True):
+class FoundFrame(msgspec.Struct, frozen=True):
     """A frame that verifies, and the offset behind it."""
 
     sequence: int
@@ -50,19 +50,22 @@ class Found(msgspec.Struct, frozen=True):
     end: int
 
 
-def payloads(entries: Sequence[Entry]) -> list[tuple[bytes, int]]:
+def payloads(entries: Sequence[JournalEntry]) -> list[tuple[bytes, int]]:
     """The payloads that hold these entries, each with its number of entries."""
+    if len(entries) <= MAX_ENTRIES:
+        return _split_into_payloads(entries)
     return [
         each
         for first in range(0, len(entries), MAX_ENTRIES)
-        for each in _payloads(entries[first : first + MAX_ENTRIES])
+        for each in _split_into_payloads(entries[first : first + MAX_ENTRIES])
     ]
 
 
 def framed(payload: bytes, sequence: int, settled: int, key: bytes) -> bytes:
     """The frame of a payload; every frame below `settled` is durable before it is written."""
     return (
-        HEAD.pack(len(payload), sequence, settled, _tag(sequence, settled, payload, key)) + payload
+        HEAD.pack(len(payload), sequence, settled, _tag_of_frame(sequence, settled, payload, key))
+        + payload
     )
 
 
@@ -86,21 +89,34 @@ def labelled_size(octets: bytes, number: int, key: bytes) -> int | None:
     return int(size) if stated == number else None
 
 
-def unpacked(payload: bytes) -> tuple[Entry, ...]:
+def unpacked(payload: bytes) -> tuple[JournalEntry, ...]:
     """The entries of a frame's payload. Raises ValueError."""
     return _decode(payload)
 
 
-def frame_at(octets: bytes, at: int, key: bytes) -> Found | None:
+def entries_in(frames: bytes) -> Iterator[JournalEntry]:
+    """The entries of whole frames that were made here and are in memory still."""
+    at = 0
+    while at < len(frames):
+        begin = at + HEAD.size
+        at = begin + int(HEAD.unpack_from(frames, at)[0])
+        yield from unpacked(frames[begin:at])
+
+
+def frame_at(octets: bytes, at: int, key: bytes) -> FoundFrame | None:
     """The frame at this offset; None when none verifies there."""
     if at + HEAD.size > len(octets):
         return None
     length, sequence, settled, tag = HEAD.unpack_from(octets, at)
     end = at + HEAD.size + length
     payload = octets[at + HEAD.size : end]
-    if not length or len(payload) != length or tag != _tag(sequence, settled, payload, key):
+    if (
+        not length
+        or len(payload) != length
+        or tag != _tag_of_frame(sequence, settled, payload, key)
+    ):
         return None
-    return Found(sequence, settled, payload, end)
+    return FoundFrame(sequence, settled, payload, end)
 
 
 def ending_at(octets: bytes, end: int, sequence: int, key: bytes) -> bool:
@@ -115,7 +131,7 @@ def ending_at(octets: bytes, end: int, sequence: int, key: bytes) -> bool:
     return False
 
 
-def later(octets: bytes, at: int, sequence: int, key: bytes) -> Iterator[Found]:
+def later(octets: bytes, at: int, sequence: int, key: bytes) -> Iterator[FoundFrame]:
     """Every frame that verifies anywhere from `at` on, with a sequence near this one or above.
 
     The length of a damaged frame says nothing about where the next one begins, so each place is
@@ -130,15 +146,15 @@ def later(octets: bytes, at: int, sequence: int, key: bytes) -> Iterator[Found]:
             yield found
 
 
-def _payloads(entries: Sequence[Entry]) -> list[tuple[bytes, int]]:
+def _split_into_payloads(entries: Sequence[JournalEntry]) -> list[tuple[bytes, int]]:
     payload = _encode(entries)
     if len(payload) <= MAX_PAYLOAD or len(entries) == 1:
         return [(payload, len(entries))]
     middle = len(entries) // 2
-    return _payloads(entries[:middle]) + _payloads(entries[middle:])
+    return _split_into_payloads(entries[:middle]) + _split_into_payloads(entries[middle:])
 
 
-def _tag(sequence: int, settled: int, payload: bytes, key: bytes) -> bytes:
+def _tag_of_frame(sequence: int, settled: int, payload: bytes, key: bytes) -> bytes:
     tag = blake2b(_NUMBERS.pack(sequence, settled), digest_size=16, key=key)
     tag.update(payload)
     return tag.digest()

@@ -3,8 +3,8 @@
 import asyncio
 
 from gatelodge.adapters.journal.frame import MAX_ENTRIES, frame_at, unpacked
-from gatelodge.adapters.journal.segments import Segments
-from gatelodge.ports.journal import Entry, Position
+from gatelodge.adapters.journal.segments import SegmentDirectory
+from gatelodge.ports.journal import JournalEntry, JournalPosition
 
 _AT_ONCE = 16 * 1024
 """Bytes of frames that are taken apart between two pauses, if they are several: some 0.1 ms."""
@@ -12,21 +12,21 @@ _WINDOW = 1024 * 1024
 """How much of a segment one read takes; several times the largest frame."""
 
 
-class Reader:
+class JournalReader:
     """Reads segments while the writer goes on behind; keeps nothing."""
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: SegmentDirectory) -> None:
         self._segments = segments
 
     async def read(
-        self, start: Position, durable: Position, limit: int
-    ) -> tuple[list[Entry], Position]:
+        self, start: JournalPosition, durable: JournalPosition, limit: int
+    ) -> tuple[list[JournalEntry], JournalPosition]:
         """Whole frames between two places, at most `limit` entries, and the place behind them.
 
         Raises OSError, and ValueError when what was durable does not verify any more.
         """
         at = start
-        entries: list[Entry] = []
+        entries: list[JournalEntry] = []
         while at.segment <= durable.segment and len(entries) < limit:
             last = at.segment == durable.segment
             stop = durable.offset if last else self._segments.end_of(at.segment)
@@ -43,10 +43,10 @@ class Reader:
             following = at.segment + 1
             if not await self._holds_from(following, durable):
                 break
-            at = Position(following, self._segments.begin_of(following), at.frame)
+            at = JournalPosition(following, self._segments.begin_of(following), at.frame)
         return entries, at
 
-    async def _holds_from(self, segment: int, durable: Position) -> bool:
+    async def _holds_from(self, segment: int, durable: JournalPosition) -> bool:
         """True when something durable stands in that segment or behind it."""
         begins = self._segments.begin_of
         while segment < durable.segment:
@@ -56,8 +56,8 @@ class Reader:
         return segment == durable.segment and durable.offset > begins(segment)
 
     async def _read_frames(
-        self, at: Position, stop: int, limit: int
-    ) -> tuple[list[Entry], Position]:
+        self, at: JournalPosition, stop: int, limit: int
+    ) -> tuple[list[JournalEntry], JournalPosition]:
         """Whole frames from a place on, at most `limit` entries; and the place behind them.
 
         Only the reading is done on a thread: frames are taken apart here with a pause now and then,
@@ -66,7 +66,7 @@ class Reader:
         seen = min(stop, at.offset + _WINDOW)
         octets = await asyncio.to_thread(self._segments.read, at.segment, at.offset, seen)
         key, frame = self._segments.key_of(at.segment), at.frame
-        entries: list[Entry] = []
+        entries: list[JournalEntry] = []
         done = 0
         while done < len(octets) or not octets:
             found = frame_at(octets, done, key)
@@ -82,9 +82,9 @@ class Reader:
             if found.end // _AT_ONCE != done // _AT_ONCE:
                 await asyncio.sleep(0)
             done, frame = found.end, found.sequence + 1
-        return entries, Position(at.segment, at.offset + done, frame)
+        return entries, JournalPosition(at.segment, at.offset + done, frame)
 
-    async def holds(self, start: Position, durable: Position) -> bool:
+    async def holds(self, start: JournalPosition, durable: JournalPosition) -> bool:
         """True when there is an entry between these places."""
         entries, _ = await self.read(start, durable, MAX_ENTRIES)
         return bool(entries)

@@ -12,11 +12,11 @@ from threading import Lock, Thread
 
 from msgspec import Struct
 
-from gatelodge.adapters.journal.disk import Disk
+from gatelodge.adapters.journal.disk import JournalDisk
 from gatelodge.adapters.journal.frame import HEAD, LABEL_BYTES, MAX_PAYLOAD, label, segment_key
-from gatelodge.adapters.journal.recovery import Recovered, Recovery, Stated
+from gatelodge.adapters.journal.recovery import JournalRecovery, JournalStatement, RecoveredJournal
 from gatelodge.core.errors import StoreDown
-from gatelodge.ports.journal import Inventory, Made, Position
+from gatelodge.ports.journal import JournalPosition, SegmentInventory, SegmentRange
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ _SMALLEST = LABEL_BYTES + HEAD.size + MAX_PAYLOAD
 _SPARES = 1
 
 
-class _Ready(Struct, frozen=True):
+class _PreparedSegment(Struct, frozen=True):
     """A segment that is open and was written to once, so that it can be written to."""
 
     number: int
     fd: int
 
 
-class Segments:
+class SegmentDirectory:
     """Every segment of one directory. Methods block; they run on threads, each one at a time.
 
     `_ends` maps each segment before the present one to where its whole frames end; the lock guards
@@ -41,7 +41,12 @@ class Segments:
     """
 
     def __init__(
-        self, disk: Disk, directory: Path, size: int, key: bytes, inventory: Inventory | None
+        self,
+        disk: JournalDisk,
+        directory: Path,
+        size: int,
+        key: bytes,
+        inventory: SegmentInventory | None,
     ) -> None:
         self._disk = disk
         self._directory = directory
@@ -53,26 +58,26 @@ class Segments:
         self._spares: list[Path] = []
         self._lock = Lock()
         self._preparing: Thread | None = None
-        self._ready: _Ready | None = None
+        self._ready: _PreparedSegment | None = None
         self._suspect = 0
 
-    def recover(self, mark: Position | None, next_frame: int) -> Recovered:
-        """Find what counts from the mark on; see `Recovery`. Raises OSError, LogForked."""
-        found = self._looked_through(Stated(mark, self._made(), next_frame))
+    def recover(self, mark: JournalPosition | None, next_frame: int) -> RecoveredJournal:
+        """Find what counts from the mark on; see `JournalRecovery`. Raises OSError, LogForked."""
+        found = self._looked_through(JournalStatement(mark, self._made_segments(), next_frame))
         self._ends, self._begins = found.ends, found.begins
         return found
 
-    def examine(self, mark: Position, until: Position) -> None:
+    def examine(self, mark: JournalPosition, until: JournalPosition) -> None:
         """Look again at what is durable. Raises OSError, LogForked, StoreDown."""
-        self._looked_through(Stated(mark, self._made(), until.frame, until))
+        self._looked_through(JournalStatement(mark, self._made_segments(), until.frame, until))
 
-    def _made(self) -> Made | None:
+    def _made_segments(self) -> SegmentRange | None:
         return None if self._inventory is None else self._inventory.made()
 
-    def _looked_through(self, stated: Stated) -> Recovered:
-        return Recovery(self._directory, self._whole, self._key, stated).run()
+    def _looked_through(self, stated: JournalStatement) -> RecoveredJournal:
+        return JournalRecovery(self._directory, self._read_whole_file, self._key, stated).run()
 
-    def _whole(self, path: Path) -> bytes:
+    def _read_whole_file(self, path: Path) -> bytes:
         return self._disk.read(path, 0, path.stat().st_size)  # it may be of another size than ours
 
     def path(self, number: int) -> Path:
@@ -89,7 +94,9 @@ class Segments:
 
     def prepare(self, number: int) -> None:
         """Begin to make the segment ready on a thread of its own; `take` waits for it."""
-        self._preparing = Thread(target=self._tried, args=(number,), name="journal-segment")
+        self._preparing = Thread(
+            target=self._prepare_in_background, args=(number,), name="journal-segment"
+        )
         self._preparing.start()
 
     def take(self, number: int) -> int:
@@ -97,10 +104,10 @@ class Segments:
 
         What could not be made ready ahead is tried again now. Raises OSError: nothing was written.
         """
-        self._wait()
+        self._wait_until_prepared()
         if self._ready is None or self._ready.number != number:
-            self._drop()
-            self._make(number)
+            self._close_ready_segment()
+            self._make_segment_ready(number)
         assert self._ready is not None
         fd, self._ready = self._ready.fd, None
         self.prepare(number + 1)
@@ -113,8 +120,8 @@ class Segments:
 
     def settle(self) -> None:
         """Wait until nothing is being prepared, and let go of what was."""
-        self._wait()
-        self._drop()
+        self._wait_until_prepared()
+        self._close_ready_segment()
 
     def ended(self, number: int, end: int) -> None:
         """Nothing more will be written to that segment."""
@@ -146,24 +153,24 @@ class Segments:
                 else:
                     path.unlink()
 
-    def _wait(self) -> None:
+    def _wait_until_prepared(self) -> None:
         if self._preparing is not None:
             self._preparing.join()
             self._preparing = None
 
-    def _drop(self) -> None:
+    def _close_ready_segment(self) -> None:
         ready, self._ready = self._ready, None
         if ready is not None:
             self._disk.close(ready.fd)
 
-    def _tried(self, number: int) -> None:
+    def _prepare_in_background(self, number: int) -> None:
         """Prepare; a fault is no fault yet, since `take` tries again."""
         try:
-            self._make(number)
+            self._make_segment_ready(number)
         except OSError as fault:
             log.warning("journal segment %d is not ready yet (%s)", number, fault.strerror)
 
-    def _make(self, number: int) -> None:
+    def _make_segment_ready(self, number: int) -> None:
         """Make, label, state, open: in this order, so that what is stated is there.
 
         A crash leaves a file that nothing was written to. The label is written through the
@@ -190,4 +197,4 @@ class Segments:
         except OSError:
             self._disk.close(fd)
             raise
-        self._ready = _Ready(number, fd)
+        self._ready = _PreparedSegment(number, fd)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gatelodge.adapters.files import create_file, rename_durably, sync_path
 from gatelodge.core.errors import KeyMismatch, KeyUnreachable
 
 _BYTES = 32
@@ -61,7 +62,7 @@ class DiskKeys:
 
         The log key's is of its public half; the secret ones' are an HMAC of a fixed text.
         """
-        return {name: _fingerprint(name, key) for name, key in sorted(self._keys.items())}
+        return {name: _fingerprint_of_key(name, key) for name, key in sorted(self._keys.items())}
 
     def check(self, recorded: Mapping[str, str]) -> None:
         """Raise KeyMismatch unless every recorded key is here; keys that came later may be."""
@@ -80,13 +81,13 @@ def open_disk_keys(directory: Path, *, create: bool) -> DiskKeys:
     if not os.path.lexists(directory):
         if not create:
             raise KeyMismatch(f"the keys directory {directory} is missing")
-        _create(directory)
+        _create_key_directory(directory)
     try:
         for folder in (directory, directory / "peppers"):
             _refuse_open_doors(folder, folder.stat(follow_symlinks=False))
         peppers = [path.name for path in (directory / "peppers").iterdir() if path.name.isdigit()]
         names = [*_PLAIN, *(f"peppers/{number}" for number in peppers)]
-        keys = {name: _read(directory / name) for name in names}
+        keys = {name: _read_key_file(directory / name) for name in names}
     except OSError as fault:
         raise KeyUnreachable(
             f"cannot read {fault.filename}: {fault.strerror}",
@@ -99,7 +100,7 @@ def open_disk_keys(directory: Path, *, create: bool) -> DiskKeys:
     return DiskKeys(keys)
 
 
-def _create(directory: Path) -> None:
+def _create_key_directory(directory: Path) -> None:
     """Make all keys aside, then rename: a crash leaves either a whole directory or none."""
     aside = directory.with_name(directory.name + ".new")
     try:
@@ -107,11 +108,10 @@ def _create(directory: Path) -> None:
         (aside / "peppers").mkdir(mode=0o700, parents=True)
         aside.chmod(0o700)
         for name in (*_PLAIN, _FIRST_PEPPER):
-            _write(aside / name, os.urandom(_BYTES))
+            create_file(aside / name, os.urandom(_BYTES).hex().encode() + b"\n")
         for folder in (aside / "peppers", aside):
-            _sync(folder)
-        aside.rename(directory)
-        _sync(directory.parent)
+            sync_path(folder)
+        rename_durably(aside, directory)
     except OSError as fault:
         raise KeyUnreachable(
             f"cannot make the keys directory {directory}: {fault.strerror}",
@@ -119,24 +119,7 @@ def _create(directory: Path) -> None:
         ) from fault
 
 
-def _write(path: Path, key: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(file, key.hex().encode() + b"\n")
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _read(path: Path) -> bytes:
+def _read_key_file(path: Path) -> bytes:
     with os.fdopen(os.open(path, _FOR_READING), "rb") as file:
         _refuse_open_doors(path, os.fstat(file.fileno()))
         text = file.read(_BYTES * 2 + 2)
@@ -168,7 +151,7 @@ def _refuse_open_doors(path: Path, seen: os.stat_result) -> None:
         )
 
 
-def _fingerprint(name: str, key: bytes) -> str:
+def _fingerprint_of_key(name: str, key: bytes) -> str:
     if name == "log":
         public = Ed25519PrivateKey.from_private_bytes(key).public_key().public_bytes_raw()
         return sha256(public).hexdigest()[:32]

@@ -20,7 +20,7 @@ class HmacPeppers:
     """
 
     def __init__(self, peppers: Mapping[str, bytes]) -> None:
-        self._states = tuple(_keyed(key) for key in peppers.values())
+        self._states = tuple(_keyed_hash_states(key) for key in peppers.values())
         self._current = next(iter(peppers))
 
     @property
@@ -45,6 +45,6 @@ class HmacPeppers:
         return tuple(made)
 
 
-def _keyed(key: bytes) -> tuple["_Hash", "_Hash"]:
+def _keyed_hash_states(key: bytes) -> tuple["_Hash", "_Hash"]:
     block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
     return sha256(block.translate(_INNER)), sha256(block.translate(_OUTER))

@@ -3,9 +3,8 @@
 import os
 import stat
 from collections.abc import Callable
-from pathlib import Path
 
-from gatelodge.core.catalog.references import literal, reference
+from gatelodge.core.catalog.references import HOW, half_reference, literal, reference
 from gatelodge.core.errors import KeyUnreachable
 
 _MAX_BYTES = 64 * 1024
@@ -13,32 +12,38 @@ _MAX_BYTES = 64 * 1024
 
 def _from_file(place: str) -> str:
     """The text of an absolute path's file, without the newline at its end."""
-    if not Path(place).is_absolute():
-        raise _unreachable("file", place, "is not an absolute path", "Write file:/path/to/secret.")
     try:
         # Without O_NONBLOCK a pipe in that place would be waited for.
         file = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as fault:
         why = getattr(fault, "strerror", None) or "is not a path"
-        raise _unreachable("file", place, why, "Check the path and its owner.") from None
+        raise _unreachable_secret_error(
+            "file", place, why, "Check the path and its owner."
+        ) from None
     try:
         seen = os.fstat(file)
         if not stat.S_ISREG(seen.st_mode):
-            raise _unreachable("file", place, "is not a regular file", "Point to a file.")
+            raise _unreachable_secret_error(
+                "file", place, "is not a regular file", "Point to a file."
+            )
         if seen.st_mode & (stat.S_IROTH | stat.S_IWOTH):
             why = "can be read or written by every user of this machine"
-            raise _unreachable("file", place, why, f"Run `chmod o= {place}`.")
+            raise _unreachable_secret_error("file", place, why, f"Run `chmod o= {place}`.")
         text = os.read(file, _MAX_BYTES + 1)
     except OSError as fault:
-        raise _unreachable("file", place, str(fault.strerror), "Check the file.") from None
+        raise _unreachable_secret_error(
+            "file", place, str(fault.strerror), "Check the file."
+        ) from None
     finally:
         os.close(file)
     if len(text) > _MAX_BYTES:
-        raise _unreachable("file", place, "is larger than 64 KiB", "Point to the secret alone.")
+        raise _unreachable_secret_error(
+            "file", place, "is larger than 64 KiB", "Point to the secret alone."
+        )
     try:
         return text.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise _unreachable(
+        raise _unreachable_secret_error(
             "file", place, "is not UTF-8 text", "Store the secret as text."
         ) from None
 
@@ -47,7 +52,9 @@ def _from_environment(name: str) -> str:
     """The environment variable's value."""
     value = os.environ.get(name)
     if value is None:
-        raise _unreachable("env", name, "is not set", "Set it where gatelodge is started.")
+        raise _unreachable_secret_error(
+            "env", name, "is not set", "Set it where gatelodge is started."
+        )
     return value
 
 
@@ -65,8 +72,11 @@ class SecretRefs:
         found = reference(value)
         if found is None:
             return literal(value)
+        wrong = half_reference(value)
+        if wrong:
+            raise KeyUnreachable(f"secret {found.scheme}:{found.place}: {wrong}", remedy=HOW)
         return found.before + SOURCES[found.scheme](found.place)
 
 
-def _unreachable(scheme: str, place: str, why: str, remedy: str) -> KeyUnreachable:
+def _unreachable_secret_error(scheme: str, place: str, why: str, remedy: str) -> KeyUnreachable:
     return KeyUnreachable(f"secret {scheme}:{place} {why}", remedy=remedy)

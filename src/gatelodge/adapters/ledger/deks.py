@@ -20,8 +20,8 @@ from gatelodge.adapters.ledger.ledger import Session
 from gatelodge.adapters.ledger.tables import dek as _dek
 from gatelodge.core.errors import KeyMismatch
 from gatelodge.core.ids import Instant
-from gatelodge.ports.journal import Dek, SealedOpening
-from gatelodge.ports.world import Clock, Ids, KeyWrap
+from gatelodge.ports.journal import DataKey, SealedOpening
+from gatelodge.ports.world import Clock, FreshIds, KeyWrap
 
 _KEY_BYTES = 32
 _KEPT = 4096
@@ -32,10 +32,10 @@ _OF_PERIOD = _OF_MEMBER.where(_dek.c.period == bindparam("period"), _dek.c.wrapp
 _BY_ID = select(_dek).where(_dek.c.id.in_(bindparam("ids", expanding=True)))
 
 
-class _Kept(Struct, frozen=True):
+class _KeptDek(Struct, frozen=True):
     """A key in memory; not used for sealing from `until` on."""
 
-    dek: Dek
+    dek: DataKey
     until: Instant
 
 
@@ -47,21 +47,21 @@ class SqlDeks:
     """
 
     def __init__(
-        self, sessions: tuple[Session, Session], wrap: KeyWrap, clock: Clock, ids: Ids
+        self, sessions: tuple[Session, Session], wrap: KeyWrap, clock: Clock, ids: FreshIds
     ) -> None:
         self._write, self._read = sessions
         self._wrap, self._clock, self._ids = wrap, clock, ids
-        self._current: dict[str, _Kept] = {}
+        self._current: dict[str, _KeptDek] = {}
         self._making = anyio.CapacityLimiter(1)
 
-    def current(self, member: str) -> Dek | None:
+    def current(self, member: str) -> DataKey | None:
         """The key of the present quarter when it is in memory."""
         kept = self._current.get(member)
         if kept is None or self._clock.now() >= kept.until:
             return None
         return kept.dek
 
-    async def ensure(self, member: str) -> Dek:
+    async def ensure(self, member: str) -> DataKey:
         """The key of the present quarter, made when there is none. Raises StoreDown.
 
         Two nodes may each make one; both stay good, since a sealed opening names its key.
@@ -69,16 +69,16 @@ class SqlDeks:
         found = self.current(member)
         if found is not None:
             return found
-        period, until = _quarter(self._clock.now())
+        period, until = _quarter_name_and_end(self._clock.now())
 
-        def make() -> Dek:
+        def make() -> DataKey:
             with self._write() as connection:
-                return self._make(connection, member, period)
+                return self._find_or_make_dek(connection, member, period)
 
         dek = await anyio.to_thread.run_sync(make, limiter=self._making)
         while len(self._current) >= _KEPT:
             del self._current[next(iter(self._current))]
-        self._current[member] = _Kept(dek, until)
+        self._current[member] = _KeptDek(dek, until)
         return dek
 
     async def unseal(self, sealed: Sequence[tuple[SealedOpening, bytes]]) -> list[bytes | None]:
@@ -89,7 +89,7 @@ class SqlDeks:
 
         def open_all() -> list[bytes | None]:
             ciphers = self._for_reading({each.dek for each, _ in sealed})
-            return [_opened(ciphers.get(each.dek), each, aad) for each, aad in sealed]
+            return [_decrypted_opening(ciphers.get(each.dek), each, aad) for each, aad in sealed]
 
         return await anyio.to_thread.run_sync(open_all)
 
@@ -125,17 +125,17 @@ class SqlDeks:
         self._current.pop(member, None)
         return gone
 
-    def _make(self, connection: Connection, member: str, period: str) -> Dek:
+    def _find_or_make_dek(self, connection: Connection, member: str, period: str) -> DataKey:
         given = {"member": member, "period": period}
         row = connection.execute(_OF_PERIOD.limit(1), given).one_or_none()
         if row is not None:
-            return Dek(row.id, self._unwrapped(row).encrypt)
+            return DataKey(row.id, self._unwrapped_cipher(row).encrypt)
         key, name = self._ids.random(_KEY_BYTES), self._ids.new("dek")
         wrapped = self._wrap.wrap(key, name.encode())
         connection.execute(_dek.insert(), {"id": name, "wrapped": wrapped, **given})
-        return Dek(name, AESGCM(key).encrypt)
+        return DataKey(name, AESGCM(key).encrypt)
 
-    def _unwrapped(self, row: Any) -> AESGCM:
+    def _unwrapped_cipher(self, row: Any) -> AESGCM:
         return AESGCM(self._wrap.unwrap(bytes(row.wrapped), row.id.encode()))
 
     def _for_reading(self, wanted: set[str]) -> dict[str, AESGCM]:
@@ -147,11 +147,13 @@ class SqlDeks:
             for row in rows:
                 with suppress(KeyMismatch, InvalidTag, ValueError):  # a changed row opens nothing
                     if row.wrapped is not None:
-                        found[row.id] = self._unwrapped(row)
+                        found[row.id] = self._unwrapped_cipher(row)
         return found
 
 
-def _opened(cipher: AESGCM | None, sealed: SealedOpening, associated: bytes) -> bytes | None:
+def _decrypted_opening(
+    cipher: AESGCM | None, sealed: SealedOpening, associated: bytes
+) -> bytes | None:
     if cipher is None:
         return None
     try:
@@ -160,7 +162,7 @@ def _opened(cipher: AESGCM | None, sealed: SealedOpening, associated: bytes) -> 
         return None
 
 
-def _quarter(now: Instant) -> tuple[str, Instant]:
+def _quarter_name_and_end(now: Instant) -> tuple[str, Instant]:
     """The name of the quarter, such as `2026-4`, and when it ends."""
     at = datetime.fromtimestamp(now / 1_000_000, UTC)
     quarter = (at.month - 1) // 3

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from gatelodge.core.errors import LogForked
-from gatelodge.tlog.errors import Malformed
+from gatelodge.tlog.errors import MalformedValue
 from gatelodge.tlog.merkle import joined
 from gatelodge.tlog.strict import HASH_BYTES
 from gatelodge.tlog.tile import HEIGHT, WIDTH, new_tiles, pack_entries, subtree_root
@@ -22,7 +22,7 @@ _AT_END = len(_AT) + len("2026-11-22T15:04:05.000123Z")
 Row = dict[str, Any]
 
 
-class Bundle(Struct, frozen=True):
+class PartialBundle(Struct, frozen=True):
     """A bundle that is not full: what it holds so far, packed, and its first and last time."""
 
     width: int = 0
@@ -32,12 +32,12 @@ class Bundle(Struct, frozen=True):
     last_at: str = ""
 
 
-class Edge(Struct, frozen=True):
+class RightEdge(Struct, frozen=True):
     """A log's end: its size, its partial tiles by level, its partial bundle, and its origin."""
 
     size: int
     tiles: dict[int, bytes]
-    bundle: Bundle
+    bundle: PartialBundle
     origin: str = ""
 
     @property
@@ -56,10 +56,10 @@ class Edge(Struct, frozen=True):
         return joined(edges)
 
 
-class Growth:
+class PendingAppend:
     """A log on its way to a larger size; `take` leaves, then write the rows in one transaction."""
 
-    def __init__(self, log: str, edge: Edge) -> None:
+    def __init__(self, log: str, edge: RightEdge) -> None:
         self.log = log
         self.first = edge.size
         self._origin = edge.origin
@@ -67,7 +67,7 @@ class Growth:
         self._partial = dict(edge.tiles)
         self._bundle = edge.bundle
         self._tiles: dict[tuple[int, int], bytes] = {}
-        self._bundles: dict[int, Bundle] = {}
+        self._bundles: dict[int, PartialBundle] = {}
 
     def take(self, bodies: Sequence[bytes], openings: Sequence[bytes] | None = None) -> None:
         """Take up the next leaves; `openings` are packed SealedOpenings, empty for none.
@@ -79,7 +79,7 @@ class Growth:
         hashes = [sha256(b"\x00" + body).digest() for body in bodies]
         try:
             tiles = new_tiles(first, hashes, lambda level, _: self._partial.get(level, b""))
-        except Malformed as fault:
+        except MalformedValue as fault:
             raise LogForked(f"the stored tree of {self.log} does not fit its head") from fault
         self._size += len(hashes)
         for tile in tiles:
@@ -90,14 +90,14 @@ class Growth:
             n, filled = divmod(first + done, WIDTH)
             part = bodies[done : done + WIDTH - filled]
             sealed = openings[done : done + len(part)] if openings else [b""] * len(part)
-            self._bundles[n] = widened = _widened(self._bundle, part, sealed)
-            self._bundle = Bundle() if widened.width == WIDTH else widened
+            self._bundles[n] = widened = _widened_bundle(self._bundle, part, sealed)
+            self._bundle = PartialBundle() if widened.width == WIDTH else widened
             done += len(part)
 
     @property
-    def edge(self) -> Edge:
+    def edge(self) -> RightEdge:
         """The log's end after what was taken."""
-        return Edge(self._size, self._partial, self._bundle, self._origin)
+        return RightEdge(self._size, self._partial, self._bundle, self._origin)
 
     @property
     def tiles(self) -> list[Row]:
@@ -130,10 +130,12 @@ class Growth:
         ]
 
 
-def _widened(held: Bundle, bodies: Sequence[bytes], openings: Sequence[bytes]) -> Bundle:
-    times = list(map(_at, bodies))
+def _widened_bundle(
+    held: PartialBundle, bodies: Sequence[bytes], openings: Sequence[bytes]
+) -> PartialBundle:
+    times = list(map(_time_of_leaf, bodies))
     first_at, last_at = min(times).decode("ascii", "replace"), max(times).decode("ascii", "replace")
-    return Bundle(
+    return PartialBundle(
         width=held.width + len(bodies),
         entries=held.entries + pack_entries(bodies),
         openings=held.openings + pack_entries(openings),
@@ -142,7 +144,7 @@ def _widened(held: Bundle, bodies: Sequence[bytes], openings: Sequence[bytes]) -
     )
 
 
-def _at(body: bytes) -> bytes:
+def _time_of_leaf(body: bytes) -> bytes:
     """The leaf's time, cut out of its bytes: nothing before that key can hold a bare quote."""
     start = body.find(_AT)
     return body[start + len(_AT) : start + _AT_END] if start >= 0 else b""

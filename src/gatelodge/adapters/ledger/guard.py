@@ -1,12 +1,12 @@
 """The guard file: what was signed last, on another path than the database."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import anyio.to_thread
 import msgspec
 
+from gatelodge.adapters.files import replace_file
 from gatelodge.core.errors import LedgerDown, LogForked
 
 _Kept = dict[str, tuple[int, bytes]]
@@ -48,31 +48,18 @@ class FileGuard:
     def keep(self, known: Mapping[str, tuple[int, bytes]], shard: int) -> None:
         """Write the file of a house that nobody serves yet. Raises OSError."""
         kept = {_SHARD: (shard, b""), **known}
-        self._save(kept)
+        self._write_guard_file(kept)
         self._kept = kept
 
     async def advance(self, signing: Mapping[str, tuple[int, bytes]]) -> None:
         """Keep these sizes and roots durably. Raises LedgerDown."""
         kept = {**self._kept, **signing}
         try:
-            await anyio.to_thread.run_sync(self._save, kept)
+            await anyio.to_thread.run_sync(self._write_guard_file, kept)
         except OSError as fault:
             raise LedgerDown("the guard file cannot be written; nothing is signed") from fault
         self._kept = kept
 
-    def _save(self, kept: _Kept) -> None:
+    def _write_guard_file(self, kept: _Kept) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = self._path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(fd, msgspec.json.encode(kept))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        new.rename(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_file(self._path, msgspec.json.encode(kept))

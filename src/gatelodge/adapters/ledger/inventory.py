@@ -4,7 +4,7 @@ from sqlalchemy import bindparam, select, update
 
 from gatelodge.adapters.ledger import tables
 from gatelodge.adapters.ledger.ledger import Session
-from gatelodge.ports.journal import Made
+from gatelodge.ports.journal import SegmentRange
 
 _made = tables.journal_made
 _MINE = update(_made).where(_made.c.node == bindparam("journal"))
@@ -18,11 +18,11 @@ class SqlInventory:
         self._write, self._read = write, read
         self._journal = journal
 
-    def made(self) -> Made | None:
+    def made(self) -> SegmentRange | None:
         """What was stated; None when nothing was."""
         with self._read() as connection:
             row = connection.execute(_STATED, {"journal": self._journal}).one_or_none()
-        return None if row is None else Made(row.first, row.newest)
+        return None if row is None else SegmentRange(row.first, row.newest)
 
     def state(self, number: int) -> None:
         """A segment of this number was made and is about to be used."""

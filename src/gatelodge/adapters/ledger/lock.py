@@ -3,9 +3,12 @@
 import anyio
 import anyio.to_thread
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from gatelodge.adapters.postgres import LIVENESS, with_ours
 
 _LOCK = 7462119844
-_CONNECT_SECONDS = 5
+_OPTIONS = {"statement_timeout": "5s"}
 
 
 class PostgresLeader:
@@ -22,31 +25,33 @@ class PostgresLeader:
 
     async def leads(self) -> bool:
         """True while this node holds the lock; takes it when it is free."""
-        return await anyio.to_thread.run_sync(self._ask, limiter=self._asking)
+        return await anyio.to_thread.run_sync(self._try_to_hold_lock, limiter=self._asking)
 
     async def resign(self) -> None:
         """Give the lock up by closing its connection."""
-        await anyio.to_thread.run_sync(self._close, limiter=self._asking)
+        await anyio.to_thread.run_sync(self._close_connection, limiter=self._asking)
 
-    def _ask(self) -> bool:
+    def _try_to_hold_lock(self) -> bool:
         try:
             if self._connection is not None:
                 self._connection.execute("SELECT true")
                 return True
-            connection: psycopg.Connection[tuple[bool]] = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=_CONNECT_SECONDS
+            self._connection = psycopg.connect(
+                self._url,
+                autocommit=True,
+                application_name="gatelodge leader",
+                options=with_ours(conninfo_to_dict(self._url).get("options"), _OPTIONS),
+                **LIVENESS,
             )
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+            locking = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
+            leads = locking.fetchone() == (True,)
         except psycopg.Error:
-            self._close()
-            return False
-        if row is None or not row[0]:
-            connection.close()
-            return False
-        self._connection = connection
-        return True
+            leads = False
+        if not leads:
+            self._close_connection()
+        return leads
 
-    def _close(self) -> None:
+    def _close_connection(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -13,12 +13,12 @@ from sqlalchemy import Connection, LargeBinary, Table, bindparam, func, select, 
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatelodge.adapters.ledger import tables
-from gatelodge.adapters.ledger.edge import Bundle, Edge, Growth
+from gatelodge.adapters.ledger.edge import PartialBundle, PendingAppend, RightEdge
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.core.errors import Conflict, LogForked, NotFound
 from gatelodge.core.records.origin import GOV, shard_of
-from gatelodge.ports.journal import Appended, Head, LeafAt, SealedOpening
-from gatelodge.tlog.errors import Malformed, ProofFailed
+from gatelodge.ports.journal import AppendedLeaves, LeafAt, LedgerHead, SealedOpening
+from gatelodge.tlog.errors import MalformedValue, ProofFailed
 from gatelodge.tlog.merkle import EMPTY_ROOT, joined
 from gatelodge.tlog.proof import Node, tile_reader
 from gatelodge.tlog.strict import HASH_BYTES
@@ -28,7 +28,7 @@ _log, _bundle, _tile = tables.log, tables.bundle, tables.tile
 _opening = msgspec.msgpack.Decoder(SealedOpening).decode
 
 
-def _upsert(table: Table, key: tuple[str, ...]) -> dict[str, Any]:
+def _upserts_by_dialect(table: Table, key: tuple[str, ...]) -> dict[str, Any]:
     """Insert or replace by key, for each dialect; what may change is told by the triggers."""
     rest = [column.name for column in table.columns if column.name not in key]
     statements: dict[str, Any] = {}
@@ -72,8 +72,8 @@ _SEEK_END = (
 _TIMES = select(_bundle.c.first_at, _bundle.c.last_at).where(
     _bundle.c.log == bindparam("log"), _bundle.c.n == bindparam("n")
 )
-_PUT_TILE = _upsert(_tile, ("log", "level", "n"))
-_PUT_BUNDLE = _upsert(_bundle, ("log", "n"))
+_PUT_TILE = _upserts_by_dialect(_tile, ("log", "level", "n"))
+_PUT_BUNDLE = _upserts_by_dialect(_bundle, ("log", "n"))
 _TEXT = bindparam("text", type_=LargeBinary)
 _HOLDS = {
     "sqlite": func.instr(_bundle.c.entries, _TEXT) > 0,
@@ -84,14 +84,14 @@ _HOLDING = {
 }
 
 
-def open_log(connection: Connection, log: str, origin: str) -> Head:
+def open_log(connection: Connection, log: str, origin: str) -> LedgerHead:
     """Create the log when it is not there yet; returns its head. Raises Conflict: other origin."""
     row = connection.execute(_HEAD, {"log": log}).one_or_none()
     if row is None:
         kind = log.partition(":")[0]
         empty = {"size": 0, "root": EMPTY_ROOT, "open_floor": 0}
         connection.execute(_log.insert(), {"id": log, "origin": origin, "kind": kind, **empty})
-        return Head(log, origin, 0, EMPTY_ROOT)
+        return LedgerHead(log, origin, 0, EMPTY_ROOT)
     if row.origin != origin:
         raise Conflict(
             f"the log {log} was opened under another origin",
@@ -106,7 +106,7 @@ def shard(connection: Connection) -> str:
     return "" if row is None else shard_of(row.origin)
 
 
-def head(connection: Connection, log: str) -> Head:
+def head(connection: Connection, log: str) -> LedgerHead:
     """The log's present end. Raises NotFound."""
     row = connection.execute(_HEAD, {"log": log}).one_or_none()
     if row is None:
@@ -114,16 +114,16 @@ def head(connection: Connection, log: str) -> Head:
     return head_of(row)
 
 
-def heads(connection: Connection, seal: HeadSeal) -> list[Head]:
+def heads(connection: Connection, seal: HeadSeal) -> list[LedgerHead]:
     """Every log's head, by id."""
     return [head_of(row, seal) for row in connection.execute(select(_log).order_by(_log.c.id))]
 
 
-def head_of(row: Any, seal: HeadSeal | None = None) -> Head:
+def head_of(row: Any, seal: HeadSeal | None = None) -> LedgerHead:
     """A row of `log` as a value; with `seal`, whether this house appended up to there."""
     root = bytes(row.root)
     sealed = seal is None or seal.fits(row.origin, row.size, root, row.seal)
-    return Head(row.id, row.origin, row.size, root, row.open_floor, sealed)
+    return LedgerHead(row.id, row.origin, row.size, root, row.open_floor, sealed)
 
 
 def append_leaves(
@@ -132,19 +132,19 @@ def append_leaves(
     log: str,
     bodies: Sequence[bytes],
     openings: Sequence[bytes] | None = None,
-) -> Appended:
+) -> AppendedLeaves:
     """Append leaves to an open log; `openings` are packed SealedOpenings, empty for none.
 
     Nothing is visible to anybody before the transaction commits, and all of it after. Raises
     NotFound (no such log), LogForked (a stored tile does not belong to the head) and Malformed (a
     leaf of more than 65,535 bytes).
     """
-    growth = Growth(log, edge(connection, seal, log))
+    growth = PendingAppend(log, edge(connection, seal, log))
     growth.take(bodies, openings)
     return write(connection, seal, [growth])[log]
 
 
-def edge(connection: Connection, seal: HeadSeal, log: str) -> Edge:
+def edge(connection: Connection, seal: HeadSeal, log: str) -> RightEdge:
     """The log's right edge; locks its head row where the engine has row locks.
 
     Raises NotFound, and LogForked when the rows do not belong together or bear no seal of ours:
@@ -156,13 +156,13 @@ def edge(connection: Connection, seal: HeadSeal, log: str) -> Edge:
     if not seal.fits(row.origin, row.size, bytes(row.root), row.seal):
         raise LogForked(f"the last leaves of {log} were not appended by this gate")
     n, filled = divmod(row.size, WIDTH)
-    held = Bundle()
+    held = PartialBundle()
     if filled:
         found = connection.execute(_BUNDLE, {"log": log, "n": n}).one_or_none()
         if found is None or found.width != filled:
             raise LogForked(f"the last bundle of {log} does not fit its head")
         packed = bytes(found.entries), bytes(found.openings)
-        held = Bundle(filled, *packed, found.first_at, found.last_at)
+        held = PartialBundle(filled, *packed, found.first_at, found.last_at)
     tiles: dict[int, bytes] = {}
     level, size = 0, row.size
     while size:
@@ -171,7 +171,7 @@ def edge(connection: Connection, seal: HeadSeal, log: str) -> Edge:
         if len(tiles[level]) != filled * HASH_BYTES:
             raise LogForked(f"a tile of {log} does not fit its head")
         level += 1
-    found_edge = Edge(row.size, tiles, held, row.origin)
+    found_edge = RightEdge(row.size, tiles, held, row.origin)
     if found_edge.root != bytes(row.root):
         raise LogForked(f"the tiles of {log} do not add up to its head")
     return found_edge
@@ -180,15 +180,15 @@ def edge(connection: Connection, seal: HeadSeal, log: str) -> Edge:
 def write(
     connection: Connection,
     seal: HeadSeal,
-    grown: Sequence[Growth],
+    grown: Sequence[PendingAppend],
     floors: Mapping[str, int] | None = None,
-) -> dict[str, Appended]:
+) -> dict[str, AppendedLeaves]:
     """Write what grew, and the open floors of some; Conflict when a log has moved meanwhile.
 
     The heads come first and in the order of their ids: whoever else appends waits there, and two
     appenders never wait for each other.
     """
-    landed: dict[str, Appended] = {}
+    landed: dict[str, AppendedLeaves] = {}
     for growth in sorted(grown, key=lambda each: each.log):
         end, root = growth.edge, growth.edge.root
         given = {
@@ -204,7 +204,7 @@ def write(
             moved = connection.execute(_MOVE_FLOOR, {**given, "floor": floors[growth.log]})
         if moved.rowcount != 1:
             raise Conflict(f"somebody else appended to {growth.log}")
-        landed[growth.log] = Appended(growth.first, end.size, root)
+        landed[growth.log] = AppendedLeaves(growth.first, end.size, root)
     dialect = connection.dialect.name
     connection.execute(_PUT_BUNDLE[dialect], [row for each in grown for row in each.bundles])
     connection.execute(_PUT_TILE[dialect], [row for each in grown for row in each.tiles])
@@ -219,7 +219,9 @@ def read_leaves(connection: Connection, log: str, start: int, stop: int) -> list
     return [
         leaf
         for row in connection.execute(_BUNDLES, span)
-        for leaf in _leaves(row, max(start, row.n * WIDTH), min(stop, (row.n + 1) * WIDTH))
+        for leaf in _leaves_of_bundle(
+            row, max(start, row.n * WIDTH), min(stop, (row.n + 1) * WIDTH)
+        )
     ]
 
 
@@ -235,7 +237,9 @@ def containing(
     while len(found) < limit:
         rows = connection.execute(statement, {**given, "a": first}).all()
         for row in rows:
-            every = _leaves(row, max(start, row.n * WIDTH), min(stop, (row.n + 1) * WIDTH))
+            every = _leaves_of_bundle(
+                row, max(start, row.n * WIDTH), min(stop, (row.n + 1) * WIDTH)
+            )
             found += [leaf for leaf in every if wanted in leaf.body]
         if len(rows) <= limit:
             break
@@ -243,20 +247,20 @@ def containing(
     return found[:limit]
 
 
-def _leaves(row: Any, start: int, stop: int) -> list[LeafAt]:
+def _leaves_of_bundle(row: Any, start: int, stop: int) -> list[LeafAt]:
     try:
         bodies, sealed = unpack_entries(bytes(row.entries)), unpack_entries(bytes(row.openings))
-    except Malformed as fault:
+    except MalformedValue as fault:
         raise LogForked(f"bundle {row.n} is not in its form") from fault
     base = row.n * WIDTH
     sealed += [b""] * (len(bodies) - len(sealed))
     return [
-        LeafAt(base + i, bodies[i], _unpacked(sealed[i]))
+        LeafAt(base + i, bodies[i], _decoded_sealed_opening(sealed[i]))
         for i in range(start - base, min(stop - base, len(bodies)))
     ]
 
 
-def _unpacked(sealed: bytes) -> SealedOpening | None:
+def _decoded_sealed_opening(sealed: bytes) -> SealedOpening | None:
     try:
         return _opening(sealed) if sealed else None
     except msgspec.DecodeError:
@@ -303,7 +307,7 @@ def nodes(connection: Connection, log: str, size: int) -> Node:
     def node(level: int, index: int) -> bytes:
         try:
             return read(level, index)
-        except (Malformed, ProofFailed) as fault:
+        except (MalformedValue, ProofFailed) as fault:
             raise LogForked(f"the tiles of {log} do not reach size {size}") from fault
 
     return node

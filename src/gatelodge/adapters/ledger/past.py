@@ -8,7 +8,7 @@ from gatelodge.adapters.ledger import logs, tables
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.core.errors import LogForked
 from gatelodge.core.records.origin import belongs, is_past, past
-from gatelodge.ports.journal import Head
+from gatelodge.ports.journal import LedgerHead
 
 
 def leave_behind(connection: Connection, shard: int) -> None:
@@ -37,7 +37,7 @@ def leave_behind(connection: Connection, shard: int) -> None:
         connection.exec_driver_sql(sql)
 
 
-def past_heads(connection: Connection) -> list[Head]:
+def past_heads(connection: Connection) -> list[LedgerHead]:
     """The heads of the logs that were left behind."""
     rows = connection.execute(select(tables.log)).all()
     return [logs.head_of(row) for row in rows if is_past(row.id) and row.size]

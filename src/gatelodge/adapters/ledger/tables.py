@@ -25,15 +25,15 @@ from sqlalchemy import (
 metadata = MetaData()
 
 
-def _text(name: str) -> Column[str]:
+def _text_column(name: str) -> Column[str]:
     return Column(name, Text, nullable=False)
 
 
-def _number(name: str) -> Column[int]:
+def _number_column(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False)
 
 
-def _bytes(name: str) -> Column[bytes]:
+def _bytes_column(name: str) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=False)
 
 
@@ -46,10 +46,10 @@ log = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("origin", Text, nullable=False, unique=True),
-    _text("kind"),
-    _number("size"),
-    _bytes("root"),
-    _number("open_floor"),
+    _text_column("kind"),
+    _number_column("size"),
+    _bytes_column("root"),
+    _number_column("open_floor"),
     Column("seal", LargeBinary, nullable=True),
 )
 
@@ -57,12 +57,12 @@ bundle = Table(
     "bundle",
     metadata,
     _of_log(),
-    _number("n"),
-    _number("width"),
-    _text("first_at"),
-    _text("last_at"),
-    _bytes("entries"),
-    _bytes("openings"),
+    _number_column("n"),
+    _number_column("width"),
+    _text_column("first_at"),
+    _text_column("last_at"),
+    _bytes_column("entries"),
+    _bytes_column("openings"),
     PrimaryKeyConstraint("log", "n"),
     Index("bundle_last_at", "log", "last_at"),
 )
@@ -71,10 +71,10 @@ tile = Table(
     "tile",
     metadata,
     _of_log(),
-    _number("level"),
-    _number("n"),
-    _number("width"),
-    _bytes("hashes"),
+    _number_column("level"),
+    _number_column("n"),
+    _number_column("width"),
+    _bytes_column("hashes"),
     PrimaryKeyConstraint("log", "level", "n"),
 )
 
@@ -82,8 +82,8 @@ checkpoint = Table(
     "checkpoint",
     metadata,
     _of_log(),
-    _number("size"),
-    _bytes("note"),
+    _number_column("size"),
+    _bytes_column("note"),
     PrimaryKeyConstraint("log", "size"),
 )
 
@@ -91,17 +91,17 @@ journal_mark = Table(
     "journal_mark",
     metadata,
     Column("node", Text, primary_key=True),
-    _number("segment"),
+    _number_column("segment"),
     Column("offset", BigInteger, nullable=False),
-    _number("frame"),
+    _number_column("frame"),
 )
 
 journal_made = Table(
     "journal_made",
     metadata,
     Column("node", Text, primary_key=True),
-    _number("first"),
-    _number("newest"),
+    _number_column("first"),
+    _number_column("newest"),
 )
 
 pending = Table(
@@ -113,18 +113,18 @@ pending = Table(
         Identity(always=True),
         primary_key=True,
     ),
-    _text("node"),
-    _text("log"),
-    _bytes("body"),
-    _bytes("opening"),
+    _text_column("node"),
+    _text_column("log"),
+    _bytes_column("body"),
+    _bytes_column("opening"),
 )
 
 dek = Table(
     "dek",
     metadata,
     Column("id", Text, primary_key=True),
-    _text("member"),
-    _text("period"),
+    _text_column("member"),
+    _text_column("period"),
     Column("wrapped", LargeBinary, nullable=True),
     Column("destroyed_at", BigInteger, nullable=True),
     Index("dek_member_period", "member", "period"),

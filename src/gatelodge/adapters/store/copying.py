@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from gatelodge.adapters.files import rename_durably, sync_path
 from gatelodge.core.errors import Conflict, StoreDown
 
 DATABASE = "gatelodge.db"
@@ -13,7 +14,9 @@ DATABASE = "gatelodge.db"
 def copy_sqlite(source: Path, target: Path) -> None:
     """Copy the database, check the copy, make it durable. Raises StoreDown, Conflict (it is there).
 
-    The copy is one file without a journal of its own. A crash leaves `TARGET.part`, never used.
+    The copy is one file without a journal of its own, and without the short-lived entries: a code
+    that was used since is not usable again in what is restored from it. A crash leaves
+    `TARGET.part`, never used.
     """
     if target.exists():
         raise Conflict(f"{target} is there already", remedy="Move it away, and try again.")
@@ -26,30 +29,28 @@ def copy_sqlite(source: Path, target: Path) -> None:
             closing(sqlite3.connect(part)) as new,
         ):
             old.backup(new)
+            _without_entries(new)
             new.execute("PRAGMA journal_mode=DELETE")
             told = new.execute("PRAGMA quick_check").fetchone()
         if told != ("ok",):
             raise StoreDown(f"the copy of {source} is not sound", remedy="Look at the disk.")
-        synced(part)
-        part.rename(target)
-        synced(target.parent)
+        sync_path(part)
+        rename_durably(part, target)
     except (OSError, sqlite3.Error) as fault:
         part.unlink(missing_ok=True)
         raise StoreDown(f"{source} cannot be copied to {target}: {fault}") from fault
+
+
+def _without_entries(copy: sqlite3.Connection) -> None:
+    if copy.execute("SELECT 1 FROM sqlite_master WHERE name = 'ephemeral'").fetchone():
+        copy.execute("PRAGMA secure_delete=ON")
+        copy.execute("DELETE FROM ephemeral")
+        copy.commit()
 
 
 def synced_whole(directory: Path) -> None:
     """Make a directory with all that is in it durable."""
     for place, _, files in os.walk(directory):
         for name in files:
-            synced(Path(place, name))
-        synced(Path(place))
-
-
-def synced(path: Path) -> None:
-    """Make a file or directory durable."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+            sync_path(Path(place, name))
+        sync_path(Path(place))

@@ -9,7 +9,7 @@ READ COMMITTED (who must be alone takes a row lock) and reads one REPEATABLE REA
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -18,15 +18,16 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from gatelodge.adapters.postgres import LIVENESS, with_ours
 from gatelodge.adapters.store.place.lock import DirectoryLock
-from gatelodge.adapters.store.place.room import Room
+from gatelodge.adapters.store.place.room import DiskRoom
 from gatelodge.adapters.store.queue import WAIT_SECONDS, WriterQueue
 from gatelodge.core.errors import Conflict, Invalid, LogForked, StoreDown
 from gatelodge.ports.store import Rank
 
 Dialect = Literal["sqlite", "postgresql"]
 
-_READERS = 8
+_READERS = 11
 _FENCE = "SQLITE_CONSTRAINT_TRIGGER"
 """A trigger's refusal; it is no clash of rows, and PostgreSQL tells the two apart by itself."""
 _FAILED_IO = "SQLITE_IOERR"
@@ -35,20 +36,17 @@ _UNWRITABLE = (
     *("53", "58", "25006"),  # PostgreSQL: no resources, a fault of its system, read-only
 )
 """Faults of the store and its disk, by their names or by how they begin."""
+_NOW: dict[Dialect, str] = {
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000000 AS BIGINT)",
+    "postgresql": "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)",
+}
 _POSTGRES_OPTIONS = {
     "synchronous_commit": "on",  # a commit that was answered survives a crash of the server
     "lock_timeout": "10s",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
 }
-_POSTGRES_CONNECT = {
-    "application_name": "gatelodge",
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5_000,
-}
+_POSTGRES_CONNECT = {"application_name": "gatelodge", **LIVENESS}
 _POSTGRES_WATCH = {
     "application_name": "gatelodge-watch",
     "connect_timeout": 2,
@@ -64,7 +62,7 @@ class Database:
     ) -> None:
         self.unwritable = ""
         """Why the last change could not be made, where that is no fault of the change."""
-        self.room: Room | None = None
+        self.room: DiskRoom | None = None
         """The disk that changes go to, where somebody looks after it."""
         self._suspect = False
         self._writer = writer
@@ -78,6 +76,11 @@ class Database:
     def dialect(self) -> Dialect:
         """`sqlite` or `postgresql`."""
         return "sqlite" if self._watcher is None else "postgresql"
+
+    @property
+    def now(self) -> str:
+        """SQL for the store's own clock, in microseconds; it stands still within a statement."""
+        return _NOW[self.dialect]
 
     @contextmanager
     def write(self, rank: Rank = "plain") -> Iterator[Connection]:
@@ -94,7 +97,7 @@ class Database:
                 with self._writer.begin() as connection:
                     yield connection
         except StoreDown as fault:
-            self._judge(fault)
+            self._note_store_fault(fault)
             raise
         self.unwritable = ""
 
@@ -113,10 +116,10 @@ class Database:
         """Raise Conflict when the directory is not ours any more."""
         self._directory.check()
 
-    def _judge(self, fault: StoreDown) -> None:
+    def _note_store_fault(self, fault: StoreDown) -> None:
         """See what a failed change says of the store itself."""
         cause = fault.__cause__
-        name = _named(cause) if isinstance(cause, self._errors) else ""
+        name = _engine_name_of_fault(cause) if isinstance(cause, self._errors) else ""
         if name.startswith(_UNWRITABLE):
             self.unwritable = f"the store takes no changes ({name})"
         self._suspect = self._suspect or name.startswith(_FAILED_IO)
@@ -141,11 +144,11 @@ class Database:
         try:
             yield
         except self._errors as fault:
-            if isinstance(fault, IntegrityError) and _named(fault) != _FENCE:
+            if isinstance(fault, IntegrityError) and _engine_name_of_fault(fault) != _FENCE:
                 raise Conflict("the change clashes with what is already there") from fault
             if isinstance(fault, DataError):
                 raise Invalid("something in it is no text or number that can be kept") from fault
-            raise StoreDown(f"the store failed ({_named(fault)})") from fault
+            raise StoreDown(f"the store failed ({_engine_name_of_fault(fault)})") from fault
 
     def close(self) -> None:
         """Close the connections and let another process use the directory."""
@@ -163,18 +166,18 @@ def open_database(url: str, directory: Path) -> Database:
     (no such kind of URL) and StoreDown (not writable, not reachable).
     """
     target = _postgres_url(url) if url else None
-    lock = DirectoryLock(directory)
-    try:
-        database = _sqlite(directory, lock) if target is None else _postgres(target, lock)
+    with ExitStack() as opened:
+        lock = DirectoryLock(directory)
+        opened.callback(lock.release)
+        database = _open_sqlite(directory, lock) if target is None else _open_postgres(target, lock)
+        opened.callback(database.close)
         with database.write():
             pass  # the first connection: better refused now than at the first change
-    except BaseException:
-        lock.release()
-        raise
+        opened.pop_all()
     return database
 
 
-def _sqlite(directory: Path, lock: DirectoryLock) -> Database:
+def _open_sqlite(directory: Path, lock: DirectoryLock) -> Database:
     path = directory / "gatelodge.db"
     _refuse_a_lost_one(path)
     try:
@@ -189,11 +192,13 @@ def _sqlite(directory: Path, lock: DirectoryLock) -> Database:
         made = sqlite3.connect(
             path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
-        made.execute("PRAGMA journal_mode=WAL")
-        made.execute("PRAGMA synchronous=FULL")
-        made.execute("PRAGMA foreign_keys=ON")
-        made.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")
-        return made
+        return _prepared(
+            made,
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"journal_size_limit={64 * 1024 * 1024}",
+        )
 
     def for_reading() -> sqlite3.Connection:
         made = sqlite3.connect(
@@ -203,8 +208,7 @@ def _sqlite(directory: Path, lock: DirectoryLock) -> Database:
             isolation_level=None,
             check_same_thread=False,
         )
-        made.execute("PRAGMA query_only=ON")
-        return made
+        return _prepared(made, "query_only=ON")
 
     writer = create_engine(
         "sqlite://", creator=for_writing, poolclass=QueuePool, pool_size=1, max_overflow=0
@@ -215,6 +219,17 @@ def _sqlite(directory: Path, lock: DirectoryLock) -> Database:
     event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return Database(writer, reader, None, lock)
+
+
+def _prepared(made: sqlite3.Connection, *pragmas: str) -> sqlite3.Connection:
+    """The connection as it is to be; closed again when that fails. Raises the driver's errors."""
+    try:
+        for pragma in pragmas:
+            made.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def _refuse_a_lost_one(path: Path) -> None:
@@ -233,10 +248,10 @@ def _refuse_a_lost_one(path: Path) -> None:
             )
 
 
-def _postgres(url: URL, lock: DirectoryLock) -> Database:
-    given = str(url.query.get("options", ""))
-    options = " ".join([*(f"-c {k}={v}" for k, v in _POSTGRES_OPTIONS.items()), given])
-    connect = {**_POSTGRES_CONNECT, "options": options.strip()}
+def _open_postgres(url: URL, lock: DirectoryLock) -> Database:
+    given = url.query.get("options", "")
+    said = given if isinstance(given, str) else given[-1]  # twice in a URL: as libpq has it
+    connect = {**_POSTGRES_CONNECT, "options": with_ours(said, _POSTGRES_OPTIONS)}
     engine = create_engine(
         url,
         connect_args=connect,
@@ -276,7 +291,7 @@ def _driver_errors(engine: Engine) -> tuple[type[Exception], ...]:
     return (SQLAlchemyError, driver)
 
 
-def _named(fault: BaseException) -> str:
+def _engine_name_of_fault(fault: BaseException) -> str:
     """The engine's own short name of the fault; its text may hold values, so it is not shown."""
     raw = fault.orig if isinstance(fault, DBAPIError) else fault
     name = getattr(raw, "sqlite_errorname", None) or getattr(raw, "sqlstate", None)

@@ -12,7 +12,7 @@ from gatelodge.adapters.store.copying import DATABASE, copy_sqlite
 from gatelodge.adapters.store.database import Database
 from gatelodge.core.errors import Conflict
 
-HEAD = "0007"
+HEAD = "0009"
 VERSION_TABLE = "schema_version"
 SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -54,7 +54,7 @@ def migrate(database: Database) -> bool:
             connection.execute(_LOCK)
         found = version(connection)
         if found != HEAD:
-            _upgrade(connection, found)
+            _run_alembic_upgrade(connection, found)
     return found is None
 
 
@@ -66,7 +66,7 @@ def version(connection: Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _upgrade(connection: Connection, found: str | None) -> None:
+def _run_alembic_upgrade(connection: Connection, found: str | None) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory

@@ -12,12 +12,6 @@ from gatelodge.ports.store import NodeSeen
 
 T = TypeVar("T")
 
-_NOW = {
-    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000000 AS BIGINT)",
-    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
-}
-"""The store's own clock, microseconds: nodes are compared by one clock, not by their own."""
-
 _PUT = """
     INSERT INTO nodes (node, boot, applied, seen_at, lease_ms, cut_streams, cut_calls)
     VALUES (:node, :boot, :applied, {now}, :lease_ms, :cut_streams, :cut_calls)
@@ -40,7 +34,7 @@ class SqlNodes:
     """The port `Nodes` on either engine."""
 
     def __init__(self, database: Database) -> None:
-        now = _NOW[database.dialect]
+        now = database.now  # nodes are compared by one clock, not by their own
         self._database = database
         self._put = text(_PUT.format(now=now))
         self._live = text(_LIVE.format(now=now))
@@ -54,7 +48,7 @@ class SqlNodes:
             with self._database.write("first") as connection:  # an end of access waits for it
                 connection.execute(self._put, given)
 
-        await self._run(write)
+        await self._run_in_thread(write)
 
     async def live(self, within_ms: int) -> tuple[NodeSeen, ...]:
         """Nodes seen within that time by the store's own clock."""
@@ -64,7 +58,7 @@ class SqlNodes:
                 rows = connection.execute(self._live, {"within": within_ms * 1_000})
                 return tuple(NodeSeen(*row) for row in rows)
 
-        return await self._run(look)
+        return await self._run_in_thread(look)
 
     async def known(self) -> tuple[NodeSeen, ...]:
         """Every node that has not left, whenever it was seen."""
@@ -73,7 +67,7 @@ class SqlNodes:
             with self._database.read() as connection:
                 return tuple(NodeSeen(*row) for row in connection.execute(_KNOWN))
 
-        return await self._run(look)
+        return await self._run_in_thread(look)
 
     async def forget(self, seen: NodeSeen) -> None:
         """Strike out a node that died, unless it was seen again meanwhile."""
@@ -82,7 +76,7 @@ class SqlNodes:
             with self._database.write() as connection:
                 connection.execute(_FORGET, {"node": seen.node, "seen_at": seen.seen_at})
 
-        await self._run(drop)
+        await self._run_in_thread(drop)
 
     async def leave(self, node: str) -> None:
         """This node is going; nobody waits for it any more."""
@@ -91,7 +85,7 @@ class SqlNodes:
             with self._database.write() as connection:
                 connection.execute(_LEAVE, {"node": node})
 
-        await self._run(drop)
+        await self._run_in_thread(drop)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)

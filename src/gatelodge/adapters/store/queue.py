@@ -31,7 +31,7 @@ class WriterQueue:
     @contextmanager
     def turn(self, rank: Rank) -> Iterator[None]:
         """Write alone. Raises StoreDown when the turn does not come in time."""
-        self._wait((_ORDER[rank], next(self._numbers)))
+        self._wait_for_turn((_ORDER[rank], next(self._numbers)))
         try:
             yield
         finally:
@@ -39,7 +39,7 @@ class WriterQueue:
                 self._taken = False
                 self._changed.notify_all()
 
-    def _wait(self, ticket: tuple[int, int]) -> None:
+    def _wait_for_turn(self, ticket: tuple[int, int]) -> None:
         until = monotonic() + WAIT_SECONDS
         with self._changed:
             heapq.heappush(self._waiting, ticket)

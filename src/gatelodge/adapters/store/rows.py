@@ -9,15 +9,15 @@ from sqlalchemy import Select, Table, select
 
 from gatelodge.adapters.store import tables
 from gatelodge.core.errors import StoreDown
-from gatelodge.core.state import NOUNS, Row, State
+from gatelodge.core.state import NOUNS, GovernanceState, Row
 
 R = TypeVar("R", bound=Row)
 
-_JSON = frozenset({"transport", "tags", "timing", "withheld"})
+_JSON = frozenset({"transport", "tags", "timing", "hidden_capabilities"})
 _decode = msgspec.json.Decoder().decode
 
 
-class Noun(Struct, frozen=True):
+class KeptRows(Struct, frozen=True):
     """How one kind of row is kept: its table, its columns its key and its query.
 
     Columns stand in the order of the struct's fields; the query gives all rows, oldest first.
@@ -35,19 +35,21 @@ class Noun(Struct, frozen=True):
         return "workspace" in self.names
 
 
-def _noun(noun: type[Row], field: str) -> Noun:
+def _kept_rows_of_noun(noun: type[Row], field: str) -> KeptRows:
     table = tables.metadata.tables[field]
     names = noun.__struct_fields__
     key = tuple(column.name for column in table.primary_key.columns)
     wish = ("created_at", "id") if "created_at" in names else ("server", "position", *key)
     order = tuple(table.c[name] for name in wish if name in names)
     columns = select(*(table.c[name] for name in names))
-    return Noun(field, table, names, key, columns.order_by(*order))
+    return KeptRows(field, table, names, key, columns.order_by(*order))
 
 
-_FIELDS = tuple(field for field in State.__struct_fields__ if field not in ("gov", "epoch"))
-KEPT: dict[type[Any], Noun] = {
-    noun: _noun(noun, field) for noun, field in zip(NOUNS, _FIELDS, strict=True)
+_FIELDS = tuple(
+    field for field in GovernanceState.__struct_fields__ if field not in ("gov", "epoch")
+)
+KEPT: dict[type[Any], KeptRows] = {
+    noun: _kept_rows_of_noun(noun, field) for noun, field in zip(NOUNS, _FIELDS, strict=True)
 }
 BY_FIELD: dict[str, type[Row]] = {kept.field: noun for noun, kept in KEPT.items()}
 

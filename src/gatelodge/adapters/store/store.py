@@ -12,16 +12,16 @@ from sqlalchemy import Connection, select, text
 
 from gatelodge.adapters.store import tables
 from gatelodge.adapters.store.database import Database
-from gatelodge.adapters.store.lookout import Commits, Head, Lookout, OwnCommits
+from gatelodge.adapters.store.head_watcher import Head, HeadWatcher, OwnCommits, ProvenCommits
 from gatelodge.adapters.store.place.room import full
 from gatelodge.adapters.store.rows import BY_FIELD, KEPT, structs_of
 from gatelodge.adapters.store.tx import SqlTx
-from gatelodge.adapters.store.watch import CHANNEL, PostgresWatch, SqliteWatch, Watch
+from gatelodge.adapters.store.watch import CHANNEL, ChangeFeed, PostgresWatch, SqliteWatch
 from gatelodge.core.errors import StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.governance import gov_leaf
-from gatelodge.core.state import State
-from gatelodge.ports.store import Committed, Progress, Proof, Rank, Tx
+from gatelodge.core.state import GovernanceState
+from gatelodge.ports.store import CommittedChange, FreshnessProof, GovProgress, Rank, StoreTx
 from gatelodge.ports.world import Clock
 
 T = TypeVar("T")
@@ -69,10 +69,12 @@ class SqlStore:
         self._node = node
         self._postgres = database.dialect == "postgresql"
         self._notify = notify and self._postgres
-        self._watch: Watch = (
+        self._watch: ChangeFeed = (
             PostgresWatch(database, notify=notify) if self._postgres else SqliteWatch(database)
         )
-        self._proof: Commits = self._lookout(poll_seconds) if self._postgres else OwnCommits()
+        self._proof: ProvenCommits = (
+            self._make_head_watcher(poll_seconds) if self._postgres else OwnCommits()
+        )
         self._announced = 0
         self._polled = 0
         self._event: anyio.Event | None = None
@@ -87,7 +89,9 @@ class SqlStore:
             "last": CapacityLimiter(1),
         }
 
-    async def change(self, work: Callable[[Tx], T], rank: Rank = "plain") -> tuple[T, Committed]:
+    async def change(
+        self, work: Callable[[StoreTx], T], rank: Rank = "plain"
+    ) -> tuple[T, CommittedChange]:
         """Run `work` in one transaction; its rows and leaves commit together or not at all.
 
         A caller that is cancelled meanwhile does not undo it. Raises StoreDown, Conflict, or
@@ -95,56 +99,64 @@ class SqlStore:
         mean that the commit was made, which a second look at the state tells.
         """
         with anyio.CancelScope(shield=True):
-            given, committed = await _within(
-                _CHANGE_SECONDS, lambda: self._commit(work, rank), self._changes[rank]
+            given, committed = await _run_with_timeout(
+                _CHANGE_SECONDS,
+                lambda: self._commit_change_with_reserve(work, rank),
+                self._changes[rank],
             )
-            self._announce(committed.gov)
+            self._announce_to_local_waiters(committed.gov)
         return given, committed
 
-    async def read(self, work: Callable[[Tx], T]) -> T:
+    async def read(self, work: Callable[[StoreTx], T]) -> T:
         """Run `work` on a consistent snapshot; writing raises TypeError."""
 
         def look() -> T:
             with self._database.read() as connection:
                 return work(SqlTx(connection, writable=False))
 
-        return await _within(_READ_SECONDS, look, self._reads)
+        return await _run_with_timeout(_READ_SECONDS, look, self._reads)
 
-    async def load(self, nouns: frozenset[str] | None, previous: State | None) -> State:
+    async def load(
+        self, nouns: frozenset[str] | None, previous: GovernanceState | None
+    ) -> GovernanceState:
         """The state at the present head; with `nouns` (State field names) only those are read.
 
         Everything is read when there is no `previous`, or when the epoch is another one. From the
         first load on there is a proof of what was read (`proof`).
         """
-        return await _within(_READ_SECONDS, lambda: self._load(nouns, previous), self._loads)
+        return await _run_with_timeout(
+            _READ_SECONDS, lambda: self._load_state(nouns, previous), self._loads
+        )
 
-    async def poll(self, applied: int) -> Progress:
+    async def poll(self, applied: int) -> GovProgress:
         """The head, the epoch and the leaves after `applied`. Bounded by 600 ms, else StoreDown.
 
         No leaves when the head is below `applied`: the caller sees that the log went back.
         """
 
-        def question(connection: Connection) -> Progress:
+        def question(connection: Connection) -> GovProgress:
             head = self._gov.head(connection)
             epoch = connection.execute(_EPOCH).scalar_one()
             new = self._gov.read(connection, applied, head) if head > applied else []
-            return Progress(gov=head, epoch=epoch, leaves=tuple(new))
+            return GovProgress(gov=head, epoch=epoch, leaves=tuple(new))
 
         try:
-            seen = await _within(_POLL_SECONDS, lambda: self._watch.ask(question), self._polls)
+            seen = await _run_with_timeout(
+                _POLL_SECONDS, lambda: self._watch.ask(question), self._polls
+            )
         except StoreDown:
             self._watch.abort()
             raise
         if self._proof.strange is not None:  # for a moment at least; that is enough
             gov, epoch = self._proof.strange
-            return Progress(gov=gov, epoch=epoch, leaves=())
+            return GovProgress(gov=gov, epoch=epoch, leaves=())
         self._polled = seen.gov
         if self._watch.announced() > self._announced:
-            self._announce(self._watch.announced())
+            self._announce_to_local_waiters(self._watch.announced())
         return seen
 
     @property
-    def proof(self) -> Proof:
+    def proof(self) -> FreshnessProof:
         """Up to when a view is known to hold every commit."""
         return self._proof
 
@@ -162,7 +174,7 @@ class SqlStore:
             self._listening = True
             try:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(_readable, line, group.cancel_scope)
+                    group.start_soon(_cancel_when_readable, line, group.cancel_scope)
                     await event.wait()
                     group.cancel_scope.cancel()
             finally:
@@ -175,17 +187,21 @@ class SqlStore:
         async with self._polls:
             self._watch.close()
 
-    def _commit(self, work: Callable[[Tx], T], rank: Rank) -> tuple[T, Committed]:
+    def _commit_change_with_reserve(
+        self, work: Callable[[StoreTx], T], rank: Rank
+    ) -> tuple[T, CommittedChange]:
         """Make a change; for one of people the reserve of the disk is given up if it must be."""
         try:
-            return self._committed(work, rank)
+            return self._commit_change_once(work, rank)
         except StoreDown as fault:
             room = self._database.room
             if rank == "last" or room is None or not full(fault) or not room.give_up():
                 raise
-        return self._committed(work, rank)
+        return self._commit_change_once(work, rank)
 
-    def _committed(self, work: Callable[[Tx], T], rank: Rank) -> tuple[T, Committed]:
+    def _commit_change_once(
+        self, work: Callable[[StoreTx], T], rank: Rank
+    ) -> tuple[T, CommittedChange]:
         with self._database.write(rank) as connection:
             if self._postgres:
                 # The lock on the head row is held to the end: commits happen in the order of the
@@ -194,20 +210,20 @@ class SqlStore:
             tx = SqlTx(connection, writable=True)
             given = work(tx)
             tx.check()
-            size = self._append(connection, tx)
+            size = self._append_gov_leaves(connection, tx)
         # A crash here leaves a committed change that nobody was told of: polls find it.
-        committed = Committed(gov=size, at=self._clock.boottime())
+        committed = CommittedChange(gov=size, at=self._clock.boottime())
         self._proof.committed(committed.gov, committed.at)
         return given, committed
 
-    def _lookout(self, pause: float) -> Lookout:
+    def _make_head_watcher(self, pause: float) -> HeadWatcher:
         def head(connection: Connection) -> Head:
             return self._gov.head(connection), connection.execute(_EPOCH).scalar_one()
 
         watch = PostgresWatch(self._database, notify=False)
-        return Lookout(watch, head, self._clock, pause)
+        return HeadWatcher(watch, head, self._clock, pause)
 
-    def _append(self, connection: Connection, tx: SqlTx) -> int:
+    def _append_gov_leaves(self, connection: Connection, tx: SqlTx) -> int:
         head = self._gov.head(connection)
         if not tx.facts:
             return head
@@ -221,17 +237,19 @@ class SqlStore:
             connection.execute(_ANNOUNCE, {"channel": CHANNEL, "size": str(size)})
         return size
 
-    def _load(self, nouns: frozenset[str] | None, previous: State | None) -> State:
+    def _load_state(
+        self, nouns: frozenset[str] | None, previous: GovernanceState | None
+    ) -> GovernanceState:
         with self._database.read() as connection:
             gov = self._gov.head(connection)
             epoch = connection.execute(_EPOCH).scalar_one()
             if nouns is None or previous is None or previous.epoch != epoch:
-                previous, nouns = State(gov=gov, epoch=epoch), frozenset(BY_FIELD)
-            rows = _rows(connection, nouns)
+                previous, nouns = GovernanceState(gov=gov, epoch=epoch), frozenset(BY_FIELD)
+            rows = _rows_by_field(connection, nouns)
         self._proof.begin()
         return msgspec.structs.replace(previous, gov=gov, epoch=epoch, **rows)
 
-    def _announce(self, gov: int) -> None:
+    def _announce_to_local_waiters(self, gov: int) -> None:
         self._announced = max(self._announced, gov)
         event, self._event = self._event, None
         if event is not None:
@@ -249,7 +267,7 @@ def _time_of(leaf: bytes) -> str:
     return _time_decoder.decode(leaf).at
 
 
-def _rows(connection: Connection, fields: frozenset[str]) -> dict[str, tuple[Any, ...]]:
+def _rows_by_field(connection: Connection, fields: frozenset[str]) -> dict[str, tuple[Any, ...]]:
     rows: dict[str, tuple[Any, ...]] = {}
     for field in fields:
         noun = BY_FIELD[field]
@@ -257,7 +275,7 @@ def _rows(connection: Connection, fields: frozenset[str]) -> dict[str, tuple[Any
     return rows
 
 
-async def _within(seconds: float, work: Callable[[], T], limiter: CapacityLimiter) -> T:
+async def _run_with_timeout(seconds: float, work: Callable[[], T], limiter: CapacityLimiter) -> T:
     """Run blocking work in a thread; StoreDown when it takes longer.
 
     The thread then ends alone, and holds its place in the limiter until it does.
@@ -269,6 +287,6 @@ async def _within(seconds: float, work: Callable[[], T], limiter: CapacityLimite
         raise StoreDown(f"the store gave no answer in {seconds:g} s", retry_after=1.0) from None
 
 
-async def _readable(line: int, scope: anyio.CancelScope) -> None:
+async def _cancel_when_readable(line: int, scope: anyio.CancelScope) -> None:
     await anyio.wait_readable(line)
     scope.cancel()

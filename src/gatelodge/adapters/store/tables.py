@@ -1,7 +1,8 @@
 """The tables of governance state: one for each field of `core.state.State`, of the same name.
 
 Columns are the fields of the struct, of the same name and order. Times are BIGINT microseconds,
-transports and tags JSON text. The ledger's tables stand in its own room; the migrations make both.
+transports and tags JSON text. `epoch`, `nodes` and `ephemeral` are no part of that state. The
+ledger's tables stand in its own room; the migrations make both.
 """
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -21,19 +23,19 @@ from sqlalchemy import (
 metadata = MetaData()
 
 
-def _text(name: str, *, null: bool = False) -> Column[str]:
+def _text_column(name: str, *, null: bool = False) -> Column[str]:
     return Column(name, Text, nullable=null)
 
 
-def _number(name: str, *, null: bool = False) -> Column[int]:
+def _number_column(name: str, *, null: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=null)
 
 
-def _truth(name: str) -> Column[bool]:
+def _boolean_column(name: str) -> Column[bool]:
     return Column(name, Boolean, nullable=False)
 
 
-def _workspace() -> Column[str]:
+def _workspace_column() -> Column[str]:
     return Column("workspace", Text, ForeignKey("workspaces.id"), nullable=False)
 
 
@@ -47,21 +49,21 @@ workspaces = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("slug", Text, nullable=False, unique=True),
-    _text("name"),
-    _number("created_at"),
+    _text_column("name"),
+    _number_column("created_at"),
 )
 
 members = Table(
     "members",
     metadata,
-    _text("id"),
-    _workspace(),
-    _text("email"),
-    _text("display"),
-    _text("role"),
-    _text("status"),
-    _number("generation"),
-    _number("created_at"),
+    _text_column("id"),
+    _workspace_column(),
+    _text_column("email"),
+    _text_column("display"),
+    _text_column("role"),
+    _text_column("status"),
+    _number_column("generation"),
+    _number_column("created_at"),
     PrimaryKeyConstraint("workspace", "id"),
     Index("members_email", "workspace", "email"),
 )
@@ -69,13 +71,13 @@ members = Table(
 agents = Table(
     "agents",
     metadata,
-    _text("id"),
-    _workspace(),
-    _text("name"),
-    _text("owner"),
-    _text("status"),
-    _number("generation"),
-    _number("created_at"),
+    _text_column("id"),
+    _workspace_column(),
+    _text_column("name"),
+    _text_column("owner"),
+    _text_column("status"),
+    _number_column("generation"),
+    _number_column("created_at"),
     PrimaryKeyConstraint("workspace", "id"),
     _of_workspace("owner", "members"),
 )
@@ -83,10 +85,10 @@ agents = Table(
 groups = Table(
     "groups",
     metadata,
-    _text("id"),
-    _workspace(),
-    _text("name"),
-    _number("created_at"),
+    _text_column("id"),
+    _workspace_column(),
+    _text_column("name"),
+    _number_column("created_at"),
     PrimaryKeyConstraint("workspace", "id"),
     Index("groups_name", "workspace", "name", unique=True),
 )
@@ -94,9 +96,9 @@ groups = Table(
 group_members = Table(
     "group_members",
     metadata,
-    _text("workspace"),
-    _text("group"),
-    _text("principal"),
+    _text_column("workspace"),
+    _text_column("group"),
+    _text_column("principal"),
     PrimaryKeyConstraint("workspace", "group", "principal"),
     _of_workspace("group", "groups"),
 )
@@ -104,19 +106,19 @@ group_members = Table(
 credentials = Table(
     "credentials",
     metadata,
-    _text("id"),
-    _workspace(),
-    _text("principal"),
-    _text("kind"),
-    _text("label"),
+    _text_column("id"),
+    _workspace_column(),
+    _text_column("principal"),
+    _text_column("kind"),
+    _text_column("label"),
     Column("digest", Text, nullable=False, unique=True),
-    _text("pepper"),
-    _text("last4"),
-    _number("generation"),
-    _number("created_at"),
-    _number("expires_at"),
-    _number("revoked_at", null=True),
-    _text("parent"),
+    _text_column("pepper"),
+    _text_column("last4"),
+    _number_column("generation"),
+    _number_column("created_at"),
+    _number_column("expires_at"),
+    _number_column("revoked_at", null=True),
+    _text_column("parent"),
     PrimaryKeyConstraint("workspace", "id"),
     Index("credentials_principal", "workspace", "principal"),
 )
@@ -124,19 +126,19 @@ credentials = Table(
 servers = Table(
     "servers",
     metadata,
-    _text("id"),
-    _workspace(),
-    _text("alias"),
-    _text("transport"),
-    _text("status"),
-    _text("era"),
-    _text("tags"),
-    _text("withheld"),
-    _number("revision"),
-    _text("instructions"),
-    _text("approved_instructions"),
-    _text("timing"),
-    _number("created_at"),
+    _text_column("id"),
+    _workspace_column(),
+    _text_column("alias"),
+    _text_column("transport"),
+    _text_column("status"),
+    _text_column("era"),
+    _text_column("tags"),
+    _text_column("hidden_capabilities"),
+    _number_column("revision"),
+    _text_column("instructions"),
+    _text_column("approved_instructions"),
+    _text_column("timing"),
+    _number_column("created_at"),
     PrimaryKeyConstraint("workspace", "id"),
     Index("servers_alias", "workspace", "alias", unique=True),
 )
@@ -144,23 +146,23 @@ servers = Table(
 tools = Table(
     "tools",
     metadata,
-    _text("workspace"),
-    _text("server"),
-    _text("name"),
-    _text("definition"),
-    _text("observed"),
-    _text("approved"),
-    _number("position"),
-    _truth("read_only"),
-    _truth("destructive"),
-    _truth("open_world"),
-    _truth("present"),
-    _truth("reviewed"),
-    _text("observed_use"),
-    _text("approved_use"),
-    _text("approved_definition"),
-    _text("reviewed_use"),
-    _truth("blocked"),
+    _text_column("workspace"),
+    _text_column("server"),
+    _text_column("name"),
+    _text_column("definition"),
+    _text_column("observed"),
+    _text_column("approved"),
+    _number_column("position"),
+    _boolean_column("read_only"),
+    _boolean_column("destructive"),
+    _boolean_column("open_world"),
+    _boolean_column("present"),
+    _boolean_column("reviewed"),
+    _text_column("observed_use"),
+    _text_column("approved_use"),
+    _text_column("approved_definition"),
+    _text_column("reviewed_use"),
+    _boolean_column("blocked"),
     PrimaryKeyConstraint("workspace", "server", "name"),
     _of_workspace("server", "servers"),
 )
@@ -168,17 +170,17 @@ tools = Table(
 grants = Table(
     "grants",
     metadata,
-    _text("id"),
-    _workspace(),
-    _text("grantee_kind"),
-    _text("grantee"),
-    _text("server"),
-    _text("tool"),
-    _text("level"),
-    _number("expires_at", null=True),
-    _text("ticket"),
-    _text("created_by"),
-    _number("created_at"),
+    _text_column("id"),
+    _workspace_column(),
+    _text_column("grantee_kind"),
+    _text_column("grantee"),
+    _text_column("server"),
+    _text_column("tool"),
+    _text_column("level"),
+    _number_column("expires_at", null=True),
+    _text_column("ticket"),
+    _text_column("created_by"),
+    _number_column("created_at"),
     PrimaryKeyConstraint("workspace", "id"),
     _of_workspace("server", "servers"),
 )
@@ -186,15 +188,15 @@ grants = Table(
 guardrails = Table(
     "guardrails",
     metadata,
-    _text("id"),
-    _text("workspace"),  # empty = the whole organization, so no foreign key
-    _text("name"),
-    _text("text"),
-    _text("written"),
-    _text("digest"),
-    _text("mode"),
-    _text("created_by"),
-    _number("created_at"),
+    _text_column("id"),
+    _text_column("workspace"),  # empty = the whole organization, so no foreign key
+    _text_column("name"),
+    _text_column("text"),
+    _text_column("written"),
+    _text_column("digest"),
+    _text_column("mode"),
+    _text_column("created_by"),
+    _number_column("created_at"),
     PrimaryKeyConstraint("workspace", "id"),
 )
 
@@ -202,7 +204,7 @@ epoch = Table(
     "epoch",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    _text("value"),
+    _text_column("value"),
     CheckConstraint("id = 1", name="epoch_is_one_row"),
 )
 """One row: the name of this history of the log. A restore from backup writes a new one."""
@@ -211,11 +213,27 @@ nodes = Table(
     "nodes",
     metadata,
     Column("node", Text, primary_key=True),
-    _text("boot"),
-    _number("applied"),
-    _number("seen_at"),
-    _number("lease_ms"),
-    _number("cut_streams"),
-    _number("cut_calls"),
+    _text_column("boot"),
+    _number_column("applied"),
+    _number_column("seen_at"),
+    _number_column("lease_ms"),
+    _number_column("cut_streams"),
+    _number_column("cut_calls"),
 )
 """What each node has acknowledged; `seen_at` is the database's own clock, microseconds."""
+
+ephemeral = Table(
+    "ephemeral",
+    metadata,
+    _text_column("kind"),
+    _text_column("digest"),
+    _text_column("principal"),
+    _number_column("made_at"),
+    _number_column("expires_at"),
+    Column("value", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("kind", "digest"),
+    Index("ephemeral_principal", "principal"),
+    Index("ephemeral_made", "made_at"),
+    Index("ephemeral_expiry", "expires_at"),
+)
+"""Short-lived entries; unlogged on PostgreSQL. Times are by the database's own clock."""

@@ -15,19 +15,19 @@ from sqlalchemy import Connection, text
 
 from gatelodge.adapters.store.database import Database
 from gatelodge.core.errors import StoreDown
-from gatelodge.ports.store import Progress
+from gatelodge.ports.store import GovProgress
 
 CHANNEL = "gatelodge_gov"
 _STATEMENT_MS = 550
 
 T = TypeVar("T")
-Ask = Callable[[Connection], Progress]
+Ask = Callable[[Connection], GovProgress]
 
 
-class Watch(Protocol):
+class ChangeFeed(Protocol):
     """Asks the store, one question at a time, in a worker thread."""
 
-    def ask(self, question: Ask) -> Progress:
+    def ask(self, question: Ask) -> GovProgress:
         """The answer; raises StoreDown."""
         ...
 
@@ -54,7 +54,7 @@ class SqliteWatch:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ask(self, question: Ask) -> Progress:
+    def ask(self, question: Ask) -> GovProgress:
         """The answer of a fresh snapshot."""
         with self._database.read() as connection:
             return question(connection)
@@ -93,7 +93,7 @@ class PostgresWatch:
         """The answer; a lost connection is made anew at the next question."""
         try:
             with self._database.translated():
-                return question(self._connection or self._connect())
+                return question(self._connection or self._connect_and_listen())
         except StoreDown:
             self.close()
             raise
@@ -123,11 +123,11 @@ class PostgresWatch:
             gone.invalidate()
             gone.close()
 
-    def _connect(self) -> Connection:
+    def _connect_and_listen(self) -> Connection:
         made = self._database.watch()
         driver = made.connection.driver_connection
         assert driver is not None
-        driver.add_notify_handler(self._heard)
+        driver.add_notify_handler(self._note_announced_size)
         self._connection = made
         with self._lock:
             self._socket = driver.fileno()
@@ -136,7 +136,7 @@ class PostgresWatch:
             made.execute(text(f"LISTEN {CHANNEL}"))
         return made
 
-    def _heard(self, announcement: object) -> None:
+    def _note_announced_size(self, announcement: object) -> None:
         payload = str(getattr(announcement, "payload", ""))
         if payload.isascii() and payload.isdigit():
             self._announced = max(self._announced, int(payload))

@@ -16,14 +16,14 @@ LONGEST = 1_000
 """Characters of one message."""
 
 
-def _where(record: logging.LogRecord) -> str:
+def _traceback_location(record: logging.LogRecord) -> str:
     if not record.exc_info or record.exc_info[2] is None:
         return ""
     frames = traceback.extract_tb(record.exc_info[2])
     return " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames[-6:]))
 
 
-def _message(record: logging.LogRecord) -> str:
+def _printable_message(record: logging.LogRecord) -> str:
     """What is said, on one line, such that nothing in it moves a cursor or begins a line."""
     text = record.getMessage()
     if len(text) > LONGEST:
@@ -34,16 +34,16 @@ def _message(record: logging.LogRecord) -> str:
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        where = _where(record)
-        line = f"{at} {record.levelname.lower():7} {_message(record)}"
+        where = _traceback_location(record)
+        line = f"{at} {record.levelname.lower():7} {_printable_message(record)}"
         return f"{line} at {where}" if where else line
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        line = {"at": at, "level": record.levelname.lower(), "message": _message(record)}
-        where = _where(record)
+        line = {"at": at, "level": record.levelname.lower(), "message": _printable_message(record)}
+        where = _traceback_location(record)
         if where:
             line["where"] = where
         return msgspec.json.encode(line).decode()

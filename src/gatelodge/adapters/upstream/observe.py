@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from gatelodge.adapters.upstream.flight import Flight
+from gatelodge.adapters.upstream.pending import PendingRequest
 from gatelodge.core.catalog.offer import OfferKind
 from gatelodge.core.errors import (
     HouseError,
@@ -16,10 +16,10 @@ from gatelodge.core.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gatelodge.core.protocol.upstream import Page, parse_fault, parse_page
-from gatelodge.core.protocol.upstream_era import Hello, Offer, capable
+from gatelodge.core.protocol.upstream import UpstreamPage, parse_fault, parse_page
+from gatelodge.core.protocol.upstream_era import Offer, ServerHello, capable
 from gatelodge.core.protocol.upstream_headers import mirrors
-from gatelodge.ports.upstream import NOBODY, Asker, Observed, Request
+from gatelodge.ports.upstream import NOBODY, ObservedOffer, OnBehalfOf, UpstreamRequest
 
 MOST_PAGES = 50
 MOST_BYTES = 4 * 1024 * 1024
@@ -29,7 +29,7 @@ _REMEDY = "The server offers more than this gate takes; ask its author for less.
 _BAD_CURSOR = -32_602
 
 
-class Listing(Struct, frozen=True):
+class OfferedList(Struct, frozen=True):
     """One list that a server may have: how it is asked for, and how much of it is taken."""
 
     what: str
@@ -43,24 +43,24 @@ class Listing(Struct, frozen=True):
         return LimitReached(f"It lists more than {self.most} {self.what}.", remedy=_REMEDY)
 
 
-class Items(Struct, frozen=True):
+class ListedItems(Struct, frozen=True):
     """The objects of one list, and what an admin should know of how it ended."""
 
     raws: list[Raw]
     note: str = ""
 
 
-TOOLS = Listing("tools", "tools/list", "tools", "tools")
-OTHERS: dict[OfferKind, Listing] = {
-    "prompts": Listing("prompts", "prompts/list", "prompts", "prompts"),
-    "resources": Listing("resources", "resources/list", "resources", "resources"),
-    "templates": Listing(
+TOOLS = OfferedList("tools", "tools/list", "tools", "tools")
+OTHERS: dict[OfferKind, OfferedList] = {
+    "prompts": OfferedList("prompts", "prompts/list", "prompts", "prompts"),
+    "resources": OfferedList("resources", "resources/list", "resources", "resources"),
+    "templates": OfferedList(
         "resource templates", "resources/templates/list", "resourceTemplates", "resources"
     ),
 }
 
 
-class Taken(Struct, frozen=True):
+class ListingLimits(Struct, frozen=True):
     """How a server's tools are taken: at most so many, within so many seconds for each list.
 
     `strict_headers` = without those that a modern HTTP client must drop.
@@ -71,7 +71,7 @@ class Taken(Struct, frozen=True):
     strict_headers: bool
 
     @property
-    def listing(self) -> Listing:
+    def listing(self) -> OfferedList:
         """The list of tools, with its limit."""
         return structs.replace(TOOLS, most=self.most)
 
@@ -88,8 +88,8 @@ class Taken(Struct, frozen=True):
 
 
 async def read_offers(
-    begin: Callable[[Request], Flight], hello: Hello, taken: Taken
-) -> tuple[Observed, str]:
+    begin: Callable[[UpstreamRequest], PendingRequest], hello: ServerHello, taken: ListingLimits
+) -> tuple[ObservedOffer, str]:
     """What the server offers, and what an admin should know of how it was read.
 
     Raises UpstreamError, or LimitReached for too many tools, 50 pages or 4 MiB, when the tools
@@ -97,7 +97,7 @@ async def read_offers(
     """
     can, seconds = capable(hello.capabilities), taken.seconds
     lists_tools = TOOLS.offer in can.lists
-    told = await _read(begin, taken.listing, seconds) if lists_tools else Items([])
+    told = await _read_whole_list(begin, taken.listing, seconds) if lists_tools else ListedItems([])
     why = await taken.refusals(told.raws)
     tools = [tool for tool, refused in zip(told.raws, why, strict=True) if not refused]
     refused = tuple(f"tool {place}: {said}" for place, said in enumerate(why, 1) if said)
@@ -108,7 +108,7 @@ async def read_offers(
     lists: dict[OfferKind, tuple[Raw, ...]] = {}
     unread: set[OfferKind] = set()
     for (kind, listing), items in zip(wanted.items(), read, strict=True):
-        if isinstance(items, Items):
+        if isinstance(items, ListedItems):
             lists[kind] = tuple(items.raws)
             notes += [items.note] if items.note else []
             continue
@@ -117,7 +117,7 @@ async def read_offers(
             unread.add(kind)
         else:  # what is over a limit stays so
             notes.append(items.detail)
-    observed = Observed(
+    observed = ObservedOffer(
         tools=tuple(tools),
         prompts=lists.get("prompts", ()),
         resources=lists.get("resources", ()),
@@ -131,30 +131,35 @@ async def read_offers(
 
 
 async def read_tools(
-    begin: Callable[[Request], Flight], capabilities: bytes, taken: Taken
+    begin: Callable[[UpstreamRequest], PendingRequest], capabilities: bytes, taken: ListingLimits
 ) -> dict[str, Raw]:
     """The usable tools that a client with these capabilities is offered, by name, in order.
 
     Raises as `read_offers` does.
     """
-    told = await _read(begin, taken.listing, taken.seconds, Asker(capabilities=capabilities))
+    told = await _read_whole_list(
+        begin, taken.listing, taken.seconds, OnBehalfOf(capabilities=capabilities)
+    )
     why = await taken.refusals(told.raws)
     usable = [tool for tool, refused in zip(told.raws, why, strict=True) if not refused]
     return {named(tool): tool for tool in usable}
 
 
 async def _read_if_able(
-    begin: Callable[[Request], Flight], listing: Listing, seconds: float
-) -> Items | HouseError:
+    begin: Callable[[UpstreamRequest], PendingRequest], listing: OfferedList, seconds: float
+) -> ListedItems | HouseError:
     try:
-        return await _read(begin, listing, seconds)
+        return await _read_whole_list(begin, listing, seconds)
     except HouseError as fault:
         return fault
 
 
-async def _read(
-    begin: Callable[[Request], Flight], listing: Listing, seconds: float, asker: Asker = NOBODY
-) -> Items:
+async def _read_whole_list(
+    begin: Callable[[UpstreamRequest], PendingRequest],
+    listing: OfferedList,
+    seconds: float,
+    asker: OnBehalfOf = NOBODY,
+) -> ListedItems:
     """All objects of one list; one that ends badly is what was read until then."""
     found: list[Raw] = []
     size = 0
@@ -165,12 +170,12 @@ async def _read(
         left = until - asyncio.get_running_loop().time()
         if left <= 0:
             raise UpstreamTimeout(f"The {listing.what} were not listed within {seconds:g} s.")
-        asked = Request(
+        asked = UpstreamRequest(
             method=listing.method, params=params, seconds=left, max_bytes=MOST_BYTES, asker=asker
         )
-        page = await _page(begin, listing, asked)
+        page = await _fetch_list_page(begin, listing, asked)
         if page is None:
-            return Items(found, f"Its list of {listing.what} refuses its own cursor.")
+            return ListedItems(found, f"Its list of {listing.what} refuses its own cursor.")
         if len(found) + len(page.items) > listing.most:
             raise listing.crowded()
         found += [Raw(bytes(item)) for item in page.items]
@@ -179,18 +184,18 @@ async def _read(
             text = f"The {listing.what} are larger than {MOST_BYTES} bytes."
             raise LimitReached(text, remedy=_REMEDY)
         if not page.cursor:
-            return Items(found)
+            return ListedItems(found)
         if page.cursor in cursors:
-            return Items(found, f"Its list of {listing.what} runs in a circle.")
+            return ListedItems(found, f"Its list of {listing.what} runs in a circle.")
         cursors.add(page.cursor)
         params = {"cursor": Raw(msgspec.json.encode(page.cursor))}
     text = f"The list of {listing.what} has more than {MOST_PAGES} pages."
     raise LimitReached(text, remedy=_REMEDY)
 
 
-async def _page(
-    begin: Callable[[Request], Flight], listing: Listing, asked: Request
-) -> Page | None:
+async def _fetch_list_page(
+    begin: Callable[[UpstreamRequest], PendingRequest], listing: OfferedList, asked: UpstreamRequest
+) -> UpstreamPage | None:
     """One page; None when the server does not know the cursor that it gave."""
     flight = begin(asked)
     try:
@@ -200,7 +205,7 @@ async def _page(
     if reply.result is None:
         code = 0 if reply.error is None else parse_fault(reply.error).code
         if code == -32_601 and not asked.params:
-            return Page([])  # it declares what it does not have, or nothing at all
+            return UpstreamPage([])  # it declares what it does not have, or nothing at all
         if code == _BAD_CURSOR and asked.params:
             return None
         raise UpstreamBrokeProtocol(f"The server answered {listing.method} with error {code}.")

@@ -13,32 +13,37 @@ from collections.abc import Callable, Collection
 import msgspec
 from msgspec import Raw, structs
 
-from gatelodge.adapters.upstream.flight import Flight, Flights, Listener, Means
+from gatelodge.adapters.upstream.absent import failed_request
 from gatelodge.adapters.upstream.http.wire import HttpWire
-from gatelodge.adapters.upstream.link import Link, off
-from gatelodge.adapters.upstream.lodging import Lodging, Upkeep
-from gatelodge.adapters.upstream.observe import Taken, read_offers, read_tools
-from gatelodge.adapters.upstream.pace.listeners import Listeners
-from gatelodge.adapters.upstream.question import Pending
-from gatelodge.adapters.upstream.stdio.places import Places, Site
+from gatelodge.adapters.upstream.observe import ListingLimits, read_offers, read_tools
+from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
+from gatelodge.adapters.upstream.pending import (
+    Listener,
+    PendingRequest,
+    WireContext,
+)
+from gatelodge.adapters.upstream.probe import CapabilityProbe
+from gatelodge.adapters.upstream.server_connection import ServerConnection, off
+from gatelodge.adapters.upstream.server_connections import ConnectionCallbacks, ServerConnections
+from gatelodge.adapters.upstream.stdio.places import HostAbilities, ProcessPlaces
 from gatelodge.adapters.upstream.stdio.wire import StdioWire
-from gatelodge.adapters.upstream.survey import Survey
-from gatelodge.adapters.upstream.wire import Wire
-from gatelodge.config.schema import Hosting, Limits
+from gatelodge.adapters.upstream.wire import UpstreamWire
+from gatelodge.config.schema import HostingSettings, LimitSettings, UpstreamSettings
 from gatelodge.core.catalog.server import HttpTransport, Server
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
+from gatelodge.core.jsontext.jsonrpc import notification_body
 from gatelodge.core.protocol.capabilities import NOTHING
-from gatelodge.core.protocol.upstream import ROOTS_CHANGED, notification_bytes
+from gatelodge.core.protocol.upstream import ROOTS_CHANGED
 from gatelodge.core.protocol.upstream_era import capable
 from gatelodge.ports.upstream import (
-    Asker,
-    Health,
-    Observed,
-    Reply,
-    Request,
+    ObservedOffer,
+    OnBehalfOf,
+    ServerHealth,
+    ServerLoad,
     SessionNotification,
+    UpstreamRequest,
 )
-from gatelodge.ports.world import Secrets
+from gatelodge.ports.world import SecretResolver
 
 SWEEP_SECONDS = 0.05
 """How late a deadline may be noticed."""
@@ -52,37 +57,41 @@ class UpstreamPool:
     def __init__(
         self,
         *,
-        secrets: Secrets,
-        limits: Limits,
-        hosting: Hosting,
+        secrets: SecretResolver,
+        limits: LimitSettings,
+        upstream: UpstreamSettings,
+        hosting: HostingSettings,
         version: str,
-        site: Site,
+        site: HostAbilities,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """`tls` replaces the system's trust."""
         self._tls = tls
-        self._places = Places(hosting.first_uid, site)
+        self._places = ProcessPlaces(hosting.first_uid, site)
         self._limits = limits
-        self._means = Means(
+        self._means = WireContext(
             secrets=secrets,
             version=version,
-            tls=self._trust,
+            tls=self._tls_context,
+            upstream=upstream,
             hosting=hosting,
             result_bytes=limits.result_bytes,
         )
-        self._lodgings: dict[str, Lodging] = {}
-        self._tasks: dict[asyncio.Task[None], Link] = {}
+        self._lodgings: dict[str, ServerConnections] = {}
+        self._tasks: dict[asyncio.Task[None], ServerConnection] = {}
         self._unmet: dict[str, HouseError] = {}
         self._removals: set[asyncio.Task[None]] = set()
-        self._listeners = Listeners()
+        self._listeners = UpstreamListeners()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def begin(self, server: str, request: Request, on_notification: Listener | None) -> Flight:
+    def begin(
+        self, server: str, request: UpstreamRequest, on_notification: Listener | None
+    ) -> PendingRequest:
         """Send a request; never raises, `reply` fails instead."""
         lodging = self._lodgings.get(server)
         if lodging is None:
-            return _failed(UpstreamUnreachable("The server is not in use."), request)
+            return failed_request(UpstreamUnreachable("The server is not in use."), request)
         link, asker = lodging.main, request.asker
         if link.modern:
             plain = request.era == "modern" and (asker.capabilities == NOTHING or not lodging.dual)
@@ -92,10 +101,10 @@ class UpstreamPool:
             return link.begin(request, on_notification)
         found = lodging.carrier(request)
         if isinstance(found, HouseError):
-            return _failed(found, request)
+            return failed_request(found, request)
         return found.begin(request, on_notification)
 
-    async def observe(self, server: Server) -> Observed:
+    async def observe(self, server: Server) -> ObservedOffer:
         """Reach the server, starting it if it must be, and read what it offers.
 
         A server that is in the pool and well, with this very definition, is asked where it is; any
@@ -104,14 +113,15 @@ class UpstreamPool:
         if self._closed:
             raise UpstreamUnreachable("The gate is stopping.")
         lodging, survey = self._lodgings.get(server.id), None
-        if lodging is not None and lodging.main.definition == _definition(server):
+        if lodging is not None and lodging.main.definition == _encoded_link_definition(server):
             survey = lodging.survey
             if lodging.main.hopeful:
-                return await self._read(lodging, server, survey)
-        once = Lodging(server, self._upkeep(Listeners(), once=True))
+                return await self._observe_through_lodging(lodging, server, survey)
+        # The pool's listeners must not hear of this meeting: they would ask for one more look.
+        once = ServerConnections(server, self._upkeep_for_lodging(UpstreamListeners(), once=True))
         self._unmet.pop(server.id, None)
         try:
-            return await self._read(once, server, survey)
+            return await self._observe_through_lodging(once, server, survey)
         except HouseError as fault:
             self._unmet[server.id] = fault.again()
             _log.info("server %s could not be looked at: %s", server.alias, fault.detail)
@@ -133,20 +143,21 @@ class UpstreamPool:
             if kept is None:
                 del self._lodgings[key]
                 lodging.close()
-            elif link.dead or _definition(kept) != link.definition:
-                self._lodge(kept)
+            elif link.dead or _encoded_link_definition(kept) != link.definition:
+                self._begin_or_replace_lodging(kept)
         for key, server in wanted.items():
             if key not in self._lodgings:
-                self._lodge(server)
-        self._clear(frozenset(server.id for server in servers))
+                self._begin_or_replace_lodging(server)
+        # A server that is only disabled keeps its cache, so all servers count here.
+        self._forget_removed_servers(frozenset(server.id for server in servers))
 
-    def health(self, server: str) -> Health:
+    def health(self, server: str) -> ServerHealth:
         """How that server is doing now; `off` when it is not in the pool."""
         lodging = self._lodgings.get(server)
         if lodging is not None:
             return lodging.health()
         fault = self._unmet.get(server)
-        return Health(state="off") if fault is None else off(fault)
+        return ServerHealth(state="off") if fault is None else off(fault)
 
     def on_list_changed(self, listener: Callable[[str], None]) -> None:
         """Call `listener(server id)` when what a server offers may have changed."""
@@ -166,21 +177,25 @@ class UpstreamPool:
         """Have this listener hear what is said in sessions outside of every request."""
         self._listeners.said.append(listener)
 
-    def hear_of_roots(self, asker: Asker) -> frozenset[str]:
+    def hear_of_roots(self, asker: OnBehalfOf) -> frozenset[str]:
         """The servers with sessions of the asker's own that are told of its roots."""
         return frozenset(key for key, each in self._lodgings.items() if each.rooted(asker))
 
-    def roots_changed(self, asker: Asker, servers: Collection[str] | None = None) -> None:
+    def roots_changed(self, asker: OnBehalfOf, servers: Collection[str] | None = None) -> None:
         """Tell the asker's own sessions with these servers that its client's roots are others."""
         for key in self.hear_of_roots(asker) if servers is None else servers:
             lodging = self._lodgings.get(key)
             for link in () if lodging is None else lodging.rooted(asker):
-                link.say(notification_bytes(ROOTS_CHANGED))
+                link.say(notification_body(ROOTS_CHANGED))
 
     def leave(self, principal: str) -> None:
         """End every session that belongs to this principal; what runs in it fails."""
         for lodging in self._lodgings.values():
             lodging.leave(principal)
+
+    def load(self) -> dict[str, ServerLoad]:
+        """What is open at each server of the pool now, by its id."""
+        return {key: lodging.load() for key, lodging in self._lodgings.items()}
 
     def counts(self) -> dict[str, int]:
         """What is open now: calls, connections, children, owner tasks."""
@@ -199,8 +214,9 @@ class UpstreamPool:
         """
         self._closed = True
         self._lodgings.clear()
+        # The links of a look that is under way are in no lodging, only among the tasks.
         for link in list(self._tasks.values()):
-            self._stop(link)
+            self._stop_link(link)
         if self._tasks:
             await asyncio.wait(list(self._tasks))
         if self._removals:
@@ -209,12 +225,15 @@ class UpstreamPool:
             self._timer.cancel()
             self._timer = None
 
-    async def _read(self, lodging: Lodging, server: Server, survey: Survey | None) -> Observed:
+    async def _observe_through_lodging(
+        self, lodging: ServerConnections, server: Server, survey: CapabilityProbe | None
+    ) -> ObservedOffer:
         """What a server offers; without a survey that is kept, not which capability adds what."""
         main = lodging.main
-        hello = await main.meet(self._means_of(server).hosting.start_seconds * 2)
-        looked = Survey(server.withheld) if survey is None else survey
-        taken = Taken(
+        # To agree on an era may take two handshakes, each with the whole time to start.
+        hello = await main.meet(self._means_of(server).upstream.start_seconds * 2)
+        looked = CapabilityProbe(server.hidden_capabilities) if survey is None else survey
+        taken = ListingLimits(
             most=self._limits.tools_per_server,
             seconds=self._limits.list_seconds,
             strict_headers=isinstance(server.transport, HttpTransport) and hello.era == "modern",
@@ -224,10 +243,11 @@ class UpstreamPool:
             link = lodging.surveyor(capabilities)
             keep = False
             try:
-                await link.meet(self._means_of(server).hosting.start_seconds * 2)
+                await link.meet(self._means_of(server).upstream.start_seconds * 2)
                 tools = await read_tools(
                     lambda request: link.begin(request, None), capabilities, taken
                 )
+                # The session that declares all stays a while: a server may soon tell of changes.
                 keep = capabilities == looked.most
                 return tools
             finally:
@@ -242,50 +262,58 @@ class UpstreamPool:
             if "tools" in capable(hello.capabilities).lists:
                 thorough = survey is not None
                 observed, added = await looked.complete(observed, listed, thorough=thorough)
+            # The limit is for all tools: a server may list others for each kind of client.
             if len(observed.tools) > taken.most:
                 raise taken.listing.crowded()
         except HouseError as fault:
+            # A server that is away tells in its health why, and this note would only repeat it.
             if main.ready:
                 main.note = f"Its tools could not be read: {fault.detail}"
             raise
         main.note = " ".join(part for part in (note, added) if part)
         return observed
 
-    def _upkeep(self, listeners: Listeners, *, once: bool = False) -> Upkeep:
-        return Upkeep(
-            begin=self._start,
-            end=self._stop,
+    def _upkeep_for_lodging(
+        self, listeners: UpstreamListeners, *, once: bool = False
+    ) -> ConnectionCallbacks:
+        return ConnectionCallbacks(
+            begin=self._start_link,
+            end=self._stop_link,
             listeners=listeners,
-            hosting=self._means.hosting,
+            upstream=self._means.upstream,
             once=once,
         )
 
-    def _lodge(self, server: Server) -> None:
+    def _begin_or_replace_lodging(self, server: Server) -> None:
         """Begin with a server, or begin anew; what was watched there goes on being watched."""
         before = self._lodgings.pop(server.id, None)
         if before is not None:
             before.close()
-        self._lodgings[server.id] = Lodging(server, self._upkeep(self._listeners))
+        self._lodgings[server.id] = ServerConnections(
+            server, self._upkeep_for_lodging(self._listeners)
+        )
         self.subscribe(server.id, frozenset() if before is None else before.main.watched)
 
-    def _start(self, lodging: Lodging, asker: Asker | None) -> Link:
+    def _start_link(self, lodging: ServerConnections, asker: OnBehalfOf | None) -> ServerConnection:
         loop = asyncio.get_running_loop()
+        # The pool may be made outside a loop, so its timer begins with the first link.
         if self._timer is None:
-            self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
+            self._timer = loop.call_later(SWEEP_SECONDS, self._run_periodic_sweep)
         server = lodging.server
-        link = Link(
-            _definition(server),
-            lambda desk: self._wire(server, desk),
+        link = ServerConnection(
+            _encoded_link_definition(server),
+            lambda desk: self._create_wire(server, desk),
             lodging,
-            self._means.hosting.backoff_seconds,
+            self._means.upstream.backoff_seconds,
             asker,
         )
         task = loop.create_task(link.run(), name=f"upstream {server.id}")
         self._tasks[task] = link
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._clean_up_owner_task)
         return link
 
-    def _wire(self, server: Server, desk: Link) -> Wire:
+    def _create_wire(self, server: Server, desk: ServerConnection) -> UpstreamWire:
+        # Sessions beside the main link are begun for the legacy era only (decision 0014).
         transport, wish = server.transport, server.era if desk.main else "legacy"
         means = self._means_of(server)
         if isinstance(transport, HttpTransport):
@@ -294,29 +322,32 @@ class UpstreamPool:
         place = self._places.take(server.id, key, desk, own=own)
         return StdioWire(transport, wish, means, desk, place)
 
-    def _means_of(self, server: Server) -> Means:
+    def _means_of(self, server: Server) -> WireContext:
         """What its wires are given: a server may have its own time to start."""
         seconds = server.timing.start_seconds
         if not seconds:
             return self._means
-        hosting = structs.replace(self._means.hosting, start_seconds=seconds)
-        return structs.replace(self._means, hosting=hosting)
+        upstream = structs.replace(self._means.upstream, start_seconds=seconds)
+        return structs.replace(self._means, upstream=upstream)
 
-    def _clear(self, servers: frozenset[str]) -> None:
+    def _forget_removed_servers(self, servers: frozenset[str]) -> None:
         """Remove the caches of servers that are no more, when nothing of them runs."""
         self._unmet = {key: fault for key, fault in self._unmet.items() if key in servers}
         for gone in self._places.keep(servers):
             ending = [task for task in self._tasks if task.get_name() == f"upstream {gone}"]
-            removal = asyncio.get_running_loop().create_task(self._remove(gone, ending))
+            removal = asyncio.get_running_loop().create_task(
+                self._remove_cache_when_ended(gone, ending)
+            )
             self._removals.add(removal)
             removal.add_done_callback(self._removals.discard)
 
-    async def _remove(self, server: str, ending: list[asyncio.Task[None]]) -> None:
+    async def _remove_cache_when_ended(self, server: str, ending: list[asyncio.Task[None]]) -> None:
+        # A process that still ends could write into what is being removed.
         if ending:
             await asyncio.wait(ending)
         await self._places.removal(server)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _clean_up_owner_task(self, task: asyncio.Task[None]) -> None:
         """An owner task is over: as it was told to, or because of something nobody thought of."""
         link = self._tasks.pop(task)
         self._places.give_back(link)
@@ -325,56 +356,36 @@ class UpstreamPool:
             _log.error("the task of %s died: %s", task.get_name(), type(fault).__name__)
             link.crashed(type(fault).__name__)
 
-    def _stop(self, link: Link) -> None:
+    def _stop_link(self, link: ServerConnection) -> None:
         """End a link, once: a second cancellation would cut short what ends its connections."""
         if link.off:
             return
         link.stop()
+        # The owner task closes the wire when it is cancelled; nobody waits for that here.
         for task, owned in self._tasks.items():
             if owned is link:
                 task.cancel()
 
-    def _sweep(self) -> None:
+    def _run_periodic_sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
+        # The next sweep is set first: an error in this one must not end all deadlines.
+        self._timer = loop.call_later(SWEEP_SECONDS, self._run_periodic_sweep)
         for link in list(self._tasks.values()):
             link.sweep(now)
+        # A lodging may be replaced on the way, so the loop goes through a copy.
         for lodging in list(self._lodgings.values()):
             lodging.sweep(now)
             if lodging.main.replace_at <= now:
-                self._lodge(lodging.server)
+                self._begin_or_replace_lodging(lodging.server)
 
-    def _trust(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
 
 
-def _definition(server: Server) -> bytes:
+def _encoded_link_definition(server: Server) -> bytes:
     """What a change of makes a restart: how the server is reached, and what it is told of whom."""
-    told = (server.transport, server.era, server.withheld, server.timing.start_seconds)
+    told = (server.transport, server.era, server.hidden_capabilities, server.timing.start_seconds)
     return msgspec.json.encode(told, order="sorted")
-
-
-class _Nowhere:
-    """Carries what is never sent (`Carrier`)."""
-
-    modern = False
-
-    def cancel(self, flight: Flight, reason: str) -> None:
-        """Nothing is told to nobody."""
-
-    def respond(self, flight: Flight, question: Pending, reply: Reply) -> None:
-        """Nobody asked."""
-
-    def refuse(self, flight: Flight) -> None:
-        """Nobody asked."""
-
-
-def _failed(fault: HouseError, request: Request) -> Flight:
-    """A flight that ended before it began."""
-    absent = Flights(_Nowhere(), Flight)
-    flight = absent.add(request, None)
-    absent.fail(flight, fault)
-    return flight

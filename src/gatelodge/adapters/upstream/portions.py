@@ -16,7 +16,7 @@ PORTION = 16 * 1024
 """Bytes of one portion: some thousand events or lines, a few milliseconds of work."""
 
 
-class Pausable(Protocol):
+class PausableTransport(Protocol):
     """A transport that can be told to read no more for now."""
 
     def pause_reading(self) -> None:
@@ -32,12 +32,12 @@ class Pausable(Protocol):
         ...
 
 
-def _nothing() -> bool:
+def _never_left_over() -> bool:
     """Nothing is left over: each portion is done with as it is taken."""
     return False
 
 
-class Portions:
+class InboundPortions:
     """What was read and not handed on yet; nothing more is read meanwhile.
 
     `left_over` does a portion of what `take` did not do with what it got, and says whether more of
@@ -45,7 +45,7 @@ class Portions:
     """
 
     def __init__(
-        self, take: Callable[[bytes], None], left_over: Callable[[], bool] = _nothing
+        self, take: Callable[[bytes], None], left_over: Callable[[], bool] = _never_left_over
     ) -> None:
         self._take = take
         self._left_over = left_over
@@ -54,10 +54,10 @@ class Portions:
         self._busy = False
         self._size = PORTION
         self._turnstile = turnstile()
-        self._transport: Pausable | None = None
+        self._transport: PausableTransport | None = None
         self._then: Callable[[], None] | None = None
 
-    def feed(self, data: bytes, transport: Pausable | None, held: int = 0) -> None:
+    def feed(self, data: bytes, transport: PausableTransport | None, held: int = 0) -> None:
         """Hand on the first portion now and each further one in its turn.
 
         `held` bytes are kept already of the message that this goes on with.
@@ -72,7 +72,7 @@ class Portions:
                 return
         else:
             self._rest = data
-            if held <= HEAVY and not self._step():
+            if held <= HEAVY and not self._deliver_next_portion():
                 return
         self._busy = True
         self._transport = transport
@@ -80,7 +80,7 @@ class Portions:
             transport.pause_reading()
         self._turnstile.add(self._go_on)
 
-    def feed_body(self, data: bytes, transport: Pausable | None, held: int) -> None:
+    def feed_body(self, data: bytes, transport: PausableTransport | None, held: int) -> None:
         """Hand on a part of what is only kept: a small one now, all of a larger one in its turn."""
         if not self._busy and held + len(data) <= HEAVY:
             self._take(data)
@@ -99,7 +99,7 @@ class Portions:
         """Forget what is left: nobody wants it."""
         self._rest = b""
 
-    def _step(self) -> bool:
+    def _deliver_next_portion(self) -> bool:
         """Hand on a portion, or a portion of what is left of one; false when that was all."""
         if not self._left:
             portion, self._rest = self._rest[: self._size], self._rest[self._size :]
@@ -108,7 +108,7 @@ class Portions:
         return self._left or bool(self._rest)
 
     def _go_on(self) -> None:
-        if self._step():
+        if self._deliver_next_portion():
             self._turnstile.add(self._go_on)
             return
         self._busy = False

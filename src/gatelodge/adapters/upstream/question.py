@@ -3,8 +3,8 @@
 from msgspec import UNSET, Raw, Struct
 
 from gatelodge.core.errors import HouseError
-from gatelodge.core.protocol.upstream import Message
-from gatelodge.ports.upstream import Question, Reply
+from gatelodge.core.protocol.upstream import UpstreamMessage
+from gatelodge.ports.upstream import ServerQuestion, UpstreamReply
 
 ROOTS = "roots/list"
 MOST_WAITING = 8
@@ -13,15 +13,15 @@ GATHER_SECONDS = 0.01
 """How long the first question of a round waits for others that were sent with it."""
 
 
-class Pending(Struct):
+class PendingQuestion(Struct):
     """A question that is not answered yet; `id` is the server's own, `withdrawn` by the server."""
 
     id: int | str | None
-    told: Question
+    told: ServerQuestion
     withdrawn: bool = False
 
 
-class Asked:
+class OpenQuestions:
     """The questions of one flight; owned by it.
 
     `open` are with the caller since `since`; `ended` is how the flight ended meanwhile, kept until
@@ -31,25 +31,25 @@ class Asked:
     __slots__ = ("_count", "_waiting", "ended", "gathers", "open", "since")
 
     def __init__(self) -> None:
-        self.open: dict[int, Pending] = {}
+        self.open: dict[int, PendingQuestion] = {}
         self.since = 0.0
-        self.ended: Reply | HouseError | None = None
+        self.ended: UpstreamReply | HouseError | None = None
         self.gathers = False
-        self._waiting: list[Pending] = []
+        self._waiting: list[PendingQuestion] = []
         self._count = 0
 
-    def add(self, message: Message) -> bool:
+    def add(self, message: UpstreamMessage) -> bool:
         """Put a question in line; false when too many wait already."""
         if len(self._waiting) >= MOST_WAITING:
             return False
         self._count += 1
         params = Raw(b"{}") if message.params is UNSET else Raw(bytes(message.params))
         number = None if message.id is UNSET else message.id
-        told = Question(self._count, message.method, params, str(number))
-        self._waiting.append(Pending(number, told))
+        told = ServerQuestion(self._count, message.method, params, str(number))
+        self._waiting.append(PendingQuestion(number, told))
         return True
 
-    def next(self, now: float) -> tuple[Question, ...]:
+    def next(self, now: float) -> tuple[ServerQuestion, ...]:
         """Open the next round, unless one is open; empty when none waits."""
         self.gathers = False
         if self.open or not self._waiting:
@@ -58,7 +58,7 @@ class Asked:
         self._waiting = []
         return tuple(each.told for each in self.open.values())
 
-    def close(self, question: int) -> Pending | None:
+    def close(self, question: int) -> PendingQuestion | None:
         """An open question, which is answered now; None when it is not open."""
         return self.open.pop(question, None)
 
@@ -85,6 +85,6 @@ class Asked:
         """
         return any(each.told.method == ROOTS for each in self.rest())
 
-    def rest(self) -> list[Pending]:
+    def rest(self) -> list[PendingQuestion]:
         """Every question that the server still waits for."""
         return [*(each for each in self.open.values() if not each.withdrawn), *self._waiting]

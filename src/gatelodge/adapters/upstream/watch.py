@@ -12,9 +12,9 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from gatelodge.adapters.upstream.wire import Desk
+from gatelodge.adapters.upstream.wire import WireEvents
 from gatelodge.core.errors import HouseError
-from gatelodge.core.protocol.upstream_era import Can, listening
+from gatelodge.core.protocol.upstream_era import ServerFeatures, listening
 
 LISTEN_FIRST, LISTEN_LAST = 1.0, 60.0
 """Pauses before a lost stream is opened again."""
@@ -22,7 +22,7 @@ ACKNOWLEDGE_SECONDS = 5.0
 """How long the old stream is kept for a new one that is silent."""
 
 
-class Stream(Protocol):
+class ChangeStream(Protocol):
     """A stream of changes. `ended` is 0 when it may be opened again, else it was refused."""
 
     ended: "asyncio.Future[int]"
@@ -33,14 +33,16 @@ class Stream(Protocol):
         ...
 
 
-async def listen(desk: Desk, can: Can, begin: Callable[[dict[str, Raw]], Stream]) -> None:
+async def listen(
+    desk: WireEvents, can: ServerFeatures, begin: Callable[[dict[str, Raw]], ChangeStream]
+) -> None:
     """Listen to a modern server; a lost stream is opened again, a refused set is not.
 
     Of all else it is heard then: one resource too many shall not hide that its tools changed.
     """
     loop = asyncio.get_running_loop()
     pause, gap = LISTEN_FIRST, desk.again
-    current: Stream | None = None
+    current: ChangeStream | None = None
     refused: frozenset[str] = frozenset()
     try:
         while True:
@@ -53,7 +55,7 @@ async def listen(desk: Desk, can: Can, begin: Callable[[dict[str, Raw]], Stream]
             if gap and current is not None:
                 desk.missed()  # whatever was said in between was not heard
             gap = False
-            if current is None or not await _ends(current, desk.rewatch):
+            if current is None or not await _ends_before_rewatch(current, desk.rewatch):
                 await desk.rewatch.wait()
                 continue
             current.close()
@@ -72,7 +74,7 @@ async def listen(desk: Desk, can: Can, begin: Callable[[dict[str, Raw]], Stream]
             current.close()
 
 
-async def _handed_over(old: Stream | None, new: Stream | None) -> Stream | None:
+async def _handed_over(old: ChangeStream | None, new: ChangeStream | None) -> ChangeStream | None:
     """The stream to listen to from now on: the new one, once it is there.
 
     An old one that works is kept when the new one is refused: it hears at least what it heard.
@@ -95,7 +97,7 @@ async def _handed_over(old: Stream | None, new: Stream | None) -> Stream | None:
     return new
 
 
-async def _ends(stream: Stream, rewatch: asyncio.Event) -> bool:
+async def _ends_before_rewatch(stream: ChangeStream, rewatch: asyncio.Event) -> bool:
     """Wait until the stream ended (true) or another set is wanted."""
     waiting = asyncio.ensure_future(rewatch.wait())
     try:
@@ -106,7 +108,7 @@ async def _ends(stream: Stream, rewatch: asyncio.Event) -> bool:
 
 
 async def keep_subscribed(
-    desk: Desk, can: Can, ask: Callable[[str, str], Awaitable[object]]
+    desk: WireEvents, can: ServerFeatures, ask: Callable[[str, str], Awaitable[object]]
 ) -> None:
     """Tell a legacy server which resources to watch; one that it refuses is not asked for again.
 

@@ -1,14 +1,16 @@
 """What a link wants of the way in which its server is spoken to, and what it gives to it."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
 
-from gatelodge.adapters.upstream.flight import Break, Flight, Flights
-from gatelodge.core.protocol.upstream_era import Hello
-from gatelodge.ports.upstream import Asker
+from gatelodge.adapters.upstream.pending import ConnectionLoss, PendingRequest, PendingRequests
+from gatelodge.core.errors import Invalid, UpstreamUnreachable
+from gatelodge.core.protocol.upstream_era import ServerHello
+from gatelodge.ports.upstream import OnBehalfOf
 
 SLOW = (
     "Try again, what it fetched is kept; or give it longer: "
@@ -17,31 +19,45 @@ SLOW = (
 """What to do about a server that was not met in time."""
 
 
-class Told(Struct, frozen=True, kw_only=True):
+@contextlib.contextmanager
+def as_defined() -> Iterator[None]:
+    """Tell a definition that breaks the rule of `core.catalog.transport` as the server's fault.
+
+    Nobody can register one; a secret that was changed, a name that leads elsewhere, or a row of an
+    earlier version can be.
+    """
+    try:
+        yield
+    except Invalid as fault:
+        text = f"The server's definition cannot be used: {fault.detail}."
+        raise UpstreamUnreachable(text, remedy=fault.remedy) from None
+
+
+class WireStatus(Struct, frozen=True, kw_only=True):
     """What a wire says of itself; `detail` holds no payload.
 
     `said` are the last words of a server that was not met, for whoever may start it.
     """
 
     pid: int | None = None
-    isolation: str = "not isolated"
+    isolation: str
     detail: str = ""
     said: tuple[str, ...] = ()
     connections: int = 0
     children: int = 0
 
 
-class Wire(Protocol):
+class UpstreamWire(Protocol):
     """How a server is spoken to; `wakes` = a request is a reason to try it again."""
 
     wakes: bool
 
     @property
-    def kind(self) -> type[Flight]:
+    def kind(self) -> type[PendingRequest]:
         """What a request in flight is on this wire."""
         ...
 
-    async def open(self) -> Hello:
+    async def open(self) -> ServerHello:
         """Meet the server. Raises UpstreamError or KeyUnreachable."""
         ...
 
@@ -57,15 +73,17 @@ class Wire(Protocol):
         """End whatever is open, in order."""
         ...
 
-    def transmit(self, flight: Flight) -> None:
+    def transmit(self, flight: PendingRequest) -> None:
         """Write a request."""
         ...
 
-    def cancel(self, flight: Flight, reason: str, refusals: tuple[bytes, ...]) -> None:
+    def cancel(self, flight: PendingRequest, reason: str, refusals: tuple[bytes, ...]) -> None:
         """Tell the server that nobody waits for it, and then that nobody answers its questions."""
         ...
 
-    def respond(self, flight: Flight, response: bytes, admitted: Callable[[], bool]) -> None:
+    def respond(
+        self, flight: PendingRequest, response: bytes, admitted: Callable[[], bool]
+    ) -> None:
         """Send the answer to a question of the server; when it cannot be sent the flight fails.
 
         It goes only while `admitted`, which is asked right before it is written.
@@ -80,21 +98,21 @@ class Wire(Protocol):
         """Look at what is only looked at now and then."""
         ...
 
-    def told(self) -> Told:
+    def told(self) -> WireStatus:
         """What an admin may know of it."""
         ...
 
 
-class Desk(Protocol):
+class WireEvents(Protocol):
     """Where a wire hands in what it hears: the link of its server."""
 
     @property
-    def flights(self) -> Flights:
+    def flights(self) -> PendingRequests:
         """The requests in flight."""
         ...
 
     @property
-    def asker(self) -> Asker:
+    def asker(self) -> OnBehalfOf:
         """For whom the session is, and what it declares."""
         ...
 
@@ -118,11 +136,11 @@ class Desk(Protocol):
         """True when the server had been ready before, and was lost since."""
         ...
 
-    def rewire(self, wire: Wire) -> None:
+    def rewire(self, wire: UpstreamWire) -> None:
         """Speak to the server another way from now on."""
         ...
 
-    def hold(self, flight: Flight) -> None:
+    def hold(self, flight: PendingRequest) -> None:
         """Send this flight as soon as the server is ready."""
         ...
 
@@ -142,6 +160,6 @@ class Desk(Protocol):
         """Something may have been said that nobody heard."""
         ...
 
-    def broke(self, why: Break) -> None:
+    def broke(self, why: ConnectionLoss) -> None:
         """The server is lost until it was met anew."""
         ...

@@ -13,7 +13,7 @@ _UNAVAILABLE = 4
 """As the command line has it for what cannot be reached."""
 
 
-class Ending:
+class ProcessEnd:
     """Ends the process when it has not ended by itself some time after it was asked to.
 
     A thread that waits for a server which does not answer cannot be ended, and Python waits for its
@@ -28,7 +28,7 @@ class Ending:
         """The process was asked to end; the time runs from the first time on."""
         stopping.set()
         if self._timer is None:
-            self._timer = threading.Timer(self._seconds, self._end)
+            self._timer = threading.Timer(self._seconds, self._force_process_exit)
             self._timer.daemon = True
             self._timer.start()
 
@@ -37,7 +37,7 @@ class Ending:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _end(self) -> None:
+    def _force_process_exit(self) -> None:
         log.error(
             "not all could be closed within %d s (does the store answer?): ended as by a kill; "
             "the next start makes it good",

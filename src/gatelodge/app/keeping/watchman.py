@@ -10,7 +10,7 @@ import logging
 
 from gatelodge.adapters.store.database import Database
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.health import LONG_SECONDS, RED_SECONDS, Health
+from gatelodge.flows.health import LONG_SECONDS, RED_SECONDS, NodeHealth
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +18,10 @@ _LOOK_SECONDS = 1.0
 STORE = "changing the store"
 
 
-class Watchman:
+class DiskWatchman:
     """One task of a node; `shut` is asked at each request, on the same event loop."""
 
-    def __init__(self, database: Database, health: Health, inflight: InFlight) -> None:
+    def __init__(self, database: Database, health: NodeHealth, inflight: InFlight) -> None:
         self._database = database
         self._health = health
         self._inflight = inflight
@@ -46,8 +46,8 @@ class Watchman:
         """Look until cancelled. Raises Conflict when another process may use the directory."""
         while True:
             await asyncio.to_thread(self._database.check_lock)
-            await self._tend()
-            self._tell(self.faults())
+            await self._tend_disk_room()
+            self._log_changed_faults(self.faults())
             self._tell_late(self._health.late())
             self._lasted = self._lasted + _LOOK_SECONDS if self.shut() else 0.0
             if self._lasted > RED_SECONDS:
@@ -55,7 +55,7 @@ class Watchman:
                 self._inflight.cut_all("stale")
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _tend(self) -> None:
+    async def _tend_disk_room(self) -> None:
         if self._database.room is None:
             return
         try:
@@ -65,7 +65,7 @@ class Watchman:
         else:
             self._health.well("looking at the disk")
 
-    def _tell(self, faults: dict[str, str]) -> None:
+    def _log_changed_faults(self, faults: dict[str, str]) -> None:
         for work, why in faults.items():
             if work not in self._told:
                 log.error("%s fails: %s", work, why)

@@ -7,17 +7,17 @@ from typing import Any
 import click
 
 from gatelodge.cli import lazy, output
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
 
 
-@click.command("apply", cls=lazy.Verb)
+@click.command("apply", cls=lazy.JsonCommand)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--prune", is_flag=True, help="End grants, places, guardrails that FILE lacks.")
 @lazy.dry_run
 @lazy.yes
 @click.pass_obj
-def apply(terminal: Terminal, file: Path, prune: bool, dry_run: bool, yes: bool) -> None:
+def apply(terminal: CommandRun, file: Path, prune: bool, dry_run: bool, yes: bool) -> None:
     """Add and change what FILE (TOML; - = standard input) says, in one transaction.
 
     A second run changes nothing. What FILE does not name stays; --prune ends grants, places in
@@ -25,15 +25,15 @@ def apply(terminal: Terminal, file: Path, prune: bool, dry_run: bool, yes: bool)
     ended by their own commands, as approvals and reviews of tools are given by theirs.
     """
     gate = terminal.gate
-    body = {"text": _text(file), "prune": prune}
+    body = {"text": _read_file_or_stdin(file), "prune": prune}
     if prune and not dry_run and not yes:
         if not terminal.json:
-            click.echo(_told(gate.post(gate.here("apply"), body, dry_run=True)))
+            click.echo(_format_changes(gate.post(gate.here("apply"), body, dry_run=True)))
         terminal.sure("Do this?", yes=yes)
-    terminal.show(gate.post(gate.here("apply"), body, dry_run=dry_run), _told)
+    terminal.show(gate.post(gate.here("apply"), body, dry_run=dry_run), _format_changes)
 
 
-def _text(file: Path) -> str:
+def _read_file_or_stdin(file: Path) -> str:
     try:
         if str(file) == "-":
             return sys.stdin.buffer.read().decode()
@@ -44,7 +44,7 @@ def _text(file: Path) -> str:
         raise Invalid(f"{file} is not UTF-8 text") from None
 
 
-def _told(found: dict[str, Any]) -> str:
+def _format_changes(found: dict[str, Any]) -> str:
     if not found["lines"]:
         return "Nothing differs."
     head = "Would change (dry run, nothing was kept):" if found["dry_run"] else "Changed:"

@@ -6,28 +6,28 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import WHY, Verb
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.lazy import WHY, JsonCommand
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
 
 _PLACE = click.Path(path_type=Path)
 
 
-@click.command("backup", cls=Verb)
+@click.command("backup", cls=JsonCommand)
 @click.argument("directory", type=_PLACE)
 @click.option("--without-keys", is_flag=True, help="You keep keys/ apart; a restore needs both.")
 @click.option(
     "--as-it-is", is_flag=True, help="Of a house that refuses to start: only the files, unopened."
 )
 @click.pass_obj
-def backup(terminal: Terminal, directory: Path, *, without_keys: bool, as_it_is: bool) -> None:
+def backup(terminal: CommandRun, directory: Path, *, without_keys: bool, as_it_is: bool) -> None:
     """Write a whole, checked copy into a new directory, while the gate runs or not.
 
     With the keys it opens everything that the house keeps: guard it like the house itself.
     """
     from gatelodge.app.backup import take
 
-    _here(terminal)
+    _refuse_remote_gate(terminal)
     settings = terminal.loaded.settings
     if not settings.store.url and not as_it_is:
         # What was acknowledged by now goes into the logs first; without a running gate this also
@@ -40,7 +40,7 @@ def backup(terminal: Terminal, directory: Path, *, without_keys: bool, as_it_is:
     terminal.show(value, _backed_up)
 
 
-@click.command("restore", cls=Verb)
+@click.command("restore", cls=JsonCommand)
 @click.argument("directory", type=_PLACE)
 @click.option("--replace", is_flag=True, help="Move the data directory that is there aside.")
 @click.option("--guard", type=_PLACE, help="A guard/signed.json of the lost house, if one is left.")
@@ -48,7 +48,7 @@ def backup(terminal: Terminal, directory: Path, *, without_keys: bool, as_it_is:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def restore(
-    terminal: Terminal, directory: Path, *, replace: bool, guard: Path | None, why: str, yes: bool
+    terminal: CommandRun, directory: Path, *, replace: bool, guard: Path | None, why: str, yes: bool
 ) -> None:
     """Make the data directory from a backup; it goes on under a new shard of its logs.
 
@@ -57,13 +57,13 @@ def restore(
     """
     import os
 
-    from gatelodge.app.restore import Asked
+    from gatelodge.app.restore import RestoreRequest
     from gatelodge.app.restore import restore as make
     from gatelodge.web.api.operators import operator_of
 
-    _here(terminal)
+    _refuse_remote_gate(terminal)
     terminal.sure("Restore, and end every token?", yes=yes)
-    asked = Asked(
+    asked = RestoreRequest(
         source=directory,
         by=operator_of(os.getpid(), os.getuid()),
         why=why,
@@ -71,10 +71,10 @@ def restore(
         guard=guard,
     )
     made = make(terminal.loaded.settings, asked)
-    terminal.show(made, lambda _: _told(made))
+    terminal.show(made, lambda _: _format_restore_result(made))
 
 
-def _here(terminal: Terminal) -> None:
+def _refuse_remote_gate(terminal: CommandRun) -> None:
     if terminal.options.url:
         raise Invalid("this is done on the gate's own machine", remedy="Leave --url out.")
 
@@ -85,7 +85,7 @@ def _backed_up(made: dict[str, Any]) -> str:
     return f"{made['directory']} holds the house as of {made['at']}, {keys} its keys.\n\n{logs}"
 
 
-def _told(made: Any) -> str:
+def _format_restore_result(made: Any) -> str:
     lost = {log: size - made.logs.get(log, 0) for log, size in made.signed.items()}
     rows = (
         [log, size, made.signed.get(log), max(lost.get(log, 0), 0) or None]

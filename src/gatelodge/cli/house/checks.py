@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gatelodge.cli.client import LocalSocket
 from gatelodge.config.schema import Settings
+from gatelodge.core.errors import HouseError
 
 _PYTHON = (3, 11)
 _SQLITE = (3, 35)
@@ -22,7 +23,7 @@ _LOW = 1024**3
 _EMPTY = 128 * 1024**2
 
 
-class Finding(Struct, frozen=True):
+class DoctorFinding(Struct, frozen=True):
     """One thing that was looked at; `note` = works, but worth knowing."""
 
     check: str
@@ -31,31 +32,48 @@ class Finding(Struct, frozen=True):
     remedy: str = ""
 
 
-def software() -> Iterator[Finding]:
+def software() -> Iterator[DoctorFinding]:
     """Versions of what we stand on."""
     have = sys.version_info[:2]
     python = f"{have[0]}.{have[1]}"
     if have >= _PYTHON:
-        yield Finding("python", "good", python)
+        yield DoctorFinding("python", "good", python)
     else:
-        yield Finding("python", "wrong", python, "Install Python 3.11 or later.")
+        yield DoctorFinding("python", "wrong", python, "Install Python 3.11 or later.")
     if sqlite3.sqlite_version_info >= _SQLITE:
-        yield Finding("sqlite", "good", sqlite3.sqlite_version)
+        yield DoctorFinding("sqlite", "good", sqlite3.sqlite_version)
     else:
-        yield Finding(
+        yield DoctorFinding(
             "sqlite", "wrong", sqlite3.sqlite_version, "Use a Python with SQLite 3.35 or later."
         )
 
 
-def directory(settings: Settings) -> Iterator[Finding]:
+def traces(settings: Settings) -> Iterator[DoctorFinding]:
+    """Whether traces can be sent, where they are asked for."""
+    if not settings.telemetry.traces_endpoint:
+        return
+    from gatelodge.adapters.keys.secret_refs import SecretRefs
+    from gatelodge.adapters.telemetry.tracing import can_trace
+
+    try:
+        can_trace(settings.telemetry, SecretRefs())
+    except HouseError as fault:
+        yield DoctorFinding("traces", "wrong", fault.detail, fault.remedy)
+    else:
+        yield DoctorFinding("traces", "good", f"are sent to {settings.telemetry.traces_endpoint}")
+
+
+def directory(settings: Settings) -> Iterator[DoctorFinding]:
     """The data directory: there, ours, closed to others, on a disk with room."""
     path = Path(settings.data_dir)
     if not path.exists():
-        yield Finding("data directory", "note", f"{path} is not there; the first start makes it")
+        yield DoctorFinding(
+            "data directory", "note", f"{path} is not there; the first start makes it"
+        )
         return
     about = path.stat()
     if about.st_uid != os.geteuid():
-        yield Finding(
+        yield DoctorFinding(
             "data directory",
             "wrong",
             f"{path} belongs to uid {about.st_uid}, this is uid {os.geteuid()}",
@@ -63,27 +81,27 @@ def directory(settings: Settings) -> Iterator[Finding]:
         )
     open_to_others = [each for each in (path, path / "keys") if _open_to_others(each)]
     for each in open_to_others:
-        yield Finding(
+        yield DoctorFinding(
             "data directory", "wrong", f"{each} is open to others", f"Run: chmod 700 {each}"
         )
     if not open_to_others:
-        yield Finding("data directory", "good", str(path))
+        yield DoctorFinding("data directory", "good", str(path))
     free = shutil.disk_usage(path).free
     says = f"{free // 1024**2} MiB are free"
     if free < _EMPTY:
-        yield Finding("disk", "wrong", says, "Make room: without it every call is refused.")
+        yield DoctorFinding("disk", "wrong", says, "Make room: without it every call is refused.")
     elif free < _LOW:
-        yield Finding("disk", "note", says, "Make room soon; records need it.")
+        yield DoctorFinding("disk", "note", says, "Make room soon; records need it.")
     else:
-        yield Finding("disk", "good", says)
+        yield DoctorFinding("disk", "good", says)
 
 
-def uid() -> Iterator[Finding]:
+def uid() -> Iterator[DoctorFinding]:
     """Whether stdio servers can get a uid of their own."""
     if os.geteuid() == 0:
-        yield Finding("isolation", "good", "each stdio server can get a uid of its own")
+        yield DoctorFinding("isolation", "good", "each stdio server can get a uid of its own")
     else:
-        yield Finding(
+        yield DoctorFinding(
             "isolation",
             "note",
             "stdio servers can only run under the gate's own uid",
@@ -96,15 +114,15 @@ def running(settings: Settings) -> bool:
     return LocalSocket.found(settings) is not None
 
 
-def port(settings: Settings, *, running: bool) -> Iterator[Finding]:
+def port(settings: Settings, *, running: bool) -> Iterator[DoctorFinding]:
     """Whether the public port is ours or free."""
     listen = settings.listen
     place = f"{listen.host}:{listen.port}"
     if running:
-        yield Finding("port", "good", "a node runs on this data directory")
+        yield DoctorFinding("port", "good", "a node runs on this data directory")
         return
     if listen.port == 0:
-        yield Finding("port", "good", "any free one is taken")
+        yield DoctorFinding("port", "good", "any free one is taken")
         return
     try:
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
@@ -112,14 +130,14 @@ def port(settings: Settings, *, running: bool) -> Iterator[Finding]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((listen.host, listen.port))
     except OSError as error:
-        yield Finding(
+        yield DoctorFinding(
             "port",
             "wrong",
             f"{place} cannot be taken ({error.strerror})",
             "Stop what listens there, or choose another: gatelodge up --port N",
         )
     else:
-        yield Finding("port", "good", f"{place} is free; no node runs")
+        yield DoctorFinding("port", "good", f"{place} is free; no node runs")
 
 
 def _open_to_others(path: Path) -> bool:

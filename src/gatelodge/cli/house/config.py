@@ -4,14 +4,14 @@ import click
 
 from gatelodge.cli import output
 from gatelodge.cli.lazy import group
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 
 config = group("config", "The settings, and where each came from.")
 
 
 @config.command("show")
 @click.pass_obj
-def show(terminal: Terminal) -> None:
+def show(terminal: CommandRun) -> None:
     """Print each setting and its origin; secrets stay references."""
     from gatelodge.config.load import shown
 
@@ -20,14 +20,14 @@ def show(terminal: Terminal) -> None:
         lines,
         lambda _: output.table(
             ("setting", "value", "from"),
-            ([each.key, _written(each.value), each.origin] for each in lines),
+            ([each.key, _quote_empty_value(each.value), each.origin] for each in lines),
         ),
     )
 
 
 @config.command("check")
 @click.pass_obj
-def check(terminal: Terminal) -> None:
+def check(terminal: CommandRun) -> None:
     """Say whether the settings are good; every fault is told at once. Exit code 2 when not."""
     loaded = terminal.loaded
     where = str(loaded.file) if loaded.file else "defaults"
@@ -36,5 +36,5 @@ def check(terminal: Terminal) -> None:
     )
 
 
-def _written(value: object) -> object:
+def _quote_empty_value(value: object) -> object:
     return value if value != "" else '""'

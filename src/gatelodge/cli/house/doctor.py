@@ -7,33 +7,34 @@ import click
 
 from gatelodge.cli import output
 from gatelodge.cli.house import checks
-from gatelodge.cli.house.checks import Finding
-from gatelodge.cli.lazy import Verb
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.house.checks import DoctorFinding
+from gatelodge.cli.lazy import JsonCommand
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import HouseError, SettingsError
 from gatelodge.core.protocol.bridge.tasks import TASKS_ONLY
 
 
-@click.command("doctor", cls=Verb)
+@click.command("doctor", cls=JsonCommand)
 @click.pass_obj
 @click.pass_context
-def doctor(ctx: click.Context, terminal: Terminal) -> None:
+def doctor(ctx: click.Context, terminal: CommandRun) -> None:
     """Look for what is wrong here, and print what to do. Exit code 1 when something is."""
-    found = list(_findings(terminal))
-    terminal.show(found, lambda _: _told(found))
+    found = list(_run_checks(terminal))
+    terminal.show(found, lambda _: _format_findings(found))
     if any(each.state == "wrong" for each in found):
         ctx.exit(output.NEGATIVE)
 
 
-def _findings(terminal: Terminal) -> Iterator[Finding]:
+def _run_checks(terminal: CommandRun) -> Iterator[DoctorFinding]:
     yield from checks.software()
     try:
         settings = terminal.loaded.settings
     except SettingsError as error:
         for fault in error.faults:
-            yield Finding("settings", "wrong", fault, error.remedy)
+            yield DoctorFinding("settings", "wrong", fault, error.remedy)
         return
-    yield Finding("settings", "good", "every value is known and in range")
+    yield DoctorFinding("settings", "good", "every value is known and in range")
+    yield from checks.traces(settings)
     yield from checks.directory(settings)
     yield from checks.uid()
     try:
@@ -41,46 +42,48 @@ def _findings(terminal: Terminal) -> Iterator[Finding]:
         yield from checks.port(settings, running=running)
         yield from _of_the_house(terminal)
     except HouseError as error:
-        yield Finding("gate", "wrong", error.detail, error.remedy)
+        yield DoctorFinding("gate", "wrong", error.detail, error.remedy)
 
 
-def _of_the_house(terminal: Terminal) -> Iterator[Finding]:
+def _of_the_house(terminal: CommandRun) -> Iterator[DoctorFinding]:
     """What only the gate itself can see: keys, logs against the guard, servers."""
     gate = terminal.gate
     node: dict[str, Any] = gate.get("/node")
-    yield Finding("keys", "good", f"the log key is {node['log_key']}")
+    yield DoctorFinding("keys", "good", f"the log key is {node['log_key']}")
     for log in node["logs"]:
-        yield _log(log)
+        yield _check_log(log)
     if node["unready"]:
-        yield Finding("health", "wrong", f"no call is served: {node['unready']}", node["remedy"])
+        yield DoctorFinding(
+            "health", "wrong", f"no call is served: {node['unready']}", node["remedy"]
+        )
     for fault in node["faults"]:
         yield _left_out(fault)
     for workspace in gate.every("/workspaces"):
         servers = gate.every(f"/workspaces/{workspace['slug']}/servers")
         for server in servers:
-            yield _server(workspace["slug"], server)
-            yield from _offer(workspace["slug"], server)
+            yield _check_server(workspace["slug"], server)
+            yield from _check_offer(workspace["slug"], server)
         for guardrail in gate.every(f"/workspaces/{workspace['slug']}/guardrails"):
-            yield from _guardrail(workspace["slug"], guardrail)
+            yield from _check_guardrail(workspace["slug"], guardrail)
 
 
-def _log(log: dict[str, Any]) -> Finding:
+def _check_log(log: dict[str, Any]) -> DoctorFinding:
     name = f"log {log['log']}"
     if log["guard"] > log["size"]:
-        return Finding(
+        return DoctorFinding(
             name,
             "wrong",
             f"{log['size']} records, but {log['guard']} were signed once: "
             "the database is older than the guard",
             "Restore the newest backup, or see docs/operations.md, 'Restored database'.",
         )
-    return Finding(name, "good", f"{log['size']} records, signed up to {log['checkpoint']}")
+    return DoctorFinding(name, "good", f"{log['size']} records, signed up to {log['checkpoint']}")
 
 
-def _left_out(fault: str) -> Finding:
+def _left_out(fault: str) -> DoctorFinding:
     if fault.endswith(TASKS_ONLY):
-        return Finding("view", "note", fault)
-    return Finding(
+        return DoctorFinding("view", "note", fault)
+    return DoctorFinding(
         "view",
         "wrong",
         fault,
@@ -88,12 +91,12 @@ def _left_out(fault: str) -> Finding:
     )
 
 
-def _server(workspace: str, server: dict[str, Any]) -> Finding:
+def _check_server(workspace: str, server: dict[str, Any]) -> DoctorFinding:
     name = f"server {workspace}/{server['alias']}"
     if server["status"] != "approved":
-        return Finding(name, "good", f"{server['status']}, so it is not reached")
+        return DoctorFinding(name, "good", f"{server['status']}, so it is not reached")
     if server["health"] == "failed":
-        return Finding(
+        return DoctorFinding(
             name,
             "wrong",
             " | ".join([server["detail"] or "it failed", *server.get("said", ())[-3:]]),
@@ -101,30 +104,32 @@ def _server(workspace: str, server: dict[str, Any]) -> Finding:
         )
     if server["health"] == "waiting":
         says = f"it is tried again: {server['detail'] or 'it was lost'}"
-        return Finding(name, "note", says, "Look again in a minute; it may be back by itself.")
-    return Finding(name, "good", server["health"])
+        return DoctorFinding(
+            name, "note", says, "Look again in a minute; it may be back by itself."
+        )
+    return DoctorFinding(name, "good", server["health"])
 
 
-def _offer(workspace: str, server: dict[str, Any]) -> Iterator[Finding]:
+def _check_offer(workspace: str, server: dict[str, Any]) -> Iterator[DoctorFinding]:
     """What of an approved server is not as it was approved, or is kept from some clients."""
     if server["status"] != "approved":
         return
     name, alias = f"offer {workspace}/{server['alias']}", server["alias"]
     if server["changed"]:
         says = f"tools that are not as they were approved, so they are refused: {server['changed']}"
-        yield Finding(name, "note", says, f"See: gatelodge tool diff {alias}")
+        yield DoctorFinding(name, "note", says, f"See: gatelodge tool diff {alias}")
     if server["instructions"] == "changed":
         says = "its instructions are not those approved, which sessions go on hearing"
-        yield Finding(name, "note", says, f"See: gatelodge tool diff {alias}")
+        yield DoctorFinding(name, "note", says, f"See: gatelodge tool diff {alias}")
     if server["unfit"]:
         says = f"tools that clients would choke on, so they are not listed: {server['unfit']}"
-        yield Finding(name, "note", says, f"See: gatelodge tool list --server {alias}")
+        yield DoctorFinding(name, "note", says, f"See: gatelodge tool list --server {alias}")
 
 
-def _guardrail(workspace: str, guardrail: dict[str, Any]) -> Iterator[Finding]:
+def _check_guardrail(workspace: str, guardrail: dict[str, Any]) -> Iterator[DoctorFinding]:
     if guardrail["unmatched"]:
         names = ", ".join(guardrail["unmatched"])
-        yield Finding(
+        yield DoctorFinding(
             f"guardrail {workspace}/{guardrail['name']}",
             "note",
             f"it names what is not there: {names}",
@@ -132,7 +137,7 @@ def _guardrail(workspace: str, guardrail: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _told(found: list[Finding]) -> str:
+def _format_findings(found: list[DoctorFinding]) -> str:
     marks = {"good": "ok", "note": "note", "wrong": "WRONG"}
     table = output.table(
         ("", "check", "found"), ([marks[each.state], each.check, each.says] for each in found)

@@ -3,12 +3,12 @@
 import click
 
 from gatelodge.cli import lazy
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 
 
-@click.command("init", cls=lazy.Verb)
+@click.command("init", cls=lazy.JsonCommand)
 @click.pass_obj
-def init(terminal: Terminal) -> None:
+def init(terminal: CommandRun) -> None:
     """Make the organization, its owner and the keys, and print the owner's token, once.
 
     `gatelodge up` does the same at its first start. This is for whoever prepares a gate (members,

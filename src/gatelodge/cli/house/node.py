@@ -7,19 +7,19 @@ import click
 from gatelodge.cli import output
 from gatelodge.cli.client import path_of
 from gatelodge.cli.lazy import group
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 
 node = group("node", "The nodes of this gate, and how they are doing.")
 
 
 @node.command("status")
 @click.pass_obj
-def status(terminal: Terminal) -> None:
+def status(terminal: CommandRun) -> None:
     """Show the view, the logs and the nodes."""
-    terminal.show(terminal.gate.get(path_of("node")), _told)
+    terminal.show(terminal.gate.get(path_of("node")), _format_node_status)
 
 
-def _told(found: dict[str, Any]) -> str:
+def _format_node_status(found: dict[str, Any]) -> str:
     parts = [
         output.fields(
             (name.replace("_", " "), found[name])

@@ -1,13 +1,13 @@
-"""`gatelodge token`: what members and agents show at the gate."""
+"""`gatelodge token`: what members and agents show at the gate; a new one is printed once."""
 
 import click
 
-from gatelodge.cli.lazy import WHY, everyone, group
-from gatelodge.cli.receipt import show_receipt
-from gatelodge.cli.terminal import Terminal, present
+from gatelodge.cli.nouns import commands
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
+from gatelodge.flows.admin import tokens
 
-token = group("token", "The tokens of members and agents.")
+token = commands(tokens.token)
 
 
 @token.command("create")
@@ -20,7 +20,7 @@ token = group("token", "The tokens of members and agents.")
     help="How long it is good: at most 90 for a person, 365 for an agent.",
 )
 @click.pass_obj
-def create(terminal: Terminal, member: str, agent: str, label: str, days: int | None) -> None:
+def create(terminal: CommandRun, member: str, agent: str, label: str, days: int | None) -> None:
     """Issue a token and print it, once; only its keyed digest is kept."""
     if bool(member) == bool(agent):
         raise Invalid("give exactly one of --member and --agent")
@@ -35,7 +35,7 @@ def create(terminal: Terminal, member: str, agent: str, label: str, days: int | 
         return
     # The token alone on standard output, so that it can be piped into a file.
     click.echo(made["token"])
-    ends = f"{made['expires_at']}{_with(made['parent'])}"
+    ends = f"{made['expires_at']}{_parent_token_clause(made['parent'])}"
     click.echo(
         f"Shown once; it ends {ends}. Header: Authorization: Bearer TOKEN\n"
         f"Take it back: gatelodge token revoke {made['id']}",
@@ -43,30 +43,6 @@ def create(terminal: Terminal, member: str, agent: str, label: str, days: int | 
     )
 
 
-@token.command("list")
-@everyone
-@click.pass_obj
-def list_(terminal: Terminal, everything: bool) -> None:
-    """List tokens by id; the tokens themselves are nowhere."""
-    gate = terminal.gate
-    terminal.rows(
-        present(gate.every(gate.here("tokens")), everything=everything),
-        ("id", "principal", "label", "last4", "status", "expires_at"),
-        "No tokens yet. Issue one: gatelodge token create --member ada@example.com",
-    )
-
-
-@token.command("revoke")
-@click.argument("token_id", metavar="ID")
-@click.option("--why", default="", help=WHY)
-@click.pass_obj
-def revoke(terminal: Terminal, token_id: str, why: str) -> None:
-    """End one token, and those issued with it, at once; its holder's other tokens stay good."""
-    gate = terminal.gate
-    path = gate.here("tokens", token_id, "revoke")
-    show_receipt(terminal, gate.post(path, {"why": why}), token_id)
-
-
-def _with(parent: str) -> str:
+def _parent_token_clause(parent: str) -> str:
     """With which token a token ends: the one it was issued with, if any."""
     return f", or with the token {parent} that you issued it with" if parent else ""

@@ -3,13 +3,13 @@
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import Verb
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.lazy import JsonCommand
+from gatelodge.cli.terminal import CommandRun
 
 
-@click.command("whoami", cls=Verb)
+@click.command("whoami", cls=JsonCommand)
 @click.pass_obj
-def whoami(terminal: Terminal) -> None:
+def whoami(terminal: CommandRun) -> None:
     """Say who you are at the gate, in which role, and with which token."""
     gate = terminal.gate
     found = gate.get(gate.here("whoami"))

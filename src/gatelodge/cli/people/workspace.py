@@ -4,7 +4,7 @@ import click
 
 from gatelodge.cli import lazy, output
 from gatelodge.cli.client import path_of
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 
 workspace = lazy.group("workspace", "The borders between teams.")
 
@@ -14,7 +14,7 @@ workspace = lazy.group("workspace", "The borders between teams.")
 @click.option("--owner", required=True, metavar="EMAIL", help="Its first owner.")
 @click.option("--name", default="", help="How people call it.")
 @click.pass_obj
-def create(terminal: Terminal, slug: str, owner: str, name: str) -> None:
+def create(terminal: CommandRun, slug: str, owner: str, name: str) -> None:
     """Make a workspace with its owner, and print the owner's token, once."""
     body = {"slug": slug, "owner": owner, "name": name}
     made = terminal.gate.post(path_of("workspaces"), body)
@@ -31,7 +31,7 @@ def create(terminal: Terminal, slug: str, owner: str, name: str) -> None:
 
 @workspace.command("list")
 @click.pass_obj
-def list_(terminal: Terminal) -> None:
+def list_(terminal: CommandRun) -> None:
     """List the workspaces of this gate."""
     terminal.rows(
         terminal.gate.every(path_of("workspaces")),
@@ -43,7 +43,7 @@ def list_(terminal: Terminal) -> None:
 @workspace.command("show")
 @click.argument("slug", required=False)
 @click.pass_obj
-def show(terminal: Terminal, slug: str | None) -> None:
+def show(terminal: CommandRun, slug: str | None) -> None:
     """Show one workspace."""
     chosen = slug or terminal.options.workspace
     found = terminal.gate.get(path_of("workspaces", chosen))

@@ -6,34 +6,34 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import Verb
+from gatelodge.cli.lazy import group
 from gatelodge.cli.record.proving import written_proof
 from gatelodge.cli.record.reading import TIME, gathered
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 
 _COLUMNS = ("index", "at", "type", "by", "about", "why")
 _EMPTY = "No change matches. Every change of who may do what leaves one."
 
 
-@click.group("changes")
-def changes() -> None:
-    """Show who changed what: grants, approvals, revocations, tokens, reads of names."""
+changes = group(
+    "changes", "Show who changed what: grants, approvals, revocations, tokens, reads of names."
+)
 
 
-@changes.command("tail", cls=Verb)
+@changes.command("tail")
 @click.option("-n", "count", type=click.IntRange(1, 500), default=20, show_default=True)
 @click.pass_obj
-def tail(terminal: Terminal, count: int) -> None:
+def tail(terminal: CommandRun, count: int) -> None:
     """Show the newest changes, oldest first."""
     asked = {"limit": count, "cursor": ""}
     page = gathered(terminal, terminal.gate.here("audit", "changes"), asked)
-    _page(terminal, {**page, "items": page["items"][::-1]})
+    _show_page(terminal, {**page, "items": page["items"][::-1]})
 
 
-@changes.command("search", cls=Verb)
+@changes.command("search")
 @click.option("--by", default="", metavar="EMAIL|local", help="Who made it; local:UID, system.")
 @click.option("--about", default="", metavar="NAME", help="Whom or what it is about; an id, too.")
-@click.option("--type", default="", help="Such as grant.created, member.left.")
+@click.option("--type", default="", help="Such as grant.created, member.revoked.")
 @click.option("--why", default="", metavar="TICKET")
 @click.option("--since", default="", metavar="TIME", help=TIME)
 @click.option("--until", default="", metavar="TIME", help=TIME)
@@ -42,59 +42,59 @@ def tail(terminal: Terminal, count: int) -> None:
 @click.option("--cursor", default="", help="From the end of the page before.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet.")
 @click.pass_obj
-def search(terminal: Terminal, /, *, as_csv: bool, **asked: Any) -> None:
+def search(terminal: CommandRun, /, *, as_csv: bool, **asked: Any) -> None:
     """Find changes, newest first."""
     page = gathered(terminal, terminal.gate.here("audit", "changes"), asked)
     if as_csv:
-        rows = ([_brief(each)[column] for column in _COLUMNS] for each in page["items"])
+        rows = ([_row_of_change(each)[column] for column in _COLUMNS] for each in page["items"])
         click.echo(output.as_csv(_COLUMNS, rows))
     else:
-        _page(terminal, page)
+        _show_page(terminal, page)
     if page["next"] and not terminal.json:
         click.echo(f"There is more: --cursor {page['next']}", err=True)
 
 
-@changes.command("receipts", cls=Verb)
+@changes.command("receipts")
 @click.option("--about", default="", metavar="NAME", help="Whose access ended.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.pass_obj
-def receipts(terminal: Terminal, about: str, limit: int) -> None:
+def receipts(terminal: CommandRun, about: str, limit: int) -> None:
     """Show the receipts of ended access again; `show` and `prove` take their index."""
     asked = {"type": "revocation.receipt", "about": about, "limit": limit, "cursor": ""}
-    _page(terminal, gathered(terminal, terminal.gate.here("audit", "changes"), asked))
+    _show_page(terminal, gathered(terminal, terminal.gate.here("audit", "changes"), asked))
 
 
-@changes.command("show", cls=Verb)
+@changes.command("show")
 @click.argument("index", type=click.IntRange(0))
 @click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
-def show(terminal: Terminal, index: int, shard: int | None) -> None:
+def show(terminal: CommandRun, index: int, shard: int | None) -> None:
     """Show one change whole; a receipt is one, too."""
     path = terminal.gate.here("audit", "changes", str(index))
-    terminal.show(terminal.gate.get(path, shard=shard), _shown)
+    terminal.show(terminal.gate.get(path, shard=shard), _format_change)
 
 
-@changes.command("prove", cls=Verb)
+@changes.command("prove")
 @click.argument("index", type=click.IntRange(0))
 @click.option(
     "-o", "--output", "file", type=click.Path(path_type=Path), help="Else change-INDEX.proof.json"
 )
 @click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
-def prove(terminal: Terminal, index: int, file: Path | None, shard: int | None) -> None:
+def prove(terminal: CommandRun, index: int, file: Path | None, shard: int | None) -> None:
     """Write a proof of a change to a file; it holds ids, no names."""
     path = terminal.gate.here("audit", "changes", str(index), "proof")
     written_proof(terminal, terminal.gate.get(path, shard=shard), (file, f"change-{index}"))
 
 
-def _page(terminal: Terminal, page: dict[str, Any]) -> None:
+def _show_page(terminal: CommandRun, page: dict[str, Any]) -> None:
     if terminal.json:
         terminal.show(page, str)
     else:
-        terminal.rows(map(_brief, page["items"]), _COLUMNS, _EMPTY)
+        terminal.rows(map(_row_of_change, page["items"]), _COLUMNS, _EMPTY)
 
 
-def _brief(change: dict[str, Any]) -> dict[str, Any]:
+def _row_of_change(change: dict[str, Any]) -> dict[str, Any]:
     names = change["names"]
     about = {
         field: names.get(value, value) if isinstance(value, str) else value
@@ -109,7 +109,7 @@ def _brief(change: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shown(change: dict[str, Any]) -> str:
+def _format_change(change: dict[str, Any]) -> str:
     head = {name: change[name] for name in ("index", "at", "type", "by", "by_name", "why")}
     parts = [output.fields(head.items()), output.fields(change["subject"].items())]
     if change["names"]:

@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import Verb
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.lazy import JsonCommand
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
 
 
-@click.command("prove", cls=Verb)
+@click.command("prove", cls=JsonCommand)
 @click.argument("call")
 @click.option(
     "-o", "--output", "file", type=click.Path(path_type=Path), help="Where to; else CALL.proof.json"
@@ -22,7 +22,7 @@ from gatelodge.core.errors import Invalid
 @click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
 def prove(
-    terminal: Terminal, call: str, file: Path | None, shard: int | None, *, name_caller: bool
+    terminal: CommandRun, call: str, file: Path | None, shard: int | None, *, name_caller: bool
 ) -> None:
     """Write a proof of a call to a file; it needs no gate to be checked.
 
@@ -34,7 +34,7 @@ def prove(
 
 
 def written_proof(
-    terminal: Terminal, document: dict[str, Any], target: tuple[Path | None, str]
+    terminal: CommandRun, document: dict[str, Any], target: tuple[Path | None, str]
 ) -> None:
     """Write a proof to a file, or print it as JSON, and say how anybody checks it."""
     gate, (chosen, name) = terminal.gate, target
@@ -55,27 +55,27 @@ def written_proof(
     )
 
 
-@click.command("fsck", cls=Verb)
+@click.command("fsck", cls=JsonCommand)
 @click.pass_obj
 @click.pass_context
-def fsck(ctx: click.Context, terminal: Terminal) -> None:
+def fsck(ctx: click.Context, terminal: CommandRun) -> None:
     """Derive every hash, signature and pair of every log again. Exit code 1 on any finding."""
     while (found := terminal.gate.post("/fsck"))["running"]:
         click.echo(f"{found['looked_at']} of {found['of']} leaves", err=True)
-    terminal.show(found, _examined)
+    terminal.show(found, _format_fsck_report)
     if not found["sound"]:
         ctx.exit(output.NEGATIVE)
 
 
-@click.command("key", cls=Verb)
+@click.command("key", cls=JsonCommand)
 @click.pass_obj
-def key(terminal: Terminal) -> None:
+def key(terminal: CommandRun) -> None:
     """Print the key that signs the logs, for `audit verify --key`; keep it outside the gate."""
     gate = terminal.gate
     terminal.show(gate.get(gate.here("audit", "key")), lambda it: str(it["key"]))
 
 
-def _examined(found: dict[str, Any]) -> str:
+def _format_fsck_report(found: dict[str, Any]) -> str:
     columns = ("log", "leaves", "checkpoints", "open_pairs", "openings", "erased")
     rows = ([log[column] for column in columns] for log in found["logs"])
     parts = [output.table([each.replace("_", " ") for each in columns], rows)]

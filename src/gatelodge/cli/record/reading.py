@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import Verb
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.lazy import JsonCommand
+from gatelodge.cli.terminal import CommandRun
 
 _COLUMNS = ("at", "type", "who", "server", "tool", "outcome", "ms", "call")
 _CSV = (
@@ -19,12 +19,12 @@ _EMPTY = "No records match. Every call through the gate leaves one: see `gatelod
 _FOLLOW_SECONDS = 1.0
 
 
-@click.command("tail", cls=Verb)
+@click.command("tail", cls=JsonCommand)
 @click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
 @click.option("-n", "count", type=click.IntRange(1, 500), default=20, show_default=True)
 @click.option("--who/--no-who", default=None, help="Name people; each look is written down.")
 @click.pass_obj
-def tail(terminal: Terminal, follow: bool, count: int, who: bool | None) -> None:
+def tail(terminal: CommandRun, follow: bool, count: int, who: bool | None) -> None:
     """Show the newest records of the workspace, oldest first.
 
     Names are shown unless -f is given; with -f only if --who is, since each look at names is a
@@ -34,17 +34,17 @@ def tail(terminal: Terminal, follow: bool, count: int, who: bool | None) -> None
     named = "true" if (not follow if who is None else who) else "false"
     page = gate.get(gate.here("audit", "tail"), limit=count, who=named)
     if not follow:
-        _page(terminal, page)
+        _show_page(terminal, page)
         return
     pause = Event()
     while True:
         for record in page["items"]:
-            click.echo(output.as_line(record) if terminal.json else _line(record))
+            click.echo(output.as_line(record) if terminal.json else _format_record_line(record))
         pause.wait(_FOLLOW_SECONDS)
         page = gate.get(gate.here("audit", "tail"), after=page["next"], limit=500, who=named)
 
 
-@click.command("search", cls=Verb)
+@click.command("search", cls=JsonCommand)
 @click.option("--member", default="", metavar="EMAIL", help="Their agents' records too.")
 @click.option("--agent", default="", metavar="NAME")
 @click.option("--group", default="", metavar="NAME", help="Of those who are in it now.")
@@ -63,7 +63,7 @@ def tail(terminal: Terminal, follow: bool, count: int, who: bool | None) -> None
 @click.option("--cursor", default="", help="From the end of the page before.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet.")
 @click.pass_obj
-def search(terminal: Terminal, /, *, as_csv: bool, **asked: Any) -> None:
+def search(terminal: CommandRun, /, *, as_csv: bool, **asked: Any) -> None:
     """Find records; each search that shows who called is itself written down."""
     page = gathered(terminal, terminal.gate.here("audit", "records"), asked)
     for note in page.get("notes", ()):
@@ -72,12 +72,12 @@ def search(terminal: Terminal, /, *, as_csv: bool, **asked: Any) -> None:
         rows = ([item.get(column) for column in _CSV] for item in page["items"])
         click.echo(output.as_csv(_CSV, rows))
     else:
-        _page(terminal, page)
+        _show_page(terminal, page)
     if page["next"] and not terminal.json:
         click.echo(f"There is more: --cursor {page['next']}", err=True)
 
 
-def gathered(terminal: Terminal, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+def gathered(terminal: CommandRun, path: str, asked: dict[str, Any]) -> dict[str, Any]:
     """One page of what was asked for; a large log is read a part at a time until it is full."""
     wanted, items = int(asked["limit"]), list[dict[str, Any]]()
     page: dict[str, Any] = {"next": asked["cursor"]}
@@ -89,29 +89,29 @@ def gathered(terminal: Terminal, path: str, asked: dict[str, Any]) -> dict[str, 
             return {**page, "items": items}
 
 
-@click.command("show", cls=Verb)
+@click.command("show", cls=JsonCommand)
 @click.argument("call")
 @click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
-def show(terminal: Terminal, call: str, shard: int | None) -> None:
+def show(terminal: CommandRun, call: str, shard: int | None) -> None:
     """Show every record of one call, with who was behind it."""
     gate = terminal.gate
-    terminal.show(gate.get(gate.here("audit", "calls", call), shard=shard), _shown)
+    terminal.show(gate.get(gate.here("audit", "calls", call), shard=shard), _format_call)
 
 
-def _page(terminal: Terminal, page: dict[str, Any]) -> None:
+def _show_page(terminal: CommandRun, page: dict[str, Any]) -> None:
     """The records: the same object as JSON whichever command found them."""
     if terminal.json:
         terminal.show(page, str)
     else:
-        terminal.rows(map(_brief, page["items"]), _COLUMNS, _EMPTY)
+        terminal.rows(map(_row_of_record, page["items"]), _COLUMNS, _EMPTY)
 
 
-def _line(record: dict[str, Any]) -> str:
-    return "  ".join(output.clean(_brief(record).get(column)) for column in _COLUMNS)
+def _format_record_line(record: dict[str, Any]) -> str:
+    return "  ".join(output.clean(_row_of_record(record).get(column)) for column in _COLUMNS)
 
 
-def _brief(record: dict[str, Any]) -> dict[str, Any]:
+def _row_of_record(record: dict[str, Any]) -> dict[str, Any]:
     """The record with its time cut to seconds: rows stand in the log's order anyway.
 
     An agent stands before the member for whom it called; a request that calls nothing shows its
@@ -126,7 +126,7 @@ def _brief(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shown(found: dict[str, Any]) -> str:
+def _format_call(found: dict[str, Any]) -> str:
     parts = [output.fields(found["record"].items())]
     for index, leaf in found["leaves"].items():
         parts.append(f"leaf {index} of {found['log']}\n{output.fields(leaf.items())}")

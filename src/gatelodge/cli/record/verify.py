@@ -1,19 +1,21 @@
 """`gatelodge audit verify`: the verdict on a proof file, without a gate, a database, a network."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import Verb
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.lazy import JsonCommand
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
 
 _FILE = click.Path(path_type=Path)
 
 
-@click.command("verify", cls=Verb)
+@click.command("verify", cls=JsonCommand)
 @click.argument("file", type=_FILE)
 @click.option(
     "--key",
@@ -25,34 +27,43 @@ _FILE = click.Path(path_type=Path)
 )
 @click.pass_obj
 @click.pass_context
-def verify(ctx: click.Context, terminal: Terminal, file: Path, keys: tuple[str, ...]) -> None:
+def verify(ctx: click.Context, terminal: CommandRun, file: Path, keys: tuple[str, ...]) -> None:
     """Check a proof: VERIFIED (exit 0), TAMPERED (1), or UNVERIFIABLE (2).
 
     Nothing is believed but the key that you bring.
     """
     from gatelodge.core.records.verify import verify_proof
 
-    report = verify_proof(_bytes(file), [line for key in keys for line in _lines(key)])
-    terminal.show(report, lambda _: _told(report))
+    report = verify_proof(_read_file(file), [line for key in keys for line in keys_of(key)])
+    terminal.show(report, lambda _: _format_report(report))
     ctx.exit({"VERIFIED": output.OK, "TAMPERED": output.NEGATIVE}.get(report.verdict, output.USAGE))
 
 
-def _bytes(file: Path) -> bytes:
+def _read_file(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
         raise Invalid(f"{file} cannot be read ({error.strerror})") from None
 
 
-def _lines(key: str) -> list[str]:
-    """The key itself, or each key of a file, one a line, `#` for remarks."""
-    if key.count("+") >= 2:
+def keys_of(key: str) -> list[str]:
+    """The key itself, or each key of a file, one a line, `#` for remarks.
+
+    What is a key is never taken for a file; a file may have any name else.
+    """
+    from gatelodge.tlog.errors import MalformedValue
+    from gatelodge.tlog.note import VerifierKey
+
+    with suppress(MalformedValue, ValueError):
+        VerifierKey.parse(key)
         return [key]
-    lines = _bytes(Path(key)).decode("utf-8", "replace").splitlines()
+    if key.count("+") >= 2 and not os.path.exists(key):  # noqa: PTH110 - Path raises for long ones
+        return [key]  # a misspelled one, which is judged as such
+    lines = _read_file(Path(key)).decode("utf-8", "replace").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def _told(report: Any) -> str:
+def _format_report(report: Any) -> str:
     lines = [str(report.verdict), *(f"  {output.clean(reason)}" for reason in report.reasons)]
     if report.verdict == "VERIFIED":
         signers = output.clean(list(report.signed_by))

@@ -6,7 +6,7 @@ import click
 
 from gatelodge.cli import output
 from gatelodge.cli.lazy import group
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
 
 access = group("access", "Who can use what, and which rule says so.")
@@ -21,18 +21,18 @@ access = group("access", "Who can use what, and which rule says so.")
 @click.pass_context
 def explain(
     ctx: click.Context,
-    terminal: Terminal,
+    terminal: CommandRun,
     principal: str,
     what: str,
     prompts: bool,
     resources: bool,
 ) -> None:
     """Say whether somebody may call a tool, and why. Exit code 1 when not."""
-    kind = _kind(prompts=prompts, resources=resources)
+    kind = _chosen_kind(prompts=prompts, resources=resources)
     asked = {"tool": what} if kind == "tools" else {"server": what}
     gate = terminal.gate
     found = gate.get(gate.here("access", "explain"), principal=principal, kind=kind, **asked)
-    terminal.show(found, _explained)
+    terminal.show(found, _format_explanation)
     if not found["allowed"]:
         ctx.exit(output.NEGATIVE)
 
@@ -47,7 +47,7 @@ def explain(
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for spreadsheets.")
 @click.pass_obj
 def matrix(
-    terminal: Terminal,
+    terminal: CommandRun,
     /,
     everything: bool,
     prompts: bool,
@@ -56,28 +56,28 @@ def matrix(
     **only: str,
 ) -> None:
     """Show who can use what now, each cell with the rule that says so."""
-    kind = _kind(prompts=prompts, resources=resources)
+    kind = _chosen_kind(prompts=prompts, resources=resources)
     gate = terminal.gate
     found = gate.get(gate.here("access", "matrix"), kind=kind, **only)
     if as_csv and not terminal.json:
         cells = [cell for cell in found["cells"] if everything or cell["allowed"]]
         click.echo(output.as_csv(_CELL, ([cell[each] for each in _CELL] for cell in cells)))
         return
-    terminal.show(found, lambda it: _matrix(it, everything=everything))
+    terminal.show(found, lambda it: _format_matrix(it, everything=everything))
 
 
 _CELL = ("principal", "tool", "decision", "conditional", "rule")
 
 
-def _kind(*, prompts: bool, resources: bool) -> str:
+def _chosen_kind(*, prompts: bool, resources: bool) -> str:
     if prompts and resources:
         raise Invalid("give either --prompts or --resources")
     return "prompts" if prompts else "resources" if resources else "tools"
 
 
-def _explained(found: dict[str, Any]) -> str:
+def _format_explanation(found: dict[str, Any]) -> str:
     grants, guardrails = found.pop("grants"), found.pop("guardrails")
-    names = {"tool": _column(found.pop("kind", "tools"))}
+    names = {"tool": _column_heading(found.pop("kind", "tools"))}
     parts = [output.fields((names.get(name, name), value) for name, value in found.items())]
     for head, rows in (("grants", grants), ("guardrails", guardrails)):
         if rows:
@@ -86,16 +86,16 @@ def _explained(found: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _matrix(found: dict[str, Any], *, everything: bool) -> str:
+def _format_matrix(found: dict[str, Any], *, everything: bool) -> str:
     cells = found["cells"]
     shown = [cell for cell in cells if everything or cell["allowed"]]
     tail = f"As of gov={found['gov']}: {len(cells)} cells, {len(shown)} shown."
     if not shown:
         return f"Nobody may use anything yet. {tail}"
-    head = ("principal", _column(found.get("kind", "tools")), *_CELL[2:])
+    head = ("principal", _column_heading(found.get("kind", "tools")), *_CELL[2:])
     return f"{output.table(head, ([cell[each] for each in _CELL] for cell in shown))}\n{tail}"
 
 
-def _column(kind: str) -> str:
+def _column_heading(kind: str) -> str:
     """What stands over a tool, or over a server whose prompts or resources it is about."""
     return "tool" if kind == "tools" else f"{kind} of"

@@ -10,7 +10,7 @@ from gatelodge.cli import output
 from gatelodge.core.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    from gatelodge.cli.client import Gate
+    from gatelodge.cli.client import GateClient
 
 SAY = "Say --digest with each digest that was read, or --yes to take whatever is there now."
 _TEXTS = ("title", "description")
@@ -18,7 +18,7 @@ _PARTS = ("inputSchema", "outputSchema", "annotations", "execution", "icons", "_
 
 
 def chosen(
-    gate: "Gate", server: str, patterns: Iterable[str], standings: Iterable[str] = ()
+    gate: "GateClient", server: str, patterns: Iterable[str], standings: Iterable[str] = ()
 ) -> list[dict[str, Any]]:
     """The tools of a server that these names and globs mean, in its order.
 
@@ -64,14 +64,14 @@ def whole(detail: dict[str, Any]) -> str:
     tool = detail["tool"]
     lines = [
         f"{tool['server']}/{output.visible(tool['name'])}  (shown as {tool['shown']})",
-        output.fields(_standing(tool)),
+        output.fields(_summary_fields(tool)),
         *(f"NOT LISTED: {output.clean(each)}" for each in tool["unfit"]),
         "",
-        _definition("definition", detail["definition"]),
+        _format_definition("definition", detail["definition"]),
     ]
     approved = detail["approved_definition"]
     if approved is not None and approved != detail["definition"]:
-        lines += ["", _definition("approved definition", approved)]
+        lines += ["", _format_definition("approved definition", approved)]
         lines += ["", "What differs:", *compared(detail["differences"])]
     elif approved is not None:
         lines += ["", "This is the approved definition."]
@@ -96,15 +96,24 @@ def proposal(found: dict[str, Any], names: Iterable[str] = ()) -> str:
     for each in found["changes"]:
         if wanted and each["name"] not in wanted:
             continue
-        lines += ["", f"{output.visible(each['name'])}: {_said(each)}  {each['digest']}"]
+        lines += [
+            "",
+            f"{output.visible(each['name'])}: {_describe_standing(each)}  {each['digest']}",
+        ]
         if each["approved_definition"] is None:
-            lines += [f"  {line}" for line in _definition("", each["definition"]).splitlines()]
+            lines += [
+                f"  {line}" for line in _format_definition("", each["definition"]).splitlines()
+            ]
         elif each["standing"] != "gone":
             lines += compared(each["differences"])
             if each["differences"]["cut"]:
                 lines += ["  the whole definition:"]
-                lines += [f"  {line}" for line in _definition("", each["definition"]).splitlines()]
-    return "\n".join(lines + ([] if wanted else _instructions(found["instructions"]))).strip("\n")
+                lines += [
+                    f"  {line}" for line in _format_definition("", each["definition"]).splitlines()
+                ]
+    return "\n".join(lines + ([] if wanted else _instruction_lines(found["instructions"]))).strip(
+        "\n"
+    )
 
 
 def compared(found: dict[str, Any]) -> list[str]:
@@ -115,13 +124,18 @@ def compared(found: dict[str, Any]) -> list[str]:
         lines += [f"      - {output.visible(words)}" for words in text["removed"]]
         lines += [f"      + {output.visible(words)}" for words in text["added"]]
     for sign, places in (("-", found["removed"]), ("+", found["added"])):
-        lines += [f"  {sign} {output.visible(at)}: {_value(what)}" for at, what in places.items()]
+        lines += [
+            f"  {sign} {output.visible(at)}: {_format_json_value(what)}"
+            for at, what in places.items()
+        ]
     for at, (old, new) in found["changed"].items():
-        lines.append(f"  ~ {output.visible(at)}: {_value(old)} -> {_value(new)}")
+        lines.append(
+            f"  ~ {output.visible(at)}: {_format_json_value(old)} -> {_format_json_value(new)}"
+        )
     return lines + (["  ... and more"] if found["cut"] else [])
 
 
-def _instructions(told: dict[str, Any]) -> list[str]:
+def _instruction_lines(told: dict[str, Any]) -> list[str]:
     if told["standing"] in ("none", "approved"):
         return []
     lines = ["", f"instructions to every session: {told['standing']}  {told['digest']}"]
@@ -131,18 +145,18 @@ def _instructions(told: dict[str, Any]) -> list[str]:
     return lines + [f"  + {output.visible(words)}" for words in told["differences"]["added"]]
 
 
-def _said(change: dict[str, Any]) -> str:
+def _describe_standing(change: dict[str, Any]) -> str:
     if change["standing"] == "pinned":
         return "pinned; it looks otherwise now, and is shown as it was approved"
     return str(change["standing"])
 
 
-def _standing(tool: dict[str, Any]) -> list[tuple[str, object]]:
+def _summary_fields(tool: dict[str, Any]) -> list[tuple[str, object]]:
     words = ("standing", "digest", "approved", "reviewed", "read_only", "destructive", "open_world")
     return [*((word, tool[word]) for word in words), ("its own hints", tool["hints"])]
 
 
-def _definition(head: str, definition: dict[str, Any]) -> str:
+def _format_definition(head: str, definition: dict[str, Any]) -> str:
     lines = [f"{head}:"] if head else []
     for name in _TEXTS:
         text = definition.get(name)
@@ -157,7 +171,7 @@ def _definition(head: str, definition: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _value(text: str) -> str:
+def _format_json_value(text: str) -> str:
     shown = output.visible(text)
     try:
         value = msgspec.json.decode(text)

@@ -3,9 +3,12 @@
 import re
 from collections.abc import Iterator
 
+import msgspec
 from msgspec import Struct
 
-from gatelodge.core.errors import Invalid
+from gatelodge.core.catalog.server import Transport
+from gatelodge.core.catalog.transport import check_parts, check_transport
+from gatelodge.core.errors import HouseError, Invalid
 from gatelodge.core.protocol.shown.names import alias_for, is_alias
 
 _KEYS = ("mcpServers", "servers", "context_servers")
@@ -13,7 +16,7 @@ _URLS = ("url", "serverUrl", "httpUrl")
 _VARIABLE = re.compile(r"(?P<before>(?:[A-Za-z][\w-]* )?)\$\{(?:env:)?(?P<name>[A-Za-z_]\w*)\}")
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class McpFileEntry(Struct, frozen=True, kw_only=True):
     """One server of the file. `fault` says why it cannot be taken, empty when it can."""
 
     name: str
@@ -22,23 +25,29 @@ class Entry(Struct, frozen=True, kw_only=True):
     fault: str = ""
 
 
-def entries(file: object, run_as: str) -> list[Entry]:
+def entries(file: object, run_as: str) -> list[McpFileEntry]:
     """Every server that the file names. Raises Invalid when it names none in a known way."""
-    return list(_entries(_table(file), run_as))
+    return list(_parse_entries(_table_of_servers(file), run_as))
 
 
-def _entries(table: dict[str, object], run_as: str) -> Iterator[Entry]:
+def _parse_entries(table: dict[str, object], run_as: str) -> Iterator[McpFileEntry]:
     for name, said in table.items():
         alias = name if is_alias(name) else alias_for(name)
         try:
-            transport = _transport(said, run_as)
+            transport = _parse_transport(said, run_as)
+            check_transport(msgspec.convert(transport, Transport))
         except Invalid as fault:
-            yield Entry(name=name, alias=alias, fault=fault.detail)
+            yield McpFileEntry(name=name, alias=alias, fault=in_one_line(fault))
         else:
-            yield Entry(name=name, alias=alias, transport=transport)
+            yield McpFileEntry(name=name, alias=alias, transport=transport)
 
 
-def _table(file: object) -> dict[str, object]:
+def in_one_line(fault: HouseError) -> str:
+    """What is wrong, and what to do about it."""
+    return f"{fault.detail}. {fault.remedy}".rstrip(". ")
+
+
+def _table_of_servers(file: object) -> dict[str, object]:
     """The table of servers, at the top or one level below (`mcp` in a settings file)."""
     tops = [file]
     if isinstance(file, dict):
@@ -51,27 +60,29 @@ def _table(file: object) -> dict[str, object]:
     raise Invalid("the file names no servers", remedy=f"It wants one of: {', '.join(_KEYS)}.")
 
 
-def _transport(said: object, run_as: str) -> dict[str, object]:
+def _parse_transport(said: object, run_as: str) -> dict[str, object]:
     if not isinstance(said, dict):
         raise Invalid("it is no table")
     url = next((said[each] for each in _URLS if said.get(each)), None)
+    named = {each for each in ("command", "env", "cwd", "headers") if said.get(each)}
+    check_parts(named | ({"url"} if url else set()))
     if isinstance(url, str):
-        headers = _values(said.get("headers"), "headers")
-        return {"type": "http", "url": _plain(url, "url"), "headers": headers}
+        headers = _convert_placeholders(said.get("headers"), "headers")
+        return {"type": "http", "url": _text_without_placeholder(url, "url"), "headers": headers}
     command, args = said.get("command"), said.get("args") or []
     if not isinstance(command, str) or not isinstance(args, list):
         raise Invalid("it has neither a command nor a url")
-    words = [_plain(word, "args") for word in (command, *args)]
+    words = [_text_without_placeholder(word, "args") for word in (command, *args)]
     return {
         "type": "stdio",
         "command": words,
-        "env": _values(said.get("env"), "env"),
-        "cwd": _plain(said.get("cwd") or "", "cwd"),
+        "env": _convert_placeholders(said.get("env"), "env"),
+        "cwd": _text_without_placeholder(said.get("cwd") or "", "cwd"),
         "run_as": run_as,
     }
 
 
-def _values(said: object, what: str) -> dict[str, str]:
+def _convert_placeholders(said: object, what: str) -> dict[str, str]:
     """Values of variables or headers; `${NAME}` becomes a reference to the gate's variable."""
     if said is None:
         return {}
@@ -87,7 +98,7 @@ def _values(said: object, what: str) -> dict[str, str]:
     return values
 
 
-def _plain(word: object, what: str) -> str:
+def _text_without_placeholder(word: object, what: str) -> str:
     if not isinstance(word, str):
         return str(word)
     if "${" in word:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from gatelodge.cli.lazy import WHY, group, yes
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
 
 policy = group("policy", "Guardrails: what nobody may do, whatever was granted.")
@@ -22,7 +22,7 @@ _unmatched = click.option(
 
 @policy.command("list")
 @click.pass_obj
-def list_(terminal: Terminal) -> None:
+def list_(terminal: CommandRun) -> None:
     """List the guardrails that hold in the workspace."""
     gate = terminal.gate
     terminal.rows(
@@ -40,20 +40,20 @@ def list_(terminal: Terminal) -> None:
 @_unmatched
 @click.pass_obj
 def add(
-    terminal: Terminal, name: str, file: Path, observe: bool, everywhere: bool, unmatched: bool
+    terminal: CommandRun, name: str, file: Path, observe: bool, everywhere: bool, unmatched: bool
 ) -> None:
     """Publish a guardrail: one Cedar forbid with an @reason; it holds at once."""
     gate = terminal.gate
     mode = "observe" if observe else "enforce"
     body = {
         "name": name,
-        "text": _text(file),
+        "text": _read_guardrail_file(file),
         "mode": mode,
         "everywhere": everywhere,
         "unmatched": unmatched,
     }
     made = gate.post(gate.here("guardrails"), body)
-    terminal.show(made, _published)
+    terminal.show(made, _publication_message)
 
 
 @policy.command("check")
@@ -62,9 +62,11 @@ def add(
 @_unmatched
 @click.option("--offline", is_flag=True, help="Look at the text only, not at what it names.")
 @click.pass_obj
-def check(terminal: Terminal, file: Path, everywhere: bool, unmatched: bool, offline: bool) -> None:
+def check(
+    terminal: CommandRun, file: Path, everywhere: bool, unmatched: bool, offline: bool
+) -> None:
     """Say whether a file could be published, and whether what it names is there."""
-    text = _text(file)
+    text = _read_guardrail_file(file)
     if offline:
         from gatelodge.core.policy.guardrails import validate
 
@@ -76,16 +78,18 @@ def check(terminal: Terminal, file: Path, everywhere: bool, unmatched: bool, off
     gate = terminal.gate
     body = {"text": text, "everywhere": everywhere, "unmatched": unmatched}
     found = gate.post(gate.here("guardrails", "check"), body)
-    terminal.show(found, lambda it: f"{file} can be published.{_awaited(it['unmatched'])}")
+    terminal.show(
+        found, lambda it: f"{file} can be published.{_note_on_unmatched(it['unmatched'])}"
+    )
 
 
 @policy.command("show")
 @click.argument("name")
 @click.pass_obj
-def show(terminal: Terminal, name: str) -> None:
+def show(terminal: CommandRun, name: str) -> None:
     """Print a guardrail's text."""
     gate = terminal.gate
-    terminal.show(gate.get(gate.here("guardrails", name)), _shown)
+    terminal.show(gate.get(gate.here("guardrails", name)), _guardrail_text)
 
 
 @policy.command("retire")
@@ -93,7 +97,7 @@ def show(terminal: Terminal, name: str) -> None:
 @click.option("--why", default="", help=WHY)
 @yes
 @click.pass_obj
-def retire(terminal: Terminal, name: str, why: str, yes: bool) -> None:
+def retire(terminal: CommandRun, name: str, why: str, yes: bool) -> None:
     """End a guardrail; what it forbade is up to the grants again."""
     gate = terminal.gate
     remedy = f"Say --yes, or look first: gatelodge policy show {name}"
@@ -102,23 +106,24 @@ def retire(terminal: Terminal, name: str, why: str, yes: bool) -> None:
     terminal.show(made, lambda it: f"Guardrail {it['name']} is retired.")
 
 
-def _published(made: dict[str, Any]) -> str:
-    return f"Guardrail {made['name']} holds (mode {made['mode']}).{_awaited(made['unmatched'])}"
+def _publication_message(made: dict[str, Any]) -> str:
+    holds = f"Guardrail {made['name']} holds (mode {made['mode']})."
+    return holds + _note_on_unmatched(made["unmatched"])
 
 
-def _awaited(unmatched: list[str]) -> str:
+def _note_on_unmatched(unmatched: list[str]) -> str:
     if not unmatched:
         return ""
     return f"\nNot there yet: {', '.join(unmatched)}. For that it holds nothing until it comes."
 
 
-def _text(file: Path) -> str:
+def _read_guardrail_file(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         raise Invalid(f"{file} cannot be read as text") from None
 
 
-def _shown(found: dict[str, Any]) -> str:
+def _guardrail_text(found: dict[str, Any]) -> str:
     text: str = found["text"]
     return text.rstrip("\n")

@@ -6,15 +6,15 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import WHY, dry_run, group, reviewed, yes
-from gatelodge.cli.receipt import show_changes, show_receipt
+from gatelodge.cli.lazy import dry_run, reviewed, yes
+from gatelodge.cli.nouns import commands
 from gatelodge.cli.rules import definitions
 from gatelodge.cli.rules.serving import (
     ERA,
     ERA_HELP,
+    HIDABLE,
     RUN_AS,
     VALUE,
-    WITHHELD,
     edit,
     import_,
     pairs,
@@ -22,16 +22,17 @@ from gatelodge.cli.rules.serving import (
     times,
     timing,
 )
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
+from gatelodge.core.catalog.transport import PARTS, check_parts
 from gatelodge.core.errors import (
     HouseError,
-    Invalid,
     UpstreamBrokeProtocol,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gatelodge.flows.admin import servers
 
-server = group("server", "The MCP servers behind the gate.")
+server = commands(servers.server)
 server.add_command(edit)
 server.add_command(import_)
 
@@ -41,20 +42,6 @@ _OF_CALLS = {
 }
 """Advice to whoever called a tool, or none: nothing for whoever adds a server."""
 
-_COLUMNS = (
-    "alias",
-    "status",
-    "health",
-    "isolation",
-    "kind",
-    "target",
-    "tools",
-    "changed",
-    "new",
-    "unfit",
-    "instructions",
-    "id",
-)
 _APPROVABLE = ("new", "changed", "pinned")
 
 
@@ -82,64 +69,56 @@ _APPROVABLE = ("new", "changed", "pinned")
 @click.option("--era", type=ERA, default="auto", show_default=True, help=ERA_HELP)
 @click.option("--tag", "tags", multiple=True, help="A word that guardrails can ask for.")
 @click.option(
-    "--withhold",
-    "withheld",
+    "--hide-capability",
+    "hidden_capabilities",
     multiple=True,
-    type=WITHHELD,
+    type=HIDABLE,
     help="Never tell the server that a client offers this.",
 )
 @times
 @click.pass_obj
-def add(terminal: Terminal, /, alias: str, **given: Any) -> None:
+def add(terminal: CommandRun, /, alias: str, **given: Any) -> None:
     """Describe a server, reach it once, and list its tools; nobody can use them yet.
 
     Either --url, or a command after `--`. env: and file: in a value (alone, or as in `Bearer
     env:NAME`) are references: they are read when they are needed, never kept.
     """
-    transport = _http(given) if given["url"] else _stdio(given)
+    own = {"run_as"} if given["run_as"] == "own" else set()  # it says nothing, and is never unsaid
+    check_parts({part for part in PARTS if given[part]} - own)
+    transport = _http_transport(given) if given["url"] else _stdio_transport(given)
     gate = terminal.gate
-    rest = {name: given[name] for name in ("era", "tags", "withheld")}
+    rest = {name: given[name] for name in ("era", "tags", "hidden_capabilities")}
     body = {"alias": alias, "transport": transport, "timing": timing(given), **rest}
     made = gate.post(gate.here("servers"), body)
     try:
-        made |= _look(terminal, alias)
+        made |= _observe_server(terminal, alias)
     except HouseError:
         terminal.say(f"{alias} is described, but could not be observed yet.")
         raise
-    terminal.show(made, lambda it: _observed(it, f"Next: gatelodge server approve {alias}"))
-
-
-@server.command("list")
-@click.pass_obj
-def list_(terminal: Terminal) -> None:
-    """List the servers of the workspace."""
-    gate = terminal.gate
-    terminal.rows(
-        gate.every(gate.here("servers")),
-        _COLUMNS,
-        "No servers yet. Add one: gatelodge server add NAME --url URL, or -- CMD ARGS...",
+    terminal.show(
+        made, lambda it: _format_observation(it, f"Next: gatelodge server approve {alias}")
     )
 
 
 @server.command("show")
 @click.argument("alias")
 @click.pass_obj
-def show(terminal: Terminal, alias: str) -> None:
+def show(terminal: CommandRun, alias: str) -> None:
     """Show one server: how it is reached, how it is doing, what it tells every session."""
     gate = terminal.gate
     found = gate.get(gate.here("servers", alias))
     if not terminal.json:
         found["instructions"] = gate.get(gate.here("servers", alias, "instructions"))
-    terminal.show(found, _described)
+    terminal.show(found, _format_server)
 
 
 @server.command("observe")
 @click.argument("alias")
 @click.pass_obj
-def observe(terminal: Terminal, alias: str) -> None:
+def observe(terminal: CommandRun, alias: str) -> None:
     """Reach a server and read its tools again."""
-    seen = _look(terminal, alias)
-    terminal.show(seen, lambda it: _observed(it, f"See: gatelodge tool diff {alias}"))
+    seen = _observe_server(terminal, alias)
+    terminal.show(seen, lambda it: _format_observation(it, f"See: gatelodge tool diff {alias}"))
 
 
 @server.command("approve")
@@ -149,7 +128,7 @@ def observe(terminal: Terminal, alias: str) -> None:
 @dry_run
 @yes
 @click.pass_obj
-def approve(terminal: Terminal, /, alias: str, tools: tuple[str, ...], **said: Any) -> None:
+def approve(terminal: CommandRun, /, alias: str, tools: tuple[str, ...], **said: Any) -> None:
     """Approve a server, with the tools and instructions that it has, as they are shown here.
 
     What changes between the look and the approval is refused. A script names what somebody read,
@@ -175,7 +154,7 @@ def approve(terminal: Terminal, /, alias: str, tools: tuple[str, ...], **said: A
             terminal.say(f"not listed to some clients: {output.visible(each['name'])}: {why}")
     if said["reviewed"]:
         kept = (described["digest"], told["digest"], *(each["digest"] for each in found))
-        definitions.only_reviewed(said["reviewed"], _due(described, body), kept)
+        definitions.only_reviewed(said["reviewed"], _digests_to_approve(described, body), kept)
     if said["dry_run"]:
         terminal.show(body, lambda _: f"Would approve {alias} so (dry run, nothing was kept).")
         return
@@ -183,50 +162,10 @@ def approve(terminal: Terminal, /, alias: str, tools: tuple[str, ...], **said: A
     sure = said["yes"] or bool(said["reviewed"])
     terminal.sure(question, yes=sure, remedy=definitions.SAY)
     made = gate.post(gate.here("servers", alias, "approve"), body)
-    terminal.show(made, lambda it: _approved(alias, len(it["approved"]), described))
+    terminal.show(made, lambda it: _approval_message(alias, len(it["approved"]), described))
 
 
-@server.command("disable")
-@click.argument("alias")
-@click.option("--why", default="", help=WHY)
-@click.pass_obj
-def disable(terminal: Terminal, alias: str, why: str) -> None:
-    """Stop a server at once, running calls included; `server enable` brings it back."""
-    gate = terminal.gate
-    show_receipt(terminal, gate.post(gate.here("servers", alias, "disable"), {"why": why}), alias)
-
-
-@server.command("enable")
-@click.argument("alias")
-@yes
-@click.pass_obj
-def enable(terminal: Terminal, alias: str, yes: bool) -> None:
-    """Let a disabled server serve again, with the pins it had."""
-    gate = terminal.gate
-    remedy = f"Say --yes, or look first: gatelodge server show {alias}"
-    terminal.sure(f"Let {alias} serve again, with the pins it had?", yes=yes, remedy=remedy)
-    made = gate.post(gate.here("servers", alias, "enable"))
-    terminal.show(made, lambda it: f"{it['alias']} is {it['status']}.")
-
-
-@server.command("remove")
-@click.argument("alias")
-@click.option("--why", default="", help=WHY)
-@dry_run
-@yes
-@click.pass_obj
-def remove(terminal: Terminal, alias: str, why: str, dry_run: bool, yes: bool) -> None:
-    """Remove a server with its pins and grants, cutting what runs."""
-    gate = terminal.gate
-    path = gate.here("servers", alias, "remove")
-    if dry_run:
-        show_changes(terminal, gate.post(path, {"why": why}, dry_run=True))
-        return
-    terminal.sure(f"Remove {alias}, its pins and its grants?", yes=yes)
-    show_receipt(terminal, gate.post(path, {"why": why}), alias)
-
-
-def _look(terminal: Terminal, alias: str) -> Any:
+def _observe_server(terminal: CommandRun, alias: str) -> Any:
     """Observe a server. A fault that brings no advice of its own says how to look again."""
     try:
         with patience(terminal, alias):
@@ -241,7 +180,7 @@ def _look(terminal: Terminal, alias: str) -> Any:
         raise
 
 
-def _due(described: dict[str, Any], body: dict[str, Any]) -> dict[str, str]:
+def _digests_to_approve(described: dict[str, Any], body: dict[str, Any]) -> dict[str, str]:
     """The digests that an approval would newly take, by what they are of."""
     due = {output.visible(name): digest for name, digest in body["tools"].items()}
     if body["instructions"]:
@@ -251,7 +190,7 @@ def _due(described: dict[str, Any], body: dict[str, Any]) -> dict[str, str]:
     return due
 
 
-def _approved(alias: str, pinned: int, described: dict[str, Any]) -> str:
+def _approval_message(alias: str, pinned: int, described: dict[str, Any]) -> str:
     if not described["tools"]:
         return (
             f"{alias} is approved; it has no tools yet.\n"
@@ -268,7 +207,7 @@ def _approved(alias: str, pinned: int, described: dict[str, Any]) -> str:
     )
 
 
-def _described(found: dict[str, Any]) -> str:
+def _format_server(found: dict[str, Any]) -> str:
     told = found.pop("instructions")
     lines = [output.fields([*found.items(), ("instructions", told["standing"])])]
     if told["text"]:
@@ -279,9 +218,7 @@ def _described(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _http(given: dict[str, Any]) -> dict[str, object]:
-    if given["command"] or given["env"] or given["cwd"]:
-        raise Invalid("give either --url or a command, not both")
+def _http_transport(given: dict[str, Any]) -> dict[str, object]:
     return {
         "type": "http",
         "url": given["url"],
@@ -290,11 +227,7 @@ def _http(given: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def _stdio(given: dict[str, Any]) -> dict[str, object]:
-    if not given["command"]:
-        raise Invalid("say how to reach it: --url URL, or -- CMD ARGS...")
-    if given["headers"] or given["allow_private"]:
-        raise Invalid("--header and --allow-private go with --url")
+def _stdio_transport(given: dict[str, Any]) -> dict[str, object]:
     return {
         "type": "stdio",
         "command": given["command"],
@@ -304,7 +237,7 @@ def _stdio(given: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def _observed(seen: dict[str, Any], then: str) -> str:
+def _format_observation(seen: dict[str, Any], then: str) -> str:
     tools = seen["tools"]
     if tools:
         rows = ([t["name"], t["standing"], t["digest"][:12], t["title"]] for t in tools)

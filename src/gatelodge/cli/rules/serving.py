@@ -10,20 +10,20 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import Verb, dry_run
+from gatelodge.cli.lazy import JsonCommand, dry_run
 from gatelodge.cli.receipt import show_changes
-from gatelodge.cli.rules.mcp_file import Entry, entries
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.rules.mcp_file import McpFileEntry, entries, in_one_line
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Conflict, HouseError, Invalid
 
 VALUE = "V: text, env:NAME, file:/PATH, or a word and one of them."
-WITHHELD = click.Choice(["elicitation", "roots", "sampling"])
+HIDABLE = click.Choice(["elicitation", "roots", "sampling"])
 ERA = click.Choice(["auto", "modern", "legacy"])
 ERA_HELP = "Which era of MCP is spoken to it; auto = what it speaks, and what fits each call."
 RUN_AS = click.Choice(["own", "gateway"])
 _LOOK_SECONDS = 5.0
 _TIMES = {
-    "start_seconds": "How long it may take to start; 0 = hosting.start_seconds.",
+    "start_seconds": "How long it may take to start; 0 = upstream.start_seconds.",
     "call_seconds": "How long one call may take; 0 = limits.call_seconds.",
     "longest_seconds": "The same with progress; 0 = limits.progress_seconds.",
 }
@@ -52,7 +52,7 @@ def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
 
 
 @contextmanager
-def patience(terminal: Terminal, alias: str) -> Iterator[None]:
+def patience(terminal: CommandRun, alias: str) -> Iterator[None]:
     """Say now and then that a server is still being reached: a first start may fetch for long."""
     over = threading.Event()
 
@@ -76,7 +76,7 @@ def patience(terminal: Terminal, alias: str) -> Iterator[None]:
         telling.join()
 
 
-@click.command("edit", cls=Verb)
+@click.command("edit", cls=JsonCommand)
 @click.argument("alias")
 @click.argument("command", nargs=-1, metavar="[-- CMD ARGS...]")
 @click.option("--url", help="Another endpoint.")
@@ -90,28 +90,34 @@ def patience(terminal: Terminal, alias: str) -> Iterator[None]:
 @click.option("--era", type=ERA, help=ERA_HELP)
 @click.option("--tag", "tags", multiple=True, help="These tags instead of all others.")
 @click.option("--no-tags", is_flag=True, help="No tag at all.")
-@click.option("--withhold", "withheld", multiple=True, type=WITHHELD, help="These, and no others.")
-@click.option("--no-withhold", is_flag=True, help="Withhold nothing.")
+@click.option(
+    "--hide-capability",
+    "hidden_capabilities",
+    multiple=True,
+    type=HIDABLE,
+    help="These, and no others.",
+)
+@click.option("--hide-no-capability", is_flag=True, help="Hide nothing.")
 @times
 @dry_run
 @click.pass_obj
-def edit(terminal: Terminal, /, alias: str, *, dry_run: bool, **given: Any) -> None:
+def edit(terminal: CommandRun, /, alias: str, *, dry_run: bool, **given: Any) -> None:
     """Change a server in place: its grants and pins stay, and what is not named stays as it is.
 
     Reached in another way (any option but the times), it waits for `server approve` again.
     """
     gate = terminal.gate
-    wish = _wish(given)
+    wish = _requested_changes(given)
     if not wish:
         raise Invalid("nothing to change was named", remedy="See `gatelodge server edit --help`.")
     path = gate.here("servers", alias, "edit")
     if dry_run:
         show_changes(terminal, gate.post(path, wish, dry_run=True))
         return
-    terminal.show(gate.post(path, wish), _edited)
+    terminal.show(gate.post(path, wish), _edit_message)
 
 
-def _wish(given: dict[str, Any]) -> dict[str, object]:
+def _requested_changes(given: dict[str, Any]) -> dict[str, object]:
     """The options that were given, in the words of the API."""
     wish: dict[str, object] = {
         name: given[name]
@@ -126,13 +132,13 @@ def _wish(given: dict[str, Any]) -> dict[str, object]:
         changes = {**pairs(given[name], option), **dict.fromkeys(given[f"no_{name}"])}
         if changes:
             wish[name] = changes
-    for name, none in (("tags", "no_tags"), ("withheld", "no_withhold")):
+    for name, none in (("tags", "no_tags"), ("hidden_capabilities", "hide_no_capability")):
         if given[name] or given[none]:
             wish[name] = () if given[none] else given[name]
     return {**wish, **timing(given)}
 
 
-def _edited(row: dict[str, Any]) -> str:
+def _edit_message(row: dict[str, Any]) -> str:
     alias = row["alias"]
     if row["status"] != "proposed":
         return f"{alias} is changed, and {row['status']} as it was."
@@ -142,7 +148,7 @@ def _edited(row: dict[str, Any]) -> str:
     )
 
 
-@click.command("import", cls=Verb)
+@click.command("import", cls=JsonCommand)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--run-as", type=RUN_AS, default="own", show_default=True)
 @dry_run
@@ -152,21 +158,24 @@ def import_(ctx: click.Context, /, file: Path, run_as: str, *, dry_run: bool) ->
 
     An entry that cannot be taken is told and left out; one whose alias is there already stays.
     """
-    terminal: Terminal = ctx.obj
+    terminal: CommandRun = ctx.obj
     gate = terminal.gate
-    found = entries(_read(file), run_as)
+    found = entries(_read_json_file(file), run_as)
     taken = {row["alias"] for row in gate.every(gate.here("servers"))}
     told = []
     for entry in found:
-        outcome, why = _bring(terminal, entry, taken, dry_run=dry_run)
+        outcome, why = _propose_entry(terminal, entry, taken, dry_run=dry_run)
         told.append({"name": entry.name, "alias": entry.alias, "outcome": outcome, "why": why})
-        taken.add(entry.alias)
+        if outcome != "refused":
+            taken.add(entry.alias)
     terminal.rows(told, ("name", "alias", "outcome", "why"), f"{file} names no server.")
     if any(each["outcome"] == "refused" for each in told):
         ctx.exit(output.NEGATIVE)
 
 
-def _bring(terminal: Terminal, entry: Entry, taken: set[str], *, dry_run: bool) -> tuple[str, str]:
+def _propose_entry(
+    terminal: CommandRun, entry: McpFileEntry, taken: set[str], *, dry_run: bool
+) -> tuple[str, str]:
     """What became of one entry, and why."""
     if entry.fault:
         return "refused", entry.fault
@@ -180,11 +189,11 @@ def _bring(terminal: Terminal, entry: Entry, taken: set[str], *, dry_run: bool) 
     except Conflict as there:
         return "there already", there.detail
     except HouseError as error:
-        return "refused", error.detail
+        return "refused", in_one_line(error)
     return "proposed", f"next: gatelodge server observe {entry.alias}"
 
 
-def _read(file: Path) -> object:
+def _read_json_file(file: Path) -> object:
     try:
         return json.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError) as fault:

@@ -8,7 +8,7 @@ from gatelodge.cli import output
 from gatelodge.cli.lazy import WHY, dry_run, group, reviewed, yes
 from gatelodge.cli.receipt import show_receipt
 from gatelodge.cli.rules import definitions
-from gatelodge.cli.terminal import Terminal
+from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid, NotFound
 
 tool = group("tool", "The tools of servers: show, approve, block, review.")
@@ -32,7 +32,7 @@ _WHICH = click.argument("tools", nargs=-1, required=True, metavar="TOOL...")
 @tool.command("list")
 @click.option("--server", default="", metavar="ALIAS", help="Only this server's.")
 @click.pass_obj
-def list_(terminal: Terminal, server: str) -> None:
+def list_(terminal: CommandRun, server: str) -> None:
     """List tools with their standing: pinned, changed, new, blocked, gone.
 
     HINTS are the server's own words and count nothing; UNFIT says why some clients do not see it.
@@ -48,7 +48,7 @@ def list_(terminal: Terminal, server: str) -> None:
 @click.argument("server")
 @click.argument("tool_name", metavar="TOOL")
 @click.pass_obj
-def show(terminal: Terminal, server: str, tool_name: str) -> None:
+def show(terminal: CommandRun, server: str, tool_name: str) -> None:
     """Show one tool whole: every text, its schemas, its digest, and the approved definition."""
     gate = terminal.gate
     found = gate.get(gate.here("servers", server, "tools", "show"), tool=tool_name)
@@ -59,7 +59,7 @@ def show(terminal: Terminal, server: str, tool_name: str) -> None:
 @click.argument("server")
 @click.argument("tools", nargs=-1, metavar="[TOOL...]")
 @click.pass_obj
-def diff(terminal: Terminal, server: str, tools: tuple[str, ...]) -> None:
+def diff(terminal: CommandRun, server: str, tools: tuple[str, ...]) -> None:
     """Show what differs from what was approved: words, places in the schemas, instructions."""
     gate = terminal.gate
     found = gate.get(gate.here("servers", server, "tools", "diff"))
@@ -74,7 +74,7 @@ def diff(terminal: Terminal, server: str, tools: tuple[str, ...]) -> None:
 @dry_run
 @yes
 @click.pass_obj
-def approve(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: Any) -> None:
+def approve(terminal: CommandRun, /, server: str, tools: tuple[str, ...], **said: Any) -> None:
     """Pin definitions by the digest of what is shown here; names may be globs.
 
     A script names what somebody read, with --digest: a definition that is another one by then is
@@ -90,13 +90,17 @@ def approve(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: 
     if said["reviewed"]:
         definitions.only_reviewed(said["reviewed"], digests, (e["digest"] for e in found))
     if said["dry_run"]:
-        terminal.show({"would_approve": digests}, lambda it: _would("pin", it["would_approve"]))
+        terminal.show(
+            {"would_approve": digests}, lambda it: _dry_run_message("pin", it["would_approve"])
+        )
         return
     if digests:
         sure = said["yes"] or bool(said["reviewed"])
-        terminal.sure(f"Pin {_count(digests, 'tool')}?", yes=sure, remedy=definitions.SAY)
+        terminal.sure(
+            f"Pin {_pluralized_count(digests, 'tool')}?", yes=sure, remedy=definitions.SAY
+        )
     made = gate.post(gate.here("servers", server, "tools", "approve"), {"tools": digests})
-    terminal.show(made, lambda it: _pinned(it["approved"], server))
+    terminal.show(made, lambda it: _pinning_message(it["approved"], server))
 
 
 @tool.command("block")
@@ -105,7 +109,9 @@ def approve(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: 
 @click.option("--why", default="", help=WHY)
 @dry_run
 @click.pass_obj
-def block(terminal: Terminal, server: str, tools: tuple[str, ...], why: str, dry_run: bool) -> None:
+def block(
+    terminal: CommandRun, server: str, tools: tuple[str, ...], why: str, dry_run: bool
+) -> None:
     """Nobody can use the tools until they are unblocked, whatever is approved.
 
     Names may be globs.
@@ -114,7 +120,9 @@ def block(terminal: Terminal, server: str, tools: tuple[str, ...], why: str, dry
     found = definitions.chosen(gate, server, tools)
     names = [each["name"] for each in found if each["standing"] != "blocked"]
     if dry_run:
-        terminal.show({"would_block": names}, lambda it: _would("block", it["would_block"]))
+        terminal.show(
+            {"would_block": names}, lambda it: _dry_run_message("block", it["would_block"])
+        )
         return
     receipts = []
     for name in names or [found[0]["name"]]:
@@ -133,19 +141,24 @@ def block(terminal: Terminal, server: str, tools: tuple[str, ...], why: str, dry
 @yes
 @click.pass_obj
 def unblock(
-    terminal: Terminal, server: str, tools: tuple[str, ...], dry_run: bool, yes: bool
+    terminal: CommandRun, server: str, tools: tuple[str, ...], dry_run: bool, yes: bool
 ) -> None:
     """Lift blocks; what was approved before holds again, unless it changed. Names may be globs."""
     gate = terminal.gate
     found = definitions.chosen(gate, server, tools, ("blocked",))
     names = [each["name"] for each in found]
     if dry_run:
-        terminal.show({"would_unblock": names}, lambda it: _would("unblock", it["would_unblock"]))
+        terminal.show(
+            {"would_unblock": names}, lambda it: _dry_run_message("unblock", it["would_unblock"])
+        )
         return
     if names:
-        terminal.sure(f"Let {_count(names, 'tool')} be used again: {_named(names)}?", yes=yes)
+        terminal.sure(
+            f"Let {_pluralized_count(names, 'tool')} be used again: {_joined_names(names)}?",
+            yes=yes,
+        )
     made = gate.post(gate.here("servers", server, "tools", "unblock"), {"tools": names})
-    terminal.show(made, lambda it: _table(it["unblocked"]))
+    terminal.show(made, lambda it: _format_tools(it["unblocked"]))
 
 
 @tool.command("review")
@@ -159,7 +172,7 @@ def unblock(
 @dry_run
 @yes
 @click.pass_obj
-def review(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: Any) -> None:
+def review(terminal: CommandRun, /, server: str, tools: tuple[str, ...], **said: Any) -> None:
     """Say what tools do, of the definitions that they have now; names may be globs.
 
     With --hints what the server says of each is taken for its review, and the other options
@@ -174,29 +187,35 @@ def review(terminal: Terminal, /, server: str, tools: tuple[str, ...], **said: A
     gate = terminal.gate
     found = definitions.chosen(gate, server, tools, ("pinned", "new", "changed", "blocked"))
     findings = {
-        each["name"]: {"digest": each["digest"], **(_hinted(each) if by_hints else {}), **given}
+        each["name"]: {
+            "digest": each["digest"],
+            **(_review_from_hints(each) if by_hints else {}),
+            **given,
+        }
         for each in found
         if given or each["hints"]
     }
     silent = len(found) - len(findings)
     if silent:
-        terminal.say(f"{_count(range(silent), 'tool')} left out: its server says nothing of it.")
+        terminal.say(
+            f"{_pluralized_count(range(silent), 'tool')} left out: its server says nothing of it."
+        )
     if read:
         due = {name: each["digest"] for name, each in findings.items()}
         definitions.only_reviewed(read, due, (each["digest"] for each in found))
     if rehearse:
-        terminal.show(findings, lambda it: f"{_findings(it)}\n{_REHEARSED}")
+        terminal.show(findings, lambda it: f"{_format_findings(it)}\n{_REHEARSED}")
         return
     if not findings:
         raise NotFound("nothing to review", remedy=f"See: gatelodge tool list --server {server}")
     if not (sure or read):
-        terminal.say(_findings(findings))
+        terminal.say(_format_findings(findings))
         terminal.sure("Write this down as reviewed?", yes=False, remedy=definitions.SAY)
     made = gate.post(gate.here("servers", server, "tools", "review"), {"tools": findings})
-    terminal.show(made, lambda it: _table(it["reviewed"]))
+    terminal.show(made, lambda it: _format_tools(it["reviewed"]))
 
 
-def _hinted(tool: dict[str, Any]) -> dict[str, bool]:
+def _review_from_hints(tool: dict[str, Any]) -> dict[str, bool]:
     """The server's hints, where they are silent the defaults of MCP; never a contradiction."""
     read_only = tool["hints"].get("read_only", False)
     destructive = tool["hints"].get("destructive", True) and not read_only
@@ -207,15 +226,15 @@ def _hinted(tool: dict[str, Any]) -> dict[str, bool]:
     }
 
 
-def _would(does: str, names: Any) -> str:
-    return f"Would {does} (dry run, nothing was kept): {_named(names) or 'nothing'}"
+def _dry_run_message(does: str, names: Any) -> str:
+    return f"Would {does} (dry run, nothing was kept): {_joined_names(names) or 'nothing'}"
 
 
-def _named(names: Any) -> str:
+def _joined_names(names: Any) -> str:
     return ", ".join(output.visible(name) for name in names)
 
 
-def _pinned(names: list[str], server: str) -> str:
+def _pinning_message(names: list[str], server: str) -> str:
     if not names:
         return "Nothing was left to pin."
     return (
@@ -225,19 +244,19 @@ def _pinned(names: list[str], server: str) -> str:
     )
 
 
-def _findings(found: dict[str, dict[str, Any]]) -> str:
+def _format_findings(found: dict[str, dict[str, Any]]) -> str:
     columns = ("read_only", "destructive", "open_world")
     rows = ([name, *(each.get(column) for column in columns)] for name, each in found.items())
     return output.table(("tool", "read only", "destructive", "open world"), rows)
 
 
-def _table(tools: list[dict[str, Any]]) -> str:
+def _format_tools(tools: list[dict[str, Any]]) -> str:
     columns = ("name", "standing", "reviewed", "read_only", "destructive", "open_world")
     head = [each.replace("_", " ") for each in columns]
     rows = ([tool[column] for column in columns] for tool in tools)
-    return f"{output.table(head, rows)}\n{_count(tools, 'tool')}."
+    return f"{output.table(head, rows)}\n{_pluralized_count(tools, 'tool')}."
 
 
-def _count(things: Any, word: str) -> str:
+def _pluralized_count(things: Any, word: str) -> str:
     number = len(things)
     return f"{number} {word}" if number == 1 else f"{number} {word}s"

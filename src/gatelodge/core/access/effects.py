@@ -19,7 +19,7 @@ _READ_AGAIN: dict[str, frozenset[str]] = {
     "member.": _PEOPLE,
     "agent.": _PEOPLE,
     "group.": frozenset(("groups", "group_members", "grants")),
-    "cred.": _CREDENTIALS,
+    "token.": _CREDENTIALS,
     "server.": frozenset(("servers", "tools", "grants")),
     "catalog.": frozenset(("tools",)),
     "tool.": frozenset(("tools",)),
@@ -34,16 +34,16 @@ _READ_AGAIN: dict[str, frozenset[str]] = {
 
 _ENDS: dict[str, tuple[str, str]] = {
     "member.suspended": ("principals", "member"),
-    "member.left": ("principals", "member"),
+    "member.revoked": ("principals", "member"),
     "agent.suspended": ("principals", "agent"),
-    "agent.left": ("principals", "agent"),
-    "cred.revoked": ("credentials", "cred"),
+    "agent.revoked": ("principals", "agent"),
+    "token.revoked": ("credentials", "token"),
     "server.disabled": ("servers", "server"),
     "server.removed": ("servers", "server"),
 }
 
 
-class Effects(Struct, frozen=True, kw_only=True):
+class AccessEffects(Struct, frozen=True, kw_only=True):
     """Whose access ended, and which nouns changed (None = all of them)."""
 
     principals: frozenset[PrincipalId] = frozenset()
@@ -57,15 +57,15 @@ class Effects(Struct, frozen=True, kw_only=True):
         return bool(self.principals or self.credentials or self.servers)
 
 
-class _Leaf(Struct):
+class _EffectLeaf(Struct):
     t: str
     subject: dict[str, object] = {}
 
 
-_leaf = msgspec.json.Decoder(_Leaf).decode
+_leaf = msgspec.json.Decoder(_EffectLeaf).decode
 
 
-def effects(leaves: tuple[bytes, ...]) -> Effects:
+def effects(leaves: tuple[bytes, ...]) -> AccessEffects:
     """Fold the new leaves of the gov log into what has to be done."""
     ended: dict[str, set[str]] = {"principals": set(), "credentials": set(), "servers": set()}
     nouns: set[str] = set()
@@ -80,7 +80,7 @@ def effects(leaves: tuple[bytes, ...]) -> Effects:
         if leaf.t in _ENDS:
             kind, member = _ENDS[leaf.t]
             ended[kind].add(str(leaf.subject.get(member, "")))
-    return Effects(
+    return AccessEffects(
         principals=frozenset(map(PrincipalId, ended["principals"])),
         credentials=frozenset(map(CredentialId, ended["credentials"])),
         servers=frozenset(map(ServerId, ended["servers"])),

@@ -7,12 +7,12 @@ from msgspec import Struct
 from gatelodge.core.ids import GrantId, GuardrailId, Instant
 from gatelodge.core.policy.compile import subjects
 from gatelodge.core.policy.decision import Decision
-from gatelodge.core.policy.evaluate import Outcome, Question, foresee, judge
+from gatelodge.core.policy.evaluate import Outcome, PolicyQuestion, foresee, judge
 from gatelodge.core.policy.grants import CompiledGrant
 from gatelodge.core.policy.guardrails import CompiledGuardrail
 from gatelodge.core.policy.rules import GranteeKind, GuardrailMode, Level
-from gatelodge.core.policy.table import Depends
-from gatelodge.core.view import View, decide
+from gatelodge.core.policy.table import ConditionalCell
+from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry, Standing, ToolEntry
 
 
@@ -54,7 +54,7 @@ class GuardrailBearing(Struct, frozen=True, kw_only=True):
     now: Outcome
 
 
-class Explanation(Struct, frozen=True, kw_only=True):
+class AccessExplanation(Struct, frozen=True, kw_only=True):
     """Why. For people who may see the policy: it names other grantees.
 
     `conditional` says that the answer can change with the time or circumstances alone. `grants`
@@ -70,12 +70,12 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    view: View,
+    view: PolicyView,
     principal: PrincipalEntry,
     entry: Entry,
     at: Instant,
     context: CallContext | None = None,
-) -> Explanation:
+) -> AccessExplanation:
     """Explain the decision of `core.view.decide` for this call.
 
     Without `context`, for the principal's usual kind of credential. Guardrails are evaluated anew,
@@ -85,17 +85,17 @@ def explain(
     rules = view.rules[principal.workspace]
     mine = frozenset(subjects(principal))
     grants = [
-        _path(compiled, entry, at, mine=subject in mine)
+        _grant_path_to_entry(compiled, entry, at, mine=subject in mine)
         for subject, by_server in rules.grants.items()
         for compiled in by_server.get(entry.server, ())
-        if _concerns(compiled, entry) and compiled.grant.workspace == entry.workspace
+        if _is_about_entry(compiled, entry) and compiled.grant.workspace == entry.workspace
     ]
     guardrails = [
-        _bearing(guard, ever, at, given)
+        _bearing_of_guardrail(guard, ever, at, given)
         for guard in rules.guards.all
         if (ever := foresee(guard, principal, entry)) != "passes"
     ]
-    return Explanation(
+    return AccessExplanation(
         decision=decide(view, principal, entry, at, given),
         conditional=depends(view, principal, entry),
         standing=entry.standing,
@@ -104,21 +104,21 @@ def explain(
     )
 
 
-def depends(view: View, principal: PrincipalEntry, entry: Entry) -> bool:
+def depends(view: PolicyView, principal: PrincipalEntry, entry: Entry) -> bool:
     """True when time or circumstances alone can change the decision."""
     access = view.access.get(principal.id)
     if access is None or entry.server in view.gone:
         return False
-    return isinstance(access.cells.get(entry.server, {}).get(entry.key), Depends)
+    return isinstance(access.cells.get(entry.server, {}).get(entry.key), ConditionalCell)
 
 
-def _concerns(compiled: CompiledGrant, entry: Entry) -> bool:
+def _is_about_entry(compiled: CompiledGrant, entry: Entry) -> bool:
     """A grant on one tool says nothing of others, but tells why prompts cannot be read."""
     return not isinstance(entry, ToolEntry) or compiled.grant.tool in {"", entry.name}
 
 
-def _bearing(
-    guard: CompiledGuardrail, ever: Outcome | Question, at: Instant, context: CallContext
+def _bearing_of_guardrail(
+    guard: CompiledGuardrail, ever: Outcome | PolicyQuestion, at: Instant, context: CallContext
 ) -> GuardrailBearing:
     return GuardrailBearing(
         guardrail=guard.id,
@@ -126,12 +126,14 @@ def _bearing(
         mode=guard.guardrail.mode,
         reason=guard.telling.text,
         advice=guard.telling.advice,
-        ever="depends" if isinstance(ever, Question) else ever,
-        now=judge(ever, at, context) if isinstance(ever, Question) else ever,
+        ever="depends" if isinstance(ever, PolicyQuestion) else ever,
+        now=judge(ever, at, context) if isinstance(ever, PolicyQuestion) else ever,
     )
 
 
-def _path(compiled: CompiledGrant, entry: Entry, at: Instant, *, mine: bool) -> GrantPath:
+def _grant_path_to_entry(
+    compiled: CompiledGrant, entry: Entry, at: Instant, *, mine: bool
+) -> GrantPath:
     grant = compiled.grant
     return GrantPath(
         grant=grant.id,

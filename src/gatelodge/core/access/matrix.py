@@ -11,7 +11,7 @@ from msgspec import Struct
 from gatelodge.core.access.explain import depends
 from gatelodge.core.ids import Instant, PrincipalId, ServerId
 from gatelodge.core.policy.decision import Decision
-from gatelodge.core.view import View, decide
+from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import Entry, PrincipalEntry, ReadKind, ToolEntry, WorkspaceView
 
 Kind = Literal["tools"] | ReadKind
@@ -32,7 +32,7 @@ class MatrixCell(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def matrix(
-    view: View,
+    view: PolicyView,
     workspace: WorkspaceView,
     at: Instant,
     *,
@@ -58,12 +58,14 @@ def matrix(
         for server in columns:
             if kind == "tools":
                 for tool in server.tools.values():
-                    yield _cell(view, principal, tool, at)
+                    yield _matrix_cell(view, principal, tool, at)
             else:
-                yield _cell(view, principal, server.reading(kind), at)
+                yield _matrix_cell(view, principal, server.reading(kind), at)
 
 
-def _cell(view: View, principal: PrincipalEntry, entry: Entry, at: Instant) -> MatrixCell:
+def _matrix_cell(
+    view: PolicyView, principal: PrincipalEntry, entry: Entry, at: Instant
+) -> MatrixCell:
     return MatrixCell(
         principal=principal.id,
         server=entry.server,

@@ -14,7 +14,7 @@ class RateLimit:
 
     def too_early(self, person: str, now: float) -> float:
         """Seconds until this person may do it; 0 = now."""
-        self._forget(now)
+        self._drop_expired_times(now)
         mine = self._when.get(person)
         if mine is None or len(mine) < self._most:
             return 0.0
@@ -25,7 +25,7 @@ class RateLimit:
         if self._most:
             self._when.setdefault(person, deque()).append(now)
 
-    def _forget(self, now: float) -> None:
+    def _drop_expired_times(self, now: float) -> None:
         """Keep nobody longer than what they did last counts."""
         for person, when in list(self._when.items()):
             while when and when[0] <= now - SECONDS:

@@ -26,7 +26,7 @@ _STEERING = re.compile(
 ANY = "**"
 
 
-class Bounds(Struct, frozen=True, kw_only=True):
+class DefinitionBounds(Struct, frozen=True, kw_only=True):
     """What the settings allow; as it stands here, nothing.
 
     `commands` are patterns of whole commands, word by word; `secrets` is a directory and `prefix`
@@ -42,24 +42,26 @@ class Bounds(Struct, frozen=True, kw_only=True):
         if isinstance(transport, StdioTransport):
             if transport.run_as != "own":
                 return "run_as = gateway"
-            if not any(_matches(transport.command, each) for each in self.commands):
+            if not any(_fits_command_pattern(transport.command, each) for each in self.commands):
                 return "a command"
             if transport.cwd:
                 return "cwd"
             steering = [name for name in transport.env if _STEERING.fullmatch(name)]
             if steering:
                 return f"the variable {steering[0]}"
-            return self._unallowed(transport.env.values(), slug)
-        return self._unallowed(transport.headers.values(), slug)
+            return self._first_disallowed_reference(transport.env.values(), slug)
+        return self._first_disallowed_reference(transport.headers.values(), slug)
 
-    def _unallowed(self, values: Iterable[str], slug: str) -> str:
+    def _first_disallowed_reference(self, values: Iterable[str], slug: str) -> str:
         for value in values:
             found = reference(value)
-            if found is not None and not self._allowed(found.scheme, found.place, slug):
+            if found is not None and not self._is_allowed_reference(
+                found.scheme, found.place, slug
+            ):
                 return f"the reference {found.scheme}:{found.place}"
         return ""
 
-    def _allowed(self, scheme: str, place: str, slug: str) -> bool:
+    def _is_allowed_reference(self, scheme: str, place: str, slug: str) -> bool:
         if scheme == "env":
             begins = f"{self.prefix}{slug.upper().replace('-', '_')}__"
             rest = place.removeprefix(begins)
@@ -72,7 +74,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
         )
 
 
-def _matches(command: tuple[str, ...], pattern: str) -> bool:
+def _fits_command_pattern(command: tuple[str, ...], pattern: str) -> bool:
     """True when each word matches its pattern; a last `**` takes any that follow."""
     words = pattern.split()
     if words and words[-1] == ANY:

@@ -24,7 +24,7 @@ class TextChange(Struct, frozen=True):
     added: tuple[str, ...]
 
 
-class Comparison(Struct, frozen=True, kw_only=True):
+class DefinitionComparison(Struct, frozen=True, kw_only=True):
     """Two definitions side by side. A place is a path such as `inputSchema.properties.to.type`.
 
     `added`, `removed` and `changed` are places with what stands there, as JSON.
@@ -43,34 +43,36 @@ def compare_texts(old: str, new: str, where: str = "") -> TextChange:
 
     Texts of the same words that differ in the space between them differ whole.
     """
-    removed, added = _runs(old.split(), new.split())
+    removed, added = _removed_and_added_runs(old.split(), new.split())
     if old != new and not removed and not added:
         removed, added = [old] * bool(old), [new] * bool(new)
     return TextChange(where, tuple(removed), tuple(added))
 
 
-def compare_definitions(old: str, new: str) -> Comparison:
+def compare_definitions(old: str, new: str) -> DefinitionComparison:
     """What differs between two definitions (JSON texts); of no old one, everything is added.
 
     Never raises: a text that is no JSON is compared as a text.
     """
     try:
-        found = list(_differences(json.loads(old) if old else {}, json.loads(new), ""))
+        found = list(_differences_between(json.loads(old) if old else {}, json.loads(new), ""))
     except (ValueError, RecursionError):
-        return Comparison(texts=(compare_texts(old, new),))
+        return DefinitionComparison(texts=(compare_texts(old, new),))
     if not found and _are_two(old, new):
-        return Comparison(texts=(compare_texts(old, new),))
+        return DefinitionComparison(texts=(compare_texts(old, new),))
     found.sort(key=lambda each: each[0] != "text")  # what a model reads is never cut off
     texts, places = [], found[:MOST_PLACES]
     for kind, where, before, after in places:
         if kind == "text":
             texts.append(compare_texts(before, after, where))
-    return Comparison(
+    return DefinitionComparison(
         texts=tuple(texts),
-        added={where: _json(new) for kind, where, _, new in places if kind == "added"},
-        removed={where: _json(old) for kind, where, old, _ in places if kind == "removed"},
+        added={where: _json_text(new) for kind, where, _, new in places if kind == "added"},
+        removed={where: _json_text(old) for kind, where, old, _ in places if kind == "removed"},
         changed={
-            where: (_json(old), _json(new)) for kind, where, old, new in places if kind == "changed"
+            where: (_json_text(old), _json_text(new))
+            for kind, where, old, new in places
+            if kind == "changed"
         },
         cut=len(found) > MOST_PLACES,
     )
@@ -88,16 +90,16 @@ _Difference = tuple[str, str, Any, Any]
 """text, added, removed or changed; where; what stood there, and what stands there now."""
 
 
-def _differences(old: Any, new: Any, at: str) -> Iterator[_Difference]:
+def _differences_between(old: Any, new: Any, at: str) -> Iterator[_Difference]:
     if isinstance(old, dict) and isinstance(new, dict):
         for name in (*old, *(each for each in new if each not in old)):
-            where = _under(at, name)
+            where = _path_of_member(at, name)
             if name not in new:
                 yield "removed", where, old[name], None
             elif name not in old:
                 yield "added", where, None, new[name]
             else:
-                yield from _differences(old[name], new[name], where)
+                yield from _differences_between(old[name], new[name], where)
     elif isinstance(old, list) and isinstance(new, list):
         yield from _of_lists(old, new, at)
     elif isinstance(old, str) and isinstance(new, str) and at.rpartition(".")[2] in _PROSE:
@@ -111,29 +113,29 @@ def _of_lists(old: list[Any], new: list[Any], at: str) -> Iterator[_Difference]:
     texts = all(isinstance(each, str) for each in (*old, *new))
     if texts and (at.rpartition(".")[2] in _SETS or ".dependentRequired." in at):
         for gone in sorted(set(old) - set(new)):
-            yield "removed", f"{at}[{_json(gone)}]", gone, None
+            yield "removed", f"{at}[{_json_text(gone)}]", gone, None
         for came in sorted(set(new) - set(old)):
-            yield "added", f"{at}[{_json(came)}]", None, came
+            yield "added", f"{at}[{_json_text(came)}]", None, came
         return
     for place, (before, after) in enumerate(zip(old, new, strict=False)):
-        yield from _differences(before, after, f"{at}[{place}]")
+        yield from _differences_between(before, after, f"{at}[{place}]")
     for place in range(len(new), len(old)):
         yield "removed", f"{at}[{place}]", old[place], None
     for place in range(len(old), len(new)):
         yield "added", f"{at}[{place}]", None, new[place]
 
 
-def _under(at: str, name: str) -> str:
+def _path_of_member(at: str, name: str) -> str:
     plain = name.isidentifier() or name.startswith("$")
-    shown = name if plain else _json(name)
+    shown = name if plain else _json_text(name)
     return f"{at}.{shown}" if at else shown
 
 
-def _json(value: Any) -> str:
+def _json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _runs(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
+def _removed_and_added_runs(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
     """The runs of words that went, and those that came."""
     begin = 0
     while begin < min(len(old), len(new)) and old[begin] == new[begin]:
@@ -144,26 +146,31 @@ def _runs(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
     old, new = old[begin : len(old) - end], new[begin : len(new) - end]
     if max(len(old), len(new)) > MOST_WORDS:
         return [" ".join(old)] * bool(old), [" ".join(new)] * bool(new)
-    return _joined(old, _kept(old, new)), _joined(new, _kept(new, old))
+    stays, stayed = _common_subsequence_flags(old, new)
+    return _runs_of_unmatched_words(old, stays), _runs_of_unmatched_words(new, stayed)
 
 
-def _kept(words: list[str], others: list[str]) -> list[bool]:
-    """Which of the words stand, in this order, among the others too (longest common sequence)."""
-    lengths = [[0] * (len(others) + 1) for _ in range(len(words) + 1)]
-    for i in range(len(words) - 1, -1, -1):
+def _common_subsequence_flags(old: list[str], new: list[str]) -> tuple[list[bool], list[bool]]:
+    """Which words of each stay, by one longest common sequence: the same words, in one order."""
+    lengths = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
+    for i in range(len(old) - 1, -1, -1):
         row, below = lengths[i], lengths[i + 1]
-        for j in range(len(others) - 1, -1, -1):
-            row[j] = below[j + 1] + 1 if words[i] == others[j] else max(row[j + 1], below[j])
-    kept, j = [False] * len(words), 0
-    for i, word in enumerate(words):
-        while j < len(others) and word != others[j] and lengths[i][j + 1] >= lengths[i + 1][j]:
+        for j in range(len(new) - 1, -1, -1):
+            row[j] = below[j + 1] + 1 if old[i] == new[j] else max(row[j + 1], below[j])
+    stays, stayed = [False] * len(old), [False] * len(new)
+    i = j = 0
+    while i < len(old) and j < len(new):
+        if old[i] == new[j]:
+            stays[i] = stayed[j] = True
+            i, j = i + 1, j + 1
+        elif lengths[i][j + 1] >= lengths[i + 1][j]:
             j += 1
-        if j < len(others) and word == others[j]:
-            kept[i], j = True, j + 1
-    return kept
+        else:
+            i += 1
+    return stays, stayed
 
 
-def _joined(words: list[str], kept: list[bool]) -> list[str]:
+def _runs_of_unmatched_words(words: list[str], kept: list[bool]) -> list[str]:
     runs: list[list[str]] = []
     last = True
     for word, same in zip(words, kept, strict=True):

@@ -22,7 +22,7 @@ LONGEST_NAME: Final = 128
 OfferKind = Literal["prompts", "resources", "templates"]
 
 
-class Item(Struct, frozen=True, kw_only=True, gc=False):
+class OfferedItem(Struct, frozen=True, kw_only=True, gc=False):
     """One prompt, resource or template.
 
     `name` is what it is used by: a prompt's name, a URI, a URI template. `raw` is the object as
@@ -36,7 +36,7 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
     listed: Raw
 
 
-class Abilities(Struct, frozen=True, kw_only=True, gc=False):
+class OfferAbilities(Struct, frozen=True, kw_only=True, gc=False):
     """Which capabilities that concern us a server declared, each as an object.
 
     `tasks` is the extension of that name.
@@ -50,7 +50,7 @@ class Abilities(Struct, frozen=True, kw_only=True, gc=False):
     tasks: bool = False
 
 
-class Offer(Struct, frozen=True, kw_only=True):
+class ServerOffer(Struct, frozen=True, kw_only=True):
     """What a server offers besides tools, in its order. `left_out` says what is not, and why.
 
     `capabilities` is the object that it declared, raw.
@@ -64,18 +64,18 @@ class Offer(Struct, frozen=True, kw_only=True):
 
     server: ServerId
     alias: str
-    prompts: tuple[Item, ...] = ()
-    resources: tuple[Item, ...] = ()
-    templates: tuple[Item, ...] = ()
-    named: dict[str, Item] = {}
-    shown: dict[str, Item] = {}
+    prompts: tuple[OfferedItem, ...] = ()
+    resources: tuple[OfferedItem, ...] = ()
+    templates: tuple[OfferedItem, ...] = ()
+    named: dict[str, OfferedItem] = {}
+    shown: dict[str, OfferedItem] = {}
     web: frozenset[str] = frozenset()
     capabilities: Raw = Raw(b"{}")
-    abilities: Abilities = Abilities()
+    abilities: OfferAbilities = OfferAbilities()
     needs: dict[str, Needs] = {}
     left_out: tuple[str, ...] = ()
 
-    def items(self, kind: OfferKind) -> tuple[Item, ...]:
+    def items(self, kind: OfferKind) -> tuple[OfferedItem, ...]:
         """The items of that kind."""
         match kind:
             case "prompts":
@@ -94,19 +94,19 @@ def read_offer(
     templates: Iterable[Raw] = (),
     capabilities: Raw = Raw(b"{}"),  # noqa: B008 - immutable
     longest: int = LONGEST,
-) -> Offer:
+) -> ServerOffer:
     """The offer in what a server said of itself.
 
     `longest` is how many characters a shown name may have. Never raises: what cannot be read, and
     what clients would refuse, is left out.
     """
-    shown: dict[str, Item] = {}
-    left_out = _fill("prompts", shown, (server.alias, longest), prompts)
-    documents: dict[str, Item] = {}
-    left_out += _fill("resources", documents, (server.alias, longest), resources)
-    patterns: dict[str, Item] = {}
-    left_out += _fill("templates", patterns, (server.alias, longest), templates)
-    return Offer(
+    shown: dict[str, OfferedItem] = {}
+    left_out = _collect_usable_items("prompts", shown, (server.alias, longest), prompts)
+    documents: dict[str, OfferedItem] = {}
+    left_out += _collect_usable_items("resources", documents, (server.alias, longest), resources)
+    patterns: dict[str, OfferedItem] = {}
+    left_out += _collect_usable_items("templates", patterns, (server.alias, longest), templates)
+    return ServerOffer(
         server=server.id,
         alias=server.alias,
         prompts=tuple(shown.values()),
@@ -121,18 +121,18 @@ def read_offer(
     )
 
 
-def read_abilities(capabilities: Raw) -> Abilities:
+def read_abilities(capabilities: Raw) -> OfferAbilities:
     """What the server's capabilities object declares; nothing where it cannot be read."""
-    said = _object(capabilities) or {}
-    resources = _object(said.get("resources"))
-    extensions = _object(said.get("extensions")) or {}
-    return Abilities(
-        prompts=_object(said.get("prompts")) is not None,
+    said = _members_of_object(capabilities) or {}
+    resources = _members_of_object(said.get("resources"))
+    extensions = _members_of_object(said.get("extensions")) or {}
+    return OfferAbilities(
+        prompts=_members_of_object(said.get("prompts")) is not None,
         resources=resources is not None,
         subscribe=resources is not None and bytes(resources.get("subscribe", b"")) == b"true",
-        completions=_object(said.get("completions")) is not None,
-        logging=_object(said.get("logging")) is not None,
-        tasks=_object(extensions.get(TASKS)) is not None,
+        completions=_members_of_object(said.get("completions")) is not None,
+        logging=_members_of_object(said.get("logging")) is not None,
+        tasks=_members_of_object(extensions.get(TASKS)) is not None,
     )
 
 
@@ -161,8 +161,8 @@ _Read = Callable[[_Naming, Raw], tuple[str, str, Raw]]
 """What an item is found by, its own name, and its object as it is listed. Raises ValueError."""
 
 
-def _fill(
-    kind: OfferKind, found: dict[str, Item], shown: _Naming, raws: Iterable[Raw]
+def _collect_usable_items(
+    kind: OfferKind, found: dict[str, OfferedItem], shown: _Naming, raws: Iterable[Raw]
 ) -> list[str]:
     """Put the usable items into `found`, in order, the first of each name; say what is left out."""
     left_out = []
@@ -178,11 +178,13 @@ def _fill(
         elif key in found:
             left_out.append(f"{kind[:-1]} {name[:80]!a}: one before it has that name")
         else:
-            found[key] = Item(alias=shown[0], position=position, name=name, raw=raw, listed=listed)
+            found[key] = OfferedItem(
+                alias=shown[0], position=position, name=name, raw=raw, listed=listed
+            )
     return left_out
 
 
-def _prompt(naming: _Naming, raw: Raw) -> tuple[str, str, Raw]:
+def _read_prompt(naming: _Naming, raw: Raw) -> tuple[str, str, Raw]:
     """Two names that are shown alike count as one: nobody could tell them apart in a list."""
     name = _prompts(raw).name
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
@@ -191,14 +193,14 @@ def _prompt(naming: _Naming, raw: Raw) -> tuple[str, str, Raw]:
     return shown, name, Raw(_encode({**_members(raw), "name": shown}))
 
 
-def _resource(_: _Naming, raw: Raw) -> tuple[str, str, Raw]:
+def _read_resource(_: _Naming, raw: Raw) -> tuple[str, str, Raw]:
     uri = _resources(raw).uri
     if not uri:
         raise ValueError(uri)
     return uri, uri, raw
 
 
-def _template(_: _Naming, raw: Raw) -> tuple[str, str, Raw]:
+def _read_template(_: _Naming, raw: Raw) -> tuple[str, str, Raw]:
     pattern = _templates(raw).uriTemplate
     if not pattern:
         raise ValueError(pattern)
@@ -206,9 +208,9 @@ def _template(_: _Naming, raw: Raw) -> tuple[str, str, Raw]:
 
 
 _READ: Final[dict[OfferKind, _Read]] = {
-    "prompts": _prompt,
-    "resources": _resource,
-    "templates": _template,
+    "prompts": _read_prompt,
+    "resources": _read_resource,
+    "templates": _read_template,
 }
 
 
@@ -216,7 +218,7 @@ def _on_the_web(uri: str) -> bool:
     return uri[:8].lower() == "https://"
 
 
-def _object(raw: Raw | None) -> dict[str, Raw] | None:
+def _members_of_object(raw: Raw | None) -> dict[str, Raw] | None:
     try:
         return None if raw is None else _members(raw)
     except _UNREADABLE:

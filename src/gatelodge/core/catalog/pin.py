@@ -29,7 +29,7 @@ DEEPEST = 100
 """Levels of nesting in a definition; no schema that a person can review needs more."""
 
 
-class Drift(Struct, frozen=True):
+class ToolDrift(Struct, frozen=True):
     """How the tools observed differ from those approved, by original name, sorted."""
 
     added: tuple[str, ...] = ()
@@ -41,9 +41,9 @@ class Drift(Struct, frozen=True):
         return bool(self.added or self.changed or self.removed)
 
 
-def drift(approved: Mapping[str, str], observed: Mapping[str, str]) -> Drift:
+def drift(approved: Mapping[str, str], observed: Mapping[str, str]) -> ToolDrift:
     """Compare digests by original name: what is new, what is different, what is gone."""
-    return Drift(
+    return ToolDrift(
         added=tuple(sorted(observed.keys() - approved.keys())),
         changed=tuple(
             sorted(
@@ -56,27 +56,29 @@ def drift(approved: Mapping[str, str], observed: Mapping[str, str]) -> Drift:
     )
 
 
-class Digests(Struct, frozen=True):
+class DefinitionDigests(Struct, frozen=True):
     """What a definition is known by: its digest, and the digest of its use."""
 
     whole: str
     use: str
 
 
-def digests(text: str | bytes) -> Digests:
+def digests(text: str | bytes) -> DefinitionDigests:
     """The digests of a tool's definition (JSON text).
 
     Raises Invalid when the text is not JSON, or nested deeper than 100 levels.
     """
-    tool = _with_sets(_parsed(text))
+    tool = _with_sets(_parse_definition(text))
     use = _without_looks(tool)
-    whole = sha256(_form(tool)).hexdigest()
-    return Digests(whole, whole if use is tool else sha256(_form(use)).hexdigest())
+    whole = sha256(_canonical_bytes(tool)).hexdigest()
+    return DefinitionDigests(
+        whole, whole if use is tool else sha256(_canonical_bytes(use)).hexdigest()
+    )
 
 
 def definition_digest(text: str | bytes) -> str:
     """The digest by which a definition is approved. Raises Invalid."""
-    return sha256(_form(_with_sets(_parsed(text)))).hexdigest()
+    return sha256(_canonical_bytes(_with_sets(_parse_definition(text)))).hexdigest()
 
 
 def first_digest(text: str | bytes) -> str:
@@ -89,19 +91,19 @@ def first_digest(text: str | bytes) -> str:
 
 def canonical(text: str | bytes) -> bytes:
     """The one form of a JSON text, see the head of this module. Raises Invalid."""
-    return _form(_parsed(text))
+    return _canonical_bytes(_parse_definition(text))
 
 
-def _parsed(text: str | bytes) -> Any:
+def _parse_definition(text: str | bytes) -> Any:
     try:
         return _decoder.decode(text if isinstance(text, str) else text.decode("utf-8"))
     except (ValueError, RecursionError) as fault:
         raise Invalid("The definition is not JSON text.") from fault
 
 
-def _form(parsed: Any) -> bytes:
+def _canonical_bytes(parsed: Any) -> bytes:
     out: list[bytes] = []
-    _write(parsed, out.append, DEEPEST)
+    _write_canonical_value(parsed, out.append, DEEPEST)
     return b"".join(out)
 
 
@@ -128,12 +130,17 @@ def _with_sets(tool: Any) -> Any:
     if not isinstance(tool, _Members):
         return tool
     return _Members(
-        (name, _schema(member, DEEPEST) if name in ("inputSchema", "outputSchema") else member)
+        (
+            name,
+            _sort_sets_in_schema(member, DEEPEST)
+            if name in ("inputSchema", "outputSchema")
+            else member,
+        )
         for name, member in tool
     )
 
 
-def _schema(value: Any, levels: int) -> Any:
+def _sort_sets_in_schema(value: Any, levels: int) -> Any:
     if levels == 0:
         raise Invalid(f"The definition is nested deeper than {DEEPEST} levels.")
     if not isinstance(value, _Members):
@@ -145,7 +152,7 @@ def _as_sent(value: Any, _levels: int) -> Any:
     return value
 
 
-def _set(value: Any, _levels: int) -> Any:
+def _sort_string_set(value: Any, _levels: int) -> Any:
     plain = isinstance(value, list) and not isinstance(value, _Members)
     if plain and all(isinstance(each, str) for each in value):
         return sorted(set(value))
@@ -153,14 +160,18 @@ def _set(value: Any, _levels: int) -> Any:
 
 
 def _set_or_schema(value: Any, levels: int) -> Any:
-    return _schema(value, levels) if isinstance(value, _Members) else _set(value, levels)
+    return (
+        _sort_sets_in_schema(value, levels)
+        if isinstance(value, _Members)
+        else _sort_string_set(value, levels)
+    )
 
 
-def _listed(value: Any, levels: int) -> Any:
+def _sort_sets_in_schema_list(value: Any, levels: int) -> Any:
     """A list of schemas, in the order sent, or one schema."""
     if isinstance(value, list) and not isinstance(value, _Members):
-        return [_schema(each, levels) for each in value]
-    return _schema(value, levels)
+        return [_sort_sets_in_schema(each, levels) for each in value]
+    return _sort_sets_in_schema(value, levels)
 
 
 def _map_of(change: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
@@ -173,14 +184,20 @@ def _map_of(change: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
 
 
 _KEYWORDS: dict[str, Callable[[Any, int], Any]] = {
-    **dict.fromkeys(("required", "type"), _set),
-    **dict.fromkeys(("items", "allOf", "anyOf", "oneOf", "prefixItems"), _listed),
-    **dict.fromkeys(("not", "if", "then", "else", "contains", "propertyNames"), _schema),
-    **dict.fromkeys(("additionalProperties", "additionalItems", "contentSchema"), _schema),
-    **dict.fromkeys(("unevaluatedItems", "unevaluatedProperties"), _schema),
-    **dict.fromkeys(("properties", "patternProperties", "$defs", "definitions"), _map_of(_schema)),
-    "dependentSchemas": _map_of(_schema),
-    "dependentRequired": _map_of(_set),
+    **dict.fromkeys(("required", "type"), _sort_string_set),
+    **dict.fromkeys(("items", "allOf", "anyOf", "oneOf", "prefixItems"), _sort_sets_in_schema_list),
+    **dict.fromkeys(
+        ("not", "if", "then", "else", "contains", "propertyNames"), _sort_sets_in_schema
+    ),
+    **dict.fromkeys(
+        ("additionalProperties", "additionalItems", "contentSchema"), _sort_sets_in_schema
+    ),
+    **dict.fromkeys(("unevaluatedItems", "unevaluatedProperties"), _sort_sets_in_schema),
+    **dict.fromkeys(
+        ("properties", "patternProperties", "$defs", "definitions"), _map_of(_sort_sets_in_schema)
+    ),
+    "dependentSchemas": _map_of(_sort_sets_in_schema),
+    "dependentRequired": _map_of(_sort_string_set),
     "dependencies": _map_of(_set_or_schema),
 }
 """Where schemas and sets stand within a schema; what other keywords hold is left as it was sent."""
@@ -196,11 +213,11 @@ class _Number(bytes):
     __slots__ = ()
 
 
-def _integer(token: str) -> _Number:
+def _canonical_integer(token: str) -> _Number:
     return _Number(b"0" if token == "-0" else token.encode())  # noqa: S105 - a JSON token
 
 
-def _fraction(token: str) -> _Number:
+def _canonical_fraction(token: str) -> _Number:
     value = float(token)
     return _Number(token.lower().encode() if isinf(value) else rfc8785.dumps(value))
 
@@ -211,14 +228,14 @@ def _not_json(token: str) -> NoReturn:
 
 _decoder = json.JSONDecoder(
     object_pairs_hook=_Members,
-    parse_int=_integer,
-    parse_float=_fraction,
+    parse_int=_canonical_integer,
+    parse_float=_canonical_fraction,
     parse_constant=_not_json,
 )
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _write(value: Any, put: Any, levels: int) -> None:
+def _write_canonical_value(value: Any, put: Any, levels: int) -> None:
     """Append the canonical bytes of a parsed value. Any: what a JSON text may hold."""
     if levels == 0:
         raise Invalid(f"The definition is nested deeper than {DEEPEST} levels.")
@@ -230,12 +247,12 @@ def _write(value: Any, put: Any, levels: int) -> None:
         for place, (name, member) in enumerate(sorted(value, key=_by_name)):
             put(b"," if place else b"{")
             put(_quote(name).encode("utf-8", "surrogatepass") + b":")
-            _write(member, put, levels - 1)
+            _write_canonical_value(member, put, levels - 1)
         put(b"}" if value else b"{}")
     elif isinstance(value, list):
         for place, element in enumerate(value):
             put(b"," if place else b"[")
-            _write(element, put, levels - 1)
+            _write_canonical_value(element, put, levels - 1)
         put(b"]" if value else b"[]")
     else:
         put(b"null" if value is None else b"true" if value else b"false")

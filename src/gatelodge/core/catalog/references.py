@@ -21,7 +21,7 @@ HOW = (
 )
 
 
-class Reference(Struct, frozen=True):
+class SecretReference(Struct, frozen=True):
     """Where a secret is; `before` is the text that stands before it."""
 
     before: str
@@ -29,10 +29,10 @@ class Reference(Struct, frozen=True):
     place: str
 
 
-def reference(value: str) -> Reference | None:
+def reference(value: str) -> SecretReference | None:
     """The reference that a value is; None for a text."""
     found = _REFERENCE.fullmatch(value)
-    return None if found is None else Reference(found[1], found[2], found[3])
+    return None if found is None else SecretReference(found[1], found[2], found[3])
 
 
 def literal(value: str) -> str:

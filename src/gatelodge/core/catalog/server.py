@@ -8,7 +8,7 @@ from gatelodge.core.ids import Instant, ServerId, WorkspaceId
 
 ServerStatus = Literal["proposed", "approved", "disabled"]
 EraWish = Literal["auto", "modern", "legacy"]
-Withholdable = Literal["elicitation", "roots", "sampling"]
+HidableCapability = Literal["elicitation", "roots", "sampling"]
 """What a client may declare so that a server can ask it something."""
 
 
@@ -28,6 +28,11 @@ class StdioTransport(Struct, frozen=True, kw_only=True, tag="stdio"):
     cwd: str = ""
     run_as: RunAs = "own"
 
+    @property
+    def isolation(self) -> str:
+        """How far what runs is kept apart from the gate."""
+        return "not isolated"
+
 
 class HttpTransport(Struct, frozen=True, kw_only=True, tag="http"):
     """A streamable HTTP endpoint. `headers` values are literals or secret references.
@@ -39,6 +44,11 @@ class HttpTransport(Struct, frozen=True, kw_only=True, tag="http"):
     headers: dict[str, str] = {}
     allow_private: bool = False
 
+    @property
+    def isolation(self) -> str:
+        """How far what runs is kept apart from the gate."""
+        return "remote"
+
 
 Transport = StdioTransport | HttpTransport
 
@@ -46,7 +56,7 @@ Transport = StdioTransport | HttpTransport
 Wait = Annotated[float, Meta(ge=0, le=86_400)]
 
 
-class Timing(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ServerTiming(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How long one server may take, in seconds; 0 = as long as the settings say for all.
 
     `start_seconds` to start and shake hands, `call_seconds` for one call, `longest_seconds` for a
@@ -61,9 +71,9 @@ class Timing(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Server(Struct, frozen=True, kw_only=True):
     """An upstream MCP server of one workspace. Only an approved one is ever reached or started.
 
-    `withheld` (sorted) is what it is never told that a client declared, so that it can neither ask
-    for it nor act on it. `revision` grows with each change of how it is reached. `instructions` is
-    what it last told every session of a model, `approved_instructions` what of it an admin took.
+    `hidden_capabilities` (sorted) are those of clients that it is never told of: it can neither ask
+    for them nor act on them. `revision` grows with each change of how it is reached. `instructions`
+    is what it last told every session of a model, `approved_instructions` what of it an admin took.
     """
 
     id: ServerId
@@ -73,11 +83,11 @@ class Server(Struct, frozen=True, kw_only=True):
     status: ServerStatus = "proposed"
     era: EraWish = "auto"
     tags: tuple[str, ...] = ()
-    withheld: tuple[Withholdable, ...] = ()
+    hidden_capabilities: tuple[HidableCapability, ...] = ()
     revision: int = 1
     instructions: str = ""
     approved_instructions: str = ""
-    timing: Timing = Timing()
+    timing: ServerTiming = ServerTiming()
     created_at: Instant
 
     @property

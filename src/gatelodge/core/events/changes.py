@@ -13,7 +13,7 @@ MOST = 6
 SECONDS = 60.0
 
 
-class Change(Struct, frozen=True):
+class StateChange(Struct, frozen=True):
     """What is to be told: from which state to which, why, and how many changes were not told."""
 
     before: str
@@ -38,7 +38,7 @@ class StateChanges:
             self._state, self._why = state, why
             self._untold += 1
 
-    def due(self, now: float) -> Change | None:
+    def due(self, now: float) -> StateChange | None:
         """What is to be told now, which counts as told; None = nothing."""
         if self._state == self._told:
             return None
@@ -47,6 +47,6 @@ class StateChanges:
         if len(self._when) >= MOST:
             return None
         self._when.append(now)
-        change = Change(self._told, self._state, self._why, self._untold - 1)
+        change = StateChange(self._told, self._state, self._why, self._untold - 1)
         self._told, self._untold = self._state, 0
         return change

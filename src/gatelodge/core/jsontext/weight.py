@@ -34,7 +34,7 @@ def burden(text: bytes, depth: int, values: int = MOST_VALUES) -> str:
     opened = text.count(b"[") + text.count(b"{")
     if opened <= depth and (len(text) <= values or opened + text.count(b",") < values):
         return ""  # marks inside strings were counted too: it is less than that
-    marks = _marks(text, values)
+    marks = _marks_outside_strings(text, values)
     if marks is None:
         return f"the JSON holds more than {values} values"
     brackets = marks.translate(None, b",")
@@ -53,7 +53,7 @@ def crowded(text: bytes, most: int = MOST_TAKEN) -> bool:
     """
     if text.count(b":") <= most:
         return False
-    marks = _marks(text, MOST_VALUES)
+    marks = _marks_outside_strings(text, MOST_VALUES)
     if marks is None:
         return True
     commas = marks.count(b",")
@@ -65,7 +65,7 @@ def crowded(text: bytes, most: int = MOST_TAKEN) -> bool:
     return next(islice(commas_of_its_own, most - 1, None), False)
 
 
-def _marks(text: bytes, values: int) -> bytes | None:
+def _marks_outside_strings(text: bytes, values: int) -> bytes | None:
     """The brackets and commas outside strings; None when there are too many strings for that."""
     # A value has two quotes, and two more if it has a name; of those escaped none is missed here.
     most = 4 * values

@@ -18,7 +18,7 @@ Subject = tuple[str, str]
 GrantsByServer = dict[ServerId, tuple[CompiledGrant, ...]]
 
 
-class Guards(Struct, frozen=True, eq=False, gc=False):
+class CompiledGuardrails(Struct, frozen=True, eq=False, gc=False):
     """The guardrails of a workspace by id: those that bind, and those that only watch.
 
     Compared by identity: the same object in two views means the same guardrails.
@@ -33,7 +33,7 @@ class Guards(Struct, frozen=True, eq=False, gc=False):
         return self.enforced + self.watching
 
 
-class Rules(Struct, frozen=True, eq=False, gc=False):
+class WorkspaceRules(Struct, frozen=True, eq=False, gc=False):
     """What decides in one workspace.
 
     `groups` and `named` are the only groups and principals the rules can tell from others, `reads`
@@ -42,7 +42,7 @@ class Rules(Struct, frozen=True, eq=False, gc=False):
 
     workspace: WorkspaceId
     grants: dict[Subject, GrantsByServer]
-    guards: Guards
+    guards: CompiledGuardrails
     groups: frozenset[str]
     named: frozenset[str]
     reads: frozenset[str]
@@ -53,13 +53,14 @@ class Rules(Struct, frozen=True, eq=False, gc=False):
 
 def compile_grants(
     rows: Iterable[Grant], before: dict[str, CompiledGrant]
-) -> tuple[dict[str, CompiledGrant], tuple[str, ...]]:
-    """The grants by id, in the order of ids, unchanged ones taken from `before`; and the faults.
+) -> tuple[dict[str, CompiledGrant], list[tuple[WorkspaceId, str]]]:
+    """The grants by id, in the order of ids, unchanged ones taken from `before`.
 
-    A grant that cannot be put into Cedar permits nothing.
+    And the faults, each with its workspace: a grant that cannot be put into Cedar permits nothing.
     """
     compiled: dict[str, CompiledGrant] = {}
-    faults: list[str] = []
+    faults: list[tuple[WorkspaceId, str]] = []
+    # Rows come in no fixed order, but the text and its digest have to be alike on every node.
     for row in sorted(rows, key=lambda grant: grant.id):
         known = before.get(row.id)
         if known is not None and known.grant == row:
@@ -68,8 +69,8 @@ def compile_grants(
         try:
             compiled[row.id] = compile_grant(row)
         except Invalid as fault:
-            faults.append(fault.detail)
-    return compiled, tuple(faults)
+            faults.append((row.workspace, fault.detail))
+    return compiled, faults
 
 
 def compile_guardrails(
@@ -87,9 +88,9 @@ def compile_guardrails(
 def compile_rules(
     workspace: WorkspaceId,
     grants: list[CompiledGrant],
-    guards: Guards,
-    before: Rules | None,
-) -> Rules:
+    guards: CompiledGuardrails,
+    before: WorkspaceRules | None,
+) -> WorkspaceRules:
     """The rules of a workspace; `before` itself when nothing of it changed."""
     index: dict[Subject, dict[ServerId, list[CompiledGrant]]] = {}
     for compiled in grants:
@@ -100,13 +101,15 @@ def compile_rules(
         subject: {server: tuple(found) for server, found in servers.items()}
         for subject, servers in index.items()
     }
+    # By the same object the next compilation sees that its tables still stand.
     if before is not None and before.guards is guards and before.grants == by_subject:
         return before
     text = policy_text(grants, guards.enforced)
+    # A watching guardrail decides nothing, but a record's digest stands for it too.
     watching = "\n\n".join(guard.text for guard in guards.watching)
     mentioned = frozenset[tuple[str, str]]().union(*(guard.named for guard in guards.all))
     persons = {"Member", "Agent"}
-    return Rules(
+    return WorkspaceRules(
         workspace,
         by_subject,
         guards,
@@ -138,9 +141,10 @@ def subjects(principal: PrincipalEntry) -> list[Subject]:
     return found
 
 
-def principal_class(rules: Rules, principal: PrincipalEntry) -> tuple[object, ...]:
+def principal_class(rules: WorkspaceRules, principal: PrincipalEntry) -> tuple[object, ...]:
     """A key that two principals share only if no rule of the workspace can tell them apart."""
     itself: object = principal.kind
+    # A rule that reads the owner may treat agents differently that are alike in all else.
     if principal.id in rules.named or ("owner" in rules.reads and principal.owner is not None):
         itself = (principal.id, principal.owner)
     return (

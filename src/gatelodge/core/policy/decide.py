@@ -3,13 +3,13 @@
 from gatelodge.core.ids import GuardrailId, Instant
 from gatelodge.core.policy.decision import Allow, Decision, Deny
 from gatelodge.core.policy.evaluate import judge
-from gatelodge.core.policy.table import NO_GRANT, Cell, Depends, Watch
+from gatelodge.core.policy.table import NO_GRANT, Cell, ConditionalCell, Watch
 from gatelodge.core.view_entry import CallContext
 
 
-def settle(cell: Depends, at: Instant, context: CallContext) -> Decision:
+def settle(cell: ConditionalCell, at: Instant, context: CallContext) -> Decision:
     """The decision of that cell. The lowest id of the grants that still last is the rule."""
-    allow = _lasting(cell, at)
+    allow = _first_unexpired_allow(cell, at)
     if allow is None:
         return NO_GRANT
     if cell.fixed is not None:
@@ -26,8 +26,8 @@ def settle(cell: Depends, at: Instant, context: CallContext) -> Decision:
 
 def shows(cell: Cell, at: Instant) -> bool:
     """True when a list holds the tool at that moment: when no answer of the cell hides it."""
-    if isinstance(cell, Depends):
-        if _lasting(cell, at) is None:
+    if isinstance(cell, ConditionalCell):
+        if _first_unexpired_allow(cell, at) is None:
             return False
         return cell.fixed is None or not cell.fixed.hidden
     return isinstance(cell, Allow) or not cell.hidden
@@ -44,7 +44,7 @@ def watched(
     )
 
 
-def _lasting(cell: Depends, at: Instant) -> Allow | None:
+def _first_unexpired_allow(cell: ConditionalCell, at: Instant) -> Allow | None:
     for permit in cell.permits:
         if at < permit.until:
             return permit.allow

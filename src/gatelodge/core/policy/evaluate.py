@@ -28,7 +28,7 @@ from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry
 Outcome = Literal["forbids", "passes", "fails"]
 
 
-class Question(Struct, frozen=True, eq=False, gc=False):
+class PolicyQuestion(Struct, frozen=True, eq=False, gc=False):
     """A guardrail, a principal and an entry, ready to be judged at any moment.
 
     It stands for every principal and entry that the guardrail cannot tell from these.
@@ -42,7 +42,7 @@ class Question(Struct, frozen=True, eq=False, gc=False):
 
 def foresee(
     guard: CompiledGuardrail, principal: PrincipalEntry, entry: Entry
-) -> Outcome | Question:
+) -> Outcome | PolicyQuestion:
     """Whether the guardrail forbids such calls always or never, else the question of each call.
 
     Partial evaluation is experimental in Cedar, so anything but a clean answer is a question.
@@ -53,7 +53,7 @@ def foresee(
         found = entities(principal, entry)
     except ValueError:
         return "fails"
-    question = Question(
+    question = PolicyQuestion(
         guard,
         guard.policies,
         found,
@@ -78,7 +78,7 @@ def foresee(
     return "passes" if result.decision is cedarpy.Decision.Allow else "forbids"
 
 
-def judge(question: Question, at: Instant, context: CallContext) -> Outcome:
+def judge(question: PolicyQuestion, at: Instant, context: CallContext) -> Outcome:
     """Whether the guardrail forbids this call now, by full evaluation; `fails` means deny."""
     try:
         request = {**question.request, "context": circumstances(at, context)}

@@ -52,9 +52,9 @@ def permit_text(grant: Grant) -> str:
         resource = f"resource == {uid('Tool', tool_id(grant.server, grant.tool))}"
     return (
         f'@id("{plain(grant.id)}")\n'
-        f"permit ({_grantee(grant)}, action in {ANY_USE}, {resource})\n"
+        f"permit ({_grantee_constraint(grant)}, action in {ANY_USE}, {resource})\n"
         f"when {{ principal in {home} && resource in {home}"
-        f"{_CONDITION[grant.level]}{_expiry(grant)} }};"
+        f"{_CONDITION[grant.level]}{_expiry_condition(grant)} }};"
     )
 
 
@@ -66,7 +66,7 @@ def compile_grant(grant: Grant) -> CompiledGrant:
     )
 
 
-def _grantee(grant: Grant) -> str:
+def _grantee_constraint(grant: Grant) -> str:
     match grant.grantee_kind:
         case "member":
             return f"principal == {uid('Member', grant.grantee)}"
@@ -78,7 +78,7 @@ def _grantee(grant: Grant) -> str:
             return f"principal in {uid('Workspace', grant.workspace)}"
 
 
-def _expiry(grant: Grant) -> str:
+def _expiry_condition(grant: Grant) -> str:
     if grant.expires_at is None:
         return ""
     try:

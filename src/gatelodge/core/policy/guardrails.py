@@ -1,7 +1,8 @@
 """Guardrails: what an admin may publish, and a published text made ready to evaluate."""
 
+import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import GuardrailId
 from gatelodge.core.policy.decision import Deny
-from gatelodge.core.policy.extent import LEVELS_STORED, check_extent
+from gatelodge.core.policy.extent import check_extent, check_stored_extent, strings_and_comments
 from gatelodge.core.policy.rules import Guardrail
 from gatelodge.core.policy.schema import plain, schema, tools_schema
 
@@ -31,6 +32,7 @@ unless {{ resource.pinned }};"""
 
 _ANYONE = '@id("anyone") permit (principal, action, resource);\n'
 _END = "unexpected end of input"
+_CLOSED = "unexpected token `;`"
 _MOST_QUOTED = 4
 
 
@@ -82,7 +84,7 @@ def validate(text: str) -> None:
     for fault in faults:
         message = fault.error.replace("for policy `policy0`, ", "")
         raise Invalid(
-            f"Line {_line_of(text, *_quoted(message))}: {message}.",
+            f"Line {_line_of(text, *_backquoted_words(message))}: {message}.",
             remedy="See docs/reference/policy.md for the entities and attributes there are.",
         )
 
@@ -94,7 +96,7 @@ def compile_guardrail(guardrail: Guardrail) -> CompiledGuardrail:
     failing = Deny("policy_error", rule, f"The guardrail {rule} cannot be evaluated.")
     try:
         # Rows that an older release wrote, or somebody with the database at hand, come here too.
-        check_extent(text, LEVELS_STORED)
+        check_stored_extent(text)
         policy = _only_policy(text)
         policies = cedarpy.PolicySet.from_str(_ANYONE + text)
     except (ValueError, Invalid):
@@ -114,13 +116,15 @@ def compile_guardrail(guardrail: Guardrail) -> CompiledGuardrail:
         Deny("guardrail", rule, reason, advice),
         failing,
         frozenset((found.type.basename, found.id) for found in pst.entity_uids(policy)),
-        frozenset(_attributes(policy)),
+        frozenset(_attributes_of_policy(policy)),
     )
 
 
 def _only_policy(text: str) -> pst.Template:
     """The one policy of the text. Raises Invalid when it does not parse or is not alone."""
     try:
+        # First without the GIL: a text in which nothing fits takes its time, and the loop goes on.
+        cedarpy.PolicySet.from_str(text, release_gil=True)
         parsed = cedarpy.policies_to_pst(text)
     except ValueError as fault:
         message = str(fault)
@@ -157,35 +161,88 @@ def _check_annotations(text: str, policy: pst.Template) -> None:
 def _failing_line(text: str, message: str) -> int:
     """The first line at which the parser stops asking for more (it tells no position itself).
 
-    Halved towards, not walked to: each look parses the text up to a line, as it stands there.
+    Each look parses the text up to a place, as it stands there. What follows a fault is passed over
+    up to a semicolon, and a text that ends before it may only want more: so the policy is sought
+    that fails, and each of its lines is closed with one. What is wrong with a policy as a whole is
+    told where it ends. A string that goes on behind the line ends with it: one without an end would
+    be a fault of its own.
     """
     lines = text.splitlines(keepends=True)
+    if message == _END:
+        return len(lines)
+    strings = [span for span in strings_and_comments(text) if text[span[0]] == '"']
+    ends = [found.end() for found in re.finditer(";", _said_outside_strings(text))] + [len(text)]
 
-    def fails_by(count: int) -> bool:
+    def fails(part: str) -> bool:
         try:
-            cedarpy.policies_to_pst("".join(lines[:count]))
+            cedarpy.PolicySet.from_str(part, release_gil=True)
         except ValueError as fault:
-            return str(fault) == message != _END
+            return str(fault) == message
         return False
 
-    return bisect_left(range(1, len(lines)), True, key=fails_by) + 1
+    def fails_by(line: int) -> bool:
+        begun = "".join(lines[:line])
+        if len(begun) >= end:
+            return True
+        begun += '"' * any(start < len(begun) < end for start, end in strings)
+        return fails(begun + "\n;") or (text[end - 1] != ";" and fails(begun))
+
+    which = _first_that(0, len(ends) - 1, lambda each: fails(text[: ends[each]]))
+    end = ends[which]
+    least, most = (_lines_to(text, place) for place in (ends[which - 1] if which else 0, end))
+    if message == _CLOSED or not fails(text[:end] + "\n;"):
+        return most
+    return _first_that(least, most, fails_by)
+
+
+def _first_that(least: int, most: int, holds: Callable[[int], bool]) -> int:
+    """The first number for which it holds, the last where it holds for none.
+
+    The numbers looked at lie twice as far apart each time, so that few looks read what comes after
+    the fault, then halved towards.
+    """
+    tried, width = least, 1
+    while tried < most and not holds(tried):
+        least, width = tried + 1, width * 2
+        tried = least + width - 1
+    most = min(tried, most)
+    return least + bisect_left(range(least, most), True, key=holds)
+
+
+def _lines_to(text: str, place: int) -> int:
+    """The line on which a place of the text stands, or what is before it ends."""
+    return max(1, len(text[:place].splitlines()))
 
 
 def _line_of(text: str, *words: str) -> int:
-    """The first line that holds one of the words, else the first."""
+    """The first line that holds one of the words, else the first.
+
+    What a string or a comment says is looked at last: a reason may name what is not allowed.
+    """
+    said = _said_outside_strings(text)
     for word in words:
-        for number, line in enumerate(text.splitlines(), 1):
-            if word in line:
-                return number
+        for looked in (said, text):
+            for number, line in enumerate(looked.splitlines(), 1):
+                if word in line:
+                    return number
     return 1
 
 
-def _quoted(message: str) -> list[str]:
+def _said_outside_strings(text: str) -> str:
+    """The text with spaces for what its strings and comments say, each sign at its place."""
+    said, at = "", 0
+    for start, end in strings_and_comments(text):
+        said += text[at:start] + re.sub(r"\S", " ", text[start:end])
+        at = end
+    return said + text[at:]
+
+
+def _backquoted_words(message: str) -> list[str]:
     """The first words a validation message puts between backquotes; the text can bring many."""
     return message.split("`", 2 * _MOST_QUOTED)[1::2]
 
 
-def _attributes(root: pst.PstNode) -> Iterator[str]:
+def _attributes_of_policy(root: pst.PstNode) -> Iterator[str]:
     """Every attribute name the policy asks for, at any depth."""
     stack: list[Any] = [root]
     while stack:

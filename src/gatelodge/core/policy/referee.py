@@ -21,7 +21,7 @@ from gatelodge.core.policy.schema import (
 from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry
 
 
-class Ruling(Struct, frozen=True):
+class CedarRuling(Struct, frozen=True):
     """What Cedar says of one call: allowed only when it permits and no policy failed.
 
     `rules` are the policies that determined it, sorted by id; empty when nothing permits.
@@ -34,7 +34,7 @@ class Ruling(Struct, frozen=True):
 
 def rule_in_full(
     text: str, principal: PrincipalEntry, entry: Entry, at: Instant, context: CallContext
-) -> Ruling:
+) -> CedarRuling:
     """Evaluate the text. A text that does not parse allows nothing."""
     request = {
         "principal": principal_uid(principal),
@@ -43,15 +43,17 @@ def rule_in_full(
         "context": circumstances(at, context),
     }
     try:
-        found = cedarpy.is_authorized(request, _parsed(text), entities(principal, entry), schema())
+        found = cedarpy.is_authorized(
+            request, _parsed_policy_set(text), entities(principal, entry), schema()
+        )
     except (ValueError, TypeError) as fault:
-        return Ruling(allowed=False, errors=(str(fault),))
+        return CedarRuling(allowed=False, errors=(str(fault),))
     told = found.diagnostics
     rules = tuple(sorted(told.id_annotations_by_reason.values()))
     errors = tuple(told.errors)
-    return Ruling(found.decision is cedarpy.Decision.Allow and not errors, rules, errors)
+    return CedarRuling(found.decision is cedarpy.Decision.Allow and not errors, rules, errors)
 
 
 @lru_cache(maxsize=16)
-def _parsed(text: str) -> cedarpy.PolicySet:
+def _parsed_policy_set(text: str) -> cedarpy.PolicySet:
     return cedarpy.PolicySet.from_str(text, release_gil=True)

@@ -106,12 +106,12 @@ def principal_uid(principal: PrincipalEntry) -> str:
 
 def principal_ref(principal: PrincipalEntry) -> dict[str, str]:
     """The principal of a request in parts, which Cedar takes without parsing."""
-    return _ref("Member" if principal.kind == "member" else "Agent", principal.id)
+    return _entity_ref("Member" if principal.kind == "member" else "Agent", principal.id)
 
 
 def resource_ref(entry: Entry) -> dict[str, str]:
     """The resource of a request in parts."""
-    return _ref(resource_kind(entry), _resource_id(entry))
+    return _entity_ref(resource_kind(entry), _resource_id(entry))
 
 
 def resource_uid(entry: Entry) -> str:
@@ -128,12 +128,12 @@ def resource_kind(entry: Entry) -> Kind:
 
 def action_ref(entry: Entry) -> dict[str, str]:
     """The action of a request in parts: what can be done with this resource."""
-    return {"type": "Gatelodge::Action", "id": _action(entry)}
+    return {"type": "Gatelodge::Action", "id": _action_id(entry)}
 
 
 def action_uid(entry: Entry) -> str:
     """The action of a request: what can be done with this resource."""
-    return f'Gatelodge::Action::"{_action(entry)}"'
+    return f'Gatelodge::Action::"{_action_id(entry)}"'
 
 
 def circumstances(at: Instant, context: CallContext) -> str:
@@ -157,7 +157,7 @@ def entities(principal: PrincipalEntry, entry: Entry) -> cedarpy.Entities:
     Built with the schema on purpose: without it the action hierarchy is absent and
     `action in ...` silently never matches.
     """
-    found = [*_principal(principal), _server(entry), _entry(entry)]
+    found = [*_principal_entities(principal), _server_entity(entry), _resource_entity(entry)]
     text = msgspec.json.encode(found).decode()
     return cedarpy.Entities.from_json_str(text, schema())
 
@@ -166,40 +166,40 @@ def _resource_id(entry: Entry) -> str:
     return tool_id(entry.server, entry.name) if isinstance(entry, ToolEntry) else entry.server
 
 
-def _action(entry: Entry) -> str:
+def _action_id(entry: Entry) -> str:
     return "call" if isinstance(entry, ToolEntry) else "get"
 
 
-def _ref(kind: Kind, ident: str) -> dict[str, str]:
+def _entity_ref(kind: Kind, ident: str) -> dict[str, str]:
     return {"type": f"Gatelodge::{kind}", "id": ident if kind == "Tag" else plain(ident)}
 
 
-def _entity(uid: dict[str, str], attrs: dict[str, Any], parents: list[Any]) -> dict[str, Any]:
+def _cedar_entity(uid: dict[str, str], attrs: dict[str, Any], parents: list[Any]) -> dict[str, Any]:
     return {"uid": uid, "attrs": attrs, "parents": parents}
 
 
-def _principal(principal: PrincipalEntry) -> list[dict[str, Any]]:
+def _principal_entities(principal: PrincipalEntry) -> list[dict[str, Any]]:
     """The principal, and the owner of an agent."""
-    parents = [_ref("Group", group) for group in principal.groups]
-    parents.append(_ref("Workspace", principal.workspace))
+    parents = [_entity_ref("Group", group) for group in principal.groups]
+    parents.append(_entity_ref("Workspace", principal.workspace))
     if principal.owner is None:
-        return [_entity(principal_ref(principal), {"role": principal.role}, parents)]
-    owner = {"__entity": _ref("Member", principal.owner.id)}
-    agent = _entity(principal_ref(principal), {"owner": owner}, parents)
-    return [agent, *_principal(principal.owner)]
+        return [_cedar_entity(principal_ref(principal), {"role": principal.role}, parents)]
+    owner = {"__entity": _entity_ref("Member", principal.owner.id)}
+    agent = _cedar_entity(principal_ref(principal), {"owner": owner}, parents)
+    return [agent, *_principal_entities(principal.owner)]
 
 
-def _server(entry: Entry) -> dict[str, Any]:
-    parents = [_ref("Tag", tag) for tag in dict.fromkeys(entry.tags)]
-    parents.append(_ref("Workspace", entry.workspace))
-    return _entity(_ref("Server", entry.server), {}, parents)
+def _server_entity(entry: Entry) -> dict[str, Any]:
+    parents = [_entity_ref("Tag", tag) for tag in dict.fromkeys(entry.tags)]
+    parents.append(_entity_ref("Workspace", entry.workspace))
+    return _cedar_entity(_entity_ref("Server", entry.server), {}, parents)
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _resource_entity(entry: Entry) -> dict[str, Any]:
     attrs = {
         "readOnly": entry.read_only,
         "destructive": entry.destructive,
         "openWorld": entry.open_world,
         "pinned": entry.standing == "pinned",
     }
-    return _entity(resource_ref(entry), attrs, [_ref("Server", entry.server)])
+    return _cedar_entity(resource_ref(entry), attrs, [_entity_ref("Server", entry.server)])

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.protocol.envelope import Members, join_members, members_of, read_text
+from gatelodge.core.protocol.envelope import Members, given, join_members, members_of, read_text
 from gatelodge.core.protocol.version import Era
 
 TASKS: Final = "io.modelcontextprotocol/tasks"
@@ -52,17 +52,19 @@ def declared(raw: Raw | None, era: Era = "modern") -> bytes:
     given = NOTHING if raw is None else bytes(raw)
     if given == NOTHING or len(given) > LONGEST:
         return NOTHING
-    return (_known if len(given) <= _KNOWN_BYTES else _declared)(given, era)
+    return (_known if len(given) <= _KNOWN_BYTES else _canonical_capabilities)(given, era)
 
 
-def _declared(given: bytes, era: Era) -> bytes:
+def _canonical_capabilities(given: bytes, era: Era) -> bytes:
     said = members_of(Raw(given)) or {}
     kept: Members = {}
     for name, parts in _PARTS.items():
-        members = _granted(said.get(name))
+        members = _members_of_capability(said.get(name))
         if members is None:
             continue
-        named = {part: _YES for part in parts if _granted(members.get(part)) is not None}
+        named = {
+            part: _YES for part in parts if _members_of_capability(members.get(part)) is not None
+        }
         # An empty `elicitation` means form mode: what named another mode only must not become it.
         if named or not members or name != "elicitation":
             kept[name] = Raw(join_members(named))
@@ -70,24 +72,24 @@ def _declared(given: bytes, era: Era) -> bytes:
         tells = name == "roots" and era == "legacy"
         if tells and bytes(members.get("listChanged", b"")) == b"true":
             kept[name] = _CHANGES
-    settings = _extensions(said, _EXTENSIONS[era])
+    settings = _allowed_extensions(said, _EXTENSIONS[era])
     if settings:
         kept["extensions"] = Raw(join_members(settings))
     return join_members(dict(sorted(kept.items())))
 
 
-_known = lru_cache(maxsize=1024)(_declared)
+_known = lru_cache(maxsize=1024)(_canonical_capabilities)
 """A client says the same on each of its requests."""
 
 
-def _granted(raw: Raw | None) -> Members | None:
+def _members_of_capability(raw: Raw | None) -> Members | None:
     """The members of a capability; None when it is not declared."""
     if raw is not None and bytes(raw) == b"true":
         return {}
     return members_of(raw)
 
 
-def _extensions(said: Members, allowed: frozenset[str]) -> Members:
+def _allowed_extensions(said: Members, allowed: frozenset[str]) -> Members:
     """The settings of each allowed extension, without blanks; what is no object is not declared."""
     given = members_of(said.get("extensions")) or {}
     return {
@@ -98,10 +100,10 @@ def _extensions(said: Members, allowed: frozenset[str]) -> Members:
 
 
 @lru_cache(maxsize=1024)
-def without(capabilities: bytes, withheld: tuple[str, ...]) -> bytes:
+def without(capabilities: bytes, hidden: tuple[str, ...]) -> bytes:
     """The same (from `declared`) of a client that did not declare these capabilities."""
     said = members_of(Raw(capabilities)) or {}
-    return join_members({name: value for name, value in said.items() if name not in withheld})
+    return join_members({name: value for name, value in said.items() if name not in hidden})
 
 
 class _Askable(Struct, frozen=True):
@@ -115,7 +117,7 @@ class _Askable(Struct, frozen=True):
 
 
 @lru_cache(maxsize=1024)
-def _askable(capabilities: bytes) -> _Askable:
+def _askable_questions(capabilities: bytes) -> _Askable:
     said = members_of(Raw(capabilities)) or {}
     modes = members_of(said.get("elicitation"))
     sampling = members_of(said.get("sampling"))
@@ -137,17 +139,19 @@ def may_ask(capabilities: bytes, method: str, params: Raw) -> bool:
     """
     if capabilities == NOTHING:
         return False
-    can = _askable(capabilities)
+    can = _askable_questions(capabilities)
     if method == "roots/list":
         return can.roots
     members = members_of(params)
     if members is None:
         return False
     if method == "elicitation/create":
-        mode = read_text(members["mode"]) if "mode" in members else "form"
+        said = given(members, "mode")
+        mode = "form" if said is None else read_text(said)
         return can.form if mode == "form" else can.url and mode == "url"
     if method == "sampling/createMessage":
-        return can.tools or (can.sampling and not members.keys() & {"tools", "toolChoice"})
+        tools = any(given(members, each) is not None for each in ("tools", "toolChoice"))
+        return can.tools or (can.sampling and not tools)
     return False
 
 
@@ -168,14 +172,18 @@ def tells_roots(capabilities: bytes) -> bool:
 
 def for_modern(capabilities: bytes) -> Raw:
     """What a modern server is told in `_meta` of each request (2026-07-28 basic/index, _meta)."""
-    return Raw(_declared(capabilities, "modern") if tells_roots(capabilities) else capabilities)
+    return Raw(
+        _canonical_capabilities(capabilities, "modern")
+        if tells_roots(capabilities)
+        else capabilities
+    )
 
 
 def for_legacy(capabilities: bytes) -> Raw:
     """What a legacy server is told in `initialize`: only extensions that pass there are left."""
     if b"extensions" not in capabilities:
         return Raw(capabilities)
-    return Raw(_declared(capabilities, "legacy"))
+    return Raw(_canonical_capabilities(capabilities, "legacy"))
 
 
 def offered(servers: Iterable[Raw], extensions: frozenset[str]) -> Raw:
@@ -199,7 +207,7 @@ def offered(servers: Iterable[Raw], extensions: frozenset[str]) -> Raw:
         if resources is not None:
             subscribe = subscribe or bytes(resources.get("subscribe", b"")) == b"true"
             kept["resources"] = {"listChanged": True}
-        for name, value in _extensions(said, extensions).items():
+        for name, value in _allowed_extensions(said, extensions).items():
             same = bytes(settings.setdefault(name, value)) == bytes(value)
             settings[name] = value if same else _YES
     if subscribe:

@@ -13,20 +13,19 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw, Struct
 
+from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS
 from gatelodge.core.protocol.envelope import (
-    HEADER_MISMATCH,
-    INVALID_PARAMS,
-    UNSUPPORTED_VERSION,
+    ClientMessage,
     Era,
-    Fault,
     Members,
-    Message,
     MessageFault,
+    RequestFault,
     given,
     read_text,
 )
-from gatelodge.core.protocol.upstream_headers import Mirror, mirror_headers
+from gatelodge.core.protocol.upstream_headers import HeaderMirror, mirror_headers
 from gatelodge.core.protocol.version import (
+    HEADER_MISMATCH,
     LEGACY,
     META_CLIENT_CAPABILITIES,
     META_CLIENT_INFO,
@@ -34,6 +33,7 @@ from gatelodge.core.protocol.version import (
     META_PROTOCOL_VERSION,
     MODERN,
     NAMED,
+    UNSUPPORTED_VERSION,
 )
 
 _SENTINEL = b"=?base64?"
@@ -41,7 +41,7 @@ _BAGGAGE = "baggage"
 _WHOLE = re.compile(rb"(-?[0-9]{1,16})(?:\.0{1,16})?")
 
 
-def client_era(version_header: str | None, message: Message) -> Era:
+def client_era(version_header: str | None, message: ClientMessage) -> Era:
     """Modern when the header names no legacy version, or the body carries the modern `_meta`."""
     if META_PROTOCOL_VERSION in message.meta:
         return "modern"
@@ -63,32 +63,38 @@ def header_text(value: bytes) -> str | None:
         return None
 
 
-def _fault(code: int, text: str, message: Message, data: bytes = b"") -> MessageFault:
+def _fault_of_message(
+    code: int, text: str, message: ClientMessage, data: bytes = b""
+) -> MessageFault:
     reason = "invalid_params" if code == INVALID_PARAMS else "header_mismatch"
     if code == UNSUPPORTED_VERSION:
         reason = "unsupported_version"
-    return MessageFault(Fault(400, code, text, reason, message.id or b"null", data))  # type: ignore[arg-type]
+    return MessageFault(RequestFault(400, code, text, reason, message.id or b"null", data))  # type: ignore[arg-type]
 
 
-def _check_version(message: Message, header: str | None) -> None:
+def _check_version(message: ClientMessage, header: str | None) -> None:
     version = read_text(message.meta.get(META_PROTOCOL_VERSION))
     if version is None and header is not None and header != MODERN:
-        raise _unsupported(header, message, (MODERN, *LEGACY))
+        raise _unsupported_version_fault(header, message, (MODERN, *LEGACY))
     if version is None:
-        raise _fault(INVALID_PARAMS, f"params._meta must hold {META_PROTOCOL_VERSION}", message)
+        raise _fault_of_message(
+            INVALID_PARAMS, f"params._meta must hold {META_PROTOCOL_VERSION}", message
+        )
     if header is None or header != version:
         text = "header MCP-Protocol-Version must equal the version in params._meta"
-        raise _fault(HEADER_MISMATCH, text, message)
+        raise _fault_of_message(HEADER_MISMATCH, text, message)
     if version != MODERN:
-        raise _unsupported(version, message, (MODERN,))
+        raise _unsupported_version_fault(version, message, (MODERN,))
 
 
-def _unsupported(version: str, message: Message, supported: tuple[str, ...]) -> MessageFault:
+def _unsupported_version_fault(
+    version: str, message: ClientMessage, supported: tuple[str, ...]
+) -> MessageFault:
     data = msgspec.json.encode({"supported": supported, "requested": version})
-    return _fault(UNSUPPORTED_VERSION, "unsupported protocol version", message, data)
+    return _fault_of_message(UNSUPPORTED_VERSION, "unsupported protocol version", message, data)
 
 
-def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
+def check_modern(message: ClientMessage, headers: Mapping[bytes, bytes]) -> None:
     """Check what a modern message must carry. Raises MessageFault.
 
     A version in `_meta`, capabilities, and headers that repeat the body are asked of requests
@@ -100,21 +106,23 @@ def check_modern(message: Message, headers: Mapping[bytes, bytes]) -> None:
     version = None if raw_version is None else raw_version.decode("latin-1")
     if not message.id:  # a notification
         if version not in {None, MODERN}:
-            raise _unsupported(version or "", message, (MODERN, *LEGACY))
+            raise _unsupported_version_fault(version or "", message, (MODERN, *LEGACY))
         return
     _check_version(message, version)
     if META_CLIENT_CAPABILITIES not in message.meta:
-        raise _fault(INVALID_PARAMS, f"params._meta must hold {META_CLIENT_CAPABILITIES}", message)
+        raise _fault_of_message(
+            INVALID_PARAMS, f"params._meta must hold {META_CLIENT_CAPABILITIES}", message
+        )
     check_repeated(message, headers)
 
 
-def check_repeated(message: Message, headers: Mapping[bytes, bytes]) -> None:
+def check_repeated(message: ClientMessage, headers: Mapping[bytes, bytes]) -> None:
     """Check that the headers of a modern request repeat its method and name. Raises MessageFault.
 
     It is all of `check_modern` that is left for a request whose `_meta` and version were good.
     """
     if headers.get(b"mcp-method", b"").decode("latin-1") != message.method:
-        raise _fault(HEADER_MISMATCH, "header Mcp-Method must equal the method", message)
+        raise _fault_of_message(HEADER_MISMATCH, "header Mcp-Method must equal the method", message)
     member = NAMED.get(message.method)
     if member is None:
         return
@@ -122,11 +130,11 @@ def check_repeated(message: Message, headers: Mapping[bytes, bytes]) -> None:
     named = headers.get(b"mcp-name")
     if name is not None and (named is None or header_text(named) != name):
         text = f"header Mcp-Name must equal params.{member}"
-        raise _fault(HEADER_MISMATCH, text, message)
+        raise _fault_of_message(HEADER_MISMATCH, text, message)
 
 
 def headers_mirror(
-    headers: Mapping[bytes, bytes], wanted: tuple[Mirror, ...], arguments: Raw
+    headers: Mapping[bytes, bytes], wanted: tuple[HeaderMirror, ...], arguments: Raw
 ) -> bool:
     """Say whether the `Mcp-Param-*` headers repeat these arguments, no more and no less.
 
@@ -141,13 +149,14 @@ def headers_mirror(
         if sent is None or due is None:
             continue
         if header_text(sent) != header_text(due.encode("latin-1")) and not (
-            mirror.number and _whole(sent) == _whole(due.encode("latin-1"))
+            mirror.number
+            and _whole_number_or_field(sent) == _whole_number_or_field(due.encode("latin-1"))
         ):
             return False
     return True
 
 
-def _whole(value: bytes) -> int | bytes:
+def _whole_number_or_field(value: bytes) -> int | bytes:
     """The whole number that a field says, or the field itself when it says none."""
     number = _WHOLE.fullmatch(value)
     return value if number is None else int(number[1])
@@ -166,7 +175,7 @@ def passing_meta(meta: Members) -> Members:
     }
 
 
-def said_of_itself(message: Message) -> Raw | None:
+def said_of_itself(message: ClientMessage) -> Raw | None:
     """What the client says of itself (raw JSON), in either era."""
     return given(message.meta, META_CLIENT_INFO) or given(message.params, "clientInfo")
 
@@ -177,7 +186,7 @@ def client_text(raw: bytes) -> str:
         said = _implementations.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return f"{_word(said.name)}/{_word(said.version)}"[:64]
+    return f"{_text_or_raw_excerpt(said.name)}/{_text_or_raw_excerpt(said.version)}"[:64]
 
 
 class _Implementation(Struct):
@@ -190,7 +199,7 @@ class _Implementation(Struct):
 _implementations = msgspec.json.Decoder(_Implementation)
 
 
-def _word(raw: Raw) -> str:
+def _text_or_raw_excerpt(raw: Raw) -> str:
     """A text, or as much as can matter of what stands in its place."""
     text = read_text(raw)
     return bytes(memoryview(raw)[:64]).decode(errors="replace") if text is None else text

@@ -53,14 +53,14 @@ _ASKED: Final[dict[str, tuple[str, Raw]]] = {
 }
 
 
-def all_but(withheld: tuple[str, ...]) -> bytes:
+def all_but(hidden: tuple[str, ...]) -> bytes:
     """How a client declares all of them that a server is told of."""
-    return without(ALL, withheld)
+    return without(ALL, hidden)
 
 
-def each_but(withheld: tuple[str, ...]) -> dict[str, bytes]:
+def each_but(hidden: tuple[str, ...]) -> dict[str, bytes]:
     """How a client declares each of them that a server is told of, and nothing else."""
-    return {name: said for name, said in ALONE.items() if name.split(".")[0] not in withheld}
+    return {name: said for name, said in ALONE.items() if name.split(".")[0] not in hidden}
 
 
 def needs_of(
@@ -82,7 +82,7 @@ def needs_of(
 
 def suffices(needs: Needs, capabilities: bytes) -> bool:
     """Say whether a client with these capabilities (from `declared`) is offered the tool."""
-    return not needs or not needs.isdisjoint(_names(capabilities))
+    return not needs or not needs.isdisjoint(_declared_capability_names(capabilities))
 
 
 def lacking(needs: Needs) -> str:
@@ -100,7 +100,7 @@ def required(needs: Needs) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _names(capabilities: bytes) -> frozenset[str]:
+def _declared_capability_names(capabilities: bytes) -> frozenset[str]:
     asked = (name for name, asks in _ASKED.items() if may_ask(capabilities, *asks))
     extensions = (name for name in (APPS, TASKS) if has_extension(capabilities, name))
     return frozenset((*asked, *extensions))

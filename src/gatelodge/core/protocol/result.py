@@ -6,7 +6,7 @@ server/tools (structured content).
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Raw
@@ -87,10 +87,10 @@ def misshapen(method: str, result: Members) -> str:
     raw = result.get(name)
     if not name or (raw is None and method in _EMPTY):
         return ""
-    return "" if raw is not None and _begins(raw, begins) else name
+    return "" if raw is not None and _has_first_byte(raw, begins) else name
 
 
-def _begins(raw: Raw, begins: bytes) -> bool:
+def _has_first_byte(raw: Raw, begins: bytes) -> bool:
     return bytes(memoryview(raw)[:1]) == begins
 
 
@@ -104,7 +104,7 @@ def mended(raw: Raw, result: Members, method: str) -> tuple[Raw, Members]:
     odd = []
     if failed is not None and bytes(failed) not in {b"true", b"false"}:
         odd.append("isError")
-    if meta is not None and not _begins(meta, b"{"):
+    if meta is not None and not _has_first_byte(meta, b"{"):
         odd.append("_meta")
     if "resultType" in result and given(result, "resultType") is None:
         odd.append("resultType")
@@ -124,15 +124,22 @@ def read_result(raw: Raw) -> Members | None:
 
 
 def rpc_code(error: Raw) -> int | None:
-    """The code of a JSON-RPC error object, None when it has none that fits."""
+    """The code of a JSON-RPC error object, None when it has none that fits.
+
+    One that needs more than 32 bits is a message and no code: the code stands in the log, in which
+    nothing that a server says may stand (guarantee audit:no-payload).
+    """
     try:
-        return msgspec.json.decode(error, type=_Error).code
+        return msgspec.json.decode(error, type=_ErrorCode).code
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-class _Error(msgspec.Struct):
-    code: int | None = None
+_Code = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
+
+
+class _ErrorCode(msgspec.Struct):
+    code: _Code | None = None
 
 
 def for_client(
@@ -146,7 +153,7 @@ def for_client(
     """
     meta = result.get("_meta")
     if meta is not None and (
-        META_SERVER_INFO.encode() not in bytes(meta) or not _begins(meta, b"{")
+        META_SERVER_INFO.encode() not in bytes(meta) or not _has_first_byte(meta, b"{")
     ):
         meta = None
     if era == "legacy":
@@ -158,7 +165,9 @@ def for_client(
     shown.setdefault("resultType", Raw(b'"complete"'))
     if meta is not None:
         said = bytes(meta)
-        shown["_meta"] = _known(said, info) if len(said) <= _KNOWN_BYTES else _anew(said, info)
+        shown["_meta"] = (
+            _known(said, info) if len(said) <= _KNOWN_BYTES else _replace_server_info(said, info)
+        )
     return join_members(shown)
 
 
@@ -202,12 +211,12 @@ def _cache_hints(result: Members) -> Members:
     return hints
 
 
-def _anew(meta: bytes, info: bytes) -> Raw:
+def _replace_server_info(meta: bytes, info: bytes) -> Raw:
     """A result's `_meta` with our name in the place of the server's."""
     return Raw(join_members({**_members(meta), META_SERVER_INFO: Raw(info)}))
 
 
-_known = lru_cache(maxsize=256)(_anew)
+_known = lru_cache(maxsize=256)(_replace_server_info)
 """Most servers say the same short `_meta` again and again."""
 _KNOWN_BYTES = 256
 
@@ -308,16 +317,16 @@ def instructions(
     next ones'; what does not fit ends in an ellipsis, never within a character.
     """
     sections = [(alias, text.strip()) for alias, text in servers if text.strip()]
-    said = _cut(own, most)
+    said = _truncate_to_bytes(own, most)
     for place, (alias, text) in enumerate(sections):
         heading = f"\n\n## {alias}\n\n"
         room = (most - len(said.encode())) // (len(sections) - place) - len(heading.encode())
-        cut = _cut(text, room)
+        cut = _truncate_to_bytes(text, room)
         said += heading + cut if cut else ""
     return said.removeprefix("\n\n")
 
 
-def _cut(text: str, room: int) -> str:
+def _truncate_to_bytes(text: str, room: int) -> str:
     """As much of a text as fits into so many bytes of UTF-8."""
     whole = text.encode("utf-8", "replace")
     if len(whole) <= room:

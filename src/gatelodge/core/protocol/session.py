@@ -10,7 +10,7 @@ from msgspec import Struct
 CONTEXT = b"mcp-session"
 
 
-class Session(Struct, frozen=True, array_like=True):
+class LegacySession(Struct, frozen=True, array_like=True):
     """What initialize settled. `ends_at` is microseconds UTC; `nonce` tells sessions apart.
 
     `capabilities` is what the client declared, in the form of `core.protocol.capabilities`. New
@@ -27,7 +27,7 @@ class Session(Struct, frozen=True, array_like=True):
     capabilities: bytes = b"{}"
 
 
-class Cursor(Struct, frozen=True, array_like=True):
+class PageCursor(Struct, frozen=True, array_like=True):
     """The last item of a page; the next page begins after it.
 
     It counts in lists of this kind, at the endpoint of this alias (empty = that of all servers).
@@ -41,12 +41,12 @@ class Cursor(Struct, frozen=True, array_like=True):
     endpoint: str = ""
 
 
-_session = msgspec.msgpack.Decoder(Session).decode
-_cursor = msgspec.msgpack.Decoder(Cursor).decode
+_session = msgspec.msgpack.Decoder(LegacySession).decode
+_cursor = msgspec.msgpack.Decoder(PageCursor).decode
 pack = msgspec.msgpack.Encoder().encode
 
 
-def read_session(plain: bytes | None) -> Session | None:
+def read_session(plain: bytes | None) -> LegacySession | None:
     """The session in opened bytes, None when there is none."""
     if plain is None:
         return None
@@ -56,7 +56,7 @@ def read_session(plain: bytes | None) -> Session | None:
         return None
 
 
-def read_cursor(plain: bytes | None) -> Cursor | None:
+def read_cursor(plain: bytes | None) -> PageCursor | None:
     """The cursor in opened bytes, None when there is none."""
     if plain is None:
         return None

@@ -11,6 +11,15 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gatelodge.core.jsontext.jsonrpc import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    error_body,
+    notification_body,
+    raw_error_body,
+    request_body,
+    result_body,
+)
 from gatelodge.core.jsontext.weight import MOST_DEPTH, burden
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, for_modern
 from gatelodge.core.protocol.envelope import NULL
@@ -45,17 +54,21 @@ ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 _encode = msgspec.json.Encoder().encode
 
 
-class Message(Struct):
+AskedId = int | str | UnsetType | None
+"""The id of a server's message, as it may stand there."""
+
+
+class UpstreamMessage(Struct):
     """One JSON-RPC message of an upstream; what is absent, or null beside something, is UNSET."""
 
-    id: int | str | UnsetType | None = UNSET
+    id: AskedId = UNSET
     method: str = ""
     params: Raw | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
 
-class Fault(Struct):
+class ErrorObject(Struct):
     """The members of a JSON-RPC error that era detection and session loss look at."""
 
     code: int = 0
@@ -63,31 +76,31 @@ class Fault(Struct):
     data: Raw = Raw(b"null")
 
 
-_messages = msgspec.json.Decoder(Message)
-_faults = msgspec.json.Decoder(Fault)
+_messages = msgspec.json.Decoder(UpstreamMessage)
+_faults = msgspec.json.Decoder(ErrorObject)
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
-class Unreadable(Struct, frozen=True):
+class UnreadableBytes(Struct, frozen=True):
     """Bytes that are no message. `too_much` says why they were not even looked at (`burden`)."""
 
     too_much: str = ""
 
 
-def parse_message(body: bytes) -> Message | None:
+def parse_message(body: bytes) -> UpstreamMessage | None:
     """The message in these bytes, or None when there is none that can be read."""
     message = read_message(body)
-    return None if isinstance(message, Unreadable) else message
+    return None if isinstance(message, UnreadableBytes) else message
 
 
-def read_message(body: bytes) -> Message | Unreadable:
+def read_message(body: bytes) -> UpstreamMessage | UnreadableBytes:
     """The message in these bytes, if they are one UTF-8 JSON-RPC object and not too much to read.
 
     They are weighed once. Members that are null are as good as absent where libraries write them
     so: a null `error` beside a result, the `params` of a request, the id of a notification.
     """
     if len(body) > _LIGHT and (too_much := burden(body, MOST_DEPTH)):
-        return Unreadable(too_much)
+        return UnreadableBytes(too_much)
     try:
         if not body.isascii():
             body.decode()
@@ -104,7 +117,7 @@ def read_message(body: bytes) -> Message | Unreadable:
     return message
 
 
-_NO_MESSAGE: Final = Unreadable()
+_NO_MESSAGE: Final = UnreadableBytes()
 _LIGHT: Final = 512
 """Bytes of a message that cannot nest too deep."""
 
@@ -131,12 +144,12 @@ _OPENS: Final = re.compile(rb'\s*\{(?:%b,)?\s*"(?:result|error)"' % _JSONRPC)
 _TAIL: Final = re.compile(rb",(?:%b,)?%b(?:,%b)?\}\s*$" % (_JSONRPC, _ID, _JSONRPC))
 
 
-def parse_fault(error: Raw) -> Fault:
+def parse_fault(error: Raw) -> ErrorObject:
     """The error's code, message and details; code 0 when it is not a JSON-RPC error object."""
     try:
         return _faults.decode(error)
     except (msgspec.MsgspecError, RecursionError):
-        return Fault()
+        return ErrorObject()
 
 
 @lru_cache(maxsize=1024)
@@ -181,18 +194,7 @@ def request_bytes(number: int, method: str, params: dict[str, Raw], meta: bytes)
         inner = _encode(params)[:-1] + b',"_meta":' + meta + b"}"
     else:
         inner = _encode(params)
-    return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}' % (number, _quoted(method), inner)
-
-
-@lru_cache(maxsize=256)
-def _quoted(method: str) -> bytes:
-    return _encode(method)
-
-
-def notification_bytes(method: str, params: dict[str, object] | None = None) -> bytes:
-    """One notification as JSON text."""
-    said: dict[str, object] = {"jsonrpc": "2.0", "method": method}
-    return _encode(said | {"params": params} if params is not None else said)
+    return request_body(number, method, inner)
 
 
 def initialize_params(version: str, capabilities: bytes) -> dict[str, Raw]:
@@ -214,41 +216,34 @@ def uri_params(uri: str) -> dict[str, Raw]:
     return {"uri": Raw(_encode(uri))}
 
 
-def response_bytes(number: int | str | None, result: Raw | None, error: Raw | None) -> bytes:
+def response_bytes(number: AskedId, result: Raw | None, error: Raw | None) -> bytes:
     """Our response to a request of a legacy server; without either it is an internal error."""
-    said: dict[str, object] = {"jsonrpc": "2.0", "id": number}
     if result is not None:
-        return _encode(said | {"result": result})
-    return _encode(said | {"error": _INTERNAL if error is None else error})
+        return result_body(_id_bytes(number), bytes(result))
+    if error is None:
+        return error_body(_id_bytes(number), INTERNAL_ERROR, "Internal error")
+    return raw_error_body(_id_bytes(number), bytes(error))
 
 
-_INTERNAL = Raw(b'{"code":-32603,"message":"Internal error"}')
+def refusal_bytes(number: AskedId) -> bytes:
+    """Our response to a request of a server that nobody here can answer."""
+    return error_body(_id_bytes(number), METHOD_NOT_FOUND, "Method not found")
 
 
-def answer_bytes(asked: Message) -> bytes:
+def answer_bytes(asked: UpstreamMessage) -> bytes:
     """What a server that asks us something is told: `ping` is answered, all else is unknown."""
     if asked.method == "ping":
-        return response_bytes(_asker(asked), Raw(b"{}"), None)
-    return refusal_bytes(_asker(asked))
+        return result_body(_id_bytes(asked.id), b"{}")
+    return refusal_bytes(asked.id)
 
 
-def refusal_bytes(number: int | str | None) -> bytes:
-    """Our response to a request of a server that nobody here can answer."""
-    return response_bytes(number, None, Raw(b'{"code":-32601,"message":"Method not found"}'))
-
-
-def refused_bytes(asked: Message, error: Raw) -> bytes:
-    """Our response to a request of a server that this error refuses."""
-    return response_bytes(_asker(asked), None, error)
-
-
-def _asker(asked: Message) -> int | str | None:
-    return None if asked.id is UNSET else asked.id
+def _id_bytes(number: AskedId) -> bytes:
+    return b"null" if number is UNSET else _encode(number)
 
 
 def cancelled_bytes(number: int, reason: str) -> bytes:
     """`notifications/cancelled` for one of our requests."""
-    return notification_bytes("notifications/cancelled", {"requestId": number, "reason": reason})
+    return notification_body(CANCELLED, _encode({"requestId": number, "reason": reason}))
 
 
 def is_error(error: Raw) -> bool:
@@ -260,12 +255,12 @@ def is_error(error: Raw) -> bool:
     return True
 
 
-class _Error(Struct):
+class _ErrorMember(Struct):
     code: int
     message: str
 
 
-_errors = msgspec.json.Decoder(_Error)
+_errors = msgspec.json.Decoder(_ErrorMember)
 
 
 def progress_number(params: bytes) -> int:
@@ -355,7 +350,7 @@ class _Subscribed(Struct, rename={"meta": "_meta"}):
 _subscriptions = msgspec.json.Decoder(_Subscribed)
 
 
-class Page(Struct, frozen=True):
+class UpstreamPage(Struct, frozen=True):
     """One page of a list: raw objects and the cursor of the next page (None = last)."""
 
     items: list[Raw]
@@ -370,10 +365,10 @@ _cursors = msgspec.json.Decoder(_Cursor)
 _items = msgspec.json.Decoder(list[Raw])
 
 
-def parse_page(result: Raw, member: str) -> Page | None:
+def parse_page(result: Raw, member: str) -> UpstreamPage | None:
     """The page in this result, whose objects stand in `member`; None when it is not one."""
     try:
         items = _items.decode(_members.decode(result)[member])
-        return Page(items, _cursors.decode(result).nextCursor)
+        return UpstreamPage(items, _cursors.decode(result).nextCursor)
     except (msgspec.MsgspecError, RecursionError, KeyError):
         return None

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from gatelodge.core.protocol.capabilities import LONGEST
-from gatelodge.core.protocol.upstream import Message, parse_fault
+from gatelodge.core.protocol.upstream import UpstreamMessage, parse_fault
 from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
     MODERN,
@@ -23,7 +23,7 @@ Offer = Literal["tools", "prompts", "resources"]
 OFFERS: Final[tuple[Offer, ...]] = ("tools", "prompts", "resources")
 
 
-class Hello(Struct, frozen=True, kw_only=True):
+class ServerHello(Struct, frozen=True, kw_only=True):
     """What a server said of itself when it was met; `capabilities` is the raw object.
 
     `pushes` is false for a legacy server that keeps no session: it cannot hear an answer.
@@ -36,7 +36,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     pushes: bool = True
 
 
-class Can(Struct, frozen=True, kw_only=True):
+class ServerFeatures(Struct, frozen=True, kw_only=True):
     """What capabilities mean: the lists that a server has, those whose changes it announces.
 
     `subscribes` = its resources can be watched one by one; `logs` = it takes a level.
@@ -48,24 +48,26 @@ class Can(Struct, frozen=True, kw_only=True):
     logs: bool = False
 
 
-def capable(capabilities: Raw) -> Can:
+def capable(capabilities: Raw) -> ServerFeatures:
     """Read a server's capabilities; what cannot be read is not there.
 
     A server that declares none of the three lists may have tools all the same: early ones did not
     say, and a server that was met by a modern error could not.
     """
-    said = _members(capabilities)
-    lists = {offer: _members(said[offer]) for offer in OFFERS if offer in said}
+    said = _members_or_empty(capabilities)
+    lists = {offer: _members_or_empty(said[offer]) for offer in OFFERS if offer in said}
     resources = lists.get("resources", {})
-    return Can(
+    return ServerFeatures(
         lists=frozenset(lists) or frozenset({"tools"}),
-        tells=frozenset(offer for offer, has in lists.items() if _true(has, "listChanged")),
-        subscribes=_true(resources, "subscribe"),
+        tells=frozenset(
+            offer for offer, has in lists.items() if _is_true_member(has, "listChanged")
+        ),
+        subscribes=_is_true_member(resources, "subscribe"),
         logs="logging" in said,
     )
 
 
-def listening(can: Can, uris: frozenset[str]) -> dict[str, Raw] | None:
+def listening(can: ServerFeatures, uris: frozenset[str]) -> dict[str, Raw] | None:
     """The params of the modern `subscriptions/listen`; None when there is nothing to hear of."""
     wanted: dict[str, object] = {f"{o}ListChanged": True for o in OFFERS if o in can.tells}
     if uris:
@@ -73,14 +75,14 @@ def listening(can: Can, uris: frozenset[str]) -> dict[str, Raw] | None:
     return {"notifications": Raw(msgspec.json.encode(wanted))} if wanted else None
 
 
-def _members(raw: Raw) -> dict[str, Raw]:
+def _members_or_empty(raw: Raw) -> dict[str, Raw]:
     try:
         return msgspec.json.decode(raw, type=dict[str, Raw])
     except (msgspec.MsgspecError, RecursionError):
         return {}
 
 
-def _true(members: dict[str, Raw], name: str) -> bool:
+def _is_true_member(members: dict[str, Raw], name: str) -> bool:
     return bytes(members.get(name, b"")) == b"true"
 
 
@@ -100,16 +102,16 @@ class _Versions(Struct):
     supported: list[str]
 
 
-Meeting = Hello | Literal["legacy", "strange"]
+Meeting = ServerHello | Literal["legacy", "strange"]
 """A modern server's hello; a legacy server; a modern one that shares no revision with us."""
 
 
-def discovered(message: Message | None) -> Meeting:
+def discovered(message: UpstreamMessage | None) -> Meeting:
     """Judge the answer to `server/discover`; None stands for an answer that is not JSON-RPC."""
     if message is None:
         return "legacy"
     if message.error is not UNSET:
-        return _refused(message.error)
+        return _judge_discover_error(message.error)
     if message.result is UNSET:
         return "legacy"
     try:
@@ -118,10 +120,10 @@ def discovered(message: Message | None) -> Meeting:
         return "legacy"
     if MODERN not in said.supportedVersions:
         return "strange"
-    return _hello("modern", MODERN, said.capabilities, said.instructions)
+    return _build_hello("modern", MODERN, said.capabilities, said.instructions)
 
 
-def _refused(error: Raw) -> Meeting:
+def _judge_discover_error(error: Raw) -> Meeting:
     fault = parse_fault(error)
     if fault.code not in MODERN_ERRORS:
         return "legacy"
@@ -132,10 +134,10 @@ def _refused(error: Raw) -> Meeting:
             return "strange"
         if MODERN not in supported:
             return "strange"
-    return Hello(era="modern", version=MODERN)
+    return ServerHello(era="modern", version=MODERN)
 
 
-def initialized(result: Raw) -> Hello | None:
+def initialized(result: Raw) -> ServerHello | None:
     """The hello of a legacy server; None when it chose a revision that we do not speak."""
     try:
         said = msgspec.json.decode(result, type=_Initialized)
@@ -143,10 +145,14 @@ def initialized(result: Raw) -> Hello | None:
         return None
     if said.protocolVersion not in LEGACY_UPSTREAM:
         return None
-    return _hello("legacy", said.protocolVersion, said.capabilities, said.instructions)
+    return _build_hello("legacy", said.protocolVersion, said.capabilities, said.instructions)
 
 
-def _hello(era: Era, version: str, capabilities: Raw, instructions: str | None) -> Hello:
+def _build_hello(
+    era: Era, version: str, capabilities: Raw, instructions: str | None
+) -> ServerHello:
     said = bytes(capabilities)
-    whole = Raw(said if len(said) <= LONGEST and _members(capabilities) else b"{}")
-    return Hello(era=era, version=version, instructions=instructions or "", capabilities=whole)
+    whole = Raw(said if len(said) <= LONGEST and _members_or_empty(capabilities) else b"{}")
+    return ServerHello(
+        era=era, version=version, instructions=instructions or "", capabilities=whole
+    )

@@ -29,7 +29,7 @@ def header_value(text: str) -> str:
     return f"=?base64?{base64.b64encode(text.encode()).decode()}?="
 
 
-class Mirror(Struct, frozen=True):
+class HeaderMirror(Struct, frozen=True):
     """One argument that a header repeats: where it stands in the arguments, and the header.
 
     `number` = the schema says integer, so that 42 and 42.0 are the same.
@@ -48,7 +48,7 @@ _SOME: Final = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
 _NAMED: Final = frozenset(("patternProperties", "dependentSchemas", "$defs", "definitions"))
 
 
-def mirrors(schema: Raw) -> tuple[Mirror, ...]:
+def mirrors(schema: Raw) -> tuple[HeaderMirror, ...]:
     """The mirrored arguments of a tool's `inputSchema`, in document order.
 
     Raises Invalid when an annotation breaks a rule: only on a string, integer or boolean that is
@@ -60,9 +60,9 @@ def mirrors(schema: Raw) -> tuple[Mirror, ...]:
         root = msgspec.json.decode(schema)
     except (msgspec.MsgspecError, RecursionError) as broken:
         raise Invalid("inputSchema is not JSON") from broken
-    found: list[Mirror] = []
+    found: list[HeaderMirror] = []
     seen: set[str] = set()
-    for path, part in _parts(root):
+    for path, part in _subschemas_with_paths(root):
         if "x-mcp-header" not in part:
             continue
         name = part["x-mcp-header"]
@@ -75,11 +75,11 @@ def mirrors(schema: Raw) -> tuple[Mirror, ...]:
         if name.lower() in seen:
             raise Invalid("x-mcp-header names one header twice")
         seen.add(name.lower())
-        found.append(Mirror(path, PARAM_HEADER + name, part["type"] == "integer"))
+        found.append(HeaderMirror(path, PARAM_HEADER + name, part["type"] == "integer"))
     return tuple(found)
 
 
-def _parts(root: Any) -> Iterator[tuple[tuple[str, ...] | None, dict[str, Any]]]:
+def _subschemas_with_paths(root: Any) -> Iterator[tuple[tuple[str, ...] | None, dict[str, Any]]]:
     """Each schema in the schema, with the chain of `properties` that leads to it (None = none)."""
     todo: list[tuple[tuple[str, ...] | None, Any]] = [((), root)]
     while todo:
@@ -101,7 +101,7 @@ def _parts(root: Any) -> Iterator[tuple[tuple[str, ...] | None, dict[str, Any]]]
         todo.extend(reversed(below))
 
 
-def mirror_headers(wanted: tuple[Mirror, ...], arguments: Raw) -> tuple[tuple[str, str], ...]:
+def mirror_headers(wanted: tuple[HeaderMirror, ...], arguments: Raw) -> tuple[tuple[str, str], ...]:
     """The `Mcp-Param-*` headers for these arguments; an absent or null argument gives none.
 
     Nothing is read but what is mirrored, so that no argument beside it can hide it; and each object
@@ -110,7 +110,7 @@ def mirror_headers(wanted: tuple[Mirror, ...], arguments: Raw) -> tuple[tuple[st
     made: list[tuple[str, str]] = []
     read: _Read = {}
     for mirror in wanted:
-        text = _text(_argument(arguments, mirror.path, read))
+        text = _text_of_scalar(_argument_at_path(arguments, mirror.path, read))
         if text is not None:
             made.append((mirror.header, header_value(text)))
     return tuple(made)
@@ -120,7 +120,7 @@ _Read = dict[tuple[str, ...], Members]
 """The objects that were read on the way to mirrored arguments, by path."""
 
 
-def _argument(arguments: Raw, path: tuple[str, ...], read: _Read) -> Any:
+def _argument_at_path(arguments: Raw, path: tuple[str, ...], read: _Read) -> Any:
     """The scalar at the end of that path; None for one that is not there or cannot be read."""
     value: Raw | None = arguments
     for at, key in enumerate(path):
@@ -136,7 +136,7 @@ def _argument(arguments: Raw, path: tuple[str, ...], read: _Read) -> Any:
         return None
 
 
-def _text(value: Any) -> str | None:
+def _text_of_scalar(value: Any) -> str | None:
     """A scalar as a header says it; None for what no header can say."""
     match value:
         case bool():

@@ -33,10 +33,12 @@ class EventParser:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The data of each event that these bytes finish, in order."""
-        if self._after_cr and chunk.startswith(b"\n"):
+        if not chunk:
+            return []
+        second = self._after_cr and chunk.startswith(b"\n")  # of a CR LF that was cut
+        self._after_cr = chunk.endswith(b"\r")
+        if second:
             chunk = chunk[1:]
-        if chunk:
-            self._after_cr = chunk.endswith(b"\r")
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         rest = self._rest
@@ -45,7 +47,7 @@ class EventParser:
         start = 0
         end = rest.find(b"\n", self._searched)
         while end >= 0:
-            self._line(_copied(rest, start, end), done)
+            self._parse_line(_copied_slice(rest, start, end), done)
             start = end + 1
             end = rest.find(b"\n", start)
         if start:
@@ -53,7 +55,7 @@ class EventParser:
         self._searched = len(rest)
         return done
 
-    def _line(self, line: bytes, done: list[bytes]) -> None:
+    def _parse_line(self, line: bytes, done: list[bytes]) -> None:
         if self._fresh:
             self._fresh = False
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -66,29 +68,29 @@ class EventParser:
             self.last = self._id  # only now: who goes on after it must have seen the whole event
             return
         if line.startswith(b"data:"):
-            self._add(line[6:] if line[5:6] == b" " else line[5:])
+            self._append_data_line(line[6:] if line[5:6] == b" " else line[5:])
             return
         field, _, value = line.partition(b":")
         if field == b"data":
-            self._add(value)
+            self._append_data_line(value)
         elif field == b"event":
             self._kind = value.removeprefix(b" ")
         elif field == b"id":
-            self._name(value.removeprefix(b" "))
+            self._keep_event_id(value.removeprefix(b" "))
         elif field == b"retry" and len(value) <= 8 and value.strip().isdigit():
             self.retry = int(value)
 
-    def _add(self, value: bytes) -> None:
+    def _append_data_line(self, value: bytes) -> None:
         self._data.append(value)
         self._held += len(value) + 1
 
-    def _name(self, identity: bytes) -> None:
+    def _keep_event_id(self, identity: bytes) -> None:
         """Keep an event's id, if it can be said in a header; what cannot is as good as none."""
         plain = len(identity) <= _LONGEST_ID and all(0x21 <= byte <= 0x7E for byte in identity)
         self._id = identity if plain else b""
 
 
-def _copied(held: bytearray, start: int, end: int) -> bytes:
+def _copied_slice(held: bytearray, start: int, end: int) -> bytes:
     """A part of what is held, copied once: it may be all of a large message."""
     with memoryview(held) as view:
         return bytes(view[start:end])

@@ -11,7 +11,8 @@ from urllib.parse import urljoin, urlsplit
 from msgspec import UNSET, Raw
 
 from gatelodge.core.errors import HouseError, UpstreamBrokeProtocol, UpstreamUnreachable
-from gatelodge.core.protocol.upstream import Message, parse_fault, parse_message
+from gatelodge.core.jsontext.jsonrpc import METHOD_NOT_FOUND
+from gatelodge.core.protocol.upstream import UpstreamMessage, parse_fault, parse_message
 
 Rejection = Raw | HouseError | Literal["session_lost"]
 """The JSON-RPC error that answers the request; our own error; or a legacy session that is gone."""
@@ -40,7 +41,7 @@ def rejected(status: int, body: bytes, number: int, *, session: bool, wait: floa
     return UpstreamBrokeProtocol(f"The server answered with HTTP {status} and no JSON-RPC message.")
 
 
-def _error_for(number: int, message: Message | None) -> Raw | None:
+def _error_for(number: int, message: UpstreamMessage | None) -> Raw | None:
     if message is None or message.error is UNSET or message.id not in (number, None, UNSET):
         return None
     return message.error
@@ -88,7 +89,7 @@ def redirected(location: bytes, url: str) -> str:
     return told if own and fits and re.fullmatch(r"[!-~]+", told) else ""
 
 
-def _session_lost(status: int, message: Message | None) -> bool:
+def _session_lost(status: int, message: UpstreamMessage | None) -> bool:
     """True when the request was not run because the server forgot our session.
 
     2025-11-25 transports: 404. Some answer 400 and -32000 instead and tell it only in words. A 404
@@ -98,7 +99,7 @@ def _session_lost(status: int, message: Message | None) -> bool:
     if message is not None and message.error is not UNSET:
         fault = parse_fault(message.error)
     if status == 404:
-        return fault is None or fault.code != -32_601
+        return fault is None or fault.code != METHOD_NOT_FOUND
     if status != 400 or fault is None or fault.code != _NO_SESSION:
         return False
     return "session" in fault.message.lower()

@@ -30,7 +30,7 @@ class Opening(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     request: str = ""
 
 
-class Act(Struct, frozen=True, gc=False):
+class ActDigest(Struct, frozen=True, gc=False):
     """What a leaf says that somebody did: its digest, and the commitment that the leaf bears."""
 
     digest: bytes
@@ -65,17 +65,17 @@ def committed(origin: bytes, salted: bytes, rest: bytes) -> tuple[bytes, bytes]:
     return b'%b%b",%b' % (_HEAD, actor_c, rest), act + actor_c
 
 
-def act_of(origin: str, body: bytes) -> Act | None:
+def act_of(origin: str, body: bytes) -> ActDigest | None:
     """The act of a leaf of the log with this origin; None when the leaf commits to nobody."""
     end = body.find(b'",', len(_HEAD)) if body.startswith(_HEAD) else -1
     if end <= len(_HEAD):
         return None
     actor = body[len(_HEAD) : end].decode("ascii", "replace")
     digest = sha256(b"%b\x00%b" % (origin.encode(), body[end + 2 :])).digest()
-    return Act(digest, actor)
+    return ActDigest(digest, actor)
 
 
-def opened(salted: bytes, act: Act) -> Opening | None:
+def opened(salted: bytes, act: ActDigest) -> Opening | None:
     """The opening in salt + opening bytes, if it is the one that this very leaf commits to."""
     digest = sha256(DOMAIN + act.digest + salted).hexdigest()
     if len(salted) < SALT_BYTES or act.actor_c != "sha256:" + digest:

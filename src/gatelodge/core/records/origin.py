@@ -4,7 +4,7 @@ from msgspec import Struct
 
 GOV = "gov"
 """The log of who may do what."""
-DOOR = "door"
+UNROUTED = "unrouted"
 """The log of requests that reach no workspace."""
 _CALLS = "calls"
 
@@ -30,15 +30,15 @@ def shard_of(origin: str) -> str:
 
 def number_of(shard: str) -> int:
     """The number of a shard, by which people name it; the first is 1."""
-    return _number(shard) or 1
+    return _shard_number_or_zero(shard) or 1
 
 
-def _number(shard: str) -> int:
+def _shard_number_or_zero(shard: str) -> int:
     number = shard.partition("-")[0] if shard else "1"
     return int(number) if number.isdecimal() else 0
 
 
-class Origins(Struct, frozen=True):
+class LogOrigins(Struct, frozen=True):
     """The origins of one house's present logs: its name, and the shard it writes."""
 
     gate: str
@@ -68,7 +68,7 @@ def belongs(log: str, origin: str) -> bool:
     """True when this can be the origin of that log: it names it, and a past one's own shard."""
     shard = shard_of(origin)
     kind, _, number = log.partition("@")
-    if number and number != str(_number(shard)):
+    if number and number != str(_shard_number_or_zero(shard)):
         return False
     return origin == origin_of(kind, gate_of(origin), shard)
 
@@ -77,7 +77,7 @@ def gate_of(origin: str) -> str:
     """The gate whose log has this origin; empty when it is no origin of a log of ours."""
     rest, _, last = origin.rpartition("/")
     name = last.partition("@")[0]
-    if name in (GOV, DOOR):
+    if name in (GOV, UNROUTED):
         return rest
     gate, _, kind = rest.rpartition("/")
     return gate if kind == _CALLS else ""

@@ -13,7 +13,7 @@ from msgspec import Struct
 from gatelodge.core.records.leaves import CLOSES, OPENS
 
 
-class Glance(Struct, frozen=True, gc=False):
+class LeafGlance(Struct, frozen=True, gc=False):
     """What the sequencer has to know of a leaf."""
 
     t: str = ""
@@ -28,7 +28,7 @@ class Glance(Struct, frozen=True, gc=False):
         return self.call or self.stream
 
 
-class Opened(Struct, frozen=True, gc=False):
+class WaitingOpener(Struct, frozen=True, gc=False):
     """An opener that waits: its place, and the node that wrote it."""
 
     index: int
@@ -39,28 +39,28 @@ class Opened(Struct, frozen=True, gc=False):
 LATE = {"call.outcome": "call.late", "stream.closed": "stream.late"}
 """What a closer is called when its pair was closed before."""
 
-_glance = msgspec.json.Decoder(Glance).decode
+_glance = msgspec.json.Decoder(LeafGlance).decode
 
 
-def glance(body: bytes) -> Glance:
+def glance(body: bytes) -> LeafGlance:
     """What a leaf says of its pair; nothing when it is not in our form."""
     try:
         return _glance(body)
     except msgspec.MsgspecError:
-        return Glance()
+        return LeafGlance()
 
 
-class Stage:
+class StagedLeaves:
     """Leaves on their way into one log, and what they open and close there.
 
     Nothing changes in the log's pairs until these are settled: the append may fail.
     """
 
-    def __init__(self, waiting: Mapping[str, Opened], first: int) -> None:
+    def __init__(self, waiting: Mapping[str, WaitingOpener], first: int) -> None:
         self._waiting = waiting
         self.first = first
         self.bodies: list[bytes] = []
-        self.opened: dict[str, Opened] = {}
+        self.opened: dict[str, WaitingOpener] = {}
         self.closed: set[str] = set()
 
     def take(self, bodies: Iterable[bytes]) -> None:
@@ -71,8 +71,8 @@ class Stage:
             t = seen.t
             if t in OPENS:
                 index = self.first + len(kept)
-                self.opened[seen.pair] = Opened(index, seen.node, t)
-            elif t in CLOSES and not self._closes(seen.pair):
+                self.opened[seen.pair] = WaitingOpener(index, seen.node, t)
+            elif t in CLOSES and not self._close_open_pair(seen.pair):
                 kept.append(_as_late(body, t))
                 continue
             kept.append(body)
@@ -89,7 +89,7 @@ class Stage:
         new = (each.index for each in self.opened.values())
         return next(old, next(new, self.size))  # both stand in the order of their indexes
 
-    def _closes(self, pair: str) -> bool:
+    def _close_open_pair(self, pair: str) -> bool:
         if self.opened.pop(pair, None) is not None:
             return True
         if pair in self.closed or pair not in self._waiting:
@@ -98,17 +98,17 @@ class Stage:
         return True
 
 
-class Pairs:
+class OpenPairs:
     """The open pairs of one log, oldest first."""
 
     def __init__(self) -> None:
-        self._open: dict[str, Opened] = {}
+        self._open: dict[str, WaitingOpener] = {}
 
-    def stage(self, first: int) -> Stage:
+    def stage(self, first: int) -> StagedLeaves:
         """Where leaves are taken up of which the first one gets index `first`."""
-        return Stage(self._open, first)
+        return StagedLeaves(self._open, first)
 
-    def settle(self, stage: Stage) -> None:
+    def settle(self, stage: StagedLeaves) -> None:
         """The leaves are in the log."""
         for pair in stage.closed:
             self._open.pop(pair, None)
@@ -119,11 +119,11 @@ class Pairs:
         for index, body in enumerate(bodies, first):
             seen = glance(body)
             if seen.t in OPENS:
-                self._open[seen.pair] = Opened(index, seen.node, seen.t)
+                self._open[seen.pair] = WaitingOpener(index, seen.node, seen.t)
             elif seen.t in CLOSES:
                 self._open.pop(seen.pair, None)
 
-    def of_others(self, live: frozenset[str]) -> list[tuple[str, Opened]]:
+    def of_others(self, live: frozenset[str]) -> list[tuple[str, WaitingOpener]]:
         """The open pairs whose node is not among the live ones, oldest first."""
         return [(pair, each) for pair, each in self._open.items() if each.node not in live]
 

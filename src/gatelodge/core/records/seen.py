@@ -7,7 +7,7 @@ from hashlib import blake2b
 _RECENT = 65_536
 
 
-class Seen:
+class SeenIds:
     """A set of ids that is only ever added to: millions take megabytes, not hundreds of them.
 
     It keeps 64 bits of a digest under a key of its own, so two ids look alike once in 10^7 walks
@@ -23,14 +23,14 @@ class Seen:
         """Add an id; false when it was there already."""
         digest = blake2b(name.encode(), digest_size=8, key=self._key).digest()
         number = int.from_bytes(digest, "big")
-        if number in self._recent or any(_holds(run, number) for run in self._runs):
+        if number in self._recent or any(_has_number(run, number) for run in self._runs):
             return False
         self._recent.add(number)
         if len(self._recent) >= _RECENT:
-            self._settle()
+            self._merge_recent_into_runs()
         return True
 
-    def _settle(self) -> None:
+    def _merge_recent_into_runs(self) -> None:
         """Fold the recent ones into sorted runs, of which no two have about one length."""
         run = array("Q", sorted(self._recent))
         self._recent.clear()
@@ -39,6 +39,6 @@ class Seen:
         self._runs.append(run)
 
 
-def _holds(run: "array[int]", number: int) -> bool:
+def _has_number(run: "array[int]", number: int) -> bool:
     at = bisect_left(run, number)
     return at < len(run) and run[at] == number

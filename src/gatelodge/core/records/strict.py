@@ -25,11 +25,11 @@ def parse_leaf(body: bytes) -> dict[str, object]:
     try:
         value = json.loads(
             body.decode(),
-            object_pairs_hook=_unique,
+            object_pairs_hook=_refuse_repeated_keys,
             parse_float=_no_floats,
             parse_constant=_no_floats,
         )
-        fields = _object(value)
+        fields = _checked_object(value)
         written = rfc8785.dumps(fields)  # type: ignore[arg-type]
     except NotCanonical:
         raise
@@ -40,7 +40,7 @@ def parse_leaf(body: bytes) -> dict[str, object]:
     return fields
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise NotCanonical("a leaf repeats a key")
@@ -51,7 +51,7 @@ def _no_floats(_: str) -> NoReturn:
     raise NotCanonical("a leaf holds a number that is no integer")
 
 
-def _object(value: object) -> dict[str, object]:
+def _checked_object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise NotCanonical("a leaf is an object")
     _check_depth(value, 0)

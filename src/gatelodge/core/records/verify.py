@@ -26,7 +26,7 @@ from gatelodge.core.records.opening import act_of, opened
 from gatelodge.core.records.origin import gate_of
 from gatelodge.core.records.strict import NotCanonical, parse_leaf
 from gatelodge.tlog import checkpoint, merkle, note, proof, proof_file
-from gatelodge.tlog.errors import Malformed, ProofFailed
+from gatelodge.tlog.errors import MalformedValue, ProofFailed
 
 Verdict = Literal["VERIFIED", "TAMPERED", "UNVERIFIABLE"]
 
@@ -67,7 +67,7 @@ class ProofDocument(Struct, frozen=True, kw_only=True):
     checkpoint: str
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class VerifyReport(Struct, frozen=True, kw_only=True):
     """The verdict, why, and what was read: leaves by index, as far as they could be read.
 
     `who` is who called, for each leaf whose opening the file holds. `unknown` lists leaf types
@@ -98,24 +98,24 @@ def format_proof(document: ProofDocument) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
-def verify_proof(raw: bytes, vkeys: Sequence[str]) -> Report:
+def verify_proof(raw: bytes, vkeys: Sequence[str]) -> VerifyReport:
     """Judge a proof file by the verifier keys (C2SP `name+id+key`) that the reader trusts.
 
     Never raises: whatever was handed in, the answer is a verdict.
     """
     try:
-        document = _document(raw)
-        verifiers = _verifiers(vkeys)
-        signed, names = _signed(document, _of_this_gate(document.log, verifiers))
+        document = _parse_proof_document(raw)
+        verifiers = _verifiers_by_key_id(vkeys)
+        signed, names = _verify_checkpoint(document, _of_this_gate(document.log, verifiers))
         for each in document.leaves:
             _check_leaf(each, document.checkpoint, signed)
-        fields = {each.index: _fields(each) for each in document.leaves}
+        fields = {each.index: _fields_of_leaf(each) for each in document.leaves}
         _check_together(fields)
-        who = {each.index: _who(each, signed.origin) for each in document.leaves}
+        who = {each.index: _caller_of_leaf(each, signed.origin) for each in document.leaves}
     except _Judged as judged:
-        return Report(verdict=judged.verdict, reasons=(judged.reason,))
+        return VerifyReport(verdict=judged.verdict, reasons=(judged.reason,))
     kinds = {str(each.get("t")) for each in fields.values()}
-    return Report(
+    return VerifyReport(
         verdict="VERIFIED",
         log=signed.origin,
         size=signed.size,
@@ -140,11 +140,11 @@ def ed25519_verifier(public: bytes) -> note.Verifier:
     return verifies
 
 
-def _document(raw: bytes) -> ProofDocument:
+def _parse_proof_document(raw: bytes) -> ProofDocument:
     if len(raw) > _LARGEST:
         raise _Judged("UNVERIFIABLE", "the file is larger than 4 MiB")
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_unique)
+        value = json.loads(raw.decode(), object_pairs_hook=_refuse_repeated_keys)
         document = msgspec.convert(value, type=ProofDocument)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors too
         raise _Judged("UNVERIFIABLE", "the file is not a proof file") from None
@@ -157,7 +157,7 @@ def _document(raw: bytes) -> ProofDocument:
     return document
 
 
-def _verifiers(vkeys: Sequence[str]) -> dict[tuple[str, bytes], note.Verifier]:
+def _verifiers_by_key_id(vkeys: Sequence[str]) -> dict[tuple[str, bytes], note.Verifier]:
     found: dict[tuple[str, bytes], note.Verifier] = {}
     for vkey in vkeys:
         try:
@@ -167,7 +167,7 @@ def _verifiers(vkeys: Sequence[str]) -> dict[tuple[str, bytes], note.Verifier]:
             if _is_weak(key.public):
                 raise _Judged("UNVERIFIABLE", "a verifier key is a point that signs anything")
             found[key.name, key.key_id] = ed25519_verifier(key.public)
-        except (Malformed, ValueError):
+        except (MalformedValue, ValueError):
             raise _Judged("UNVERIFIABLE", "a verifier key is not in its form") from None
     if not found:
         raise _Judged("UNVERIFIABLE", "no Ed25519 verifier key was given")
@@ -191,14 +191,14 @@ def _is_weak(public: bytes) -> bool:
     return y >= _FIELD or y in _SMALL_ORDER
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _Judged("UNVERIFIABLE", "the file repeats a key, so it says two things")
     return found
 
 
-def _who(each: ProvenLeaf, origin: str) -> dict[str, str]:
+def _caller_of_leaf(each: ProvenLeaf, origin: str) -> dict[str, str]:
     """Who called, as the leaf commits to it; empty when the file does not hand it over."""
     if not each.opening:
         return {}
@@ -209,13 +209,13 @@ def _who(each: ProvenLeaf, origin: str) -> dict[str, str]:
     return {name: text for name, text in msgspec.to_builtins(who).items() if text}
 
 
-def _signed(
+def _verify_checkpoint(
     document: ProofDocument, verifiers: Mapping[tuple[str, bytes], note.Verifier]
 ) -> tuple[checkpoint.Checkpoint, tuple[str, ...]]:
     try:
         signed = note.parse(document.checkpoint.encode())
         inner = checkpoint.parse(signed.text)
-    except (Malformed, UnicodeEncodeError):
+    except (MalformedValue, UnicodeEncodeError):
         raise _Judged("TAMPERED", "the checkpoint is not in its form") from None
     if inner.origin != document.log:
         raise _Judged("TAMPERED", "the checkpoint is of another log")
@@ -233,7 +233,7 @@ def _check_leaf(each: ProvenLeaf, text: str, signed: checkpoint.Checkpoint) -> N
     place = f"leaf {each.index}"
     try:
         file = proof_file.parse(each.proof.encode())
-    except (Malformed, UnicodeEncodeError):
+    except (MalformedValue, UnicodeEncodeError):
         raise _Judged("TAMPERED", f"the proof of {place} is not in its form") from None
     if file.index != each.index or file.checkpoint_note != text.encode():
         raise _Judged("TAMPERED", f"the proof of {place} is of another place or checkpoint")
@@ -243,7 +243,7 @@ def _check_leaf(each: ProvenLeaf, text: str, signed: checkpoint.Checkpoint) -> N
         raise _Judged("TAMPERED", f"{place} does not stand in the signed tree") from None
 
 
-def _fields(each: ProvenLeaf) -> dict[str, object]:
+def _fields_of_leaf(each: ProvenLeaf) -> dict[str, object]:
     try:
         return parse_leaf(each.leaf)
     except NotCanonical as fault:
@@ -251,6 +251,6 @@ def _fields(each: ProvenLeaf) -> dict[str, object]:
 
 
 def _check_together(fields: Mapping[int, Mapping[str, object]]) -> None:
-    pairs = {each.get("call") or each.get("stream") for each in fields.values()}
-    if len(pairs) > 1:
+    pairs = [each.get("call") or each.get("stream") for each in fields.values()]
+    if any(pair != pairs[0] for pair in pairs):  # not a set: a leaf may hold a list there
         raise _Judged("UNVERIFIABLE", "the leaves are of different calls")

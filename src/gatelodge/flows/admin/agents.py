@@ -1,116 +1,171 @@
 """Agents: principals that are no persons, each answered for by an active member."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gatelodge.core.errors import Conflict, Invalid
-from gatelodge.core.ids import AgentId, CredentialId, MemberId, PrincipalId, WorkspaceId
+from gatelodge.core.ids import AgentId, PrincipalId, WorkspaceId
+from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, Member, folded
-from gatelodge.flows.act import Act, a_line
+from gatelodge.flows.act import GovernanceAct, a_name
 from gatelodge.flows.admin import guardrails
 from gatelodge.flows.identity import tokens
-from gatelodge.flows.identity.ending import Ended, end_all
-from gatelodge.ports.store import Tx
+from gatelodge.flows.identity.ending import EndedAccess, end_all
+from gatelodge.flows.nouns import lookup
+from gatelodge.flows.nouns.noun import Noun, RowByName, ShowContext
+from gatelodge.ports.store import StoreTx
+
+_ANSWERS = "The member who answers for it."
+Owner = Annotated[Member, RowByName(lookup.member, "EMAIL", _ANSWERS, option=True)]
+NewOwner = Annotated[Member, RowByName(lookup.member, "EMAIL", _ANSWERS)]
+
+agent = Noun(
+    Agent,
+    plural="agents",
+    find=lookup.agent,
+    called="NAME",
+    about="Principals that are no person; a member answers for each.",
+    columns=("name", "owner", "status", "id"),
+    empty="No agents yet. Add one: gatelodge agent add nightly --owner ada@example.com",
+)
 
 
-class HandedOver(Struct, frozen=True):
-    """An agent with its new owner, and the credentials that ended."""
+class AgentShape(Struct, frozen=True, kw_only=True):
+    """An agent; `owner` is the e-mail address of the member who answers for it."""
 
-    agent: Agent
-    credentials: tuple[CredentialId, ...] = ()
-
-
-def listed(tx: Tx, workspace: WorkspaceId) -> list[Agent]:
-    """All agents, also those that left, oldest first."""
-    return tx.find(Agent, workspace=workspace)
+    id: str
+    name: str
+    owner: str
+    status: str
+    created_at: str
 
 
-def add(act: Act, workspace: WorkspaceId, name: str, owner: MemberId) -> Agent:
-    """Let an agent in. Raises Invalid, NotFound (owner), Conflict (name in use, owner inactive)."""
-    name = a_line("an agent's name", name, 64)
+@agent.shown
+def shapes(tx: StoreTx, rows: Sequence[Agent], _context: ShowContext) -> list[AgentShape]:
+    """Agents, also those that were revoked, with their owners."""
+    owners = {row.id: row.email for row in tx.find(Member, workspace=rows[0].workspace)}
+    return [
+        AgentShape(
+            id=row.id,
+            name=row.name,
+            owner=owners[row.owner],
+            status=row.status,
+            created_at=rfc3339(row.created_at),
+        )
+        for row in rows
+    ]
+
+
+@agent.verb(
+    "{name} is in; {owner} answers for it.\nNext: gatelodge token create --agent {name:quoted}"
+)
+def add(act: GovernanceAct, workspace: WorkspaceId, name: str, owner: Owner) -> Agent:
+    """Let an agent in; it may use what is granted to it, while its owner is active.
+
+    Raises Invalid, Conflict (the name is in use, the owner is not active).
+    """
+    name = a_name("an agent's name", name)
     if "@" in name:
         raise Invalid(
             "an agent's name has no @ in it", remedy="E-mail addresses are the names of members."
         )
-    _active(act, workspace, owner)
-    same = [each for each in listed(act.tx, workspace) if folded(each.name) == folded(name)]
-    if any(each.status != "left" for each in same):
+    _must_be_active(owner)
+    rows = act.tx.find(Agent, workspace=workspace)
+    same = [each for each in rows if folded(each.name) == folded(name)]
+    if any(each.status != "revoked" for each in same):
         raise Conflict(f"there is an agent {name!r} already", remedy="Choose another name.")
-    agent = Agent(
+    made = Agent(
         id=AgentId(act.ids.new("agt")),
         workspace=workspace,
         name=name,
-        owner=owner,
+        owner=owner.id,
         created_at=act.at,
     )
-    act.tx.put(agent)
-    act.record("agent.added", workspace, agent=agent.id, owner=owner)
+    act.tx.put(made)
+    act.record("agent.added", workspace, agent=made.id, owner=owner.id)
     guardrails.rebind(act, workspace, name)
-    return agent
+    return made
 
 
-def suspend(act: Act, workspace: WorkspaceId, agent: AgentId) -> Agent:
-    """Shut an agent out until resumed. Raises NotFound, Conflict (has left)."""
-    row = _present(act, workspace, agent)
-    if row.status == "suspended":
-        return row
-    changed = replace(row, status="suspended")
-    act.tx.put(changed)
-    act.record("agent.suspended", workspace, agent=row.id)
-    return changed
+@agent.verb(ends="suspend")
+def suspend(act: GovernanceAct, agent: Agent) -> EndedAccess:
+    """Stop an agent at once; `agent resume` lets it in again.
 
-
-def resume(act: Act, workspace: WorkspaceId, agent: AgentId) -> Agent:
-    """Let a suspended agent in again. Raises NotFound, Conflict (has left, owner inactive)."""
-    row = _present(act, workspace, agent)
-    if row.status == "active":
-        return row
-    _active(act, workspace, row.owner)
-    changed = replace(row, status="active")
-    act.tx.put(changed)
-    act.record("agent.resumed", workspace, agent=row.id)
-    return changed
-
-
-def hand_over(act: Act, workspace: WorkspaceId, agent: AgentId, owner: MemberId) -> HandedOver:
-    """Let another member answer for it. Its tokens end: the old owner may know them.
-
-    Raises NotFound, Conflict (has left, the new owner is not active).
+    Raises Conflict (it is revoked).
     """
-    row = _present(act, workspace, agent)
-    _active(act, workspace, owner)
-    if row.owner == owner:
-        return HandedOver(row)
-    ended = tokens.end(act, *tokens.of(act.tx, workspace, PrincipalId(agent)))
-    changed = replace(row, owner=owner)
+    _must_not_be_revoked(agent)
+    if agent.status != "suspended":
+        act.tx.put(replace(agent, status="suspended"))
+        act.record("agent.suspended", agent.workspace, agent=agent.id)
+    return EndedAccess()
+
+
+@agent.verb("{name} may come in again.", why="may", asks="Let {name} in again?")
+def resume(act: GovernanceAct, agent: Agent) -> Agent:
+    """Let a suspended agent in again.
+
+    Raises Conflict (it is revoked, or its owner is not active).
+    """
+    _must_not_be_revoked(agent)
+    if agent.status == "active":
+        return agent
+    _must_be_active(act.the(Member, workspace=agent.workspace, id=agent.owner))
+    changed = replace(agent, status="active")
     act.tx.put(changed)
-    act.record("agent.owner", workspace, agent=row.id, owner=owner, before=row.owner)
-    return HandedOver(changed, tuple(each.id for each in ended))
+    act.record("agent.resumed", agent.workspace, agent=agent.id)
+    return changed
 
 
-def leave(act: Act, workspace: WorkspaceId, agent: AgentId) -> Ended:
-    """End an agent's access for good. Raises NotFound; one that left before stays so."""
-    row = act.the(Agent, workspace=workspace, id=agent)
-    if row.status == "left":
-        return Ended()
-    ended = end_all(act, workspace, PrincipalId(agent))
-    gone = replace(row, status="left", generation=row.generation + 1)
+@agent.verb(ends="transfer")
+def transfer(act: GovernanceAct, agent: Agent, owner: NewOwner) -> EndedAccess:
+    """Let another member answer for an agent; its tokens end, since the old owner knows them.
+
+    Raises Conflict (it is revoked, or the new owner is not active).
+    """
+    _must_not_be_revoked(agent)
+    _must_be_active(owner)
+    if agent.owner == owner.id:
+        return EndedAccess()
+    ended = tokens.end(act, *tokens.of(act.tx, agent.workspace, PrincipalId(agent.id)))
+    act.tx.put(replace(agent, owner=owner.id))
+    act.record(
+        "agent.owner_changed",
+        agent.workspace,
+        agent=agent.id,
+        owner=owner.id,
+        before=agent.owner,
+    )
+    return EndedAccess(credentials=tuple(each.id for each in ended))
+
+
+@agent.verb(ends="agent", asks="End all access of {name}?")
+def revoke(act: GovernanceAct, agent: Agent) -> EndedAccess:
+    """End an agent's access for good, and print the revocation receipt.
+
+    One that was revoked before stays so, without a second leaf.
+    """
+    if agent.status == "revoked":
+        return EndedAccess()
+    ended = end_all(act, agent.workspace, PrincipalId(agent.id))
+    gone = replace(agent, status="revoked", generation=agent.generation + 1)
     act.tx.put(gone)
-    act.record("agent.left", workspace, agent=row.id, generation=gone.generation)
+    act.record("agent.revoked", agent.workspace, agent=agent.id, generation=gone.generation)
     return ended
 
 
-def _present(act: Act, workspace: WorkspaceId, agent: AgentId) -> Agent:
-    row = act.the(Agent, workspace=workspace, id=agent)
-    if row.status == "left":
-        raise Conflict(f"{agent} has left", remedy="Add a new agent with `gatelodge agent add`.")
-    return row
+def _must_not_be_revoked(agent: Agent) -> None:
+    if agent.status == "revoked":
+        text = f"{agent.id} is revoked"
+        raise Conflict(text, remedy="Add a new agent with `gatelodge agent add`.")
 
 
-def _active(act: Act, workspace: WorkspaceId, owner: MemberId) -> None:
-    if act.the(Member, workspace=workspace, id=owner).status != "active":
+def _must_be_active(owner: Member) -> None:
+    if owner.status != "active":
         raise Conflict(
-            f"{owner} is not active",
+            f"{owner.id} is not active",
             remedy="Name an active member as its owner; "
-            "an agent that is there gets another by `gatelodge agent owner`.",
+            "an agent that is there gets another by `gatelodge agent transfer`.",
         )

@@ -5,13 +5,13 @@ from typing import Literal, TypeVar
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.ids import WorkspaceId
 from gatelodge.core.people import Agent, Group, Member, Workspace, folded
-from gatelodge.core.policy.naming import Bearers
-from gatelodge.ports.store import Tx
+from gatelodge.core.policy.naming import NamedEntities
+from gatelodge.ports.store import StoreTx
 
 M = TypeVar("M", Member, Agent)
 
 
-def bearers(tx: Tx, scope: WorkspaceId | Literal[""]) -> Bearers:
+def bearers(tx: StoreTx, scope: WorkspaceId | Literal[""]) -> NamedEntities:
     """The names of a workspace; for the whole organization those of all, each after its slug."""
     every = tx.find(Workspace)
     homes = [each for each in every if not scope or each.id == scope]
@@ -27,12 +27,18 @@ def bearers(tx: Tx, scope: WorkspaceId | Literal[""]) -> Bearers:
         for kind, ident, name in (
             *(("Server", row.id, row.alias) for row in here),
             *(("Group", row.id, row.name) for row in tx.find(Group, workspace=home.id)),
-            *(("Member", row.id, row.email) for row in _latest(tx.find(Member, workspace=home.id))),
-            *(("Agent", row.id, row.name) for row in _latest(tx.find(Agent, workspace=home.id))),
+            *(
+                ("Member", row.id, row.email)
+                for row in _sorted_revoked_first(tx.find(Member, workspace=home.id))
+            ),
+            *(
+                ("Agent", row.id, row.name)
+                for row in _sorted_revoked_first(tx.find(Agent, workspace=home.id))
+            ),
         ):
             ids[kind, folded(before + name)] = ident
             names[kind, ident] = before + name
-    return Bearers(
+    return NamedEntities(
         ids=ids,
         names=names,
         tools=frozenset((row.server, row.name) for row in tools),
@@ -42,6 +48,6 @@ def bearers(tx: Tx, scope: WorkspaceId | Literal[""]) -> Bearers:
     )
 
 
-def _latest(rows: list[M]) -> list[M]:
-    """Who left stands before who is here: of two with one name the one who is here bears it."""
-    return sorted(rows, key=lambda row: row.status != "left")
+def _sorted_revoked_first(rows: list[M]) -> list[M]:
+    """Who was revoked stands first: of two with one name the one who has access bears it."""
+    return sorted(rows, key=lambda row: row.status != "revoked")

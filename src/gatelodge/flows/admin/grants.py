@@ -1,112 +1,272 @@
 """Grants: who may use which tools of a server. Nothing is allowed that no grant allows."""
 
-from typing import get_args
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Struct
 
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Conflict, Invalid
-from gatelodge.core.ids import GrantId, Instant, ServerId, WorkspaceId
-from gatelodge.core.instant import rfc3339
+from gatelodge.core.ids import GrantId, Instant, WorkspaceId
+from gatelodge.core.instant import parse_rfc3339, rfc3339
 from gatelodge.core.people import Agent, Group, Member
 from gatelodge.core.policy.rules import Grant, GranteeKind, Level
-from gatelodge.flows.act import Act, ticket
-from gatelodge.ports.store import Tx
+from gatelodge.flows.act import GovernanceAct
+from gatelodge.flows.act import ticket as reason
+from gatelodge.flows.identity.ending import EndedAccess
+from gatelodge.flows.nouns import lookup
+from gatelodge.flows.nouns.noun import Noun, RowByName, ShowContext, Wording
+from gatelodge.ports.store import StoreTx
+
+Grantee = Member | Agent | Group | Literal["everyone"]
+
+_LONGEST_SECONDS = 10 * 366 * 86_400
+_LEVELS = "read: reviewed read-only tools; use: all but destructive ones; all: all."
+_REVIEWED = {"read": "reviewed as read-only", "use": "reviewed as not destructive"}
+_UNITS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+grant = Noun(
+    Grant,
+    plural="grants",
+    find=lookup.grant,
+    called="ID",
+    about="Who may use which tools.",
+    columns=(
+        "id",
+        "grantee",
+        "server",
+        "tool",
+        "level",
+        "reaches",
+        "of",
+        "expires_at",
+        "ticket",
+    ),
+    empty="No grants yet, so nobody may use anything. Give one: "
+    "gatelodge grant add --everyone --server ALIAS",
+)
 
 
-class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be granted. An empty `tool` means each tool of the server, also later ones.
+class GrantShape(Struct, frozen=True, kw_only=True):
+    """A grant, by the names of grantee and server; an empty `tool` means each of the server.
 
-    `grantee` is an id, empty for everyone in the workspace.
+    `reaches` of the `of` approved tools that it is about are within its level now.
     """
 
-    grantee_kind: GranteeKind
-    grantee: str = ""
-    server: ServerId
-    tool: str = ""
-    level: Level = "use"
-    expires_at: Instant | None = None
-    ticket: str = ""
+    id: str
+    grantee_kind: str
+    grantee: str
+    server: str
+    tool: str
+    level: str
+    expires_at: str | None
+    expired: bool
+    reaches: int
+    of: int
+    ticket: str
+    created_by: str
+    created_at: str
 
 
-def listed(tx: Tx, workspace: WorkspaceId) -> list[Grant]:
-    """All grants, also expired ones, oldest first."""
-    return tx.find(Grant, workspace=workspace)
+@grant.shown
+def shapes(tx: StoreTx, rows: Sequence[Grant], context: ShowContext) -> list[GrantShape]:
+    """Grants, expired ones too, with the names of whom and what they are about."""
+    here = rows[0].workspace
+    names = lookup.names(tx, here) | {"": "everyone"}
+    names |= {group.id: group.name for group in tx.find(Group, workspace=here)}
+    aliases = {server.id: server.alias for server in tx.find(Server, workspace=here)}
+    tools: dict[str, list[Tool]] = {}
+    for tool in tx.find(Tool, workspace=here):
+        tools.setdefault(tool.server, []).append(tool)
+    made = []
+    for row in rows:
+        of_server = tools.get(row.server, ())
+        about = [each for each in of_server if each.pinned and row.tool in {"", each.name}]
+        made.append(
+            GrantShape(
+                id=row.id,
+                grantee_kind=row.grantee_kind,
+                grantee=names.get(row.grantee, row.grantee),
+                server=aliases.get(row.server, row.server),
+                tool=row.tool,
+                level=row.level,
+                expires_at=None if row.expires_at is None else rfc3339(row.expires_at),
+                expired=row.expires_at is not None and row.expires_at <= context.at,
+                reaches=sum(_within(each, row.level) for each in about),
+                of=len(about),
+                ticket=row.ticket,
+                created_by=row.created_by,
+                created_at=rfc3339(row.created_at),
+            )
+        )
+    return made
 
 
-def create(act: Act, workspace: WorkspaceId, wish: Wish) -> Grant:
-    """Grant it. Raises NotFound (grantee, server, tool), Invalid, Conflict (granted already)."""
-    if wish.level not in get_args(Level):
+def seconds(text: str) -> int:
+    """How long `8h` is: a number and m, h, d or w. Raises Invalid."""
+    found = re.fullmatch(r"([1-9]\d{0,6})([mhdw])", text.strip())
+    if found is None:
+        raise Invalid("--for wants a number and m, h, d or w, such as 8h")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _told(made: dict[str, Any]) -> str:
+    what = f"{made['server']}/{made['tool'] or '*'}"
+    reaches, of = made["reaches"], made["of"]
+    lines = [f"{made['grantee']} may use {what}: {reaches} of {of} approved tools now."]
+    if reaches < of:
+        lines.append(
+            f"Level {made['level']} reaches what is {_REVIEWED[made['level']]}: "
+            f"gatelodge tool review {made['server']} TOOL; or grant --level all."
+        )
+    elif not of:
+        lines.append(f"It has no approved tool yet: gatelodge server approve {made['server']}")
+    lines.append(f"Take it back: gatelodge grant revoke {made['id']}")
+    return "\n".join(lines)
+
+
+def _clear(given: Any) -> None:
+    """Raise Invalid unless it is given to one grantee, and ends at one time at most."""
+    if sum(map(bool, (given.member, given.agent, given.group, given.everyone))) != 1:
+        raise Invalid("give exactly one of member, agent, group and everyone")
+    if given.for_seconds is not None and given.until:
+        raise Invalid("give either how long it lasts or when it ends, not both")
+
+
+@grant.verb(_told, name="add", act="grant.create", check=_clear)
+def create(
+    act: GovernanceAct,
+    workspace: WorkspaceId,
+    *,
+    member: Annotated[Member | None, RowByName(lookup.member, "EMAIL", "To a person.")] = None,
+    agent: Annotated[Agent | None, RowByName(lookup.agent, "NAME", "To an agent.")] = None,
+    group: Annotated[Group | None, RowByName(lookup.group, "NAME", "To a group.")] = None,
+    everyone: Annotated[bool, Wording("To each member and agent of the workspace.")] = False,
+    server: Annotated[Server, RowByName(lookup.server, "ALIAS", option=True)],
+    tool: Annotated[str, Wording("One tool; else each of the server.", "NAME")] = "",
+    level: Annotated[Level, Wording(_LEVELS)] = "use",
+    for_seconds: Annotated[
+        int | None, Wording("Ends after m, h, d or w.", "8h", "for", seconds)
+    ] = None,
+    until: Annotated[str, Wording("Ends then (RFC 3339).", "TIME")] = "",
+    ticket: Annotated[str, Wording("Where it was asked for.")] = "",
+) -> Grant:
+    """Let somebody use tools; without a grant nobody may.
+
+    Exactly one of member, agent, group and everyone gets it. It may end after a while or at a time.
+
+    Raises Invalid, NotFound (the tool), Conflict (granted already, or the grantee is revoked).
+    """
+    to: Grantee | None = "everyone" if everyone else member or agent or group
+    assert to is not None
+    ends = _end(for_seconds, until, act.at)
+    return give(act, workspace, to, server, tool=tool, level=level, expires_at=ends, ticket=ticket)
+
+
+def give(
+    act: GovernanceAct,
+    workspace: WorkspaceId,
+    to: Grantee,
+    server: Server,
+    *,
+    tool: str = "",
+    level: Level = "use",
+    expires_at: Instant | None = None,
+    ticket: str = "",
+) -> Grant:
+    """Grant a tool of a server; an empty `tool` means each of them, also later ones.
+
+    Raises Invalid, NotFound (the tool), Conflict (granted already, or the grantee is revoked).
+    """
+    if level not in get_args(Level):
         raise Invalid(f"there is no such level; there are {', '.join(get_args(Level))}")
-    if wish.expires_at is not None and wish.expires_at <= act.at:
+    if expires_at is not None and expires_at <= act.at:
         raise Invalid("a grant cannot end before it begins", remedy="Name a time to come.")
-    _check_grantee(act, workspace, wish)
-    act.the(Server, workspace=workspace, id=wish.server)
-    if wish.tool:
-        act.the(Tool, name=wish.tool, workspace=workspace, server=wish.server)
+    kind, grantee = _grantee(to)
+    if tool:
+        act.the(Tool, name=tool, workspace=workspace, server=server.id)
+    made = Grant(
+        id=GrantId(act.ids.new("grn")),
+        workspace=workspace,
+        grantee_kind=kind,
+        grantee=grantee,
+        server=server.id,
+        tool=tool,
+        level=level,
+        expires_at=expires_at,
+        ticket=reason(ticket) if ticket else "",
+        created_by=act.by,
+        created_at=act.at,
+    )
+    _must_be_new(act, made)
+    act.tx.put(made)
+    act.record(
+        "grant.created",
+        workspace,
+        grant=made.id,
+        grantee_kind=kind,
+        grantee=grantee,
+        server=made.server,
+        tool=tool,
+        level=level,
+        expires_at=None if expires_at is None else rfc3339(expires_at),
+        ticket=made.ticket,
+    )
+    return made
+
+
+@grant.verb(removes=True, ends="grant")
+def revoke(act: GovernanceAct, grant: Grant) -> EndedAccess:
+    """Take a grant back, with a receipt that says when it was certain on every node."""
+    act.tx.remove(grant)
+    act.record("grant.revoked", grant.workspace, grant=grant.id)
+    return EndedAccess(grants=(grant.id,))
+
+
+def _end(for_seconds: int | None, until: str, now: Instant) -> Instant | None:
+    if for_seconds is not None:
+        if not 0 < for_seconds <= _LONGEST_SECONDS:
+            raise Invalid("for_seconds: between a second and ten years")
+        return Instant(now + for_seconds * 1_000_000)
+    if not until:
+        return None
+    try:
+        return parse_rfc3339(until)
+    except ValueError:
+        raise Invalid("until: wants a time such as 2026-12-01T18:00:00Z") from None
+
+
+def _grantee(to: Grantee) -> tuple[GranteeKind, str]:
+    """The kind and the id of whom it is given to. Raises Conflict for who is revoked."""
+    if to == "everyone":
+        return "everyone", ""
+    if isinstance(to, Group):
+        return "group", to.id
+    if to.status == "revoked":
+        raise Conflict(f"{to.id} is revoked", remedy="Grant it to someone who has access.")
+    return ("member" if isinstance(to, Member) else "agent"), to.id
+
+
+def _must_be_new(act: GovernanceAct, wanted: Grant) -> None:
+    """Raise Conflict when the same is granted already."""
     for same in act.tx.find(
         Grant,
-        workspace=workspace,
-        grantee_kind=wish.grantee_kind,
-        grantee=wish.grantee,
-        server=wish.server,
-        tool=wish.tool,
-        level=wish.level,
+        workspace=wanted.workspace,
+        grantee_kind=wanted.grantee_kind,
+        grantee=wanted.grantee,
+        server=wanted.server,
+        tool=wanted.tool,
+        level=wanted.level,
     ):
         if same.expires_at is None or same.expires_at > act.at:
             raise Conflict(
                 f"this is granted already ({same.id})",
                 remedy="Revoke that grant first, if it should end at another time.",
             )
-    grant = Grant(
-        id=GrantId(act.ids.new("grn")),
-        workspace=workspace,
-        grantee_kind=wish.grantee_kind,
-        grantee=wish.grantee,
-        server=wish.server,
-        tool=wish.tool,
-        level=wish.level,
-        expires_at=wish.expires_at,
-        ticket=ticket(wish.ticket) if wish.ticket else "",
-        created_by=act.by,
-        created_at=act.at,
-    )
-    act.tx.put(grant)
-    act.record(
-        "grant.created",
-        workspace,
-        grant=grant.id,
-        grantee_kind=grant.grantee_kind,
-        grantee=grant.grantee,
-        server=grant.server,
-        tool=grant.tool,
-        level=grant.level,
-        expires_at=None if grant.expires_at is None else rfc3339(grant.expires_at),
-        ticket=grant.ticket,
-    )
-    return grant
 
 
-def revoke(act: Act, workspace: WorkspaceId, grant: GrantId) -> Grant:
-    """Take a grant back. Raises NotFound."""
-    row = act.the(Grant, workspace=workspace, id=grant)
-    act.tx.remove(row)
-    act.record("grant.revoked", workspace, grant=row.id)
-    return row
-
-
-def _check_grantee(act: Act, workspace: WorkspaceId, wish: Wish) -> None:
-    if wish.grantee_kind == "everyone":
-        if wish.grantee:
-            raise Invalid("grantee: everyone has no id", remedy="Leave the grantee empty.")
-        return
-    row: Member | Agent | Group
-    if wish.grantee_kind == "group":
-        row = act.the(Group, workspace=workspace, id=wish.grantee)
-        return
-    if wish.grantee_kind == "agent":
-        row = act.the(Agent, workspace=workspace, id=wish.grantee)
-    else:
-        row = act.the(Member, workspace=workspace, id=wish.grantee)
-    if row.status == "left":
-        raise Conflict(f"{wish.grantee} has left", remedy="Grant it to someone who is here.")
+def _within(tool: Tool, level: Level) -> bool:
+    """True when a grant of this level reaches the tool as it was reviewed."""
+    read_only, destructive, _ = tool.effect
+    return level == "all" or (read_only if level == "read" else not destructive)

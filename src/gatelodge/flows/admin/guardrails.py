@@ -15,11 +15,18 @@ from msgspec.structs import replace
 from gatelodge.core.errors import Forbidden, Invalid
 from gatelodge.core.ids import GuardrailId, WorkspaceId
 from gatelodge.core.people import folded
-from gatelodge.core.policy.naming import MOST_NEAR, Bearers, Bound, Unmatched, bind, mentions
+from gatelodge.core.policy.naming import (
+    MOST_NEAR,
+    BoundGuardrail,
+    NamedEntities,
+    UnmatchedMention,
+    bind,
+    mentions,
+)
 from gatelodge.core.policy.rules import Guardrail, GuardrailMode
-from gatelodge.flows.act import Act, a_line
+from gatelodge.flows.act import GovernanceAct, a_name
 from gatelodge.flows.admin.bearers import bearers
-from gatelodge.ports.store import Tx
+from gatelodge.ports.store import StoreTx
 
 Scope = WorkspaceId | Literal[""]
 """A workspace, or the whole organization."""
@@ -31,7 +38,7 @@ LONGEST_TEXT = 16 * 1024
 _PERSONS = frozenset({"Member", "Agent"})
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class GuardrailDraft(Struct, frozen=True, kw_only=True):
     """A guardrail as somebody wants it.
 
     `unmatched` allows names that stand for nothing yet: the rule holds for them once they come.
@@ -44,12 +51,14 @@ class Draft(Struct, frozen=True, kw_only=True):
     unmatched: bool = False
 
 
-def listed(tx: Tx, scope: Scope) -> list[Guardrail]:
+def listed(tx: StoreTx, scope: Scope) -> list[Guardrail]:
     """All versions of all guardrails of a scope, also retired ones, oldest first."""
     return tx.find(Guardrail, workspace=scope)
 
 
-def publish(act: Act, scope: Scope, draft: Draft, validate: Callable[[str], None]) -> Guardrail:
+def publish(
+    act: GovernanceAct, scope: Scope, draft: GuardrailDraft, validate: Callable[[str], None]
+) -> Guardrail:
     """Put a guardrail in force; the version that stood under this name is retired with it.
 
     The same rule in the same mode changes nothing. Raises Invalid (also from `validate`, and for a
@@ -57,7 +66,7 @@ def publish(act: Act, scope: Scope, draft: Draft, validate: Callable[[str], None
     organization.
     """
     reach(scope, local=act.local)
-    name = a_line("a guardrail's name", draft.name, 64)
+    name = a_name("a guardrail's name", draft.name)
     if draft.mode not in ("enforce", "observe"):
         raise Invalid("a guardrail is published to enforce or to observe")
     bound = checked(act.tx, scope, draft.text, validate, unmatched=draft.unmatched)
@@ -68,13 +77,18 @@ def publish(act: Act, scope: Scope, draft: Draft, validate: Callable[[str], None
         if row.text == bound.text and row.mode == draft.mode:
             return row
     for row in standing:
-        _retired(act, row)
-    return _published(act, scope, name, bound, draft.mode)
+        _retire_version(act, row)
+    return _publish_new_version(act, scope, name, bound, draft.mode)
 
 
 def checked(
-    tx: Tx, scope: Scope, text: str, validate: Callable[[str], None], *, unmatched: bool = False
-) -> Bound:
+    tx: StoreTx,
+    scope: Scope,
+    text: str,
+    validate: Callable[[str], None],
+    *,
+    unmatched: bool = False,
+) -> BoundGuardrail:
     """The text in both forms, when it could be published. Raises Invalid.
 
     A name that stands for nothing is refused unless `unmatched`; a tool of a server whose tools
@@ -96,7 +110,7 @@ def checked(
     return bound
 
 
-def unmatched(row: Guardrail, here: Bearers) -> tuple[str, ...]:
+def unmatched(row: Guardrail, here: NamedEntities) -> tuple[str, ...]:
     """What a guardrail names without effect now, as `Kind::"name"`.
 
     That is what stands for nothing, and what stood for nothing when it was published and was not
@@ -108,30 +122,32 @@ def unmatched(row: Guardrail, here: Bearers) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(str(each) for each in bound.unmatched), *unbound]))
 
 
-def rebind(act: Act, workspace: WorkspaceId, name: str) -> tuple[Guardrail, ...]:
+def rebind(act: GovernanceAct, workspace: WorkspaceId, name: str) -> tuple[Guardrail, ...]:
     """Publish anew each standing guardrail that speaks of a name which now stands for another.
 
     To be called after something of that name has come. A guardrail of the whole organization is
     bound again by whoever brings the name: its words stay what the operator wrote.
     """
     changed = []
-    for row in _standing(act.tx, workspace):
+    for row in _standing_guardrails(act.tx, workspace):
         if not any(folded(name) in folded(each.name) for each in mentions(row.written)):
             continue
         bound = bind(row.written, bearers(act.tx, row.workspace), row.text)
         if bound.text != row.text:
-            _retired(act, row)
+            _retire_version(act, row)
             assert row.mode != "retired"
-            changed.append(_published(act, row.workspace, row.name, bound, row.mode))
+            changed.append(_publish_new_version(act, row.workspace, row.name, bound, row.mode))
     return tuple(changed)
 
 
-def _standing(tx: Tx, workspace: WorkspaceId) -> list[Guardrail]:
+def _standing_guardrails(tx: StoreTx, workspace: WorkspaceId) -> list[Guardrail]:
     rows = [*tx.find(Guardrail, workspace=""), *tx.find(Guardrail, workspace=workspace)]
     return [row for row in rows if row.mode != "retired"]
 
 
-def _published(act: Act, scope: Scope, name: str, bound: Bound, mode: GuardrailMode) -> Guardrail:
+def _publish_new_version(
+    act: GovernanceAct, scope: Scope, name: str, bound: BoundGuardrail, mode: GuardrailMode
+) -> Guardrail:
     digest = sha256(bound.text.encode()).hexdigest()
     guardrail = Guardrail(
         id=GuardrailId(act.ids.new("grd")),
@@ -156,7 +172,7 @@ def _published(act: Act, scope: Scope, name: str, bound: Bound, mode: GuardrailM
     return guardrail
 
 
-def _names_nothing(refused: list[Unmatched], scope: Scope) -> Invalid:
+def _names_nothing(refused: list[UnmatchedMention], scope: Scope) -> Invalid:
     told = []
     for each in refused[:MOST_NEAR]:
         near = f" (did you mean {' or '.join(each.near)}?)" if each.near else ""
@@ -169,14 +185,14 @@ def _names_nothing(refused: list[Unmatched], scope: Scope) -> Invalid:
     return Invalid(f"the guardrail names what is not there: {', '.join(told)}", remedy=remedy)
 
 
-def retire(act: Act, scope: Scope, guardrail: GuardrailId) -> Guardrail:
+def retire(act: GovernanceAct, scope: Scope, guardrail: GuardrailId) -> Guardrail:
     """Take a guardrail out of force. Raises NotFound, Forbidden."""
     reach(scope, local=act.local)
     row = act.the(Guardrail, workspace=scope, id=guardrail)
-    return row if row.mode == "retired" else _retired(act, row)
+    return row if row.mode == "retired" else _retire_version(act, row)
 
 
-def _retired(act: Act, row: Guardrail) -> Guardrail:
+def _retire_version(act: GovernanceAct, row: Guardrail) -> Guardrail:
     retired = replace(row, mode="retired")
     act.tx.put(retired)
     act.record("guardrail.retired", row.workspace, guardrail=row.id)

@@ -1,49 +1,99 @@
-"""Members: who is in, with which role, and how they leave. A workspace always keeps an owner."""
+"""Members: who is in, with which role, and how access ends. A workspace keeps an owner."""
 
 import re
-from typing import get_args
+from collections.abc import Sequence
+from typing import Annotated, get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gatelodge.core.errors import Conflict, Invalid
-from gatelodge.core.ids import AgentId, CredentialId, MemberId, PrincipalId, WorkspaceId
-from gatelodge.core.people import Agent, Member, Role, folded
-from gatelodge.flows.act import Act, a_line
+from gatelodge.core.ids import (
+    AgentId,
+    CredentialId,
+    MemberId,
+    PrincipalId,
+    WorkspaceId,
+)
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Role, folded
+from gatelodge.flows.act import GovernanceAct, a_line
 from gatelodge.flows.admin import agents, guardrails
-from gatelodge.flows.identity.ending import Ended, end_all
-from gatelodge.ports.store import Tx
+from gatelodge.flows.identity.ending import EndedAccess, end_all
+from gatelodge.flows.nouns import lookup
+from gatelodge.flows.nouns.noun import Noun, RowByName, ShowContext, Wording
+from gatelodge.ports.store import StoreTx
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
+_SHOW = "gatelodge member show {name}"
+Heir = Annotated[Member | None, RowByName(lookup.member, "EMAIL", "Who answers for their agents.")]
+
+member = Noun(
+    Member,
+    plural="members",
+    find=lookup.member,
+    called="EMAIL",
+    about="The people who may come in, named by e-mail address.",
+    columns=("email", "name", "role", "status", "id"),
+    empty="No members yet. Add one: gatelodge member add ada@example.com --role owner",
+)
 
 
-class Newcomer(Struct, frozen=True, kw_only=True):
-    """Who comes in. Neither word ever stands in a log."""
+class MemberShape(Struct, frozen=True, kw_only=True):
+    """A member."""
 
+    id: str
     email: str
-    display: str = ""
+    name: str
+    role: str
+    status: str
+    created_at: str
 
 
-class Left(Struct, frozen=True, kw_only=True):
-    """A member who has left, and everything that ended with it."""
+class MemberDetail(MemberShape, frozen=True, kw_only=True):
+    """A member with everything that ends when they are revoked."""
 
-    member: Member
-    ended: Ended = Ended()
+    groups: tuple[str, ...]
+    agents: tuple[str, ...]
+    tokens: tuple[str, ...]
+
+
+class RevokedMember(Struct, frozen=True, kw_only=True):
+    """What ended with a member; what became of their agents."""
+
+    ended: EndedAccess = EndedAccess()
     suspended_agents: tuple[AgentId, ...] = ()
-    handed_over_agents: tuple[AgentId, ...] = ()
+    transferred_agents: tuple[AgentId, ...] = ()
     agent_credentials: tuple[CredentialId, ...] = ()
-    """Tokens of the agents that were handed over: the leaver knew them."""
+    """Tokens of the agents that were transferred: the old owner knew them."""
 
     @property
     def ids(self) -> tuple[str, ...]:
         """Everything that ended, rests or has another owner, by id, for a receipt."""
-        moved = (*self.suspended_agents, *self.handed_over_agents)
+        moved = (*self.suspended_agents, *self.transferred_agents)
         return (*self.ended.ids, *moved, *self.agent_credentials)
 
 
-def listed(tx: Tx, workspace: WorkspaceId) -> list[Member]:
-    """All members, also those who left, oldest first."""
-    return tx.find(Member, workspace=workspace)
+@member.shown
+def shapes(_tx: StoreTx, rows: Sequence[Member], _context: ShowContext) -> list[MemberShape]:
+    """Members, also those who were revoked."""
+    return [MemberShape(**_shape_fields(row)) for row in rows]
+
+
+@member.detail
+def whole(tx: StoreTx, row: Member, _context: ShowContext) -> MemberDetail:
+    """A member, with groups, agents and tokens."""
+    here, ident = row.workspace, row.id
+    groups = {group.id: group.name for group in tx.find(Group, workspace=here)}
+    places = tx.find(GroupMember, workspace=here, principal=ident)
+    owned = tx.find(Agent, workspace=here, owner=ident)
+    tokens = tx.find(Credential, workspace=here, principal=ident, revoked_at=None)
+    return MemberDetail(
+        **_shape_fields(row),
+        groups=tuple(groups[each.group] for each in places),
+        agents=tuple(each.name for each in owned if each.status != "revoked"),
+        tokens=tuple(each.id for each in tokens),
+    )
 
 
 def email_of(text: str) -> str:
@@ -54,139 +104,169 @@ def email_of(text: str) -> str:
     return text
 
 
-def add(act: Act, workspace: WorkspaceId, who: Newcomer, role: Role = "member") -> Member:
-    """Let a person in. Someone who left comes back as a new member, without their old places.
+@member.verb("{email} is in, as {role}.\nNext: gatelodge token create --member {email}")
+def add(
+    act: GovernanceAct,
+    workspace: WorkspaceId,
+    email: str,
+    name: Annotated[str, Wording("How the person is called.")] = "",
+    role: Role = "member",
+) -> Member:
+    """Let a person in; what they may use is said by grants.
 
-    Raises Invalid, Conflict (the address is in use), Forbidden (the role is not theirs to give).
+    Who was revoked comes back as a new member, without their old places. Neither address nor name
+    ever stands in a log. Raises Invalid, Conflict (the address is in use), Forbidden (the role is
+    not theirs to give).
     """
-    _known(role)
+    _refuse_unknown_role(role)
     act.must_give(workspace, role)
-    email = email_of(who.email)
+    email = email_of(email)
     same = act.tx.find(Member, workspace=workspace, email=email)
-    if any(each.status != "left" for each in same):
+    if any(each.status != "revoked" for each in same):
         raise Conflict(
             "a member with this e-mail address is here already",
             remedy="See `gatelodge member list`; a suspended member can be resumed.",
         )
-    member = Member(
+    made = Member(
         id=MemberId(act.ids.new("mem")),
         workspace=workspace,
         email=email,
-        display=a_line("a member's name", who.display) if who.display else "",
+        display=a_line("a member's name", name) if name else "",
         role=role,
         created_at=act.at,
     )
-    act.tx.put(member)
-    act.record("member.added", workspace, member=member.id, role=role)
+    act.tx.put(made)
+    act.record("member.added", workspace, member=made.id, role=role)
     guardrails.rebind(act, workspace, email)
-    return member
+    return made
 
 
-def rename(act: Act, workspace: WorkspaceId, member: MemberId, display: str) -> Member:
-    """Call a member something else; empty takes the name away. Raises NotFound, Conflict, Invalid.
+@member.verb("{email} is called {name:or nothing}.", act="member.role")
+def rename(act: GovernanceAct, member: Member, name: str) -> Member:
+    """Call a member something else; empty takes the name away, the e-mail address stays.
 
-    The leaf says that it happened and not what the name is.
+    The leaf says that it happened and not what the name is. Raises Conflict, Invalid.
     """
-    row = _present(act, workspace, member)
-    display = a_line("a member's name", display) if display else ""
-    if row.display == display:
-        return row
-    act.must_give(workspace, row.role)
-    changed = replace(row, display=display)
+    _must_not_be_revoked(member)
+    display = a_line("a member's name", name) if name else ""
+    if member.display == display:
+        return member
+    act.must_give(member.workspace, member.role)
+    changed = replace(member, display=display)
     act.tx.put(changed)
-    act.record("member.renamed", workspace, member=row.id)
+    act.record("member.renamed", member.workspace, member=member.id)
     return changed
 
 
-def set_role(act: Act, workspace: WorkspaceId, member: MemberId, role: Role) -> Member:
-    """Give a member another role. Raises NotFound, Conflict (the last owner), Forbidden."""
-    _known(role)
-    row = _present(act, workspace, member)
-    if row.role == role:
-        return row
-    act.must_give(workspace, row.role, role)
-    _keep_an_owner(act, row)
-    changed = replace(row, role=role)
-    act.tx.put(changed)
-    act.record("member.role", workspace, member=row.id, role=role, before=row.role)
-    return changed
+@member.verb("{email} is now {role}.", name="role", act="member.role")
+def set_role(act: GovernanceAct, member: Member, role: Role) -> Member:
+    """Give a member another role.
 
-
-def suspend(act: Act, workspace: WorkspaceId, member: MemberId) -> Member:
-    """Shut a member out until resumed; their agents rest with them, nothing is taken away.
-
-    Raises NotFound, Conflict (the last owner, or has left), Forbidden.
+    Raises Conflict (the last owner, or revoked), Forbidden.
     """
-    row = _present(act, workspace, member)
-    if row.status == "suspended":
-        return row
-    act.must_end(workspace, row.role)
-    _keep_an_owner(act, row)
-    changed = replace(row, status="suspended")
+    _refuse_unknown_role(role)
+    _must_not_be_revoked(member)
+    if member.role == role:
+        return member
+    act.must_give(member.workspace, member.role, role)
+    _keep_an_owner(act, member)
+    changed = replace(member, role=role)
     act.tx.put(changed)
-    act.record("member.suspended", workspace, member=row.id)
+    act.record(
+        "member.role_changed", member.workspace, member=member.id, role=role, before=member.role
+    )
     return changed
 
 
-def resume(act: Act, workspace: WorkspaceId, member: MemberId) -> Member:
-    """Let a suspended member in again. Raises NotFound, Conflict (has left), Forbidden."""
-    row = _present(act, workspace, member)
-    if row.status == "active":
-        return row
-    act.must_give(workspace, row.role)
-    changed = replace(row, status="active")
-    act.tx.put(changed)
-    act.record("member.resumed", workspace, member=row.id)
-    return changed
+@member.verb(ends="suspend")
+def suspend(act: GovernanceAct, member: Member) -> EndedAccess:
+    """Stop a member at once; `member resume` lets them in again.
 
-
-def leave(
-    act: Act, workspace: WorkspaceId, member: MemberId, hand_over_to: MemberId | None = None
-) -> Left:
-    """End a member's access for good: every credential, place and grant; agents rest or move on.
-
-    A member who has left before stays so, without a second leaf. Raises NotFound, Conflict (the
-    last owner; an heir who is not active), Forbidden.
+    Their agents rest with them, nothing is taken away. Raises Conflict (the last owner, or
+    revoked), Forbidden.
     """
-    row = act.the(Member, workspace=workspace, id=member)
-    if row.status == "left":
-        return Left(member=row)
-    act.must_end(workspace, row.role)
-    _keep_an_owner(act, row)
-    if hand_over_to == member:
-        raise Conflict("a leaver's agents cannot be handed to the leaver")
-    owned = act.tx.find(Agent, workspace=workspace, owner=member)
-    owned = [agent for agent in owned if agent.status != "left"]
+    _must_not_be_revoked(member)
+    if member.status != "suspended":
+        act.must_end(member.workspace, member.role)
+        _keep_an_owner(act, member)
+        act.tx.put(replace(member, status="suspended"))
+        act.record("member.suspended", member.workspace, member=member.id)
+    return EndedAccess()
+
+
+@member.verb("{email} may come in again.", why="may", asks="Let {name} in again?", look=_SHOW)
+def resume(act: GovernanceAct, member: Member) -> Member:
+    """Let a suspended member in again.
+
+    Raises Conflict (revoked), Forbidden.
+    """
+    _must_not_be_revoked(member)
+    if member.status == "active":
+        return member
+    act.must_give(member.workspace, member.role)
+    changed = replace(member, status="active")
+    act.tx.put(changed)
+    act.record("member.resumed", member.workspace, member=member.id)
+    return changed
+
+
+@member.verb(ends="member", why="must", asks="End all access of {name}?", look=_SHOW)
+def revoke(act: GovernanceAct, member: Member, transfer_to: Heir = None) -> RevokedMember:
+    """End a member's access for good: tokens, running calls, open streams, places, grants.
+
+    Their agents are suspended, or answered for by another member. The answer is the revocation
+    receipt: when it was certain on every node. Nobody else notices. A member who was revoked
+    before stays so, without a second leaf.
+
+    Raises Conflict (the last owner; an heir who is not active), Forbidden.
+    """
+    if member.status == "revoked":
+        return RevokedMember()
+    act.must_end(member.workspace, member.role)
+    _keep_an_owner(act, member)
+    if transfer_to is not None and transfer_to.id == member.id:
+        raise Conflict("a leaver's agents cannot be transferred to the leaver")
+    owned = act.tx.find(Agent, workspace=member.workspace, owner=member.id)
     moved, rested, tokens = [], [], list[CredentialId]()
     for agent in owned:
-        if hand_over_to is not None:
-            handed = agents.hand_over(act, workspace, agent.id, hand_over_to)
+        if agent.status == "revoked":
+            continue
+        if transfer_to is not None:
+            tokens.extend(agents.transfer(act, agent, transfer_to).credentials)
             moved.append(agent.id)
-            tokens.extend(handed.credentials)
         elif agent.status == "active":
-            agents.suspend(act, workspace, agent.id)
+            agents.suspend(act, agent)
             rested.append(agent.id)
-    ended = end_all(act, workspace, PrincipalId(member))
-    gone = replace(row, status="left", generation=row.generation + 1)
+    ended = end_all(act, member.workspace, PrincipalId(member.id))
+    gone = replace(member, status="revoked", generation=member.generation + 1)
     act.tx.put(gone)
-    act.record("member.left", workspace, member=row.id, generation=gone.generation)
-    return Left(
-        member=gone,
+    act.record("member.revoked", member.workspace, member=member.id, generation=gone.generation)
+    return RevokedMember(
         ended=ended,
         suspended_agents=tuple(rested),
-        handed_over_agents=tuple(moved),
+        transferred_agents=tuple(moved),
         agent_credentials=tuple(tokens),
     )
 
 
-def _present(act: Act, workspace: WorkspaceId, member: MemberId) -> Member:
-    row = act.the(Member, workspace=workspace, id=member)
-    if row.status == "left":
-        raise Conflict(f"{member} has left", remedy="Add them again with `gatelodge member add`.")
-    return row
+def _shape_fields(row: Member) -> dict[str, str]:
+    return {
+        "id": row.id,
+        "email": row.email,
+        "name": row.display,
+        "role": row.role,
+        "status": row.status,
+        "created_at": rfc3339(row.created_at),
+    }
 
 
-def _keep_an_owner(act: Act, leaving: Member) -> None:
+def _must_not_be_revoked(member: Member) -> None:
+    if member.status == "revoked":
+        text = f"{member.id} is revoked"
+        raise Conflict(text, remedy="Add them again with `gatelodge member add`.")
+
+
+def _keep_an_owner(act: GovernanceAct, leaving: Member) -> None:
     """Raise Conflict when nobody would be left who may do everything."""
     owners = act.tx.find(Member, workspace=leaving.workspace, role="owner", status="active")
     if [each.id for each in owners] == [leaving.id]:
@@ -196,6 +276,6 @@ def _keep_an_owner(act: Act, leaving: Member) -> None:
         )
 
 
-def _known(role: str) -> None:
+def _refuse_unknown_role(role: str) -> None:
     if role not in get_args(Role):
         raise Invalid(f"there is no such role; there are {', '.join(get_args(Role))}")

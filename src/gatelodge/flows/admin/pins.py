@@ -15,13 +15,13 @@ from gatelodge.core.catalog.pin import digests
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Conflict, Invalid, NotFound
 from gatelodge.core.ids import ServerId, WorkspaceId
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import GovernanceAct
 
 LONGEST_INSTRUCTIONS = 64 * 1024
 """Bytes of a server's instructions that are kept; of longer ones, none."""
 
 
-class Annotations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReviewedAnnotations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an admin found a tool to be; the server's own hints count nothing."""
 
     read_only: bool
@@ -30,7 +30,7 @@ class Annotations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def approve(
-    act: Act, workspace: WorkspaceId, server: ServerId, shown: Mapping[str, str]
+    act: GovernanceAct, workspace: WorkspaceId, server: ServerId, shown: Mapping[str, str]
 ) -> list[Tool]:
     """Pin the definitions that were shown, by name and digest; returns the tools whose pin is new.
 
@@ -47,7 +47,8 @@ def approve(
     changed = [name for name, digest in shown.items() if rows[name].observed != digest]
     if changed:
         raise Conflict(
-            "not what was shown any more: " + "; ".join(_differs(rows[name]) for name in changed),
+            "not what was shown any more: "
+            + "; ".join(_drift_summary(rows[name]) for name in changed),
             remedy="See `gatelodge tool diff`, then approve what it shows.",
         )
     blocked = [name for name in shown if rows[name].blocked]
@@ -56,10 +57,14 @@ def approve(
             f"the tool {blocked[0]!r} is blocked",
             remedy="Lift the block first: gatelodge tool unblock.",
         )
-    return [_pin(act, rows[name]) for name in shown if rows[name].approved != rows[name].observed]
+    return [
+        _pin_definition(act, rows[name])
+        for name in shown
+        if rows[name].approved != rows[name].observed
+    ]
 
 
-def block(act: Act, workspace: WorkspaceId, server: ServerId, name: str) -> Tool:
+def block(act: GovernanceAct, workspace: WorkspaceId, server: ServerId, name: str) -> Tool:
     """Nobody can use the tool until the block is lifted, whatever is approved. Raises NotFound."""
     tool = act.the(Tool, name=name, workspace=workspace, server=server)
     if tool.blocked:
@@ -70,7 +75,7 @@ def block(act: Act, workspace: WorkspaceId, server: ServerId, name: str) -> Tool
     return blocked
 
 
-def unblock(act: Act, workspace: WorkspaceId, server: ServerId, name: str) -> Tool:
+def unblock(act: GovernanceAct, workspace: WorkspaceId, server: ServerId, name: str) -> Tool:
     """Lift the block; what was approved before it holds again, unless it changed.
 
     Raises NotFound.
@@ -85,19 +90,24 @@ def unblock(act: Act, workspace: WorkspaceId, server: ServerId, name: str) -> To
 
 
 def review(
-    act: Act, workspace: WorkspaceId, shown: tuple[ServerId, str, str], found: Annotations
+    act: GovernanceAct,
+    workspace: WorkspaceId,
+    server: ServerId,
+    name: str,
+    found: ReviewedAnnotations,
+    *,
+    shown: str,
 ) -> Tool:
-    """Write down what a tool was found to be; `shown` is its server, its name, and the digest.
+    """Write down what a tool was found to be; `shown` is the digest of what was looked at.
 
     Raises NotFound, Invalid (contradicts itself), Conflict (the definition is not the one shown).
     """
-    server, name, digest = shown
     if found.read_only and found.destructive:
         raise Invalid("a tool that only reads is not destructive")
     tool = act.the(Tool, name=name, workspace=workspace, server=server)
-    if digest != tool.observed:
+    if shown != tool.observed:
         raise Conflict(
-            f"not what was shown any more: {_differs(tool)}",
+            f"not what was shown any more: {_drift_summary(tool)}",
             remedy="Look at it again: gatelodge tool show.",
         )
     reviewed = replace(
@@ -124,7 +134,9 @@ def review(
     return reviewed
 
 
-def note_instructions(act: Act, workspace: WorkspaceId, server: ServerId, text: str) -> bool:
+def note_instructions(
+    act: GovernanceAct, workspace: WorkspaceId, server: ServerId, text: str
+) -> bool:
     """Keep what a server tells every session; nobody hears it before it is approved.
 
     True when it is not what it was. Raises NotFound.
@@ -138,7 +150,9 @@ def note_instructions(act: Act, workspace: WorkspaceId, server: ServerId, text: 
     return True
 
 
-def approve_instructions(act: Act, workspace: WorkspaceId, server: ServerId, digest: str) -> bool:
+def approve_instructions(
+    act: GovernanceAct, workspace: WorkspaceId, server: ServerId, digest: str
+) -> bool:
     """Let sessions hear the instructions that were shown; true when that is new.
 
     Raises NotFound, Conflict (they are not the ones shown).
@@ -167,7 +181,7 @@ def kept_instructions(text: str) -> str:
     return whole.decode() if len(whole) <= LONGEST_INSTRUCTIONS else ""
 
 
-def _pin(act: Act, tool: Tool) -> Tool:
+def _pin_definition(act: GovernanceAct, tool: Tool) -> Tool:
     pinned = replace(
         tool,
         approved=tool.observed,
@@ -186,7 +200,7 @@ def _pin(act: Act, tool: Tool) -> Tool:
     return pinned
 
 
-def _differs(tool: Tool) -> str:
+def _drift_summary(tool: Tool) -> str:
     """What of a tool differs from what was approved, in a few places."""
     found = compare_definitions(tool.approved_definition, tool.definition)
     places = [each.where for each in found.texts]

@@ -18,16 +18,16 @@ from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.schema import plain
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import guardrails
-from gatelodge.ports.store import Tx
+from gatelodge.ports.store import StoreTx
 
 LONGEST_NAME = 128
 LONGEST_DEFINITION = 256 * 1024
 _LEAF_BYTES = 8 * 1024
 
 
-class Observation(Struct, frozen=True, kw_only=True):
+class ToolObservation(Struct, frozen=True, kw_only=True):
     """What is new since the last look, by name. `skipped` says why a definition was not taken.
 
     `drifted` are the approved tools that were as approved before and are not now. `leaves` is how
@@ -43,7 +43,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-class Definition(Struct, frozen=True):
+class ToolDefinition(Struct, frozen=True):
     """A tool object as it was sent, with its digests; `first` is that of release 0.1."""
 
     text: str
@@ -52,21 +52,21 @@ class Definition(Struct, frozen=True):
     first: str
 
 
-class Stock(Struct, frozen=True):
+class ObservedTools(Struct, frozen=True):
     """What a server says of its tools, read: definitions by name, in its order."""
 
-    tools: dict[str, Definition]
+    tools: dict[str, ToolDefinition]
     skipped: tuple[str, ...] = ()
 
 
-def listed(tx: Tx, workspace: WorkspaceId, server: ServerId) -> list[Tool]:
+def listed(tx: StoreTx, workspace: WorkspaceId, server: ServerId) -> list[Tool]:
     """A server's tools in its own order, also those that are gone."""
     return tx.find(Tool, workspace=workspace, server=server)
 
 
 def take_stock(
-    act: Act, workspace: WorkspaceId, server: ServerId, definitions: Sequence[bytes]
-) -> Observation:
+    act: GovernanceAct, workspace: WorkspaceId, server: ServerId, definitions: Sequence[bytes]
+) -> ToolObservation:
     """Keep what a server says of its tools (JSON objects, in its order); approves nothing.
 
     What is not a tool, or is named twice, is skipped and told, and counts as gone. Raises NotFound.
@@ -74,14 +74,18 @@ def take_stock(
     return keep_stock(act, workspace, server, read_stock(definitions))
 
 
-def read_stock(definitions: Sequence[bytes]) -> Stock:
+def read_stock(definitions: Sequence[bytes]) -> ObservedTools:
     """Read definitions and take their digests, which for many takes long: before a transaction."""
-    return Stock(*_read(definitions))
+    return ObservedTools(*_definitions_and_skipped(definitions))
 
 
 def keep_stock(
-    act: Act, workspace: WorkspaceId, server: ServerId, stock: Stock, most: int | None = None
-) -> Observation:
+    act: GovernanceAct,
+    workspace: WorkspaceId,
+    server: ServerId,
+    stock: ObservedTools,
+    most: int | None = None,
+) -> ToolObservation:
     """Keep a stock, or as much of it as `most` rows hold; `more` says that it has to be kept again.
 
     What an admin approved comes first, so that a tool which changed is refused after the first part
@@ -90,27 +94,14 @@ def keep_stock(
     """
     alias = act.the(Server, workspace=workspace, id=server).alias
     before = {tool.name: tool for tool in listed(act.tx, workspace, server)}
-    lost = [tool for tool in before.values() if tool.name not in stock.tools]
-    due = [replace(tool, present=False) for tool in lost if tool.present or not _judged(tool)]
-    for position, (name, read) in enumerate(stock.tools.items()):
-        old = before.get(name)
-        known = Tool(workspace=workspace, server=server, name=name, definition="", observed="")
-        tool = replace(
-            known if old is None else _brought_up(old, read),
-            definition=read.text,
-            observed=read.digest,
-            observed_use=read.use,
-            position=position,
-            present=True,
-        )
-        if tool != old:
-            due.append(tool)
-    due.sort(key=lambda tool: not tool.approved)
+    due = _rows_that_differ(
+        before, stock, Tool(workspace=workspace, server=server, name="", definition="", observed="")
+    )
     part = due if most is None else due[:most]
     new, changed, gone = [], [], []
     for tool in part:
         old = before.get(tool.name)
-        if tool.present or _judged(tool):
+        if tool.present or _has_admin_judgement(tool):
             act.tx.put(tool)
         else:
             act.tx.remove(tool)
@@ -122,11 +113,11 @@ def keep_stock(
             changed.append(tool.name)
     drifted = _told_of_pins(act, part, before)
     told = {name: stock.tools[name].digest for name in (*new, *changed)}
-    leaves = _record(act, workspace, server, told, gone) if part else 0
+    leaves = _record_observed_changes(act, workspace, server, told, gone) if part else 0
     if any(plain(name) != name for name in new):
         # A rule that awaited it may have spelled it as ids are spelled.
         guardrails.rebind(act, workspace, alias)
-    return Observation(
+    return ToolObservation(
         new=tuple(new),
         changed=tuple(changed),
         gone=tuple(gone),
@@ -137,7 +128,33 @@ def keep_stock(
     )
 
 
-def _told_of_pins(act: Act, part: Sequence[Tool], before: Mapping[str, Tool]) -> tuple[str, ...]:
+def _rows_that_differ(before: Mapping[str, Tool], stock: ObservedTools, blank: Tool) -> list[Tool]:
+    """The rows that a stock changes, approved tools first; a new one is made of `blank`."""
+    lost = [tool for tool in before.values() if tool.name not in stock.tools]
+    due = [
+        replace(tool, present=False)
+        for tool in lost
+        if tool.present or not _has_admin_judgement(tool)
+    ]
+    for position, (name, read) in enumerate(stock.tools.items()):
+        old = before.get(name)
+        tool = replace(
+            replace(blank, name=name) if old is None else _brought_up(old, read),
+            definition=read.text,
+            observed=read.digest,
+            observed_use=read.use,
+            position=position,
+            present=True,
+        )
+        if tool != old:
+            due.append(tool)
+    due.sort(key=lambda tool: not tool.approved)
+    return due
+
+
+def _told_of_pins(
+    act: GovernanceAct, part: Sequence[Tool], before: Mapping[str, Tool]
+) -> tuple[str, ...]:
     """Record the pins that were brought up to this release; returns the tools that drifted."""
     drifted = []
     for tool in part:
@@ -150,12 +167,12 @@ def _told_of_pins(act: Act, part: Sequence[Tool], before: Mapping[str, Tool]) ->
     return tuple(drifted)
 
 
-def _judged(tool: Tool) -> bool:
+def _has_admin_judgement(tool: Tool) -> bool:
     """True when an admin said something of the tool, which is kept while the tool is away."""
     return bool(tool.approved) or tool.reviewed or tool.blocked
 
 
-def _brought_up(old: Tool, read: Definition) -> Tool:
+def _brought_up(old: Tool, read: ToolDefinition) -> Tool:
     """The row with the digests of this release, where release 0.1 pinned the same definition.
 
     What it pinned was the digest of the text alone, with its sets in the order sent.
@@ -166,7 +183,7 @@ def _brought_up(old: Tool, read: Definition) -> Tool:
     text = old.approved_definition or (read.text if same else "")
     if not text:
         return old
-    known = read if same else _definition(text)
+    known = read if same else _definition_with_digests(text)
     reviewed_use = known.use if old.reviewed and not old.reviewed_use else old.reviewed_use
     return replace(
         old,
@@ -177,7 +194,7 @@ def _brought_up(old: Tool, read: Definition) -> Tool:
     )
 
 
-def read_definition(definition: bytes) -> tuple[str, Definition]:
+def read_definition(definition: bytes) -> tuple[str, ToolDefinition]:
     """A tool's name, and its definition with its digests (`core.catalog.pin`).
 
     Raises Invalid when it is not one JSON object with a usable name and one meaning.
@@ -186,24 +203,28 @@ def read_definition(definition: bytes) -> tuple[str, Definition]:
         raise Invalid(f"longer than {LONGEST_DEFINITION} bytes")
     try:
         text = definition.decode("utf-8")
-        tool = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        tool = json.loads(
+            text, object_pairs_hook=_refuse_duplicate_keys, parse_constant=_no_constant
+        )
         msgspec.json.decode(definition, type=dict[str, msgspec.Raw])  # as lists will read it
     except (ValueError, RecursionError):
         raise Invalid("not JSON that has one meaning") from None
     name = tool.get("name") if isinstance(tool, dict) else None
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise Invalid(f"no name of 1 to {LONGEST_NAME} printable characters")
-    return name, _definition(text)
+    return name, _definition_with_digests(text)
 
 
-def _definition(text: str) -> Definition:
+def _definition_with_digests(text: str) -> ToolDefinition:
     found = digests(text)
-    return Definition(text, found.whole, found.use, first_digest(text))
+    return ToolDefinition(text, found.whole, found.use, first_digest(text))
 
 
-def _read(definitions: Sequence[bytes]) -> tuple[dict[str, Definition], tuple[str, ...]]:
+def _definitions_and_skipped(
+    definitions: Sequence[bytes],
+) -> tuple[dict[str, ToolDefinition], tuple[str, ...]]:
     """Definitions by name, in order; and what was skipped, by its place."""
-    read: list[tuple[str, Definition]] = []
+    read: list[tuple[str, ToolDefinition]] = []
     skipped = []
     for place, definition in enumerate(definitions, 1):
         try:
@@ -215,21 +236,21 @@ def _read(definitions: Sequence[bytes]) -> tuple[dict[str, Definition], tuple[st
     return {name: found for name, found in read if name not in twice}, tuple(skipped)
 
 
-def _record(
-    act: Act,
+def _record_observed_changes(
+    act: GovernanceAct,
     workspace: WorkspaceId,
     server: ServerId,
     changes: Mapping[str, str],
     gone: Sequence[str],
 ) -> int:
     """As many leaves as it takes: each stays far below the 64 KiB that a leaf may have."""
-    parts = [({}, [])] if not changes and not gone else list(_parts(changes, gone))
+    parts = [({}, [])] if not changes and not gone else list(_leaf_sized_parts(changes, gone))
     for tools, lost in parts:
         act.record("catalog.observed", workspace, server=server, tools=tools, gone=lost)
     return len(parts)
 
 
-def _parts(
+def _leaf_sized_parts(
     changes: Mapping[str, str], gone: Iterable[str]
 ) -> Iterable[tuple[dict[str, str], list[str]]]:
     tools: dict[str, str] = {}
@@ -248,7 +269,7 @@ def _parts(
     yield tools, lost
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a key stands twice")

@@ -8,17 +8,17 @@ from msgspec import Struct
 from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.ids import PrincipalId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
-from gatelodge.flows.act import Act, a_line
+from gatelodge.flows.act import GovernanceAct, a_line
 from gatelodge.flows.admin import guardrails, members
 from gatelodge.flows.identity import keys, tokens
-from gatelodge.ports.world import Peppers
+from gatelodge.ports.world import TokenPeppers
 
 FIRST = "main"
 
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
-class Founded(Struct, frozen=True):
+class WorkspaceFounding(Struct, frozen=True):
     """A new workspace, its owner, and the owner's token, which is shown once."""
 
     workspace: Workspace
@@ -28,8 +28,12 @@ class Founded(Struct, frozen=True):
 
 
 def start(
-    act: Act, peppers: Peppers, fingerprints: Mapping[str, str], owner: members.Newcomer
-) -> Founded:
+    act: GovernanceAct,
+    peppers: TokenPeppers,
+    fingerprints: Mapping[str, str],
+    owner: str,
+    called: str = "",
+) -> WorkspaceFounding:
     """Enrol the house's keys and found the workspace `main`: the first start of a new database.
 
     Raises Conflict when there is a workspace already.
@@ -37,11 +41,13 @@ def start(
     if act.tx.find(Workspace):
         raise Conflict("this house has been started before")
     keys.enrol(act, fingerprints)
-    return create(act, peppers, FIRST, "Main", owner)
+    return create(act, peppers, FIRST, "Main", owner, called)
 
 
-def create(act: Act, peppers: Peppers, slug: str, name: str, owner: members.Newcomer) -> Founded:
-    """Found a workspace with its first owner; only an operator may.
+def create(
+    act: GovernanceAct, peppers: TokenPeppers, slug: str, name: str, owner: str, called: str = ""
+) -> WorkspaceFounding:
+    """Found a workspace with its first owner, an e-mail address and a name; only an operator may.
 
     Raises Invalid, Conflict (the slug is taken), Forbidden.
     """
@@ -65,6 +71,6 @@ def create(act: Act, peppers: Peppers, slug: str, name: str, owner: members.Newc
     act.tx.put(workspace)
     act.record("workspace.created", workspace.id, workspace=workspace.id, slug=slug)
     guardrails.rebind(act, workspace.id, slug)
-    member = members.add(act, workspace.id, owner, "owner")
+    member = members.add(act, workspace.id, owner, called, "owner")
     issued = tokens.issue(act, peppers, workspace.id, PrincipalId(member.id), "first token")
-    return Founded(workspace, member, issued.credential, issued.token)
+    return WorkspaceFounding(workspace, member, issued.credential, issued.token)

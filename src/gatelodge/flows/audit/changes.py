@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from gatelodge.core.errors import NotFound
 from gatelodge.core.records.origin import GOV
-from gatelodge.flows.audit.reading import Fields, Reading, fields
+from gatelodge.flows.audit.reading import Fields, LogReading, fields, seen_from
 from gatelodge.ports.journal import LeafAt, Ledger
 
 _STEP = 256
@@ -37,7 +37,7 @@ class ChangeQuery(Struct, frozen=True, kw_only=True):
     before: int | None = None
 
 
-class Change(Struct, frozen=True):
+class RecordedChange(Struct, frozen=True):
     """One change: its place in the gov log, and its leaf."""
 
     index: int
@@ -47,17 +47,17 @@ class Change(Struct, frozen=True):
 class ChangePage(Struct, frozen=True):
     """What was found, newest first, and the cursor of what was not looked at yet."""
 
-    found: tuple[Change, ...]
+    found: tuple[RecordedChange, ...]
     before: int | None
 
 
-class Changes:
+class GovernanceChanges:
     """Reads the gov log. Whoever calls it has checked what the reader may see."""
 
     def __init__(self, ledger: Ledger, turn: anyio.Lock) -> None:
         self._ledger = ledger
         self._turn = turn
-        self._reading = Reading(ledger)
+        self._reading = LogReading(ledger)
 
     async def search(self, query: ChangeQuery) -> ChangePage:
         """What matches, newest first; fewer than `limit` with a cursor when much was read."""
@@ -68,7 +68,7 @@ class Changes:
         if query.until:
             high = min(high, await self._ledger.seek_end(query.log, query.until))
         stop = max(low, high - _MOST_READ)
-        found: list[Change] = []
+        found: list[RecordedChange] = []
         while high > stop:
             start = max(stop, high - _STEP)
             async with self._turn:
@@ -76,7 +76,7 @@ class Changes:
             for leaf in reversed(leaves):
                 here = fields(leaf)
                 if matches(query, here):
-                    found.append(Change(leaf.index, here))
+                    found.append(RecordedChange(leaf.index, here))
                 if len(found) == query.limit:
                     return ChangePage(tuple(found), leaf.index if leaf.index > low else None)
             high = start
@@ -86,7 +86,7 @@ class Changes:
     async def at(self, log: str, index: int, workspace: str | None) -> LeafAt:
         """The change at this place. Raises NotFound, also for what the reader may not see."""
         leaves = await self._ledger.leaves(log, index, index + 1) if index < MOST_LEAVES else []
-        if not leaves or not _seen_from(workspace, fields(leaves[0])):
+        if not leaves or not seen_from(workspace, fields(leaves[0])):
             raise NotFound(
                 f"there is no change {index} here", remedy="See `gatelodge audit changes tail`."
             )
@@ -97,7 +97,7 @@ def matches(query: ChangeQuery, here: Fields) -> bool:
     """Say whether a leaf of the gov log is what was asked for."""
     at, by = str(here.get("at", "")), str(here.get("by", ""))
     asked = (
-        _seen_from(query.workspace, here),
+        seen_from(query.workspace, here),
         not query.type or here.get("t") == query.type,
         not query.why or here.get("why") == query.why,
         not query.since or at >= query.since,
@@ -119,7 +119,3 @@ def named_in(here: Fields) -> set[str]:
         elif isinstance(each, list | Mapping):
             found |= {str(one) for one in each}
     return found
-
-
-def _seen_from(workspace: str | None, here: Fields) -> bool:
-    return workspace is None or here.get("workspace") == workspace

@@ -7,14 +7,14 @@ from msgspec import Struct
 from gatelodge.core.errors import Broken, LogForked
 from gatelodge.core.records.origin import belongs
 from gatelodge.core.records.verify import ed25519_verifier
-from gatelodge.ports.journal import Guard, Head, Ledger
-from gatelodge.ports.world import Signer
+from gatelodge.ports.journal import HeadGuard, Ledger, LedgerHead
+from gatelodge.ports.world import CheckpointSigner
 from gatelodge.tlog import checkpoint, merkle, note, proof
-from gatelodge.tlog.errors import Malformed, ProofFailed
+from gatelodge.tlog.errors import MalformedValue, ProofFailed
 from gatelodge.tlog.tile import WIDTH
 
 
-class Signed(Struct, frozen=True):
+class SignedCheckpoint(Struct, frozen=True):
     """A signed checkpoint: the note's bytes, and the size and root in it."""
 
     note: bytes
@@ -22,25 +22,25 @@ class Signed(Struct, frozen=True):
     root: bytes
 
 
-class Checkpoints:
+class CheckpointPublisher:
     """Signs heads that grew, never one that contradicts what was signed before.
 
     `_last` holds the newest checkpoint of each log, owned by whoever calls `sign` (one task).
     """
 
-    def __init__(self, ledger: Ledger, signer: Signer, guard: Guard) -> None:
+    def __init__(self, ledger: Ledger, signer: CheckpointSigner, guard: HeadGuard) -> None:
         self._ledger = ledger
         self._signer = signer
         self._guard = guard
         self._key_id = note.key_id(signer.name, note.ED25519, signer.public)
-        self._last: dict[str, Signed] = {}
+        self._last: dict[str, SignedCheckpoint] = {}
 
     @property
     def vkey(self) -> str:
         """The log's verifier key, for people and for `audit verify --key`."""
         return note.VerifierKey(self._signer.name, note.ED25519, self._signer.public).format()
 
-    async def check(self, head: Head, newest: Signed | None) -> None:
+    async def check(self, head: LedgerHead, newest: SignedCheckpoint | None) -> None:
         """Compare a log's end with what was signed of it; read the head after the signature.
 
         A log only grows, so a head covers every signature that was there when it was read. Read
@@ -51,8 +51,8 @@ class Checkpoints:
         if not head.sealed:
             raise LogForked(
                 f"the last leaves of {head.log} were not appended by this gate",
-                remedy="Who could write the database? Data of gatelodge 0.1 bears no seal either, "
-                "and is not taken over: docs/decisions/0016-bound-to-the-act.md.",
+                remedy="Who could write the database? Data of a build before 0.1 was released is "
+                "not taken over either: docs/decisions/0021-words-of-the-records.md.",
             )
         if await self._ledger.root_at(head.log, head.size) != head.root:
             raise LogForked(f"the tiles of {head.log} do not add up to its head")
@@ -65,7 +65,7 @@ class Checkpoints:
         that knows less was lost or put back. Where several sign each guard may be behind.
         """
         guarded = {log: self._guard.last(log) for log in self._guard.logs}
-        newest = await self._signed()
+        newest = await self._newest_checkpoints()
         heads = await self._ledger.heads()
         missing = guarded.keys() - {head.log for head in heads}
         if missing:
@@ -77,15 +77,15 @@ class Checkpoints:
             if alone:
                 _check_guard(head.log, newest.get(head.log), guarded.get(head.log))
 
-    async def sign(self, heads: Sequence[Head] | None = None) -> None:
+    async def sign(self, heads: Sequence[LedgerHead] | None = None) -> None:
         """Sign every head (the present ones) that grew since its last checkpoint.
 
         Raises LogForked, and signs nothing, when one is smaller than what was signed or does not
         begin with it; KeyUnreachable, LedgerDown and StoreDown when it cannot be done now.
         """
         guarded = {log: self._guard.last(log) for log in self._guard.logs}
-        newest = {**await self._signed(known=self._last), **self._last}
-        grown: list[Head] = []
+        newest = {**await self._newest_checkpoints(known=self._last), **self._last}
+        grown: list[LedgerHead] = []
         for head in await self._ledger.heads() if heads is None else heads:
             last = newest.get(head.log)
             if last is None and not head.size:
@@ -116,7 +116,7 @@ class Checkpoints:
         Raises LogForked then, LedgerDown and StoreDown when it cannot be done now.
         """
         kept_here = {log: self._guard.last(log) for log in self._guard.logs}
-        signed = await self._signed()
+        signed = await self._newest_checkpoints()
         newer: dict[str, tuple[int, bytes]] = {}
         # The heads are read after the signatures, so that they cover them.
         for head in await self._ledger.heads():
@@ -132,38 +132,40 @@ class Checkpoints:
         """Another node signs now; read the newest checkpoints again when it is our turn."""
         self._last.clear()
 
-    async def newest(self, log: str) -> Signed | None:
+    async def newest(self, log: str) -> SignedCheckpoint | None:
         """The newest checkpoint of a log, as the ledger has it."""
         kept = await self._ledger.checkpoint(log)
         return None if kept is None else self.read(log, kept)
 
-    def read(self, log: str, raw: bytes) -> Signed:
+    def read(self, log: str, raw: bytes) -> SignedCheckpoint:
         """A kept checkpoint, verified. Raises LogForked when this gate did not sign it."""
         verifier = ed25519_verifier(self._signer.public)
         try:
             parsed = note.parse(raw)
             note.verify(parsed, {(self._signer.name, self._key_id): verifier})
             inner = checkpoint.parse(parsed.text)
-        except (Malformed, ProofFailed) as fault:
+        except (MalformedValue, ProofFailed) as fault:
             raise LogForked(f"the newest checkpoint of {log} is not one that we signed") from fault
-        return Signed(raw, inner.size, inner.root)
+        return SignedCheckpoint(raw, inner.size, inner.root)
 
-    def _note_of(self, head: Head) -> Signed:
+    def _note_of(self, head: LedgerHead) -> SignedCheckpoint:
         text = checkpoint.format(checkpoint.Checkpoint(head.origin, head.size, head.root))
         made = note.sign(text, self._signer.name, self._key_id, self._signer.sign)
-        return Signed(note.format(made), head.size, head.root)
+        return SignedCheckpoint(note.format(made), head.size, head.root)
 
-    async def _signed(self, known: Mapping[str, Signed] | None = None) -> dict[str, Signed]:
+    async def _newest_checkpoints(
+        self, known: Mapping[str, SignedCheckpoint] | None = None
+    ) -> dict[str, SignedCheckpoint]:
         """The newest checkpoint of each log that has one; those that are known are not read."""
         names = [head.log for head in await self._ledger.heads()]
         found = {log: await self.newest(log) for log in names if log not in (known or {})}
         return {log: signed for log, signed in found.items() if signed is not None}
 
-    async def _check_guarded(self, head: Head, guarded: tuple[int, bytes] | None) -> None:
+    async def _check_guarded(self, head: LedgerHead, guarded: tuple[int, bytes] | None) -> None:
         if guarded is not None:
-            await self._check_grown(head, Signed(b"", *guarded))
+            await self._check_grown(head, SignedCheckpoint(b"", *guarded))
 
-    async def _check_last(self, head: Head) -> None:
+    async def _check_last(self, head: LedgerHead) -> None:
         """The last leaves are those of the tree; a busy log's last tile may be wider by now."""
         n = max(head.size - 1, 0) // WIDTH
         leaves = await self._ledger.leaves(head.log, n * WIDTH, head.size)
@@ -172,7 +174,7 @@ class Checkpoints:
         if not whole or not (await self._ledger.tile(head.log, 0, n)).startswith(hashes):
             raise LogForked(f"the last leaves of {head.log} are not those in its tree")
 
-    async def _check_grown(self, head: Head, old: Signed | None) -> None:
+    async def _check_grown(self, head: LedgerHead, old: SignedCheckpoint | None) -> None:
         if old is None:
             return
         if old.size > head.size:
@@ -187,7 +189,9 @@ class Checkpoints:
             raise LogForked(f"{head.log} does not begin with what was signed of it") from fault
 
 
-def _check_guard(log: str, signed: Signed | None, guarded: tuple[int, bytes] | None) -> None:
+def _check_guard(
+    log: str, signed: SignedCheckpoint | None, guarded: tuple[int, bytes] | None
+) -> None:
     kept = 0 if guarded is None else guarded[0]
     if signed is not None and signed.size > kept:
         raise LogForked(

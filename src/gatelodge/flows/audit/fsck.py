@@ -11,19 +11,19 @@ import anyio
 import anyio.lowlevel
 from msgspec import Struct
 
-from gatelodge.core.errors import Broken, HouseError
+from gatelodge.core.errors import Broken, HouseError, NotFound
 from gatelodge.core.records.leaves import CLOSES, LEAVES, OPENS
 from gatelodge.core.records.origin import GOV, belongs, is_past, kind_of
 from gatelodge.core.records.pairs import glance
-from gatelodge.core.records.seen import Seen
+from gatelodge.core.records.seen import SeenIds
 from gatelodge.core.records.strict import NotCanonical, parse_leaf
-from gatelodge.flows.audit.checkpoints import Checkpoints, Signed
-from gatelodge.flows.audit.naming import Naming
-from gatelodge.ports.journal import Deks, Guard, Head, LeafAt, Ledger
-from gatelodge.tlog.errors import Malformed
-from gatelodge.tlog.merkle import Frontier, leaf_hash
+from gatelodge.flows.audit.checkpoints import CheckpointPublisher, SignedCheckpoint
+from gatelodge.flows.audit.naming import OpeningReader
+from gatelodge.ports.journal import DataKeys, HeadGuard, LeafAt, Ledger, LedgerHead
+from gatelodge.tlog.errors import MalformedValue
+from gatelodge.tlog.merkle import TreeFrontier, leaf_hash
 from gatelodge.tlog.strict import HASH_BYTES
-from gatelodge.tlog.tile import WIDTH, Tile, new_tiles
+from gatelodge.tlog.tile import WIDTH, HashTile, new_tiles
 
 _MOST_FINDINGS = 200
 _PIECE = 16
@@ -31,7 +31,7 @@ _PIECE = 16
 _PAUSE_SECONDS = 0.001
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class FsckFinding(Struct, frozen=True, kw_only=True):
     """One disagreement: in which log, at which leaf if at one, its kind, and what it is."""
 
     log: str
@@ -40,7 +40,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     index: int | None = None
 
 
-class Examined(Struct, frozen=True, kw_only=True):
+class ExaminedLog(Struct, frozen=True, kw_only=True):
     """What was looked at in one log."""
 
     log: str
@@ -53,11 +53,11 @@ class Examined(Struct, frozen=True, kw_only=True):
     unknown: dict[str, int]
 
 
-class Examination(Struct, frozen=True):
+class LedgerExamination(Struct, frozen=True):
     """Everything that was looked at, and every finding (the first 200 of each log)."""
 
-    logs: tuple[Examined, ...]
-    findings: tuple[Finding, ...]
+    logs: tuple[ExaminedLog, ...]
+    findings: tuple[FsckFinding, ...]
 
     @property
     def sound(self) -> bool:
@@ -69,7 +69,7 @@ Live = Callable[[], Awaitable[frozenset[str]]]
 """Which nodes live now."""
 
 
-class Fsck:
+class LedgerFsck:
     """Examines the ledger. Openings are tried only when the data keys are given.
 
     `turn` is held while a bundle is read, so that large questions take turns; `told` is called
@@ -79,20 +79,20 @@ class Fsck:
     def __init__(
         self,
         ledger: Ledger,
-        checkpoints: Checkpoints,
-        guard: Guard,
-        deks: Deks | None = None,
+        checkpoints: CheckpointPublisher,
+        guard: HeadGuard,
+        deks: DataKeys | None = None,
         turn: anyio.Lock | None = None,
     ) -> None:
         self._ledger = ledger
         self._checkpoints = checkpoints
         self._guard = guard
-        self._naming = None if deks is None else Naming(ledger, deks)
+        self._naming = None if deks is None else OpeningReader(ledger, deks)
         self._turn = turn or anyio.Lock()
         self._erased = frozenset[str]()
         self.looked_at = self.of = 0
 
-    async def examine(self, live: Live) -> Examination:
+    async def examine(self, live: Live) -> LedgerExamination:
         """Look at every log; pairs of live nodes may be open. Never raises."""
         try:
             # Each thing is read before what it is compared with: a log only grows.
@@ -101,31 +101,33 @@ class Fsck:
             self.of = sum(head.size for head in heads)
             self._erased = await self._naming.erased() if self._naming else frozenset()
         except HouseError as fault:
-            return Examination((), (_finding("", fault.code, fault.detail),))
+            return LedgerExamination((), (_new_finding("", fault.code, fault.detail),))
         findings = [
-            _finding(missing, "log_missing", "the guard knows a log that is gone")
+            _new_finding(missing, "log_missing", "the guard knows a log that is gone")
             for missing in sorted(guarded - {head.log for head in heads})
         ]
-        examined: list[Examined] = []
+        examined: list[ExaminedLog] = []
         for head in heads:
             walk = _Walk(head)
             try:
                 await self._gather_signed(walk)
                 # The log may have grown: a head read after the signatures covers them all.
-                walk.head = await self._head(head.log)
-                if await self._walk(walk, walk.head):
-                    await self._ends(walk, before | await live())
-            except (HouseError, Malformed) as fault:
+                walk.head = await self._head_of_log(head.log)
+                if await self._walk_leaves(walk, walk.head):
+                    await self._find_unclosed_pairs(walk, before | await live())
+            except NotFound as fault:
+                walk.find("log_missing", fault.detail)
+            except (HouseError, MalformedValue) as fault:
                 walk.find("unreadable", str(fault))
             findings += walk.findings
             examined.append(walk.examined())
-        return Examination(tuple(examined), tuple(findings))
+        return LedgerExamination(tuple(examined), tuple(findings))
 
     async def _gather_signed(self, walk: "_Walk") -> None:
         log = walk.head.log
         guarded = self._guard.last(log)
         if guarded is not None:
-            walk.signed.append(Signed(b"", *guarded))
+            walk.signed.append(SignedCheckpoint(b"", *guarded))
         for raw in await self._ledger.checkpoints(log):
             try:
                 walk.signed.append(self._checkpoints.read(log, raw))
@@ -134,10 +136,14 @@ class Fsck:
         walk.signed.sort(key=lambda each: each.size)
         walk.checkpoints = len(walk.signed)
 
-    async def _head(self, log: str) -> Head:
-        return next(each for each in await self._ledger.heads() if each.log == log)
+    async def _head_of_log(self, log: str) -> LedgerHead:
+        """The log's head by now. Raises NotFound when it is gone since it was listed."""
+        for each in await self._ledger.heads():
+            if each.log == log:
+                return each
+        raise NotFound("the log is gone since this check began")
 
-    async def _walk(self, walk: "_Walk", head: Head) -> bool:
+    async def _walk_leaves(self, walk: "_Walk", head: LedgerHead) -> bool:
         """Look at every leaf; false when they are not all there."""
         if not belongs(head.log, head.origin):
             walk.find("origin", f"it bears the origin of another log, {head.origin}")
@@ -155,19 +161,19 @@ class Fsck:
                 await anyio.lowlevel.checkpoint()
             for tile in walk.grow(leaves):
                 if tile.width == WIDTH:
-                    await self._compare(walk, tile)
+                    await self._compare_stored_tile(walk, tile)
             await self._look_beside(walk, leaves)
             self.looked_at += len(leaves)
             await anyio.sleep(_PAUSE_SECONDS)
         for tile in walk.partial():
-            await self._compare(walk, tile)
+            await self._compare_stored_tile(walk, tile)
         beyond = await self._ledger.leaves(head.log, head.size, head.size + 1)
-        if beyond and await self._head(head.log) == head:
+        if beyond and await self._head_of_log(head.log) == head:
             walk.find("leaves_extra", "leaves stand beyond the head", head.size)
         walk.end()
         return True
 
-    async def _compare(self, walk: "_Walk", tile: Tile) -> None:
+    async def _compare_stored_tile(self, walk: "_Walk", tile: HashTile) -> None:
         stored = await self._ledger.tile(walk.head.log, tile.level, tile.n)
         if stored.startswith(tile.hashes):  # a live log's partial tile may be wider by now
             return
@@ -179,7 +185,11 @@ class Fsck:
         low, high = await self._ledger.times(walk.head.log, first // WIDTH)
         at = [glance(leaf.body).at for leaf in leaves]
         # A live log's last bundle may hold more by now.
-        if low > min(at) or high < max(at) or (len(at) == WIDTH and (low, high) != _span(at)):
+        if (
+            low > min(at)
+            or high < max(at)
+            or (len(at) == WIDTH and (low, high) != _earliest_and_latest(at))
+        ):
             walk.find("times", "the bundle's times are not those of its leaves", first)
         if self._naming is None:
             return
@@ -190,12 +200,12 @@ class Fsck:
             if each.gone == "damaged":
                 walk.find("opening", "who was behind it cannot be read, or is moved", leaf.index)
 
-    async def _ends(self, walk: "_Walk", live: frozenset[str]) -> None:
+    async def _find_unclosed_pairs(self, walk: "_Walk", live: frozenset[str]) -> None:
         """Pairs whose node is gone must be closed: by now, if not below the head."""
         log, size = walk.head.log, walk.head.size
         if is_past(log):
             return  # what was open when it was cut off can never be closed in it
-        present = (await self._head(log)).size
+        present = (await self._head_of_log(log)).size
         for pair, index in walk.unclosed(live)[:_MOST_FINDINGS]:
             text = f'"{pair}"'
             later = await self._ledger.containing(log, text, (size, present), 8)
@@ -206,23 +216,23 @@ class Fsck:
 class _Walk:
     """One log on its way from the first leaf to the last."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: LedgerHead) -> None:
         self.head = head
-        self.signed: list[Signed] = []
-        self.findings: list[Finding] = []
+        self.signed: list[SignedCheckpoint] = []
+        self.findings: list[FsckFinding] = []
         self.checkpoints = self.openings = self.erased = 0
-        self._frontier = Frontier()
+        self._frontier = TreeFrontier()
         self._partial: dict[tuple[int, int], bytes] = {}
         self._open: dict[str, tuple[int, str]] = {}
-        self._opened = Seen(head.root)
+        self._opened = SeenIds(head.root)
         self._unknown: dict[str, int] = {}
 
     def find(self, code: str, detail: str, index: int | None = None) -> None:
         """Note a disagreement; beyond some hundred nothing new is learned."""
         if len(self.findings) < _MOST_FINDINGS:
-            self.findings.append(_finding(self.head.log, code, detail, index))
+            self.findings.append(_new_finding(self.head.log, code, detail, index))
 
-    def grow(self, leaves: Sequence[LeafAt]) -> list[Tile]:
+    def grow(self, leaves: Sequence[LeafAt]) -> list[HashTile]:
         """Take up the next leaves; the tiles that they make or widen."""
         hashes = [leaf_hash(leaf.body) for leaf in leaves]
         tiles = new_tiles(
@@ -233,14 +243,14 @@ class _Walk:
                 self._partial[tile.level, tile.n] = tile.hashes
             else:
                 self._partial.pop((tile.level, tile.n), None)
-        for part in self._parts(hashes):
+        for part in self._hashes_between_checkpoints(hashes):
             self._frontier = self._frontier.extended(part)
             self._compare_signed()
         return tiles
 
-    def partial(self) -> list[Tile]:
+    def partial(self) -> list[HashTile]:
         """The tiles at the right edge that are not full."""
-        return [Tile(level, n, hashes) for (level, n), hashes in self._partial.items()]
+        return [HashTile(level, n, hashes) for (level, n), hashes in self._partial.items()]
 
     def end(self) -> None:
         """Every leaf was taken up."""
@@ -256,11 +266,11 @@ class _Walk:
     def read(self, leaves: Sequence[LeafAt]) -> None:
         """Look at leaves one by one: their spelling, and what they open and close."""
         for leaf in leaves:
-            self._read(leaf)
+            self._examine_leaf(leaf)
 
-    def examined(self) -> Examined:
+    def examined(self) -> ExaminedLog:
         """What was looked at."""
-        return Examined(
+        return ExaminedLog(
             log=self.head.log,
             origin=self.head.origin,
             leaves=self._frontier.size,
@@ -271,7 +281,7 @@ class _Walk:
             unknown=self._unknown,
         )
 
-    def _parts(self, hashes: list[bytes]) -> Iterator[list[bytes]]:
+    def _hashes_between_checkpoints(self, hashes: list[bytes]) -> Iterator[list[bytes]]:
         """The hashes, cut where something was signed."""
         first = self._frontier.size
         reached = takewhile(lambda each: each.size < first + len(hashes), tuple(self.signed))
@@ -287,7 +297,7 @@ class _Walk:
             if each.size and each.root != self._frontier.root():
                 self.find("fork", f"another root was signed at size {each.size}")
 
-    def _read(self, leaf: LeafAt) -> None:
+    def _examine_leaf(self, leaf: LeafAt) -> None:
         try:
             parse_leaf(leaf.body)
         except NotCanonical as fault:
@@ -306,7 +316,7 @@ class _Walk:
             self.find(what, f"{seen.pair} was not open", leaf.index)
 
 
-def _leaf_of(tile: Tile, stored: bytes) -> int | None:
+def _leaf_of(tile: HashTile, stored: bytes) -> int | None:
     """The first leaf whose hash is not the stored one; None above the lowest level."""
     if tile.level:
         return None
@@ -317,9 +327,9 @@ def _leaf_of(tile: Tile, stored: bytes) -> int | None:
     return None
 
 
-def _span(times: Sequence[str]) -> tuple[str, str]:
+def _earliest_and_latest(times: Sequence[str]) -> tuple[str, str]:
     return min(times), max(times)
 
 
-def _finding(log: str, code: str, detail: str, index: int | None = None) -> Finding:
-    return Finding(log=log, code=code, detail=detail, index=index)
+def _new_finding(log: str, code: str, detail: str, index: int | None = None) -> FsckFinding:
+    return FsckFinding(log=log, code=code, detail=detail, index=index)

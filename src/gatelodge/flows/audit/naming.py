@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from gatelodge.core.records.opening import Act, Opening, act_of, opened
-from gatelodge.flows.audit.reading import Found, ever_in_gov, fields
-from gatelodge.ports.journal import Deks, LeafAt, Ledger, SealedOpening
+from gatelodge.core.records.opening import ActDigest, Opening, act_of, opened
+from gatelodge.flows.audit.reading import FoundRecords, ever_in_gov, fields
+from gatelodge.ports.journal import DataKeys, LeafAt, Ledger, SealedOpening
 
 _ERASED = '"t":"member.erased"'
 _EVER = 100_000
 
 
-class Opened(Struct, frozen=True):
+class NamedOpening(Struct, frozen=True):
     """What came of one opening: who it was, or why nobody knows ("erased", "damaged")."""
 
     who: Opening | None = None
@@ -25,17 +25,17 @@ class Opened(Struct, frozen=True):
     salted: bytes = b""
 
 
-class Naming:
+class OpeningReader:
     """Opens openings. Whoever calls it has written down that names were read."""
 
-    def __init__(self, ledger: Ledger, deks: Deks) -> None:
+    def __init__(self, ledger: Ledger, deks: DataKeys) -> None:
         self._ledger = ledger
         self._deks = deks
 
-    async def with_names(self, found: Iterable[Found]) -> tuple[Found, ...]:
+    async def with_names(self, found: Iterable[FoundRecords]) -> tuple[FoundRecords, ...]:
         """The same records with who was behind them, or why that cannot be said."""
         rows = list(found)
-        leaves = [leaf for each in rows for leaf in await self._leaf(each)]
+        leaves = [leaf for each in rows for leaf in await self._leaves_of_record(each)]
         origins = await self.origins()
         named = list(rows)
         for log in sorted({row.log for row in rows}):
@@ -50,7 +50,7 @@ class Naming:
 
     async def open(
         self, leaves: Sequence[LeafAt], origin: str, erased: frozenset[str]
-    ) -> list[Opened]:
+    ) -> list[NamedOpening]:
         """What came of the opening of each leaf; nothing for a leaf that commits to nobody."""
         acts = [act_of(origin, leaf.body) for leaf in leaves]
         sealed = [
@@ -59,19 +59,19 @@ class Naming:
             if act is not None and leaf.opening is not None
         ]
         plain = iter(await self._deks.unseal(sealed))
-        found: list[Opened] = []
+        found: list[NamedOpening] = []
         for leaf, act in zip(leaves, acts, strict=True):
             if act is None:
-                found.append(Opened())
+                found.append(NamedOpening())
             elif leaf.opening is None:
-                found.append(Opened(gone="damaged"))
+                found.append(NamedOpening(gone="damaged"))
             else:
-                found.append(_judged(next(plain), act, leaf.opening, erased))
+                found.append(_named_opening(next(plain), act, leaf.opening, erased))
         return found
 
     async def erased(self) -> frozenset[str]:
         """The data keys that were destroyed to erase somebody, as the gov log states."""
-        told = await ever_in_gov(self._ledger, _ERASED, _EVER)
+        told = await ever_in_gov(self._ledger, _ERASED, _EVER, None)
         subjects = [fields(leaf).get("subject") for leaf in told]
         keys = [each.get("keys") for each in subjects if isinstance(each, Mapping)]
         return frozenset(str(key) for each in keys if isinstance(each, list) for key in each)
@@ -80,14 +80,14 @@ class Naming:
         """The origin of each log."""
         return {head.log: head.origin for head in await self._ledger.heads()}
 
-    async def _leaf(self, row: Found) -> list[LeafAt]:
+    async def _leaves_of_record(self, row: FoundRecords) -> list[LeafAt]:
         return await self._ledger.leaves(row.log, row.index, row.index + 1)
 
 
-def _judged(
-    salted: bytes | None, act: Act, sealed: SealedOpening, erased: frozenset[str]
-) -> Opened:
+def _named_opening(
+    salted: bytes | None, act: ActDigest, sealed: SealedOpening, erased: frozenset[str]
+) -> NamedOpening:
     if salted is None:
-        return Opened(gone="erased" if sealed.dek in erased else "damaged")
+        return NamedOpening(gone="erased" if sealed.dek in erased else "damaged")
     who = opened(salted, act)
-    return Opened(gone="damaged") if who is None else Opened(who, "", salted)
+    return NamedOpening(gone="damaged") if who is None else NamedOpening(who, "", salted)

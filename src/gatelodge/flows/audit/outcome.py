@@ -49,7 +49,10 @@ def ends_as(shown: str, wanted: str) -> bool:
     """True when an outcome is the wanted one: the word alone, or the whole as a list shows it."""
     word, _, reason = shown.partition(": ")
     asked, _, asked_reason = wanted.partition(":")
-    return word == asked and _bare(asked_reason) in ("", _bare(reason))
+    return word == asked and _reason_without_count(asked_reason) in (
+        "",
+        _reason_without_count(reason),
+    )
 
 
 def known_outcome(text: str) -> str:
@@ -57,13 +60,14 @@ def known_outcome(text: str) -> str:
     word, _, reason = text.partition(":")
     if word not in _WORDS:
         raise Invalid(
-            f"outcome: nothing ends as {text!r}{_meant(word, _WORDS)}",
+            f"outcome: nothing ends as {text!r}{_spelling_suggestion(word, _WORDS)}",
             remedy=f"It is one of: {', '.join(_WORDS)}.",
         )
     reasons = _WORDS[word]
-    if _bare(reason) and reasons and _bare(reason) not in reasons:
+    bare = _reason_without_count(reason)
+    if bare and reasons and bare not in reasons:
         raise Invalid(
-            f"outcome: nothing is {word} for {_bare(reason)!r}{_meant(_bare(reason), reasons)}",
+            f"outcome: nothing is {word} for {bare!r}{_spelling_suggestion(bare, reasons)}",
             remedy=f"It is one of: {', '.join(f'{word}: {each}' for each in reasons)}.",
         )
     return text
@@ -79,7 +83,7 @@ def known_type(text: str) -> str:
             remedy=f"Run: gatelodge audit changes search --type {text}",
         )
     raise Invalid(
-        f"type: no record is of type {text!r}{_meant(text, LEAVES)}",
+        f"type: no record is of type {text!r}{_spelling_suggestion(text, LEAVES)}",
         remedy=f"It is one of: {', '.join(LEAVES)}.",
     )
 
@@ -95,17 +99,17 @@ def known_change(text: str) -> str:
             remedy=f"Run: gatelodge audit search --type {text}",
         )
     raise Invalid(
-        f"type: no change is of type {text!r}{_meant(text, kinds)}",
+        f"type: no change is of type {text!r}{_spelling_suggestion(text, kinds)}",
         remedy=f"It is one of: {', '.join(kinds)}.",
     )
 
 
-def _bare(reason: str) -> str:
+def _reason_without_count(reason: str) -> str:
     """A reason without the count that lists show behind it."""
     word, times, count = reason.strip().rpartition(" x")
     return word if times and count.isdecimal() else reason.strip()
 
 
-def _meant(text: str, known: "Mapping[str, object] | tuple[str, ...]") -> str:
+def _spelling_suggestion(text: str, known: "Mapping[str, object] | tuple[str, ...]") -> str:
     near = get_close_matches(text, list(known), 1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 
 from gatelodge.core.errors import Conflict, NotFound, NotYet
 from gatelodge.core.records.verify import ProofDocument, ProvenLeaf
-from gatelodge.flows.audit.checkpoints import Signed
-from gatelodge.flows.audit.naming import Naming
-from gatelodge.flows.audit.reading import Call, Reading
-from gatelodge.flows.audit.sequencer import Sequencer
-from gatelodge.ports.journal import Deks, LeafAt, Ledger
+from gatelodge.flows.audit.checkpoints import SignedCheckpoint
+from gatelodge.flows.audit.naming import OpeningReader
+from gatelodge.flows.audit.reading import CallRecord, LogReading
+from gatelodge.flows.audit.sequencer import LogSequencer
+from gatelodge.ports.journal import DataKeys, LeafAt, Ledger
 from gatelodge.tlog import checkpoint, note, proof_file
 
 
-class Prover:
+class ProofMaker:
     """Makes proof files from the ledger; asks the sequencer when it has not come so far."""
 
-    def __init__(self, ledger: Ledger, deks: Deks, sequencer: Sequencer) -> None:
+    def __init__(self, ledger: Ledger, deks: DataKeys, sequencer: LogSequencer) -> None:
         self._ledger = ledger
-        self._reading = Reading(ledger)
-        self._naming = Naming(ledger, deks)
+        self._reading = LogReading(ledger)
+        self._naming = OpeningReader(ledger, deks)
         self._sequencer = sequencer
 
     async def prove(self, log: str, call: str, *, named: bool = False) -> ProofDocument:
@@ -29,16 +29,18 @@ class Prover:
         signed yet, and this node is not the one that signs) and Conflict (`named`, and nobody can
         say who it was).
         """
-        return await self.prove_leaves(log, (await self._found(log, call)).leaves, named=named)
+        return await self.prove_leaves(
+            log, (await self._find_sequenced_call(log, call)).leaves, named=named
+        )
 
     async def prove_leaves(
         self, log: str, leaves: Sequence[LeafAt], *, named: bool = False
     ) -> ProofDocument:
         """The proof of these leaves; raises as `prove` does."""
-        signed = await self._covering(log, max(leaf.index for leaf in leaves))
+        signed = await self._covering_checkpoint(log, max(leaf.index for leaf in leaves))
         text = signed.note.decode()
         origin = checkpoint.parse(note.parse(signed.note).text).origin
-        openings = await self._openings(origin, leaves) if named else [None] * len(leaves)
+        openings = await self._salted_openings(origin, leaves) if named else [None] * len(leaves)
         proven: list[ProvenLeaf] = []
         for leaf, salted in zip(leaves, openings, strict=True):
             path = await self._ledger.inclusion(log, leaf.index, signed.size)
@@ -47,7 +49,7 @@ class Prover:
             proven.append(ProvenLeaf(index=leaf.index, leaf=leaf.body, proof=proof, opening=salted))
         return ProofDocument(log=origin, leaves=tuple(proven), checkpoint=text)
 
-    async def _openings(self, origin: str, leaves: Sequence[LeafAt]) -> list[bytes | None]:
+    async def _salted_openings(self, origin: str, leaves: Sequence[LeafAt]) -> list[bytes | None]:
         seen = await self._naming.open(leaves, origin, await self._naming.erased())
         gone = next((each.gone for each in seen if each.gone), "")
         if gone:
@@ -57,7 +59,7 @@ class Prover:
             )
         return [each.salted or None for each in seen]
 
-    async def _found(self, log: str, call: str) -> Call:
+    async def _find_sequenced_call(self, log: str, call: str) -> CallRecord:
         try:
             found = await self._reading.find(log, call)
         except NotFound:
@@ -68,7 +70,7 @@ class Prover:
             found = await self._reading.find(log, call)
         return found
 
-    async def _covering(self, log: str, index: int) -> Signed:
+    async def _covering_checkpoint(self, log: str, index: int) -> SignedCheckpoint:
         checkpoints = self._sequencer.checkpoints
         signed = await checkpoints.newest(log)
         if signed is None or signed.size <= index:

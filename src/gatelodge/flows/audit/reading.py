@@ -18,11 +18,13 @@ SLACK_US = 300 * 1_000_000
 """A record's time may differ from that of its id by as much: a process can stand still."""
 _NEAR = 16_384
 """Leaves looked through at a time; an end stands near its beginning."""
+_PORTION = 128
+"""Leaves of the gov log looked through at a time: each may bring the whole of its bundle along."""
 
 Fields = dict[str, object]
 
 
-class Found(Struct, frozen=True, kw_only=True):
+class FoundRecords(Struct, frozen=True, kw_only=True):
     """One record: its place and fields, and those of its closer when it has one.
 
     `who` is filled by `Naming` when the opening still exists; `gone` says why it does not:
@@ -43,7 +45,7 @@ class Found(Struct, frozen=True, kw_only=True):
         return outcome_of(self.leaf, self.closer)
 
 
-class Call(Struct, frozen=True):
+class CallRecord(Struct, frozen=True):
     """The leaves of one call: what opened it, and what closed it if anything did."""
 
     log: str
@@ -56,13 +58,13 @@ class Call(Struct, frozen=True):
         return (self.opener,) if self.closer is None else (self.opener, self.closer)
 
 
-class Reading:
+class LogReading:
     """Finds single records; reads no more of a log than where they can stand."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def find(self, log: str, call: str) -> Call:
+    async def find(self, log: str, call: str) -> CallRecord:
         """The call with this id. Raises NotFound.
 
         The id begins with its time, so its opener stands in one of the bundles that hold that
@@ -77,9 +79,11 @@ class Reading:
             for leaf in await self._ledger.containing(log, wanted, span, 8):
                 t = str(fields(leaf).get("t"))
                 if t in OPENS:
-                    return Call(log, leaf, await self.closer_of(log, ("call", call), leaf.index))
+                    return CallRecord(
+                        log, leaf, await self.closer_of(log, ("call", call), leaf.index)
+                    )
                 if t == "call.denied":
-                    return Call(log, leaf, None)
+                    return CallRecord(log, leaf, None)
         raise NotFound(f"there is no call {call} in this log")
 
     async def closer_of(self, log: str, pair: tuple[str, str], index: int) -> LeafAt | None:
@@ -104,13 +108,28 @@ class Reading:
         raise NotFound("there is no such log")
 
 
-async def ever_in_gov(ledger: Ledger, text: str, limit: int) -> list[LeafAt]:
-    """The leaves of the gov log that hold this text, those of earlier shards first."""
+async def ever_in_gov(ledger: Ledger, text: str, limit: int, workspace: str | None) -> list[LeafAt]:
+    """The leaves of the gov log that hold this text, those of earlier shards first.
+
+    Only those of `workspace` count, "" for what holds in the whole house: nobody learns from the
+    answer what stands in another workspace. None counts every leaf.
+    """
     logs = [head.log for head in await ledger.heads() if kind_of(head.log) == GOV]
     found: list[LeafAt] = []
     for log in sorted(logs, key=lambda each: (each == GOV, len(each), each)):
-        found += await ledger.containing(log, text, (0, 1 << 55), limit - len(found))
-    return found
+        start = 0
+        while len(found) < limit:
+            told = await ledger.containing(log, text, (start, 1 << 55), _PORTION)
+            found += [leaf for leaf in told if seen_from(workspace, fields(leaf))]
+            if len(told) < _PORTION:
+                break
+            start = told[-1].index + 1
+    return found[:limit]
+
+
+def seen_from(workspace: str | None, here: Fields) -> bool:
+    """Say whether a leaf of the gov log is about this workspace; None sees all."""
+    return workspace is None or here.get("workspace") == workspace
 
 
 def fields(leaf: LeafAt) -> Fields:

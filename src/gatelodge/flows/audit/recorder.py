@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from gatelodge.config.schema import Limits
+from gatelodge.config.schema import LimitSettings
 from gatelodge.core.errors import LimitReached
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import (
@@ -26,11 +26,12 @@ from gatelodge.core.records.leaves import (
     encode,
 )
 from gatelodge.core.records.opening import Opening, opening_bytes, unsigned_rest
-from gatelodge.flows.audit.sealing import Sealing
-from gatelodge.flows.audit.tallies import Durable, Refusal, Tallies
-from gatelodge.flows.rates import Rates
-from gatelodge.ports.journal import Deks, Entry, Journal
-from gatelodge.ports.world import Clock, Ids
+from gatelodge.flows.audit.sealing import OpeningSealer
+from gatelodge.flows.audit.tallies import Durable, RefusalTallies, RefusedRequest
+from gatelodge.flows.counts import RecordCounts
+from gatelodge.flows.rates import PersonRates
+from gatelodge.ports.journal import DataKeys, Journal, JournalEntry
+from gatelodge.ports.world import Clock, FreshIds
 
 MAX_LEAF = 16 * 1024
 _CLIENT_LENGTH = 128
@@ -42,7 +43,7 @@ _BEFORE_TAIL = len(_INTENT_REST % (b"", 0, b"", b""))
 _TOO_LARGE = "the record of this request would be larger than 16 KiB"
 
 
-class Caller:
+class RecordedCaller:
     """Who is behind a request: a member, or an agent together with the member who answers for it.
 
     `client` is what the client calls itself; only its first 128 characters are kept. `opening` is
@@ -64,7 +65,7 @@ class Caller:
         )
 
 
-class Intent(Struct, frozen=True, kw_only=True, gc=False):
+class AllowedCall(Struct, frozen=True, kw_only=True, gc=False):
     """A call that was allowed; fields as in `call.intent`."""
 
     bytes_in: int
@@ -78,7 +79,7 @@ class Intent(Struct, frozen=True, kw_only=True, gc=False):
     tool_def: str
 
 
-class Denial(Struct, frozen=True, kw_only=True, gc=False):
+class DeniedCall(Struct, frozen=True, kw_only=True, gc=False):
     """A call that was not allowed; fields as in `call.denied`."""
 
     bytes_in: int
@@ -92,8 +93,11 @@ class Denial(Struct, frozen=True, kw_only=True, gc=False):
     tool: str = ""
 
 
-class Ending(Struct, frozen=True, kw_only=True, gc=False):
-    """How the call of an intent ended; fields as in `call.outcome`."""
+class CallEnd(Struct, frozen=True, kw_only=True, gc=False):
+    """How the call of an intent ended; fields as in `call.outcome`.
+
+    `server` is counted and not recorded: the intent names it.
+    """
 
     call: str
     bytes_out: int
@@ -101,9 +105,10 @@ class Ending(Struct, frozen=True, kw_only=True, gc=False):
     outcome: str
     process: bool = False
     rpc_code: int | None = None
+    server: str = ""
 
 
-class Answer(Struct, frozen=True, kw_only=True, gc=False):
+class AnsweredRequest(Struct, frozen=True, kw_only=True, gc=False):
     """A request that the gate answered itself; fields as in `request.answered`."""
 
     bytes_in: int
@@ -116,20 +121,20 @@ class Answer(Struct, frozen=True, kw_only=True, gc=False):
     rpc_code: int | None = None
 
 
-class Recorder:
+class AuditRecorder:
     """Appends leaves to the journal. Everything here belongs to the event loop's thread.
 
     Every method raises KeyUnreachable when the caller's data key is not in memory (`deks.ensure`
-    first) and LimitReached for a leaf above 16 KiB, or when a person causes too many (`Rates`);
-    nothing is recorded then.
+    first) and LimitReached for a leaf above 16 KiB, or when a person causes too many
+    (`PersonRates`); nothing is recorded then.
     """
 
     def __init__(
         self,
         journal: Journal,
         clock: Clock,
-        ids: Ids,
-        deks: Deks,
+        ids: FreshIds,
+        deks: DataKeys,
         node: str,
         origin: Callable[[str], str],
     ) -> None:
@@ -139,18 +144,20 @@ class Recorder:
         self._now = clock.now
         self._ids = ids
         self._node = node
-        self._sealing = Sealing(ids, deks, origin)
+        self._sealing = OpeningSealer(ids, deks, origin)
         self._tails: dict[tuple[int, str, str, str, str, str], bytes] = {}
-        self._tallies = Tallies(clock, node, self._note)
-        self.rates = Rates(Limits(), clock.boottime)
+        self._tallies = RefusalTallies(clock, node, self._append_anonymous_leaf)
+        self.rates = PersonRates(LimitSettings(), clock.boottime)
         """Another one is put here by whoever has settings of their own."""
+        self.counts = RecordCounts()
+        """What was recorded here, one for each request, in numbers."""
 
     @property
     def failed(self) -> bool:
         """True when records do not become durable; admit nothing."""
         return self._journal.failed
 
-    def intent(self, log: str, who: Caller, call: Intent, durable: Durable) -> str:
+    def intent(self, log: str, who: RecordedCaller, call: AllowedCall, durable: Durable) -> str:
         """Record that a call is about to be forwarded; returns its id. Forward once durable.
 
         What follows `call` in the leaf is the same for every call of a tool under one rule and
@@ -158,13 +165,15 @@ class Recorder:
         """
         name = self._ids.call()
         about = (call.gov, call.proto, call.rule, call.server, call.tool, call.method)
-        tail = self._tails.get(about) or self._tail(about, call)
+        tail = self._tails.get(about) or self._encode_intent_tail(about, call)
         at = rfc3339(self._now())
         rest = _INTENT_REST % (at.encode(), call.bytes_in, name.encode(), tail)
         self._append_sealed(log, who, rest, durable)
         return name
 
-    def _tail(self, about: tuple[int, str, str, str, str, str], call: Intent) -> bytes:
+    def _encode_intent_tail(
+        self, about: tuple[int, str, str, str, str, str], call: AllowedCall
+    ) -> bytes:
         leaf = CallIntent(
             actor_c="",
             at="",
@@ -183,13 +192,18 @@ class Recorder:
             tool_def=call.tool_def,
             v=2,
         )
+        # Each new view makes new tails, and nobody asks for the old ones again.
         if len(self._tails) >= _TAILS:
             self._tails.clear()
+        # The varying fields are empty in this leaf as in the pattern, so both end at one byte.
         tail = self._tails[about] = unsigned_rest(encode(leaf))[_BEFORE_TAIL:]
         return tail
 
-    def outcome(self, log: str, ending: Ending, durable: Durable) -> None:
-        """Close the intent of the same call. Release the last frame once durable."""
+    def outcome(self, log: str, ending: CallEnd, durable: Durable, *, again: bool = False) -> None:
+        """Close the intent of the same call. Release the last frame once durable.
+
+        `again` = it was tried before and could not be written: it is one call all the same.
+        """
         leaf = CallOutcome(
             at=rfc3339(self._now()),
             bytes_out=ending.bytes_out,
@@ -202,7 +216,9 @@ class Recorder:
             t="call.outcome",
             v=1,
         )
-        self._append(Entry(log, encode(leaf)), durable)
+        self._append(JournalEntry(log, encode(leaf)), durable)
+        if not again:
+            self.counts.ended(log, ending.server, ending.outcome, ending.ms)
 
     def withheld(self, log: str, call: str, method: str, reason: str) -> None:
         """Record that an answer, which was recorded, was not handed out after all."""
@@ -215,10 +231,13 @@ class Recorder:
             t="answer.withheld",
             v=1,
         )
-        self._append(Entry(log, encode(leaf)), None)
+        # Nobody waits: the answer stays here, whether this record is durable or not.
+        self._append(JournalEntry(log, encode(leaf)), None)
+        self.counts.withheld[log, reason] += 1
 
-    def denied(self, log: str, who: Caller, call: Denial, durable: Durable) -> str:
+    def denied(self, log: str, who: RecordedCaller, call: DeniedCall, durable: Durable) -> str:
         """Record a call that was not allowed; returns its id."""
+        # The limit comes first: whoever causes too many must not leave a leaf for each.
         self.rates.spend(who.member, "denied")
         name = self._ids.call()
         leaf = CallDenied(
@@ -239,10 +258,13 @@ class Recorder:
             tool=call.tool,
             v=2,
         )
-        self._write(log, leaf, who, durable)
+        self._append_leaf_of_caller(log, leaf, who, durable)
+        self.counts.denied[log, call.reason] += 1
         return name
 
-    def answered(self, log: str, who: Caller, answer: Answer, durable: Durable) -> None:
+    def answered(
+        self, log: str, who: RecordedCaller, answer: AnsweredRequest, durable: Durable
+    ) -> None:
         """Record a request that the gate answered itself."""
         self.rates.spend(who.member, "answered")
         leaf = RequestAnswered(
@@ -260,16 +282,21 @@ class Recorder:
             t="request.answered",
             v=2,
         )
-        self._write(log, leaf, who, durable)
+        self._append_leaf_of_caller(log, leaf, who, durable)
+        self.counts.answered[log, answer.outcome] += 1
 
-    def refused(self, log: str, who: Caller | None, refusal: Refusal, durable: Durable) -> None:
+    def refused(
+        self, log: str, who: RecordedCaller | None, refusal: RefusedRequest, durable: Durable
+    ) -> None:
         """Record a request that was turned away before any decision.
 
         Those of whom nobody knows who sent them are added up when there are many, and so are those
         of a person who causes too many.
         """
+        # A stranger must not be able to fill the disk one leaf a request (decision 0013).
         if who is None or not self.rates.allows(who.member, "denied"):
             self._tallies.refused(log, refusal, durable)
+            self.counts.refused[log, refusal.reason] += 1
             return
         leaf = RequestRefused(
             actor_c="",
@@ -281,13 +308,15 @@ class Recorder:
             t="request.refused",
             v=2,
         )
-        self._write(log, leaf, who, durable)
+        self._append_leaf_of_caller(log, leaf, who, durable)
+        self.counts.refused[log, refusal.reason] += 1
 
-    def stream_opened(self, log: str, who: Caller, seen: tuple[int, str], durable: Durable) -> str:
-        """Record that a listen stream was opened, with (gov, proto); returns the stream's id."""
+    def stream_opened(
+        self, log: str, who: RecordedCaller, gov: int, proto: str, durable: Durable
+    ) -> str:
+        """Record that a listen stream was opened; returns the stream's id."""
         self.rates.spend(who.member, "answered")
         name = "s" + self._ids.call()[1:]
-        gov, proto = seen
         leaf = StreamOpened(
             actor_c="",
             at=rfc3339(self._now()),
@@ -298,14 +327,11 @@ class Recorder:
             t="stream.opened",
             v=2,
         )
-        self._write(log, leaf, who, durable)
+        self._append_leaf_of_caller(log, leaf, who, durable)
         return name
 
-    def stream_closed(
-        self, log: str, stream: str, ended: tuple[int, str], durable: Durable
-    ) -> None:
-        """Close a listen stream, with (milliseconds it was open, reason)."""
-        ms, reason = ended
+    def stream_closed(self, log: str, stream: str, ms: int, reason: str, durable: Durable) -> None:
+        """Close a listen stream, which was open for that many milliseconds."""
         leaf = StreamClosed(
             at=rfc3339(self._now()),
             ms=ms,
@@ -315,7 +341,7 @@ class Recorder:
             t="stream.closed",
             v=1,
         )
-        self._append(Entry(log, encode(leaf)), durable)
+        self._append(JournalEntry(log, encode(leaf)), durable)
 
     def auth_failed(
         self, log: str, reason: str, durable: Durable = None, credential: str = ""
@@ -325,26 +351,24 @@ class Recorder:
         `credential` is the one whose token it came with, when that is good no more.
         """
         self._tallies.auth_failed(log, reason, durable, credential)
+        self.counts.unauthenticated[log, reason] += 1
 
     def close(self) -> None:
         """Write every count that is still open. Call it before the journal is closed."""
         self._tallies.close()
 
-    def _note(self, log: str, leaf: CallsLeaf, durable: Durable) -> None:
-        self._append(Entry(log, encode(leaf)), durable)
+    def _append_anonymous_leaf(self, log: str, leaf: CallsLeaf, durable: Durable) -> None:
+        self._append(JournalEntry(log, encode(leaf)), durable)
 
-    def _write(self, log: str, leaf: CallsLeaf, who: Caller | None, durable: Durable) -> None:
-        body = encode(leaf)
-        if who is not None:
-            self._append_sealed(log, who, unsigned_rest(body), durable)
-            return
-        if len(body) > MAX_LEAF:
-            raise LimitReached(_TOO_LARGE)
-        self._append(Entry(log, body), durable)
+    def _append_leaf_of_caller(
+        self, log: str, leaf: CallsLeaf, who: RecordedCaller, durable: Durable
+    ) -> None:
+        self._append_sealed(log, who, unsigned_rest(encode(leaf)), durable)
 
-    def _append_sealed(self, log: str, who: Caller, rest: bytes, durable: Durable) -> None:
+    def _append_sealed(self, log: str, who: RecordedCaller, rest: bytes, durable: Durable) -> None:
         """Append the leaf that commits to who did this act; `rest` is all after its `actor_c`."""
         body, opening = self._sealing.sealed(log, who.member, who.opening, rest)
+        # The limit holds for the leaf with its commitment, as it would stand in the log.
         if len(body) > MAX_LEAF:
             raise LimitReached(_TOO_LARGE)
-        self._append(Entry(log, body, opening), durable)
+        self._append(JournalEntry(log, body, opening), durable)

@@ -7,8 +7,8 @@ import msgspec
 
 from gatelodge.core.errors import KeyUnreachable
 from gatelodge.core.records.opening import SALT_BYTES, committed
-from gatelodge.ports.journal import Deks, SealedOpening
-from gatelodge.ports.world import Ids
+from gatelodge.ports.journal import DataKeys, SealedOpening
+from gatelodge.ports.world import FreshIds
 
 _NONCE_BYTES = 12
 _DRAW = SALT_BYTES + _NONCE_BYTES
@@ -17,10 +17,10 @@ _BLOCK = 4096 // _DRAW * _DRAW
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class Sealing:
+class OpeningSealer:
     """Binds who called to what was done. Random bytes are drawn in blocks, on one thread."""
 
-    def __init__(self, ids: Ids, deks: Deks, origin: Callable[[str], str]) -> None:
+    def __init__(self, ids: FreshIds, deks: DataKeys, origin: Callable[[str], str]) -> None:
         self._random = ids.random
         self._key_of = deks.current
         self._origin = cache(lambda log: origin(log).encode())

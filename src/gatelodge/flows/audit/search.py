@@ -15,10 +15,10 @@ from gatelodge.core.errors import Invalid
 from gatelodge.core.instant import parse_rfc3339, rfc3339
 from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.opening import Opening
-from gatelodge.flows.audit.naming import Naming
+from gatelodge.flows.audit.naming import OpeningReader
 from gatelodge.flows.audit.outcome import ends_as
-from gatelodge.flows.audit.reading import Fields, Found, Reading, fields, pair_of
-from gatelodge.ports.journal import Deks, LeafAt, Ledger
+from gatelodge.flows.audit.reading import Fields, FoundRecords, LogReading, fields, pair_of
+from gatelodge.ports.journal import DataKeys, LeafAt, Ledger
 
 _STEP = 256
 _MOST_READ = 65_536
@@ -30,7 +30,7 @@ _PAUSE_SECONDS = 0.001
 _Ends: TypeAlias = dict[str, tuple[int, Fields]]
 
 
-class Query(Struct, frozen=True, kw_only=True):
+class AuditQuery(Struct, frozen=True, kw_only=True):
     """What to look for; empty fields match everything. Times are RFC 3339, `until` excluded.
 
     `type` is a leaf type; without one, closers are shown with their openers and not by themselves.
@@ -66,62 +66,62 @@ class Query(Struct, frozen=True, kw_only=True):
         return self.opens or self.members is not None
 
 
-class Page(Struct, frozen=True):
+class SearchPage(Struct, frozen=True):
     """What was found, newest first, and the cursor of what was not looked at yet."""
 
-    found: tuple[Found, ...]
+    found: tuple[FoundRecords, ...]
     before: int | None
 
 
-class Search:
+class AuditSearch:
     """Reads the logs. Whoever calls it has checked that the reader may see them.
 
     `turn` is held while a step is read: large questions take turns.
     """
 
-    def __init__(self, ledger: Ledger, deks: Deks, turn: anyio.Lock | None = None) -> None:
+    def __init__(self, ledger: Ledger, deks: DataKeys, turn: anyio.Lock | None = None) -> None:
         self._ledger = ledger
         self._deks = deks
         self._turn = turn or anyio.Lock()
-        self.reading = Reading(ledger)
-        self.naming = Naming(ledger, deks)
+        self.reading = LogReading(ledger)
+        self.naming = OpeningReader(ledger, deks)
 
-    async def search(self, query: Query) -> Page:
+    async def search(self, query: AuditQuery) -> SearchPage:
         """What matches, newest first; fewer than `limit` with a cursor when much was read.
 
         Raises Invalid for a time that is not RFC 3339.
         """
-        low, high = await self._range(query)
+        low, high = await self._searchable_range(query)
         stop = max(low, high - _MOST_READ)
-        sift = await self._sift(query)
+        sift = await self._sift_for_query(query)
         closers: _Ends = {}
-        found: list[Found] = []
+        found: list[FoundRecords] = []
         while high > stop:
             start = max(stop, high - _STEP)
             async with self._turn:
                 leaves = await self._ledger.leaves(query.log, start, high)
                 wanted = await sift.wanted(leaves, closers)
             for index, here, closer in wanted:
-                each = await self._joined(query, (index, here), closer)
+                each = await self._record_with_closer(query, (index, here), closer)
                 if query.outcome and not ends_as(each.outcome, query.outcome):
                     continue
                 found.append(each)
                 if len(found) == query.limit:
-                    return Page(tuple(found), index if index > low else None)
+                    return SearchPage(tuple(found), index if index > low else None)
             high = start
             await anyio.sleep(_PAUSE_SECONDS)
-        return Page(tuple(found), stop if stop > low else None)
+        return SearchPage(tuple(found), stop if stop > low else None)
 
-    async def tail(self, log: str, count: int) -> tuple[Found, ...]:
+    async def tail(self, log: str, count: int) -> tuple[FoundRecords, ...]:
         """The newest records, oldest of them first."""
-        page = await self.search(Query(log=log, limit=count))
+        page = await self.search(AuditQuery(log=log, limit=count))
         return page.found[::-1]
 
-    async def show(self, log: str, call: str) -> Found:
+    async def show(self, log: str, call: str) -> FoundRecords:
         """One call with its closer and with who was behind it. Raises NotFound."""
         call_found = await self.reading.find(log, call)
         closer = call_found.closer
-        row = Found(
+        row = FoundRecords(
             log=log,
             index=call_found.opener.index,
             leaf=fields(call_found.opener),
@@ -130,7 +130,7 @@ class Search:
         )
         return (await self.naming.with_names([row]))[0]
 
-    async def _sift(self, query: Query) -> "_Sift":
+    async def _sift_for_query(self, query: AuditQuery) -> "_Sift":
         deks: frozenset[str] | None = None
         if query.members is not None:
             owned = [await self._deks.ids_of(member) for member in query.members]
@@ -138,22 +138,24 @@ class Search:
         origin = (await self.naming.origins()).get(query.log, "")
         return _Sift(query, deks, self.naming, origin)
 
-    async def _joined(
-        self, query: Query, leaf: tuple[int, Fields], closer: tuple[int, Fields] | None
-    ) -> Found:
+    async def _record_with_closer(
+        self, query: AuditQuery, leaf: tuple[int, Fields], closer: tuple[int, Fields] | None
+    ) -> FoundRecords:
         """An opener with its closer, which may stand beyond the part that was read."""
         index, here = leaf
         field = OPENS.get(str(here.get("t")))
         if field is None:
-            return Found(log=query.log, index=index, leaf=here)
+            return FoundRecords(log=query.log, index=index, leaf=here)
         if closer is None:
             pair = (field, pair_of(here))
             later = await self.reading.closer_of(query.log, pair, index)
             closer = None if later is None else (later.index, fields(later))
         close_index, close = (None, None) if closer is None else closer
-        return Found(log=query.log, index=index, leaf=here, close_index=close_index, closer=close)
+        return FoundRecords(
+            log=query.log, index=index, leaf=here, close_index=close_index, closer=close
+        )
 
-    async def _range(self, query: Query) -> tuple[int, int]:
+    async def _searchable_range(self, query: AuditQuery) -> tuple[int, int]:
         """Where matches can stand: no bundle outside holds such a time, however clocks ran."""
         size = await self.reading.size(query.log)
         low, high = 0, size if query.before is None else min(query.before, size)
@@ -168,7 +170,7 @@ class _Sift:
     """Which leaves match, and which closers wait for their openers further down."""
 
     def __init__(
-        self, query: Query, deks: frozenset[str] | None, naming: Naming, origin: str
+        self, query: AuditQuery, deks: frozenset[str] | None, naming: OpeningReader, origin: str
     ) -> None:
         self._query = query
         self._deks = deks
@@ -191,7 +193,7 @@ class _Sift:
                     del closers[next(iter(closers))]  # it is looked up when its opener matches
             elif t in OPENS:
                 closer = closers.pop(pair_of(here), None)
-            if self._matches(leaf, here):
+            if self._is_wanted_leaf(leaf, here):
                 kept.append((leaf, here, closer))
         if self._query.opens and kept:
             seen = await self._naming.open([each[0] for each in kept], self._origin, frozenset())
@@ -203,14 +205,14 @@ class _Sift:
             ]
         return [(leaf.index, here, closer) for leaf, here, closer in kept]
 
-    def _matches(self, leaf: LeafAt, here: Fields) -> bool:
+    def _is_wanted_leaf(self, leaf: LeafAt, here: Fields) -> bool:
         query = self._query
         t, at = here.get("t"), str(here.get("at", ""))
         if t != query.type if query.type else t in CLOSES:
             return False
         if (self._since and at < self._since) or (self._until and at >= self._until):
             return False
-        if not _says(query, here):
+        if not _has_wanted_fields(query, here):
             return False
         return self._deks is None or (leaf.opening is not None and leaf.opening.dek in self._deks)
 
@@ -243,7 +245,7 @@ def canonical(text: str) -> str:
         ) from None
 
 
-def _says(query: Query, here: Mapping[str, object]) -> bool:
+def _has_wanted_fields(query: AuditQuery, here: Mapping[str, object]) -> bool:
     if query.servers is not None and here.get("server") not in query.servers:
         return False
     if query.tool and here.get("tool") != query.tool:

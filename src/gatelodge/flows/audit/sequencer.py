@@ -21,7 +21,7 @@ import anyio
 import anyio.lowlevel
 from msgspec import Struct
 
-from gatelodge.config.schema import Audit
+from gatelodge.config.schema import AuditSettings
 from gatelodge.core.errors import (
     Conflict,
     KeyUnreachable,
@@ -32,21 +32,21 @@ from gatelodge.core.errors import (
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.leaves import CallsLeaf, CallUnresolved, LogOpened, StreamClosed, encode
 from gatelodge.core.records.origin import GOV, is_past
-from gatelodge.core.records.pairs import Opened, Pairs, Stage
-from gatelodge.flows.audit.checkpoints import Checkpoints
-from gatelodge.flows.health import Health
+from gatelodge.core.records.pairs import OpenPairs, StagedLeaves, WaitingOpener
+from gatelodge.flows.audit.checkpoints import CheckpointPublisher
+from gatelodge.flows.health import NodeHealth
 from gatelodge.ports.journal import (
-    Batch,
-    Entry,
-    Guard,
-    Head,
+    HeadGuard,
     Journal,
-    Leader,
+    JournalBatch,
+    JournalEntry,
+    LeaderElection,
+    LeafPlace,
     Ledger,
-    Place,
+    LedgerHead,
 )
-from gatelodge.ports.store import Nodes
-from gatelodge.ports.world import Clock, Signer
+from gatelodge.ports.store import NodeRegistry
+from gatelodge.ports.world import CheckpointSigner, Clock
 
 _BATCH = 4096
 """Leaves in one append, so that its one commit is shared by many."""
@@ -61,44 +61,47 @@ _PAUSE_AFTER_FAULT = 1.0
 Orphaned = Literal["gateway_restart", "node_lost"]
 
 
-class Surroundings(Struct, frozen=True, kw_only=True):
+class SequencerPorts(Struct, frozen=True, kw_only=True):
     """The ports that the sequencer works with; `nodes` where several share one database."""
 
     journal: Journal
     ledger: Ledger
-    signer: Signer
-    guard: Guard
-    leader: Leader
+    signer: CheckpointSigner
+    guard: HeadGuard
+    leader: LeaderElection
     clock: Clock
-    nodes: Nodes | None = None
+    nodes: NodeRegistry | None = None
     origin: Callable[[str], str]
     """The origin under which a new log is opened."""
-    health: Health
+    health: NodeHealth
 
 
 class _Log(Struct):
     """What is known of one log while this node leads."""
 
     size: int
-    pairs: Pairs
+    pairs: OpenPairs
 
 
 _log_of = attrgetter("log")
-_Staged = dict[str, tuple[Stage, list[bytes]]]
+_Staged = dict[str, tuple[StagedLeaves, list[bytes]]]
 
 
-class Sequencer:
+class LogSequencer:
     """Sequences, signs and closes orphans while this node leads. `_lock` guards everything here."""
 
-    def __init__(self, ports: Surroundings, settings: Audit, node: str) -> None:
+    def __init__(self, ports: SequencerPorts, settings: AuditSettings, node: str) -> None:
         self._ports = ports
         self._journal, self._ledger = ports.journal, ports.ledger
         self._settings = settings
         self._node = node
-        self.checkpoints = Checkpoints(ports.ledger, ports.signer, ports.guard)
+        self.checkpoints = CheckpointPublisher(ports.ledger, ports.signer, ports.guard)
         self._logs: dict[str, _Log] | None = None
         self._forked = False
         self._lock = asyncio.Lock()
+        self.signed_at = ports.clock.boottime()
+        """When all that stood in the logs was last found signed, or was made so, on a clock that
+        never steps; where another node signs, when what it signed was kept. At first: now."""
 
     async def recover(self, live_nodes: frozenset[str]) -> None:
         """Make the logs whole before the first request is served.
@@ -107,13 +110,15 @@ class Sequencer:
         sequences what the journal held; closes once every call and stream of nodes that are not
         live. Raises LogForked when the log is not what was signed: nothing is written then.
         """
-        with self._noticing():
+        # A node that does not lead serves reads and proofs from these logs too.
+        with self._remembering_fork():
             await self.checkpoints.check_all(alone=self._ports.nodes is None)
         if not await self._ports.leader.leads():
             return
         async with self._lock:
-            with self._noticing():
-                await self._drain()
+            with self._remembering_fork():
+                # The journal may hold the ends of calls that are still open in the logs.
+                await self._drain_journal()
                 await self._close_orphans(live_nodes | {self._node}, "gateway_restart")
 
     async def run(self) -> None:
@@ -126,23 +131,25 @@ class Sequencer:
         while True:
             pause = self._settings.sequence_ms / 1000
             try:
-                leads = await self._leads()
+                leads = await self._is_leader()
                 if leads:
-                    await self._watched("moving records into the logs", self.drain())
+                    await self._run_watched("moving records into the logs", self.drain())
                 now = clock.boottime()
                 if now - signed >= self._settings.checkpoint_ms / 1000:
+                    # A signing that fails is due again after the same time, and not in each round.
                     signed = now
                     signing = self.sign() if leads else self.remember()
-                    await self._watched("signing the logs", signing)
+                    await self._run_watched("signing the logs", signing)
+                    self.signed_at = now
                 nodes = self._ports.nodes
                 if leads and nodes is not None and now - looked >= _LOST_SECONDS / 3:
                     looked = now
-                    await self._watched("closing what lost nodes left", self._close_lost(nodes))
+                    await self._run_watched("closing what lost nodes left", self._close_lost(nodes))
             except (StoreDown, LedgerDown, KeyUnreachable, Conflict):
                 pause = max(pause, _PAUSE_AFTER_FAULT)
             await anyio.sleep(pause)
 
-    async def _watched(self, work: str, doing: Awaitable[None]) -> None:
+    async def _run_watched(self, work: str, doing: Awaitable[None]) -> None:
         """Do it, and let it be known how it went."""
         with self._ports.health.watched(work):
             await doing
@@ -150,8 +157,8 @@ class Sequencer:
     async def drain(self) -> None:
         """Sequence everything that is durable now. Raises StoreDown, LedgerDown, LogForked."""
         async with self._lock:
-            with self._noticing():
-                await self._drain()
+            with self._remembering_fork():
+                await self._drain_journal()
 
     async def examine(self) -> list[str]:
         """What is wrong with the records that are durable and not in the logs yet."""
@@ -159,20 +166,20 @@ class Sequencer:
             return await self._journal.examine(await self._ledger.journal_end())
 
     async def sign(self) -> None:
-        """Sign the head of every log that grew. Raises what `Checkpoints.sign` does."""
+        """Sign the head of every log that grew. Raises what `CheckpointPublisher.sign` does."""
         async with self._lock:
-            with self._noticing():
+            with self._remembering_fork():
                 await self.checkpoints.sign()
 
     async def remember(self) -> None:
-        """Keep what the leading node signed. Raises what `Checkpoints.remember` does."""
+        """Keep what the leading node signed. Raises what `CheckpointPublisher.remember` does."""
         async with self._lock:
-            with self._noticing():
+            with self._remembering_fork():
                 await self.checkpoints.remember()
 
     async def advance(self, *, sign: bool = False) -> None:
         """Sequence now, and sign too, where this node leads; elsewhere the leader does it soon."""
-        if await self._leads():
+        if await self._is_leader():
             await self.drain()
             if sign:
                 await self.sign()
@@ -189,7 +196,7 @@ class Sequencer:
         await self._ports.leader.resign()
 
     @contextmanager
-    def _noticing(self) -> Iterator[None]:
+    def _remembering_fork(self) -> Iterator[None]:
         """Remember that a log is not what was signed: nothing is appended to it any more."""
         try:
             yield
@@ -197,7 +204,7 @@ class Sequencer:
             self._forked = True
             raise
 
-    async def _leads(self) -> bool:
+    async def _is_leader(self) -> bool:
         leads = await self._ports.leader.leads()
         if not leads:
             # Another node appends now: what is known here is old.
@@ -205,17 +212,17 @@ class Sequencer:
             self.checkpoints.forget()
         return leads
 
-    async def _drain(self) -> None:
-        while await self._move():
+    async def _drain_journal(self) -> None:
+        while await self._sequence_batch():
             pass
 
-    async def _move(self) -> bool:
+    async def _sequence_batch(self) -> bool:
         """Sequence one batch; false when it was the last one of what was durable then.
 
         What came in meanwhile waits for its own turn: chasing it would mean ever smaller batches,
         each of which costs a commit and the last bundle written again.
         """
-        logs = await self._known()
+        logs = await self._known_logs()
         batch = await self._journal.read(_BATCH)
         if not batch.entries:
             return False
@@ -223,7 +230,9 @@ class Sequencer:
         # whatever ends this, a cancellation too, the next turn looks and reads it again.
         self._logs = None
         try:
-            await self._append(logs, await self._staged(logs, batch.entries), batch)
+            await self._append_staged_leaves(
+                logs, await self._stage_entries(logs, batch.entries), batch
+            )
         except Conflict:
             # Used before: by a leader of the same hour, or by an append whose answer was lost.
             return True
@@ -232,32 +241,36 @@ class Sequencer:
             await self._journal.forget(batch.end)
         return len(batch.entries) > _BATCH - _FRAME
 
-    async def _known(self) -> dict[str, _Log]:
+    async def _known_logs(self) -> dict[str, _Log]:
         """What is known of the logs, read from them when nothing is."""
         if self._logs is None:
+            # Only the ledger knows what arrived: an append of what was read may have failed.
             await self._journal.rewind(await self._ledger.journal_end())
             # A log of an earlier shard is never appended to: what was open there stays so.
             heads = [head for head in await self._ledger.heads() if not is_past(head.log)]
-            found = {head.log: await self._read(head) for head in heads}
+            found = {head.log: await self._read_log_state(head) for head in heads}
             self._logs = found
         return self._logs
 
-    async def _read(self, head: Head) -> _Log:
-        pairs = Pairs()
+    async def _read_log_state(self, head: LedgerHead) -> _Log:
+        pairs = OpenPairs()
         if head.log != GOV:
+            # Below the floor every pair is closed, so a start need not read a whole log.
             for start in range(head.open_floor, head.size, _SCAN):
                 stop = min(start + _SCAN, head.size)
                 leaves = await self._ledger.leaves(head.log, start, stop)
                 pairs.read([leaf.body for leaf in leaves], start)
         return _Log(head.size, pairs)
 
-    async def _staged(self, logs: dict[str, _Log], entries: Sequence[Entry]) -> _Staged:
+    async def _stage_entries(
+        self, logs: dict[str, _Log], entries: Sequence[JournalEntry]
+    ) -> _Staged:
         """The leaves and openings of each log, with a first leaf for a log that is new."""
         staged: _Staged = {}
         for start in range(0, len(entries), _PIECE):
             for log, part in groupby(entries[start : start + _PIECE], _log_of):
                 if log not in staged:
-                    staged[log] = await self._begun(logs, log)
+                    staged[log] = await self._begin_stage(logs, log)
                 stage, openings = staged[log]
                 together = list(part)
                 stage.take([entry.body for entry in together])
@@ -265,36 +278,42 @@ class Sequencer:
             await anyio.lowlevel.checkpoint()
         return staged
 
-    async def _begun(self, logs: dict[str, _Log], log: str) -> tuple[Stage, list[bytes]]:
+    async def _begin_stage(
+        self, logs: dict[str, _Log], log: str
+    ) -> tuple[StagedLeaves, list[bytes]]:
         if log not in logs:
             opened = await self._ledger.open_log(log, self._ports.origin(log))
-            logs[log] = await self._read(opened)
+            logs[log] = await self._read_log_state(opened)
         stage = logs[log].pairs.stage(logs[log].size)
+        # A crash right after `open_log` left the log empty: then this batch brings the first leaf.
         if stage.first:
             return stage, []
         stage.take((self._first_leaf(log),))
         return stage, [b""]
 
-    async def _append(self, logs: dict[str, _Log], staged: _Staged, batch: Batch) -> None:
+    async def _append_staged_leaves(
+        self, logs: dict[str, _Log], staged: _Staged, batch: JournalBatch
+    ) -> None:
         entries = tuple(
-            Entry(log, body, opening)
+            JournalEntry(log, body, opening)
             for log, (stage, openings) in staged.items()
             for body, opening in zip(stage.bodies, openings, strict=True)
         )
-        places = {log: Place(stage.first, stage.floor) for log, (stage, _) in staged.items()}
-        whole = Batch(entries, batch.start, batch.end, batch.rows)
+        places = {log: LeafPlace(stage.first, stage.floor) for log, (stage, _) in staged.items()}
+        whole = JournalBatch(entries, batch.start, batch.end, batch.rows)
         await self._ledger.append(whole, places)
         for log, (stage, _) in staged.items():
+            # An append that fails has to leave what is known as it was, so this comes after it.
             logs[log].pairs.settle(stage)
             logs[log].size = stage.size
 
-    async def _close_lost(self, nodes: Nodes) -> None:
+    async def _close_lost(self, nodes: NodeRegistry) -> None:
         """Close what nodes left that nobody has seen for half a minute."""
         async with self._lock:
             # First who lives, then their records: a node that came in between is not taken for
             # dead, and the ends that a dead one wrote are in the log.
             live = {each.node for each in await nodes.live(int(_LOST_SECONDS * 1000))}
-            await self._drain()
+            await self._drain_journal()
             await self._close_orphans(frozenset(live | {self._node}), "node_lost")
 
     async def _close_orphans(self, live: frozenset[str], reason: Orphaned) -> None:
@@ -303,21 +322,24 @@ class Sequencer:
         A crash before the append leaves them open, for the next start; after it they are closed
         in the log, and the next start sees that.
         """
-        logs = await self._known()
+        logs = await self._known_logs()
         for log, known in logs.items():
             orphans = known.pairs.of_others(live)
             for start in range(0, len(orphans), _BATCH):
                 part = orphans[start : start + _BATCH]
-                bodies = [encode(self._closer(pair, each, reason)) for pair, each in part]
+                bodies = [encode(self._closer_of_orphan(pair, each, reason)) for pair, each in part]
                 stage = known.pairs.stage(known.size)
                 stage.take(bodies)
                 try:
-                    await self._append(logs, {log: (stage, [b""] * len(bodies))}, Batch(()))
+                    await self._append_staged_leaves(
+                        logs, {log: (stage, [b""] * len(bodies))}, JournalBatch(())
+                    )
                 except (Conflict, StoreDown):
+                    # Nobody knows now whether the closers arrived; the logs tell at the next turn.
                     self._logs = None
                     raise
 
-    def _closer(self, pair: str, each: Opened, reason: Orphaned) -> CallsLeaf:
+    def _closer_of_orphan(self, pair: str, each: WaitingOpener, reason: Orphaned) -> CallsLeaf:
         at = rfc3339(self._ports.clock.now())
         if each.t == "stream.opened":
             return StreamClosed(

@@ -34,7 +34,7 @@ MOST_LINES = 20
 _ALL = "bursts"
 
 
-class Refusal(Struct, frozen=True, kw_only=True, gc=False):
+class RefusedRequest(Struct, frozen=True, kw_only=True, gc=False):
     """A request turned away before any decision; fields as in `request.refused`."""
 
     bytes_in: int
@@ -66,7 +66,7 @@ class _Burst(Struct):
     """Of the first one's leaf; None where nobody waited for it."""
 
 
-class Tallies:
+class RefusalTallies:
     """Adds up what strangers do; `write` puts a leaf into a log. Owned by the event loop."""
 
     def __init__(
@@ -91,28 +91,28 @@ class Tallies:
             kind = _Kind(log, "auth.failed", reason)
         burst = self._bursts.get(kind)
         if burst is None:
-            burst = self._bursts[kind] = self._opened(kind)
+            burst = self._bursts[kind] = self._open_burst(kind)
             burst.all = 1
             if durable is not None:
                 # Not the caller's own: whoever leaves takes that with them, and others wait too.
                 burst.written = asyncio.get_running_loop().create_future()
-            self._tell(kind, _Burst(burst.timer, 0.0, 1), 0, burst.written)
-            _follow(burst.written, durable)
-            self._say(f"a sign-in was refused ({_described(kind)})")
+            self._write_burst_leaf(kind, _Burst(burst.timer, 0.0, 1), 0, burst.written)
+            _release_once_written(burst.written, durable)
+            self._log_rate_limited(f"a sign-in was refused ({_kind_description(kind)})")
         else:
             burst.count += 1
             burst.all += 1
-            _follow(burst.written, durable)
+            _release_once_written(burst.written, durable)
 
-    def refused(self, log: str, refusal: Refusal, durable: Durable) -> None:
+    def refused(self, log: str, refusal: RefusedRequest, durable: Durable) -> None:
         """Count a request that was turned away; each is a leaf at once until there are many."""
         kind = _Kind(log, "request.refused", refusal.reason, refusal.http)
         burst = self._bursts.get(kind)
         if burst is None:
-            if self._afford():
-                self._write(log, self._refusal(kind, 1, refusal.bytes_in, 0), durable)
+            if self._spend_leaf_allowance():
+                self._write(log, self._refusal_leaf(kind, 1, refusal.bytes_in, 0), durable)
                 return
-            burst = self._bursts[kind] = self._opened(kind)
+            burst = self._bursts[kind] = self._open_burst(kind)
         burst.count += 1
         burst.bytes_in += refusal.bytes_in
         _let_go(durable)
@@ -122,10 +122,10 @@ class Tallies:
         for kind, burst in self._bursts.items():
             burst.timer.cancel()
             if burst.count:
-                self._tell(kind, burst, self._window(burst), None)
+                self._write_burst_leaf(kind, burst, self._window_milliseconds(burst), None)
         self._bursts.clear()
 
-    def _afford(self) -> bool:
+    def _spend_leaf_allowance(self) -> bool:
         now = self._clock.boottime()
         gained = (now - self._spent_at) * ALONE_A_SECOND
         self._alone, self._spent_at = min(ALONE, self._alone + gained), now
@@ -134,7 +134,7 @@ class Tallies:
         self._alone -= 1
         return True
 
-    def _opened(self, kind: _Kind) -> _Burst:
+    def _open_burst(self, kind: _Kind) -> _Burst:
         timer = asyncio.get_running_loop().call_later(BURST_SECONDS, self._window_ended, kind)
         now = self._clock.boottime()
         return _Burst(timer, now, began=now)
@@ -142,14 +142,16 @@ class Tallies:
     def _window_ended(self, kind: _Kind) -> None:
         burst = self._bursts.pop(kind)
         if burst.count:
-            self._tell(kind, burst, self._window(burst), None)
-            again = self._bursts[kind] = self._opened(kind)
+            self._write_burst_leaf(kind, burst, self._window_milliseconds(burst), None)
+            again = self._bursts[kind] = self._open_burst(kind)
             again.all, again.began = burst.all, burst.began
         elif burst.all > 1:
             seconds = round(self._clock.boottime() - burst.began)
-            self._say(f"{burst.all} sign-ins were refused ({_described(kind)}) in {seconds} s")
+            self._log_rate_limited(
+                f"{burst.all} sign-ins were refused ({_kind_description(kind)}) in {seconds} s"
+            )
 
-    def _say(self, text: str) -> None:
+    def _log_rate_limited(self, text: str) -> None:
         """A line about a burst, unless there were many."""
         now = self._clock.boottime()
         if self._lines.too_early(_ALL, now):
@@ -160,12 +162,14 @@ class Tallies:
         log.warning("%s%s; see gatelodge audit search --type auth.failed", text, more)
         self._unsaid = 0
 
-    def _window(self, burst: _Burst) -> int:
+    def _window_milliseconds(self, burst: _Burst) -> int:
         return round((self._clock.boottime() - burst.since) * 1000)
 
-    def _tell(self, kind: _Kind, burst: _Burst, window_ms: int, durable: Durable) -> None:
+    def _write_burst_leaf(
+        self, kind: _Kind, burst: _Burst, window_ms: int, durable: Durable
+    ) -> None:
         if kind.t == "request.refused":
-            leaf: CallsLeaf = self._refusal(kind, burst.count, burst.bytes_in, window_ms)
+            leaf: CallsLeaf = self._refusal_leaf(kind, burst.count, burst.bytes_in, window_ms)
         else:
             leaf = AuthFailed(
                 at=rfc3339(self._clock.now()),
@@ -179,7 +183,9 @@ class Tallies:
             )
         self._write(kind.log, leaf, durable)
 
-    def _refusal(self, kind: _Kind, count: int, bytes_in: int, window_ms: int) -> RequestRefused:
+    def _refusal_leaf(
+        self, kind: _Kind, count: int, bytes_in: int, window_ms: int
+    ) -> RequestRefused:
         return RequestRefused(
             at=rfc3339(self._clock.now()),
             bytes_in=bytes_in,
@@ -193,11 +199,11 @@ class Tallies:
         )
 
 
-def _described(kind: _Kind) -> str:
+def _kind_description(kind: _Kind) -> str:
     return f"{kind.reason}, {kind.credential}" if kind.credential else kind.reason
 
 
-def _follow(written: Durable, durable: Durable) -> None:
+def _release_once_written(written: Durable, durable: Durable) -> None:
     """Let a caller go once the first of their burst is durable, or could not be written."""
     if durable is None:
         return

@@ -4,10 +4,10 @@ from gatelodge.core.catalog.offer import read_offer
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.protocol.envelope import members_of, read_text
 from gatelodge.core.protocol.shown.conform import nonconformities
-from gatelodge.ports.upstream import Observed, Upstreams
+from gatelodge.ports.upstream import ObservedOffer, Upstreams
 
 
-async def look(upstreams: Upstreams, server: Server) -> Observed:
+async def look(upstreams: Upstreams, server: Server) -> ObservedOffer:
     """What the server says of itself, each object as it was sent; starts it for that if it must.
 
     Only for an admin's own wish: a server that is proposed is reached for this one question and
@@ -16,7 +16,7 @@ async def look(upstreams: Upstreams, server: Server) -> Observed:
     return await upstreams.observe(server)
 
 
-def left_out(server: Server, seen: Observed) -> tuple[str, ...]:
+def left_out(server: Server, seen: ObservedOffer) -> tuple[str, ...]:
     """What stands in no list, or not in that of some clients, and why."""
     tools = []
     for tool in seen.tools:

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from msgspec import Raw
 from msgspec.structs import replace
 
-from gatelodge.core.catalog.offer import Offer, OfferKind, read_offer
+from gatelodge.core.catalog.offer import OfferKind, ServerOffer, read_offer
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.needs import NONE, Needs
 from gatelodge.core.protocol.shown.names import LONGEST
-from gatelodge.core.view import View
-from gatelodge.ports.upstream import Observed
+from gatelodge.core.view import PolicyView
+from gatelodge.ports.upstream import ObservedOffer
 
 
-class Offers:
+class OfferMemory:
     """This node's memory of offers; owned by the event loop.
 
     `longest` is how many characters a shown name may have.
@@ -30,12 +30,12 @@ class Offers:
 
     def __init__(self, longest: int = LONGEST) -> None:
         self._longest = longest
-        self._known: dict[ServerId, Offer] = {}
+        self._known: dict[ServerId, ServerOffer] = {}
         self._choosy: dict[str, dict[str, Needs]] = {}
         self._listeners: list[Callable[[ServerId], None]] = []
         self.version = 0
 
-    def of(self, server: ServerId) -> Offer | None:
+    def of(self, server: ServerId) -> ServerOffer | None:
         """What that server offers; None until it was met for the first time."""
         return self._known.get(server)
 
@@ -53,65 +53,69 @@ class Offers:
         """Call `listener(server id)` whenever a server was met or looked at again."""
         self._listeners.append(listener)
 
-    async def learn(self, server: Server, seen: Observed, still: Callable[[], bool]) -> None:
+    async def learn(self, server: Server, seen: ObservedOffer, still: Callable[[], bool]) -> None:
         """Remember it (`keep`) where `still` holds once it is read, which is done beside the loop.
 
         How much work that is, the server decides.
         """
         last = self._known.get(server.id)
-        offer = await asyncio.to_thread(self._read, server, seen, last)
+        offer = await asyncio.to_thread(self._read_observed_offer, server, seen, last)
         if still():
-            self._remember(server, offer)
+            self._remember_offer(server, offer)
 
-    def keep(self, server: Server, seen: Observed) -> None:
+    def keep(self, server: Server, seen: ObservedOffer) -> None:
         """Remember what the server said of itself; lists that did not change stay the same objects.
 
         Streams hold on to those lists, so that the same object means that nothing changed. A list
         that could not be read stays as it last was.
         """
-        self._remember(server, self._read(server, seen, self._known.get(server.id)))
+        self._remember_offer(
+            server, self._read_observed_offer(server, seen, self._known.get(server.id))
+        )
 
-    def _read(self, server: Server, seen: Observed, last: Offer | None) -> Offer:
+    def _read_observed_offer(
+        self, server: Server, seen: ObservedOffer, last: ServerOffer | None
+    ) -> ServerOffer:
         offer = read_offer(
             server,
-            prompts=_told(seen.prompts, "prompts", seen, last),
-            resources=_told(seen.resources, "resources", seen, last),
-            templates=_told(seen.templates, "templates", seen, last),
+            prompts=_seen_or_last_items(seen.prompts, "prompts", seen, last),
+            resources=_seen_or_last_items(seen.resources, "resources", seen, last),
+            templates=_seen_or_last_items(seen.templates, "templates", seen, last),
             capabilities=seen.capabilities,
             longest=self._longest,
         )
         return replace(offer, needs=seen.needs)
 
-    def _remember(self, server: Server, offer: Offer) -> None:
+    def _remember_offer(self, server: Server, offer: ServerOffer) -> None:
         last = self._known.get(server.id)
         if last is None or offer != last:
             self._known[server.id] = offer if last is None else _with_lists_of(last, offer)
             self.version += 1
-            self._choose()
+            self._rebuild_needs_index()
         for listener in self._listeners:
             listener(server.id)
 
-    def on_view(self, view: View) -> None:
+    def on_view(self, view: PolicyView) -> None:
         """Forget the servers that are approved no more."""
         approved = {row.id for row in view.state.servers if row.status == "approved"}
         for server in self._known.keys() - approved:
             del self._known[server]
             self.version += 1
-        self._choose()
+        self._rebuild_needs_index()
 
-    def _choose(self) -> None:
+    def _rebuild_needs_index(self) -> None:
         self._choosy = {ident: offer.needs for ident, offer in self._known.items() if offer.needs}
 
 
-def _told(
-    now: tuple[Raw, ...], kind: OfferKind, seen: Observed, last: Offer | None
+def _seen_or_last_items(
+    now: tuple[Raw, ...], kind: OfferKind, seen: ObservedOffer, last: ServerOffer | None
 ) -> tuple[Raw, ...]:
     if last is None or kind not in seen.unread:
         return now
     return tuple(item.raw for item in last.items(kind))
 
 
-def _with_lists_of(last: Offer, offer: Offer) -> Offer:
+def _with_lists_of(last: ServerOffer, offer: ServerOffer) -> ServerOffer:
     return replace(
         offer,
         prompts=last.prompts if last.prompts == offer.prompts else offer.prompts,

@@ -17,7 +17,7 @@ LEAF_SECONDS: Final = 30.0
 """What each further leaf costs; at most 8 KiB stand in one."""
 
 
-class Pace:
+class ObservationPace:
     """The pace of one server: `free_at` is when it may be looked at again. Times in seconds."""
 
     def __init__(self) -> None:

@@ -12,15 +12,15 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import Conflict
-from gatelodge.core.view import View
-from gatelodge.flows.act import Act
+from gatelodge.core.view import PolicyView
+from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import pins, tools
-from gatelodge.ports.store import Store, Tx
-from gatelodge.ports.world import Clock, Ids
+from gatelodge.ports.store import Store, StoreTx
+from gatelodge.ports.world import Clock, FreshIds
 
 log = logging.getLogger(__name__)
 
-Part = Callable[[Act], tools.Observation]
+Part = Callable[[GovernanceAct], tools.ToolObservation]
 
 MOST_ROWS = 100
 """Rows that one transaction writes: whoever ends access meanwhile waits for no more."""
@@ -29,7 +29,7 @@ MOST_PARTS = 200
 """Transactions for one stock; more than any takes."""
 
 
-class _Known(Struct, frozen=True):
+class _KnownStock(Struct, frozen=True):
     """The last stock that was written down: its bytes' digest, and each tool's digest and place."""
 
     said: bytes
@@ -37,20 +37,22 @@ class _Known(Struct, frozen=True):
 
 
 async def keep_in_parts(
-    change: Callable[[Part], Awaitable[tools.Observation]], server: Server, stock: tools.Stock
-) -> tools.Observation:
+    change: Callable[[Part], Awaitable[tools.ToolObservation]],
+    server: Server,
+    stock: tools.ObservedTools,
+) -> tools.ToolObservation:
     """Keep a stock in transactions that are short; `change` makes one of them.
 
     A crash between two leaves a stock of which the next look keeps the rest. Raises HouseError.
     """
 
-    def part(act: Act) -> tools.Observation:
+    def part(act: GovernanceAct) -> tools.ToolObservation:
         return tools.keep_stock(act, server.workspace, server.id, stock, MOST_ROWS)
 
-    kept = tools.Observation(more=True)
+    kept = tools.ToolObservation(more=True)
     for _ in range(MOST_PARTS):
         seen = await change(part)
-        kept = tools.Observation(
+        kept = tools.ToolObservation(
             new=kept.new + seen.new,
             changed=kept.changed + seen.changed,
             gone=kept.gone + seen.gone,
@@ -64,27 +66,29 @@ async def keep_in_parts(
     raise Conflict("what a server says of its tools does not stay the same")
 
 
-class Stocktaking:
+class ToolObserver:
     """Keeps stocks of approved servers. Owned by the event loop."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, view: Callable[[], View]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, ids: FreshIds, view: Callable[[], PolicyView]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._view = view
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _KnownStock] = {}
 
     async def take(self, server: Server, definitions: Sequence[bytes]) -> int:
         """Write down what is new; returns how many leaves that took. Raises HouseError."""
-        said = _digest(definitions)
+        said = _digest_of_definitions(definitions)
         known = self._known.get(server.id)
-        if known is not None and known.said == said and known.tools == self._held(server):
+        if known is not None and known.said == said and known.tools == self._recorded_tools(server):
             return 0
         stock = await asyncio.to_thread(tools.read_stock, definitions)
 
-        async def change(part: Part) -> tools.Observation:
-            def work(tx: Tx) -> tools.Observation:
-                return part(Act(tx=tx, by="system", at=self._clock.now(), ids=self._ids))
+        async def change(part: Part) -> tools.ToolObservation:
+            def work(tx: StoreTx) -> tools.ToolObservation:
+                return part(GovernanceAct(tx=tx, by="system", at=self._clock.now(), ids=self._ids))
 
             seen, _ = await self._store.change(work, "last")
             return seen
@@ -97,7 +101,7 @@ class Stocktaking:
             log.warning(text, server.alias, told, server.alias)
         places = enumerate(stock.tools.items())
         found = {name: (read.digest, place) for place, (name, read) in places}
-        self._known[server.id] = _Known(said, found)
+        self._known[server.id] = _KnownStock(said, found)
         return kept.leaves
 
     async def hear(self, server: Server, instructions: str) -> int:
@@ -110,8 +114,8 @@ class Stocktaking:
         if pins.kept_instructions(instructions) == row.instructions:
             return 0
 
-        def work(tx: Tx) -> bool:
-            act = Act(tx=tx, by="system", at=self._clock.now(), ids=self._ids)
+        def work(tx: StoreTx) -> bool:
+            act = GovernanceAct(tx=tx, by="system", at=self._clock.now(), ids=self._ids)
             return pins.note_instructions(act, server.workspace, server.id, instructions)
 
         changed, _ = await self._store.change(work, "last")
@@ -124,7 +128,7 @@ class Stocktaking:
         """It left."""
         self._known.pop(server, None)
 
-    def _held(self, server: Server) -> dict[str, tuple[str, int]]:
+    def _recorded_tools(self, server: Server) -> dict[str, tuple[str, int]]:
         """What stands written now, as this node sees it: an admin may have looked since."""
         rows = self._view().state.tools
         return {
@@ -134,7 +138,7 @@ class Stocktaking:
         }
 
 
-def _digest(definitions: Sequence[bytes]) -> bytes:
+def _digest_of_definitions(definitions: Sequence[bytes]) -> bytes:
     told = sha256()
     for each in definitions:
         told.update(len(each).to_bytes(8, "big") + each)

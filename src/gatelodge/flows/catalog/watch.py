@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection
 
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import HouseError
-from gatelodge.core.view import View
-from gatelodge.flows.catalog.offers import Offers
-from gatelodge.flows.catalog.pace import Pace
-from gatelodge.flows.catalog.stock import Stocktaking
+from gatelodge.core.view import PolicyView
+from gatelodge.flows.catalog.offers import OfferMemory
+from gatelodge.flows.catalog.pace import ObservationPace
+from gatelodge.flows.catalog.stock import ToolObserver
 from gatelodge.ports.store import Store
 from gatelodge.ports.upstream import Upstreams
-from gatelodge.ports.world import Clock, Ids
+from gatelodge.ports.world import Clock, FreshIds
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ AGAIN_SECONDS = 5.0
 LONGEST_AGAIN = 60.0
 
 
-class Watch:
+class ToolWatcher:
     """Observes a server when it is met and when it says that something changed.
 
     Each server by itself and one look at a time, so that one which is slow to answer holds up no
@@ -38,21 +38,21 @@ class Watch:
         upstreams: Upstreams,
         store: Store,
         clock: Clock,
-        ids: Ids,
-        offers: Offers,
-        view: Callable[[], View],
+        ids: FreshIds,
+        offers: OfferMemory,
+        view: Callable[[], PolicyView],
     ) -> None:
         self._upstreams = upstreams
-        self._stocktaking = Stocktaking(store, clock, ids, view)
+        self._stocktaking = ToolObserver(store, clock, ids, view)
         self._offers = offers
         self._view = view
         self._changed: set[str] = set()
         self._looking: set[str] = set()
         self._pauses: dict[str, float] = {}
-        self._paces: dict[str, Pace] = {}
+        self._paces: dict[str, ObservationPace] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
-        upstreams.on_list_changed(self._hear)
+        upstreams.on_list_changed(self._request_look)
 
     async def run(self) -> None:
         """Observe what changed, until cancelled."""
@@ -63,11 +63,11 @@ class Watch:
                 self._wake.clear()
                 ready = self._changed - self._looking
                 self._changed -= ready
-                for server in self._approved(ready):
+                for server in self._approved_servers(ready):
                     self._looking.add(server.id)
-                    looks.create_task(self._look(server))
+                    looks.create_task(self._look_once(server))
 
-    def _hear(self, server: str) -> None:
+    def _request_look(self, server: str) -> None:
         pace = self._paces.get(server)
         if pace is not None and pace.free_at > asyncio.get_running_loop().time():
             self._look_at(server, pace.free_at)
@@ -82,39 +82,39 @@ class Watch:
             if timer is not None:
                 timer.cancel()
             loop = asyncio.get_running_loop()
-            self._timers[server] = loop.call_later(when - loop.time(), self._due, server)
+            self._timers[server] = loop.call_later(when - loop.time(), self._queue_look, server)
 
-    def _due(self, server: str) -> None:
+    def _queue_look(self, server: str) -> None:
         self._timers.pop(server, None)
         self._changed.add(server)
         self._wake.set()
 
-    def _approved(self, wanted: Collection[str]) -> list[Server]:
+    def _approved_servers(self, wanted: Collection[str]) -> list[Server]:
         rows = self._view().state.servers
         return [row for row in rows if row.id in wanted and row.status == "approved"]
 
-    async def _look(self, server: Server) -> None:
+    async def _look_once(self, server: Server) -> None:
         timer = self._timers.pop(server.id, None)
         if timer is not None:
             timer.cancel()  # this is that look; two of them would go on for ever
-        leaves = await self._observe(server)
+        leaves = await self._observe_and_record(server)
         self._looking.discard(server.id)
-        if self._approved({server.id}):
-            pace = self._paces.setdefault(server.id, Pace())
+        if self._approved_servers({server.id}):
+            pace = self._paces.setdefault(server.id, ObservationPace())
             pace.looked(asyncio.get_running_loop().time(), leaves)
         else:
-            self._forget(server.id)
+            self._forget_server(server.id)
         if server.id in self._changed:
             self._changed.discard(server.id)
-            self._hear(server.id)
+            self._request_look(server.id)
 
-    def _forget(self, server: str) -> None:
+    def _forget_server(self, server: str) -> None:
         """It left."""
         self._paces.pop(server, None)
         self._pauses.pop(server, None)
         self._stocktaking.forget(server)
 
-    def _again(self, server: Server, why: str) -> None:
+    def _schedule_retry(self, server: Server, why: str) -> None:
         """Look again after a pause that grows from one failure to the next; only the first is told.
 
         A server that can be read now and not then is told of again at each first failure: that is
@@ -126,24 +126,24 @@ class Watch:
         self._pauses[server.id] = min(pause * 2, LONGEST_AGAIN)
         self._look_at(server.id, asyncio.get_running_loop().time() + pause)
 
-    async def _observe(self, server: Server) -> int:
+    async def _observe_and_record(self, server: Server) -> int:
         """Look, remember and write down; returns how many leaves that took."""
         try:
             seen = await self._upstreams.observe(server)
         except HouseError as fault:
             if self._upstreams.health(server.id).state == "ready":
-                self._again(server, fault.detail)  # others tell when they are back
+                self._schedule_retry(server, fault.detail)  # others tell when they are back
             return 0
         # It may have left meanwhile.
-        await self._offers.learn(server, seen, lambda: bool(self._approved({server.id})))
+        await self._offers.learn(server, seen, lambda: bool(self._approved_servers({server.id})))
         try:
             leaves = await self._stocktaking.take(server, [bytes(tool) for tool in seen.tools])
             leaves += await self._stocktaking.hear(server, seen.instructions)
         except HouseError as fault:
-            self._again(server, fault.detail)
+            self._schedule_retry(server, fault.detail)
             return 0
         if not seen.unread:
             self._pauses.pop(server.id, None)
         elif self._upstreams.health(server.id).state == "ready":
-            self._again(server, "it did not answer to all that was asked")
+            self._schedule_retry(server, "it did not answer to all that was asked")
         return leaves

@@ -8,19 +8,19 @@ before it does, without any wait in between (guarantee revoke:under-a-second).
 from typing import Protocol
 
 from gatelodge.core.policy.decision import Allow
-from gatelodge.core.view import View, decide
+from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.gateway.inflight import CutReason
-from gatelodge.flows.gateway.request import CallRequest, Cut
-from gatelodge.flows.gateway.targets import Target
+from gatelodge.flows.gateway.request import CallControl, CallRequest
+from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.ports.world import Clock
 
 
-class Standing(Protocol):
+class NodeStanding(Protocol):
     """What this node knows now, and whether that is new enough to act on (the follower)."""
 
     @property
-    def view(self) -> View:
+    def view(self) -> PolicyView:
         """The view in use."""
         ...
 
@@ -33,26 +33,33 @@ class Standing(Protocol):
         ...
 
 
-class Admission:
+class CallAdmission:
     """One call that was allowed under a view; decided again whenever the view is another one."""
 
     __slots__ = ("_clock", "_cut", "_request", "_standing", "_target", "_view")
 
     def __init__(
-        self, of: tuple[CallRequest, Target, Cut], view: View, standing: Standing, clock: Clock
+        self,
+        request: CallRequest,
+        target: CallTarget,
+        cut: CallControl,
+        view: PolicyView,
+        standing: NodeStanding,
+        clock: Clock,
     ) -> None:
-        self._request, self._target, self._cut = of
+        self._request, self._target, self._cut = request, target, cut
         self._view = view
         self._standing = standing
         self._clock = clock
 
     def holds(self) -> bool:
         """Say whether the call may have an effect now (hot path)."""
+        # A view is swapped whole, so the same object means that nothing changed in between.
         standing = self._standing
         return (
             self._cut.reason is None
             and standing.fresh()
-            and (standing.view is self._view or self._still())
+            and (standing.view is self._view or self._is_still_admitted())
         )
 
     def holds_anew(self) -> bool:
@@ -64,7 +71,7 @@ class Admission:
         return (
             self._cut.reason is None
             and self._standing.fresh()
-            and self._still()
+            and self._is_still_admitted()
             and self._is_the_same(view)
         )
 
@@ -72,7 +79,7 @@ class Admission:
         """The same, after a wait for the lease if it is only that."""
         return self.holds() or (await self._standing.renewed() and self.holds())
 
-    def ended_in(self, view: View) -> bool:
+    def ended_in(self, view: PolicyView) -> bool:
         """Say whether the call may not go on under this view."""
         request, entry = self._request, self._target.entry
         if not view.admits(request.credential, entry.server):
@@ -87,7 +94,9 @@ class Admission:
             return self._cut.reason
         return "revoked" if self.ended_in(self._standing.view) else "stale"
 
-    def _is_the_same(self, view: View) -> bool:
+    def _is_the_same(self, view: PolicyView) -> bool:
+        # The name may stand for another server by now, or the tool may have a new definition:
+        # the caller's answers belong to neither.
         found = self._request.find(view, self._request.params)
         if found is None or found.server != self._target.server:
             return False
@@ -96,9 +105,10 @@ class Admission:
             isinstance(now, ToolEntry) and now.digest == was.digest
         )
 
-    def _still(self) -> bool:
+    def _is_still_admitted(self) -> bool:
         view = self._standing.view
         if self.ended_in(view):
             return False
+        # What was decided under this view needs no second decision, only the comparison.
         self._view = view
         return True

@@ -19,14 +19,14 @@ from gatelodge.core.protocol.bridge.questions import (
     from_url_required,
     read_input_required,
 )
-from gatelodge.core.protocol.envelope import Members
+from gatelodge.core.protocol.envelope import Members, given
 from gatelodge.core.protocol.result import call_ending, read_result, result_kind, rpc_code
 from gatelodge.core.protocol.upstream import is_error
 from gatelodge.core.protocol.version import Era
 from gatelodge.core.records.leaves import Outcome
-from gatelodge.flows.audit.recorder import Ending
+from gatelodge.flows.audit.recorder import CallEnd
 from gatelodge.flows.gateway.inflight import CutReason
-from gatelodge.ports.upstream import Reply
+from gatelodge.ports.upstream import UpstreamReply
 
 _CUT: dict[CutReason, Outcome] = {
     "revoked": "revoked",
@@ -38,7 +38,7 @@ _CUT: dict[CutReason, Outcome] = {
 }
 
 
-class Returned(Struct, frozen=True):
+class UpstreamResult(Struct, frozen=True):
     """The upstream's result, raw and read; `ending` says whether the tool itself failed."""
 
     raw: Raw
@@ -55,7 +55,7 @@ class RpcFailed(Struct, frozen=True):
     spoken: Era
 
 
-class Asked(Struct, frozen=True):
+class QuestionsForClient(Struct, frozen=True):
     """The server wants to know something first: the `input_required` result for a modern client."""
 
     raw: Raw
@@ -69,7 +69,7 @@ class NotAllowed(Struct, frozen=True):
     call: str
 
 
-class Failed(Struct, frozen=True):
+class CallFailed(Struct, frozen=True):
     """Nothing came back: an error of ours or of the upstream's, safe to show."""
 
     error: HouseError
@@ -83,10 +83,10 @@ class WasCut(Struct, frozen=True):
     call: str
 
 
-CallAnswer = Returned | RpcFailed | Asked | NotAllowed | Failed | WasCut
+CallAnswer = UpstreamResult | RpcFailed | QuestionsForClient | NotAllowed | CallFailed | WasCut
 
 
-class Asks(Struct, frozen=True):
+class ServerAsks(Struct, frozen=True):
     """The server asks back in the middle of the call.
 
     `numbers` are those of a legacy server's questions, which wait for answers. `members` is a
@@ -102,68 +102,84 @@ class Asks(Struct, frozen=True):
 
 
 def answer_of(
-    reply: Reply, call: str, spoken: Era, *, tasks: bool = False, asks: bool = True
-) -> Returned | RpcFailed | Failed | Asks:
+    reply: UpstreamReply, call: str, spoken: Era, *, tasks: bool = False, asks: bool = True
+) -> UpstreamResult | RpcFailed | CallFailed | ServerAsks:
     """What an upstream's reply means for the caller.
 
     `tasks` = its client takes a task for one, `asks` = the request may be answered with questions.
     """
     if reply.questions:
         asked = {each.key: from_legacy(each.method, each.params) for each in reply.questions}
-        return Asks(asked, {each.key: each.number for each in reply.questions})
+        return ServerAsks(asked, {each.key: each.number for each in reply.questions})
     if reply.error is not None:
         if not is_error(reply.error):
-            return Failed(UpstreamBrokeProtocol("the server's error cannot be read"), call)
+            return CallFailed(UpstreamBrokeProtocol("the server's error cannot be read"), call)
         urls = from_url_required(reply.error)
         return (
-            RpcFailed(reply.error, call, spoken) if urls is None else Asks(urls, error=reply.error)
+            RpcFailed(reply.error, call, spoken)
+            if urls is None
+            else ServerAsks(urls, error=reply.error)
         )
     members = None if reply.result is None else read_result(reply.result)
     if reply.result is None or members is None:
-        return Failed(UpstreamBrokeProtocol("the server's answer holds no result"), call)
-    return _read(reply.result, members, call, (tasks, asks))
+        return CallFailed(UpstreamBrokeProtocol("the server's answer holds no result"), call)
+    return _answer_of_result(reply.result, members, call, tasks=tasks, asks=asks)
 
 
-def _read(
-    raw: Raw, members: Members, call: str, takes: tuple[bool, bool]
-) -> Returned | Failed | Asks:
-    tasks, asks = takes
+def _answer_of_result(
+    raw: Raw, members: Members, call: str, *, tasks: bool, asks: bool
+) -> UpstreamResult | CallFailed | ServerAsks:
     kind = result_kind(members)
-    if kind == "complete" and "task" in members and "content" not in members:
+    task = "task" in members and given(members, "task") is not None
+    if kind == "complete" and task and given(members, "content") is None:
         # A task of 2025-11-25: the gate asks for none, and its id would be the server's own.
-        return Failed(UpstreamBrokeProtocol("the server began a task that nobody asked for"), call)
+        return CallFailed(
+            UpstreamBrokeProtocol("the server began a task that nobody asked for"), call
+        )
     if kind == "complete":
-        return Returned(raw, members, call_ending(members), call)
+        return UpstreamResult(raw, members, call_ending(members), call)
     if kind == "task" and tasks:
-        return Returned(raw, members, "task_started", call)
+        return UpstreamResult(raw, members, "task_started", call)
     required = read_input_required(members) if asks and kind == "input_required" else None
     if required is None:
         text = "the server's answer is of a kind that was not asked for"
-        return Failed(UpstreamBrokeProtocol(text), call)
-    return Asks(required.requests, members=members, state=required.state)
+        return CallFailed(UpstreamBrokeProtocol(text), call)
+    return ServerAsks(required.requests, members=members, state=required.state)
 
 
-def ending_of(answer: CallAnswer, call: str, ms: int) -> Ending:
-    """The outcome record of a forwarded call that took `ms` milliseconds."""
+def ending_of(answer: CallAnswer, call: str, ms: int, server: str) -> CallEnd:
+    """The outcome record of a call forwarded to this server, which took `ms` milliseconds."""
     match answer:
-        case Returned():
+        case UpstreamResult():
             size = len(answer.raw)
-            return Ending(call=call, outcome=answer.ending, ms=ms, bytes_out=size)
+            return CallEnd(call=call, outcome=answer.ending, ms=ms, bytes_out=size, server=server)
         case RpcFailed():
             size, code = len(bytes(answer.error)), rpc_code(answer.error)
-            return Ending(call=call, outcome="rpc_error", ms=ms, bytes_out=size, rpc_code=code)
-        case Asked():
+            return CallEnd(
+                call=call, outcome="rpc_error", ms=ms, bytes_out=size, rpc_code=code, server=server
+            )
+        case QuestionsForClient():
             size = len(bytes(answer.raw))
-            return Ending(call=call, outcome="input_required", ms=ms, bytes_out=size)
+            return CallEnd(
+                call=call, outcome="input_required", ms=ms, bytes_out=size, server=server
+            )
         case WasCut():
-            return Ending(call=call, outcome=_CUT[answer.reason], ms=ms, bytes_out=0)
-        case Failed():
-            return Ending(call=call, outcome=_failure(answer.error), ms=ms, bytes_out=0)
+            return CallEnd(
+                call=call, outcome=_CUT[answer.reason], ms=ms, bytes_out=0, server=server
+            )
+        case CallFailed():
+            return CallEnd(
+                call=call,
+                outcome=_outcome_of_error(answer.error),
+                ms=ms,
+                bytes_out=0,
+                server=server,
+            )
         case NotAllowed():
             raise AssertionError("a call that was not allowed has no outcome")
 
 
-def _failure(error: HouseError) -> Outcome:
+def _outcome_of_error(error: HouseError) -> Outcome:
     if isinstance(error, UpstreamTimeout):
         return "timeout"
     if isinstance(error, LimitReached):

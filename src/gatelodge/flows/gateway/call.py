@@ -1,11 +1,11 @@
 """The call path: the one way to an upstream, and the promise of this product in one function.
 
-Who is calling was settled by the face (fresh view, good credential); from there `Calls.call` reads
-from top to bottom: what, the same tool, may they, write it down, forward, close the record, hand
-back; forward and hand back only while it is still admitted, asked last thing before each. Denials
-are values. Nothing else in this house reaches an upstream for a member (a house test looks), and
-the durable order is decision 0004. A call is any request that a server answers: of a tool, a
-prompt, a resource, a completion or a task.
+Who is calling was settled by the face (fresh view, good credential); from there `CallPath.call`
+reads from top to bottom: what, the same tool, may they, write it down, forward, close the record,
+hand back; forward and hand back only while it is still admitted, asked last thing before each.
+Denials are values. Nothing else in this house reaches an upstream for a member (a house test
+looks), and the durable order is decision 0004. A call is any request that a server answers: of a
+tool, a prompt, a resource, a completion or a task.
 """
 
 import asyncio
@@ -20,32 +20,29 @@ from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.envelope import Members
 from gatelodge.core.protocol.needs import lacking, suffices
-from gatelodge.core.view import View, decide
+from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import ToolEntry
-from gatelodge.flows.audit.recorder import Denial, Ending, Intent, Recorder
-from gatelodge.flows.gateway.admission import Admission, Standing
+from gatelodge.flows.audit.recorder import AllowedCall, AuditRecorder, CallEnd, DeniedCall
+from gatelodge.flows.gateway.admission import CallAdmission, NodeStanding
 from gatelodge.flows.gateway.answers import (
-    Asks,
     CallAnswer,
-    Failed,
+    CallFailed,
     NotAllowed,
+    ServerAsks,
     WasCut,
     answer_of,
     ending_of,
 )
-from gatelodge.flows.gateway.bridge.questions import GoesOn, Questions, checked
-from gatelodge.flows.gateway.inflight import CutReason, InFlight, Running
-from gatelodge.flows.gateway.request import CallRequest, Cut
-from gatelodge.flows.gateway.targets import Target
-from gatelodge.flows.health import Health
-from gatelodge.ports.upstream import Request, Upstreams
+from gatelodge.flows.gateway.bridge.questions import GoesOn, QuestionBridge, checked
+from gatelodge.flows.gateway.inflight import CutReason, InFlight, RunningRequest
+from gatelodge.flows.gateway.request import CallControl, CallRequest
+from gatelodge.flows.gateway.targets import CallTarget
+from gatelodge.flows.gateway.unclosed import UnclosedCalls, Written
+from gatelodge.ports.journal import RecordWrite
+from gatelodge.ports.upstream import UpstreamRequest, Upstreams
 from gatelodge.ports.world import Clock
 
 Durability = Literal["strict", "overlap", "async"]
-Written = asyncio.Future[None] | None
-"""Resolved when a record is durable; None when nobody waits for it."""
-
-_SETTLE_SECONDS = 1.0
 
 
 class CallLimits(Struct, frozen=True, kw_only=True):
@@ -58,85 +55,110 @@ class CallLimits(Struct, frozen=True, kw_only=True):
     per_principal: int
 
 
-class Calls:
-    """The call path. `_unclosed` (event loop) holds outcomes that could not be written yet."""
+class CallPath:
+    """The call path. `unclosed` holds the outcomes that could not be written yet."""
 
     def __init__(
         self,
         upstreams: Upstreams,
-        recorder: Recorder,
+        recorder: AuditRecorder,
         inflight: InFlight,
-        questions: Questions,
-        world: tuple[Clock, CallLimits],
+        questions: QuestionBridge,
+        clock: Clock,
+        *,
+        limits: CallLimits,
     ) -> None:
         self._upstreams = upstreams
         self._recorder = recorder
         self._inflight = inflight
         self._questions = questions
-        self._clock, self._limits = world
+        self._clock, self._limits = clock, limits
         self._waits = self._limits.durability != "async"
-        self._unclosed: list[tuple[str, Ending, Written]] = []
+        self._overlapping = self._limits.durability == "overlap"
+        self.unclosed = UnclosedCalls(recorder)
         self._loop = asyncio.get_running_loop()
 
-    def call(self, request: CallRequest, standing: Standing, cut: Cut) -> Awaitable[CallAnswer]:
+    def call(
+        self, request: CallRequest, standing: NodeStanding, cut: CallControl
+    ) -> Awaitable[CallAnswer]:
         """Make one call for a member, or say why not; either is in the log before that is answered.
 
         What is decided here is decided before anything is awaited (a coroutine: the hot path).
         """
         now = standing.view
         target = cut.target = request.find(now, request.params)  # what
-        if target is not None and target.entry.withheld:
-            request = request.withholding(target.entry.withheld)
-        decision = self._may(now, request, target)  # the same tool? may they?
+        # To a server from which an admin hides a capability, the client is one that lacks it.
+        if target is not None and target.entry.hidden_capabilities:
+            request = request.hiding(target.entry.hidden_capabilities)
+        decision = self._decide_call(now, request, target)  # the same tool? may they?
         if target is None or isinstance(decision, Deny):
             return self._not_allowed(request, target, decision, standing)
-        cut.admission = Admission((request, target, cut), now, standing, self._clock)
+        cut.admission = CallAdmission(request, target, cut, now, standing, self._clock)
         cut.licence.holder = cut.admission
-        return self._make(now, request, target, decision, cut)
+        return self._make_admitted_call(now, request, target, decision, cut)
 
-    async def _make(
-        self, now: View, request: CallRequest, target: Target, decision: Allow, cut: Cut
+    async def _make_admitted_call(
+        self,
+        now: PolicyView,
+        request: CallRequest,
+        target: CallTarget,
+        decision: Allow,
+        cut: CallControl,
     ) -> CallAnswer:
         """Write it down, forward, close the record, hand back: each while it is admitted."""
-        started, call, ending, noted = self._clock.boottime(), "", None, None
+        started, call, ending = self._clock.boottime(), "", None
+        noted: Written = None
+        written: Written = None
         admission, closed = cut.admission, False
-        running = self._running(request, target, cut)
+        running = self._register_running_call(request, target, cut, started)
         try:
             call, noted = self._write_down(now, request, target, decision)  # write it down
-            overlaps = self._limits.durability == "overlap" and target.entry.read_only
+            running.call = call
+            # Only a review makes a tool read-only, never its server's own hint (decision 0004).
+            overlaps = self._overlaps(target)
             if noted is not None and not overlaps:
                 await noted
             answer: CallAnswer = WasCut("stale", call)
             if admission.holds() or await admission.renewed():
-                answer = await self._exchange(request, target, (cut, call))  # forward
+                answer = await self._forward_until_answered(request, target, cut, call)  # forward
+                if cut.trace is not None:
+                    came = ending_of(answer, call, 0, target.entry.server)
+                    cut.trace.replied(came.outcome, came.rpc_code)
+            # No answer leaves before the intent is durable, however early the call was forwarded.
             if noted is not None and overlaps:
                 await noted
+            # The admission is asked for first, so that the record says what the client will get.
             if not (admission.holds() or await admission.renewed()):
                 answer = WasCut(admission.why_not, call)
             ms = int((self._clock.boottime() - started) * 1000)
-            ending = ending_of(answer, call, ms)
-            if cut.licence.process:
-                ending = replace(ending, process=True)
-            written = self._loop.create_future() if self._waits else None
+            ending = ending_of(answer, call, ms, target.entry.server)
+            ending = replace(ending, process=True) if cut.licence.process else ending
+            written = RecordWrite(loop=self._loop) if self._waits else None
             self._recorder.outcome(request.log, ending, written)  # close the record
             if written is not None:
                 await written
             closed = True
+            # The wait for the disk may have outlasted the admission: the record is closed by now,
+            # and a further leaf has to say that the answer was withheld.
             if not admission.holds():
                 answer = await self.confirmed(request, answer, cut)
             return answer  # hand back
         except LedgerDown as down:
-            return Failed(down, call)
+            return CallFailed(down, call)
         finally:
             self._inflight.remove(running)
-            if call and not closed and _stands(noted) is not False:
+            if call and not closed:
                 # A record failed, or we did: no answer leaves, the pair is closed later.
-                self._unclosed.append((request.log, ending or _unknown(call), noted))
+                left = ending or _ending_of_internal_error(call, target.entry.server)
+                counted = ending is not None
+                self.unclosed.add(request.log, left, noted, written, counted=counted)
 
-    def _running(self, request: CallRequest, target: Target, cut: Cut) -> Running:
+    def _register_running_call(
+        self, request: CallRequest, target: CallTarget, cut: CallControl, started: float
+    ) -> RunningRequest:
         """Register the call: from now on whatever ends it reaches it."""
         who, ended_in = request.who, cut.admission.ended_in
-        running = Running(
+        running = RunningRequest(
             "call",
             who.id,
             request.credential.id,
@@ -146,48 +168,28 @@ class Calls:
             target.entry.server,
             ended_in,
             request.request,
+            method=request.method,
+            began=started,
         )
         self._inflight.add(running)
         return running
 
-    async def confirmed(self, request: CallRequest, answer: CallAnswer, cut: Cut) -> CallAnswer:
+    async def confirmed(
+        self, request: CallRequest, answer: CallAnswer, cut: CallControl
+    ) -> CallAnswer:
         """A recorded answer that may leave now; asked again by whoever waits before it does."""
         if type(answer) is WasCut or await cut.admission.renewed() or cut.left:
             return answer
-        return self._withheld(request, answer.call, cut.admission.why_not)
+        return self._withhold_answer(request, answer.call, cut.admission.why_not)
 
-    async def settle(self, health: Health) -> None:
-        """Close what could not be closed at once, until cancelled.
-
-        What has no intent in the log gets no outcome there. A crash before that leaves the intent
-        alone: the next start closes it as unresolved.
-        """
-        while True:
-            await asyncio.sleep(_SETTLE_SECONDS)
-            try:
-                await self._close_all(health)
-            except LedgerDown:
-                continue  # told to health
-
-    async def _close_all(self, health: Health) -> None:
-        for waiting in tuple(self._unclosed):
-            log, ending, noted = waiting
-            stands = _stands(noted)
-            if stands is None:
-                continue
-            if stands:
-                written: asyncio.Future[None] = self._loop.create_future()
-                self._recorder.outcome(log, ending, written)
-                with health.watched("closing records that could not be closed"):
-                    await written
-            self._unclosed.remove(waiting)
-
-    def _withheld(self, request: CallRequest, call: str, reason: CutReason) -> WasCut:
+    def _withhold_answer(self, request: CallRequest, call: str, reason: CutReason) -> WasCut:
         """The answer is recorded and may not leave any more: the record says that too."""
         self._recorder.withheld(request.log, call, request.method, reason)
         return WasCut(reason, call)
 
-    def _may(self, view: View, request: CallRequest, target: Target | None) -> Allow | Deny:
+    def _decide_call(
+        self, view: PolicyView, request: CallRequest, target: CallTarget | None
+    ) -> Allow | Deny:
         entry = None if target is None else target.entry
         if target is None or (type(entry) is ToolEntry and request.era in entry.unfit):
             return Deny("tool_unknown", hidden=True)  # it stands in no list of this client either
@@ -198,9 +200,9 @@ class Calls:
         if not isinstance(decision, Allow):
             # Nobody can be asked in this release, so what needs an answer is refused.
             return Deny("approval_denied", rule=decision.rule, text="this call needs an approval")
-        return self._unfit(request, target) or decision
+        return self._denial_if_unfit(request, target) or decision
 
-    def _unfit(self, request: CallRequest, target: Target) -> Deny | None:
+    def _denial_if_unfit(self, request: CallRequest, target: CallTarget) -> Deny | None:
         """Why a call that may be made cannot be made by this client, in this way, or now."""
         entry = target.entry
         if type(entry) is ToolEntry and entry.mirrors and not request.mirrored(entry):
@@ -209,45 +211,51 @@ class Calls:
         if not suffices(target.needs, request.asker.capabilities):
             return Deny("missing_capability", text=lacking(target.needs))
         calls, _ = self._inflight.counts(request.who.person)
+        # The retry of a parked call goes on in that call's place, which is counted already.
         if calls >= self._limits.per_principal and not self._questions.waits(request, target):
             text = "too many calls of yours, agents included, are running at once"
             return Deny("quota", rule="limits.calls_per_principal", text=text)
         return None
 
+    def _overlaps(self, target: CallTarget) -> bool:
+        """True for a tool that an admin reviewed as read-only; nobody reviews what else is read."""
+        entry = target.entry
+        return self._overlapping and type(entry) is ToolEntry and entry.read_only
+
     def _write_down(
-        self, view: View, request: CallRequest, target: Target, decision: Allow
+        self, view: PolicyView, request: CallRequest, target: CallTarget, decision: Allow
     ) -> tuple[str, Written]:
         if not self._waits and self._recorder.failed:
             raise LedgerDown("records cannot be written now")  # nobody would be told otherwise
         entry = target.entry
-        intent = Intent(
+        intent = AllowedCall(
             method=request.method,
             proto=request.proto,
             gov=view.gov,
-            policy=_policy(view, request),
+            policy=_policy_digest(view, request),
             rule=decision.rule,
             server=entry.server,
             tool=target.name,
             tool_def=entry.digest if type(entry) is ToolEntry else "",
             bytes_in=request.bytes_in,
         )
-        written = self._loop.create_future() if self._waits else None
+        written = RecordWrite(loop=self._loop) if self._waits else None
         return self._recorder.intent(request.log, request.caller, intent, written), written
 
     async def _not_allowed(
         self,
         request: CallRequest,
-        target: Target | None,
+        target: CallTarget | None,
         decision: Allow | Deny,
-        standing: Standing,
-    ) -> NotAllowed | Failed | WasCut:
+        standing: NodeStanding,
+    ) -> NotAllowed | CallFailed | WasCut:
         view = standing.view
         deny = decision if isinstance(decision, Deny) else Deny("tool_unknown", hidden=True)
-        denial = Denial(
+        denial = DeniedCall(
             method=request.method,
             proto=request.proto,
             gov=view.gov,
-            policy=_policy(view, request),
+            policy=_policy_digest(view, request),
             reason=deny.reason,
             rule=deny.rule,
             server="" if target is None else target.server,
@@ -260,31 +268,32 @@ class Calls:
             try:
                 await written
             except LedgerDown as down:
-                return Failed(down, call)
+                return CallFailed(down, call)
+        # A denial is an answer too: whoever lost access while it was written learns nothing more.
         if not await standing.renewed():
-            return self._withheld(request, call, "stale")
+            return self._withhold_answer(request, call, "stale")
         if not standing.view.admits(request.credential, ""):
-            return self._withheld(request, call, "revoked")
+            return self._withhold_answer(request, call, "revoked")
         return NotAllowed(deny, call)
 
-    async def _exchange(
-        self, request: CallRequest, target: Target, of: tuple[Cut, str]
+    async def _forward_until_answered(
+        self, request: CallRequest, target: CallTarget, cut: CallControl, call: str
     ) -> CallAnswer:
         """Forward, and wait for what comes back; what the server asks goes to the client first.
 
         The exchange keeps its own deadline.
         """
-        cut, call = of
-        number = self._started(request, target, cut)
-        if isinstance(number, Failed):
+        number = self._begin_or_resume_exchange(request, target, cut)
+        if isinstance(number, CallFailed):
             return number
         while True:
             assert cut.exchange is not None
             try:
                 reply = await cut.exchange.reply
             except (UpstreamError, LimitReached, Stale) as error:
-                return _failed(cut, error, call)
+                return _answer_of_failure(cut, error, call)
             except asyncio.CancelledError:
+                # A cut cancels the reply; any other cancellation is of the task itself.
                 if cut.reason is None:
                     raise
             if cut.reason is not None:
@@ -292,44 +301,56 @@ class Calls:
             asks = request.method in ASKING
             spoken = request.era if reply.error is None else cut.exchange.spoken
             answer = answer_of(reply, call, spoken, tasks=request.tasks, asks=asks)
-            if not isinstance(answer, Asks):
+            if not isinstance(answer, ServerAsks):
                 return checked(request, answer)
             number += 1
-            asked = (cut, call, number)
-            settled = await self._questions.settle(request, target, answer, asked)
+            settled = await self._questions.settle(
+                request, target, answer, cut, call=call, number=number
+            )
             if not isinstance(settled, GoesOn):
                 return settled
-            if settled.again and not self._again(request, target, settled.params, cut):
+            if settled.again and not self._begin_exchange_again(
+                request, target, settled.params, cut
+            ):
                 return WasCut(cut.admission.why_not, call)
 
-    def _started(self, request: CallRequest, target: Target, cut: Cut) -> int | Failed:
+    def _begin_or_resume_exchange(
+        self, request: CallRequest, target: CallTarget, cut: CallControl
+    ) -> int | CallFailed:
         """Begin an exchange, or take up that of the call which a retry belongs to; rounds so far.
 
         A retry goes on with a parked exchange, or by what the server itself wanted to be told.
         """
         if request.round is None:
-            self._begin(request, target, target.params, cut)
+            self._begin_exchange(request, target, target.params, cut)
             return 0
         taken = self._questions.take_up(request, target, cut)
-        if isinstance(taken, Failed):
+        if isinstance(taken, CallFailed):
             return taken
+        # A parked exchange still runs at its server: a second one would run the tool twice.
         if cut.exchange is None:
-            self._begin(request, target, taken.params, cut)
+            self._begin_exchange(request, target, taken.params, cut)
         return taken.number
 
-    def _again(self, request: CallRequest, target: Target, params: Members, cut: Cut) -> bool:
+    def _begin_exchange_again(
+        self, request: CallRequest, target: CallTarget, params: Members, cut: CallControl
+    ) -> bool:
         """Begin one more exchange if the call may still be made: people take long to answer."""
         if not cut.admission.holds_anew():
             return False
-        self._begin(request, target, params, cut)
+        self._begin_exchange(request, target, params, cut)
         return True
 
-    def _begin(self, request: CallRequest, target: Target, params: Members, cut: Cut) -> None:
-        tool = target.entry
-        forwarded = Request(
+    def _begin_exchange(
+        self, request: CallRequest, target: CallTarget, params: Members, cut: CallControl
+    ) -> None:
+        tool, meta = target.entry, request.meta
+        if cut.trace is not None:
+            meta = cut.trace.forwarded(tool.alias, target.name, meta)
+        forwarded = UpstreamRequest(
             method=request.method,
             params=params,
-            meta=request.meta,
+            meta=meta,
             name=target.label,
             client=request.caller.client,
             seconds=tool.timing.call_seconds or self._limits.seconds,
@@ -346,28 +367,18 @@ class Calls:
         cut.exchange = self._upstreams.begin(tool.server, forwarded, request.hearing)
 
 
-def _policy(view: View, request: CallRequest) -> str:
+def _policy_digest(view: PolicyView, request: CallRequest) -> str:
     """The digest of the policy text that decided."""
     workspace = view.workspaces.get(request.slug)
     return "" if workspace is None else workspace.policy
 
 
-def _stands(noted: Written) -> bool | None:
-    """Whether an intent is in the log, so that its outcome belongs there; None = not known yet."""
-    if noted is None:
-        return True
-    if not noted.done():
-        return None
-    fault = None if noted.cancelled() else noted.exception()
-    return fault.landed() if isinstance(fault, LedgerDown) else not noted.cancelled()
-
-
-def _failed(cut: Cut, error: HouseError, call: str) -> Failed | WasCut:
+def _answer_of_failure(cut: CallControl, error: HouseError, call: str) -> CallFailed | WasCut:
     """What an exchange that failed means; Stale = not written, for want of an admission."""
     if cut.reason is not None:
         return WasCut(cut.reason, call)
-    return WasCut(cut.admission.why_not, call) if type(error) is Stale else Failed(error, call)
+    return WasCut(cut.admission.why_not, call) if type(error) is Stale else CallFailed(error, call)
 
 
-def _unknown(call: str) -> Ending:
-    return Ending(call=call, outcome="internal", ms=0, bytes_out=0)
+def _ending_of_internal_error(call: str, server: str) -> CallEnd:
+    return CallEnd(call=call, outcome="internal", ms=0, bytes_out=0, server=server)

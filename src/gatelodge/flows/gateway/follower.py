@@ -16,17 +16,18 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from gatelodge.core.access.effects import Effects, effects
+from gatelodge.core.access.effects import AccessEffects, effects
 from gatelodge.core.errors import StoreDown, Unavailable
 from gatelodge.core.events.changes import StateChanges
 from gatelodge.core.ids import PrincipalId
 from gatelodge.core.protocol.shown.names import LONGEST
-from gatelodge.core.state import State
-from gatelodge.core.view import View, compile_view
+from gatelodge.core.state import GovernanceState
+from gatelodge.core.view import PolicyView, compile_view
+from gatelodge.flows.counts import LAG_MS, Histogram
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.health import Health
-from gatelodge.flows.identity.presence import Presence
-from gatelodge.ports.store import Nodes, NodeSeen, Progress, Store
+from gatelodge.flows.health import NodeHealth
+from gatelodge.flows.identity.presence import NodePresence
+from gatelodge.ports.store import GovProgress, NodeRegistry, NodeSeen, Store
 from gatelodge.ports.world import Clock
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ _UNREAD = -1
 """No turn of a proof."""
 
 
-class Following(Struct, frozen=True, kw_only=True):
+class FollowerSettings(Struct, frozen=True, kw_only=True):
     """How a node follows: its id (fresh at each start), its pace, and how long shown names are.
 
     `shared` = other nodes may use its store.
@@ -56,7 +57,7 @@ class Following(Struct, frozen=True, kw_only=True):
     shared: bool = False
 
 
-class Follower:
+class ViewFollower:
     """The view of this node and the lease under which it may be used.
 
     `view`, `_applied` and `_state` belong to the one task that runs `run`; readers on the same
@@ -66,21 +67,21 @@ class Follower:
     def __init__(
         self,
         store: Store,
-        nodes: Nodes,
+        nodes: NodeRegistry,
         clock: Clock,
         inflight: InFlight,
-        following: "Following",
+        following: "FollowerSettings",
     ) -> None:
         self._store = store
-        self._presence = Presence(nodes, clock, following.node, shared=following.shared)
+        self._presence = NodePresence(nodes, clock, following.node, shared=following.shared)
         self._clock = clock
         self._inflight = inflight
         self._node = following.node
         self._poll_seconds = following.poll_seconds
         self._lease = following.lease_seconds
         self._longest = following.name_length
-        self._state: State | None = None
-        self._listeners: list[Callable[[View], None]] = []
+        self._state: GovernanceState | None = None
+        self._listeners: list[Callable[[PolicyView], None]] = []
         self._ends: list[Callable[[PrincipalId], None]] = []
         self._stale_since = 0.0
         self._stale_looks = 0
@@ -90,7 +91,9 @@ class Follower:
         self._beat_due = asyncio.Event()
         self._cut = (0, 0)
         self._served = StateChanges("fresh")
-        self.view = View.empty()
+        self.lag = Histogram(LAG_MS)
+        """How late this loop woke who looks at the lease, in milliseconds."""
+        self.view = PolicyView.empty()
         self.diverged = ""
         """Why this node will never serve again without an operator; empty when all is well."""
 
@@ -108,6 +111,8 @@ class Follower:
         self._turn = self._proof.turn
         proven, presence = self._proof.until(self._applied), self._presence
         ends = min(proven + self._lease, presence.until)
+        # Whoever ended access before this node was known again did not wait for it, so a proof of
+        # that time allows nothing.
         self._good_until = ends if presence.since <= proven else -math.inf
 
     def here(self) -> NodeSeen:
@@ -136,7 +141,7 @@ class Follower:
             await again
         return True
 
-    def on_view(self, listener: Callable[[View], None]) -> None:
+    def on_view(self, listener: Callable[[PolicyView], None]) -> None:
         """Call `listener(view)` on the event loop after each swap."""
         self._listeners.append(listener)
 
@@ -149,12 +154,12 @@ class Follower:
 
         In this order: whoever ends access meanwhile waits for this node, or it reads the end.
         """
-        await self._beat()
+        await self._announce_presence()
         self._state = await self._store.load(None, None)
-        self._swap(await asyncio.to_thread(compile_view, self._state, None, self._longest))
-        await self._beat()
+        self._swap_view(await asyncio.to_thread(compile_view, self._state, None, self._longest))
+        await self._announce_presence()
 
-    async def run(self, health: Health) -> None:
+    async def run(self, health: NodeHealth) -> None:
         """Follow until cancelled."""
         while True:
             await self._store.wait(self._poll_seconds)
@@ -168,13 +173,14 @@ class Follower:
     async def step(self) -> None:
         """Poll once: cut, read again, compile, swap. Raises StoreDown."""
         assert self._state is not None
-        progress = await self._poll(self._state)
+        progress = await self._poll_gov_log(self._state)
         if progress.leaves:
-            await self._apply(progress)
+            await self._apply_new_leaves(progress)
             self._tell_renewed()
+            # A receipt waits until each node has said that it applied the change.
             self._beat_due.set()
 
-    async def beat(self, health: Health) -> None:
+    async def beat(self, health: NodeHealth) -> None:
         """Say that this node is there, at once after each change, until cancelled.
 
         A task of its own: the poll that carries the lease must not wait behind a write.
@@ -185,10 +191,11 @@ class Follower:
                     await self._beat_due.wait()
             except TimeoutError:
                 pass
+            # A change that comes during the write has to set this again, for another write.
             self._beat_due.clear()
             try:
                 with health.watched("saying that this node is there"):
-                    await self._beat()
+                    await self._announce_presence()
                     await self._presence.look_after_others()
             except Unavailable:
                 await asyncio.sleep(self._poll_seconds)
@@ -203,19 +210,21 @@ class Follower:
         while True:
             await asyncio.sleep(REAP_SECONDS)
             before, looked = looked, self._clock.boottime()
+            self.lag.add(max(0.0, looked - before - REAP_SECONDS) * 1000)
             if self.fresh():
                 self._stale_since, self._stale_looks = 0.0, 0
                 self._served.become("fresh")
             else:
                 self._stale_since = self._stale_since or looked
+                # A look that comes late tells of a busy machine, and not of a store that is away.
                 self._stale_looks += looked - before < 2 * REAP_SECONDS
                 if self._given_up():
                     self._served.become("stale")
                     self._inflight.cut_all("stale")
-            self._tell(looked)
+            self._log_freshness_change(looked)
             self._tell_renewed()
 
-    def _tell(self, now: float) -> None:
+    def _log_freshness_change(self, now: float) -> None:
         """Say once when this node serves nobody any more, and when it does again."""
         change = self._served.due(now)
         if change is not None and change.state == "stale":
@@ -238,7 +247,7 @@ class Follower:
             if not each.done():
                 each.set_result(None)
 
-    async def _poll(self, state: State) -> Progress:
+    async def _poll_gov_log(self, state: GovernanceState) -> GovProgress:
         progress = await self._store.poll(state.gov)
         if not self.diverged and (progress.epoch != state.epoch or progress.gov < state.gov):
             self.diverged = "the gov log went back in time or changed its epoch"
@@ -256,7 +265,7 @@ class Follower:
             each.id for each in everyone if each.owner is not None and each.owner.id in principals
         }
 
-    async def _apply(self, progress: Progress) -> None:
+    async def _apply_new_leaves(self, progress: GovProgress) -> None:
         """Act on new leaves: cut at once, then swap in a view of exactly one moment of the log.
 
         The rows are read after the leaves, so they may be of a later moment than those. Then the
@@ -267,21 +276,23 @@ class Follower:
         read: frozenset[str] | None = frozenset()
         while True:
             found = effects(progress.leaves)
-            self._end(found)
+            # Access ends before the slow part: to read and to compile may outlast the lease.
+            self._end_access(found)
             read = None if read is None or found.nouns is None else read | found.nouns
             state = await self._store.load(read, before)
             if state.gov == progress.gov:
                 break
-            progress = await self._poll(before)
+            progress = await self._poll_gov_log(before)
             between = effects(progress.leaves[: state.gov - before.gov])
             if read is None or (between.nouns is not None and between.nouns <= read):
-                self._end(between)
+                self._end_access(between)
                 break
         self._state = state
+        # Calls go on meanwhile, under the view from which the ended access is gone already.
         made = await asyncio.to_thread(compile_view, self._state, self.view, self._longest)
-        self._swap(made)
+        self._swap_view(made)
 
-    def _end(self, found: Effects) -> None:
+    def _end_access(self, found: AccessEffects) -> None:
         """Deny first, then cut: whoever registers after the first line sees the new view."""
         if not found.ends_access:
             return
@@ -297,24 +308,25 @@ class Follower:
             credentials=found.credentials,
             servers=found.servers,
         )
-        self._count(cut)
+        self._count_cuts(cut)
         _tell_end(principals | found.credentials | found.servers, cut)
         for listener in self._ends:
             for principal in principals:
                 listener(principal)
 
-    def _count(self, cut: tuple[int, int]) -> None:
+    def _count_cuts(self, cut: tuple[int, int]) -> None:
         self._cut = (self._cut[0] + cut[0], self._cut[1] + cut[1])
 
-    def _swap(self, view: View) -> None:
+    def _swap_view(self, view: PolicyView) -> None:
         """Use this view from now on, and end what it does not allow: a grant, a tool, a group."""
         self.view = view
-        self._count(self._inflight.cut_ended(view))
+        # Cut after the swap: a call that registers from here on was decided under the new view.
+        self._count_cuts(self._inflight.cut_ended(view))
         self._applied, self._turn = -1 if self.diverged else view.gov, _UNREAD
         for listener in self._listeners:
             listener(view)
 
-    async def _beat(self) -> None:
+    async def _announce_presence(self) -> None:
         await self._presence.say(self.here())
         self._turn = _UNREAD
 

@@ -11,18 +11,20 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gatelodge.core.view import View
+from gatelodge.core.view import PolicyView
 
 CutReason = Literal["revoked", "server_disabled", "stale", "shutdown", "client_gone", "cancelled"]
 
 
-class Running(Struct, eq=False):
+class RunningRequest(Struct, eq=False):
     """One call or stream that is running. `cut` ends it; it must not raise and must not wait.
 
     `person` is against whose limits it counts: for an agent's, the member who answered for it then.
     `ended_in` says whether it may not go on under a view; None = while its principal is there.
     `request` is session nonce and raw request id, for a legacy client's cancellation; `session` the
-    nonce of the legacy session whose stream this is, which ends with the session.
+    nonce of the legacy session whose stream this is, which ends with the session. `parked` = it
+    waits for its client. What is told of a call to whoever looks: its id once it is recorded, its
+    `method`, and when it `began` on a clock that never steps.
     """
 
     kind: Literal["call", "stream"]
@@ -32,20 +34,24 @@ class Running(Struct, eq=False):
     cut: Callable[[CutReason], None]
     person: str
     server: str = ""
-    ended_in: Callable[[View], bool] | None = None
+    ended_in: Callable[[PolicyView], bool] | None = None
     request: tuple[bytes, bytes] | None = None
     session: bytes = b""
     was_cut: bool = False
+    parked: bool = False
+    call: str = ""
+    method: str = ""
+    began: float = 0.0
 
 
 class InFlight:
     """The registry: by principal, with the few questions that a cut asks."""
 
     def __init__(self) -> None:
-        self._by_principal: defaultdict[str, set[Running]] = defaultdict(set)
+        self._by_principal: defaultdict[str, set[RunningRequest]] = defaultdict(set)
         self._calls: defaultdict[str, int] = defaultdict(int)
         self._streams: defaultdict[str, int] = defaultdict(int)
-        self._requests: dict[tuple[bytes, bytes], Running] = {}
+        self._requests: dict[tuple[bytes, bytes], RunningRequest] = {}
         self._total = 0
 
     def __len__(self) -> int:
@@ -56,7 +62,7 @@ class InFlight:
         """Running calls and open streams of a person and their agents."""
         return self._calls.get(person, 0), self._streams.get(person, 0)
 
-    def add(self, running: Running) -> None:
+    def add(self, running: RunningRequest) -> None:
         """Register; from now on a cut reaches it."""
         self._by_principal[running.principal].add(running)
         counter = self._calls if running.kind == "call" else self._streams
@@ -65,7 +71,7 @@ class InFlight:
         if running.request is not None:
             self._requests[running.request] = running
 
-    def remove(self, running: Running) -> None:
+    def remove(self, running: RunningRequest) -> None:
         """Forget one that ended. Idempotent."""
         group = self._by_principal.get(running.principal)
         if group is None or running not in group:
@@ -81,17 +87,21 @@ class InFlight:
         if running.request is not None and self._requests.get(running.request) is running:
             del self._requests[running.request]
 
-    def of_request(self, nonce: bytes, raw_id: bytes) -> Running | None:
+    def of_request(self, nonce: bytes, raw_id: bytes) -> RunningRequest | None:
         """The call that a legacy session made under this request id."""
         return self._requests.get((nonce, raw_id))
 
-    def of_session(self, principal: str, nonce: bytes) -> list[Running]:
+    def of_session(self, principal: str, nonce: bytes) -> list[RunningRequest]:
         """The streams that this principal opened in a legacy session."""
         return [r for r in self._by_principal.get(principal, ()) if r.session == nonce]
 
-    def streams(self) -> list[Running]:
+    def streams(self) -> list[RunningRequest]:
         """The open streams."""
-        return [r for r in self._all() if r.kind == "stream"]
+        return [r for r in self.running() if r.kind == "stream"]
+
+    def running(self) -> list[RunningRequest]:
+        """Every call and stream."""
+        return [r for group in self._by_principal.values() for r in group]
 
     def cut(
         self,
@@ -102,26 +112,26 @@ class InFlight:
         servers: Iterable[str] = (),
     ) -> tuple[int, int]:
         """Cut what belongs to any of these; returns how many calls and streams, each once."""
-        chosen: set[Running] = set()
+        chosen: set[RunningRequest] = set()
         for principal in principals:
             chosen |= self._by_principal.get(principal, set())
         lost_credentials, lost_servers = frozenset(credentials), frozenset(servers)
         if lost_credentials or lost_servers:
-            for running in self._all():
+            for running in self.running():
                 if running.credential in lost_credentials or running.server in lost_servers:
                     chosen.add(running)
-        return self._cut(chosen, reason)
+        return self._cut_running(chosen, reason)
 
-    def cut_ended(self, view: View) -> tuple[int, int]:
+    def cut_ended(self, view: PolicyView) -> tuple[int, int]:
         """Cut what may not go on under this view, whatever it was that ended."""
-        ended = {r for r in self._all() if r.ended_in is not None and r.ended_in(view)}
-        return self._cut(ended, "revoked")
+        ended = {r for r in self.running() if r.ended_in is not None and r.ended_in(view)}
+        return self._cut_running(ended, "revoked")
 
     def cut_all(self, reason: CutReason) -> tuple[int, int]:
         """Cut everything: this node may no longer serve, or is going."""
-        return self._cut(set(self._all()), reason)
+        return self._cut_running(set(self.running()), reason)
 
-    def _cut(self, chosen: set[Running], reason: CutReason) -> tuple[int, int]:
+    def _cut_running(self, chosen: set[RunningRequest], reason: CutReason) -> tuple[int, int]:
         calls = streams = 0
         for running in chosen:
             if running.was_cut:
@@ -133,6 +143,3 @@ class InFlight:
             else:
                 streams += 1
         return calls, streams
-
-    def _all(self) -> list[Running]:
-        return [r for group in self._by_principal.values() for r in group]

@@ -10,22 +10,22 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
-from gatelodge.core.catalog.offer import Item, OfferKind
+from gatelodge.core.catalog.offer import OfferedItem, OfferKind
 from gatelodge.core.ids import Instant
 from gatelodge.core.protocol.envelope import Era
 from gatelodge.core.protocol.needs import suffices
-from gatelodge.core.protocol.session import Cursor, pack, read_cursor
-from gatelodge.core.view import View, reachable, visible
+from gatelodge.core.protocol.session import PageCursor, pack, read_cursor
+from gatelodge.core.view import PolicyView, reachable, visible
 from gatelodge.core.view_entry import PrincipalEntry, ReadKind, ServerView, ToolEntry, WorkspaceView
-from gatelodge.flows.catalog.offers import Offers
-from gatelodge.ports.world import Sealer
+from gatelodge.flows.catalog.offers import OfferMemory
+from gatelodge.ports.world import StringSealer
 
 CONTEXT = b"mcp-cursor"
 
 ListKind = Literal["tools"] | OfferKind
 
 
-class Listed(Protocol):
+class ListedEntry(Protocol):
     """Anything that stands in a list: ordered by alias, then by its place at its server."""
 
     @property
@@ -44,20 +44,20 @@ class Listed(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Listed)
+T = TypeVar("T", bound=ListedEntry)
 
 
-class Outlook(Struct, frozen=True):
+class ListViewer(Struct, frozen=True):
     """Who looks, from which endpoint (`alias` = that of one server), and when."""
 
-    view: View
+    view: PolicyView
     who: PrincipalEntry
     workspace: WorkspaceView
     alias: str
     at: Instant
 
 
-class Page(Struct, Generic[T], frozen=True):
+class ListPage(Struct, Generic[T], frozen=True):
     """Items of one page, and the cursor of the next (None on the last)."""
 
     items: tuple[T, ...]
@@ -68,7 +68,7 @@ class BadCursor(Struct, frozen=True):
     """The cursor was not made here for this principal, list and endpoint."""
 
 
-def tools_of(look: Outlook, offers: Offers, capabilities: bytes) -> tuple[ToolEntry, ...]:
+def tools_of(look: ListViewer, offers: OfferMemory, capabilities: bytes) -> tuple[ToolEntry, ...]:
     """Every tool that this principal may call here with a client that declared `capabilities`.
 
     The same tuple object in two answers means no change.
@@ -86,7 +86,7 @@ def fitting(tools: tuple[ToolEntry, ...], era: Era) -> tuple[ToolEntry, ...]:
     return tools if len(kept) == len(tools) else kept
 
 
-def allowed_tools(look: Outlook) -> tuple[ToolEntry, ...]:
+def allowed_tools(look: ListViewer) -> tuple[ToolEntry, ...]:
     """Every tool that this principal may call here, with one client or another."""
     if not look.alias:
         return visible(look.view, look.who, look.workspace, look.at)
@@ -94,12 +94,14 @@ def allowed_tools(look: Outlook) -> tuple[ToolEntry, ...]:
     return () if server is None else visible(look.view, look.who, look.workspace, look.at, server)
 
 
-def offered(look: Outlook, kind: OfferKind, offers: Offers) -> tuple[Item, ...]:
+def offered(look: ListViewer, kind: OfferKind, offers: OfferMemory) -> tuple[OfferedItem, ...]:
     """Everything of that kind that this principal may use here, by alias and in servers' order."""
     return tuple(chain.from_iterable(by_server(look, kind, offers)))
 
 
-def by_server(look: Outlook, kind: OfferKind, offers: Offers) -> tuple[tuple[Item, ...], ...]:
+def by_server(
+    look: ListViewer, kind: OfferKind, offers: OfferMemory
+) -> tuple[tuple[OfferedItem, ...], ...]:
     """The same, apart for each server that has any.
 
     These tuples are those of the offers: the same object in two answers means no change.
@@ -111,8 +113,8 @@ def by_server(look: Outlook, kind: OfferKind, offers: Offers) -> tuple[tuple[Ite
 
 
 def find_prompt(
-    workspace: WorkspaceView, alias: str, name: str, offers: Offers
-) -> tuple[ServerView, Item] | None:
+    workspace: WorkspaceView, alias: str, name: str, offers: OfferMemory
+) -> tuple[ServerView, OfferedItem] | None:
     """The prompt that clients call so at this endpoint, and its server; decides nothing.
 
     `alias` names the one server of the endpoint, which shows its own names; empty, `name` is shown.
@@ -125,7 +127,7 @@ def find_prompt(
     return None if item is None else (server, item)
 
 
-def web_servers(look: Outlook, offers: Offers) -> dict[str, tuple[ServerView, ...]]:
+def web_servers(look: ListViewer, offers: OfferMemory) -> dict[str, tuple[ServerView, ...]]:
     """The servers that list each web resource which this principal may read here, by alias.
 
     A URI of one server can be shown as it is, so that clients may fetch it by themselves; one of
@@ -143,16 +145,18 @@ def web_servers(look: Outlook, offers: Offers) -> dict[str, tuple[ServerView, ..
 def page_of(
     items: tuple[T, ...],
     kind: ListKind,
-    look: Outlook,
+    look: ListViewer,
     cursor: str | None,
     size: int,
-    sealer: Sealer,
-) -> Page[T] | BadCursor:
+    sealer: StringSealer,
+) -> ListPage[T] | BadCursor:
     """The page of `items` after `cursor` (None = the first page)."""
     start = 0
     if cursor is not None:
         last = read_cursor(sealer.open(cursor, CONTEXT))
-        if last is None or (last.principal, last.kind, last.endpoint) != _bounds(look, kind):
+        if last is None or (last.principal, last.kind, last.endpoint) != _cursor_binding(
+            look, kind
+        ):
             return BadCursor()
         after = (last.alias, last.position, last.name)
         start = next(
@@ -160,12 +164,12 @@ def page_of(
         )
     chosen = items[start : start + size]
     if start + size >= len(items):
-        return Page(chosen, None)
+        return ListPage(chosen, None)
     end = chosen[-1]
-    principal, _, endpoint = _bounds(look, kind)
-    mark = Cursor(principal, end.alias, end.position, end.name, kind, endpoint)
-    return Page(chosen, sealer.seal(pack(mark), CONTEXT))
+    principal, _, endpoint = _cursor_binding(look, kind)
+    mark = PageCursor(principal, end.alias, end.position, end.name, kind, endpoint)
+    return ListPage(chosen, sealer.seal(pack(mark), CONTEXT))
 
 
-def _bounds(look: Outlook, kind: ListKind) -> tuple[str, ListKind, str]:
+def _cursor_binding(look: ListViewer, kind: ListKind) -> tuple[str, ListKind, str]:
     return look.who.id, kind, look.alias

@@ -8,15 +8,16 @@ from msgspec.structs import replace
 
 from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.capabilities import without
-from gatelodge.core.protocol.envelope import Era, Members
+from gatelodge.core.protocol.envelope import Era, Members, given
 from gatelodge.core.protocol.upstream import progress_made, progress_restored
 from gatelodge.core.protocol.version import META_PROGRESS
-from gatelodge.core.view import View
+from gatelodge.core.view import PolicyView
 from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, ToolEntry
-from gatelodge.flows.audit.recorder import Caller
+from gatelodge.flows.audit.recorder import RecordedCaller
 from gatelodge.flows.gateway.inflight import CutReason
-from gatelodge.flows.gateway.targets import Target
-from gatelodge.ports.upstream import Asker, Exchange, Reply
+from gatelodge.flows.gateway.targets import CallTarget
+from gatelodge.ports.tracing import RequestTrace
+from gatelodge.ports.upstream import OnBehalfOf, UpstreamExchange, UpstreamReply
 
 Notify = Callable[[str, bytes], None]
 HELD, HELD_BYTES = 64, 256 * 1024
@@ -25,19 +26,19 @@ UNCOUNTED_BYTES = 4096
 """An answer of this size costs no more than its connection, of which nobody has very many."""
 _PROGRESS = "notifications/progress"
 
-Put = Callable[[Mapping[str, InputRequest]], Awaitable[dict[str, Reply]]]
+Put = Callable[[Mapping[str, InputRequest]], Awaitable[dict[str, UpstreamReply]]]
 """Asks a legacy client, on the stream of its own request; an answer that does not come is missing.
 """
 
 
-class Round(Struct, frozen=True):
+class RetryRound(Struct, frozen=True):
     """What a retry brings: the client's answers, and the sealed state as it was given out."""
 
     responses: Members
     state: str | None
 
 
-class Rising:
+class MonotonicProgress:
     """Hands notifications on, progress only while it rises.
 
     A server that is asked again begins anew with it, which its client must not see (MCP 2025-11-25
@@ -60,24 +61,29 @@ class Rising:
         self._notify(method, params)
 
 
-class Hearing:
+class NotificationBuffer:
     """Takes a server's notifications to whoever waits for the call now; keeps a few when nobody."""
 
-    __slots__ = ("_held", "_notify", "_size", "_token")
+    __slots__ = ("_held", "_mute", "_notify", "_size", "_token")
 
     def __init__(self, notify: Notify | None) -> None:
         self._notify = notify
         self._token: Raw | None = None
+        self._mute = False
+        """Whoever waits now wants to hear of no progress."""
         self._held: list[tuple[str, bytes]] = []
         self._size = 0
 
     def __call__(self, method: str, params: bytes) -> None:
         """Hand on, or keep."""
         if self._notify is None:
-            self._keep(method, params)
+            self._keep_notification(method, params)
             return
-        if method == _PROGRESS and self._token is not None:
-            params = progress_restored(params, self._token)
+        if method == _PROGRESS:
+            if self._mute:
+                return
+            if self._token is not None:
+                params = progress_restored(params, self._token)
         self._notify(method, params)
 
     def detach(self) -> None:
@@ -85,15 +91,17 @@ class Hearing:
         self._notify = None
 
     def attach(self, notify: Notify | None, meta: Members) -> None:
-        """Somebody waits again, with a progress token of their own; what was kept goes out."""
-        token = meta.get(META_PROGRESS)
-        self._notify, self._token = notify or _drop, token
+        """Somebody waits again, with a progress token of their own; what was kept goes out.
+
+        Without a token they hear of no progress, neither of what was kept nor of what comes.
+        """
+        token = given(meta, META_PROGRESS)
+        self._notify, self._token, self._mute = notify or _drop_notification, token, token is None
         held, self._held, self._size = self._held, [], 0
         for method, params in held:
-            if method != _PROGRESS or token is not None:
-                self(method, params)
+            self(method, params)
 
-    def _keep(self, method: str, params: bytes) -> None:
+    def _keep_notification(self, method: str, params: bytes) -> None:
         self._held.append((method, params))
         self._size += len(params)
         while len(self._held) > HELD or self._size > HELD_BYTES:
@@ -112,34 +120,34 @@ class CallRequest(Struct, frozen=True, kw_only=True):
 
     who: PrincipalEntry
     credential: CredentialEntry
-    caller: Caller
+    caller: RecordedCaller
     workspace: str
     slug: str
     alias: str
     log: str
     method: str
-    find: Callable[[View, Members], Target | None]
+    find: Callable[[PolicyView, Members], CallTarget | None]
     mirrored: Callable[[ToolEntry], bool]
     params: Members
     meta: Members
     proto: str
     era: Era
-    asker: Asker
+    asker: OnBehalfOf
     bytes_in: int
     request: tuple[bytes, bytes] | None
     notify: Notify | None
-    hearing: Hearing | Rising | Notify | None
-    round: Round | None
+    hearing: NotificationBuffer | MonotonicProgress | Notify | None
+    round: RetryRound | None
     put: Put | None
     tasks: bool
 
-    def withholding(self, withheld: tuple[str, ...]) -> "CallRequest":
+    def hiding(self, hidden_capabilities: tuple[str, ...]) -> "CallRequest":
         """The same request, of a client that did not declare these capabilities."""
-        capabilities = without(self.asker.capabilities, withheld)
+        capabilities = without(self.asker.capabilities, hidden_capabilities)
         return replace(self, asker=replace(self.asker, capabilities=capabilities))
 
 
-class Admitted(Protocol):
+class EffectAdmission(Protocol):
     """Whether a call may still have an effect; asked last thing before each."""
 
     def holds(self) -> bool:
@@ -154,7 +162,7 @@ class Admitted(Protocol):
         """Say whether it may, after a wait for the lease if it is only that."""
         ...
 
-    def ended_in(self, view: View) -> bool:
+    def ended_in(self, view: PolicyView) -> bool:
         """Say whether it may not go on under this view."""
         ...
 
@@ -172,7 +180,7 @@ class _NotYet:
     def holds(self) -> bool:
         return False
 
-    def ended_in(self, view: View) -> bool:  # noqa: ARG002 - the form of all
+    def ended_in(self, view: PolicyView) -> bool:  # noqa: ARG002 - the form of all
         return True
 
     async def renewed(self) -> bool:
@@ -184,7 +192,7 @@ class _NotYet:
 _NOT_YET = _NotYet()
 
 
-class Licence:
+class ExchangeLicence:
     """Under which an exchange writes, and keeps what comes: the call's which it belongs to now.
 
     While it belongs to none little is kept of an answer, since it is counted against nobody.
@@ -193,8 +201,8 @@ class Licence:
     __slots__ = ("holder", "process", "room")
 
     def __init__(self) -> None:
-        self.holder: Admitted = _NOT_YET
-        self.room: Callable[[int], bool] = _little
+        self.holder: EffectAdmission = _NOT_YET
+        self.room: Callable[[int], bool] = _fits_resting_limit
         self.process = False
         """A process of the server was started for it."""
 
@@ -212,26 +220,28 @@ class Licence:
 
     def rest(self) -> None:
         """Nobody's for now: the call waits for its client's next request."""
-        self.holder, self.room = _NOT_YET, _little
+        self.holder, self.room = _NOT_YET, _fits_resting_limit
 
 
-class Cut:
+class CallControl:
     """A running call's ear: remembers why it was cut and stops the exchange that it has by then."""
 
-    __slots__ = ("admission", "ears", "exchange", "give_up", "licence", "reason", "target")
+    __slots__ = ("admission", "ears", "exchange", "give_up", "licence", "reason", "target", "trace")
 
     def __init__(self) -> None:
-        self.admission: Admitted = _NOT_YET
-        self.licence = Licence()
-        self.exchange: Exchange | None = None
-        self.ears: Hearing | None = None
+        self.admission: EffectAdmission = _NOT_YET
+        self.licence = ExchangeLicence()
+        self.exchange: UpstreamExchange | None = None
+        self.ears: NotificationBuffer | None = None
         """Through which an exchange that was taken up speaks; one that was begun has its request's.
         """
         self.reason: CutReason | None = None
-        self.target: Target | None = None
+        self.target: CallTarget | None = None
         """What the call is about, once that was found."""
         self.give_up: Callable[[], None] | None = None
         """Set while the client is asked something: stops waiting for its word."""
+        self.trace: RequestTrace | None = None
+        """Set when the request is traced, which most are not."""
 
     def __call__(self, reason: CutReason) -> None:
         """End the call for this reason; only the first one counts."""
@@ -249,8 +259,10 @@ class Cut:
         """
         licence = self.licence
         if licence.holder is self.admission:  # a parked call's belongs to whoever took it up
-            licence.holder, licence.room = _NOT_YET, _little
+            licence.holder, licence.room = _NOT_YET, _fits_resting_limit
         self.admission, self.exchange, self.ears, self.target = _NOT_YET, None, None, None
+        if self.trace is not None:
+            self.trace.over()
 
     @property
     def left(self) -> bool:
@@ -258,10 +270,10 @@ class Cut:
         return self.reason in ("client_gone", "cancelled")
 
 
-def _little(size: int) -> bool:
+def _fits_resting_limit(size: int) -> bool:
     """Say whether so much may be kept of the answer to a call that rests."""
     return size <= HELD_BYTES
 
 
-def _drop(_method: str, _params: bytes) -> None:
+def _drop_notification(_method: str, _params: bytes) -> None:
     """Nobody wants to hear it."""

@@ -9,7 +9,7 @@ so that nobody's sessions push out another's; agents count for whoever answers f
 from collections import OrderedDict
 
 from gatelodge.core.ids import Instant
-from gatelodge.flows.gateway.streams import Stream
+from gatelodge.flows.gateway.streams import ListenStream
 from gatelodge.flows.gateway.subscriptions import Uris
 
 LIFE_MICROSECONDS = 24 * 3600 * 1_000_000
@@ -20,7 +20,7 @@ UNHEARD = 32
 """Sessions of one person that wait for resources and have no stream to hear by."""
 
 
-class Kept:
+class KeptSession:
     """One session: `level` of its log messages, `uris` that it waits for, its open `streams`."""
 
     __slots__ = ("ended", "ends_at", "level", "streams", "uris")
@@ -30,7 +30,7 @@ class Kept:
         self.ended = False
         self.level = ""
         self.uris: Uris = frozenset()
-        self.streams: list[Stream] = []
+        self.streams: list[ListenStream] = []
 
 
 class _Person:
@@ -43,8 +43,8 @@ class _Person:
     __slots__ = ("kept", "over", "waiting")
 
     def __init__(self) -> None:
-        self.kept: OrderedDict[bytes, Kept] = OrderedDict()
-        self.waiting: dict[Kept, None] = {}
+        self.kept: OrderedDict[bytes, KeptSession] = OrderedDict()
+        self.waiting: dict[KeptSession, None] = {}
         self.over = 0
 
     def make_room(self, now: Instant) -> None:
@@ -58,25 +58,25 @@ class _Person:
             if oldest.ended:
                 self.over = max(self.over, oldest.ends_at)
 
-    def wait_no_more(self, kept: Kept) -> None:
+    def wait_no_more(self, kept: KeptSession) -> None:
         """Let a session wait for nothing."""
         kept.uris = frozenset()
         self.waiting.pop(kept, None)
 
 
-class Sessions:
+class SessionTable:
     """The sessions of every person. Owned by the event loop."""
 
     def __init__(self) -> None:
         self._people: dict[str, _Person] = {}
 
-    def of(self, nonce: bytes, ends_at: int, now: Instant, person: str = "") -> Kept:
+    def of(self, nonce: bytes, ends_at: int, now: Instant, person: str = "") -> KeptSession:
         """What is kept of this session, to be changed; made when there is nothing yet."""
         mine = self._people.setdefault(person, _Person())
         found = mine.kept.get(nonce)
         if found is None:
             mine.make_room(now)
-            found = mine.kept[nonce] = Kept(Instant(ends_at))
+            found = mine.kept[nonce] = KeptSession(Instant(ends_at))
         return found
 
     def level(self, nonce: bytes, person: str = "") -> str:
@@ -85,7 +85,7 @@ class Sessions:
         found = None if mine is None else mine.kept.get(nonce)
         return "" if found is None else found.level
 
-    def wait_for(self, person: str, kept: Kept, uris: Uris) -> None:
+    def wait_for(self, person: str, kept: KeptSession, uris: Uris) -> None:
         """Let a session of this person wait for exactly these from now on.
 
         A client that begins anew again and again leaves sessions that nobody hears: of those the

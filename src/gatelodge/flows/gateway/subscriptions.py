@@ -17,7 +17,7 @@ _NONE: frozenset[str] = frozenset()
 _LONGEST_PATH = 2048
 
 
-class Subscriptions(Generic[S]):
+class ResourceSubscriptions(Generic[S]):
     """Streams by server and URI; `hand` tells a server all that it has to watch from now on."""
 
     def __init__(self, hand: Callable[[str, frozenset[str]], None]) -> None:
@@ -27,13 +27,15 @@ class Subscriptions(Generic[S]):
 
     def enter(self, stream: S, uris: Iterable[tuple[ServerId, str]]) -> None:
         """Let this stream wait for these too."""
-        touched = {server for server, uri in uris if self._put(stream, server, uri)}
-        self._settle(touched)
+        touched = {server for server, uri in uris if self._add_waiting_stream(stream, server, uri)}
+        self._hand_changed_uris(touched)
 
     def leave(self, stream: S, uris: Iterable[tuple[ServerId, str]]) -> None:
         """Let it wait for these no more. Idempotent."""
-        touched = {server for server, uri in uris if self._discard(stream, server, uri)}
-        self._settle(touched)
+        touched = {
+            server for server, uri in uris if self._remove_waiting_stream(stream, server, uri)
+        }
+        self._hand_changed_uris(touched)
 
     def replace(self, waiting: Iterable[tuple[S, Uris]]) -> None:
         """Let exactly these wait; servers hear of the difference only."""
@@ -41,8 +43,8 @@ class Subscriptions(Generic[S]):
         self._waiting = {}
         for stream, uris in waiting:
             for server, uri in uris:
-                self._put(stream, server, uri)
-        self._settle(before.keys() | self._waiting.keys())
+                self._add_waiting_stream(stream, server, uri)
+        self._hand_changed_uris(before.keys() | self._waiting.keys())
 
     def hand_again(self, server: ServerId) -> None:
         """Tell a server that was met again what it has to watch, if anything."""
@@ -59,19 +61,19 @@ class Subscriptions(Generic[S]):
         if not by_uri:
             return
         told: set[S] = set()
-        for each in _enclosing(uri):
+        for each in _enclosing_uris(uri):
             for stream in by_uri.get(each, ()):
                 if stream not in told:
                     told.add(stream)
                     yield stream
 
-    def _put(self, stream: S, server: ServerId, uri: str) -> bool:
+    def _add_waiting_stream(self, stream: S, server: ServerId, uri: str) -> bool:
         """True when it is the first that waits for this resource."""
         streams = self._waiting.setdefault(server, {}).setdefault(uri, set())
         streams.add(stream)
         return len(streams) == 1
 
-    def _discard(self, stream: S, server: ServerId, uri: str) -> bool:
+    def _remove_waiting_stream(self, stream: S, server: ServerId, uri: str) -> bool:
         """True when it was the last that waited for this resource."""
         by_uri = self._waiting.get(server, {})
         streams = by_uri.get(uri)
@@ -84,7 +86,7 @@ class Subscriptions(Generic[S]):
             del self._waiting[server]
         return not streams
 
-    def _settle(self, servers: Iterable[ServerId]) -> None:
+    def _hand_changed_uris(self, servers: Iterable[ServerId]) -> None:
         for server in servers:
             uris = frozenset(self._waiting.get(server, ()))
             if uris == self._handed.get(server, _NONE):
@@ -96,7 +98,7 @@ class Subscriptions(Generic[S]):
             self._hand(server, uris)
 
 
-def _enclosing(uri: str) -> Iterator[str]:
+def _enclosing_uris(uri: str) -> Iterator[str]:
     """The URI itself, then each shorter one that ends before or with a `/`, `?` or `#` of it.
 
     A longer URI than anybody writes is looked up as it is: it shall cost no more than others.

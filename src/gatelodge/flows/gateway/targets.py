@@ -8,23 +8,23 @@ Source: decision 0014; MCP 2026-07-28 server/tools, server/prompts, server/resou
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.catalog.offer import Item
+from gatelodge.core.catalog.offer import OfferedItem
 from gatelodge.core.ids import Instant, PrincipalId
 from gatelodge.core.protocol.bridge.state import TaskId
 from gatelodge.core.protocol.envelope import Members, read_text
 from gatelodge.core.protocol.needs import NONE, Needs
 from gatelodge.core.protocol.shown.messages import read_reference, with_reference
-from gatelodge.core.protocol.shown.uris import BARE, Prefix, original_uri
-from gatelodge.core.view import View
+from gatelodge.core.protocol.shown.uris import BARE, UriPrefix, original_uri
+from gatelodge.core.view import PolicyView
 from gatelodge.core.view_entry import Entry, ReadEntry, ServerView, ToolEntry, WorkspaceView
-from gatelodge.flows.catalog.offers import Offers
-from gatelodge.flows.gateway.listing import Outlook, find_prompt, web_servers
+from gatelodge.flows.catalog.offers import OfferMemory
+from gatelodge.flows.gateway.listing import ListViewer, find_prompt, web_servers
 from gatelodge.ports.world import Clock
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Target(Struct, frozen=True, gc=False):
+class CallTarget(Struct, frozen=True, gc=False):
     """One thing that may be used: what is decided about, and the request as its server takes it.
 
     `name` is what the record says (a tool's or prompt's name; URIs are never recorded), `label`
@@ -48,20 +48,21 @@ class Target(Struct, frozen=True, gc=False):
         return self.entry if isinstance(self.entry, ToolEntry) else None
 
 
-class Targets:
+class TargetFinder:
     """Finds targets for one principal at one endpoint: a workspace's, or (`alias`) a server's."""
 
     __slots__ = ("_alias", "_clock", "_offers", "_principal", "_slug")
 
     def __init__(
-        self, world: tuple[Offers, Clock], principal: PrincipalId, slug: str, alias: str
+        self, offers: OfferMemory, clock: Clock, principal: PrincipalId, slug: str, alias: str
     ) -> None:
-        self._offers, self._clock = world
+        self._offers = offers
+        self._clock = clock
         self._principal = principal
         self._slug = slug
         self._alias = alias
 
-    def tool(self, view: View, name: str, params: Members) -> Target | None:
+    def tool(self, view: PolicyView, name: str, params: Members) -> CallTarget | None:
         """The tool that goes by this name here."""
         workspace = view.workspaces.get(self._slug)
         if workspace is None:
@@ -73,28 +74,30 @@ class Targets:
             tool = None if server is None else server.tools.get(name)
         if tool is None:
             return None
-        forwarded = _forwarded(params)
+        forwarded = _forwarded_params(params)
         forwarded["name"] = Raw(_encode(tool.name))
         needs = self._offers.needs(tool.server, tool.name)
-        return Target(tool, tool.name, forwarded, tool.name, needs)
+        return CallTarget(tool, tool.name, forwarded, tool.name, needs)
 
-    def prompt(self, view: View, name: str, params: Members) -> Target | None:
+    def prompt(self, view: PolicyView, name: str, params: Members) -> CallTarget | None:
         """The prompt that goes by this name here."""
-        found = self._prompt(view.workspaces.get(self._slug), name)
+        found = self._prompt_by_name(view.workspaces.get(self._slug), name)
         if found is None:
             return None
         entry, item = found
-        return Target(entry, item.name, _with(params, "name", item.name), item.name)
+        return CallTarget(
+            entry, item.name, _params_with_value(params, "name", item.name), item.name
+        )
 
-    def resource(self, view: View, uri: str, params: Members) -> Target | None:
+    def resource(self, view: PolicyView, uri: str, params: Members) -> CallTarget | None:
         """The resource of this URI; whether its server has it is the server's to say."""
-        found = self._resource(view, uri)
+        found = self._resource_by_uri(view, uri)
         if found is None:
             return None
         server, own = found
-        return Target(server.resources, "", _with(params, "uri", own), own)
+        return CallTarget(server.resources, "", _params_with_value(params, "uri", own), own)
 
-    def completion(self, view: View, params: Members) -> Target | None:
+    def completion(self, view: PolicyView, params: Members) -> CallTarget | None:
         """What the reference of a completion/complete is about."""
         ref = params.get("ref")
         reference = read_reference(ref)
@@ -102,20 +105,20 @@ class Targets:
             return None
         entry: ReadEntry
         if reference.kind == "prompt":
-            prompt = self._prompt(view.workspaces.get(self._slug), reference.name)
+            prompt = self._prompt_by_name(view.workspaces.get(self._slug), reference.name)
             if prompt is None:
                 return None
             entry, own = prompt[0], prompt[1].name
         else:
-            resource = self._resource(view, reference.name)
+            resource = self._resource_by_uri(view, reference.name)
             if resource is None:
                 return None
             entry, own = resource[0].resources, resource[1]
-        forwarded = _forwarded(params)
+        forwarded = _forwarded_params(params)
         forwarded["ref"] = with_reference(ref, own)
-        return Target(entry, "", forwarded, own)
+        return CallTarget(entry, "", forwarded, own)
 
-    def task(self, view: View, task: TaskId, params: Members) -> Target | None:
+    def task(self, view: PolicyView, task: TaskId, params: Members) -> CallTarget | None:
         """The tool whose call became this task; each request about it is decided anew."""
         workspace = view.workspaces.get(self._slug)
         servers = () if workspace is None else workspace.servers.values()
@@ -123,30 +126,36 @@ class Targets:
         tool = None if server is None else server.tools.get(task.tool)
         if tool is None:
             return None
-        return Target(tool, tool.name, _with(params, "taskId", task.task), task.task)
+        return CallTarget(
+            tool, tool.name, _params_with_value(params, "taskId", task.task), task.task
+        )
 
-    def prefix(self, view: View, alias: str) -> Prefix:
+    def prefix(self, view: PolicyView, alias: str) -> UriPrefix:
         """How the URIs of the server of that alias are shown here."""
         if self._alias:
             return BARE
-        several = (uri for uri, servers in self._web(view).items() if len(servers) > 1)
-        return Prefix(alias, frozenset(several))
+        several = (
+            uri for uri, servers in self._web_resource_servers(view).items() if len(servers) > 1
+        )
+        return UriPrefix(alias, frozenset(several))
 
-    def _prompt(self, workspace: WorkspaceView | None, name: str) -> tuple[ReadEntry, Item] | None:
+    def _prompt_by_name(
+        self, workspace: WorkspaceView | None, name: str
+    ) -> tuple[ReadEntry, OfferedItem] | None:
         found = None
         if workspace is not None:
             found = find_prompt(workspace, self._alias, name, self._offers)
         return None if found is None else (found[0].prompts, found[1])
 
-    def _web(self, view: View) -> dict[str, tuple[ServerView, ...]]:
+    def _web_resource_servers(self, view: PolicyView) -> dict[str, tuple[ServerView, ...]]:
         """The servers that list each web resource which this principal may read here."""
         workspace, who = view.workspaces.get(self._slug), view.principals.get(self._principal)
         if workspace is None or who is None:
             return {}
         at = Instant(self._clock.now())
-        return web_servers(Outlook(view, who, workspace, self._alias, at), self._offers)
+        return web_servers(ListViewer(view, who, workspace, self._alias, at), self._offers)
 
-    def _resource(self, view: View, uri: str) -> tuple[ServerView, str] | None:
+    def _resource_by_uri(self, view: PolicyView, uri: str) -> tuple[ServerView, str] | None:
         workspace = view.workspaces.get(self._slug)
         if workspace is None:
             return None
@@ -156,11 +165,11 @@ class Targets:
         found = original_uri(uri, workspace.servers)
         if found is not None:
             return workspace.servers[found[0]], found[1]
-        owners = self._web(view).get(uri, ())
+        owners = self._web_resource_servers(view).get(uri, ())
         return (owners[0], uri) if len(owners) == 1 else None
 
 
-def _forwarded(params: Members) -> Members:
+def _forwarded_params(params: Members) -> Members:
     """The params that go on.
 
     A wish for a task of 2025-11-25 does not: the gate offers none of those, so the request is
@@ -172,8 +181,8 @@ def _forwarded(params: Members) -> Members:
     return forwarded
 
 
-def _with(params: Members, name: str, value: str) -> Members:
-    forwarded = _forwarded(params)
+def _params_with_value(params: Members, name: str, value: str) -> Members:
+    forwarded = _forwarded_params(params)
     if read_text(forwarded.get(name)) != value:
         forwarded[name] = Raw(_encode(value))
     return forwarded

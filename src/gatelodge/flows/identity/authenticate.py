@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Literal, TypeVar
 
-from gatelodge.core.records.origin import DOOR, calls_log
+from gatelodge.core.records.origin import UNROUTED, calls_log
 from gatelodge.core.tokens import well_formed
-from gatelodge.core.view import View
-from gatelodge.ports.world import Peppers
+from gatelodge.core.view import PolicyView
+from gatelodge.ports.world import TokenPeppers
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ issued, or no longer good."""
 
 
 def authenticate(
-    credentials: Mapping[str, T], peppers: Peppers, header: bytes | None
+    credentials: Mapping[str, T], peppers: TokenPeppers, header: bytes | None
 ) -> T | AuthFailure:
     """The credential behind `Bearer TOKEN` (RFC 6750 clause 2.1), or why there is none.
 
@@ -28,31 +28,31 @@ def authenticate(
         return "missing"
     if header[:7].lower() != b"bearer ":
         return "scheme"
-    token = _token(header)
+    token = _token_of_header(header)
     if token is None:
         return "malformed"
-    return _behind(credentials, peppers, token) or "unknown"
+    return _credential_of_token(credentials, peppers, token) or "unknown"
 
 
 def failure(
-    view: View, peppers: Peppers, header: bytes | None, reason: str, log: str
+    view: PolicyView, peppers: TokenPeppers, header: bytes | None, reason: str, log: str
 ) -> tuple[str, str]:
     """Why a request was not let in, and whose old token it came with: the id of a credential.
 
-    The id is empty where no credential of this log's workspace was ever behind the token; the door
-    knows every workspace. `ended` is a token that was good once.
+    The id is empty where no credential of this log's workspace was ever behind the token; the log
+    of unrouted requests takes those of every workspace. `ended` is a token that was good once.
     """
-    token = None if header is None or header[:7].lower() != b"bearer " else _token(header)
+    token = None if header is None or header[:7].lower() != b"bearer " else _token_of_header(header)
     if token is None:
         return reason, ""
-    good = _behind(view.credentials, peppers, token)
-    known = good or _behind(view.former, peppers, token)
-    if known is None or log not in (DOOR, calls_log(known.workspace)):
+    good = _credential_of_token(view.credentials, peppers, token)
+    known = good or _credential_of_token(view.former, peppers, token)
+    if known is None or log not in (UNROUTED, calls_log(known.workspace)):
         return reason, ""
     return ("ended" if good is None and reason == "unknown" else reason), known.id
 
 
-def _token(header: bytes) -> str | None:
+def _token_of_header(header: bytes) -> str | None:
     """The token behind `Bearer `, None when it has not the shape of one."""
     try:
         token = header[7:].strip(b" ").decode("ascii")
@@ -61,7 +61,9 @@ def _token(header: bytes) -> str | None:
     return None if well_formed(token) is None else token
 
 
-def _behind(credentials: Mapping[str, T], peppers: Peppers, token: str) -> T | None:
+def _credential_of_token(
+    credentials: Mapping[str, T], peppers: TokenPeppers, token: str
+) -> T | None:
     found: T | None = None
     for digest in peppers.digests(token):
         match = credentials.get(digest)

@@ -5,11 +5,11 @@ from msgspec import Struct
 from gatelodge.core.ids import CredentialId, GrantId, GroupId, PrincipalId, WorkspaceId
 from gatelodge.core.people import GroupMember
 from gatelodge.core.policy.rules import Grant
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.identity import tokens
 
 
-class Ended(Struct, frozen=True, kw_only=True):
+class EndedAccess(Struct, frozen=True, kw_only=True):
     """What ended, by id."""
 
     credentials: tuple[CredentialId, ...] = ()
@@ -22,7 +22,7 @@ class Ended(Struct, frozen=True, kw_only=True):
         return (*self.credentials, *self.groups, *self.grants)
 
 
-def end_all(act: Act, workspace: WorkspaceId, principal: PrincipalId) -> Ended:
+def end_all(act: GovernanceAct, workspace: WorkspaceId, principal: PrincipalId) -> EndedAccess:
     """Revoke every credential, part from every group, revoke the principal's own grants.
 
     Grants to groups and to everyone stay: they are not the principal's. One leaf for each.
@@ -31,7 +31,7 @@ def end_all(act: Act, workspace: WorkspaceId, principal: PrincipalId) -> Ended:
     places = act.tx.find(GroupMember, workspace=workspace, principal=principal)
     for place in places:
         act.tx.remove(place)
-        act.record("group.parted", workspace, group=place.group, principal=principal)
+        act.record("group.member_removed", workspace, group=place.group, principal=principal)
     own = [
         grant
         for grant in act.tx.find(Grant, workspace=workspace, grantee=principal)
@@ -40,7 +40,7 @@ def end_all(act: Act, workspace: WorkspaceId, principal: PrincipalId) -> Ended:
     for grant in own:
         act.tx.remove(grant)
         act.record("grant.revoked", workspace, grant=grant.id)
-    return Ended(
+    return EndedAccess(
         credentials=tuple(each.id for each in credentials),
         groups=tuple(place.group for place in places),
         grants=tuple(grant.id for grant in own),

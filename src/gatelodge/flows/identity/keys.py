@@ -4,23 +4,23 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import GovernanceAct
 
 
 class _Enrolled(msgspec.Struct):
     keys: dict[str, str]
 
 
-class _Leaf(msgspec.Struct):
+class _KeyLeaf(msgspec.Struct):
     t: str
     subject: msgspec.Raw
 
 
-_leaf = msgspec.json.Decoder(_Leaf)
+_leaf = msgspec.json.Decoder(_KeyLeaf)
 _enrolled = msgspec.json.Decoder(_Enrolled)
 
 
-def enrol(act: Act, fingerprints: Mapping[str, str]) -> None:
+def enrol(act: GovernanceAct, fingerprints: Mapping[str, str]) -> None:
     """Record keys by name and fingerprint: at the first start, and whenever one is added."""
     act.record("key.enrolled", "", keys=dict(fingerprints))
 

@@ -7,7 +7,7 @@ dead. Time is measured by each node's own clock that never steps, never by that 
 
 import math
 
-from gatelodge.ports.store import Nodes, NodeSeen
+from gatelodge.ports.store import NodeRegistry, NodeSeen
 from gatelodge.ports.world import Clock
 
 HEARD_SECONDS = 30.0
@@ -17,14 +17,14 @@ FORGET_SECONDS = 60.0
 LOOK_SECONDS = 10.0
 
 
-class Presence:
+class NodePresence:
     """What this node says of itself. Owned by the event loop.
 
     `shared` = other nodes may use the store. `since` is when it became known without a gap to now,
     `until` how long it may act without another word; both are boottime.
     """
 
-    def __init__(self, nodes: Nodes, clock: Clock, node: str, *, shared: bool) -> None:
+    def __init__(self, nodes: NodeRegistry, clock: Clock, node: str, *, shared: bool) -> None:
         self._nodes = nodes
         self._clock = clock
         self._node = node

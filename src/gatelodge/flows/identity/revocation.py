@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gatelodge.core.ids import Instant
 from gatelodge.core.records.governance import GovFact
-from gatelodge.ports.store import Committed, Nodes, NodeSeen, Store, Tx
+from gatelodge.ports.store import CommittedChange, NodeRegistry, NodeSeen, Store, StoreTx
 from gatelodge.ports.world import Clock
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class NodeCut(Struct, frozen=True, kw_only=True):
     calls: int = 0
 
 
-class Receipt(Struct, frozen=True, kw_only=True):
+class RevocationReceipt(Struct, frozen=True, kw_only=True):
     """What was ended, and when it was certain on every node. Times in ms after the commit.
 
     None of them is more than `bound_ms`: by then no lease from before the commit lasts.
@@ -54,7 +54,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
     """What people call those of them that have a name, and what became of an agent."""
 
 
-class Ending(Struct, frozen=True, kw_only=True):
+class AccessEnd(Struct, frozen=True, kw_only=True):
     """What is to end, for the receipt."""
 
     kind: str
@@ -64,37 +64,39 @@ class Ending(Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-class Revocation:
+class AccessRevocation:
     """Ends access and waits for the proof. Holds no state of its own.
 
     `here` tells how far this node is, without asking the store.
     """
 
     def __init__(
-        self, store: Store, nodes: Nodes, clock: Clock, here: Callable[[], NodeSeen]
+        self, store: Store, nodes: NodeRegistry, clock: Clock, here: Callable[[], NodeSeen]
     ) -> None:
         self._store = store
         self._nodes = nodes
         self._clock = clock
         self._here = here
 
-    async def end(self, ending: Ending, work: Callable[[Tx], tuple[str, ...]]) -> Receipt:
+    async def end(
+        self, ending: AccessEnd, work: Callable[[StoreTx], tuple[str, ...]]
+    ) -> RevocationReceipt:
         """Commit `work` (which returns the cascade's ids) and return once it holds everywhere.
 
         Never later than the lease after the commit. Raises what `work` raises, or StoreDown (then
         ask again: whether it was committed is in the gov log).
         """
-        before = await self._all()
+        before = await self._known_nodes_by_id()
         cascade, committed = await self._store.change(work)
         passed = self._clock.boottime() - committed.at
         committed_at = Instant(self._clock.now() - int(passed * 1_000_000))
         gathering = _Gathering(committed, before)
         certain = False
         while not certain:
-            certain = gathering.take(await self._all(), self._clock.boottime())
+            certain = gathering.take(await self._known_nodes_by_id(), self._clock.boottime())
             if not certain:
                 await asyncio.sleep(_LOOK_SECONDS)
-        receipt = Receipt(
+        receipt = RevocationReceipt(
             kind=ending.kind,
             subject=ending.subject,
             by=ending.by,
@@ -106,10 +108,10 @@ class Revocation:
             nodes=tuple(gathering.done),
             cascade=cascade,
         )
-        await self._store.change(lambda tx: tx.record(_fact(ending, receipt)))
+        await self._store.change(lambda tx: tx.record(_receipt_fact(ending, receipt)))
         return receipt
 
-    async def _all(self) -> dict[str, NodeSeen]:
+    async def _known_nodes_by_id(self) -> dict[str, NodeSeen]:
         """Every node that may hold a lease; of this one what is true now."""
         here = self._here()
         return {each.node: each for each in (*await self._nodes.known(), here)}
@@ -122,7 +124,7 @@ class _Gathering:
     it is known before it reads (`Follower.start`).
     """
 
-    def __init__(self, committed: Committed, before: dict[str, NodeSeen]) -> None:
+    def __init__(self, committed: CommittedChange, before: dict[str, NodeSeen]) -> None:
         self._committed = committed
         self._before = before
         self._waiting: dict[str, NodeSeen] | None = None
@@ -138,14 +140,14 @@ class _Gathering:
         for name in list(self._waiting):
             seen = now.get(name)
             if seen is None:
-                self._settle(name, "left", after, None)
+                self._settle_node(name, "left", after, None)
             elif seen.applied >= self._committed.gov:
-                self._settle(name, "acknowledged", after, seen)
+                self._settle_node(name, "acknowledged", after, seen)
             elif after >= self.bound_ms:
-                self._settle(name, "lease_expired", after, None)
+                self._settle_node(name, "lease_expired", after, None)
         return not self._waiting
 
-    def _settle(self, name: str, how: str, after: int, seen: NodeSeen | None) -> None:
+    def _settle_node(self, name: str, how: str, after: int, seen: NodeSeen | None) -> None:
         assert self._waiting is not None
         was = self._waiting.pop(name)
         self.done.append(
@@ -159,7 +161,7 @@ class _Gathering:
         )
 
 
-def _fact(ending: Ending, receipt: Receipt) -> GovFact:
+def _receipt_fact(ending: AccessEnd, receipt: RevocationReceipt) -> GovFact:
     return GovFact(
         t="revocation.receipt",
         by=ending.by,

@@ -13,9 +13,9 @@ from gatelodge.core.errors import Conflict, Invalid, LimitReached
 from gatelodge.core.ids import CredentialId, Instant, MemberId, PrincipalId, WorkspaceId, is_agent
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, Credential, CredentialKind, Member
-from gatelodge.flows.act import Act, a_line
-from gatelodge.ports.store import Tx
-from gatelodge.ports.world import Peppers
+from gatelodge.flows.act import GovernanceAct, a_line
+from gatelodge.ports.store import StoreTx
+from gatelodge.ports.world import TokenPeppers
 
 LIFE_DAYS: dict[CredentialKind, int] = {"personal": 90, "agent": 365}
 """How long a token lives when nothing is said, and at most."""
@@ -26,7 +26,7 @@ MOST_ACTIVE: dict[CredentialKind, int] = {"personal": 50, "agent": 2}
 _DAY = 86_400_000_000
 
 
-class Issued(Struct, frozen=True):
+class IssuedCredential(Struct, frozen=True):
     """A new token. `token` is shown once and is nowhere kept."""
 
     credential: Credential
@@ -34,13 +34,13 @@ class Issued(Struct, frozen=True):
 
 
 def issue(
-    act: Act,
-    peppers: Peppers,
+    act: GovernanceAct,
+    peppers: TokenPeppers,
     workspace: WorkspaceId,
     principal: PrincipalId,
     label: str,
     days: int | None = None,
-) -> Issued:
+) -> IssuedCredential:
     """A token for an active member or agent, good for `days` (default and cap: `LIFE_DAYS`).
 
     Without `days` it ends with the token that it is issued with, if that is sooner. Members issue
@@ -48,10 +48,10 @@ def issue(
     Raises NotFound, Conflict (not active), Forbidden, Invalid, LimitReached.
     """
     kind: CredentialKind = "agent" if is_agent(principal) else "personal"
-    expires_at = _expiry(act, workspace, kind, days)
-    holder, owner = _holder(act, workspace, principal)
+    expires_at = _expiry_of_token(act, workspace, kind, days)
+    holder, owner = holder_of(act, workspace, principal)
     if owner.status != "active" and holder is not owner:
-        remedy = "Hand the agent to an active member: `gatelodge agent owner`."
+        remedy = "Transfer the agent to an active member: `gatelodge agent transfer`."
         raise Conflict(f"{owner.id}, who answers for it, is not active", remedy=remedy)
     if holder.status != "active":
         raise Conflict(f"{principal} is not active", remedy=_let_in(holder))
@@ -80,19 +80,23 @@ def issue(
     )
     act.tx.put(credential)
     act.record(
-        "cred.issued",
+        "token.issued",
         workspace,
-        cred=credential.id,
+        token=credential.id,
         principal=principal,
         kind=kind,
         generation=credential.generation,
         expires_at=rfc3339(credential.expires_at),
     )
-    return Issued(credential, token)
+    return IssuedCredential(credential, token)
 
 
 def of(
-    tx: Tx, workspace: WorkspaceId, principal: PrincipalId | None = None, *, ended: bool = False
+    tx: StoreTx,
+    workspace: WorkspaceId,
+    principal: PrincipalId | None = None,
+    *,
+    ended: bool = False,
 ) -> list[Credential]:
     """The credentials of a principal, or of the whole workspace; with `ended` the revoked too."""
     wanted: dict[str, object] = {} if ended else {"revoked_at": None}
@@ -101,19 +105,7 @@ def of(
     return tx.find(Credential, workspace=workspace, **wanted)
 
 
-def revoke(act: Act, workspace: WorkspaceId, credential: CredentialId) -> tuple[Credential, ...]:
-    """End one credential and all that was issued with it; returns what ended, itself first.
-
-    One that was revoked before stays as it is, without a second leaf. Raises NotFound, Forbidden.
-    """
-    row = act.the(Credential, workspace=workspace, id=credential)
-    _, owner = _holder(act, workspace, row.principal)
-    if act.by != owner.id:
-        act.must_end(workspace, owner.role)
-    return end(act, row)
-
-
-def end(act: Act, *rows: Credential) -> tuple[Credential, ...]:
+def end(act: GovernanceAct, *rows: Credential) -> tuple[Credential, ...]:
     """Mark credentials revoked with all that was issued with them; one leaf for each that ended."""
     ended: list[Credential] = []
     waiting = list(reversed(rows))
@@ -127,11 +119,24 @@ def end(act: Act, *rows: Credential) -> tuple[Credential, ...]:
         if row.revoked_at is None:
             ended.append(replace(row, revoked_at=act.at))
             act.tx.put(ended[-1])
-            act.record("cred.revoked", row.workspace, cred=row.id, principal=row.principal)
+            act.record("token.revoked", row.workspace, token=row.id, principal=row.principal)
     return tuple(ended)
 
 
-def _expiry(act: Act, workspace: WorkspaceId, kind: CredentialKind, days: int | None) -> Instant:
+def holder_of(
+    act: GovernanceAct, workspace: WorkspaceId, principal: PrincipalId
+) -> tuple[Member | Agent, Member]:
+    """Whose token it is, and the member who answers for it. Raises NotFound."""
+    if not is_agent(principal):
+        member = act.the(Member, workspace=workspace, id=principal)
+        return member, member
+    agent = act.the(Agent, workspace=workspace, id=principal)
+    return agent, act.the(Member, workspace=workspace, id=MemberId(agent.owner))
+
+
+def _expiry_of_token(
+    act: GovernanceAct, workspace: WorkspaceId, kind: CredentialKind, days: int | None
+) -> Instant:
     """When a token issued now ends: never later than the one it is issued with. Raises Invalid."""
     most = LIFE_DAYS[kind]
     if days is not None and not 1 <= days <= most:
@@ -150,16 +155,5 @@ def _expiry(act: Act, workspace: WorkspaceId, kind: CredentialKind, days: int | 
 
 def _let_in(holder: Member | Agent) -> str:
     kind = "member" if isinstance(holder, Member) else "agent"
-    verb = "add" if holder.status == "left" else "resume"
+    verb = "add" if holder.status == "revoked" else "resume"
     return f"Let them in again: `gatelodge {kind} {verb}`."
-
-
-def _holder(
-    act: Act, workspace: WorkspaceId, principal: PrincipalId
-) -> tuple[Member | Agent, Member]:
-    """Whose token it is, and the member who answers for it."""
-    if not is_agent(principal):
-        member = act.the(Member, workspace=workspace, id=principal)
-        return member, member
-    agent = act.the(Agent, workspace=workspace, id=principal)
-    return agent, act.the(Member, workspace=workspace, id=MemberId(agent.owner))

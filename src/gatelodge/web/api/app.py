@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from gatelodge.web.api.gate import AdminGate
+from gatelodge.web.api.context import AdminContext
 
 if TYPE_CHECKING:
     from litestar import Litestar
 
 
-def admin_app(gate: AdminGate, *, local: bool = False) -> "Litestar":
+def admin_app(gate: AdminContext, *, local: bool = False) -> "Litestar":
     """Build the admin API. `local` = whoever reaches it is the operator (the local socket).
 
     Importing the framework takes half a second, which no command that needs no API should pay.

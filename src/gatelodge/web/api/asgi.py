@@ -1,6 +1,6 @@
 """ASGI as far as the admin API needs it: one request that was read, one answer that is written.
 
-Source: ASGI specification 3.0, HTTP connection scope.
+Source: ASGI specification 3.0, HTTP connection scope; RFC 9110 9.3.2 (HEAD).
 """
 
 import asyncio
@@ -9,9 +9,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from gatelodge.web.api.door import LOCAL_EXTENSION
+from gatelodge.web.api.authentication import LOCAL_EXTENSION
 from gatelodge.web.api.operators import operator_at
-from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
+from gatelodge.web.endpoint.http.connection import ClientConnection
+from gatelodge.web.endpoint.http.request import HttpRequest
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -20,16 +21,18 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}
 _BODILESS = frozenset((204, 304))
+_ASKED_AS = {b"HEAD": "GET"}
+"""A HEAD is answered as the GET of its path would be; what is sent of the answer has no body."""
 
 
-class Exchange:
+class AsgiExchange:
     """One request at an application, and what it answered."""
 
-    def __init__(self, connection: HttpConnection, request: HttpRequest, *, local: bool) -> None:
+    def __init__(self, connection: ClientConnection, request: HttpRequest, *, local: bool) -> None:
         self.status = 500
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
-        self.scope = _scope(connection, request, local=local)
+        self.scope = _build_http_scope(connection, request, local=local)
         self._parts: list[bytes] = []
         self._unread: list[bytes] = [request.body]
         self._gone = asyncio.Event()
@@ -57,7 +60,7 @@ class Exchange:
 
 
 def rendered(
-    connection: HttpConnection,
+    connection: ClientConnection,
     request: HttpRequest,
     status: int,
     headers: list[tuple[bytes, bytes]],
@@ -74,15 +77,15 @@ def rendered(
     return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if bare else body)
 
 
-def _scope(connection: HttpConnection, request: HttpRequest, *, local: bool) -> Scope:
+def _build_http_scope(connection: ClientConnection, request: HttpRequest, *, local: bool) -> Scope:
     path, _, query = request.target.partition(b"?")
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1" if request.chunks else "1.0",
-        "method": request.method.decode("ascii"),
+        "method": _ASKED_AS.get(request.method) or request.method.decode("ascii"),
         "scheme": "http",
-        "path": unquote_to_bytes(path).decode("utf-8", "replace"),
+        "path": "/".join(map(_segment, path.split(b"/"))),
         "raw_path": path,
         "query_string": query,
         "root_path": "",
@@ -94,3 +97,12 @@ def _scope(connection: HttpConnection, request: HttpRequest, *, local: bool) -> 
         if local
         else {},
     }
+
+
+def _segment(raw: bytes) -> str:
+    """A part of a path, decoded but for a slash in it, by which the router would split it.
+
+    `path_values` undoes what is left.
+    """
+    text = unquote_to_bytes(raw).decode("utf-8", "replace")
+    return text.replace("%", "%25").replace("/", "%2F")

@@ -2,17 +2,19 @@
 
 import asyncio
 
-from gatelodge.flows.audit.fsck import Examination, Fsck, Live
+from gatelodge.flows.audit.fsck import LedgerExamination, LedgerFsck, Live
 
 
-class Checkup:
+class LedgerCheckup:
     """Owns the run. It ends with its result, or with the process; it changes nothing."""
 
     def __init__(self) -> None:
-        self._task: asyncio.Task[Examination] | None = None
-        self._fsck: Fsck | None = None
+        self._task: asyncio.Task[LedgerExamination] | None = None
+        self._fsck: LedgerFsck | None = None
 
-    async def joined(self, fsck: Fsck, live: Live, seconds: float) -> Examination | None:
+    async def joined(
+        self, fsck: LedgerFsck, live: Live, seconds: float
+    ) -> LedgerExamination | None:
         """Begin a run or join the one that goes on; None when it is not done after `seconds`."""
         if self._task is None:
             self._fsck = fsck

@@ -27,18 +27,19 @@ from gatelodge.core.errors import (
 )
 from gatelodge.core.jsontext.weight import burden
 from gatelodge.core.records.leaves import RefusedReason
-from gatelodge.core.records.origin import DOOR, calls_log
-from gatelodge.flows.audit.recorder import Caller as RecordedCaller
-from gatelodge.flows.audit.recorder import Recorder
-from gatelodge.flows.audit.tallies import Refusal
+from gatelodge.core.records.origin import UNROUTED, calls_log
+from gatelodge.flows.audit.recorder import AuditRecorder, RecordedCaller
+from gatelodge.flows.audit.tallies import RefusedRequest
 from gatelodge.flows.identity.authenticate import failure
 from gatelodge.web import problems
-from gatelodge.web.api.asgi import AsgiApp, Exchange, rendered
-from gatelodge.web.api.door import OPENAPI_PATH, UNPROVEN, bearer, identify
-from gatelodge.web.api.gate import LOCAL, AdminGate, Caller
-from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
-from gatelodge.web.endpoint.http.turns import LIGHT, Turns
-from gatelodge.web.endpoint.origins import NOT_SERVED, Origins
+from gatelodge.web.api.asgi import AsgiApp, AsgiExchange, rendered
+from gatelodge.web.api.authentication import OPENAPI_PATH, PROBES, UNPROVEN, bearer, identify
+from gatelodge.web.api.context import LOCAL, AdminCaller, AdminContext
+from gatelodge.web.endpoint.http.connection import ClientConnection
+from gatelodge.web.endpoint.http.reader import Unreadable
+from gatelodge.web.endpoint.http.request import HttpRequest
+from gatelodge.web.endpoint.http.turns import LIGHT, FaceTurns
+from gatelodge.web.endpoint.origins import NOT_SERVED, AllowedOrigins
 
 _UNREADABLE: dict[Unreadable, tuple[int, str]] = {
     "malformed": (400, "the request is malformed"),
@@ -84,14 +85,14 @@ class _Reply(Struct):
     body: bytes
     reason: RefusedReason = "invalid_request"
     auth: str = ""
-    who: Caller | None = None
+    who: AdminCaller | None = None
 
 
 class _Leave:
     """Under which what was read leaves (`Permit`): its reader is still who the token said."""
 
     def __init__(
-        self, gate: AdminGate, recorder: Recorder, request: HttpRequest, who: Caller
+        self, gate: AdminContext, recorder: AuditRecorder, request: HttpRequest, who: AdminCaller
     ) -> None:
         self._gate = gate
         self._recorder = recorder
@@ -106,8 +107,8 @@ class _Leave:
 
     def withheld(self) -> None:
         """Record that what was read did not leave."""
-        refusal = Refusal(reason="stale", http=0, bytes_in=0)
-        self._recorder.refused(DOOR, None, refusal, None)
+        refusal = RefusedRequest(reason="stale", http=0, bytes_in=0)
+        self._recorder.refused(UNROUTED, None, refusal, None)
 
 
 class ApiFace:
@@ -115,9 +116,9 @@ class ApiFace:
 
     def __init__(
         self,
-        gate: AdminGate,
-        recorder: Recorder,
-        origins: Origins,
+        gate: AdminContext,
+        recorder: AuditRecorder,
+        origins: AllowedOrigins,
         app: "asyncio.Future[AsgiApp]",
         *,
         local: bool,
@@ -130,17 +131,17 @@ class ApiFace:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: Counter[str] = Counter()
-        self._turns = Turns()
+        self._turns = FaceTurns()
 
-    def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
+    def receive(self, connection: ClientConnection, request: HttpRequest) -> None:
         """Begin to answer a request."""
-        self._begin(connection, request, self._serve(connection, request))
+        self._start_task(connection, request, self._serve_request(connection, request))
 
-    def judge(self, connection: HttpConnection, request: HttpRequest) -> None:
+    def judge(self, connection: ClientConnection, request: HttpRequest) -> None:
         """Look at a request's head: where it comes from, and whose body would be read."""
         request.judged = True
         try:
-            request.person = self._judged(connection, request)
+            request.person = self._admitted_person(connection, request)
         except HouseError as error:
             request.away = error.with_traceback(None)
 
@@ -150,22 +151,22 @@ class ApiFace:
         request.away = LimitReached(text, retry_after=5.0)
 
     def turn_away(
-        self, connection: HttpConnection, request: HttpRequest, fault: Unreadable
+        self, connection: ClientConnection, request: HttpRequest, fault: Unreadable
     ) -> None:
         """Answer what could not be read as a request, and close."""
         status, text = _UNREADABLE[fault]
         told = problems.problem(Invalid(text))
-        reply = _told(msgspec.structs.replace(told, status=status))
+        reply = _reply_of_problem(msgspec.structs.replace(told, status=status))
         reply.reason = _REASONS.get(status, "malformed_http")
         if fault == "strangers":
             reply.reason = "limit"
-        self._begin(connection, request, self._answer(connection, request, reply))
+        self._start_task(connection, request, self._send_reply(connection, request, reply))
 
     def gone(self, request: HttpRequest) -> None:
         """Record a request that its client left before it was looked at."""
         if not self._local:
-            refusal = Refusal(reason="client_gone", http=0, bytes_in=request.size)
-            self._recorder.refused(DOOR, None, refusal, None)
+            refusal = RefusedRequest(reason="client_gone", http=0, bytes_in=request.size)
+            self._recorder.refused(UNROUTED, None, refusal, None)
 
     async def drain(self, seconds: float) -> None:
         """Wait for running answers, at most that long."""
@@ -174,9 +175,9 @@ class ApiFace:
 
     # inside
 
-    def _begin(
+    def _start_task(
         self,
-        connection: HttpConnection,
+        connection: ClientConnection,
         request: HttpRequest,
         work: Coroutine[None, None, None],
     ) -> None:
@@ -184,7 +185,7 @@ class ApiFace:
             self._tasks.discard(task)
             fault = None if task.cancelled() else task.exception()
             if fault is not None:
-                told = _told(problems.unexpected(fault, self._gate.ids.new("inc")))
+                told = _reply_of_problem(problems.unexpected(fault, self._gate.ids.new("inc")))
                 connection.write(
                     rendered(connection, request, told.status, told.headers, told.body)
                 )
@@ -194,21 +195,23 @@ class ApiFace:
         self._tasks.add(task)
         task.add_done_callback(ended)
 
-    def _judged(self, connection: HttpConnection, request: HttpRequest) -> str:
+    def _admitted_person(self, connection: ClientConnection, request: HttpRequest) -> str:
         """Whose account a body is read on; empty when there is none. Raises HouseError."""
         headers = request.headers
         if request.repeated:
             raise Invalid(f"header {request.repeated.decode('latin-1')} stands twice")
         if self._local:
             return LOCAL
+        has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+        if not has_body and _is_probe(request):
+            return ""  # whoever it is, they learn one word
         host = headers.get(b"host")
         if host is None:
             raise Invalid("Host is missing")
         if not self._origins.host_allowed(host):
             raise Forbidden(NOT_SERVED, remedy="Set listen.public_url or listen.allowed_hosts.")
-        has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         if not has_body:
-            named = self._named(headers)
+            named = self._identified_caller(headers)
             return "" if named is None else named.by
         caller = identify(self._gate, headers)
         if isinstance(caller, str):
@@ -216,34 +219,43 @@ class ApiFace:
         connection.known(caller.by)
         return caller.by
 
-    def _named(self, headers: dict[bytes, bytes]) -> Caller | None:
+    def _identified_caller(self, headers: dict[bytes, bytes]) -> AdminCaller | None:
         """Who asks, if anybody: without a body some routes are open, the door knows which."""
         with contextlib.suppress(HouseError):
             caller = identify(self._gate, headers)
             return None if isinstance(caller, str) else caller
         return None
 
-    async def _serve(self, connection: HttpConnection, request: HttpRequest) -> None:
+    def _unproven(self, headers: dict[bytes, bytes]) -> str:
+        """Why nobody was found; `unknown` when it would be answered otherwise by now."""
+        with contextlib.suppress(HouseError):
+            found = identify(self._gate, headers)
+            return found if isinstance(found, str) else "unknown"
+        return "unknown"
+
+    async def _serve_request(self, connection: ClientConnection, request: HttpRequest) -> None:
         if not request.judged:
             self.judge(connection, request)
         if request.away is not None:
             reply = self._turned_away(request)
         elif request.person != LOCAL and self._under_way[request.person] >= MOST_AT_ONCE:
             text = "too many of your requests are being answered at once"
-            reply = _told(problems.problem(LimitReached(text, retry_after=1.0)))
-            reply.who = self._named(request.headers)
+            reply = _reply_of_problem(problems.problem(LimitReached(text, retry_after=1.0)))
+            reply.who = self._identified_caller(request.headers)
         else:
-            reply = await self._counted(connection, request)
-        await self._answer(connection, request, reply)
+            reply = await self._run_counted_request(connection, request)
+        await self._send_reply(connection, request, reply)
 
-    async def _counted(self, connection: HttpConnection, request: HttpRequest) -> _Reply:
+    async def _run_counted_request(
+        self, connection: ClientConnection, request: HttpRequest
+    ) -> _Reply:
         """Have it answered; each that is under way is counted against its person."""
         person = request.person
         if not person:
-            return await self._asked(connection, request)
+            return await self._run_request(connection, request)
         self._under_way[person] += 1
         try:
-            return await self._asked(connection, request)
+            return await self._run_request(connection, request)
         finally:
             self._under_way[person] -= 1
             if not self._under_way[person]:
@@ -252,41 +264,40 @@ class ApiFace:
     def _turned_away(self, request: HttpRequest) -> _Reply:
         why = request.away
         assert isinstance(why, HouseError)
-        reply = _told(problems.problem(why))
+        reply = _reply_of_problem(problems.problem(why))
         if isinstance(why, Unauthenticated):
-            found = identify(self._gate, request.headers)
-            reply.auth = found if isinstance(found, str) else "unknown"
+            reply.auth = self._unproven(request.headers)
         elif why.detail == NOT_SERVED:
             reply.reason = "origin_not_allowed"
         return reply
 
-    async def _asked(self, connection: HttpConnection, request: HttpRequest) -> _Reply:
+    async def _run_request(self, connection: ClientConnection, request: HttpRequest) -> _Reply:
         if request.size > LIGHT:
             await self._turns.wait()
         if request.method == b"OPTIONS" and self._origins.origin_allowed(
             request.headers.get(b"origin")
         ):
-            return _told(_NO_OPTIONS)
+            return _reply_of_problem(_NO_OPTIONS)
         too_much = burden(request.body, self._gate.settings.limits.json_depth, MOST_VALUES)
         if too_much:
-            return _told(problems.problem(Invalid(too_much)))
+            return _reply_of_problem(problems.problem(Invalid(too_much)))
         app = self._app.result() if self._app.done() else await asyncio.shield(self._app)
-        exchange = Exchange(connection, request, local=self._local)
+        exchange = AsgiExchange(connection, request, local=self._local)
         await exchange.run(app)
         state = exchange.scope["state"]
         caller = state.get("caller")
-        who = caller if isinstance(caller, Caller) and not caller.local else None
+        who = caller if isinstance(caller, AdminCaller) and not caller.local else None
         if who is not None:
             connection.known(who.by)
         status = exchange.status
-        reply = _Reply(status, exchange.headers, exchange.body, _reason(status), who=who)
+        reply = _Reply(status, exchange.headers, exchange.body, _reason_for_status(status), who=who)
         reply.auth = str(state.get("auth_failed", "unknown"))
         if state.get("foreign"):
             reply.reason = "origin_not_allowed"
         return reply
 
-    async def _answer(
-        self, connection: HttpConnection, request: HttpRequest, reply: _Reply
+    async def _send_reply(
+        self, connection: ClientConnection, request: HttpRequest, reply: _Reply
     ) -> None:
         leave: _Leave | None = None
         if reply.who is not None and request.method in _READING:
@@ -294,32 +305,33 @@ class ApiFace:
             leave = _Leave(self._gate, self._recorder, request, reply.who)
             if not leave.holds():
                 text = "your access ended, or could not be confirmed, while this was read"
-                reply = _told(problems.problem(Stale(text, retry_after=1.0)))
+                reply = _reply_of_problem(problems.problem(Stale(text, retry_after=1.0)))
                 reply.reason, leave = "stale", None
-        if reply.status >= 400 and not self._local:
+        unready = reply.status == 503 and _is_probe(request)  # an answer to a probe, no refusal
+        if reply.status >= 400 and not self._local and not unready:
             with contextlib.suppress(HouseError):
-                await self._record(request, reply)
+                await self._record_refusal(request, reply)
         answer = (reply.status, reply.headers, reply.body)
         connection.permit = leave
         connection.write(rendered(connection, request, *answer))
 
-    async def _record(self, request: HttpRequest, reply: _Reply) -> None:
+    async def _record_refusal(self, request: HttpRequest, reply: _Reply) -> None:
         """Count a refusal; it is told once its record is durable, or the disk is slow."""
         written: asyncio.Future[None] = self._loop.create_future()
         if reply.status == 401:
             header = request.headers.get(b"authorization")
             view, peppers = self._gate.view(), self._gate.peppers
-            told, whose = failure(view, peppers, header, reply.auth, DOOR)
-            self._recorder.auth_failed(DOOR, told, written, whose)
+            told, whose = failure(view, peppers, header, reply.auth, UNROUTED)
+            self._recorder.auth_failed(UNROUTED, told, written, whose)
         else:
-            refusal = Refusal(reason=reply.reason, http=reply.status, bytes_in=request.size)
-            log, who = await self._recorded(request, reply)
+            refusal = RefusedRequest(reason=reply.reason, http=reply.status, bytes_in=request.size)
+            log, who = await self._log_and_caller(request, reply)
             self._recorder.refused(log, who, refusal, written)
         done, _ = await asyncio.wait((written,), timeout=_RECORD_SECONDS)
         for each in done:
             each.exception()  # a refusal is told also where it cannot be written down
 
-    async def _recorded(
+    async def _log_and_caller(
         self, request: HttpRequest, reply: _Reply
     ) -> tuple[str, RecordedCaller | None]:
         """The log of a refusal, and the caller where they can be named there.
@@ -332,14 +344,16 @@ class ApiFace:
         if who is not None:
             sender = who.workspace, RecordedCaller(who.by, who.by, "", who.credential)
         elif reply.reason != "origin_not_allowed":
-            sender = self._sender(request.headers)
+            sender = self._workspace_and_sender(request.headers)
         if sender is not None:
             with contextlib.suppress(Unavailable):
                 await self._gate.deks.ensure(sender[1].member)
                 return calls_log(sender[0]), sender[1]
-        return DOOR, None
+        return UNROUTED, None
 
-    def _sender(self, headers: dict[bytes, bytes]) -> tuple[str, RecordedCaller] | None:
+    def _workspace_and_sender(
+        self, headers: dict[bytes, bytes]
+    ) -> tuple[str, RecordedCaller] | None:
         """The workspace of whoever's token was sent, and how they are recorded."""
         with contextlib.suppress(HouseError):
             found = bearer(self._gate, headers)
@@ -352,10 +366,14 @@ class ApiFace:
         return None
 
 
-def _told(told: problems.Problem) -> _Reply:
+def _is_probe(request: HttpRequest) -> bool:
+    return request.method in _READING and request.target.partition(b"?")[0] in PROBES
+
+
+def _reply_of_problem(told: problems.ProblemDocument) -> _Reply:
     fields = [(k.encode(), v.encode()) for k, v in problems.headers(told)]
-    return _Reply(told.status, fields, problems.body(told), _reason(told.status))
+    return _Reply(told.status, fields, problems.body(told), _reason_for_status(told.status))
 
 
-def _reason(status: int) -> RefusedReason:
+def _reason_for_status(status: int) -> RefusedReason:
     return _REASONS.get(status, "invalid_request")

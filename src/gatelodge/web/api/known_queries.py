@@ -49,17 +49,17 @@ class KnownQueries:
             raise Invalid(f"the query has more than {_MOST} parameters") from None
         for at, name in enumerate(asked):
             if name not in known:
-                raise Invalid(_unknown(name, known), remedy=_listed(known))
+                raise Invalid(_unknown_name_message(name, known), remedy=_known_names_remedy(known))
             if name in asked[:at]:
                 raise Invalid(f"query: {name} stands there twice")
 
 
-def _unknown(name: str, known: frozenset[str]) -> str:
+def _unknown_name_message(name: str, known: frozenset[str]) -> str:
     near = get_close_matches(name, sorted(known), 1)
     meant = f"; did you mean {near[0]}?" if near else ""
     shown = "".join(each if each.isprintable() else " " for each in name[:64])
     return f"query: {shown!r} is not known here{meant}"
 
 
-def _listed(known: frozenset[str]) -> str:
+def _known_names_remedy(known: frozenset[str]) -> str:
     return f"Known here: {', '.join(sorted(known))}." if known else "This route takes none."

@@ -1,5 +1,6 @@
 """Lists a page at a time: the cursor is the key of the last thing that was shown."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -13,16 +14,18 @@ S = TypeVar("S")
 
 PAGE = 100
 LONGEST = 500
+_PLACE = re.compile(r"[0-9]{1,18}")
+_NO_CURSOR = "cursor: not one that this list gave out"
 
 
-class Page(Struct, Generic[T], frozen=True, kw_only=True):
+class ItemPage(Struct, Generic[T], frozen=True, kw_only=True):
     """Some items, and the cursor of the page after them (empty at the end)."""
 
     items: tuple[T, ...]
     next: str = ""
 
 
-class Asked(Struct, frozen=True):
+class PageRequest(Struct, frozen=True):
     """Which page of a list is asked for."""
 
     limit: int = PAGE
@@ -30,8 +33,8 @@ class Asked(Struct, frozen=True):
 
 
 def page(
-    rows: Sequence[S], key: Callable[[S], str], shape: Callable[[S], T], asked: Asked
-) -> Page[T]:
+    rows: Sequence[S], key: Callable[[S], str], shape: Callable[[S], T], asked: PageRequest
+) -> ItemPage[T]:
     """The page of `rows` that was asked for, each row in its outer shape.
 
     Raises Invalid when the cursor was not made by this list. When the last row that was shown has
@@ -39,25 +42,37 @@ def page(
     """
     start = 0
     if asked.cursor:
-        place, last = _open(asked.cursor)
+        place, last = _decode_cursor(asked.cursor)
         start = next((at + 1 for at, row in enumerate(rows) if key(row) == last), place)
     stop = start + asked.limit
     chosen = rows[start:stop]
-    return Page(
+    return ItemPage(
         items=tuple(map(shape, chosen)),
-        next=_cursor(stop - 1, key(chosen[-1])) if stop < len(rows) else "",
+        next=_encode_cursor(stop - 1, key(chosen[-1])) if stop < len(rows) else "",
     )
 
 
-def _cursor(place: int, last: str) -> str:
+def log_place(cursor: str) -> int | None:
+    """The place in a log at which a list goes on, None at its beginning.
+
+    Raises Invalid for what is no such place, a number that no log reaches too.
+    """
+    if not cursor:
+        return None
+    if _PLACE.fullmatch(cursor) is None:
+        raise Invalid(_NO_CURSOR)
+    return int(cursor)
+
+
+def _encode_cursor(place: int, last: str) -> str:
     """Stands in a URL as it is."""
     return urlsafe_b64encode(f"{place}:{last}".encode()).decode().rstrip("=")
 
 
-def _open(cursor: str) -> tuple[int, str]:
+def _decode_cursor(cursor: str) -> tuple[int, str]:
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         place, _, last = raw.decode().partition(":")
         return max(0, int(place)), last
     except ValueError:
-        raise Invalid("cursor: not one that this list gave out") from None
+        raise Invalid(_NO_CURSOR) from None

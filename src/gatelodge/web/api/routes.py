@@ -1,5 +1,6 @@
 """Routes, door and the rendering of errors, put together. Imports the web framework."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -24,42 +25,48 @@ from gatelodge.core.errors import (
     Unauthenticated,
 )
 from gatelodge.core.people import Workspace
-from gatelodge.ports.store import Tx
+from gatelodge.flows.admin import agents, grants, groups, members
+from gatelodge.flows.admin.servers import server
+from gatelodge.flows.admin.tokens import token
+from gatelodge.ports.store import StoreTx
 from gatelodge.web import problems
-from gatelodge.web.api.door import OPENAPI_PATH, Door
-from gatelodge.web.api.gate import AdminGate, Caller, Place
-from gatelodge.web.api.given import Named, TheCaller, TheGate, malformed
-from gatelodge.web.api.house import apply, health
+from gatelodge.web.api import nouns
+from gatelodge.web.api.authentication import OPENAPI_PATH, AuthMiddleware
+from gatelodge.web.api.context import AdminCaller, AdminContext, WorkspaceContext
+from gatelodge.web.api.house import apply, debug, health, probes
 from gatelodge.web.api.known_queries import KnownQueries
-from gatelodge.web.api.people import agents, groups, members, tokens, whoami, workspaces
+from gatelodge.web.api.parameters import Named, TheCaller, TheGate, malformed
+from gatelodge.web.api.people import tokens, whoami, workspaces
 from gatelodge.web.api.record import audit, changes
-from gatelodge.web.api.rules import access, grants, guardrails, servers, tools
+from gatelodge.web.api.rules import access, guardrails, servers, tools
 from gatelodge.web.endpoint.origins import origins
 
 Asked = Request[Any, Any, Any]
 
+NOUNS: Final = (members.member, agents.agent, groups.group, token, server, grants.grant)
+"""The nouns that are declared, in the order of the API's description."""
+
 IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (
     *workspaces.IN_WORKSPACE,
-    *members.ROUTES,
-    *agents.ROUTES,
-    *groups.ROUTES,
+    *(route for noun in NOUNS for route in nouns.routes(noun)),
     *tokens.ROUTES,
     *whoami.ROUTES,
     *servers.ROUTES,
     *tools.ROUTES,
-    *grants.ROUTES,
     *guardrails.ROUTES,
     *access.ROUTES,
     *audit.ROUTES,
     *changes.ROUTES,
     *apply.ROUTES,
 )
-OF_HOUSE: tuple[HTTPRouteHandler, ...] = (*workspaces.ROUTES, *health.ROUTES)
+OF_HOUSE: tuple[HTTPRouteHandler, ...] = (*workspaces.ROUTES, *health.ROUTES, *debug.ROUTES)
+AT_ROOT: tuple[HTTPRouteHandler, ...] = probes.ROUTES
+"""What stands beside the API; the settings choose one of two ways to be scraped."""
 
 PROBLEMS: Final[dict[int, ResponseSpec]] = dict.fromkeys(
     (400, 401, 403, 404, 409, 429, 500, 503),
     ResponseSpec(
-        problems.Problem,
+        problems.ProblemDocument,
         description="A problem document (RFC 9457).",
         media_type=problems.MEDIA_TYPE,
         generate_examples=False,
@@ -71,23 +78,28 @@ BEARER: Final = "token"
 """The name of the one way to prove who asks, in the description of the API."""
 
 
-def _noun(route: HTTPRouteHandler) -> str:
-    """The noun that a route is about: the name of its file."""
-    return route.fn.__module__.rpartition(".")[2]
+def _noun_of_route(route: HTTPRouteHandler) -> str:
+    """The noun that a route is about: as it is declared, or the name of its file."""
+    return route.opt.get("noun") or route.fn.__module__.rpartition(".")[2]
 
 
-def _operation(route: HTTPRouteHandler, _method: object, _path: object) -> str:
+def _operation_id(route: HTTPRouteHandler, _method: object, _path: object) -> str:
     """The name of an operation for generated clients: its noun and its verb."""
-    verb = route.fn.__name__.removesuffix("_route")
-    return f"{_noun(route)}_{'list' if verb == 'listed' else verb}"
+    verb = route.opt.get("operation") or route.fn.__name__.removesuffix("_route")
+    return f"{_noun_of_route(route)}_{'list' if verb == 'listed' else verb}"
 
 
-for _route in (*IN_WORKSPACE, *OF_HOUSE):
-    _route.responses = PROBLEMS
-    _route.tags = [_noun(_route)]
+def describe_routes(routes: Iterable[HTTPRouteHandler]) -> None:
+    """Give each route what the description of the API says besides: its noun, its refusals."""
+    for route in routes:
+        route.responses = PROBLEMS
+        route.tags = [_noun_of_route(route)]
 
 
-def assembled(gate: AdminGate, *, local: bool) -> Litestar:
+describe_routes((*IN_WORKSPACE, *OF_HOUSE, *AT_ROOT))
+
+
+def assembled(gate: AdminContext, *, local: bool) -> Litestar:
     """The whole admin API over this gate."""
     listen = gate.settings.listen
     allowed = origins(listen.host, listen.public_url, listen.allowed_hosts, listen.allowed_origins)
@@ -96,27 +108,28 @@ def assembled(gate: AdminGate, *, local: bool) -> Litestar:
     rate = RateLimit(gate.settings.limits.own_changes_per_minute)
 
     def door(app: ASGIApp) -> ASGIApp:
-        return Door(app, gate, allowed, known, rate, local)
+        return AuthMiddleware(app, gate, allowed, known, rate, local)
 
-    async def the_gate() -> AdminGate:
+    async def the_gate() -> AdminContext:
         return gate
 
     def unexpected(_request: Asked, error: Exception) -> Response[bytes]:
-        return _response(problems.unexpected(error, gate.ids.new("inc")))
+        return _problem_response(problems.unexpected(error, gate.ids.new("inc")))
 
     made = Litestar(
         route_handlers=[
             Router("/api/v1/workspaces/{workspace:str}", route_handlers=IN_WORKSPACE),
             Router("/api/v1", route_handlers=OF_HOUSE),
+            Router("/", route_handlers=probes.at_root(gate)),
         ],
         middleware=[door],
         dependencies={
             "gate": Provide(the_gate),
-            "caller": Provide(_caller),
-            "place": Provide(_place),
+            "caller": Provide(_admitted_caller),
+            "place": Provide(_workspace_of_path),
         },
         exception_handlers={
-            HouseError: _told,
+            HouseError: _respond_to_error,
             HTTPException: _told_by_framework,
             Exception: unexpected,
         },
@@ -126,7 +139,7 @@ def assembled(gate: AdminGate, *, local: bool) -> Litestar:
             path=OPENAPI_PATH,
             render_plugins=[JsonRenderPlugin(path="/")],
             use_handler_docstrings=True,
-            operation_id_creator=_operation,
+            operation_id_creator=_operation_id,
             components=Components(
                 security_schemes={BEARER: SecurityScheme(type="http", scheme="bearer")}
             ),
@@ -139,17 +152,19 @@ def assembled(gate: AdminGate, *, local: bool) -> Litestar:
     return made
 
 
-async def _caller(request: Asked) -> Caller:
+async def _admitted_caller(request: Asked) -> AdminCaller:
     """Whom the door let in."""
     caller = request.scope["state"]["caller"]
-    assert isinstance(caller, Caller)
+    assert isinstance(caller, AdminCaller)
     return caller
 
 
-async def _place(gate: TheGate, caller: TheCaller, workspace: Named) -> Place:
+async def _workspace_of_path(
+    gate: TheGate, caller: TheCaller, workspace: Named
+) -> WorkspaceContext:
     """The workspace that the path names, by slug or id; one that is not the caller's is unknown."""
 
-    def find(tx: Tx) -> list[Workspace]:
+    def find(tx: StoreTx) -> list[Workspace]:
         return tx.find(Workspace, slug=workspace) or tx.find(Workspace, id=workspace)
 
     found = await gate.read(find)
@@ -158,11 +173,11 @@ async def _place(gate: TheGate, caller: TheCaller, workspace: Named) -> Place:
             f"there is no workspace {workspace!r} here",
             remedy="See `gatelodge workspace list`, or choose one with --workspace.",
         )
-    return Place(gate, caller, found[0])
+    return WorkspaceContext(gate, caller, found[0])
 
 
-def _told(_request: Asked, error: HouseError) -> Response[bytes]:
-    return _response(problems.problem(error))
+def _respond_to_error(_request: Asked, error: HouseError) -> Response[bytes]:
+    return _problem_response(problems.problem(error))
 
 
 _REFUSALS: Final[dict[int, HouseError]] = {
@@ -180,21 +195,21 @@ def _told_by_framework(request: Asked, error: HTTPException) -> Response[bytes]:
     refusal = _REFUSALS.get(error.status_code)
     if refusal is None:
         extra = error.extra if isinstance(error.extra, list) else []
-        return _response(problems.problem(malformed(extra, bodiless=_bodiless(request))))
+        return _problem_response(problems.problem(malformed(extra, bodiless=_has_no_body(request))))
     told = replace(
         problems.problem(refusal),
         status=error.status_code,
         title=HTTPStatus(error.status_code).phrase,
     )
-    return _response(told)
+    return _problem_response(told)
 
 
-def _bodiless(request: Asked) -> bool:
+def _has_no_body(request: Asked) -> bool:
     fields = request.headers
     return fields.get("content-length", "0") == "0" and "transfer-encoding" not in fields
 
 
-def _response(told: problems.Problem) -> Response[bytes]:
+def _problem_response(told: problems.ProblemDocument) -> Response[bytes]:
     fields = dict(problems.headers(told))
     return Response(
         problems.body(told),

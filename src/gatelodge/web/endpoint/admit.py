@@ -4,12 +4,11 @@ The order matters: nothing of the body is looked at before the credential was go
 stranger learns is the same whether a workspace exists or not.
 """
 
+from gatelodge.core.jsontext.jsonrpc import UNAVAILABLE
 from gatelodge.core.protocol.envelope import (
-    HEADER_MISMATCH,
-    UNAVAILABLE,
-    Message,
+    ClientMessage,
+    ClientResponse,
     MessageFault,
-    Response,
     read_message,
 )
 from gatelodge.core.protocol.era import (
@@ -20,19 +19,20 @@ from gatelodge.core.protocol.era import (
     passing_meta,
     said_of_itself,
 )
-from gatelodge.core.protocol.session import CONTEXT, Session, read_session
-from gatelodge.core.protocol.version import MODERN
-from gatelodge.core.records.origin import DOOR, calls_log
+from gatelodge.core.protocol.session import CONTEXT, LegacySession, read_session
+from gatelodge.core.protocol.version import HEADER_MISMATCH, MODERN
+from gatelodge.core.records.origin import UNROUTED, calls_log
 from gatelodge.core.view_entry import CredentialEntry
-from gatelodge.flows.audit.recorder import Caller
+from gatelodge.flows.audit.recorder import RecordedCaller
 from gatelodge.flows.identity.authenticate import authenticate, failure
-from gatelodge.ports.upstream import Asker
-from gatelodge.web.endpoint.gate import Gate, TurnedAway, durable, turn_away
-from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
+from gatelodge.ports.upstream import OnBehalfOf
+from gatelodge.web.endpoint.context import EndpointContext, TurnedAway, durable, turn_away
+from gatelodge.web.endpoint.http.connection import ClientConnection
+from gatelodge.web.endpoint.http.request import HttpRequest
 from gatelodge.web.endpoint.origins import NOT_SERVED
 from gatelodge.web.endpoint.pages import is_preflight, preflight
+from gatelodge.web.endpoint.request_context import AdmissionCache, RequestContext
 from gatelodge.web.endpoint.route import route_of
-from gatelodge.web.endpoint.visit import Admitted, Visit
 
 _JSON = b"application/json"
 _CHALLENGE = b'www-authenticate: Bearer realm="gatelodge"'
@@ -66,15 +66,16 @@ _KNOWN_METHODS = frozenset(
 """Names that a record may hold; any other is recorded as `unknown`."""
 
 
-def let_in(gate: Gate, visit: Visit) -> None:
+def let_in(gate: EndpointContext, visit: RequestContext) -> None:
     """Settle route, freshness and caller. Raises TurnedAway.
 
     A request that equals the connection's last one in all that decides here, under the same view,
     is let in as that one was, as long as the lease and the credential last.
     """
+    # The view stays the same when a credential expires, so the clock is asked each time.
     memo = visit.connection.memo
     if (
-        isinstance(memo, Admitted)
+        isinstance(memo, AdmissionCache)
         and memo.fits(visit.request, gate.follower.view)
         and gate.follower.fresh()
         and not gate.shut()
@@ -83,16 +84,16 @@ def let_in(gate: Gate, visit: Visit) -> None:
         memo.lend(visit)
         return
     _let_in(gate, visit)
-    visit.connection.memo = Admitted(visit)
+    visit.admission = visit.connection.memo = AdmissionCache(visit)
     visit.connection.known(visit.answerable)
 
 
-def judge(gate: Gate, connection: HttpConnection, request: HttpRequest) -> None:
+def judge(gate: EndpointContext, connection: ClientConnection, request: HttpRequest) -> None:
     """Judge the head of a request that has to wait: its `person` becomes known, or its `away`.
 
     It is let in anew when its turn comes: access may have ended by then.
     """
-    visit = Visit(connection, request, 0.0)
+    visit = RequestContext(connection, request, 0.0)
     try:
         let_in(gate, visit)
     except TurnedAway as away:
@@ -102,7 +103,7 @@ def judge(gate: Gate, connection: HttpConnection, request: HttpRequest) -> None:
         request.person = visit.answerable
 
 
-def _let_in(gate: Gate, visit: Visit) -> None:
+def _let_in(gate: EndpointContext, visit: RequestContext) -> None:
     request = visit.request
     route = route_of(request.target)
     if route is None:
@@ -110,35 +111,41 @@ def _let_in(gate: Gate, visit: Visit) -> None:
     visit.route = route
     view = gate.follower.view
     workspace = view.workspaces.get(route.workspace)
+    # The log is settled first, so that every refusal below stands in the workspace's own.
     if workspace is not None:
         visit.log = calls_log(workspace.id)
+    # A proxy in front may have checked the other one of the two fields.
     if request.repeated:
         name = request.repeated.decode("latin-1")
         raise turn_away(400, f"header {name} stands twice", "duplicate_header", HEADER_MISMATCH)
     host = request.headers.get(b"host")
     if host is None:
         raise turn_away(400, "Host is missing", "malformed_http")
+    # A page that rebinds its name to this address sends that name as Host (DNS rebinding).
     if not gate.origins.host_allowed(host):
         raise turn_away(403, NOT_SERVED, "origin_not_allowed")
     origin = request.headers.get(b"origin")
     if not gate.origins.origin_allowed(origin, host):
         raise turn_away(403, "this Origin is not allowed", "origin_not_allowed")
+    # A browser sends no credential with a preflight, so it is answered before one is wanted.
     if origin is not None and is_preflight(request):
         raise turn_away(204, "", "preflight", -32600, *preflight(request))
+    # Under a view that may be old, a revoked credential would look good.
     _must_be_open(gate)
     visit.view = view
-    credential = _credential(gate, visit)
+    credential = _authenticate_request(gate, visit)
+    # Both get the same answer: nobody learns here which other workspaces exist.
     if workspace is None or credential.workspace != workspace.id:
-        raise _unauthenticated(gate, visit, "other_workspace")
+        raise _recorded_auth_failure(gate, visit, "other_workspace")
     visit.workspace = workspace
     visit.credential = credential
     visit.who = view.principals[credential.principal]
     visit.caller = caller_of(visit, "")
     visit.targets = gate.targets(visit.who.id, route)
-    visit.asker = Asker(visit.who.id, person=visit.who.person)
+    visit.asker = OnBehalfOf(visit.who.id, person=visit.who.person)
 
 
-def _must_be_open(gate: Gate) -> None:
+def _must_be_open(gate: EndpointContext) -> None:
     """Turn everybody away while this node may not act by its view, or nobody could be shut out."""
     if not gate.follower.fresh():
         why = gate.follower.diverged or "this node cannot prove that it is fresh"
@@ -149,32 +156,32 @@ def _must_be_open(gate: Gate) -> None:
         raise turn_away(503, text, "unavailable", UNAVAILABLE, b"retry-after: 1")
 
 
-def log_of(gate: Gate, target: bytes) -> str:
-    """The log of the workspace that a request's target names, or the door's."""
+def log_of(gate: EndpointContext, target: bytes) -> str:
+    """The log of the workspace that a request's target names, or the log of unrouted requests."""
     route = route_of(target)
     workspace = None if route is None else gate.follower.view.workspaces.get(route.workspace)
-    return DOOR if workspace is None else calls_log(workspace.id)
+    return UNROUTED if workspace is None else calls_log(workspace.id)
 
 
-def caller_of(visit: Visit, client: str) -> Caller:
+def caller_of(visit: RequestContext, client: str) -> RecordedCaller:
     """Who is recorded: the principal, and the member who answers for it."""
     who = visit.who
     if who.owner is None:
-        return Caller(who.id, who.id, "", visit.credential.id, client)
-    return Caller(who.id, who.owner.id, who.id, visit.credential.id, client)
+        return RecordedCaller(who.id, who.id, "", visit.credential.id, client)
+    return RecordedCaller(who.id, who.owner.id, who.id, visit.credential.id, client)
 
 
-def _credential(gate: Gate, visit: Visit) -> CredentialEntry:
+def _authenticate_request(gate: EndpointContext, visit: RequestContext) -> CredentialEntry:
     header = visit.request.headers.get(b"authorization")
     found = authenticate(visit.view.credentials, gate.peppers, header)
     if isinstance(found, str):
-        raise _unauthenticated(gate, visit, found)
+        raise _recorded_auth_failure(gate, visit, found)
     if found.expires_at <= gate.clock.now():
-        raise _unauthenticated(gate, visit, "expired")
+        raise _recorded_auth_failure(gate, visit, "expired")
     return found
 
 
-def _unauthenticated(gate: Gate, visit: Visit, reason: str) -> TurnedAway:
+def _recorded_auth_failure(gate: EndpointContext, visit: RequestContext, reason: str) -> TurnedAway:
     written = durable(gate)
     header = visit.request.headers.get(b"authorization")
     told, whose = failure(gate.follower.view, gate.peppers, header, reason, visit.log)
@@ -191,7 +198,7 @@ def _unauthenticated(gate: Gate, visit: Visit, reason: str) -> TurnedAway:
     return away
 
 
-def read_body(gate: Gate, visit: Visit) -> Message | Response:
+def read_body(gate: EndpointContext, visit: RequestContext) -> ClientMessage | ClientResponse:
     """Read the message and settle the era. Raises TurnedAway."""
     headers = visit.request.headers
     kind = headers.get(b"content-type", b"")
@@ -202,14 +209,16 @@ def read_body(gate: Gate, visit: Visit) -> Message | Response:
     return read_message_of(gate, visit, visit.request.body)
 
 
-def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response:
+def read_message_of(
+    gate: EndpointContext, visit: RequestContext, body: bytes
+) -> ClientMessage | ClientResponse:
     """Read one message, of a body or of a batch, and settle the era. Raises TurnedAway."""
     headers = visit.request.headers
     raw_version = headers.get(b"mcp-protocol-version")
     version = None if raw_version is None else raw_version.decode("latin-1")
     try:
         message = read_message(body, gate.limits.json_depth)
-        if isinstance(message, Response):
+        if isinstance(message, ClientResponse):
             if version == MODERN:  # nothing is asked in this era, so it answers nothing
                 visit.era, visit.proto = "modern", MODERN
             else:
@@ -218,8 +227,7 @@ def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response
         visit.message = message
         visit.raw_id = message.id or b"null"
         visit.method = message.method if message.method in _KNOWN_METHODS else "unknown"
-        memo = visit.connection.memo
-        assert isinstance(memo, Admitted)
+        memo = visit.admission
         if memo.speaks(message, raw_version):
             check_repeated(message, headers)
             visit.era, visit.proto = "modern", MODERN
@@ -246,17 +254,16 @@ def read_message_of(gate: Gate, visit: Visit, body: bytes) -> Message | Response
     return message
 
 
-def _name_caller(visit: Visit, given: bytes, text: str | None) -> None:
+def _name_caller(visit: RequestContext, given: bytes, text: str | None) -> None:
     """Put the client's own name to the caller; read only when it differs from the last one."""
-    memo = visit.connection.memo
-    assert isinstance(memo, Admitted)
+    memo = visit.admission
     if memo.client != given:
         memo.client, memo.meta = given, None
         memo.caller = caller_of(visit, client_text(given) if text is None else text)
     visit.caller = memo.caller
 
 
-def session_of(gate: Gate, visit: Visit) -> Session:
+def session_of(gate: EndpointContext, visit: RequestContext) -> LegacySession:
     """The legacy session that the request names; its client is the caller's from here on.
 
     Raises TurnedAway (400 none, 404 unknown).
@@ -267,12 +274,14 @@ def session_of(gate: Gate, visit: Visit) -> Session:
     session = read_session(gate.sealer.open(sealed.decode("latin-1"), CONTEXT))
     if (
         session is None
+        # An id that leaked is good for no other principal, and at no other endpoint.
         or session.principal != visit.who.id
         or session.workspace != visit.workspace.id
         or session.alias != visit.route.alias
         or session.ends_at <= gate.clock.now()
         or gate.sessions.ended(session.nonce, session.ends_at, visit.answerable)
     ):
+        # 404 has a client begin a new session (MCP 2025-11-25 basic/transports).
         raise turn_away(404, "no such session: initialize again", "session_unknown", -32600)
     _name_caller(visit, session.client.encode(), session.client)
     return session

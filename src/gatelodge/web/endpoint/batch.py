@@ -8,26 +8,32 @@ from collections.abc import Callable
 
 from gatelodge.core.errors import LimitReached
 from gatelodge.core.protocol.bridge.batch import join_batch, split_batch
-from gatelodge.core.protocol.envelope import Message, MessageFault, Response
+from gatelodge.core.protocol.envelope import ClientMessage, ClientResponse, MessageFault
 from gatelodge.core.protocol.version import BATCHES
 from gatelodge.web.endpoint.admit import let_in, read_message_of, session_of
-from gatelodge.web.endpoint.gate import Gate, TurnedAway, refuse_here, too_many, turn_away
-from gatelodge.web.endpoint.http.answer import Answer
+from gatelodge.web.endpoint.context import (
+    EndpointContext,
+    TurnedAway,
+    refuse_here,
+    too_many,
+    turn_away,
+)
+from gatelodge.web.endpoint.http.answer import HttpAnswer
 from gatelodge.web.endpoint.methods.tables import Method
-from gatelodge.web.endpoint.visit import Visit
+from gatelodge.web.endpoint.request_context import RequestContext
 
 _BATCHES = BATCHES.encode()
 
-MethodOf = Callable[[Visit, Message | Response], Method]
+MethodOf = Callable[[RequestContext, ClientMessage | ClientResponse], Method]
 """What answers a message that was read for this visit."""
 
 
-class Part(Answer):
+class BatchPart(HttpAnswer):
     """The answer to one message of a batch: kept until all are there."""
 
     __slots__ = ("body", "status")
 
-    def __init__(self, whole: Visit) -> None:
+    def __init__(self, whole: RequestContext) -> None:
         super().__init__(whole.connection, whole.request)
         self.body = b""
         self.status = 0
@@ -39,7 +45,7 @@ class Part(Answer):
             self.bytes_out = len(body)
 
 
-def may_batch(gate: Gate, visit: Visit) -> bool:
+def may_batch(gate: EndpointContext, visit: RequestContext) -> bool:
     """Say whether this request stands in a session whose revision has batches.
 
     One whose version header names another revision is none of its. Raises TurnedAway where it
@@ -54,7 +60,7 @@ def may_batch(gate: Gate, visit: Visit) -> bool:
     return visit.session.version == BATCHES
 
 
-async def answer_batch(gate: Gate, visit: Visit, method_of: MethodOf) -> None:
+async def answer_batch(gate: EndpointContext, visit: RequestContext, method_of: MethodOf) -> None:
     """Answer every message of the batch; 202 when none of them wants an answer.
 
     Raises TurnedAway when access ended on the way: then nothing of it is answered.
@@ -65,26 +71,28 @@ async def answer_batch(gate: Gate, visit: Visit, method_of: MethodOf) -> None:
         raise TurnedAway(found.fault) from None
     bodies: list[bytes] = []
     for message in messages:
-        part = Visit(visit.connection, visit.request, visit.started)
+        part = RequestContext(visit.connection, visit.request, visit.started)
         let_in(gate, part)  # each anew: access may have ended while the last one ran
-        part.answer, part.size = Part(visit), len(message)
+        part.answer, part.size = BatchPart(visit), len(message)
         try:
-            await method_of(part, _read(gate, part, message))(gate, part)
+            await method_of(part, _read_batch_message(gate, part, message))(gate, part)
         except LimitReached as many:
             await refuse_here(gate, part, too_many(many).fault)
         except TurnedAway as away:
             await refuse_here(gate, part, away.fault)
         answer = part.answer
-        assert isinstance(answer, Part)
+        assert isinstance(answer, BatchPart)
         if answer.body:
             bodies.append(answer.body)
     joined = join_batch(bodies)
     visit.answer.end(200 if joined else 202, joined)
 
 
-def _read(gate: Gate, part: Visit, message: bytes) -> Message | Response:
+def _read_batch_message(
+    gate: EndpointContext, part: RequestContext, message: bytes
+) -> ClientMessage | ClientResponse:
     """One message of a batch. Raises TurnedAway, also for a handshake (2025-03-26 lifecycle)."""
     read = read_message_of(gate, part, message)
-    if isinstance(read, Message) and read.method == "initialize":
+    if isinstance(read, ClientMessage) and read.method == "initialize":
         raise turn_away(400, "initialize never stands in a batch", "invalid_request")
     return read

@@ -10,33 +10,28 @@ import contextlib
 import logging
 
 from gatelodge.core.errors import HouseError, LimitReached, Unavailable
+from gatelodge.core.jsontext.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, UNAVAILABLE, error_body
 from gatelodge.core.protocol.bridge.batch import is_batch
-from gatelodge.core.protocol.envelope import (
-    INTERNAL_ERROR,
-    INVALID_REQUEST,
-    UNAVAILABLE,
-    Fault,
-    Message,
-    Response,
-    error_body,
-)
-from gatelodge.core.protocol.session import Session
+from gatelodge.core.protocol.envelope import ClientMessage, ClientResponse, RequestFault
+from gatelodge.core.protocol.session import LegacySession
 from gatelodge.core.protocol.version import LEGACY
 from gatelodge.core.records.leaves import RefusedReason
-from gatelodge.core.records.origin import DOOR
-from gatelodge.flows.audit.tallies import Refusal
+from gatelodge.core.records.origin import UNROUTED
+from gatelodge.flows.audit.tallies import RefusedRequest
 from gatelodge.web.endpoint.admit import judge, let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.batch import answer_batch, may_batch
-from gatelodge.web.endpoint.gate import (
-    Gate,
+from gatelodge.web.endpoint.context import (
+    EndpointContext,
     TurnedAway,
     answer_here,
     refuse_here,
     too_many,
     turn_away,
 )
-from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest, Unreadable
-from gatelodge.web.endpoint.http.turns import LIGHT, Turns
+from gatelodge.web.endpoint.http.connection import ClientConnection
+from gatelodge.web.endpoint.http.reader import Unreadable
+from gatelodge.web.endpoint.http.request import HttpRequest
+from gatelodge.web.endpoint.http.turns import LIGHT, FaceTurns
 from gatelodge.web.endpoint.methods.listening import legacy_stream
 from gatelodge.web.endpoint.methods.subscribing import roots_changed
 from gatelodge.web.endpoint.methods.tables import (
@@ -46,9 +41,9 @@ from gatelodge.web.endpoint.methods.tables import (
     accepted,
     unknown,
 )
-from gatelodge.web.endpoint.origins import Origins
+from gatelodge.web.endpoint.origins import AllowedOrigins
 from gatelodge.web.endpoint.pages import readable_by
-from gatelodge.web.endpoint.visit import Visit
+from gatelodge.web.endpoint.request_context import RequestContext
 
 log = logging.getLogger(__name__)
 
@@ -64,25 +59,25 @@ _UNREADABLE: dict[Unreadable, tuple[int, str, RefusedReason]] = {
 _ALLOWED = b"allow: POST, GET, DELETE"
 
 
-class Endpoint:
+class McpEndpoint:
     """Answers requests as tasks of its own; `drain` waits for them."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: EndpointContext) -> None:
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[HttpRequest, asyncio.Task[None]] = {}
-        self._turns = Turns()
+        self._turns = FaceTurns()
 
     @property
-    def origins(self) -> Origins:
+    def origins(self) -> AllowedOrigins:
         """The Host and Origin values that are taken."""
         return self._gate.origins
 
-    def receive(self, connection: HttpConnection, request: HttpRequest) -> None:
+    def receive(self, connection: ClientConnection, request: HttpRequest) -> None:
         """Begin to answer a request."""
-        self._tasks[request] = self._loop.create_task(self._serve(connection, request))
+        self._tasks[request] = self._loop.create_task(self._serve_request(connection, request))
 
-    def judge(self, connection: HttpConnection, request: HttpRequest) -> None:
+    def judge(self, connection: ClientConnection, request: HttpRequest) -> None:
         """Look at the head of a request that has to wait."""
         judge(self._gate, connection, request)
 
@@ -93,20 +88,23 @@ class Endpoint:
 
     def full(self) -> None:
         """Count a connection that found no place, with what it may have asked."""
-        refusal = Refusal(reason="limit", http=503, bytes_in=0)
-        self._gate.recorder.refused(DOOR, None, refusal, None)
+        # Nothing of the request was read, so no workspace is known to whose log it belongs.
+        refusal = RefusedRequest(reason="limit", http=503, bytes_in=0)
+        self._gate.recorder.refused(UNROUTED, None, refusal, None)
 
     def turn_away(
-        self, connection: HttpConnection, request: HttpRequest, fault: Unreadable
+        self, connection: ClientConnection, request: HttpRequest, fault: Unreadable
     ) -> None:
         """Answer what could not be read as a request, and close."""
         http, text, reason = _UNREADABLE[fault]
-        told = Fault(http, INVALID_REQUEST, text, reason)
-        self._tasks[request] = self._loop.create_task(self._refuse(connection, request, told))
+        told = RequestFault(http, INVALID_REQUEST, text, reason)
+        self._tasks[request] = self._loop.create_task(
+            self._answer_unreadable(connection, request, told)
+        )
 
     def gone(self, request: HttpRequest) -> None:
         """Record a request that its client left before it was looked at."""
-        refusal = Refusal(reason="client_gone", http=0, bytes_in=request.size)
+        refusal = RefusedRequest(reason="client_gone", http=0, bytes_in=request.size)
         self._gate.recorder.refused(log_of(self._gate, request.target), None, refusal, None)
 
     async def drain(self, seconds: float) -> None:
@@ -114,18 +112,21 @@ class Endpoint:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks.values()), timeout=seconds)
 
-    async def _serve(self, connection: HttpConnection, request: HttpRequest) -> None:
+    async def _serve_request(self, connection: ClientConnection, request: HttpRequest) -> None:
         gate = self._gate
-        visit = Visit(connection, request, gate.clock.boottime())
+        visit = RequestContext(connection, request, gate.clock.boottime())
+        # A page can read a refusal only if this was done before it.
         if b"origin" in request.headers:
             self._open_to_page(visit)
         try:
             if request.away is not None:
                 await self._refuse_unread(visit, request)
                 return
+            # Large bodies that came at once would all be parsed in one round, while others wait.
             if request.size > LIGHT:
                 await self._turns.wait()
             let_in(gate, visit)
+            # The recorder waits for nothing: the caller's data key has to be in memory before that.
             if gate.deks.current(visit.answerable) is None:
                 await gate.deks.ensure(visit.answerable)
             if request.method == b"POST":
@@ -134,19 +135,21 @@ class Endpoint:
                 else:
                     await self._method_of(visit, read_body(gate, visit))(gate, visit)
             else:
-                await self._dispatch(visit)
+                await self._dispatch_http_method(visit)
         except (TurnedAway, LimitReached) as away:
             await self._turned_away(visit, away)
         except Unavailable as down:
-            self._unavailable(visit, down)
+            self._answer_unavailable(visit, down)
         except Exception as error:  # noqa: BLE001 - the web face: whatever it is, say "internal"
-            self._incident(visit, error)
+            self._answer_incident(visit, error)
         finally:
             connection.finish()
             del self._tasks[request]
 
-    async def _refuse(self, connection: HttpConnection, request: HttpRequest, fault: Fault) -> None:
-        visit = Visit(connection, request, self._gate.clock.boottime())
+    async def _answer_unreadable(
+        self, connection: ClientConnection, request: HttpRequest, fault: RequestFault
+    ) -> None:
+        visit = RequestContext(connection, request, self._gate.clock.boottime())
         visit.log = log_of(self._gate, request.target)
         try:
             await refuse_here(self._gate, visit, fault)
@@ -156,7 +159,7 @@ class Endpoint:
             connection.finish()
             del self._tasks[request]
 
-    def _open_to_page(self, visit: Visit) -> None:
+    def _open_to_page(self, visit: RequestContext) -> None:
         """Let a page whose origin is allowed read the answer, whatever it is."""
         headers, origins = visit.request.headers, self._gate.origins
         host, origin = headers.get(b"host"), headers[b"origin"]
@@ -164,17 +167,18 @@ class Endpoint:
             for line in readable_by(origin):
                 visit.answer.header(line)
 
-    async def _refuse_unread(self, visit: Visit, request: HttpRequest) -> None:
+    async def _refuse_unread(self, visit: RequestContext, request: HttpRequest) -> None:
         """Answer what was turned away by its head; it is not raised again (see `judge`)."""
         away = request.away
         assert isinstance(away, TurnedAway)
         visit.log = log_of(self._gate, request.target)
         await self._turned_away(visit, away)
 
-    async def _turned_away(self, visit: Visit, why: TurnedAway | LimitReached) -> None:
+    async def _turned_away(self, visit: RequestContext, why: TurnedAway | LimitReached) -> None:
         away = too_many(why) if isinstance(why, LimitReached) else why
         for line in away.headers:
             visit.answer.header(line)
+        # A failed sign-in was recorded where it was found; a second record would count it twice.
         if away.recorded:
             if away.written is not None:
                 with contextlib.suppress(Unavailable):
@@ -187,7 +191,7 @@ class Endpoint:
         except Unavailable as down:
             visit.answer.end(503, error_body(visit.raw_id, UNAVAILABLE, down.detail))
 
-    async def _dispatch(self, visit: Visit) -> None:
+    async def _dispatch_http_method(self, visit: RequestContext) -> None:
         version = visit.request.headers.get(b"mcp-protocol-version", b"").decode("latin-1")
         match visit.request.method:
             case b"GET" | b"DELETE" if version and version not in LEGACY:
@@ -204,7 +208,7 @@ class Endpoint:
             case _:
                 raise turn_away(405, "use POST", "method_not_allowed", INVALID_REQUEST, _ALLOWED)
 
-    async def _end_session(self, visit: Visit) -> None:
+    async def _end_session(self, visit: RequestContext) -> None:
         """End a legacy session with its streams; calls that run in it come to their own end."""
         gate, session = self._gate, session_of(self._gate, visit)
         visit.session = session
@@ -214,9 +218,9 @@ class Endpoint:
             running.cut("cancelled")
         await answer_here(gate, visit, b"")
 
-    def _method_of(self, visit: Visit, message: Message | Response) -> Method:
+    def _method_of(self, visit: RequestContext, message: ClientMessage | ClientResponse) -> Method:
         """What answers this message; a client's answer to a question of ours is handed on here."""
-        if isinstance(message, Response):
+        if isinstance(message, ClientResponse):
             visit.method, session = "response", visit.session
             if session is not None:
                 nonce = session.nonce
@@ -225,37 +229,38 @@ class Endpoint:
         if not message.id:  # a notification
             if message.method == "notifications/roots/list_changed":
                 return roots_changed
-            self._noted(visit)
+            self._apply_notification(visit)
             return accepted
         methods = MODERN_METHODS if visit.era == "modern" else LEGACY_METHODS
         return methods.get(message.method, unknown)
 
-    def _noted(self, visit: Visit) -> None:
+    def _apply_notification(self, visit: RequestContext) -> None:
         """A legacy client tells something (MCP 2025-11-25 client/roots, basic/utilities)."""
         session = visit.session
         if session is None:
             return
         if visit.message.method == "notifications/cancelled":
-            self._cancelled(visit, session)
+            self._cancel_request(visit, session)
 
-    def _cancelled(self, visit: Visit, session: Session) -> None:
+    def _cancel_request(self, visit: RequestContext, session: LegacySession) -> None:
         """The client takes a request back."""
         raw_id = visit.message.params.get("requestId")
         running = self._gate.inflight.of_request(session.nonce, bytes(raw_id or b""))
         if running is not None and running.principal == visit.who.id:
             running.cut("cancelled")
 
-    def _unavailable(self, visit: Visit, down: Unavailable) -> None:
+    def _answer_unavailable(self, visit: RequestContext, down: Unavailable) -> None:
         """Say that it cannot be done now; the record waits for nobody, it may be what is down."""
-        refusal = Refusal(reason="unavailable", http=503, bytes_in=visit.bytes_in)
+        refusal = RefusedRequest(reason="unavailable", http=503, bytes_in=visit.bytes_in)
         self._gate.recorder.refused(visit.log, None, refusal, None)
         visit.answer.header(b"retry-after: 1")
         visit.answer.end(503, error_body(visit.raw_id, UNAVAILABLE, down.detail))
 
-    def _incident(self, visit: Visit, error: Exception) -> None:
+    def _answer_incident(self, visit: RequestContext, error: Exception) -> None:
         incident = self._gate.ids.new("inc")
         log.error("incident %s: %s", incident, type(error).__name__, exc_info=error)
-        refusal = Refusal(reason="internal", http=500, bytes_in=visit.bytes_in)
+        # Nobody waits for this record: whatever failed may be what would write it.
+        refusal = RefusedRequest(reason="internal", http=500, bytes_in=visit.bytes_in)
         self._gate.recorder.refused(visit.log, None, refusal, None)
         text = f"internal error, incident {incident}"
         visit.answer.end(500, error_body(visit.raw_id, INTERNAL_ERROR, text))

@@ -13,7 +13,7 @@ NOT_SERVED = (
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-class Origins(Struct, frozen=True):
+class AllowedOrigins(Struct, frozen=True):
     """The Host and Origin values that are taken; Host values are lower case, without a port."""
 
     hosts: frozenset[bytes]
@@ -41,7 +41,7 @@ class Origins(Struct, frozen=True):
 
 def origins(
     host: str, public_url: str, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
-) -> Origins:
+) -> AllowedOrigins:
     """Build the two sets from the settings of `listen`."""
     hosts = {*_LOOPBACK, host, *allowed_hosts}
     given = {*allowed_origins}
@@ -50,7 +50,7 @@ def origins(
         hosts.add(authority.rpartition(":")[0] or authority)
         hosts.add(authority)
         given.add(public_url.rstrip("/"))
-    return Origins(
+    return AllowedOrigins(
         frozenset(h.lower().encode() for h in hosts if h),
         frozenset(o.lower().encode() for o in given),
     )

@@ -4,7 +4,7 @@ Only for origins that were let through before; a page of any other learns nothin
 cookies, so a page has what its own script was given. Source: Fetch standard, CORS protocol.
 """
 
-from gatelodge.web.endpoint.http.connection import HttpRequest
+from gatelodge.web.endpoint.http.request import HttpRequest
 
 _ASKED = b"access-control-request-method"
 _FIELDS = b"access-control-request-headers"

@@ -7,16 +7,16 @@ from msgspec import Struct
 _TARGET = re.compile(rb"/k/([a-z0-9][a-z0-9-]{0,62})(?:/s/([a-z][a-z0-9-]{0,15}))?/mcp/?(?:\?|$)")
 
 
-class Route(Struct, frozen=True):
+class EndpointRoute(Struct, frozen=True):
     """A workspace's endpoint; an `alias` narrows it to one server with bare names."""
 
     workspace: str
     alias: str
 
 
-def route_of(target: bytes) -> Route | None:
+def route_of(target: bytes) -> EndpointRoute | None:
     """The endpoint named by a request target, None when it names none."""
     found = _TARGET.match(target)
     if found is None:
         return None
-    return Route(found[1].decode(), (found[2] or b"").decode())
+    return EndpointRoute(found[1].decode(), (found[2] or b"").decode())

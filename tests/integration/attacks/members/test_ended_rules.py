@@ -15,12 +15,12 @@ ENDED = 4010
 
 def by_grant(place: Place) -> None:
     for each in place.api("GET", "/grants?limit=100")["items"]:
-        if "ada" in str(each):
+        if each["grantee"] == "ada@example.test":
             place.api("DELETE", f"/grants/{each['id']}")
 
 
 def by_group(place: Place) -> None:
-    place.api("POST", "/groups/staff/part", {"principal": "ada@example.test"})
+    place.api("POST", "/groups/staff/remove-member", {"principal": "ada@example.test"})
 
 
 def by_tools(place: Place) -> None:
@@ -43,7 +43,7 @@ def admitted(scene: Scene, how: str) -> str:
     place = scene.place
     place.api("POST", "/groups", {"name": "staff"})
     token = place.admit("ada")
-    place.api("POST", "/groups/staff/join", {"principal": "ada@example.test"})
+    place.api("POST", "/groups/staff/add-member", {"principal": "ada@example.test"})
     place.grant(group="staff", server="lib", level="all")
     client = place.client(token)
     until(lambda: client.request("prompts/list", {}).json["result"]["prompts"])

@@ -102,21 +102,21 @@ UNREADABLE = {"q": {"method": "sampling/createMessage", "params": "any"}}
 
 
 @pytest.mark.parametrize(
-    ("wants", "can", "withheld"),
+    ("wants", "can", "hidden"),
     [
         ({"q": SAMPLE}, EVERYTHING, ["sampling"]),
         ({"q": SAMPLE}, NO_SAMPLES, []),
         (UNREADABLE, EVERYTHING, []),
     ],
-    ids=["withheld", "not declared", "unreadable"],
+    ids=["hidden", "not declared", "unreadable"],
 )
 def test_a_task_asks_no_client_what_it_may_not_be_asked(
-    stage: Stage, wants: Any, can: dict[str, Any], withheld: list[str]
+    stage: Stage, wants: Any, can: dict[str, Any], hidden: list[str]
 ):
     place = stage.place("task-asks")
     server = Working(wants)
     stage.servers.open(server)
-    place.serve("lib", server.url, withheld=withheld)
+    place.serve("lib", server.url, hidden_capabilities=hidden)
     client, task = task_of(place, server, place.admit("ada", lib="all"))
     client.can = can
     answer = client.request("tasks/get", {"taskId": task})

@@ -183,7 +183,7 @@ def test_a_state_is_dead_with_the_access_that_it_was_given_under(team: Team):
     place.api("POST", "/members/zoe@example.test/suspend", {})
     assert zoe.retry("lib__ask", asked).status == 401
     if team.era == "legacy":
-        until(lambda: len(team.scene.server.left) > left, 1)
+        until(lambda: len(team.scene.server.left) > left, 2)
     place.api("POST", "/members/zoe@example.test/resume", {})
     again = Modern(place, place.token_for(member="zoe@example.test"))
     answer = again.retry("lib__ask", asked)

@@ -181,7 +181,7 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_a_call_may_take(
     for method in methods:
         del scene.server.methods[method]
     assert errors == ["error.upstream.timeout"] * len(methods)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 4 * len(methods), "one was waited for after the other"
     outcomes = [outcome for kind, outcome in scene.records(before) if kind == "call.outcome"]
     assert outcomes == ["timeout"] * len(methods)
 

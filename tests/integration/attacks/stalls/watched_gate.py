@@ -62,7 +62,7 @@ def _watched(told: Path) -> None:
     """Have the serving coroutine run beside a watch."""
     from gatelodge.app import run
 
-    serve = run._serve
+    serve = run._serve_until_stopped
 
     async def beside(*given: object, **more: object) -> None:
         async with LoopWatch() as watch:
@@ -75,7 +75,7 @@ def _watched(told: Path) -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, tell)
             await serve(*given, **more)  # type: ignore[arg-type]
 
-    run._serve = beside  # type: ignore[assignment]
+    run._serve_until_stopped = beside  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import json
 import pytest
 from msgspec import Raw
 
+from gatelodge.core.jsontext.jsonrpc import INTERNAL_ERROR
 from gatelodge.core.protocol.bridge.error_map import error_for, http_status
-from gatelodge.core.protocol.envelope import INTERNAL_ERROR
 
 URI = '"data":{"uri":"a:b"}'
 

@@ -226,6 +226,15 @@ def test_a_question_that_both_eras_know_passes_byte_for_byte():
     assert from_legacy("roots/list", Raw(b"null")) == InputRequest("roots/list")
 
 
+@pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25"])
+def test_a_mode_of_null_is_none(version):
+    """A client that reads strictly would refuse it; without one it is form mode."""
+    asked = InputRequest("elicitation/create", Raw(b'{"mode":null,"message":"m"}'))
+    shown = to_legacy(asked, version, "e")
+    assert shown is not None
+    assert bytes(shown.params) == b'{"message":"m"}'
+
+
 def test_a_url_is_shown_to_clients_of_every_revision_that_declared_the_mode():
     asked = InputRequest("elicitation/create", Raw(URL))
     shown = to_legacy(asked, "2025-11-25", "e-1")

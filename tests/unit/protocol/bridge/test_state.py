@@ -5,9 +5,9 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from gatelodge.core.protocol.bridge.state import (
-    Binding,
-    Parked,
-    Relayed,
+    ParkedCall,
+    RelayedCall,
+    StateBinding,
     TaskId,
     holds,
     pack,
@@ -15,11 +15,11 @@ from gatelodge.core.protocol.bridge.state import (
     read_task_id,
     request_digest,
 )
-from gatelodge.core.protocol.session import Session, read_session
+from gatelodge.core.protocol.session import LegacySession, read_session
 
-BINDING = Binding("wsp_1", "gh", "mem_1", "srv_1", b"\x01" * 32)
-PARKED = Parked(BINDING, 1_000, 1, "node-1", b"handle")
-RELAYED = Relayed(BINDING, 1_000, 2, b'"their state"')
+BINDING = StateBinding("wsp_1", "gh", "mem_1", "srv_1", b"\x01" * 32)
+PARKED = ParkedCall(BINDING, 1_000, 1, "node-1", b"handle")
+RELAYED = RelayedCall(BINDING, 1_000, 2, b'"their state"')
 
 
 @pytest.mark.parametrize("state", [PARKED, RELAYED])
@@ -100,7 +100,7 @@ def test_no_two_requests_are_read_as_one():
 
 
 def test_a_session_sealed_before_capabilities_were_kept_is_read():
-    session = Session("mem_1", "wsp_1", "", "2025-11-25", "c/1", 9, b"nonce", b'{"roots":{}}')
+    session = LegacySession("mem_1", "wsp_1", "", "2025-11-25", "c/1", 9, b"nonce", b'{"roots":{}}')
     assert read_session(pack(session)) == session
     old = pack(["mem_1", "wsp_1", "", "2025-11-25", "c/1", 9, b"nonce"])
     assert read_session(old) == replace(session, capabilities=b"{}")

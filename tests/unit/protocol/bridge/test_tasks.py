@@ -14,12 +14,12 @@ from gatelodge.core.protocol.bridge.tasks import (
     with_task,
 )
 from gatelodge.core.protocol.envelope import members_of
-from gatelodge.core.protocol.shown.uris import BARE, Prefix
+from gatelodge.core.protocol.shown.uris import BARE, UriPrefix
 
-GH = Prefix("gh")
+GH = UriPrefix("gh")
 
 
-def shown(text: str, prefix: Prefix = GH) -> str:
+def shown(text: str, prefix: UriPrefix = GH) -> str:
     raw = Raw(text.encode())
     new, members = shown_task(raw, members_of(raw), "sealed", prefix)
     assert members == members_of(new)

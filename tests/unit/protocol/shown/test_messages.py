@@ -5,7 +5,7 @@ from msgspec import Raw
 
 from gatelodge.core.protocol.envelope import members_of
 from gatelodge.core.protocol.shown.messages import (
-    Reference,
+    CompletionReference,
     read_reference,
     shown_error,
     shown_resource,
@@ -15,12 +15,12 @@ from gatelodge.core.protocol.shown.messages import (
     shown_update,
     with_reference,
 )
-from gatelodge.core.protocol.shown.uris import BARE, Prefix
+from gatelodge.core.protocol.shown.uris import BARE, UriPrefix
 
-GH = Prefix("gh")
+GH = UriPrefix("gh")
 
 
-def shown(method: str, text: str, prefix: Prefix = GH) -> str:
+def shown(method: str, text: str, prefix: UriPrefix = GH) -> str:
     raw = Raw(text.encode())
     new, members = shown_result(method, raw, members_of(raw), prefix)
     assert members == members_of(new)
@@ -146,12 +146,12 @@ def test_a_resource_that_is_not_there_is_named_by_its_shown_uri():
     [
         (
             b'{"type":"ref/prompt","name":"gh__a","title":"t"}',
-            Reference("prompt", "gh__a"),
+            CompletionReference("prompt", "gh__a"),
             b'{"type":"ref/prompt","name":"own","title":"t"}',
         ),
         (
             b'{"type":"ref/resource","uri":"gh+t://{id}"}',
-            Reference("resource", "gh+t://{id}"),
+            CompletionReference("resource", "gh+t://{id}"),
             b'{"type":"ref/resource","uri":"own"}',
         ),
     ],

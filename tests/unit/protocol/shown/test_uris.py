@@ -2,9 +2,9 @@
 
 import pytest
 
-from gatelodge.core.protocol.shown.uris import BARE, Prefix, original_uri, shown_uri
+from gatelodge.core.protocol.shown.uris import BARE, UriPrefix, original_uri, shown_uri
 
-GH = Prefix("gh")
+GH = UriPrefix("gh")
 ALIASES = {"gh", "files"}
 
 
@@ -40,7 +40,7 @@ def test_a_uri_is_shown_under_its_servers_alias_and_found_again(uri, shown):
 def test_what_a_client_may_fetch_itself_is_shown_as_it_is_unless_two_servers_have_it():
     assert shown_uri(GH, "https://x/y") == "https://x/y"
     assert original_uri("https://x/y", ALIASES) is None
-    clashing = Prefix("gh", frozenset(("https://x/y",)))
+    clashing = UriPrefix("gh", frozenset(("https://x/y",)))
     assert shown_uri(clashing, "https://x/y") == "gh+https://x/y"
     assert shown_uri(clashing, "https://x/z") == "https://x/z"
     assert original_uri("gh+https://x/y", ALIASES) == ("gh", "https://x/y")

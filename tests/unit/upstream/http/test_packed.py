@@ -10,7 +10,7 @@ from tests.unit.upstream.test_portions import Pipe
 from tests.unit.upstream.test_turns import Asked
 
 from gatelodge.adapters.upstream.http.client import HttpClient
-from gatelodge.adapters.upstream.http.connection.coding import Unpacking
+from gatelodge.adapters.upstream.http.connection.coding import BodyDecoder
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
 from gatelodge.adapters.upstream.pace import turnstile
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol
@@ -98,7 +98,7 @@ def test_a_stream_that_unpacks_to_very_many_events_is_heard_in_rounds(monkeypatc
 
 
 def test_many_packed_bodies_one_after_the_other_return_no_more_than_is_asked_for():
-    unpacking = Unpacking(b"gzip")
+    unpacking = BodyDecoder(b"gzip")
     unpacking.add(gzip.compress(bytes(1000)) * 50)
     pieces = []
     while unpacking.more:

@@ -1,6 +1,11 @@
 """What lies unread before children is shared as all else is: nobody takes what others need."""
 
-from gatelodge.adapters.upstream.stdio.unread import MOST_OF_ALL, MOST_OF_ONE, Pot, Unread
+from gatelodge.adapters.upstream.stdio.unread import (
+    MOST_OF_ALL,
+    MOST_OF_ONE,
+    UnreadBytes,
+    UnreadTotal,
+)
 
 MIB = 1 << 20
 
@@ -8,9 +13,9 @@ MIB = 1 << 20
 class Pipe:
     """A child's input, of which it takes what the test says."""
 
-    def __init__(self, pot: Pot) -> None:
+    def __init__(self, pot: UnreadTotal) -> None:
         self.left = 0
-        self.unread = Unread(pot, lambda: self.left)
+        self.unread = UnreadBytes(pot, lambda: self.left)
 
     def write(self, person: str, size: int) -> bool:
         """Write so much for somebody, if there is room; whether there was."""
@@ -27,7 +32,7 @@ def filled(pipe: Pipe, person: str) -> int:
 
 
 def test_before_one_child_one_person_has_half_and_whoever_comes_finds_room():
-    pipe = Pipe(Pot())
+    pipe = Pipe(UnreadTotal())
     assert filled(pipe, "ada") == MOST_OF_ONE // MIB // 2
     assert pipe.write("bob", MIB)
     assert pipe.write("", MIB), "the gate itself is one of them"
@@ -35,7 +40,7 @@ def test_before_one_child_one_person_has_half_and_whoever_comes_finds_room():
 
 
 def test_what_one_child_leaves_unread_costs_no_other_one():
-    pot = Pot()
+    pot = UnreadTotal()
     stuck, good = Pipe(pot), Pipe(pot)
     filled(stuck, "ada")
     filled(stuck, "bob")
@@ -44,7 +49,7 @@ def test_what_one_child_leaves_unread_costs_no_other_one():
 
 
 def test_before_all_children_together_one_person_has_half_until_some_of_it_is_read():
-    pot = Pot()
+    pot = UnreadTotal()
     pipes = [Pipe(pot) for _ in range(MOST_OF_ALL // MOST_OF_ONE * 2)]
     written = sum(filled(pipe, "ada") for pipe in pipes)
     assert written == MOST_OF_ALL // MIB // 2
@@ -56,7 +61,7 @@ def test_before_all_children_together_one_person_has_half_until_some_of_it_is_re
 
 
 def test_a_message_counts_until_all_of_it_is_read():
-    pipe = Pipe(Pot())
+    pipe = Pipe(UnreadTotal())
     filled(pipe, "ada")
     pipe.left -= MIB - 1
     assert not pipe.write("ada", 1)
@@ -65,7 +70,7 @@ def test_a_message_counts_until_all_of_it_is_read():
 
 
 def test_a_pot_that_everything_left_holds_nothing():
-    pot = Pot()
+    pot = UnreadTotal()
     pipes = [Pipe(pot) for _ in range(3)]
     for pipe in pipes:
         filled(pipe, "ada")

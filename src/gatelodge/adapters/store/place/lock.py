@@ -26,7 +26,7 @@ class DirectoryLock:
         self._folder = _opened_folder(directory)
         try:
             check_closed(directory)
-            self._file = _opened(directory)
+            self._file = _open_lock_file(directory)
         except BaseException:
             os.close(self._folder)
             raise
@@ -125,7 +125,7 @@ def _lock_folder(folder: int) -> None:
         return  # some network file systems lock files only; the file's lock is taken in any case
 
 
-def _opened(directory: Path) -> int:
+def _open_lock_file(directory: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(directory / "lock", flags, 0o600)

@@ -15,7 +15,7 @@ _SHARE = 20
 """The floor and the reserve are never more than this part of a small disk."""
 
 
-class Room:
+class DiskRoom:
     """The disk under one data directory. `low` is read anywhere; the rest blocks, in any thread.
 
     A crash leaves the reserve or none; `tend` makes it when there is room.
@@ -32,9 +32,9 @@ class Room:
         about = os.statvfs(self._path.parent)
         free, size = about.f_bavail * about.f_frsize, about.f_blocks * about.f_frsize
         floor, reserve = min(self._floor, size // _SHARE), min(_RESERVE, size // _SHARE)
-        kept = self._kept() >= reserve
+        kept = self._size_of_reserve() >= reserve
         if not kept and free > floor + reserve:
-            kept = self._keep(reserve)
+            kept = self._allocate_reserve(reserve)
         if free < floor or not kept:
             self.low = f"the disk of the data directory is full ({free // 1024} KiB are free)"
         else:
@@ -49,14 +49,14 @@ class Room:
         self.low = "the disk of the data directory is full"
         return True
 
-    def _kept(self) -> int:
+    def _size_of_reserve(self) -> int:
         """How much is kept back; a reserve that was damaged counts as far as it is there."""
         try:
             return self._path.stat(follow_symlinks=False).st_size
         except OSError:
             return 0
 
-    def _keep(self, size: int) -> bool:
+    def _allocate_reserve(self, size: int) -> bool:
         new = self._path.with_suffix(".new")
         try:
             new.unlink(missing_ok=True)

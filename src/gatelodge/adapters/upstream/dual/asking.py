@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from gatelodge.core.protocol.bridge.both_eras import AskingSign
 from gatelodge.core.protocol.version import MODERN, Era
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import UpstreamRequest
 
 MOST = 1024
 """Tools, prompts and resources of one server that are remembered."""
@@ -28,18 +28,18 @@ class AskingEras:
     def __init__(self) -> None:
         self._known: OrderedDict[Thing, AskingSign] = OrderedDict()
 
-    def of(self, request: Request) -> Era | None:
+    def of(self, request: UpstreamRequest) -> Era | None:
         """The era in which this request's tool can ask; None = not known."""
-        found = self._known.get(_thing(request))
+        found = self._known.get(_key_of_request(request))
         return None if found is None else found.era
 
-    def learn(self, request: Request, sign: AskingSign) -> bool:
+    def learn(self, request: UpstreamRequest, sign: AskingSign) -> bool:
         """Remember; false when it was known, or is contradicted by something surer.
 
         Of two unsure signs for different eras the tool simply fails in both: the later one is not
         believed, so that it is not spoken to in turns.
         """
-        thing = _thing(request)
+        thing = _key_of_request(request)
         before = self._known.get(thing)
         if before is not None and before.era == sign.era:
             self._known[thing] = before if before.sure else sign
@@ -72,5 +72,5 @@ class AskingEras:
         return " ".join(parts)
 
 
-def _thing(request: Request) -> Thing:
+def _key_of_request(request: UpstreamRequest) -> Thing:
     return request.method, request.name

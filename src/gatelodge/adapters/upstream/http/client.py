@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
-from gatelodge.adapters.upstream.http.exchange import IDLE_SECONDS, Turn, idle_seconds
-from gatelodge.adapters.upstream.pace.share import Line, Shares
+from gatelodge.adapters.upstream.http.exchange import IDLE_SECONDS, HttpExchange, idle_seconds
+from gatelodge.adapters.upstream.pace.share import FairQueue, PersonShares
 from gatelodge.core.errors import HouseError, LimitReached
 
 MOST_CONNECTIONS = 512
@@ -31,10 +31,11 @@ class HttpClient:
         self._all: set[HttpConnection] = set()
         self._idle: list[HttpConnection] = []
         self._draining: set[HttpConnection] = set()
-        self._waiting: Line[Turn] = Line()
-        self._held = Shares()
+        self._waiting: FairQueue[HttpExchange] = FairQueue()
+        self._held = PersonShares()
         self._opening: set[asyncio.Task[None]] = set()
         self._unwritten: list[HttpConnection] = []
+        self._serving = False
         self._heard = -WELL_SECONDS
 
     @property
@@ -54,23 +55,30 @@ class HttpClient:
         """Something came."""
         self._heard = self._loop.time()
 
-    def send(self, turn: Turn) -> None:
+    def send(self, turn: HttpExchange) -> None:
         """Write the turn on a free connection, or as soon as there is one."""
-        idle = self._idle
-        if idle and (self._held.total * 2 <= MOST_CONNECTIONS or not self._must_wait(turn)):
-            now = self._loop.time()
-            while idle:
-                connection = idle.pop()
-                if connection.until > now and connection.alive:
-                    self._carry(connection, turn)
-                    return
-                connection.close()
+        if self._idle and (self._held.total * 2 <= MOST_CONNECTIONS or not self._must_wait(turn)):
+            connection = self._trusted()
+            if connection is not None:
+                self._assign_turn(connection, turn)
+                return
         if not self._waiting.add(turn.person, turn, MOST_WAITING):
             turn.failed(LimitReached("Too many requests wait for this server.", retry_after=1.0))
             return
         self._open_more()
 
-    def _carry(self, connection: HttpConnection, turn: Turn) -> None:
+    def _trusted(self) -> HttpConnection | None:
+        """An idle connection that may carry a turn; those that idled for too long are closed."""
+        now = self._loop.time()
+        while self._idle:
+            connection = self._idle.pop()
+            # The server is least likely to be closing the connection that was used last.
+            if connection.until > now and connection.alive:
+                return connection
+            connection.close()
+        return None
+
+    def _assign_turn(self, connection: HttpConnection, turn: HttpExchange) -> None:
         """Have this connection carry a turn, its place until it ends; written at the round's end.
 
         A server that sleeps is then woken once for many requests instead of once for each.
@@ -79,21 +87,23 @@ class HttpClient:
         connection.holder = turn.person
         self._held.take(turn.person)
         if not self._unwritten:
-            self._loop.call_soon(self._write)
+            self._loop.call_soon(self._write_assigned_turns)
         self._unwritten.append(connection)
 
-    def _write(self) -> None:
+    def _write_assigned_turns(self) -> None:
+        # A turn that may not be written fails at once, and its caller may send another one.
         unwritten, self._unwritten = self._unwritten, []
         for connection in unwritten:
             connection.write()
 
-    def repeat(self, turn: Turn) -> None:
+    def repeat(self, turn: HttpExchange) -> None:
         """Send once more what a stale connection swallowed; no other idle connection is trusted."""
         self.close_idle()
+        # The turn was let in once already, so the bound for new ones does not count.
         self._waiting.add(turn.person, turn, MOST_WAITING * 2, first=True)
         self._open_more()
 
-    def forget(self, turn: Turn) -> bool:
+    def forget(self, turn: HttpExchange) -> bool:
         """Drop a turn that nobody waits for; true when the server may have seen it."""
         place, turn.place = turn.place, None
         if isinstance(place, HttpConnection):
@@ -105,10 +115,11 @@ class HttpClient:
     def release(self, connection: HttpConnection, keep_alive: bytes) -> None:
         """A connection is free: the next turn gets it, or it idles."""
         self._draining.discard(connection)
-        self._free(connection)
-        turn = self._next() if self._waiting.size else None
+        self._release_holder_share(connection)
+        turn = self._take_next_turn() if self._waiting.size else None
         if turn is not None:
-            self._carry(connection, turn)
+            self._assign_turn(connection, turn)
+            self._serve_soon()
             return
         idles = idle_seconds(keep_alive) if keep_alive else IDLE_SECONDS
         connection.until = self._loop.time() + idles
@@ -116,20 +127,21 @@ class HttpClient:
 
     def drain(self, connection: HttpConnection) -> None:
         """A stream gave all that was wanted; let it end by itself for a moment."""
-        self._free(connection)
+        self._release_holder_share(connection)
         connection.until = self._loop.time() + DRAIN_SECONDS
         self._draining.add(connection)
+        self._serve_soon()
 
     def lost(self, connection: HttpConnection) -> None:
         """A connection is closed."""
-        self._free(connection)
+        self._release_holder_share(connection)
         if connection in self._all:
             self._all.discard(connection)
             self._draining.discard(connection)
             if connection in self._idle:
                 self._idle.remove(connection)
-            if self._waiting.size:
-                self._open_more()
+            # Turns may have waited for nothing but the place of this connection.
+            self._serve_soon()
 
     def sweep(self, now: float) -> None:
         """Close connections that idled or drained for too long."""
@@ -150,39 +162,62 @@ class HttpClient:
         for connection in list(self._all):
             connection.close()
 
-    def _free(self, connection: HttpConnection) -> None:
+    def _release_holder_share(self, connection: HttpConnection) -> None:
         """It carries nobody's turn any more. Idempotent."""
         holder, connection.holder = connection.holder, None
         if holder is not None:
             self._held.give(holder)
 
-    def _next(self) -> Turn | None:
+    def _take_next_turn(self) -> HttpExchange | None:
         """The turn that is next, whose person leaves enough for others."""
         return self._waiting.take(self._held, MOST_CONNECTIONS) if self._waiting.size else None
 
-    def _must_wait(self, turn: Turn) -> bool:
+    def _serve_soon(self) -> None:
+        """Give turns to those who waited because of their share: somebody holds less now.
+
+        Idle connections are given out a moment later, because they may be closed one by one now.
+        """
+        if self._waiting.size and self._idle and not self._serving:
+            self._serving = True
+            self._loop.call_soon(self._serve_waiting)
+        elif self._waiting.size:
+            self._open_more()
+
+    def _serve_waiting(self) -> None:
+        self._serving = False
+        while self._waiting.any_may(self._held, MOST_CONNECTIONS):
+            connection = self._trusted()
+            turn = None if connection is None else self._take_next_turn()
+            if connection is None or turn is None:
+                break
+            self._assign_turn(connection, turn)
+        self._open_more()
+
+    def _must_wait(self, turn: HttpExchange) -> bool:
         """True when its person holds as much as may be; not asked while half is free."""
         held = self._held
         return held.of(turn.person) >= MOST_CONNECTIONS - held.total
 
     def _open_more(self) -> None:
+        """Open connections for those who may have one; `_serve_waiting` gives out idle ones."""
         if self._idle or not self._waiting.any_may(self._held, MOST_CONNECTIONS):
             return
         while self.size < MOST_CONNECTIONS and len(self._opening) < self._waiting.size:
-            task = self._loop.create_task(self._open())
+            task = self._loop.create_task(self._open_connection())
             self._opening.add(task)
-            task.add_done_callback(self._opened)
+            task.add_done_callback(self._finish_opening_attempt)
 
-    def _opened(self, task: asyncio.Task[None]) -> None:
+    def _finish_opening_attempt(self, task: asyncio.Task[None]) -> None:
         self._opening.discard(task)
         if self._waiting.size:
             self._open_more()
 
-    async def _open(self) -> None:
+    async def _open_connection(self) -> None:
         try:
             connection = await self._dial()
         except HouseError as fault:
-            turn = self._next()
+            # One failed attempt fails one turn: a server that is full may take the next connection.
+            turn = self._take_next_turn()
             if turn is not None:
                 turn.failed(fault)
             return

@@ -16,7 +16,7 @@ MOST_PIECES = 32
 Fields = dict[bytes, bytes]
 
 
-class Turn(Protocol):
+class HttpExchange(Protocol):
     """One request on its way: `wire` goes out, exactly one of the ends below comes back.
 
     `limit` is for the whole answer, and for each event when the stream is `endless`. The client
@@ -61,7 +61,7 @@ class Turn(Protocol):
         ...
 
 
-class Body:
+class AnswerBody:
     """The body of an answer, in the pieces in which it comes."""
 
     __slots__ = ("_pieces",)

@@ -6,31 +6,31 @@ A head ends where the length of the body belongs; `request_wire` puts the two to
 import msgspec
 from msgspec import Raw, structs
 
-from gatelodge.adapters.upstream.http.dial import Target
+from gatelodge.core.catalog.transport import HttpEndpoint
 from gatelodge.core.protocol.upstream_headers import header_value, mirror_headers
 from gatelodge.core.protocol.version import MODERN, NAMED
-from gatelodge.ports.upstream import Request
+from gatelodge.ports.upstream import UpstreamRequest
 
 _MOST_KEPT = 4096
 _BOTH = b"application/json, text/event-stream"
 _LENGTH = b"Content-Length: "
 
 
-class Heads:
+class RequestHeads:
     """The heads for one server; `own` are its configured header lines, secrets included.
 
     `renewals` counts how often those were others.
     """
 
-    def __init__(self, target: Target, own: bytes, version: str) -> None:
-        self._target = target
+    def __init__(self, endpoint: HttpEndpoint, own: bytes, version: str) -> None:
+        self._endpoint = endpoint
         self._own = own
         self._version = version
         self._agent = b"gatelodge/" + version.encode()
         self._modern: dict[tuple[str, str], bytes] = {}
         self._lines = b""
         self.renewals = 0
-        self.legacy = self._bare(b"POST", _BOTH) + _LENGTH
+        self.legacy = self._initial_head_lines(b"POST", _BOTH) + _LENGTH
         """For a legacy request; before the handshake without version and session."""
 
     def agreed(self, version: str, session: bytes) -> None:
@@ -38,39 +38,43 @@ class Heads:
         self._lines = b"MCP-Protocol-Version: %b\r\n" % version.encode()
         if session:
             self._lines += b"Mcp-Session-Id: %b\r\n" % session
-        self.legacy = self._bare(b"POST", _BOTH) + self._lines + _LENGTH
+        self.legacy = self._initial_head_lines(b"POST", _BOTH) + self._lines + _LENGTH
 
     def renew(self, own: bytes) -> None:
         """The configured header lines are others from now on."""
         self._own = own
         self._modern.clear()
         self.renewals += 1
-        self.legacy = self._bare(b"POST", _BOTH) + self._lines + _LENGTH
+        self.legacy = self._initial_head_lines(b"POST", _BOTH) + self._lines + _LENGTH
 
     def listening(self, last: bytes = b"") -> bytes:
         """The whole request that opens a stream of a legacy session, or goes on after `last`."""
         resumed = b"Last-Event-ID: %b\r\n" % last if last else b""
-        return self._bare(b"GET", b"text/event-stream") + self._lines + resumed + b"\r\n"
+        return (
+            self._initial_head_lines(b"GET", b"text/event-stream") + self._lines + resumed + b"\r\n"
+        )
 
     @property
     def url(self) -> str:
         """Where these heads go, without what is asked there."""
-        at = self._target
+        at = self._endpoint
         return f"{'https' if at.tls else 'http'}://{at.authority}{at.path.partition('?')[0]}"
 
-    def to(self, path: str) -> "Heads":
+    def to(self, path: str) -> "RequestHeads":
         """The same heads for another path of this origin."""
-        return Heads(structs.replace(self._target, path=path), self._own, self._version)
+        return RequestHeads(structs.replace(self._endpoint, path=path), self._own, self._version)
 
     def ending(self) -> bytes:
         """The whole request that ends a legacy session."""
-        return self._bare(b"DELETE", _BOTH) + self._lines + b"Content-Length: 0\r\n\r\n"
+        return (
+            self._initial_head_lines(b"DELETE", _BOTH) + self._lines + b"Content-Length: 0\r\n\r\n"
+        )
 
-    def modern(self, request: Request) -> bytes:
+    def modern(self, request: UpstreamRequest) -> bytes:
         """For a modern request, with the headers that repeat its body."""
         head = self._modern.get((request.method, request.name))
         if head is None:
-            head = self._made(request)
+            head = self._build_modern_head(request)
         if not request.mirrors:
             return head
         arguments = request.params.get("arguments", Raw(b"{}"))
@@ -78,22 +82,22 @@ class Heads:
         lines = "".join(f"{name}: {value}\r\n" for name, value in repeated)
         return head.removesuffix(_LENGTH) + lines.encode() + _LENGTH
 
-    def _made(self, request: Request) -> bytes:
+    def _build_modern_head(self, request: UpstreamRequest) -> bytes:
         """A head that was not made before; those for URIs and tasks are not kept."""
         lines = f"MCP-Protocol-Version: {MODERN}\r\nMcp-Method: {header_value(request.method)}\r\n"
         member = NAMED.get(request.method)
         if member is not None:
-            name = request.name or _said(request, member)
+            name = request.name or _name_in_params(request, member)
             lines += f"Mcp-Name: {header_value(name)}\r\n"
-        head = self._bare(b"POST", _BOTH) + lines.encode() + _LENGTH
+        head = self._initial_head_lines(b"POST", _BOTH) + lines.encode() + _LENGTH
         if member is None or (member == "name" and request.name):
             if len(self._modern) >= _MOST_KEPT:
                 self._modern.clear()
             self._modern[request.method, request.name] = head
         return head
 
-    def _bare(self, verb: bytes, accept: bytes) -> bytes:
-        path, authority = self._target.path.encode(), self._target.authority.encode()
+    def _initial_head_lines(self, verb: bytes, accept: bytes) -> bytes:
+        path, authority = self._endpoint.path.encode(), self._endpoint.authority.encode()
         head = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (verb, path, authority)
         head += b"Accept: %b\r\nUser-Agent: %b\r\n" % (accept, self._agent)
         head += b"Accept-Encoding: identity\r\n"
@@ -102,7 +106,7 @@ class Heads:
         return head + self._own
 
 
-def _said(request: Request, member: str) -> str:
+def _name_in_params(request: UpstreamRequest, member: str) -> str:
     """What the params say there, for a request that does not name it again."""
     try:
         return msgspec.json.decode(request.params.get(member, b""), type=str)

@@ -8,8 +8,8 @@ as something new comes.
 import asyncio
 
 from gatelodge.adapters.upstream.http.client import HttpClient
-from gatelodge.adapters.upstream.http.flight import HttpFlight
-from gatelodge.adapters.upstream.http.head import Heads
+from gatelodge.adapters.upstream.http.head import RequestHeads
+from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
 from gatelodge.core.errors import HouseError, UpstreamError
 
 MOST_TRIES = 5
@@ -18,14 +18,14 @@ PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """The pause where the server named none, and the longest that is waited; the deadline runs on."""
 
 
-class Resumption:
+class StreamResumption:
     """Asks for the rest of streams on the connections of one client."""
 
     def __init__(self, client: HttpClient) -> None:
         self._client = client
         self._loop = asyncio.get_running_loop()
 
-    def takes(self, flight: HttpFlight, fault: HouseError, heads: Heads) -> bool:
+    def takes(self, flight: PendingHttpRequest, fault: HouseError, heads: RequestHeads) -> bool:
         """True when the rest of the flight's stream is asked for; false when there is none."""
         events = flight.events
         waits = flight.table.open.get(flight.number) is flight
@@ -42,7 +42,7 @@ class Resumption:
         self._loop.call_later(pause, self._go_on, flight)
         return True
 
-    def _go_on(self, flight: HttpFlight) -> None:
+    def _go_on(self, flight: PendingHttpRequest) -> None:
         if flight.place is self and flight.table.open.get(flight.number) is flight:
             flight.place = None
             flight.again = False

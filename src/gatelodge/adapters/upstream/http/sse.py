@@ -13,31 +13,33 @@ from urllib.parse import urljoin
 
 from msgspec import Raw, structs
 
-from gatelodge.adapters.upstream.flight import Break, Flight, Means
-from gatelodge.adapters.upstream.hearing import ENVELOPE, Hearing
-from gatelodge.adapters.upstream.http.dial import parse_target
-from gatelodge.adapters.upstream.http.doubts.credentials import Credentials
+from gatelodge.adapters.upstream.http.doubts.credentials import ServerCredentials
 from gatelodge.adapters.upstream.http.doubts.session import SessionDoubt
-from gatelodge.adapters.upstream.http.errands import TELL_SECONDS, Errands
 from gatelodge.adapters.upstream.http.exchange import Fields
-from gatelodge.adapters.upstream.http.flight import HttpFlight
-from gatelodge.adapters.upstream.http.head import Heads, request_wire
-from gatelodge.adapters.upstream.http.meeting import spoken
-from gatelodge.adapters.upstream.http.turn import Incoming
+from gatelodge.adapters.upstream.http.handshake import spoken
+from gatelodge.adapters.upstream.http.head import RequestHeads, request_wire
+from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
+from gatelodge.adapters.upstream.http.responses import SseInbox
+from gatelodge.adapters.upstream.http.side_requests import TELL_SECONDS, SideRequests
+from gatelodge.adapters.upstream.inbound import ENVELOPE, InboundMessages
+from gatelodge.adapters.upstream.pending import ConnectionLoss, PendingRequest, WireContext
 from gatelodge.adapters.upstream.watch import keep_subscribed
-from gatelodge.adapters.upstream.wire import Desk, Told, Wire
+from gatelodge.adapters.upstream.wire import UpstreamWire, WireEvents, WireStatus
 from gatelodge.core.catalog.server import HttpTransport
+from gatelodge.core.catalog.transport import http_endpoint
 from gatelodge.core.errors import (
     HouseError,
+    Invalid,
     LimitReached,
     UpstreamBrokeProtocol,
     UpstreamError,
     UpstreamUnreachable,
 )
+from gatelodge.core.jsontext.jsonrpc import notification_body
 from gatelodge.core.protocol import upstream, upstream_status
-from gatelodge.core.protocol.upstream import Unreadable, read_message
-from gatelodge.core.protocol.upstream_era import Can, Hello, capable
-from gatelodge.ports.upstream import Reply, Request
+from gatelodge.core.protocol.upstream import UnreadableBytes, read_message
+from gatelodge.core.protocol.upstream_era import ServerFeatures, ServerHello, capable
+from gatelodge.ports.upstream import UpstreamReply, UpstreamRequest
 
 ENDPOINT_SECONDS = 5.0
 """How long a stream may take to name the URL to post to."""
@@ -48,20 +50,20 @@ STEADY_SECONDS = 5.0
 class SseWire:
     """One server over HTTP with SSE, for as long as one stream lasts; then `newer` takes over."""
 
-    kind = HttpFlight
+    kind = PendingHttpRequest
     wakes = True
 
     def __init__(
         self,
-        newer: Wire,
+        newer: UpstreamWire,
         transport: HttpTransport,
-        heads: Heads,
-        errands: Errands,
-        means: Means,
-        desk: Desk,
+        heads: RequestHeads,
+        errands: SideRequests,
+        means: WireContext,
+        desk: WireEvents,
     ) -> None:
         self._newer = newer
-        self._credentials = Credentials(transport, means.secrets)
+        self._credentials = ServerCredentials(transport, means.secrets)
         self._doubt = SessionDoubt(errands, desk)
         self._transport = transport
         self._heads = heads
@@ -69,14 +71,16 @@ class SseWire:
         self._client = errands.client
         self._means = means
         self._desk = desk
-        self._hearing = Hearing(desk, self.say)
-        self._incoming = Incoming(heads.listening(), self._heard, self._ended)
+        self._hearing = InboundMessages(desk, self.say)
+        self._incoming = SseInbox(
+            heads.listening(), self._dispatch_server_message, self._conclude_ended_stream
+        )
         self._incoming.limit = means.result_bytes + ENVELOPE
         self._since = asyncio.get_running_loop().time()
-        self._can = Can()
+        self._can = ServerFeatures()
         self._over = False
 
-    async def open(self) -> Hello:
+    async def open(self) -> ServerHello:
         """Meet the server. Raises UpstreamError, also when no such stream is there."""
         self._client.send(self._incoming)
         named = b""
@@ -85,29 +89,33 @@ class SseWire:
                 named = await self._incoming.named
         if not named:
             raise UpstreamUnreachable("The server has no stream there.")
-        self._heads = self._heads.to(self._path(named))
+        self._heads = self._heads.to(self._same_origin_post_path(named))
         params = upstream.initialize_params(self._means.version, self._desk.asker.capabilities)
-        seconds = self._means.hosting.start_seconds
-        reply = await self._ask(Request(method="initialize", params=params, seconds=seconds))
+        seconds = self._means.upstream.start_seconds
+        reply = await self._send_and_await_reply(
+            UpstreamRequest(method="initialize", params=params, seconds=seconds)
+        )
         if reply.result is None:
             raise UpstreamBrokeProtocol("The server refused the handshake.")
         hello = spoken(reply.result)
         self._heads.agreed(hello.version, b"")
-        told = upstream.notification_bytes("notifications/initialized")
+        told = notification_body("notifications/initialized")
         await self._errands.tell(self._heads.legacy, told)
         self._can = capable(hello.capabilities)
         self._credentials.read()
         if self._desk.asker.level and self._can.logs:
             params = upstream.level_params(self._desk.asker.level)
             with contextlib.suppress(UpstreamError):
-                await self._ask(Request(method="logging/setLevel", params=params, seconds=seconds))
+                await self._send_and_await_reply(
+                    UpstreamRequest(method="logging/setLevel", params=params, seconds=seconds)
+                )
         if self._over:
             raise UpstreamBrokeProtocol("The server ended its stream during the handshake.")
         return hello
 
-    def transmit(self, flight: Flight) -> None:
+    def transmit(self, flight: PendingRequest) -> None:
         """POST the request; its answer comes on the stream."""
-        assert isinstance(flight, HttpFlight)
+        assert isinstance(flight, PendingHttpRequest)
         request = flight.request
         meta = upstream.meta_bytes(b"{", request.meta, flight.progress)
         body = upstream.request_bytes(flight.number, request.method, request.params, meta)
@@ -117,14 +125,16 @@ class SseWire:
         self._incoming.limit = max(self._incoming.limit, flight.limit + ENVELOPE)
         self._client.send(flight)
 
-    def cancel(self, flight: Flight, reason: str, refusals: tuple[bytes, ...]) -> None:
+    def cancel(self, flight: PendingRequest, reason: str, refusals: tuple[bytes, ...]) -> None:
         """Tell the server that nobody waits."""
-        assert isinstance(flight, HttpFlight)
+        assert isinstance(flight, PendingHttpRequest)
         taken = flight.place is self
         if (self._client.forget(flight) or taken) and flight.request.method != "initialize":
             self.say(upstream.cancelled_bytes(flight.number, reason), *refusals)
 
-    def respond(self, flight: Flight, response: bytes, admitted: Callable[[], bool]) -> None:
+    def respond(
+        self, flight: PendingRequest, response: bytes, admitted: Callable[[], bool]
+    ) -> None:
         """POST a response of ours."""
         failed = partial(self._not_told, flight)
         self._errands.deliver(self._heads.legacy, response, failed, admitted)
@@ -137,15 +147,17 @@ class SseWire:
         """Look at what is only looked at now and then."""
         self._client.sweep(now)
 
-    def told(self) -> Told:
+    def told(self) -> WireStatus:
         """How many connections are open."""
         detail = "It speaks HTTP with SSE, which is out of use since 2025-03-26."
         detail = f"{detail} {self._credentials.told}".strip()
-        return Told(isolation="remote", connections=self._client.size, detail=detail)
+        return WireStatus(
+            isolation=self._transport.isolation, connections=self._client.size, detail=detail
+        )
 
     async def listen(self) -> None:
         """Keep the watched resources watched; all else comes on the stream."""
-        await keep_subscribed(self._desk, self._can, self._subscribe)
+        await keep_subscribed(self._desk, self._can, self._request_subscription_change)
 
     async def let_go(self) -> None:
         """The stream is over: the next attempt begins with what is newer."""
@@ -158,42 +170,45 @@ class SseWire:
         self._client.forget(self._incoming)
         await self._newer.shut()
 
-    def answered(self, flight: HttpFlight, status: int, fields: Fields, body: bytes) -> None:
+    def answered(
+        self, flight: PendingHttpRequest, status: int, fields: Fields, body: bytes
+    ) -> None:
         """A POST was taken, or refused."""
         flights = self._desk.flights
         if status < 300:
             flight.place = self
             if body:
-                self._heard(body)  # some servers answer where they were asked
+                self._dispatch_server_message(body)  # some servers answer where they were asked
             return
         wait = upstream_status.retry_after(fields.get(b"retry-after", b""))
         judged = upstream_status.rejected(status, body, flight.number, session=False, wait=wait)
         if isinstance(judged, Raw):
-            flights.settle(flight, Reply(error=judged))
+            flights.settle(flight, UpstreamReply(error=judged))
         elif isinstance(judged, HouseError):
             flights.fail(flight, judged)
             fault = UpstreamUnreachable(judged.detail, remedy=judged.remedy)
             if status in (404, 410):
                 self._doubt.ask(
-                    self._heads.legacy, lambda lost: self._lose(fault) if lost else None
+                    self._heads.legacy,
+                    lambda lost: self._fail_flights_and_reconnect(fault) if lost else None,
                 )
             elif status == 401 and self._credentials.refused(flight.request.asker.principal):
-                self._lose(fault)  # its secret is another one now
+                self._fail_flights_and_reconnect(fault)  # its secret is another one now
 
-    def heard(self, flight: HttpFlight, event: bytes) -> bool:  # noqa: ARG002 - an owner's form
+    def heard(self, flight: PendingHttpRequest, event: bytes) -> bool:  # noqa: ARG002 - an owner's form
         """An event on the answer to a POST is as good as one on the stream."""
-        self._heard(event)
+        self._dispatch_server_message(event)
         return False
 
-    def lost(self, flight: HttpFlight, fault: HouseError) -> None:
+    def lost(self, flight: PendingHttpRequest, fault: HouseError) -> None:
         """A POST broke."""
         self._desk.flights.fail(flight, fault)
         if isinstance(fault, UpstreamUnreachable):
-            self._lose(UpstreamUnreachable(fault.detail, remedy=fault.remedy))
+            self._fail_flights_and_reconnect(UpstreamUnreachable(fault.detail, remedy=fault.remedy))
 
-    def _heard(self, event: bytes) -> None:
+    def _dispatch_server_message(self, event: bytes) -> None:
         message = read_message(event)
-        if isinstance(message, Unreadable):
+        if isinstance(message, UnreadableBytes):
             self._hearing.garbled(event, message)
             return
         if message.method:
@@ -201,56 +216,58 @@ class SseWire:
         else:
             self._hearing.answer(message, len(event))
 
-    def _ended(self, fault: HouseError | None) -> None:
+    def _conclude_ended_stream(self, fault: HouseError | None) -> None:
         """The stream ended or broke, and with it the session."""
         self._over = True
-        carried = self._carried()
+        carried = self._open_flights_of_wire()
         if isinstance(fault, LimitReached) and len(carried) == 1:
             self._desk.flights.fail(carried[0], fault)
-        self._lose(UpstreamUnreachable("The server's stream ended."))
+        self._fail_flights_and_reconnect(UpstreamUnreachable("The server's stream ended."))
 
-    def _lose(self, fault: UpstreamUnreachable) -> None:
+    def _fail_flights_and_reconnect(self, fault: UpstreamUnreachable) -> None:
         """No answer comes any more: whoever waits is told, and the server is met anew."""
-        for flight in self._carried():
+        for flight in self._open_flights_of_wire():
             taken = flight.place is self
             sent = self._client.forget(flight) or taken
             text = "The server's stream ended before it had answered."
             lost = UpstreamBrokeProtocol(text) if sent else UpstreamUnreachable(fault.detail)
             self._desk.flights.fail(flight, lost)
         steady = asyncio.get_running_loop().time() - self._since > STEADY_SECONDS
-        self._desk.broke(Break(fault, at_once=steady))
+        self._desk.broke(ConnectionLoss(fault, at_once=steady))
 
-    def _carried(self) -> list[HttpFlight]:
+    def _open_flights_of_wire(self) -> list[PendingHttpRequest]:
         """The flights that this wire sent."""
         flights = self._desk.flights.open.values()
         return [
-            f for f in flights if isinstance(f, HttpFlight) and getattr(f, "owner", None) is self
+            f
+            for f in flights
+            if isinstance(f, PendingHttpRequest) and getattr(f, "owner", None) is self
         ]
 
-    def _not_told(self, flight: Flight, status: int, fault: HouseError | None) -> None:
+    def _not_told(self, flight: PendingRequest, status: int, fault: HouseError | None) -> None:
         """The answer to a server's question did not reach it.
 
         A question that the server does not know any more may have been given up: its call goes on.
         """
-        assert isinstance(flight, HttpFlight)
+        assert isinstance(flight, PendingHttpRequest)
         if fault is not None:
             self.lost(flight, fault)
         elif status == 404:
-            self._lose(UpstreamUnreachable("The server lost its session."))
+            self._fail_flights_and_reconnect(UpstreamUnreachable("The server lost its session."))
 
-    def _path(self, named: bytes) -> str:
+    def _same_origin_post_path(self, named: bytes) -> str:
         """The path to post to. Raises UpstreamError when it is of another origin."""
-        own = parse_target(self._transport)
+        own = http_endpoint(self._transport)
         try:
             url = urljoin(self._transport.url, named.decode())
-        except ValueError as bad:
-            raise UpstreamBrokeProtocol("The server named no URL to post to.") from bad
-        target = parse_target(structs.replace(self._transport, url=url))
-        if (target.tls, target.host, target.port) != (own.tls, own.host, own.port):
+            to = http_endpoint(structs.replace(self._transport, url=url))
+        except (ValueError, Invalid):  # what it said is a payload
+            raise UpstreamBrokeProtocol("The server named no URL to post to.") from None
+        if (to.tls, to.host, to.port) != (own.tls, own.host, own.port):
             raise UpstreamBrokeProtocol("The server named a URL of another origin to post to.")
-        return target.path
+        return to.path
 
-    async def _ask(self, asked: Request) -> Reply:
+    async def _send_and_await_reply(self, asked: UpstreamRequest) -> UpstreamReply:
         flights = self._desk.flights
         flight = flights.add(asked, None)
         self.transmit(flight)
@@ -259,6 +276,8 @@ class SseWire:
         finally:
             flights.give_up(flight, "cancelled")
 
-    async def _subscribe(self, method: str, uri: str) -> None:
+    async def _request_subscription_change(self, method: str, uri: str) -> None:
         params = upstream.uri_params(uri)
-        await self._ask(Request(method=method, params=params, seconds=TELL_SECONDS))
+        await self._send_and_await_reply(
+            UpstreamRequest(method=method, params=params, seconds=TELL_SECONDS)
+        )

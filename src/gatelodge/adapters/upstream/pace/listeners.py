@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from gatelodge.core.protocol.upstream import UPDATED, updated_uri
-from gatelodge.ports.upstream import Asker, SessionNotification
+from gatelodge.ports.upstream import OnBehalfOf, SessionNotification
 
 GATHER_SECONDS = 0.05
 """How long one change of a resource is waited with: servers tell it in every session, and more than
@@ -16,14 +16,14 @@ MOST_SAID = 4096
 at once."""
 
 
-class Listeners:
+class UpstreamListeners:
     """Those of a pool (`Upstreams`); each word reaches all of them. On one event loop."""
 
     def __init__(self) -> None:
         self.changed: list[Callable[[str], None]] = []
         self.updated: list[Callable[[str, str], None]] = []
         self.said: list[Callable[[SessionNotification], bool]] = []
-        self._gathered: dict[tuple[str, str], dict[Asker, SessionNotification] | None] = {}
+        self._gathered: dict[tuple[str, str], dict[OnBehalfOf, SessionNotification] | None] = {}
         """By server and URI: for whom it is, by session; None = for everybody."""
 
     def tell_changed(self, server: str) -> None:
@@ -33,7 +33,7 @@ class Listeners:
 
     def tell_updated(self, server: str, uri: str) -> None:
         """A watched resource of it changed, or may have; of what is said several times once."""
-        if self._gathers((server, uri)):
+        if self._gather_if_room((server, uri)):
             self._gathered[server, uri] = None
         else:
             self._tell_all(server, uri)
@@ -42,14 +42,14 @@ class Listeners:
         """It said something in a session, outside of every request; false when nobody heard."""
         what = (said.server, updated_uri(said.params))
         short = said.method == UPDATED and len(said.params) <= MOST_SAID
-        if not short or not self._gathers(what):
-            return self._hand(said)
+        if not short or not self._gather_if_room(what):
+            return self._tell_session_listeners(said)
         whose = self._gathered[what]
         if whose is not None:
             whose[said.asker] = said
         return True
 
-    def _gathers(self, what: tuple[str, str]) -> bool:
+    def _gather_if_room(self, what: tuple[str, str]) -> bool:
         """Wait with a change; false when there is no room."""
         if what not in self._gathered:
             if len(self._gathered) >= MOST_GATHERED or len(what[1]) > MOST_SAID:
@@ -64,13 +64,13 @@ class Listeners:
             self._tell_all(*what)
         else:
             for said in whose.values():
-                self._hand(said)
+                self._tell_session_listeners(said)
 
     def _tell_all(self, server: str, uri: str) -> None:
         for listener in self.updated:
             listener(server, uri)
 
-    def _hand(self, said: SessionNotification) -> bool:
+    def _tell_session_listeners(self, said: SessionNotification) -> bool:
         told = False
         for listener in self.said:
             told |= listener(said)

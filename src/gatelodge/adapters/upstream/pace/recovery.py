@@ -17,7 +17,7 @@ DEAF_SECONDS: Final = 5.0
 """For at most so long of a pause no request wakes the server."""
 
 
-class Recovery:
+class LinkRecovery:
     """The pauses of one link."""
 
     def __init__(self, first_pause: float) -> None:
@@ -34,7 +34,7 @@ class Recovery:
     def unmet(self) -> float:
         """It could not be met; the pause after that, in seconds."""
         self._failures += 1
-        return self._next()
+        return self._next_backoff_pause()
 
     def lost(self, lasted: float, *, answered: bool, at_once: bool) -> tuple[float, bool]:
         """It was lost after so many seconds; the pause after that, and whether requests wait.
@@ -49,13 +49,13 @@ class Recovery:
         self._failures = 0 if answered or stayed else self._failures + 1
         if at_once and self._failures < 2:
             return (0.0 if self._short <= AT_ONCE else self._first), True
-        return self._next(), False
+        return self._next_backoff_pause(), False
 
     def deaf(self, pause: float) -> float:
         """For how long of this pause no request wakes the server."""
         return min(max(pause, self._first), max(DEAF_SECONDS, self._first))
 
-    def _next(self) -> float:
+    def _next_backoff_pause(self) -> float:
         pause = self._pause
         self._pause = min(pause * 2, LONGEST_PAUSE)
         return pause

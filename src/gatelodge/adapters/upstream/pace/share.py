@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Shares:
+class PersonShares:
     """How much of something each person has now; nobody is looked through to know it."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Shares:
             del self._by[person]
 
 
-class Line(Generic[T]):
+class FairQueue(Generic[T]):
     """What waits, by person; each person in turn, and each one's own in order."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Line(Generic[T]):
         self.size += 1
         return True
 
-    def take(self, held: Shares, most: int) -> T | None:
+    def take(self, held: PersonShares, most: int) -> T | None:
         """The next of a person who holds less than is left of `most`, who then goes to the end."""
         left = most - held.total
         for person, own in self._by.items():
@@ -81,7 +81,7 @@ class Line(Generic[T]):
         self._by.clear()
         self.size = 0
 
-    def any_may(self, held: Shares, most: int) -> bool:
+    def any_may(self, held: PersonShares, most: int) -> bool:
         """True when `take` would find one."""
         left = most - held.total
         return any(held.of(person) < left for person in self._by)

@@ -27,21 +27,21 @@ class Turnstile:
         """Have it done soon, behind what waits already."""
         if not self._begun:
             self._begun = True
-            self._later(self._round)
+            self._later(self._run_one_round)
         self._waiting.append(work)
 
-    def _round(self) -> None:
+    def _run_one_round(self) -> None:
         ends = time.monotonic() + ROUND_SECONDS
         try:
-            self._next()
+            self._run_next_work()
             while self._waiting and time.monotonic() < ends:
-                self._next()
+                self._run_next_work()
         finally:
             self._begun = bool(self._waiting)
             if self._begun:
-                self._later(self._round)
+                self._later(self._run_one_round)
 
-    def _next(self) -> None:
+    def _run_next_work(self) -> None:
         self._waiting.popleft()()
 
 

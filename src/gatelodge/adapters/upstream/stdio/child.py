@@ -22,8 +22,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from gatelodge.adapters.upstream.stdio import supervisor
-from gatelodge.adapters.upstream.stdio.early import Early
-from gatelodge.adapters.upstream.stdio.lines import Ears, Lines
+from gatelodge.adapters.upstream.stdio.early import StartOutput
+from gatelodge.adapters.upstream.stdio.lines import LineCallbacks, LineSplitter
 from gatelodge.adapters.upstream.stdio.reach import barred, find_program
 from gatelodge.core.errors import UpstreamUnreachable
 
@@ -44,7 +44,7 @@ _TIDYING: list[subprocess.Popen[bytes]] = []
 them, so that none stays a zombie. Owned by the event loop."""
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class SpawnSpec(Struct, frozen=True, kw_only=True):
     """What to start. `env` holds resolved secrets and is never kept; `uid` 0 means our own.
 
     `path` is where programs are looked for, `grace` how long it may go on when
@@ -61,10 +61,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     hidden: tuple[str, ...] = ()
 
 
-class _Errors(asyncio.Protocol):
+class _StderrCounter(asyncio.Protocol):
     """Counts what is said on standard error, and drops it."""
 
-    def __init__(self, early: Early) -> None:
+    def __init__(self, early: StartOutput) -> None:
         self.bytes = 0
         self._early = early
 
@@ -74,7 +74,7 @@ class _Errors(asyncio.Protocol):
         self._early.err(data)
 
 
-class _Leash(asyncio.Protocol):
+class _SupervisorPipe(asyncio.Protocol):
     """What the supervisor tells: the server's pid, its status, and that all of it is gone."""
 
     def __init__(self) -> None:
@@ -109,19 +109,19 @@ class _Leash(asyncio.Protocol):
             self.gone.set_result(None)
 
 
-class Child:
+class ChildProcess:
     """A running child. `stop` ends it; until then whoever made it owns it."""
 
     def __init__(self, process: subprocess.Popen[bytes], leash: socket.socket) -> None:
         self._process = process
         self._socket = leash
-        self._leash = _Leash()
+        self._leash = _SupervisorPipe()
         self._rein: asyncio.WriteTransport | None = None
         self._input: asyncio.WriteTransport | None = None
         self._outputs: list[asyncio.BaseTransport] = []
-        self.early = Early()
-        self._errors = _Errors(self.early)
-        self._lines: Lines | None = None
+        self.early = StartOutput()
+        self._errors = _StderrCounter(self.early)
+        self._lines: LineSplitter | None = None
         self.ordered = False
         """True once the supervisor was told what to start."""
         self.pid = 0
@@ -152,18 +152,30 @@ class Child:
         return self._input is not None and self._input.is_closing()
 
     @property
+    def reads(self) -> bool:
+        """True while what it is sent may be read, and answered."""
+        return not (self.silent or self.closed)
+
+    @property
     def over(self) -> bool:
         """True when the process itself is gone; its descendants may be there still."""
         return self._leash.status is not None
+
+    @property
+    def ending(self) -> str:
+        """How it ended, or what it closed, as an admin is told."""
+        closed = "closed its output" if self.silent else "closed its input"
+        words = f"exited with status {self.status}" if self.over else closed
+        return f"{words} after writing {self.errors} bytes of errors" if self.errors else words
 
     def write(self, line: bytes) -> None:
         """Send one line (the newline is added)."""
         if self._input is not None and not self._input.is_closing():
             self._input.write(line + b"\n")
 
-    async def begin(self, order: bytes, ears: Ears) -> int:
+    async def begin(self, order: bytes, ears: LineCallbacks) -> int:
         """Connect the pipes to the loop and have it started; the error's number, 0 for none."""
-        await _whole(self._connect(ears))
+        await _finish_despite_cancellation(self._connect_pipes(ears))
         assert self._rein is not None
         self._rein.write(order)
         self.ordered = True
@@ -174,10 +186,10 @@ class Child:
         self.pid = max(said, 0)
         return max(-said, 0)
 
-    async def _connect(self, ears: Ears) -> None:
+    async def _connect_pipes(self, ears: LineCallbacks) -> None:
         """Hand the pipes to the loop: all of them, or one would be closed twice, or never."""
         loop = asyncio.get_running_loop()
-        lines = self._lines = Lines(ears, self.early)
+        lines = self._lines = LineSplitter(ears, self.early)
         process = self._process
         self._input, _ = await loop.connect_write_pipe(asyncio.Protocol, process.stdin)
         # At once, not at the end of the round: whether it may be written was asked just before.
@@ -199,16 +211,16 @@ class Child:
         if self._input is not None:
             self._input.close()
         try:
-            if self.pid and not await self._ended(seconds):
-                self._ask(b"T")
-                await self._ended(seconds)
+            if self.pid and not await self._wait_for_exit(seconds):
+                self._send_to_supervisor(b"T")
+                await self._wait_for_exit(seconds)
         finally:
-            self._ask(b"K")
+            self._send_to_supervisor(b"K")
             for transport in self._outputs:
                 transport.close()
-            await _whole(self._bury())
+            await _finish_despite_cancellation(self._wait_until_gone())
 
-    async def _bury(self) -> None:
+    async def _wait_until_gone(self) -> None:
         """Wait until nothing of it runs; the supervisor may tidy up for longer than that."""
         loop = asyncio.get_running_loop()
         until = loop.time() + _GONE_SECONDS
@@ -227,7 +239,7 @@ class Child:
         if self._rein is not None:
             self._rein.close()
 
-    async def _ended(self, seconds: float) -> bool:
+    async def _wait_for_exit(self, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while not self.over:
@@ -236,15 +248,15 @@ class Child:
             await asyncio.sleep(0.01)
         return True
 
-    def _ask(self, what: bytes) -> None:
+    def _send_to_supervisor(self, what: bytes) -> None:
         if self._rein is not None and not self._rein.is_closing():
             self._rein.write(what)
 
 
-async def start_child(plan: Plan, ears: Ears) -> Child:
+async def start_child(plan: SpawnSpec, ears: LineCallbacks) -> ChildProcess:
     """Start a child. Raises UpstreamUnreachable with the reason and what to do about it."""
-    program, cwd = _checked(plan)
-    home = _home(plan)
+    program, cwd = _checked_program_and_cwd(plan)
+    home = _make_home_directory(plan)
     env = {"PATH": plan.path, "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", **plan.env}
     order = {
         "program": program,
@@ -257,7 +269,7 @@ async def start_child(plan: Plan, ears: Ears) -> Child:
         "grace": plan.grace,
     }
     try:
-        child = _supervised()
+        child = _spawn_supervised_child()
     except OSError as failed:
         supervisor.remove_tree(home)
         text = f"No process could be started for the server: {failed.strerror}."
@@ -277,7 +289,7 @@ async def start_child(plan: Plan, ears: Ears) -> Child:
     return child
 
 
-def _home(plan: Plan) -> str:
+def _make_home_directory(plan: SpawnSpec) -> str:
     """A new directory of its own, with nothing in it."""
     try:
         home = tempfile.mkdtemp(prefix="gatelodge-")
@@ -300,11 +312,9 @@ def usual_path(setting: str) -> str:
     return ":".join(dict.fromkeys(parts))
 
 
-def _checked(plan: Plan) -> tuple[str, str]:
+def _checked_program_and_cwd(plan: SpawnSpec) -> tuple[str, str]:
     """The program's file and the directory to start in, empty for the home of its own."""
     path = plan.env.get("PATH", plan.path)
-    if not plan.command or not all(plan.command[:1]):
-        raise UpstreamUnreachable("The server has no command.", remedy=_MEND)
     if plan.cwd and not Path(plan.cwd).is_dir():
         text = f"The directory {plan.cwd!r}, where the server shall start, is not there."
         raise UpstreamUnreachable(text, remedy=_MEND_CWD)
@@ -320,7 +330,7 @@ def _checked(plan: Plan) -> tuple[str, str]:
     return program, plan.cwd
 
 
-def _supervised() -> Child:
+def _spawn_supervised_child() -> ChildProcess:
     """A child whose supervisor waits to be told what to start."""
     _TIDYING[:] = [each for each in _TIDYING if each.poll() is None]
     ours, theirs = socket.socketpair()
@@ -344,10 +354,10 @@ def _supervised() -> Child:
         raise
     finally:
         theirs.close()
-    return Child(process, ours)
+    return ChildProcess(process, ours)
 
 
-async def _whole(work: Coroutine[None, None, None]) -> None:
+async def _finish_despite_cancellation(work: Coroutine[None, None, None]) -> None:
     """Do it to its end, and only then be cancelled: half of it would leave something behind."""
     task = asyncio.ensure_future(work)
     cut = False

@@ -16,7 +16,7 @@ _UNSEEN = re.compile(r"[^\t -~\u00a1-\u167f\u1681-\u1fff\u2010-\u2027\u2030-\u20
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-class Early:
+class StartOutput:
     """The last bytes of one start; bounded, and nothing at all once `met`."""
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class Early:
 
     def out(self, data: bytes) -> None:
         """It wrote to its output."""
-        self._keep(self._out, data)
+        self._keep_last_bytes(self._out, data)
 
     def err(self, data: bytes) -> None:
         """It wrote to its standard error."""
-        self._keep(self._err, data)
+        self._keep_last_bytes(self._err, data)
 
     def met(self) -> None:
         """The handshake is over: forget, and keep nothing more."""
@@ -49,24 +49,26 @@ class Early:
         """The last lines of its standard error and its output, fit to be shown."""
         told = []
         for name, kept in (("stderr", self._err), ("stdout", self._out)):
-            told += [f"{name}: {line}" for line in self._shown(bytes(kept))[-SHOWN_LINES:]]
+            told += [f"{name}: {line}" for line in self._masked_lines(bytes(kept))[-SHOWN_LINES:]]
         return tuple(told)
 
     @property
-    def _most(self) -> int:
+    def _most_bytes_kept(self) -> int:
         """What is kept: so much that a secret at the beginning of what is shown is whole."""
         return SHOWN_BYTES + max((len(each.encode()) for each in self._secrets), default=0)
 
-    def _keep(self, kept: bytearray, data: bytes) -> None:
+    def _keep_last_bytes(self, kept: bytearray, data: bytes) -> None:
         if self._keeps:
-            kept += data[-self._most :]
-            del kept[: max(0, len(kept) - self._most)]
+            kept += data[-self._most_bytes_kept :]
+            del kept[: max(0, len(kept) - self._most_bytes_kept)]
 
-    def _shown(self, kept: bytes) -> list[str]:
+    def _masked_lines(self, kept: bytes) -> list[str]:
         text = kept.decode(errors="replace")
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
-        if len(kept) >= self._most:  # it may begin in the middle of a line, or of a secret
+        if (
+            len(kept) >= self._most_bytes_kept
+        ):  # it may begin in the middle of a line, or of a secret
             text = text.partition("\n")[2] or text[-SHOWN_BYTES // 2 :]
         text = _COLOURS.sub("", text)
         return [seen(line)[:_LINE] for line in text.splitlines() if line.strip()]

@@ -6,11 +6,11 @@ from typing import cast
 
 from msgspec import Struct
 
-from gatelodge.adapters.upstream.portions import Portions
-from gatelodge.adapters.upstream.stdio.early import Early
+from gatelodge.adapters.upstream.portions import InboundPortions
+from gatelodge.adapters.upstream.stdio.early import StartOutput
 
 
-class Ears(Struct, frozen=True, kw_only=True):
+class LineCallbacks(Struct, frozen=True, kw_only=True):
     """Who hears of lines, of a line that outgrows `longest` (its beginning), and of the end."""
 
     longest: Callable[[], int]
@@ -19,14 +19,14 @@ class Ears(Struct, frozen=True, kw_only=True):
     end: Callable[[], None]
 
 
-class Lines(asyncio.Protocol):
+class LineSplitter(asyncio.Protocol):
     """Cuts the child's output into lines; owned by its Child."""
 
-    def __init__(self, ears: Ears, early: Early) -> None:
+    def __init__(self, ears: LineCallbacks, early: StartOutput) -> None:
         self._ears = ears
         self._early = early
         self._rest = bytearray()
-        self._portions = Portions(self._take)
+        self._portions = InboundPortions(self._cut_into_lines)
         self._transport: asyncio.ReadTransport | None = None
         self.deaf = False
 
@@ -39,7 +39,7 @@ class Lines(asyncio.Protocol):
         self._early.out(data)
         self._portions.feed(data, self._transport, len(self._rest))
 
-    def _take(self, data: bytes) -> None:
+    def _cut_into_lines(self, data: bytes) -> None:
         if self.deaf:
             return
         if b"\n" not in data:
@@ -58,9 +58,9 @@ class Lines(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
         """The child closed its output."""
-        self._portions.finish(self._ended)
+        self._portions.finish(self._report_end_of_output)
 
-    def _ended(self) -> None:
+    def _report_end_of_output(self) -> None:
         if not self.deaf:
             self.deaf = True
             self._ears.end()

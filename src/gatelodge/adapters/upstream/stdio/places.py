@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gatelodge.adapters.upstream.stdio.supervisor import remove_tree
-from gatelodge.adapters.upstream.stdio.unread import Pot
+from gatelodge.adapters.upstream.stdio.unread import UnreadTotal
 from gatelodge.core.protocol.version import Era
 
 UIDS = 60_000
@@ -32,7 +32,7 @@ _CACHES = {
 }
 
 
-class Place(Struct, frozen=True):
+class ChildPlace(Struct, frozen=True):
     """Where a server runs: its uid and group (0 = ours), its cache ("" = none), and its era.
 
     `pot` is what lies unread before the processes of all servers.
@@ -43,7 +43,7 @@ class Place(Struct, frozen=True):
     cache: str
     key: bytes
     eras: dict[bytes, Era]
-    pot: Pot
+    pot: UnreadTotal
 
     def prepared(self) -> dict[str, str]:
         """The variables that lead the usual tools to the cache; none when there is no cache.
@@ -53,44 +53,44 @@ class Place(Struct, frozen=True):
         if not self.cache:
             return {}
         try:
-            _make(Path(self.cache), self.uid, self.gid)
+            _make_cache_directory(Path(self.cache), self.uid, self.gid)
         except OSError:
             return {}
         return {name: f"{self.cache}/{folder}" for name, folder in _CACHES.items()}
 
 
-class Site(Struct, frozen=True, kw_only=True):
+class HostAbilities(Struct, frozen=True, kw_only=True):
     """What the gate may do here: `root` = change uids; `caches` = where they are, None = none."""
 
     root: bool
     caches: Path | None = None
 
 
-class Places:
+class ProcessPlaces:
     """Gives each link of a stdio server its place. On one event loop."""
 
-    def __init__(self, first_uid: int, site: Site) -> None:
+    def __init__(self, first_uid: int, site: HostAbilities) -> None:
         self._first = first_uid
         self._caches = site.caches
         self._root = site.root
         self._uids: dict[Hashable, int] = {}
         self._groups: dict[str, tuple[int, set[Hashable]]] = {}
         self._eras: dict[bytes, Era] = {}
-        self._pot = Pot()
+        self._pot = UnreadTotal()
         self._known: frozenset[str] | None = None
 
-    def take(self, server: str, key: bytes, link: Hashable, *, own: bool) -> Place:
+    def take(self, server: str, key: bytes, link: Hashable, *, own: bool) -> ChildPlace:
         """The place of a link; always the same uid where that is possible."""
         cache = "" if self._caches is None else str(self._caches / server)
         if not (own and self._root):
-            return Place(0, 0, cache, key, self._eras, self._pot)
-        group, links = self._groups.setdefault(server, (self._group(server), set()))
+            return ChildPlace(0, 0, cache, key, self._eras, self._pot)
+        group, links = self._groups.setdefault(server, (self._free_gid_for_server(server), set()))
         links.add(link)
         uid, taken = group, set(self._uids.values())
         while uid in taken:
             uid = self._first + (uid - self._first + 1) % UIDS
         self._uids[link] = uid
-        return Place(uid, group, cache, key, self._eras, self._pot)
+        return ChildPlace(uid, group, cache, key, self._eras, self._pot)
 
     def give_back(self, link: Hashable) -> None:
         """Nothing of that link runs any more."""
@@ -104,7 +104,7 @@ class Places:
         """The servers that are no more, whose caches can go; at first also those left behind."""
         if self._caches is None:
             return frozenset()
-        before = frozenset(self._left()) if self._known is None else self._known
+        before = frozenset(self._servers_with_caches()) if self._known is None else self._known
         self._known = servers
         return before - servers
 
@@ -113,14 +113,14 @@ class Places:
         assert self._caches is not None
         return asyncio.to_thread(remove_tree, str(self._caches / server))
 
-    def _left(self) -> list[str]:
+    def _servers_with_caches(self) -> list[str]:
         if self._caches is None:
             return []
         with contextlib.suppress(OSError):
             return [each.name for each in self._caches.iterdir() if each.name.startswith("srv_")]
         return []
 
-    def _group(self, server: str) -> int:
+    def _free_gid_for_server(self, server: str) -> int:
         taken = {number for number, _ in self._groups.values()}
         number = int.from_bytes(hashlib.sha256(server.encode()).digest()[:4]) % UIDS
         while self._first + number in taken:
@@ -128,17 +128,17 @@ class Places:
         return self._first + number
 
 
-def site_of(setting: str, data_dir: Path) -> Site:
+def site_of(setting: str, data_dir: Path) -> HostAbilities:
     """This machine: where the gate is root, its caches are where other uids can reach them."""
     root = os.geteuid() == 0
     mark = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
     if setting:
-        return Site(root=root, caches=Path(setting).expanduser() / mark)
+        return HostAbilities(root=root, caches=Path(setting).expanduser() / mark)
     caches = Path("/var/cache/gatelodge") / mark if root else data_dir / "cache"
-    return Site(root=root, caches=caches)
+    return HostAbilities(root=root, caches=caches)
 
 
-def _make(cache: Path, uid: int, gid: int) -> None:
+def _make_cache_directory(cache: Path, uid: int, gid: int) -> None:
     """Make the cache, or make it anew when it belonged to another group. Raises OSError."""
     own = (os.geteuid(), gid if uid else os.getegid())
     with contextlib.suppress(FileNotFoundError):

@@ -39,7 +39,7 @@ def barred(program: str, path: str, uid: int, gid: int = -1) -> str:
         at = _barred_at(program, who)
         if at:
             return at
-        program = _interpreter(program, path)
+        program = _interpreter_of_script(program, path)
     return ""
 
 
@@ -69,13 +69,13 @@ def _barred_at(program: str, who: tuple[int, int]) -> str:
         except OSError:
             return here
         need = _RUN if stat.S_ISDIR(status.st_mode) or not _is_script(here) else _READ | _RUN
-        if not _may(status, who, need):
+        if not _has_mode_bits(status, who, need):
             return here
         done.append(part)
     return ""
 
 
-def _may(status: os.stat_result, who: tuple[int, int], need: int) -> bool:
+def _has_mode_bits(status: os.stat_result, who: tuple[int, int], need: int) -> bool:
     """Mode bits for a uid and its only group."""
     if status.st_uid == who[0]:
         have = status.st_mode >> 6
@@ -90,7 +90,7 @@ def _is_script(program: str) -> bool:
     return _first_line(program).startswith(b"#!")
 
 
-def _interpreter(program: str, path: str) -> str:
+def _interpreter_of_script(program: str, path: str) -> str:
     """The interpreter of a script, "" for anything else; `env NAME` is looked up on the path."""
     words = _first_line(program).removeprefix(b"#!").split()
     if not words or not _is_script(program):

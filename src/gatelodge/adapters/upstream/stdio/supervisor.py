@@ -49,23 +49,23 @@ def main() -> None:
         order, _, asked = words.partition(b"\n")
         plan = json.loads(order)
         if asked:  # to end it, in the same breath
-            _tell(leash, "gone")
+            _send_line_to_gate(leash, "gone")
             remove_tree(plan["home"])
             return
         _prctl(_SUBREAPER, 1)
-        pid, fault = _start(plan)
-        _mute()
+        pid, fault = _fork_and_exec_server(plan)
+        _detach_standard_streams()
         if fault:
-            _tell(leash, f"fault {fault}")
+            _send_line_to_gate(leash, f"fault {fault}")
         else:
-            _tell(leash, f"pid {pid}")
-            _attend(leash, pid, plan["grace"])
+            _send_line_to_gate(leash, f"pid {pid}")
+            _supervise_until_end(leash, pid, plan["grace"])
         _end_all(pid, plan["uid"])
-        _tell(leash, "gone")
+        _send_line_to_gate(leash, "gone")
         remove_tree(plan["home"])
 
 
-def _start(plan: dict[str, Any]) -> tuple[int, int]:
+def _fork_and_exec_server(plan: dict[str, Any]) -> tuple[int, int]:
     """The pid of the server, and the number of the error when it could not be started."""
     reading, writing = os.pipe()
     own = os.getpid()
@@ -73,7 +73,7 @@ def _start(plan: dict[str, Any]) -> tuple[int, int]:
     if pid == 0:
         number = 0
         try:
-            _become(plan, own)
+            _assume_server_identity(plan, own)
             os.execve(plan["program"], plan["command"], plan["env"])  # noqa: S606 - no shell meant
         except (OSError, ValueError) as fault:
             number = getattr(fault, "errno", None) or 22
@@ -86,7 +86,7 @@ def _start(plan: dict[str, Any]) -> tuple[int, int]:
     return pid, int(said or b"0")
 
 
-def _become(plan: dict[str, Any], parent: int) -> None:
+def _assume_server_identity(plan: dict[str, Any], parent: int) -> None:
     """Be who the server shall be, in a session of its own, never longer than the parent is."""
     os.setsid()
     for restored in (
@@ -109,7 +109,7 @@ def _become(plan: dict[str, Any], parent: int) -> None:
     os.chdir(plan["cwd"])
 
 
-def _attend(leash: socket.socket, pid: int, grace: float) -> None:
+def _supervise_until_end(leash: socket.socket, pid: int, grace: float) -> None:
     """Tell how the server ends; return when everything shall end."""
     told = False
     waker, wakes = socket.socketpair()
@@ -117,7 +117,7 @@ def _attend(leash: socket.socket, pid: int, grace: float) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
     while True:
-        told = _reap(leash, pid, told=told)
+        told = _reap_ended_children(leash, pid, told=told)
         ready, _, _ = select.select((leash, waker), (), ())
         if waker in ready:
             waker.recv(4096)
@@ -136,11 +136,11 @@ def _attend(leash: socket.socket, pid: int, grace: float) -> None:
             until = time.monotonic() + grace
             while not told and time.monotonic() < until:
                 select.select((waker,), (), (), max(0.0, until - time.monotonic()))
-                told = _reap(leash, pid, told=told)
+                told = _reap_ended_children(leash, pid, told=told)
             return
 
 
-def _reap(leash: socket.socket, pid: int, *, told: bool) -> bool:
+def _reap_ended_children(leash: socket.socket, pid: int, *, told: bool) -> bool:
     """Bury who ended. True when the server itself did, now or before.
 
     The server stays a zombie until everything is ended, so that its group's number stays its own.
@@ -149,9 +149,9 @@ def _reap(leash: socket.socket, pid: int, *, told: bool) -> bool:
         found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found is not None:
             by_itself = found.si_code == os.CLD_EXITED
-            _tell(leash, f"over {found.si_status if by_itself else -found.si_status}")
+            _send_line_to_gate(leash, f"over {found.si_status if by_itself else -found.si_status}")
             told = True
-    for orphan in _children(os.getpid()):
+    for orphan in _children_of_process(os.getpid()):
         if orphan != pid:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(orphan, os.WNOHANG)
@@ -168,7 +168,7 @@ def _end_all(pid: int, uid: int) -> None:
             _kill_uid(uid)
         left = _kill_descendants()
         if uid and not left:
-            left = bool(_alive(uid))
+            left = bool(_live_processes_of_uid(uid))
         if not left:
             return
         if uid:
@@ -207,7 +207,7 @@ def _kill_descendants() -> bool:
                 break
         except ChildProcessError:
             return False
-    todo, seen = _children(os.getpid()), 0
+    todo, seen = _children_of_process(os.getpid()), 0
     while todo and seen < 100_000:
         found, seen = todo.pop(), seen + 1
         with contextlib.suppress(OSError):
@@ -215,11 +215,11 @@ def _kill_descendants() -> bool:
             os.kill(found, signal.SIGKILL)
             if group != os.getpgid(0):
                 os.killpg(group, signal.SIGKILL)
-        todo += _children(found)
+        todo += _children_of_process(found)
     return True
 
 
-def _children(pid: int) -> list[int]:
+def _children_of_process(pid: int) -> list[int]:
     """The children of a process, by the kernel's own list where it has one."""
     try:
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -229,7 +229,7 @@ def _children(pid: int) -> list[int]:
 
 def _children_by_stat(pid: int) -> list[int]:
     found: list[int] = []
-    for folder in _processes():
+    for folder in _folders_of_processes():
         with contextlib.suppress(OSError, ValueError, IndexError):
             words = (folder / "stat").read_text().rpartition(")")[2].split()
             if int(words[1]) == pid:
@@ -237,10 +237,10 @@ def _children_by_stat(pid: int) -> list[int]:
     return found
 
 
-def _alive(uid: int) -> list[int]:
+def _live_processes_of_uid(uid: int) -> list[int]:
     """Who runs under this uid; a zombie does not."""
     found: list[int] = []
-    for folder in _processes():
+    for folder in _folders_of_processes():
         with contextlib.suppress(OSError, IndexError):
             if folder.stat().st_uid != uid:
                 continue
@@ -250,7 +250,7 @@ def _alive(uid: int) -> list[int]:
     return found
 
 
-def _processes() -> list[Path]:
+def _folders_of_processes() -> list[Path]:
     """The kernel's folder of each process."""
     proc = Path("/proc")
     return [each for each in proc.iterdir() if each.name.isdigit()] if proc.is_dir() else []
@@ -271,10 +271,12 @@ def remove_tree(path: str) -> bool:
     try:
         while todo and seen < _REMOVE_MOST and time.monotonic() < until:
             name = todo.pop()
-            for entry, here in _entries(name, top):
+            for entry, here in _list_or_remove_directory(name, top):
                 seen += 1
                 below = f".{mark}-{seen}" if name else entry
-                if not _removed(entry, here) and _moved(entry, here, below, top):
+                if not _unlink_unless_directory(entry, here) and _move_to_top(
+                    entry, here, below, top
+                ):
                     todo += (below, below)  # first what is in it, then itself
     finally:
         os.close(top)
@@ -283,7 +285,7 @@ def remove_tree(path: str) -> bool:
     return not os.path.lexists(path)
 
 
-def _entries(name: str, top: int) -> Iterator[tuple[str, int]]:
+def _list_or_remove_directory(name: str, top: int) -> Iterator[tuple[str, int]]:
     """What a directory holds, with the directory open; one that holds nothing is removed."""
     try:
         here = _open_directory(name, top) if name else os.dup(top)
@@ -302,7 +304,7 @@ def _entries(name: str, top: int) -> Iterator[tuple[str, int]]:
         os.close(here)
 
 
-def _moved(entry: str, here: int, below: str, top: int) -> bool:
+def _move_to_top(entry: str, here: int, below: str, top: int) -> bool:
     """Have a directory at the top, where it is emptied next."""
     try:
         if entry != below:
@@ -312,7 +314,7 @@ def _moved(entry: str, here: int, below: str, top: int) -> bool:
     return True
 
 
-def _removed(entry: str, here: int) -> bool:
+def _unlink_unless_directory(entry: str, here: int) -> bool:
     """Remove what is no directory; of a directory make sure that it can be moved."""
     try:
         os.unlink(entry, dir_fd=here)
@@ -336,7 +338,7 @@ def _open_directory(name: str, within: int | None) -> int:
     return os.open(name, os.O_RDONLY | flags, dir_fd=within)
 
 
-def _mute() -> None:
+def _detach_standard_streams() -> None:
     """Leave the pipes to the server: their end is how the gate hears that it is gone."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for each in (0, 1, 2):
@@ -344,7 +346,7 @@ def _mute() -> None:
     os.close(nothing)
 
 
-def _tell(leash: socket.socket, words: str) -> None:
+def _send_line_to_gate(leash: socket.socket, words: str) -> None:
     with contextlib.suppress(OSError):
         leash.sendall(words.encode() + b"\n")
 

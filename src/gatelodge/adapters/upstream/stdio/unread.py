@@ -15,10 +15,10 @@ MOST_OF_ALL: Final = 128 * 1024 * 1024
 """Bytes before all children together."""
 
 
-class Unread:
+class UnreadBytes:
     """The bytes before one child, in order; `left` tells how many it has not taken."""
 
-    def __init__(self, pot: "Pot", left: Callable[[], int]) -> None:
+    def __init__(self, pot: "UnreadTotal", left: Callable[[], int]) -> None:
         self.held: Counter[str] = Counter()
         self._pot = pot
         self._left = left
@@ -35,35 +35,35 @@ class Unread:
         """So much is written for this person."""
         self._sent += size
         self._order.append((self._sent, person, size))
-        self._count(person, size)
+        self._adjust_held_bytes(person, size)
 
     def settle(self) -> None:
         """Let go of what the child took meanwhile; of a part of a message nothing."""
         taken = self._sent - self._left()
         while self._order and self._order[0][0] <= taken:
             _, person, size = self._order.popleft()
-            self._count(person, -size)
+            self._adjust_held_bytes(person, -size)
 
     def drop(self) -> None:
         """The child is gone, and with it all that lay before it."""
         self._order.clear()
         for person, size in tuple(self.held.items()):
-            self._count(person, -size)
+            self._adjust_held_bytes(person, -size)
         self._pot.before.discard(self)
 
-    def _count(self, person: str, size: int) -> None:
+    def _adjust_held_bytes(self, person: str, size: int) -> None:
         for held in (self.held, self._pot.held):
             held[person] += size
             if not held[person]:
                 del held[person]
 
 
-class Pot:
+class UnreadTotal:
     """The same of all children of the gate. Owned by the event loop."""
 
     def __init__(self) -> None:
         self.held: Counter[str] = Counter()
-        self.before: set[Unread] = set()
+        self.before: set[UnreadBytes] = set()
 
     def room(self, person: str) -> bool:
         """Say whether more may be written for this person to any child."""

@@ -9,14 +9,9 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Raw
 
+from gatelodge.core.jsontext.jsonrpc import INVALID_REQUEST, PARSE_ERROR
 from gatelodge.core.jsontext.weight import MOST_DEPTH
-from gatelodge.core.protocol.envelope import (
-    INVALID_REQUEST,
-    PARSE_ERROR,
-    Fault,
-    MessageFault,
-    check_burden,
-)
+from gatelodge.core.protocol.envelope import MessageFault, RequestFault, check_burden
 from gatelodge.core.records.leaves import RefusedReason
 
 _raws = msgspec.json.Decoder(list[Raw]).decode
@@ -37,11 +32,11 @@ def split_batch(body: bytes, most: int) -> tuple[bytes, ...]:
     try:
         messages = _raws(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _fault(PARSE_ERROR, "the batch is not JSON", "malformed_json") from None
+        raise _batch_fault(PARSE_ERROR, "the batch is not JSON", "malformed_json") from None
     if not messages:
-        raise _fault(INVALID_REQUEST, "the batch is empty", "invalid_request")
+        raise _batch_fault(INVALID_REQUEST, "the batch is empty", "invalid_request")
     if len(messages) > most:
-        raise _fault(INVALID_REQUEST, f"a batch holds at most {most} messages", "limit")
+        raise _batch_fault(INVALID_REQUEST, f"a batch holds at most {most} messages", "limit")
     return tuple(bytes(message) for message in messages)
 
 
@@ -51,5 +46,5 @@ def join_batch(responses: Iterable[bytes]) -> bytes:
     return b"[%b]" % joined if joined else b""
 
 
-def _fault(code: int, text: str, reason: RefusedReason) -> MessageFault:
-    return MessageFault(Fault(400, code, text, reason))
+def _batch_fault(code: int, text: str, reason: RefusedReason) -> MessageFault:
+    return MessageFault(RequestFault(400, code, text, reason))

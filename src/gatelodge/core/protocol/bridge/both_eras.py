@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.protocol.envelope import INTERNAL_ERROR, join_members, members_of
+from gatelodge.core.jsontext.jsonrpc import INTERNAL_ERROR
+from gatelodge.core.protocol.envelope import join_members, members_of
 from gatelodge.core.protocol.result import read_result, result_kind
 from gatelodge.core.protocol.upstream import parse_fault
 from gatelodge.core.protocol.version import MODERN, Era

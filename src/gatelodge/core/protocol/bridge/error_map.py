@@ -9,17 +9,15 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from gatelodge.core.protocol.bridge.questions import URL_REQUIRED
-from gatelodge.core.protocol.envelope import (
+from gatelodge.core.jsontext.jsonrpc import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     PARSE_ERROR,
-    join_members,
-    members_of,
-    read_text,
 )
+from gatelodge.core.protocol.bridge.questions import URL_REQUIRED
+from gatelodge.core.protocol.envelope import join_members, members_of, read_text
 from gatelodge.core.protocol.upstream import parse_fault
 from gatelodge.core.protocol.version import (
     HEADER_MISMATCH,
@@ -66,28 +64,34 @@ def error_for(error: Raw, method: str, spoken: Era, era: Era, uri: str = "") -> 
     """
     code = parse_fault(error).code
     if spoken == era:
-        return _with(error, INTERNAL_ERROR) if era == "modern" and code in _HOP else error
+        return (
+            _error_with_code(error, INTERNAL_ERROR) if era == "modern" and code in _HOP else error
+        )
     if code in MODERN_ERRORS and not (era == "modern" and _names_capabilities(error, code)):
-        return _with(error, INTERNAL_ERROR)  # of the connection, or of the server's own making
+        return _error_with_code(
+            error, INTERNAL_ERROR
+        )  # of the connection, or of the server's own making
     if era == "modern":
         return _for_modern(error, code, method, uri)
     if code == INVALID_PARAMS and method.startswith("resources/") and _uri_of(error) is not None:
-        return _with(error, NOT_FOUND)
+        return _error_with_code(error, NOT_FOUND)
     return error
 
 
 def _for_modern(error: Raw, code: int, method: str, uri: str) -> Raw:
     if code == URL_REQUIRED:
-        return _with(error, MISSING_CAPABILITY, _URL_NEEDED)
+        return _error_with_code(error, MISSING_CAPABILITY, _URL_NEEDED)
     if code != NOT_FOUND or not method.startswith("resources/"):
         return error
     if not uri or _uri_of(error) is not None:
-        return _with(error, INVALID_PARAMS)
+        return _error_with_code(error, INVALID_PARAMS)
     data = parse_fault(error).data
     details = {} if bytes(data) == b"null" else members_of(data)
     if details is None:  # of another kind, and there is no place for it beside them
-        return _with(error, INVALID_PARAMS)
-    return _with(error, INVALID_PARAMS, Raw(join_members({**details, "uri": Raw(_encode(uri))})))
+        return _error_with_code(error, INVALID_PARAMS)
+    return _error_with_code(
+        error, INVALID_PARAMS, Raw(join_members({**details, "uri": Raw(_encode(uri))}))
+    )
 
 
 def _names_capabilities(error: Raw, code: int) -> bool:
@@ -102,7 +106,7 @@ def _uri_of(error: Raw) -> str | None:
     return read_text((members_of(parse_fault(error).data) or {}).get("uri"))
 
 
-def _with(error: Raw, code: int, details: Raw | None = None) -> Raw:
+def _error_with_code(error: Raw, code: int, details: Raw | None = None) -> Raw:
     """The error under another code, and with other details when they are given."""
     members = dict(members_of(error) or {})
     members["code"] = Raw(b"%d" % code)

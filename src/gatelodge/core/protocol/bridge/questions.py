@@ -13,11 +13,10 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND
 from gatelodge.core.jsontext.keys import repeats_a_key
 from gatelodge.core.jsontext.weight import MOST_MEMBERS, crowded
 from gatelodge.core.protocol.envelope import (
-    INVALID_PARAMS,
-    METHOD_NOT_FOUND,
     NULL,
     Members,
     given,
@@ -76,7 +75,7 @@ class InputRequired(Struct, frozen=True):
     state: bytes = b""
 
 
-class Retry(Struct, frozen=True):
+class RetriedRequest(Struct, frozen=True):
     """A request that may be the next round of an earlier one.
 
     `params` are those of the request itself. `responses` and `state` are None when the client sent
@@ -94,23 +93,23 @@ def read_requests(raw: Raw) -> dict[str, InputRequest] | None:
     Each must be one of the three that exist, with an object as params (mrtr, server requirement 2).
     A repeated key is refused: who reads the first and who reads the last would see two questions.
     """
-    members = _once(raw)
+    members = _unique_members(raw)
     if members is None or len(members) > MOST:
         return None
     found: dict[str, InputRequest] = {}
     for key, value in members.items():
-        request = _once(value) or {}
+        request = _unique_members(value) or {}
         method = read_text(request.get("method"))
         params = given(request, "params")
         if params is None and method == "roots/list":
             params = _NO_PARAMS
-        if method not in ASKED or params is None or _once(params) is None:
+        if method not in ASKED or params is None or _unique_members(params) is None:
             return None
         found[key] = InputRequest(method, params)
     return found
 
 
-def _once(raw: Raw) -> Members | None:
+def _unique_members(raw: Raw) -> Members | None:
     """The members of an object that names each of them once, and not too many."""
     text = bytes(raw)
     members = None if crowded(text, MOST_MEMBERS) else members_of(raw)
@@ -154,7 +153,9 @@ def with_state(result: Members, state: str | None) -> Raw:
     if asked is None:
         kept.pop("inputRequests", None)
     elif any(_null_params(each) for each in asked.values()):
-        kept["inputRequests"] = Raw(join_members({k: _called(v) for k, v in asked.items()}))
+        kept["inputRequests"] = Raw(
+            join_members({k: _without_null_params(v) for k, v in asked.items()})
+        )
     if state is not None:
         kept["requestState"] = Raw(_encode(state))
     return Raw(join_members(kept))
@@ -164,7 +165,7 @@ def _null_params(request: Raw) -> bool:
     return (members_of(request) or {}).get("params") == NULL
 
 
-def _called(request: Raw) -> Raw:
+def _without_null_params(request: Raw) -> Raw:
     """The request, without params that are null."""
     if not _null_params(request):
         return request
@@ -172,14 +173,14 @@ def _called(request: Raw) -> Raw:
     return Raw(join_members({key: value for key, value in members.items() if key != "params"}))
 
 
-def read_retry(params: Members) -> Retry | None:
+def read_retry(params: Members) -> RetriedRequest | None:
     """The request without what belongs to its round; None when answers or state are malformed.
 
     Answers are an object of objects, the state a string (mrtr, Error Handling).
     """
     answered, sealed = given(params, "inputResponses"), given(params, "requestState")
     if answered is None and sealed is None:
-        return Retry(without_round(params), None, None)
+        return RetriedRequest(without_round(params), None, None)
     responses = members_of(answered)
     state = read_text(sealed)
     if (answered is not None and responses is None) or (sealed is not None and state is None):
@@ -187,7 +188,7 @@ def read_retry(params: Members) -> Retry | None:
     answers = responses or {}
     if len(answers) > MOST or any(members_of(value) is None for value in answers.values()):
         return None
-    return Retry(without_round(params), responses, state)
+    return RetriedRequest(without_round(params), responses, state)
 
 
 def without_round(params: Members) -> Members:
@@ -219,14 +220,14 @@ def from_legacy(method: str, params: Raw) -> InputRequest:
         return InputRequest(method)
     kept = {k: v for k, v in members.items() if k not in ("task", "_meta")}
     meta = members_of(members.get("_meta")) or {}
-    passing = {k: v for k, v in meta.items() if k != META_PROGRESS and not _reserved(k)}
+    passing = {k: v for k, v in meta.items() if k != META_PROGRESS and not _is_reserved_key(k)}
     if passing:
         kept["_meta"] = Raw(join_members(passing))
     same = len(kept) == len(members) and len(passing) == len(meta)
     return InputRequest(method, params if same else Raw(join_members(kept)))
 
 
-def _reserved(key: str) -> bool:
+def _is_reserved_key(key: str) -> bool:
     return key.startswith(META_PREFIX)
 
 
@@ -257,7 +258,8 @@ def to_legacy(request: InputRequest, version: str, elicitation: str) -> InputReq
             return request
         named = members | {"elicitationId": Raw(_encode(elicitation))}
         return InputRequest(request.method, Raw(join_members(named)))
-    if "mode" not in members or version >= _FIRST_MODES:
+    said = given(members, "mode")
+    if "mode" not in members or (said is not None and version >= _FIRST_MODES):
         return request
     kept = {key: value for key, value in members.items() if key != "mode"}
     return InputRequest(request.method, Raw(join_members(kept)))
@@ -289,15 +291,15 @@ def from_url_required(error: Raw) -> dict[str, InputRequest] | None:
         return None
     found: dict[str, InputRequest] = {}
     for number, raw in enumerate(elicitations, 1):
-        members = _once(raw)
-        if members is None or not _visits(members):
+        members = _unique_members(raw)
+        if members is None or not _is_url_elicitation(members):
             return None
         params = Raw(join_members({"mode": _URL} | members | {"mode": _URL}))
         found[f"url-{number}"] = to_modern(from_legacy("elicitation/create", params))
     return found
 
 
-def _visits(members: Members) -> bool:
+def _is_url_elicitation(members: Members) -> bool:
     """True for an elicitation that has a URL and says why."""
     said = read_text(members.get("url")), read_text(members.get("message"))
     mode = given(members, "mode")
@@ -339,7 +341,7 @@ def refusal(capabilities: bytes, method: str, era: Era = "legacy") -> Raw:
     kind = method.partition("/")[0]
     if era == "modern" and method in ASKED:
         text = "the client cannot be asked this: it did not declare the capability"
-        needed = {"requiredCapabilities": {kind: _missing(capabilities, kind)}}
+        needed = {"requiredCapabilities": {kind: _missing_capability_part(capabilities, kind)}}
         return Raw(_encode({"code": MISSING_CAPABILITY, "message": text, "data": needed}))
     code, text = METHOD_NOT_FOUND, "Method not found"
     if method in ASKED:
@@ -348,7 +350,7 @@ def refusal(capabilities: bytes, method: str, era: Era = "legacy") -> Raw:
     return Raw(_encode({"code": code, "message": text}))
 
 
-def _missing(capabilities: bytes, kind: str) -> dict[str, object]:
+def _missing_capability_part(capabilities: bytes, kind: str) -> dict[str, object]:
     """The part that is missing of a capability: of one that was declared, the other one."""
     declared = members_of((members_of(Raw(capabilities)) or {}).get(kind))
     if declared is None:

@@ -25,7 +25,7 @@ REPEATED: Final = b"null"
 _PER_ROUND: Final = frozenset(("_meta", "inputResponses", "requestState"))
 
 
-class Binding(Struct, frozen=True, array_like=True):
+class StateBinding(Struct, frozen=True, array_like=True):
     """Who asks whom, where and what: `alias` is the endpoint's, `digest` that of the request."""
 
     workspace: str
@@ -35,27 +35,27 @@ class Binding(Struct, frozen=True, array_like=True):
     digest: bytes
 
 
-class Parked(Struct, frozen=True, array_like=True, tag="parked"):
+class ParkedCall(Struct, frozen=True, array_like=True, tag="parked"):
     """A call that waits on `node` under `handle` for its client's answer (suspend bridge).
 
     `ends_at` is microseconds UTC; `round` counts from 1.
     """
 
-    binding: Binding
+    binding: StateBinding
     ends_at: int
     round: int
     node: str
     handle: bytes
 
 
-class Relayed(Struct, frozen=True, array_like=True, tag="relayed"):
+class RelayedCall(Struct, frozen=True, array_like=True, tag="relayed"):
     """A call that stands nowhere: the server keeps what it knows in its own `state`.
 
     `state` is that server's requestState as raw JSON; empty when it gave none, `REPEATED` when a
     legacy server wants URLs visited first: then the retry repeats the call as it was.
     """
 
-    binding: Binding
+    binding: StateBinding
     ends_at: int
     round: int
     state: bytes
@@ -72,7 +72,7 @@ class TaskId(Struct, frozen=True, array_like=True):
     task: str
 
 
-State = Parked | Relayed
+State = ParkedCall | RelayedCall
 
 pack = msgspec.msgpack.Encoder().encode
 _states: msgspec.msgpack.Decoder[State] = msgspec.msgpack.Decoder(State)
@@ -99,7 +99,7 @@ def read_task_id(plain: bytes | None) -> TaskId | None:
         return None
 
 
-def holds(state: State, binding: Binding, now: int) -> bool:
+def holds(state: State, binding: StateBinding, now: int) -> bool:
     """Say whether a state is good for this caller, endpoint, server and request, and in time.
 
     That it is used once only is the caller's to see to (mrtr, server requirement 5).

@@ -15,7 +15,7 @@ from msgspec import Raw
 from gatelodge.core.protocol.bridge.error_map import error_for
 from gatelodge.core.protocol.envelope import Members, join_members, members_of, read_text
 from gatelodge.core.protocol.shown.messages import shown_error, shown_result
-from gatelodge.core.protocol.shown.uris import Prefix
+from gatelodge.core.protocol.shown.uris import UriPrefix
 
 METHODS: Final = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
 NOTIFICATION: Final = "notifications/tasks"
@@ -45,7 +45,7 @@ def with_task(members: Members, task: str) -> Members:
     return members | {"taskId": Raw(_encode(task))} if "taskId" in members else members
 
 
-def shown_task(raw: Raw, members: Members, sealed: str, prefix: Prefix) -> tuple[Raw, Members]:
+def shown_task(raw: Raw, members: Members, sealed: str, prefix: UriPrefix) -> tuple[Raw, Members]:
     """A task's result or notification as its client sees it: sealed id, shown URIs, known errors.
 
     A finished task holds what the request itself would have been answered, and is shown as that

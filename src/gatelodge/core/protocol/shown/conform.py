@@ -8,7 +8,6 @@ Annotations).
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -51,8 +50,8 @@ def nonconformities(kind: ItemKind, item: Raw | str) -> tuple[Nonconformity, ...
         value = json.loads(item if isinstance(item, str) else bytes(item))
     except (ValueError, RecursionError):
         return (Nonconformity("it", "is not JSON"),)
-    modern = tuple(_told(_ITEMS[kind], value))
-    legacy = tuple(_told(_LEGACY_ITEMS[kind], value))
+    modern = tuple(_first_faults(_ITEMS[kind], value))
+    legacy = tuple(_first_faults(_LEGACY_ITEMS[kind], value))
     both = [Nonconformity(*found) for found in modern if found in legacy]
     return (
         *both,
@@ -75,14 +74,14 @@ def takes_output(schema: Raw | None) -> bool:
     return next(_LEGACY_SCHEMA(value, "outputSchema"), None) is None
 
 
-def _told(check: Check, value: Any) -> Iterator[tuple[str, str]]:
+def _first_faults(check: Check, value: Any) -> Iterator[tuple[str, str]]:
     for count, found in enumerate(check(value, "")):
         if count == MOST_TOLD:
             return
         yield found
 
 
-def _is(value: Any) -> str:
+def _kind_of_value(value: Any) -> str:
     """What a value is, in a word; never the value itself."""
     if value is None or isinstance(value, bool):
         return "is null" if value is None else "is true or false"
@@ -92,17 +91,17 @@ def _is(value: Any) -> str:
     return "is a number"
 
 
-def _of(kind: type, wanted: str) -> Check:
+def _instance_of(kind: type, wanted: str) -> Check:
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
         if not isinstance(value, kind):
-            yield at, f"{_is(value)}, not {wanted}"
+            yield at, f"{_kind_of_value(value)}, not {wanted}"
 
     return check
 
 
-_text = _of(str, "a text")
-_truth = _of(bool, "true or false")
-_object = _of(dict, "an object")
+_text = _instance_of(str, "a text")
+_truth = _instance_of(bool, "true or false")
+_object = _instance_of(dict, "an object")
 
 
 def _one_of(*words: str) -> Check:
@@ -113,10 +112,10 @@ def _one_of(*words: str) -> Check:
     return check
 
 
-def _each(check_one: Check) -> Check:
+def _every_element(check_one: Check) -> Check:
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
         if not isinstance(value, list):
-            yield at, f"{_is(value)}, not a list"
+            yield at, f"{_kind_of_value(value)}, not a list"
             return
         for place, one in enumerate(value):
             yield from check_one(one, f"{at}[{place}]")
@@ -135,70 +134,70 @@ def _or_null(check_some: Check) -> Check:
 def _every_member(check_one: Check) -> Check:
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
         if not isinstance(value, dict):
-            yield at, f"{_is(value)}, not an object"
+            yield at, f"{_kind_of_value(value)}, not an object"
             return
         for name, one in value.items():
-            yield from check_one(one, f"{at}.{_short(name)}")
+            yield from check_one(one, f"{at}.{_shortened_name(name)}")
 
     return check
 
 
-def _members(needed: Mapping[str, Check], may: Mapping[str, Check]) -> Check:
+def _object_with_members(needed: Mapping[str, Check], may: Mapping[str, Check]) -> Check:
     """The check of an object: members it must have, and members that are checked where they are."""
 
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
         if not isinstance(value, dict):
-            yield at or "it", f"{_is(value)}, not an object"
+            yield at or "it", f"{_kind_of_value(value)}, not an object"
             return
         for name, one in needed.items():
             if name not in value:
-                yield _path(at, name), "is missing"
+                yield _path_of_member(at, name), "is missing"
             else:
-                yield from one(value[name], _path(at, name))
+                yield from one(value[name], _path_of_member(at, name))
         for name, one in may.items():
             if name in value:
-                yield from one(value[name], _path(at, name))
+                yield from one(value[name], _path_of_member(at, name))
 
     return check
 
 
-def _path(at: str, name: str) -> str:
+def _path_of_member(at: str, name: str) -> str:
     return f"{at}.{name}" if at else name
 
 
-def _short(name: str) -> str:
+def _shortened_name(name: str) -> str:
     return name if name.isprintable() and len(name) <= 40 else ascii(name[:40])
 
 
 def _no_null_or_number(value: Any, at: str) -> Iterator[tuple[str, str]]:
     """A schema of a property, as legacy clients take it: an object (a list passes there too)."""
     if not isinstance(value, dict | list):
-        yield at, f"{_is(value)}, not an object"
+        yield at, f"{_kind_of_value(value)}, not an object"
 
 
-def _number(least: float, most: float) -> Check:
+def _number_between(least: float, most: float) -> Check:
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            yield at, f"{_is(value)}, not a number"
+            yield at, f"{_kind_of_value(value)}, not a number"
         elif not least <= value <= most:
             yield at, "is out of range"
 
     return check
 
 
-def _whole(value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _check_whole_number(value: Any, at: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        yield at, f"{_is(value)}, not a number"
-    elif not math.isfinite(value) or value != int(value):
+        yield at, f"{_kind_of_value(value)}, not a number"
+    elif isinstance(value, float) and not value.is_integer():
         yield at, "is not a whole number"
 
 
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def _moment(value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _check_timestamp(value: Any, at: str) -> Iterator[tuple[str, str]]:
     if not isinstance(value, str):
-        yield at, f"{_is(value)}, not a text"
+        yield at, f"{_kind_of_value(value)}, not a text"
         return
     try:
         datetime.fromisoformat(re.sub(r"\.\d+", "", value.replace("Z", "+00:00")))
@@ -220,20 +219,20 @@ _DOMAIN: Final = re.compile(
 )
 
 
-def _uri(value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _check_uri(value: Any, at: str) -> Iterator[tuple[str, str]]:
     """A URI that the URL parsers in clients take; some refuse the whole list for one they do not.
 
     Where such parsers differ, as about the hosts of the web beyond plain ASCII, it is none.
     """
     if not isinstance(value, str):
-        yield at, f"{_is(value)}, not a text"
+        yield at, f"{_kind_of_value(value)}, not a text"
         return
     found = _URI.fullmatch(value) if value.isprintable() else None
-    if found is None or not _reachable((found[1] or found[3]).lower(), found[2]):
+    if found is None or not _is_valid_authority((found[1] or found[3]).lower(), found[2]):
         yield at, "is not a URI"
 
 
-def _reachable(scheme: str, authority: str | None) -> bool:
+def _is_valid_authority(scheme: str, authority: str | None) -> bool:
     """Say whether the part after `//` can stand there, for a URI of that scheme."""
     if authority is None:
         return scheme not in _WEB
@@ -257,17 +256,17 @@ def _is_host(host: str) -> bool:
     return host.startswith("[") == (":" in host)
 
 
-_ICON: Final = _members(
+_ICON: Final = _object_with_members(
     {"src": _text},
-    {"mimeType": _text, "sizes": _each(_text), "theme": _one_of("light", "dark")},
+    {"mimeType": _text, "sizes": _every_element(_text), "theme": _one_of("light", "dark")},
 )
 _COMMON: Final[dict[str, Check]] = {
     "title": _text,
     "description": _text,
-    "icons": _each(_ICON),
+    "icons": _every_element(_ICON),
     "_meta": _object,
 }
-_HINTS: Final = _members(
+_HINTS: Final = _object_with_members(
     {},
     {
         "title": _text,
@@ -277,46 +276,50 @@ _HINTS: Final = _members(
         "openWorldHint": _truth,
     },
 )
-_SCHEMA: Final = _members(
+_SCHEMA: Final = _object_with_members(
     {"type": _one_of("object")},
     {
         "$schema": _text,
         # Any JSON Schema as to the specification; mcp-go reads these two into types of their own.
         "properties": _or_null(_object),
-        "required": _or_null(_each(_text)),
+        "required": _or_null(_every_element(_text)),
     },
 )
-_LEGACY_SCHEMA: Final = _members(
+_LEGACY_SCHEMA: Final = _object_with_members(
     {"type": _one_of("object")},
     {
         "$schema": _text,
         "properties": _every_member(_no_null_or_number),
-        "required": _each(_text),
+        "required": _every_element(_text),
     },
 )
-_DATA: Final = _members(
+_DATA: Final = _object_with_members(
     {},
     {
-        "audience": _each(_one_of("user", "assistant")),
-        "priority": _number(0, 1),
-        "lastModified": _moment,
+        "audience": _every_element(_one_of("user", "assistant")),
+        "priority": _number_between(0, 1),
+        "lastModified": _check_timestamp,
     },
 )
-_ARGUMENT: Final = _members(
+_ARGUMENT: Final = _object_with_members(
     {"name": _text}, {"title": _text, "description": _text, "required": _truth}
 )
-_PROMPT: Final = _members({"name": _text}, {**_COMMON, "arguments": _each(_ARGUMENT)})
-_RESOURCE: Final = _members(
-    {"uri": _uri, "name": _text},
-    {**_COMMON, "mimeType": _text, "size": _whole, "annotations": _DATA},
+_PROMPT: Final = _object_with_members(
+    {"name": _text}, {**_COMMON, "arguments": _every_element(_ARGUMENT)}
 )
-_TEMPLATE: Final = _members(
+_RESOURCE: Final = _object_with_members(
+    {"uri": _check_uri, "name": _text},
+    {**_COMMON, "mimeType": _text, "size": _check_whole_number, "annotations": _DATA},
+)
+_TEMPLATE: Final = _object_with_members(
     {"uriTemplate": _text, "name": _text}, {**_COMMON, "mimeType": _text, "annotations": _DATA}
 )
-_EXECUTION: Final = _members({}, {"taskSupport": _one_of("required", "optional", "forbidden")})
+_EXECUTION: Final = _object_with_members(
+    {}, {"taskSupport": _one_of("required", "optional", "forbidden")}
+)
 """Of 2025-11-25 only, but clients of both eras look at it: the Python SDK has one type of tool."""
 _ITEMS: Final[dict[ItemKind, Check]] = {
-    "tools": _members(
+    "tools": _object_with_members(
         {"name": _text, "inputSchema": _SCHEMA},
         {
             **_COMMON,
@@ -332,7 +335,7 @@ _ITEMS: Final[dict[ItemKind, Check]] = {
 _LEGACY_ITEMS: Final[dict[ItemKind, Check]] = {
     **_ITEMS,
     # An output schema that they cannot take is not shown to them (core.protocol.result).
-    "tools": _members(
+    "tools": _object_with_members(
         {"name": _text, "inputSchema": _LEGACY_SCHEMA},
         {**_COMMON, "annotations": _HINTS, "execution": _EXECUTION},
     ),

@@ -13,14 +13,9 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.protocol.envelope import (
-    INVALID_PARAMS,
-    Members,
-    join_members,
-    members_of,
-    read_text,
-)
-from gatelodge.core.protocol.shown.uris import Prefix, shown_uri
+from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS
+from gatelodge.core.protocol.envelope import Members, join_members, members_of, read_text
+from gatelodge.core.protocol.shown.uris import UriPrefix, shown_uri
 from gatelodge.core.protocol.upstream import parse_fault
 
 _NOT_FOUND: Final = frozenset((INVALID_PARAMS, -32_002))
@@ -35,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 _raws = msgspec.json.Decoder(list[Raw]).decode
 
 
-def shown_result(method: str, raw: Raw, result: Members, prefix: Prefix) -> tuple[Raw, Members]:
+def shown_result(method: str, raw: Raw, result: Members, prefix: UriPrefix) -> tuple[Raw, Members]:
     """The result with shown URIs, and its members; the same two when nothing changes.
 
     Rewritten are links and embedded resources in the content of tools/call and prompts/get, the
@@ -44,8 +39,8 @@ def shown_result(method: str, raw: Raw, result: Members, prefix: Prefix) -> tupl
     """
     if not prefix.alias or method not in _CHANGES or not holds_uris(method, raw):
         return raw, result
-    changes = _changes(method, prefix)
-    changed = _changed(result, changes)
+    changes = _changes_by_member(method, prefix)
+    changed = _apply_changes(result, changes)
     return (raw, result) if changed is result else (Raw(join_members(changed)), changed)
 
 
@@ -55,36 +50,36 @@ def holds_uris(method: str, raw: Raw) -> bool:
     return method == "resources/read" or _LETTERS in text or _ESCAPE in text
 
 
-def shown_tool(prefix: Prefix, definition: Raw) -> Raw:
+def shown_tool(prefix: UriPrefix, definition: Raw) -> Raw:
     """A tool of tools/list with the shown URI of its app's resource; its name is not touched."""
     if b'"_meta"' not in bytes(definition):
         return definition
-    return _in(_meta(_uri(prefix)), "_meta")(definition)
+    return _change_of_member(_change_of_meta(_change_of_uri(prefix)), "_meta")(definition)
 
 
-def shown_resource(prefix: Prefix, resource: Raw) -> Raw:
+def shown_resource(prefix: UriPrefix, resource: Raw) -> Raw:
     """An item of resources/list with its shown URI."""
-    return _in(_uri(prefix), "uri")(resource)
+    return _change_of_member(_change_of_uri(prefix), "uri")(resource)
 
 
-def shown_template(prefix: Prefix, template: Raw) -> Raw:
+def shown_template(prefix: UriPrefix, template: Raw) -> Raw:
     """An item of resources/templates/list with its shown URI template."""
-    return _in(_uri(prefix), "uriTemplate")(template)
+    return _change_of_member(_change_of_uri(prefix), "uriTemplate")(template)
 
 
-def shown_update(prefix: Prefix, params: bytes) -> bytes:
+def shown_update(prefix: UriPrefix, params: bytes) -> bytes:
     """The params of notifications/resources/updated with the shown URI."""
-    return bytes(_in(_uri(prefix), "uri")(Raw(params)))
+    return bytes(_change_of_member(_change_of_uri(prefix), "uri")(Raw(params)))
 
 
-def shown_error(prefix: Prefix, error: Raw) -> Raw:
+def shown_error(prefix: UriPrefix, error: Raw) -> Raw:
     """A JSON-RPC error of a resource that is not there with its shown URI; any other as it is."""
     if b'"uri"' not in bytes(error) or parse_fault(error).code not in _NOT_FOUND:
         return error
-    return _in(_in(_uri(prefix), "uri"), "data")(error)
+    return _change_of_member(_change_of_member(_change_of_uri(prefix), "uri"), "data")(error)
 
 
-class Reference(Struct, frozen=True):
+class CompletionReference(Struct, frozen=True):
     """What completion/complete asks about: a prompt's name, or a resource's URI or template."""
 
     kind: Literal["prompt", "resource"]
@@ -94,24 +89,24 @@ class Reference(Struct, frozen=True):
 _NAMED_BY: Final = {"ref/prompt": "name", "ref/resource": "uri"}
 
 
-def read_reference(ref: Raw | None) -> Reference | None:
+def read_reference(ref: Raw | None) -> CompletionReference | None:
     """The reference in `params.ref` as the client knows it, None when it is malformed."""
     members = members_of(ref) or {}
     kind = read_text(members.get("type")) or ""
     name = read_text(members.get(_NAMED_BY.get(kind, "")))
     if name is None:
         return None
-    return Reference("prompt" if kind == "ref/prompt" else "resource", name)
+    return CompletionReference("prompt" if kind == "ref/prompt" else "resource", name)
 
 
 def with_reference(ref: Raw, name: str) -> Raw:
     """The same reference under the name or URI that its server knows."""
     members = members_of(ref) or {}
     member = _NAMED_BY.get(read_text(members.get("type")) or "", "")
-    return _in(lambda _: Raw(_encode(name)), member)(ref)
+    return _change_of_member(lambda _: Raw(_encode(name)), member)(ref)
 
 
-def _in(change: Change, name: str) -> Change:
+def _change_of_member(change: Change, name: str) -> Change:
     """The change of one member of an object; of an object without it, or anything else, none."""
 
     def apply(raw: Raw) -> Raw:
@@ -125,7 +120,7 @@ def _in(change: Change, name: str) -> Change:
     return apply
 
 
-def _each(change: Change) -> Change:
+def _change_of_each_element(change: Change) -> Change:
     """The change of each element of an array; of anything else, none."""
 
     def apply(raw: Raw) -> Raw:
@@ -140,7 +135,7 @@ def _each(change: Change) -> Change:
     return apply
 
 
-def _uri(prefix: Prefix) -> Change:
+def _change_of_uri(prefix: UriPrefix) -> Change:
     def apply(raw: Raw) -> Raw:
         uri = read_text(raw)
         if uri is None:
@@ -151,9 +146,12 @@ def _uri(prefix: Prefix) -> Change:
     return apply
 
 
-def _content(uri: Change) -> Change:
+def _change_of_content_block(uri: Change) -> Change:
     """A block of content; unknown kinds pass."""
-    by_type = {"resource_link": _in(uri, "uri"), "resource": _in(_in(uri, "uri"), "resource")}
+    by_type = {
+        "resource_link": _change_of_member(uri, "uri"),
+        "resource": _change_of_member(_change_of_member(uri, "uri"), "resource"),
+    }
 
     def apply(raw: Raw) -> Raw:
         kind = read_text((members_of(raw) or {}).get("type"))
@@ -163,10 +161,10 @@ def _content(uri: Change) -> Change:
     return apply
 
 
-def _contents(uri: Change) -> Change:
+def _change_of_content(uri: Change) -> Change:
     """One block of content, or several."""
-    one = _content(uri)
-    several = _each(one)
+    one = _change_of_content_block(uri)
+    several = _change_of_each_element(one)
 
     def apply(raw: Raw) -> Raw:
         return several(raw) if bytes(raw)[:1] == b"[" else one(raw)
@@ -174,9 +172,12 @@ def _contents(uri: Change) -> Change:
     return apply
 
 
-def _meta(uri: Change) -> Change:
+def _change_of_meta(uri: Change) -> Change:
     """The `_meta` of a tool or its result: `ui.resourceUri`, and the older flat spelling."""
-    nested, flat = _in(_in(uri, "resourceUri"), "ui"), _in(uri, "ui/resourceUri")
+    nested, flat = (
+        _change_of_member(_change_of_member(uri, "resourceUri"), "ui"),
+        _change_of_member(uri, "ui/resourceUri"),
+    )
 
     def apply(raw: Raw) -> Raw:
         return flat(nested(raw))
@@ -185,20 +186,26 @@ def _meta(uri: Change) -> Change:
 
 
 _CHANGES: Final[dict[str, dict[str, Callable[[Change], Change]]]] = {
-    "tools/call": {"content": _contents, "_meta": _meta},
-    "prompts/get": {"messages": lambda uri: _each(_in(_contents(uri), "content"))},
-    "resources/read": {"contents": lambda uri: _each(_in(uri, "uri"))},
+    "tools/call": {"content": _change_of_content, "_meta": _change_of_meta},
+    "prompts/get": {
+        "messages": lambda uri: _change_of_each_element(
+            _change_of_member(_change_of_content(uri), "content")
+        )
+    },
+    "resources/read": {
+        "contents": lambda uri: _change_of_each_element(_change_of_member(uri, "uri"))
+    },
 }
 """Where URIs stand in the result of a method, and how they are changed there."""
 
 
 @lru_cache(maxsize=1024)
-def _changes(method: str, prefix: Prefix) -> dict[str, Change]:
-    uri = _uri(prefix)
+def _changes_by_member(method: str, prefix: UriPrefix) -> dict[str, Change]:
+    uri = _change_of_uri(prefix)
     return {name: made(uri) for name, made in _CHANGES[method].items()}
 
 
-def _changed(members: Members, changes: dict[str, Change]) -> Members:
+def _apply_changes(members: Members, changes: dict[str, Change]) -> Members:
     """The members after their changes; the same object when none changed."""
     new = {k: change(members[k]) for k, change in changes.items() if k in members}
     if all(value is members[name] for name, value in new.items()):

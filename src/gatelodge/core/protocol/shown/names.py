@@ -24,13 +24,13 @@ _ALIAS_LENGTH = 20
 """So short that the shortest `limits.name_length` cuts no alias."""
 
 
-class Names(Struct, frozen=True):
+class ShownNames(Struct, frozen=True):
     """Original names by shown name, one for each tool."""
 
     table: dict[str, str]
 
 
-class Collisions(Struct, frozen=True):
+class NameCollisions(Struct, frozen=True):
     """Shown names that more than one tool would have, with the original names. Refuse these."""
 
     names: dict[str, tuple[str, ...]]
@@ -65,7 +65,9 @@ def shown_name(alias: str, tool: str, longest: int = LONGEST) -> str:
     return f"{mapped[: longest - 9]}_{mark}"
 
 
-def shown_names(alias: str, tools: Iterable[str], longest: int = LONGEST) -> Names | Collisions:
+def shown_names(
+    alias: str, tools: Iterable[str], longest: int = LONGEST
+) -> ShownNames | NameCollisions:
     """The table of a server's shown names, or the collisions that forbid it.
 
     Marks collide by chance once in four thousand million, or because a server's author meant it.
@@ -75,5 +77,5 @@ def shown_names(alias: str, tools: Iterable[str], longest: int = LONGEST) -> Nam
         seen.setdefault(shown_name(alias, tool, longest), []).append(tool)
     clashing = {shown: tuple(names) for shown, names in seen.items() if len(names) > 1}
     if clashing:
-        return Collisions(clashing)
-    return Names({shown: names[0] for shown, names in seen.items()})
+        return NameCollisions(clashing)
+    return ShownNames({shown: names[0] for shown, names in seen.items()})

@@ -17,7 +17,7 @@ _UI: Final = "ui://"
 _WEB: Final = "https://"
 
 
-class Prefix(Struct, frozen=True):
+class UriPrefix(Struct, frozen=True):
     """What keeps one server's URIs apart: its alias, empty at an endpoint of that server alone.
 
     `clashing` are the `https` URIs that another server of the endpoint lists too. The others are
@@ -28,11 +28,11 @@ class Prefix(Struct, frozen=True):
     clashing: frozenset[str] = frozenset()
 
 
-BARE: Final = Prefix("")
+BARE: Final = UriPrefix("")
 """One server's own endpoint: nothing changes."""
 
 
-def shown_uri(prefix: Prefix, uri: str) -> str:
+def shown_uri(prefix: UriPrefix, uri: str) -> str:
     """The URI, or URI template, that clients see.
 
     Of a template only the literal head is touched, so what is expanded from the shown template is
@@ -42,9 +42,9 @@ def shown_uri(prefix: Prefix, uri: str) -> str:
     alias = prefix.alias
     if not alias:
         return uri
-    if _begins(uri, _UI):
+    if _has_scheme(uri, _UI):
         return f"{uri[: len(_UI)]}{alias}/{uri[len(_UI) :]}"
-    if _begins(uri, _WEB) and uri not in prefix.clashing:
+    if _has_scheme(uri, _WEB) and uri not in prefix.clashing:
         return uri
     return f"{alias}+{uri}" if _SCHEME.match(uri) else f"{alias}+:{uri}"
 
@@ -55,7 +55,7 @@ def original_uri(uri: str, aliases: Container[str]) -> tuple[str, str] | None:
     An `https` URI that was shown as it is names no server: None, and the caller's lists tell which
     one has it.
     """
-    if _begins(uri, _UI):
+    if _has_scheme(uri, _UI):
         alias, slash, rest = uri[len(_UI) :].partition("/")
         return (alias, uri[: len(_UI)] + rest) if slash and alias in aliases else None
     alias, _, rest = uri.partition("+")
@@ -66,5 +66,5 @@ def original_uri(uri: str, aliases: Container[str]) -> tuple[str, str] | None:
     return (alias, rest) if _SCHEME.match(rest) else None
 
 
-def _begins(uri: str, scheme: str) -> bool:
+def _has_scheme(uri: str, scheme: str) -> bool:
     return uri[: len(scheme)].lower() == scheme

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -12,17 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from gatelodge.core.errors import Invalid
-from gatelodge.core.people import folded
-from gatelodge.flows.admin.declared.wanted import (
-    Wanted,
-    WantedAgent,
-    WantedGrant,
-    WantedGroup,
-    WantedGuardrail,
-    WantedMember,
-    WantedServer,
-)
-from gatelodge.flows.admin.members import email_of
+from gatelodge.flows.admin.declared import tables
+from gatelodge.flows.nouns.file_table import FileTable, WorkspaceFile
 
 MOST_TOLD = 20
 """Faults that one answer names."""
@@ -30,27 +21,29 @@ MOST_TOLD = 20
 LONGEST = 1024 * 1024
 """Characters of a file: thousands of tables."""
 
-_SECTIONS: dict[str, type[Struct]] = {
-    "members": WantedMember,
-    "agents": WantedAgent,
-    "groups": WantedGroup,
-    "servers": WantedServer,
-    "grants": WantedGrant,
-    "guardrails": WantedGuardrail,
-}
-_LONG_KEY = re.compile(
-    r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}""", re.ASCII
+_TEXT = re.compile(
+    r"""
+    \"{3} (?: [^"\\]++ | \\.?+ | (?!"{3})" )*+ (?:"{3,5})?+
+    | '{3} (?: [^']++ | (?!'{3})' )*+ (?:'{3,5})?+
+    | " (?: [^"\\\n]++ | \\.?+ )*+ "?+
+    | ' [^'\n]*+ '?+
+    | \# [^\n]*+
+    """,
+    re.VERBOSE | re.DOTALL,
 )
+"""A string or a comment: basic and literal, on one line and on several. One that does not end is
+taken to where the parser refuses it."""
+_LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){16}", re.ASCII)
 """The parser's work grows with the square of a key's parts; no key here has more than two."""
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _ENUM = re.compile(r"Invalid enum value '?(.*?)'?(?: - at `\$\.(\w+)`)?$")
 
 
-def parse(text: str) -> Wanted:
+def parse(text: str) -> WorkspaceFile:
     """The file behind TOML text. Raises Invalid with every fault and its place."""
     if len(text) > LONGEST:
         raise Invalid(f"the file is longer than {LONGEST} characters", remedy="Split it.")
-    if _LONG_KEY.search(text):
+    if _LONG_KEY.search(_TEXT.sub("_", text)):  # a quoted part of a key is one part as well
         raise Invalid("not such a file: a key of more than 16 parts")
     try:
         raw = tomllib.loads(text)
@@ -60,110 +53,100 @@ def parse(text: str) -> Wanted:
         raise Invalid("not TOML: nested too deeply") from None
     except ValueError:
         raise Invalid("not TOML: a number of too many digits, or no date") from None
-    faults = list(islice(_faults(raw, text), MOST_TOLD + 1))
+    sections = {table.section: table for table in tables.TABLES}
+    faults = list(islice(_key_faults(raw, sections), MOST_TOLD + 1))
+    wanted: dict[str, tuple[Any, ...]] = {}
+    for section, table in sections.items():
+        if isinstance(raw.get(section), list) and len(faults) <= MOST_TOLD:
+            wanted[section] = tuple(_entries(table, raw[section], text, faults))
     if not faults:
-        try:
-            wanted = msgspec.convert(raw, Wanted)
-        except msgspec.ValidationError as fault:
-            raise _refusal([str(fault)]) from None
-        faults = [*_twice(wanted), *_unclear(wanted)]
-        if not faults:
-            return wanted
-    raise _refusal(faults)
+        wanted = {key: tuple(_kept(sections[key], each, faults)) for key, each in wanted.items()}
+        faults += [fault for key, each in wanted.items() for fault in _twice(sections[key], each)]
+    if faults:
+        raise _invalid_file_error(faults)
+    return WorkspaceFile(workspace=raw["workspace"], entries={k: v for k, v in wanted.items() if v})
 
 
-def _refusal(faults: list[str]) -> Invalid:
+def _invalid_file_error(faults: list[str]) -> Invalid:
     told = faults[:MOST_TOLD]
     if len(faults) > MOST_TOLD:
         told.append("and more")
     return Invalid("; ".join(told), remedy="See docs/reference/apply.md.")
 
 
-def _faults(raw: dict[str, Any], text: str) -> Iterator[str]:
-    """What each table of the file is refused for, one fault a table."""
+def _key_faults(raw: dict[str, Any], sections: Collection[str]) -> Iterator[str]:
+    """What is wrong at the top of the file."""
+    known = ("workspace", *sections)
     for key, value in raw.items():
-        kind = _SECTIONS.get(key)
-        if kind is None:
-            if key not in Wanted.__struct_fields__:
-                yield f"there is no key `{key}`{_meant(key, Wanted.__struct_fields__)}"
-            continue
-        if not isinstance(value, list):
+        if key not in known:
+            yield f"there is no key `{key}`{_key_suggestion(key, known)}"
+        elif key != "workspace" and not isinstance(value, list):
             yield f"`{key}` is a list of tables: write [[{key}]]"
-            continue
-        lines = _lines(text, key)
-        for place, table in enumerate(value):
-            try:
-                msgspec.convert(table, kind)
-            except msgspec.ValidationError as fault:
-                line = f" (line {lines[place]})" if len(lines) == len(value) else ""
-                yield f"{key}[{place}]{line}: {_told(str(fault), kind)}"
+    if not isinstance(raw.get("workspace", ""), str):
+        yield "workspace: wants a text"
+    elif "workspace" not in raw:
+        yield "it lacks the key `workspace`"
 
 
-def _lines(text: str, key: str) -> list[int]:
+def _entries(
+    table: FileTable[Any], raw: list[Any], text: str, faults: list[str]
+) -> Iterator[Struct]:
+    """The entries of a section; `faults` takes what one is refused for, one fault each."""
+    lines = _line_numbers_of_tables(text, table.section)
+    for place, each in enumerate(raw):
+        if len(faults) > MOST_TOLD:
+            return
+        try:
+            yield msgspec.convert(each, table.entry)
+        except msgspec.ValidationError as fault:
+            line = f" (line {lines[place]})" if len(lines) == len(raw) else ""
+            why = _explained_fault(str(fault), table.entry)
+            faults.append(f"{table.section}[{place}]{line}: {why}")
+
+
+def _kept(table: FileTable[Any], entries: Iterable[Any], faults: list[str]) -> Iterator[Any]:
+    """The entries with their names as they are kept; `faults` takes those that cannot be."""
+    for each in entries:
+        try:
+            yield table.kept(each)
+        except Invalid as fault:
+            faults.append(fault.detail)
+
+
+def _line_numbers_of_tables(text: str, key: str) -> list[int]:
     """The lines on which the tables of a section begin."""
     head = re.compile(rf"\s*\[\[\s*{key}\s*\]\]")
     return [number for number, line in enumerate(text.splitlines(), 1) if head.match(line)]
 
 
-def _told(message: str, kind: type[Struct]) -> str:
+def _explained_fault(message: str, kind: type[Struct]) -> str:
     """The fault of a table, with the keys or values there are."""
     unknown = _UNKNOWN.search(message)
     if unknown:
-        return f"there is no key `{unknown[1]}`{_meant(unknown[1], kind.__struct_fields__)}"
+        return (
+            f"there is no key `{unknown[1]}`{_key_suggestion(unknown[1], kind.__struct_fields__)}"
+        )
     wrong = _ENUM.match(message)
     if wrong:
-        values = _values(get_type_hints(kind).get(wrong[2] or ""))
+        values = _literal_values(get_type_hints(kind).get(wrong[2] or ""))
         if values:
             return f"{wrong[2]}: {wrong[1]!r} is not one of {', '.join(values)}"
     return message.replace("$.", "").replace("Object missing required field", "it lacks the key")
 
 
-def _values(hint: Any) -> tuple[str, ...]:
+def _literal_values(hint: Any) -> tuple[str, ...]:
     if get_origin(hint) is Literal:
         return tuple(map(str, get_args(hint)))
     return ()
 
 
-def _meant(key: str, known: tuple[str, ...]) -> str:
+def _key_suggestion(key: str, known: tuple[str, ...]) -> str:
     near = get_close_matches(key, known, 1)
     return f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(known)}"
 
 
-def _twice(wanted: Wanted) -> list[str]:
-    named = {
-        "members": [folded(each.email) for each in wanted.members],
-        "agents": [folded(each.name) for each in wanted.agents],
-        "groups": [folded(each.name) for each in wanted.groups],
-        "servers": [each.alias for each in wanted.servers],
-        "guardrails": [each.name for each in wanted.guardrails],
-        "grants": [f"{g.to} on {g.server}/{g.tool} ({g.level})" for g in wanted.grants],
-    }
-    return [
-        f"{what}: {name} stands twice"
-        for what, names in named.items()
-        for name, count in sorted(Counter(names).items())
-        if count > 1
-    ]
-
-
-def _unclear(wanted: Wanted) -> list[str]:
-    addresses = [
-        *(("members", each.email) for each in wanted.members),
-        *(("agents", each.owner) for each in wanted.agents),
-    ]
-    return [
-        *(f"{what}: {text!r} is not an e-mail address" for what, text in addresses if _no(text)),
-        *(
-            f"servers: {each.alias} needs a command or a url, not both"
-            for each in wanted.servers
-            if bool(each.command) == bool(each.url)
-        ),
-    ]
-
-
-def _no(address: str) -> bool:
-    try:
-        email_of(address)
-    except Invalid:
-        return True
-    return False
+def _twice(table: FileTable[Any], entries: Iterable[Any]) -> Iterator[str]:
+    """What stands twice in a section."""
+    for name, count in sorted(Counter(map(table.key, entries)).items()):
+        if count > 1:
+            yield f"{table.section}: {name} stands twice"

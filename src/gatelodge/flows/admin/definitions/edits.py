@@ -8,18 +8,19 @@ from msgspec.structs import replace
 
 from gatelodge.core.catalog.server import (
     EraWish,
+    HidableCapability,
     HttpTransport,
     RunAs,
     Server,
+    ServerTiming,
     StdioTransport,
-    Timing,
     Transport,
     Wait,
-    Withholdable,
 )
+from gatelodge.core.catalog.transport import PARTS, check_parts, check_transport
 from gatelodge.core.errors import Invalid
-from gatelodge.flows.act import Act
-from gatelodge.flows.admin.definitions.proposals import Proposal
+from gatelodge.flows.act import GovernanceAct
+from gatelodge.flows.admin.definitions.proposals import ServerProposal
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ Changes = dict[str, str | None]
 """Values by name; None takes a name away."""
 
 
-class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ServerEdit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What shall be otherwise; whatever is None stays as it is.
 
     `env` and `headers` change the names that they hold.
@@ -42,68 +43,66 @@ class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow_private: bool | None = None
     era: EraWish | None = None
     tags: tuple[str, ...] | None = None
-    withheld: tuple[Withholdable, ...] | None = None
+    hidden_capabilities: tuple[HidableCapability, ...] | None = None
     start_seconds: Wait | None = None
     call_seconds: Wait | None = None
     longest_seconds: Wait | None = None
 
 
-def edited(act: Act, row: Server, wish: Edit) -> Proposal:
+_NOTHING = ServerEdit()
+
+
+def edited(act: GovernanceAct, row: Server, wish: ServerEdit) -> ServerProposal:
     """How the server would be reached with that wish. Raises Invalid."""
-    transport = _transport(row, wish)
+    transport = _edited_transport(row, wish)
+    check_transport(transport)  # before its parts are looked at
     if not act.local:
         _must_not_carry(row.transport, transport, wish)
     old = row.timing
-    return Proposal(
+    return ServerProposal(
         transport=transport,
-        era=_or(wish.era, row.era),
-        tags=_or(wish.tags, row.tags),
-        withheld=_or(wish.withheld, row.withheld),
-        timing=Timing(
-            start_seconds=_or(wish.start_seconds, old.start_seconds),
-            call_seconds=_or(wish.call_seconds, old.call_seconds),
-            longest_seconds=_or(wish.longest_seconds, old.longest_seconds),
+        era=_wished_or_current(wish.era, row.era),
+        tags=_wished_or_current(wish.tags, row.tags),
+        hidden_capabilities=_wished_or_current(wish.hidden_capabilities, row.hidden_capabilities),
+        timing=ServerTiming(
+            start_seconds=_wished_or_current(wish.start_seconds, old.start_seconds),
+            call_seconds=_wished_or_current(wish.call_seconds, old.call_seconds),
+            longest_seconds=_wished_or_current(wish.longest_seconds, old.longest_seconds),
         ),
     )
 
 
-def _transport(row: Server, wish: Edit) -> Transport:
+def _edited_transport(row: Server, wish: ServerEdit) -> Transport:
     """How it is reached then; a command makes it a process, a URL an endpoint."""
     own = row.transport
-    if wish.command is not None and wish.url is not None:
-        raise Invalid("give either a url or a command, not both")
-    of_command = bool(wish.env) or wish.cwd is not None or wish.run_as is not None
-    of_url = bool(wish.headers) or wish.allow_private is not None
-    if wish.command is not None or (isinstance(own, StdioTransport) and wish.url is None):
-        if of_url:
-            raise Invalid("headers and allow_private go with a url")
-        if not isinstance(own, StdioTransport):
-            own = StdioTransport(command=())
+    named = {part for part in PARTS if getattr(wish, part) != getattr(_NOTHING, part)}
+    if not named & {"command", "url"}:
+        named.add("command" if isinstance(own, StdioTransport) else "url")
+    check_parts(named)
+    if "command" in named:
+        process = own if isinstance(own, StdioTransport) else StdioTransport(command=())
         return replace(
-            own,
-            command=_or(wish.command, own.command),
-            env=_merged(own.env, wish.env),
-            cwd=_or(wish.cwd, own.cwd),
-            run_as=_or(wish.run_as, own.run_as),
+            process,
+            command=_wished_or_current(wish.command, process.command),
+            env=_merged_values(process.env, wish.env),
+            cwd=_wished_or_current(wish.cwd, process.cwd),
+            run_as=_wished_or_current(wish.run_as, process.run_as),
         )
-    if of_command:
-        raise Invalid("env, cwd and run_as go with a command")
-    if not isinstance(own, HttpTransport):
-        own = HttpTransport(url="")
+    endpoint = own if isinstance(own, HttpTransport) else HttpTransport(url="")
     return replace(
-        own,
-        url=_or(wish.url, own.url),
-        headers=_merged(own.headers, wish.headers),
-        allow_private=_or(wish.allow_private, own.allow_private),
+        endpoint,
+        url=_wished_or_current(wish.url, endpoint.url),
+        headers=_merged_values(endpoint.headers, wish.headers),
+        allow_private=_wished_or_current(wish.allow_private, endpoint.allow_private),
     )
 
 
-def _must_not_carry(before: Transport, after: Transport, wish: Edit) -> None:
+def _must_not_carry(before: Transport, after: Transport, wish: ServerEdit) -> None:
     """Raise Invalid when values that the caller never saw would go where the caller says."""
     if isinstance(before, StdioTransport) and isinstance(after, StdioTransport):
         moved, kept = before.command != after.command, before.env.keys() - wish.env.keys()
     elif isinstance(before, HttpTransport) and isinstance(after, HttpTransport):
-        moved = _origin(before.url) != _origin(after.url)
+        moved = _origin_of_url(before.url) != _origin_of_url(after.url)
         kept = before.headers.keys() - wish.headers.keys()
     else:
         return  # nothing of the one stays in the other
@@ -114,15 +113,15 @@ def _must_not_carry(before: Transport, after: Transport, wish: Edit) -> None:
         )
 
 
-def _origin(url: str) -> tuple[str, str]:
+def _origin_of_url(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc.lower()
 
 
-def _merged(before: dict[str, str], wish: Changes) -> dict[str, str]:
+def _merged_values(before: dict[str, str], wish: Changes) -> dict[str, str]:
     whole = {**before, **wish}
     return {name: value for name, value in whole.items() if value is not None}
 
 
-def _or(wish: T | None, own: T) -> T:
+def _wished_or_current(wish: T | None, own: T) -> T:
     return own if wish is None else wish

@@ -10,23 +10,23 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Raw
 
+from gatelodge.core.jsontext.jsonrpc import request_body
 from gatelodge.core.protocol.bridge.questions import InputRequest
-from gatelodge.core.protocol.envelope import request_body
 from gatelodge.flows.gateway.streams import BREATH_SECONDS
-from gatelodge.ports.upstream import Reply
+from gatelodge.ports.upstream import UpstreamReply
 
 _Key = tuple[bytes, bytes]
 
 
-class Put:
+class QuestionBatch:
     """Questions that were put at once, until all are answered or somebody gives up."""
 
-    def __init__(self, table: dict[_Key, "asyncio.Future[Reply]"]) -> None:
+    def __init__(self, table: dict[_Key, "asyncio.Future[UpstreamReply]"]) -> None:
         self._table = table
         self._keys: list[_Key] = []
-        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+        self._waiting: dict[str, asyncio.Future[UpstreamReply]] = {}
 
-    def add(self, name: str, key: _Key, future: "asyncio.Future[Reply]") -> None:
+    def add(self, name: str, key: _Key, future: "asyncio.Future[UpstreamReply]") -> None:
         """One more question, under its key in the table."""
         self._keys.append(key)
         self._waiting[name] = self._table[key] = future
@@ -36,7 +36,9 @@ class Put:
         for future in self._waiting.values():
             future.cancel()
 
-    async def answers(self, seconds: float, breathe: Callable[[], None]) -> dict[str, Reply]:
+    async def answers(
+        self, seconds: float, breathe: Callable[[], None]
+    ) -> dict[str, UpstreamReply]:
         """What was answered in that time; a question that was not is missing.
 
         `breathe` is called now and then: people take longer than a proxy keeps a silent stream.
@@ -58,12 +60,12 @@ class Put:
         }
 
 
-class Asking:
+class OpenBatches:
     """The questions that wait for a client's word."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._open: dict[_Key, asyncio.Future[Reply]] = {}
+        self._open: dict[_Key, asyncio.Future[UpstreamReply]] = {}
 
     def __len__(self) -> int:
         """How many wait."""
@@ -71,14 +73,14 @@ class Asking:
 
     def put(
         self, session: bytes, questions: Mapping[str, InputRequest], say: Callable[[bytes], None]
-    ) -> Put:
+    ) -> QuestionBatch:
         """Say these questions in that session."""
         loop = asyncio.get_running_loop()
-        put = Put(self._open)
+        put = QuestionBatch(self._open)
         for name, question in questions.items():
-            raw_id = b"%d" % next(self._numbers)
-            put.add(name, (session, raw_id), loop.create_future())
-            say(request_body(raw_id, question.method, question.params))
+            number = next(self._numbers)
+            put.add(name, (session, b"%d" % number), loop.create_future())
+            say(request_body(number, question.method, bytes(question.params)))
         return put
 
     def answered(
@@ -88,5 +90,7 @@ class Asking:
         future = self._open.pop((session, raw_id), None)
         if future is None or future.done():
             return False
-        future.set_result(Reply(result=result) if result is not None else Reply(error=error))
+        future.set_result(
+            UpstreamReply(result=result) if result is not None else UpstreamReply(error=error)
+        )
         return True

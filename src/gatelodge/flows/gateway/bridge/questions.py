@@ -18,21 +18,34 @@ from msgspec import Raw, Struct
 from gatelodge.core.errors import Invalid, LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol.bridge import questions as wire
 from gatelodge.core.protocol.bridge.questions import InputRequest
-from gatelodge.core.protocol.bridge.state import REPEATED, ROUNDS, Binding, Parked, request_digest
+from gatelodge.core.protocol.bridge.state import (
+    REPEATED,
+    ROUNDS,
+    ParkedCall,
+    StateBinding,
+    request_digest,
+)
 from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members, given
 from gatelodge.core.protocol.result import misshapen, rpc_code
-from gatelodge.flows.gateway.answers import Asked, Asks, CallAnswer, Failed, Returned, RpcFailed
-from gatelodge.flows.gateway.bridge.rounds import Rounds, Waiting
-from gatelodge.flows.gateway.inflight import Running
-from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing
-from gatelodge.flows.gateway.targets import Target
-from gatelodge.ports.upstream import Reply
+from gatelodge.flows.gateway.answers import (
+    CallAnswer,
+    CallFailed,
+    QuestionsForClient,
+    RpcFailed,
+    ServerAsks,
+    UpstreamResult,
+)
+from gatelodge.flows.gateway.bridge.rounds import InputRounds, ParkedExchange
+from gatelodge.flows.gateway.inflight import RunningRequest
+from gatelodge.flows.gateway.request import CallControl, CallRequest, NotificationBuffer
+from gatelodge.flows.gateway.targets import CallTarget
+from gatelodge.ports.upstream import UpstreamReply
 
 STALE = "this state is not good for this request (any more); make the request anew"
 ELSEWHERE = "the call waits on another node; make the request anew"
-Ended = Returned | RpcFailed | Failed
+Ended = UpstreamResult | RpcFailed | CallFailed
 """An answer in which no request asks anything."""
 PAUSE, LONGEST_PAUSE = 0.05, 0.25
 """Seconds before a server is asked again that wants nothing but that; doubled each time."""
@@ -46,57 +59,70 @@ class GoesOn(Struct, frozen=True):
     again: bool = False
 
 
-class Questions:
+class QuestionBridge:
     """Settles one question after the other. Owned by the event loop."""
 
-    def __init__(self, rounds: Rounds) -> None:
+    def __init__(self, rounds: InputRounds) -> None:
         self._rounds = rounds
 
-    def waits(self, request: CallRequest, target: Target) -> bool:
+    def waits(self, request: CallRequest, target: CallTarget) -> bool:
         """Say whether this is the retry of a call that waits here, and so is counted already."""
         if request.round is None or request.round.state is None:
             return False
-        state = self._rounds.opened(request.round.state, _binding(request, target))
-        return isinstance(state, Parked) and self._rounds.waits(state)
+        state = self._rounds.opened(request.round.state, _state_binding(request, target))
+        return isinstance(state, ParkedCall) and self._rounds.waits(state)
 
-    def take_up(self, request: CallRequest, target: Target, cut: Cut) -> GoesOn | Failed:
+    def take_up(
+        self, request: CallRequest, target: CallTarget, cut: CallControl
+    ) -> GoesOn | CallFailed:
         """Go on with the call that a retry belongs to."""
         brought = request.round
         assert brought is not None
         if brought.state is None:
             # A server that keeps no state is simply told the answers.
             return GoesOn(wire.retry_params(target.params, brought.responses or None, b""))
-        state = self._rounds.opened(brought.state, _binding(request, target))
+        state = self._rounds.opened(brought.state, _state_binding(request, target))
         if state is None:
-            return Failed(Invalid(STALE), "")
-        if not isinstance(state, Parked):
+            return CallFailed(Invalid(STALE), "")
+        if not isinstance(state, ParkedCall):
             params = target.params
+            # A server that asked by an error (-32042) wants the very same request again.
             if state.state != REPEATED:
                 params = wire.retry_params(params, brought.responses or None, state.state)
             return GoesOn(params, state.round)
         waiting = self._rounds.take(state)
         if waiting is None:
             text = ELSEWHERE if self._rounds.elsewhere(state) else STALE
-            return Failed(Invalid(text), "")
+            return CallFailed(Invalid(text), "")
         waiting.licence.room = cut.licence.room
+        # Whatever cuts this retry has to end the exchange that it took over.
         cut.exchange, cut.ears, cut.licence = waiting.exchange, waiting.ears, waiting.licence
+        # The request that began the exchange is over: from now on the retry's admission decides.
         cut.licence.holder = cut.admission
         waiting.ears.attach(request.notify, request.meta)
         if not waiting.numbers.keys() <= brought.responses.keys():
             # Something is still open: the exchange says it again, and the client is asked again.
             return GoesOn(target.params, state.round)
         for key, number in waiting.numbers.items():
-            waiting.exchange.answer(number, Reply(result=brought.responses[key]))
+            said = UpstreamReply(result=brought.responses[key])
+            waiting.exchange.answer(number, said, cut.admission.holds)
         return GoesOn(target.params, state.round)
 
     async def settle(
-        self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
+        self,
+        request: CallRequest,
+        target: CallTarget,
+        asks: ServerAsks,
+        cut: CallControl,
+        *,
+        call: str,
+        number: int,
     ) -> GoesOn | CallAnswer:
         """Bring the questions to the client; what then becomes of the call."""
-        cut, call, number = at
+        # A server that never stops asking would keep the call's place for ever.
         if number > ROUNDS:
-            _abort(cut)
-            return Failed(LimitReached(f"the server asked more than {ROUNDS} times"), call)
+            _abort_exchange(cut)
+            return CallFailed(LimitReached(f"the server asked more than {ROUNDS} times"), call)
         if not asks.questions and request.era == "legacy":
             await asyncio.sleep(min(PAUSE * 2 ** (number - 1), LONGEST_PAUSE))
             params = wire.retry_params(target.params, None, asks.state)
@@ -105,51 +131,64 @@ class Questions:
         if asks.error is not None and (request.era == "legacy" or not askable):
             barred = request.era == "legacy" and not askable
             return (
-                Failed(_unasked(asks.questions), call)
+                CallFailed(_undeclared_capability_error(asks.questions), call)
                 if barred
                 else RpcFailed(asks.error, call, "legacy")
             )
         if not askable or (request.era == "legacy" and request.put is None):
-            return self._refuse(request, asks, cut, call)
+            return self._refuse_questions(request, asks, cut, call)
         if request.put is not None:
-            return await self._put(request, target, asks, at)
-        return self._give(request, target, asks, at)
+            return await self._ask_legacy_client(request, target, asks, cut, call)
+        return self._answer_with_questions(request, target, asks, cut, call=call, number=number)
 
-    def _give(
-        self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
-    ) -> Asked | Failed:
+    def _answer_with_questions(
+        self,
+        request: CallRequest,
+        target: CallTarget,
+        asks: ServerAsks,
+        cut: CallControl,
+        *,
+        call: str,
+        number: int,
+    ) -> QuestionsForClient | CallFailed:
         """Answer a modern client with the questions, and a state to come back with."""
-        cut, call, number = at
-        binding = _binding(request, target)
+        binding = _state_binding(request, target)
         if not asks.numbers:
             kept = asks.state if asks.error is None else REPEATED
             sealed = self._rounds.relayed(binding, number, kept)
-            return Asked(_relayed(asks, sealed), call)
+            return QuestionsForClient(_input_required_result(asks, sealed), call)
         assert cut.exchange is not None
         ears = cut.ears or request.hearing
-        ears = ears if isinstance(ears, Hearing) else Hearing(None)
-        waiting = Waiting(cut.exchange, asks.numbers, ears, cut.licence)
+        ears = ears if isinstance(ears, NotificationBuffer) else NotificationBuffer(None)
+        waiting = ParkedExchange(cut.exchange, asks.numbers, ears, cut.licence)
         who, ended_in = request.who, cut.admission.ended_in
         place = (request.credential.id, request.workspace)
-        running = Running("call", who.id, *place, cut, who.person, target.server, ended_in)
+        # This request ends with its answer; the parked call needs an entry by which it can be cut.
+        running = RunningRequest("call", who.id, *place, cut, who.person, target.server, ended_in)
+        running.call, running.method = call, request.method
         parked = self._rounds.park(waiting, running, binding, number)
         if parked is None:
-            _abort(cut)
-            return Failed(LimitReached("too many of your calls wait for an answer"), call)
+            _abort_exchange(cut)
+            return CallFailed(LimitReached("too many of your calls wait for an answer"), call)
         cut.exchange = None  # it is the parked call's from now on
         cut.licence.rest()
         asked = {key: wire.to_modern(question) for key, question in asks.questions.items()}
-        return Asked(wire.input_required(asked, parked), call)
+        return QuestionsForClient(wire.input_required(asked, parked), call)
 
-    async def _put(
-        self, request: CallRequest, target: Target, asks: Asks, at: tuple[Cut, str, int]
+    async def _ask_legacy_client(
+        self,
+        request: CallRequest,
+        target: CallTarget,
+        asks: ServerAsks,
+        cut: CallControl,
+        call: str,
     ) -> GoesOn | CallAnswer:
         """Ask a legacy client; one that cannot be asked a thing in its revision declines it."""
-        cut, call, _ = at
         assert request.put is not None
         put, told = _for_revision(asks.questions, request.proto, call)
+        # Questions may hold what the server knows, so they leave only while the call is admitted.
         answers = await request.put(put) if put and cut.admission.holds() else {}
-        told |= _unknown(put, answers, request.proto)
+        told |= _declined_unknown_questions(put, answers, request.proto)
         if cut.reason is None and not cut.admission.holds_anew():
             # What the client says goes nowhere once its call could not be made any more.
             cut(cut.admission.why_not)
@@ -159,7 +198,7 @@ class Questions:
         if asks.numbers:
             assert cut.exchange is not None
             for name, number in asks.numbers.items():
-                cut.exchange.answer(number, _told_or(answers, name, told))
+                cut.exchange.answer(number, _told_or(answers, name, told), cut.admission.holds)
             return GoesOn(target.params)
         responses: Members = dict(told)
         for name, question in put.items():
@@ -167,21 +206,26 @@ class Questions:
                 continue
             value = wire.response_value(question.method, answers.get(name, _UNANSWERED).result)
             if value is None:
-                return Failed(UpstreamBrokeProtocol("the client did not answer the server"), call)
+                return CallFailed(
+                    UpstreamBrokeProtocol("the client did not answer the server"), call
+                )
             responses[name] = value
         params = wire.retry_params(target.params, responses, asks.state)
         return GoesOn(params, again=True)
 
-    def _refuse(self, request: CallRequest, asks: Asks, cut: Cut, call: str) -> GoesOn | Failed:
+    def _refuse_questions(
+        self, request: CallRequest, asks: ServerAsks, cut: CallControl, call: str
+    ) -> GoesOn | CallFailed:
         """The client cannot be asked this."""
         exchange = cut.exchange
         if asks.numbers and exchange is not None:
             for name, question in asks.questions.items():
                 capabilities = request.asker.capabilities
                 error = wire.refusal(capabilities, question.method, request.era)
-                exchange.answer(asks.numbers[name], Reply(error=error))
+                exchange.answer(asks.numbers[name], UpstreamReply(error=error), cut.admission.holds)
+            # The server hears the refusals, and ends its call in its own way.
             return GoesOn({})
-        return Failed(_unasked(asks.questions), call)
+        return CallFailed(_undeclared_capability_error(asks.questions), call)
 
 
 def checked(request: CallRequest, answer: Ended) -> Ended:
@@ -189,25 +233,25 @@ def checked(request: CallRequest, answer: Ended) -> Ended:
 
     Aside means from all rounds.
     """
-    if type(answer) is Returned and answer.ending != "task_started":
+    if type(answer) is UpstreamResult and answer.ending != "task_started":
         lacks = misshapen(request.method, answer.members)
         if lacks:
             text = f"the server's answer has no {lacks} that can be read"
-            return Failed(UpstreamBrokeProtocol(text), answer.call)
-    if type(answer) is Returned and "inputRequests" not in answer.members:
+            return CallFailed(UpstreamBrokeProtocol(text), answer.call)
+    if type(answer) is UpstreamResult and "inputRequests" not in answer.members:
         return answer  # as nearly every one (hot path)
-    aside = _aside(request, answer)
-    if all(_askable(request, each) for each in aside.values()):
+    aside = _questions_outside_rounds(request, answer)
+    if all(_may_ask_question(request, each) for each in aside.values()):
         return answer
-    return Failed(_unasked(aside), answer.call)
+    return CallFailed(_undeclared_capability_error(aside), answer.call)
 
 
-def _aside(request: CallRequest, answer: Ended) -> Mapping[str, InputRequest]:
+def _questions_outside_rounds(request: CallRequest, answer: Ended) -> Mapping[str, InputRequest]:
     """What a task asks, or an error that names pages to visit in a way nobody here can read."""
     if isinstance(answer, RpcFailed):
         visit = request.era == "legacy" and rpc_code(answer.error) == wire.URL_REQUIRED
         return {"": _VISIT} if visit else {}
-    if not isinstance(answer, Returned):
+    if not isinstance(answer, UpstreamResult):
         return {}
     if request.method not in METHODS and answer.ending != "task_started":
         return {}
@@ -218,7 +262,7 @@ def _aside(request: CallRequest, answer: Ended) -> Mapping[str, InputRequest]:
     return {"": _UNREADABLE} if questions is None else questions
 
 
-def _unasked(questions: Mapping[str, InputRequest]) -> UpstreamBrokeProtocol:
+def _undeclared_capability_error(questions: Mapping[str, InputRequest]) -> UpstreamBrokeProtocol:
     links = [wire.link_text(each) for each in questions.values()]
     text = "the server asks what this client did not declare that it can answer"
     words = ". ".join([text, *(link for link in links if link)])
@@ -227,35 +271,35 @@ def _unasked(questions: Mapping[str, InputRequest]) -> UpstreamBrokeProtocol:
 
 _UNREADABLE = InputRequest("")
 _VISIT = InputRequest("elicitation/create", Raw(b'{"mode":"url"}'))
-_UNANSWERED = Reply(error=Raw(b'{"code":-32603,"message":"the client did not answer"}'))
+_UNANSWERED = UpstreamReply(error=Raw(b'{"code":-32603,"message":"the client did not answer"}'))
 
 
-def _binding(request: CallRequest, target: Target) -> Binding:
+def _state_binding(request: CallRequest, target: CallTarget) -> StateBinding:
     digest = request_digest(request.method, request.params)
-    return Binding(request.workspace, request.alias, request.who.id, target.server, digest)
+    return StateBinding(request.workspace, request.alias, request.who.id, target.server, digest)
 
 
-def _may_be_asked(request: CallRequest, asks: Asks) -> bool:
+def _may_be_asked(request: CallRequest, asks: ServerAsks) -> bool:
     """True when the client can be asked all of it; a modern one is, by three methods only."""
     if request.era == "modern" and request.method not in wire.ASKING:
         return False
-    return all(_askable(request, each) for each in asks.questions.values())
+    return all(_may_ask_question(request, each) for each in asks.questions.values())
 
 
-def _askable(request: CallRequest, question: InputRequest) -> bool:
+def _may_ask_question(request: CallRequest, question: InputRequest) -> bool:
     return may_ask(request.asker.capabilities, question.method, question.params)
 
 
-def _relayed(asks: Asks, sealed: str) -> Raw:
+def _input_required_result(asks: ServerAsks, sealed: str) -> Raw:
     if asks.members is None:
         return wire.input_required(asks.questions, sealed)
     return wire.with_state(asks.members, sealed)
 
 
-def _told_or(answers: Mapping[str, Reply], name: str, told: Members) -> Reply:
+def _told_or(answers: Mapping[str, UpstreamReply], name: str, told: Members) -> UpstreamReply:
     """The client's answer, or what stands for it where it was not or could not be asked."""
     if name in told:
-        return Reply(result=told[name])
+        return UpstreamReply(result=told[name])
     return answers.get(name, _UNANSWERED)
 
 
@@ -274,8 +318,8 @@ def _for_revision(
     return put, told
 
 
-def _unknown(
-    put: Mapping[str, InputRequest], answers: Mapping[str, Reply], version: str
+def _declined_unknown_questions(
+    put: Mapping[str, InputRequest], answers: Mapping[str, UpstreamReply], version: str
 ) -> Members:
     """Declines for a client that was asked what its revision has not, and does not know it."""
     return {
@@ -285,6 +329,6 @@ def _unknown(
     }
 
 
-def _abort(cut: Cut) -> None:
+def _abort_exchange(cut: CallControl) -> None:
     if cut.exchange is not None:
         cut.exchange.abort("cancelled")

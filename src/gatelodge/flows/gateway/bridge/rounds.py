@@ -1,7 +1,7 @@
 """Calls that take several rounds: what a modern client is given to hold, and what waits for it.
 
 Two kinds of state are given out, both sealed and bound to caller, endpoint, server and request. A
-`Relayed` one holds what a modern server wants back; nothing of it stays here. A `Parked` one names
+`RelayedCall` holds what a modern server wants back; nothing of it stays here. A `ParkedCall` names
 a call that stands here, in the middle of a legacy server's question (the suspend bridge): it can be
 taken up once, on this node, until its time is over or its caller's access ends.
 Source: MCP 2026-07-28 basic/patterns/mrtr; decision 0014.
@@ -14,28 +14,32 @@ from msgspec import Struct
 
 from gatelodge.core.protocol.bridge.state import (
     CONTEXT,
-    Binding,
-    Parked,
-    Relayed,
+    ParkedCall,
+    RelayedCall,
+    StateBinding,
     holds,
     pack,
     read_state,
 )
-from gatelodge.flows.gateway.inflight import CutReason, InFlight, Running
-from gatelodge.flows.gateway.request import Hearing, Licence
-from gatelodge.ports.upstream import Exchange
-from gatelodge.ports.world import Clock, Ids, Sealer
+from gatelodge.flows.gateway.inflight import CutReason, InFlight, RunningRequest
+from gatelodge.flows.gateway.request import ExchangeLicence, NotificationBuffer
+from gatelodge.ports.upstream import UpstreamExchange
+from gatelodge.ports.world import Clock, FreshIds, StringSealer
 
 _HANDLE_BYTES = 16
 
 
-class Waiting:
+class ParkedExchange:
     """A parked call. `cut` ends it for good: the server is told, the place is free."""
 
     __slots__ = ("ears", "exchange", "key", "licence", "numbers", "running", "timer")
 
     def __init__(
-        self, exchange: Exchange, numbers: dict[str, int], ears: Hearing, licence: Licence
+        self,
+        exchange: UpstreamExchange,
+        numbers: dict[str, int],
+        ears: NotificationBuffer,
+        licence: ExchangeLicence,
     ) -> None:
         self.exchange = exchange
         self.licence = licence
@@ -43,7 +47,7 @@ class Waiting:
         """Of the open questions, by the keys under which the client answers them."""
         self.ears = ears
         self.key = b""
-        self.running: Running | None = None
+        self.running: RunningRequest | None = None
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -54,39 +58,44 @@ class RoundLimits(Struct, frozen=True, kw_only=True):
     per_principal: int
 
 
-class Rounds:
+class InputRounds:
     """The states this node gave out, and the calls that wait. Owned by the event loop."""
 
     def __init__(
         self,
-        world: tuple[Sealer, Clock, Ids],
+        sealer: StringSealer,
+        clock: Clock,
+        ids: FreshIds,
         node: str,
         inflight: InFlight,
+        *,
         limits: RoundLimits,
     ) -> None:
-        self._sealer, self._clock, self._ids = world
+        self._sealer, self._clock, self._ids = sealer, clock, ids
         self._node = node
         self._inflight = inflight
         self._limits = limits
-        self._waiting: dict[bytes, Waiting] = {}
+        self._waiting: dict[bytes, ParkedExchange] = {}
         self._persons: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """How many calls wait."""
         return len(self._waiting)
 
-    def relayed(self, binding: Binding, number: int, state: bytes) -> str:
+    def relayed(self, binding: StateBinding, number: int, state: bytes) -> str:
         """The sealed state for a modern server's own."""
-        return self._sealed(Relayed(binding, self._ends(), number, state))
+        return self._sealed_state(RelayedCall(binding, self._state_expiry(), number, state))
 
-    def opened(self, sealed: str, binding: Binding) -> Parked | Relayed | None:
+    def opened(self, sealed: str, binding: StateBinding) -> ParkedCall | RelayedCall | None:
         """The state in what a client brought back; None when it is not good for this request."""
         state = read_state(self._sealer.open(sealed, CONTEXT))
         if state is None or not holds(state, binding, self._clock.now()):
             return None
         return state
 
-    def park(self, waiting: Waiting, running: Running, binding: Binding, number: int) -> str | None:
+    def park(
+        self, waiting: ParkedExchange, running: RunningRequest, binding: StateBinding, number: int
+    ) -> str | None:
         """Let a call wait for its client; the sealed state, or None when too many wait already.
 
         `running` is registered for it, so that whatever ends the caller's access ends it too.
@@ -95,30 +104,37 @@ class Rounds:
             return None
         handle = waiting.key = self._ids.random(_HANDLE_BYTES)
         waiting.running = running
-        running.cut = lambda reason: self._end(handle, reason)
+        running.parked, running.began = True, self._clock.boottime()
+        running.cut = lambda reason: self._end_waiting_call(handle, reason)
+        # No stream is open to the client before its retry, so notifications are kept till then.
         waiting.ears.detach()
         self._waiting[handle] = waiting
         self._persons[running.person] += 1
         self._inflight.add(running)
         loop = asyncio.get_running_loop()
-        waiting.timer = loop.call_later(self._limits.seconds, self._end, handle, "cancelled")
-        return self._sealed(Parked(binding, self._ends(), number, self._node, handle))
+        waiting.timer = loop.call_later(
+            self._limits.seconds, self._end_waiting_call, handle, "cancelled"
+        )
+        return self._sealed_state(
+            ParkedCall(binding, self._state_expiry(), number, self._node, handle)
+        )
 
-    def take(self, state: Parked) -> Waiting | None:
+    def take(self, state: ParkedCall) -> ParkedExchange | None:
         """The call that waits under this state, once; None when it waits no more, or elsewhere."""
         if state.node != self._node:
             return None
-        return self._leave(state.handle)
+        # Two retries with one state must not both go on with the call.
+        return self._remove_waiting_call(state.handle)
 
-    def waits(self, state: Parked) -> bool:
+    def waits(self, state: ParkedCall) -> bool:
         """Say whether a call waits here under this state."""
         return state.node == self._node and state.handle in self._waiting
 
-    def elsewhere(self, state: Parked) -> bool:
+    def elsewhere(self, state: ParkedCall) -> bool:
         """Say whether the call waits on another node."""
         return state.node != self._node
 
-    def _leave(self, handle: bytes) -> Waiting | None:
+    def _remove_waiting_call(self, handle: bytes) -> ParkedExchange | None:
         waiting = self._waiting.pop(handle, None)
         if waiting is not None:
             assert waiting.running is not None
@@ -126,17 +142,20 @@ class Rounds:
             waiting.timer.cancel()
             self._inflight.remove(waiting.running)
             self._persons[waiting.running.person] -= 1
+            # A counter keeps its zeros: one for each person who was ever asked something.
             if not self._persons[waiting.running.person]:
                 del self._persons[waiting.running.person]
         return waiting
 
-    def _end(self, handle: bytes, reason: CutReason) -> None:
-        waiting = self._leave(handle)
+    def _end_waiting_call(self, handle: bytes, reason: CutReason) -> None:
+        # A retry may have taken the call over just before the timer or a cut came here.
+        waiting = self._remove_waiting_call(handle)
         if waiting is not None:
             waiting.exchange.abort(reason)
 
-    def _ends(self) -> int:
+    def _state_expiry(self) -> int:
+        # The state ends with the timer of a parked call, and never outlives that call.
         return self._clock.now() + int(self._limits.seconds * 1_000_000)
 
-    def _sealed(self, state: Parked | Relayed) -> str:
+    def _sealed_state(self, state: ParkedCall | RelayedCall) -> str:
         return self._sealer.seal(pack(state), CONTEXT)

@@ -13,10 +13,11 @@ from msgspec import Struct
 
 from gatelodge.core.ids import Instant, ServerId
 from gatelodge.core.policy.decision import Allow
-from gatelodge.core.view import View, decide
+from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import CredentialEntry, Entry, PrincipalEntry, ServerView
-from gatelodge.flows.audit.recorder import Caller, Ending, Intent, Recorder
-from gatelodge.flows.gateway.admission import Standing
+from gatelodge.flows.audit.recorder import AllowedCall, AuditRecorder, CallEnd, RecordedCaller
+from gatelodge.flows.gateway.admission import NodeStanding
+from gatelodge.flows.gateway.unclosed import UnclosedCalls
 from gatelodge.ports.world import Clock
 
 Entries = Callable[[ServerView], Iterable[Entry]]
@@ -25,12 +26,16 @@ Noted = dict[ServerId, str]
 """The servers that may be told, each with the id under which that is recorded."""
 
 
-class Said(Struct, frozen=True, kw_only=True):
+_UNTOLD = frozenset(("client_gone", "revoked", "stale"))
+"""Why a stream ends, as far as a call's outcome has the same word for it."""
+
+
+class NoticeOrigin(Struct, frozen=True, kw_only=True):
     """Who says what: as in a call's intent."""
 
     who: PrincipalEntry
     credential: CredentialEntry
-    caller: Caller
+    caller: RecordedCaller
     slug: str
     log: str
     method: str
@@ -48,18 +53,30 @@ def all_of(server: ServerView) -> Iterable[Entry]:
     return server.entries
 
 
-class Words:
-    """Decides, and records. `waits` = nothing is told before its intent is durable."""
+class ServerNotices:
+    """Decides, and records. `waits` = nothing is told before its intent is durable.
+
+    `unclosed` closes the records of what was told to nobody since its writing failed.
+    """
 
     def __init__(
-        self, recorder: Recorder, clock: Clock, standing: Standing, *, waits: bool
+        self,
+        recorder: AuditRecorder,
+        clock: Clock,
+        standing: NodeStanding,
+        unclosed: UnclosedCalls,
+        *,
+        waits: bool,
     ) -> None:
         self._recorder = recorder
+        self._unclosed = unclosed
         self._clock = clock
         self._standing = standing
         self._waits = waits
 
-    async def noted(self, said: Said, servers: Collection[ServerId], entries: Entries) -> Noted:
+    async def noted(
+        self, said: NoticeOrigin, servers: Collection[ServerId], entries: Entries
+    ) -> Noted:
         """Write down what these servers are about to be told; those that may be, as of now.
 
         Tell them at once, without a wait in between, then `told`. Raises LedgerDown.
@@ -67,26 +84,36 @@ class Words:
         view = self._standing.view
         found: Noted = {}
         waiting: dict[str, asyncio.Future[None]] = {}
-        for server in sorted(servers):
-            rule = self._rule(view, said, server, entries)
-            if rule is not None:
-                found[server] = self._write_down(view, said, (server, rule), waiting)
-        for fault in await asyncio.gather(*waiting.values(), return_exceptions=True):
-            if isinstance(fault, BaseException):
-                stand = [call for call, each in waiting.items() if each.exception() is None]
-                self._close(said, stand, "internal")
-                raise fault
-        fresh = await self._standing.renewed()
+        try:
+            for server in sorted(servers):
+                rule = self._allowing_rule(view, said, server, entries)
+                if rule is not None:
+                    found[server] = self._write_down(view, said, (server, rule), waiting)
+            await _all_durable(waiting.values())
+            fresh = await self._standing.renewed()
+        except BaseException:
+            # Nobody is told: what stands in the log, or comes to stand there, is closed later.
+            for server, call in found.items():
+                ending = _ending(server, call, "internal")
+                self._unclosed.add(said.log, ending, waiting.get(call), counted=False)
+            raise
         now = self._standing.view
-        lost = [s for s in found if not fresh or self._rule(now, said, s, entries) is None]
-        self._close(said, [found.pop(server) for server in lost], "revoked" if fresh else "stale")
+        lost = [s for s in found if not fresh or self._allowing_rule(now, said, s, entries) is None]
+        ended = {server: found.pop(server) for server in lost}
+        self._close_intents(said, ended, "revoked" if fresh else "stale")
         return found
 
-    def told(self, said: Said, noted: Noted) -> None:
+    def told(self, said: NoticeOrigin, noted: Noted) -> None:
         """Record that they were told."""
-        self._close(said, noted.values(), "ok")
+        self._close_intents(said, noted, "ok")
 
-    def _rule(self, view: View, said: Said, server: ServerId, entries: Entries) -> str | None:
+    def untold(self, said: NoticeOrigin, noted: Noted, why: str) -> None:
+        """Record that they were told nothing after all; `why` is that of `stream.closed`."""
+        self._close_intents(said, noted, why if why in _UNTOLD else "cancelled")
+
+    def _allowing_rule(
+        self, view: PolicyView, said: NoticeOrigin, server: ServerId, entries: Entries
+    ) -> str | None:
         """The rule that lets them say anything to this server; None when there is none."""
         workspace = view.workspaces.get(said.slug)
         found = None if workspace is None else workspace.server(server)
@@ -101,13 +128,13 @@ class Words:
 
     def _write_down(
         self,
-        view: View,
-        said: Said,
+        view: PolicyView,
+        said: NoticeOrigin,
         of: tuple[ServerId, str],
         waiting: dict[str, asyncio.Future[None]],
     ) -> str:
         server, rule = of
-        intent = Intent(
+        intent = AllowedCall(
             method=said.method,
             proto=said.proto,
             gov=view.gov,
@@ -124,7 +151,23 @@ class Words:
             waiting[call] = durable
         return call
 
-    def _close(self, said: Said, calls: Iterable[str], outcome: str) -> None:
-        for call in calls:
-            ending = Ending(call=call, outcome=outcome, ms=0, bytes_out=0)
-            self._recorder.outcome(said.log, ending, None)
+    def _close_intents(self, said: NoticeOrigin, noted: Noted, outcome: str) -> None:
+        for server, call in noted.items():
+            self._recorder.outcome(said.log, _ending(server, call, outcome), None)
+
+
+def _ending(server: ServerId, call: str, outcome: str) -> CallEnd:
+    return CallEnd(call=call, outcome=outcome, ms=0, bytes_out=0, server=server)
+
+
+async def _all_durable(waiting: Collection[asyncio.Future[None]]) -> None:
+    """Wait for all of these records; raises what one of them failed with.
+
+    Whoever is cancelled meanwhile cancels no record: it may be written all the same.
+    """
+    if waiting:
+        await asyncio.wait(waiting)
+    faults = [each.exception() for each in waiting]  # each is looked at, so that none is warned of
+    for fault in faults:
+        if fault is not None:
+            raise fault

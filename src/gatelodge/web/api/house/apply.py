@@ -1,49 +1,63 @@
 """A workspace made equal to its file, or what that would change."""
 
 from anyio import to_thread
-from litestar import post
+from litestar import get, post
 from msgspec import Struct
 
-from gatelodge.core.policy.guardrails import validate
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import apply as flow
-from gatelodge.flows.admin.declared.changes import Change
+from gatelodge.flows.admin.declared.export import exported
 from gatelodge.flows.admin.declared.reading import parse
-from gatelodge.web.api.given import Flag, Here, JSONBody
+from gatelodge.flows.nouns.file_table import NounChange, WorkspaceRows
+from gatelodge.ports.store import StoreTx
+from gatelodge.web.api.parameters import Flag, Here, JSONBody
 
 
-class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ApplyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The text of the file (TOML). `prune` = grants, group places, guardrails beside it end."""
 
     text: str
     prune: bool = False
 
 
-class Applied(Struct, frozen=True, kw_only=True):
+class ApplyResult(Struct, frozen=True, kw_only=True):
     """What was changed, or would be: one line each, and the same for machines."""
 
     dry_run: bool
     lines: tuple[str, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[NounChange, ...]
 
 
 @post("/apply", opt={"act": "apply"}, status_code=200)
-async def apply(place: Here, data: JSONBody[File], *, dry_run: Flag = False) -> Applied:
+async def apply(place: Here, data: JSONBody[ApplyFile], *, dry_run: Flag = False) -> ApplyResult:
     """Make the workspace equal to the file, in one transaction; or only say what differs."""
     # Plain Python over a large text: beside the loop, which carries everybody's calls.
     file, gate = await to_thread.run_sync(parse, data.text), place.gate
-    changes: tuple[Change, ...] = ()
+    changes: tuple[NounChange, ...] = ()
 
-    def work(act: Act) -> None:
+    def work(act: GovernanceAct) -> None:
         nonlocal changes
-        changes = flow.apply(act, place.id, file, validate, prune=data.prune)
+        changes = flow.apply(act, place.id, file, prune=data.prune)
 
     if dry_run:
         # Done and rolled back: what would be refused is refused here already.
         await gate.rehearse(place.caller, work, "")
     else:
         await gate.change(place.caller, work)
-    return Applied(dry_run=dry_run, lines=tuple(map(str, changes)), changes=changes)
+    lines = tuple(map(str, changes))
+    return ApplyResult(dry_run=dry_run, lines=lines, changes=flow.redacted(changes))
 
 
-ROUTES = (apply,)
+@get("/export", opt={"act": "workspace.read"})
+async def export(place: Here) -> ApplyFile:
+    """Write the workspace as the file that `apply` reads; values that may be secret are stars."""
+    now, slug = place.gate.clock.now(), place.workspace.slug
+
+    def look(tx: StoreTx) -> WorkspaceRows:
+        return flow.present(tx, place.id, now)
+
+    present = await place.gate.read(look)
+    return ApplyFile(text=await to_thread.run_sync(exported, present, slug))
+
+
+ROUTES = (apply, export)

@@ -5,14 +5,15 @@ from msgspec import Struct
 
 import gatelodge
 from gatelodge.core.errors import Stale, Unavailable
-from gatelodge.core.ids import Instant
+from gatelodge.core.ids import Instant, WorkspaceId
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.origin import kind_of
-from gatelodge.flows.audit.fsck import Examined, Finding
+from gatelodge.core.view import PolicyView
+from gatelodge.flows.audit.fsck import ExaminedLog, FsckFinding
 from gatelodge.tlog import checkpoint, note
-from gatelodge.web.api.door import LOCAL_ONLY, OPEN
-from gatelodge.web.api.gate import AdminGate, Caller
-from gatelodge.web.api.given import TheCaller, TheGate
+from gatelodge.web.api.authentication import LOCAL_ONLY, OPEN
+from gatelodge.web.api.context import AdminCaller, AdminContext
+from gatelodge.web.api.parameters import TheCaller, TheGate
 
 _LIVE_MS = 5_000
 _SEE = "See the gate's log, and docs/operations.md, 'What happens when'."
@@ -20,7 +21,7 @@ _CHECK_SECONDS = 20.0
 """How long one request waits for a whole check."""
 
 
-class Alive(Struct, frozen=True):
+class AliveResponse(Struct, frozen=True):
     """The process answers; nothing more is said to strangers."""
 
     status: str = "ok"
@@ -61,7 +62,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeLine, ...]
 
 
-class Checked(Struct, frozen=True, kw_only=True):
+class CheckResult(Struct, frozen=True, kw_only=True):
     """What a whole check looked at, and everything that disagrees.
 
     While it is `running` nothing is known yet but how far it has come: ask again to join it.
@@ -71,27 +72,27 @@ class Checked(Struct, frozen=True, kw_only=True):
     running: bool = False
     looked_at: int = 0
     of: int = 0
-    logs: tuple[Examined, ...]
-    findings: tuple[Finding, ...]
+    logs: tuple[ExaminedLog, ...]
+    findings: tuple[FsckFinding, ...]
 
 
 @get("/health", opt={"act": OPEN})
-async def health() -> Alive:
+async def health() -> AliveResponse:
     """Say that the process answers."""
-    return Alive()
+    return AliveResponse()
 
 
 @get("/ready", opt={"act": OPEN})
-async def ready(gate: TheGate) -> Alive:
+async def ready(gate: TheGate) -> AliveResponse:
     """Say whether this node serves calls now; 503 and why when it does not."""
     fault = gate.unready()
     if fault is not None:
         raise fault
-    return Alive()
+    return AliveResponse()
 
 
 @post("/fsck", opt={"act": LOCAL_ONLY}, status_code=200)
-async def fsck(gate: TheGate) -> Checked:
+async def fsck(gate: TheGate) -> CheckResult:
     """Derive every hash, root, signature and pair again from the leaves of every log."""
 
     async def live() -> frozenset[str]:
@@ -100,9 +101,13 @@ async def fsck(gate: TheGate) -> Checked:
     found = await gate.checkup.joined(gate.fsck, live, _CHECK_SECONDS)
     looked_at, of = gate.checkup.progress
     if found is None:
-        return Checked(sound=False, running=True, looked_at=looked_at, of=of, logs=(), findings=())
-    lost = [Finding(log="", code="journal", detail=each) for each in await gate.sequencer.examine()]
-    return Checked(
+        return CheckResult(
+            sound=False, running=True, looked_at=looked_at, of=of, logs=(), findings=()
+        )
+    lost = [
+        FsckFinding(log="", code="journal", detail=each) for each in await gate.sequencer.examine()
+    ]
+    return CheckResult(
         sound=found.sound and not lost,
         looked_at=looked_at,
         of=of,
@@ -113,7 +118,7 @@ async def fsck(gate: TheGate) -> Checked:
 
 @get("/node", opt={"act": "audit.read"})
 async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
-    """Show the view, the logs and the nodes; members see their own workspace's logs."""
+    """Show the view, the logs and the nodes; members see their own workspace's logs and faults."""
     view = await gate.present()
     heads = await _log_heads(gate, caller)
     seen = await gate.nodes.live(_LIVE_MS)
@@ -122,7 +127,7 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
         version=gatelodge.__version__,
         gov=view.gov,
         fresh=gate.fresh(),
-        faults=view.faults,
+        faults=faults_for(view, caller),
         unready="" if fault is None else fault.detail,
         remedy="" if fault is None else fault.remedy or _SEE,
         durability=gate.settings.audit.durability,
@@ -141,7 +146,12 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
     )
 
 
-def unserving(gate: AdminGate) -> Unavailable | None:
+def faults_for(view: PolicyView, caller: AdminCaller) -> tuple[str, ...]:
+    """What is left out of the view, as far as the caller may see it: it names tools."""
+    return view.faults if caller.local else view.left_out.get(WorkspaceId(caller.workspace), ())
+
+
+def unserving(gate: AdminContext) -> Unavailable | None:
     """Why this node serves no call, where it is one that should.
 
     A command opens the house for itself alone: it answers from the store, and needs no lease.
@@ -150,7 +160,7 @@ def unserving(gate: AdminGate) -> Unavailable | None:
     return None if gate.idle and isinstance(fault, Stale) else fault
 
 
-async def _log_heads(gate: AdminGate, caller: Caller) -> tuple[LogHead, ...]:
+async def _log_heads(gate: AdminContext, caller: AdminCaller) -> tuple[LogHead, ...]:
     """The logs that the caller may see.
 
     What was signed is read before the sizes: a log only grows, so a size that is smaller than what
@@ -164,7 +174,7 @@ async def _log_heads(gate: AdminGate, caller: Caller) -> tuple[LogHead, ...]:
             log=head.log,
             origin=head.origin,
             size=head.size,
-            checkpoint=_size(signed.get(head.log)),
+            checkpoint=_size_of_checkpoint(signed.get(head.log)),
             guard=(guarded.get(head.log) or (0, b""))[0],
         )
         for head in await gate.ledger.heads()
@@ -172,7 +182,7 @@ async def _log_heads(gate: AdminGate, caller: Caller) -> tuple[LogHead, ...]:
     )
 
 
-def _size(signed: bytes | None) -> int:
+def _size_of_checkpoint(signed: bytes | None) -> int:
     return checkpoint.parse(note.parse(signed).text).size if signed else 0
 
 

@@ -5,8 +5,8 @@ from msgspec import Struct
 
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Credential, Member
-from gatelodge.ports.store import Tx
-from gatelodge.web.api.given import Here
+from gatelodge.ports.store import StoreTx
+from gatelodge.web.api.parameters import Here
 
 
 class Whoami(Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ async def whoami(place: Here) -> Whoami:
     if caller.local:
         return Whoami(principal=caller.by, role="operator", workspace=slug)
 
-    def look(tx: Tx) -> Whoami:
+    def look(tx: StoreTx) -> Whoami:
         (member,) = tx.find(Member, workspace=place.id, id=caller.by)
         (token,) = tx.find(Credential, workspace=place.id, id=caller.credential)
         return Whoami(

@@ -4,11 +4,11 @@ from litestar import Response, get, post
 from msgspec import Struct
 
 from gatelodge.core.people import Workspace
-from gatelodge.flows.admin import members, workspaces
-from gatelodge.web.api.door import LOCAL_ONLY
-from gatelodge.web.api.given import Asks, Here, JSONBody, Limits, TheCaller, TheGate
-from gatelodge.web.api.pages import PAGE, Asked, Page, page
-from gatelodge.web.api.people.shapes import WorkspaceShape, workspace_shape
+from gatelodge.flows.admin import workspaces
+from gatelodge.web.api.authentication import LOCAL_ONLY
+from gatelodge.web.api.pages import PAGE, ItemPage, PageRequest, page
+from gatelodge.web.api.parameters import Asks, Here, JSONBody, Limits, TheCaller, TheGate
+from gatelodge.web.api.people.responses import WorkspaceShape, workspace_shape
 
 
 class NewWorkspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,11 +32,11 @@ class FoundedWorkspace(Struct, frozen=True, kw_only=True):
 @get("/workspaces", opt={"act": "workspace.read"})
 async def listed(
     gate: TheGate, caller: TheCaller, limit: Limits = PAGE, cursor: Asks = ""
-) -> Page[WorkspaceShape]:
+) -> ItemPage[WorkspaceShape]:
     """List the workspaces that the caller belongs to; the local operator sees all."""
     rows = await gate.read(lambda tx: tx.find(Workspace))
     mine = [row for row in rows if caller.local or row.id == caller.workspace]
-    return page(mine, lambda row: row.id, workspace_shape, Asked(limit, cursor))
+    return page(mine, lambda row: row.id, workspace_shape, PageRequest(limit, cursor))
 
 
 @post("/workspaces", opt={"act": LOCAL_ONLY})
@@ -44,10 +44,11 @@ async def found(
     gate: TheGate, caller: TheCaller, data: JSONBody[NewWorkspace]
 ) -> Response[FoundedWorkspace]:
     """Found a workspace with its owner."""
-    owner = members.Newcomer(email=data.owner)
     made = await gate.change(
         caller,
-        lambda act: workspaces.create(act, gate.peppers, data.slug, data.name or data.slug, owner),
+        lambda act: workspaces.create(
+            act, gate.peppers, data.slug, data.name or data.slug, data.owner
+        ),
     )
     founded = FoundedWorkspace(
         id=made.workspace.id,

@@ -1,7 +1,7 @@
 """The records of a workspace: newest, search, one call, its proof; and the keys to check it.
 
-Whoever reads names leaves an `audit.read` leaf, written before the names are handed out: who
-looked at whom is as durable as what they saw.
+Whoever reads names, or asks what one person did, leaves an `audit.read` leaf, written before the
+answer is handed out: who looked at whom is as durable as what they saw.
 """
 
 from litestar import get
@@ -13,17 +13,25 @@ from msgspec.structs import replace
 from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.origin import kind_of
 from gatelodge.core.records.verify import ProofDocument
-from gatelodge.flows.audit.reading import Found, fields
-from gatelodge.web.api.gate import Place
-from gatelodge.web.api.given import Asks, Flag, Here, Limits, Named, Shard
+from gatelodge.flows.audit.reading import FoundRecords, fields
+from gatelodge.flows.audit.search import SearchPage
+from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.pages import PAGE
-from gatelodge.web.api.record.filters import What, When, Who, aliases_of, log_of, looked_for
-from gatelodge.web.api.record.shapes import CallDetail, RecordShape, names_of, record_shape
+from gatelodge.web.api.parameters import Asks, Flag, Here, Limits, Named, Shard
+from gatelodge.web.api.record.filters import (
+    RecordTimes,
+    WhichRecords,
+    WhoseRecords,
+    aliases_of,
+    log_of,
+    looked_for,
+)
+from gatelodge.web.api.record.responses import CallDetail, RecordShape, names_of, record_shape
 
 _READ = {"act": "audit.read"}
 
 
-class Records(Struct, frozen=True, kw_only=True):
+class RecordPage(Struct, frozen=True, kw_only=True):
     """Some records, what has to be said of the question, and the cursor of what is left.
 
     A question reads so much at a time: with a cursor there may be fewer than `limit`, or none.
@@ -34,7 +42,7 @@ class Records(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Follow(Struct, frozen=True, kw_only=True):
+class FollowedRecords(Struct, frozen=True, kw_only=True):
     """Records that were completed, and where to go on."""
 
     items: tuple[RecordShape, ...]
@@ -56,93 +64,100 @@ class SigningKey(Struct, frozen=True):
     key: str
 
 
-async def _who(
+async def _caller_filter(
     member: Asks = "",
     agent: Asks = "",
     group: Asks = "",
     client: Asks = "",
     credential: Asks = "",
-) -> Who:
-    return Who(member=member, agent=agent, group=group, client=client, credential=credential)
+) -> WhoseRecords:
+    return WhoseRecords(
+        member=member, agent=agent, group=group, client=client, credential=credential
+    )
 
 
-async def _what(
+async def _subject_filter(
     server: Asks = "",
     tool: Asks = "",
     rule: Asks = "",
     call: Asks = "",
     outcome: Asks = "",
     type: Asks = "",  # noqa: A002 - the field's name in a leaf
-) -> What:
-    return What(server=server, tool=tool, rule=rule, call=call, outcome=outcome, type=type)
+) -> WhichRecords:
+    return WhichRecords(server=server, tool=tool, rule=rule, call=call, outcome=outcome, type=type)
 
 
-async def _when(since: Asks = "", until: Asks = "", shard: Shard = 0) -> When:
-    return When(since, until, shard)
+async def _time_filter(since: Asks = "", until: Asks = "", shard: Shard = 0) -> RecordTimes:
+    return RecordTimes(since, until, shard)
 
 
-class Sought(Struct, frozen=True):
+class RecordQuestion(Struct, frozen=True):
     """A whole question: whose records, which, and of when."""
 
-    who: Who
-    what: What
-    when: When
+    who: WhoseRecords
+    what: WhichRecords
+    when: RecordTimes
 
 
-async def _sought(
-    whose: NamedDependency[Who], what: NamedDependency[What], when: NamedDependency[When]
-) -> Sought:
-    return Sought(whose, what, when)
+async def _record_filter(
+    whose: NamedDependency[WhoseRecords],
+    what: NamedDependency[WhichRecords],
+    when: NamedDependency[RecordTimes],
+) -> RecordQuestion:
+    return RecordQuestion(whose, what, when)
 
 
 @get(
     "/audit/records",
     opt=_READ,
     dependencies={
-        "whose": Provide(_who),
-        "what": Provide(_what),
-        "when": Provide(_when),
-        "sought": Provide(_sought),
+        "whose": Provide(_caller_filter),
+        "what": Provide(_subject_filter),
+        "when": Provide(_time_filter),
+        "sought": Provide(_record_filter),
     },
 )
 async def search(
     place: Here,
-    sought: NamedDependency[Sought],
+    sought: NamedDependency[RecordQuestion],
     limit: Limits = PAGE,
     cursor: Asks = "",
     *,
     who: Flag = True,
-) -> Records:
+) -> RecordPage:
     """Find records, newest first, with who was behind them."""
     page = (limit, cursor)
     looked = await looked_for(place, sought.who, sought.what, sought.when, page)
     await place.gate.sequencer.advance()
-    if not await _size(place):
-        return Records(items=(), notes=looked.notes)
-    found = await place.gate.search.search(looked.query)
-    if looked.query.personal and not who:
-        await _written_down(place, "records", len(found.found))
-    items = await _shown(place, found.found, "records", who=who)
+    found = SearchPage((), None)
+    if await _size_of_log(place):
+        found = await place.gate.search.search(looked.query)
+    personal = looked.query.personal
+    items = await _shapes_of_records(place, found.found, "records", who=who, personal=personal)
     cursor = "" if found.before is None else str(found.before)
-    return Records(items=items, next=cursor, notes=looked.notes)
+    return RecordPage(items=items, next=cursor, notes=looked.notes)
 
 
 @get("/audit/tail", opt=_READ)
 async def tail(
     place: Here, limit: Limits = 20, after: FromQuery[int | None] = None, *, who: Flag = True
-) -> Follow:
+) -> FollowedRecords:
     """The newest records, oldest of them first; with `after`, what was completed since."""
-    gate, log = place.gate, _log(place)
+    gate, log = place.gate, _log_of_workspace(place)
     await gate.sequencer.advance()
-    size = await _size(place)
+    size = await _size_of_log(place)
     if not size:
-        return Follow(items=(), next=0)
+        return FollowedRecords(items=(), next=0)
     if after is None:
         found = await gate.search.tail(log, limit)
-        return Follow(items=await _shown(place, found, "tail", who=who), next=size)
+        return FollowedRecords(
+            items=await _shapes_of_records(place, found, "tail", who=who), next=size
+        )
     stop = min(size, after + limit)
-    found = await _completed(place, after, stop)
-    return Follow(items=await _shown(place, found, "tail", who=who), next=max(after, stop))
+    found = await _completed_records(place, after, stop)
+    return FollowedRecords(
+        items=await _shapes_of_records(place, found, "tail", who=who), next=max(after, stop)
+    )
 
 
 @get("/audit/calls/{call:str}", opt=_READ)
@@ -150,7 +165,7 @@ async def show(place: Here, call: Named, shard: Shard = 0) -> CallDetail:
     """One call, with its leaves and who was behind it."""
     await place.gate.sequencer.advance()
     found = await place.gate.search.show(log_of(place, shard), call)
-    (record,) = await _shown(place, (found,), "call", who=True)
+    (record,) = await _shapes_of_records(place, (found,), "call", who=True)
     leaves = {found.index: found.leaf}
     if found.close_index is not None and found.closer is not None:
         leaves[found.close_index] = found.closer
@@ -175,7 +190,7 @@ async def checkpoints(place: Here) -> tuple[SignedHead, ...]:
     """The newest signed checkpoints of the gov log and of this workspace's calls log."""
     found = []
     for head in await place.gate.ledger.heads():
-        if kind_of(head.log) in {"gov", _log(place)}:
+        if kind_of(head.log) in {"gov", _log_of_workspace(place)}:
             signed = await place.gate.ledger.checkpoint(head.log)
             text = signed.decode() if signed else ""
             found.append(
@@ -190,10 +205,12 @@ async def key(place: Here) -> SigningKey:
     return SigningKey(place.gate.vkey)
 
 
-async def _completed(place: Place, start: int, stop: int) -> tuple[Found, ...]:
+async def _completed_records(
+    place: WorkspaceContext, start: int, stop: int
+) -> tuple[FoundRecords, ...]:
     """The records that ended, or needed no end, between two places of the log."""
-    log, gate = _log(place), place.gate
-    found: list[Found] = []
+    log, gate = _log_of_workspace(place), place.gate
+    found: list[FoundRecords] = []
     for leaf in await gate.ledger.leaves(log, start, stop):
         here = fields(leaf)
         kind = str(here.get("t"))
@@ -203,7 +220,7 @@ async def _completed(place: Place, start: int, stop: int) -> tuple[Found, ...]:
             call = await gate.search.reading.find(log, str(here.get("call")))
             opener = call.opener
             found.append(
-                Found(
+                FoundRecords(
                     log=log,
                     index=opener.index,
                     leaf=fields(opener),
@@ -212,18 +229,28 @@ async def _completed(place: Place, start: int, stop: int) -> tuple[Found, ...]:
                 )
             )
         else:
-            found.append(Found(log=log, index=leaf.index, leaf=here))
+            found.append(FoundRecords(log=log, index=leaf.index, leaf=here))
     return tuple(found)
 
 
-async def _shown(
-    place: Place, found: tuple[Found, ...], what: str, *, who: bool
+async def _shapes_of_records(
+    place: WorkspaceContext,
+    found: tuple[FoundRecords, ...],
+    what: str,
+    *,
+    who: bool,
+    personal: bool = False,
 ) -> tuple[RecordShape, ...]:
-    """The outer shapes; with `who`, the reading is written down first."""
+    """The outer shapes, with names when `who`; what tells of a person is written down first.
+
+    The answer to a `personal` question does so without names, and when it is that there is nothing.
+    """
     gate = place.gate
     rows = found
-    if who and any(each.leaf.get("actor_c") for each in found):
+    named = who and any(each.leaf.get("actor_c") for each in found)
+    if named or personal:
         await _written_down(place, what, len(found))
+    if named:
         rows = await gate.search.naming.with_names(found)
     names = await gate.read(lambda tx: names_of(tx, place))
     if any(str(each.leaf.get("server", "")) not in names.servers for each in found):
@@ -233,21 +260,23 @@ async def _shown(
     return tuple(record_shape(each, names) for each in rows)
 
 
-async def _written_down(place: Place, what: str, records: int) -> None:
+async def _written_down(place: WorkspaceContext, what: str, records: int) -> None:
     """Record that somebody reads who called, before they do."""
     await place.gate.change(
         place.caller,
-        lambda act: act.record("audit.read", place.id, log=_log(place), what=what, records=records),
+        lambda act: act.record(
+            "audit.read", place.id, log=_log_of_workspace(place), what=what, records=records
+        ),
     )
 
 
-async def _size(place: Place) -> int:
+async def _size_of_log(place: WorkspaceContext) -> int:
     """The size of the workspace's log; it is made with its first record."""
     heads = await place.gate.ledger.heads()
-    return next((head.size for head in heads if head.log == _log(place)), 0)
+    return next((head.size for head in heads if head.log == _log_of_workspace(place)), 0)
 
 
-def _log(place: Place) -> str:
+def _log_of_workspace(place: WorkspaceContext) -> str:
     return f"calls:{place.id}"
 
 

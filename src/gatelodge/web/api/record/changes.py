@@ -1,8 +1,8 @@
 """The changes of who may do what: newest, search, one of them, its proof.
 
 They are the leaves of the gov log, with the names that people know beside the ids, also of those
-who left. A workspace's auditor sees the changes of that workspace; what holds for the whole house
-is seen on the gate's own machine.
+whose access was revoked. A workspace's auditor sees the changes of that workspace; what holds for
+the whole house is seen on the gate's own machine.
 """
 
 from typing import Any
@@ -12,27 +12,27 @@ from litestar.di import NamedDependency, Provide
 from msgspec import Struct
 
 from gatelodge.core.catalog.server import Server
-from gatelodge.core.errors import Invalid, NotFound
+from gatelodge.core.errors import NotFound
 from gatelodge.core.people import Agent, Group, Member
 from gatelodge.core.policy.rules import Guardrail
 from gatelodge.core.records.origin import GOV, past
 from gatelodge.core.records.verify import ProofDocument
-from gatelodge.flows.audit.changes import Change, ChangeQuery, named_in
+from gatelodge.flows.audit.changes import ChangeQuery, RecordedChange, named_in
 from gatelodge.flows.audit.outcome import known_change
 from gatelodge.flows.audit.reading import ever_in_gov, fields
-from gatelodge.ports.store import Tx
-from gatelodge.web.api import named
-from gatelodge.web.api.gate import LOCAL, Place
-from gatelodge.web.api.given import Asks, FromIndex, Here, Limits, Shard
+from gatelodge.flows.nouns import lookup
+from gatelodge.ports.store import StoreTx
+from gatelodge.web.api.context import LOCAL, WorkspaceContext
 from gatelodge.web.api.operators import operator_name
-from gatelodge.web.api.pages import PAGE
-from gatelodge.web.api.record.filters import When, aliases_of
+from gatelodge.web.api.pages import PAGE, log_place
+from gatelodge.web.api.parameters import Asks, FromIndex, Here, Limits, Shard
+from gatelodge.web.api.record.filters import RecordTimes, aliases_of
 
 _READ = {"act": "audit.read"}
 _SYSTEM = "system"
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class ChangeFilter(Struct, frozen=True, kw_only=True):
     """Which changes: made by whom, about whom or what, of which type, for which ticket."""
 
     by: str = ""
@@ -65,100 +65,100 @@ class ChangesPage(Struct, frozen=True, kw_only=True):
     next: str = ""
 
 
-async def _wanted(
+async def _change_filter(
     by: Asks = "",
     about: Asks = "",
     type: Asks = "",  # noqa: A002 - the field's name in a leaf
     why: Asks = "",
-) -> Wanted:
-    return Wanted(by=by, about=about, type=type, why=why)
+) -> ChangeFilter:
+    return ChangeFilter(by=by, about=about, type=type, why=why)
 
 
-async def _when(since: Asks = "", until: Asks = "", shard: Shard = 0) -> When:
-    return When(since, until, shard)
+async def _time_filter(since: Asks = "", until: Asks = "", shard: Shard = 0) -> RecordTimes:
+    return RecordTimes(since, until, shard)
 
 
 @get(
     "/audit/changes",
     opt=_READ,
-    dependencies={"wanted": Provide(_wanted), "when": Provide(_when)},
+    dependencies={"wanted": Provide(_change_filter), "when": Provide(_time_filter)},
 )
 async def changes(
     place: Here,
-    wanted: NamedDependency[Wanted],
-    when: NamedDependency[When],
+    wanted: NamedDependency[ChangeFilter],
+    when: NamedDependency[RecordTimes],
     limit: Limits = PAGE,
     cursor: Asks = "",
 ) -> ChangesPage:
     """Find changes of who may do what, newest first."""
-    query = await _query(place, wanted, when, (limit, cursor))
+    query = await _change_query(place, wanted, when, (limit, cursor))
     page = await place.gate.changes.search(query)
-    names = await _names(place)
-    items = tuple(_shape(each, names) for each in page.found)
+    names = await _names_by_id(place)
+    items = tuple(_shape_of_change(each, names) for each in page.found)
     return ChangesPage(items=items, next="" if page.before is None else str(page.before))
 
 
 @get("/audit/changes/{index:int}", opt=_READ)
 async def change(place: Here, index: FromIndex, shard: Shard = 0) -> ChangeShape:
     """One change by its place in the gov log; a revocation's receipt is one, too."""
-    leaf = await place.gate.changes.at(_log(shard), index, _seen_by(place))
-    return _shape(Change(leaf.index, fields(leaf)), await _names(place))
+    leaf = await place.gate.changes.at(_gov_log_of_shard(shard), index, _seen_by(place))
+    return _shape_of_change(RecordedChange(leaf.index, fields(leaf)), await _names_by_id(place))
 
 
 @get("/audit/changes/{index:int}/proof", opt={"act": "audit.export"})
 async def change_proof(place: Here, index: FromIndex, shard: Shard = 0) -> ProofDocument:
     """The proof file of one change; it verifies without this gate, and holds ids, no names."""
-    leaf = await place.gate.changes.at(_log(shard), index, _seen_by(place))
-    return await place.gate.prover.prove_leaves(_log(shard), [leaf])
+    leaf = await place.gate.changes.at(_gov_log_of_shard(shard), index, _seen_by(place))
+    return await place.gate.prover.prove_leaves(_gov_log_of_shard(shard), [leaf])
 
 
-async def _query(place: Place, wanted: Wanted, when: When, page: tuple[int, str]) -> ChangeQuery:
+async def _change_query(
+    place: WorkspaceContext, wanted: ChangeFilter, when: RecordTimes, page: tuple[int, str]
+) -> ChangeQuery:
     limit, cursor = page
-    if cursor and not cursor.isdecimal():
-        raise Invalid("cursor: not one that this list gave out")
     since, until = when.span(place.gate.clock.now())
-    by = await place.gate.read(lambda tx: _by(tx, place, wanted.by))
+    by = await place.gate.read(lambda tx: _ids_of_author(tx, place, wanted.by))
     return ChangeQuery(
-        log=_log(when.shard),
+        log=_gov_log_of_shard(when.shard),
         workspace=_seen_by(place),
         by=by,
-        about=await _about(place, wanted.about),
+        about=await _ids_of_subject(place, wanted.about),
         type=known_change(wanted.type) if wanted.type else "",
         why=wanted.why,
         since=since,
         until=until,
         limit=limit,
-        before=int(cursor) if cursor else None,
+        before=log_place(cursor),
     )
 
 
-def _log(shard: int) -> str:
+def _gov_log_of_shard(shard: int) -> str:
     return past(GOV, shard) if shard else GOV
 
 
-def _seen_by(place: Place) -> str | None:
+def _seen_by(place: WorkspaceContext) -> str | None:
     """The workspace whose changes the caller may see; None sees the whole house."""
     return None if place.caller.local else place.id
 
 
-def _by(tx: Tx, place: Place, text: str) -> tuple[str, ...] | None:
+def _ids_of_author(tx: StoreTx, place: WorkspaceContext, text: str) -> tuple[str, ...] | None:
     if not text:
         return None
     if text.partition(":")[0] in (LOCAL, _SYSTEM):
         return (text,)
-    return tuple(str(each.id) for each in named.members(tx, place.id, text))
+    return tuple(str(each.id) for each in lookup.members(tx, place.id, text))
 
 
-async def _about(place: Place, text: str) -> tuple[str, ...] | None:
+async def _ids_of_subject(place: WorkspaceContext, text: str) -> tuple[str, ...] | None:
     """Every id that has, or had, this name here: a person, an agent, a group, a server, a rule."""
     if not text:
         return None
-    names = await _names(place)
+    names = await _names_by_id(place)
     folded = text.casefold()
     found = {each for each, name in names.items() if folded in (each.casefold(), name.casefold())}
     if found:
         return tuple(found)
-    told = await ever_in_gov(place.gate.ledger, f'"{text}"', 1)
+    told = await ever_in_gov(place.gate.ledger, f'"{text}"', 1, _seen_by(place))
     if told and '"' not in text:
         return (text,)
     raise NotFound(
@@ -167,10 +167,10 @@ async def _about(place: Place, text: str) -> tuple[str, ...] | None:
     )
 
 
-async def _names(place: Place) -> dict[str, str]:
+async def _names_by_id(place: WorkspaceContext) -> dict[str, str]:
     """What people call those who are, or were, in this workspace, by id."""
 
-    def look(tx: Tx) -> dict[str, str]:
+    def look(tx: StoreTx) -> dict[str, str]:
         found = {str(row.id): row.email for row in tx.find(Member, workspace=place.id)}
         found |= {str(row.id): row.name for row in tx.find(Agent, workspace=place.id)}
         found |= {str(row.id): row.name for row in tx.find(Group, workspace=place.id)}
@@ -185,7 +185,7 @@ async def _names(place: Place) -> dict[str, str]:
     } | here
 
 
-def _shape(found: Change, names: dict[str, str]) -> ChangeShape:
+def _shape_of_change(found: RecordedChange, names: dict[str, str]) -> ChangeShape:
     leaf = found.leaf
     by = str(leaf.get("by", ""))
     subject = leaf.get("subject")

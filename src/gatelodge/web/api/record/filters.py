@@ -20,18 +20,20 @@ from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.records.origin import calls_log, past
 from gatelodge.flows.audit.outcome import known_outcome, known_type
 from gatelodge.flows.audit.reading import ever_in_gov, fields
-from gatelodge.flows.audit.search import Query, canonical
+from gatelodge.flows.audit.search import AuditQuery, canonical
+from gatelodge.flows.nouns import lookup
 from gatelodge.ports.journal import Ledger
-from gatelodge.ports.store import Tx
-from gatelodge.web.api import named
-from gatelodge.web.api.gate import Place
+from gatelodge.ports.store import StoreTx
+from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.pages import log_place
 
-_AGO = re.compile(r"([1-9]\d{0,5})([smhdw])")
+_AGO = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
+_LONGEST_AGO = 100 * 365 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _EVER = 10_000
 
 
-class Who(Struct, frozen=True, kw_only=True):
+class WhoseRecords(Struct, frozen=True, kw_only=True):
     """Whose records are looked for; empty means everybody's.
 
     `member` is an e-mail address and finds what their agents did too; `agent` and `group` are
@@ -45,7 +47,7 @@ class Who(Struct, frozen=True, kw_only=True):
     credential: str = ""
 
 
-class What(Struct, frozen=True, kw_only=True):
+class WhichRecords(Struct, frozen=True, kw_only=True):
     """What is looked for; empty means everything. `outcome` and `rule` as the list shows them."""
 
     server: str = ""
@@ -56,7 +58,7 @@ class What(Struct, frozen=True, kw_only=True):
     type: str = ""
 
 
-class When(Struct, frozen=True):
+class RecordTimes(Struct, frozen=True):
     """Between which times: RFC 3339, or `2h` and `7d` ago; empty means always.
 
     `shard` is an earlier shard of the log, from before a restore; 0 is the present one.
@@ -74,10 +76,10 @@ class When(Struct, frozen=True):
         return since, until
 
 
-class Looked(Struct, frozen=True):
+class ResolvedQuestion(Struct, frozen=True):
     """A question in ids, and what has to be said about it."""
 
-    query: Query
+    query: AuditQuery
     notes: tuple[str, ...]
 
 
@@ -88,22 +90,24 @@ class _People(Struct, frozen=True):
 
 
 async def looked_for(
-    place: Place, who: Who, what: What, when: When, page: tuple[int, str]
-) -> Looked:
+    place: WorkspaceContext,
+    who: WhoseRecords,
+    what: WhichRecords,
+    when: RecordTimes,
+    page: tuple[int, str],
+) -> ResolvedQuestion:
     """The question to the log of this workspace. Raises Invalid, NotFound."""
     limit, cursor = page
-    if cursor and not cursor.isdecimal():
-        raise Invalid("cursor: not one that this list gave out")
     if what.type:
         known_type(what.type)
     if what.outcome:
         known_outcome(what.outcome)
     since, until = when.span(place.gate.clock.now())
-    people = await place.gate.read(lambda tx: _people(tx, place, who))
-    servers, said = await _servers(place, what.server)
-    rules = await _rules(place, what.rule)
+    people = await place.gate.read(lambda tx: _resolve_people(tx, place, who))
+    servers, said = await _resolve_servers(place, what.server)
+    rules = await _resolve_rules(place, what.rule)
     notes = [*people.notes, *said, *await _tool_notes(place, what.tool)]
-    query = Query(
+    query = AuditQuery(
         log=log_of(place, when.shard),
         since=since,
         until=until,
@@ -118,61 +122,68 @@ async def looked_for(
         client=who.client,
         credential=who.credential,
         limit=limit,
-        before=int(cursor) if cursor else None,
+        before=log_place(cursor),
     )
-    return Looked(query, tuple(notes))
+    return ResolvedQuestion(query, tuple(notes))
 
 
-def log_of(place: Place, shard: int) -> str:
+def log_of(place: WorkspaceContext, shard: int) -> str:
     """The workspace's log of calls, or what it was in an earlier shard."""
     log = calls_log(place.id)
     return past(log, shard) if shard else log
 
 
 def moment(text: str, now: Instant) -> str:
-    """A time as leaves spell it: from RFC 3339, a day, or how long ago; empty stays empty."""
+    """A time as leaves spell it: from RFC 3339, a day, or how long ago; empty stays empty.
+
+    Raises Invalid.
+    """
     ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return rfc3339(Instant(now - int(ago[1]) * _UNITS[ago[2]] * 1_000_000))
-    return canonical(text) if text else ""
+    if ago is None:
+        return canonical(text) if text else ""
+    seconds = int(ago[1]) * _UNITS[ago[2]]
+    if seconds > _LONGEST_AGO:
+        raise Invalid(f"{text} ago is too long ago", remedy="Say a hundred years at most.")
+    return rfc3339(Instant(now - seconds * 1_000_000))
 
 
 async def aliases_of(ledger: Ledger, workspace: str) -> dict[str, str]:
     """The alias of every server that the workspace ever had, by id; removed ones too."""
-    told = await ever_in_gov(ledger, '"t":"server.registered"', _EVER)
+    told = await ever_in_gov(ledger, '"t":"server.registered"', _EVER, workspace)
     found: dict[str, str] = {}
     for leaf in told:
-        here = fields(leaf)
-        subject = here.get("subject")
-        if here.get("workspace") == workspace and isinstance(subject, Mapping):
+        subject = fields(leaf).get("subject")
+        if isinstance(subject, Mapping):
             found[str(subject.get("server"))] = str(subject.get("alias"))
     return found
 
 
-def _people(tx: Tx, place: Place, who: Who) -> _People:
+def _resolve_people(tx: StoreTx, place: WorkspaceContext, who: WhoseRecords) -> _People:
     members: tuple[str, ...] | None = None
     principals: set[str] | None = None
     notes: list[str] = []
     if who.member:
-        members = tuple(each.id for each in named.members(tx, place.id, who.member))
+        members = tuple(each.id for each in lookup.members(tx, place.id, who.member))
     if who.agent:
         rows = tx.find(Agent, workspace=place.id)
         found = {str(each.id) for each in rows if who.agent in (each.id, each.name)}
         if not found:
-            named.agent(tx, place.id, who.agent)  # raises with the words of the other commands
+            lookup.agent(tx, place.id, who.agent)  # raises with the words of the other commands
         principals = found
     if who.group:
-        group = named.group(tx, place.id, who.group)
+        group = lookup.group(tx, place.id, who.group)
         rows_of = tx.find(GroupMember, workspace=place.id, group=group.id)
         inside = {str(each.principal) for each in rows_of}
         principals = inside if principals is None else principals & inside
         notes.append(f"{len(inside)} are in {group.name} now; records do not say who was then")
     if who.credential:
-        named.credential(tx, place.id, who.credential)
+        lookup.credential(tx, place.id, who.credential)
     return _People(members, None if principals is None else tuple(principals), tuple(notes))
 
 
-async def _servers(place: Place, text: str) -> tuple[tuple[str, ...] | None, list[str]]:
+async def _resolve_servers(
+    place: WorkspaceContext, text: str
+) -> tuple[tuple[str, ...] | None, list[str]]:
     """Every server that ever had that alias: one that was removed has records too."""
     if not text:
         return None, []
@@ -196,12 +207,12 @@ async def _servers(place: Place, text: str) -> tuple[tuple[str, ...] | None, lis
     return found, [f"{text} is, or was: {told}"]
 
 
-async def _rules(place: Place, text: str) -> tuple[str, ...]:
+async def _resolve_rules(place: WorkspaceContext, text: str) -> tuple[str, ...]:
     """The ids behind a rule: a grant, a guardrail by name or id, or one of the house itself."""
     if not text:
         return ()
 
-    def look(tx: Tx) -> tuple[str, ...]:
+    def look(tx: StoreTx) -> tuple[str, ...]:
         rails = [*tx.find(Guardrail, workspace=place.id), *tx.find(Guardrail, workspace="")]
         ids = [str(each.id) for each in rails if text in (each.id, each.name)]
         return tuple(ids or [str(each.id) for each in tx.find(Grant, workspace=place.id, id=text)])
@@ -211,7 +222,9 @@ async def _rules(place: Place, text: str) -> tuple[str, ...]:
         return found
     # A grant that ended stands in the gov log, a rule of the house in the leaves only.
     quoted = msgspec.json.encode(text).decode()
-    told = await ever_in_gov(place.gate.ledger, quoted, 1)
+    ledger = place.gate.ledger
+    ended = f'"guardrail":{quoted}'  # one of the whole house, too
+    told = await ever_in_gov(ledger, quoted, 1, place.id) or await ever_in_gov(ledger, ended, 1, "")
     if told or text.startswith("g-"):
         return (text,)
     rails = await place.gate.read(lambda tx: tx.find(Guardrail, workspace=place.id))
@@ -223,14 +236,15 @@ async def _rules(place: Place, text: str) -> tuple[str, ...]:
     )
 
 
-async def _tool_notes(place: Place, text: str) -> list[str]:
+async def _tool_notes(place: WorkspaceContext, text: str) -> list[str]:
     """What is said of a tool that was never pinned here: prompts have such names as well."""
     if not text:
         return []
     tools = await place.gate.read(lambda tx: tx.find(Tool, workspace=place.id))
     names = {each.name for each in tools}
     quoted = msgspec.json.encode(text).decode()
-    if text in names or await ever_in_gov(place.gate.ledger, f'"tool":{quoted}', 1):
+    ever = f'"tool":{quoted}'
+    if text in names or await ever_in_gov(place.gate.ledger, ever, 1, place.id):
         return []
     near = get_close_matches(text, sorted(names), 3)
     meant = f"; did you mean {', '.join(near)}?" if near else ""

@@ -6,17 +6,17 @@ from anyio import to_thread
 from litestar import Response, get
 from msgspec import Struct
 
-from gatelodge.core.access.explain import Explanation, explain
+from gatelodge.core.access.explain import AccessExplanation, explain
 from gatelodge.core.access.matrix import Kind, MatrixCell, matrix
 from gatelodge.core.errors import Forbidden, Invalid, NotFound
 from gatelodge.core.ids import PrincipalId
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import folded
 from gatelodge.core.policy.decision import Allow, Ask, Decision, Deny
-from gatelodge.core.view import View
+from gatelodge.core.view import PolicyView
 from gatelodge.core.view_entry import Entry, PrincipalEntry, ServerView, ToolEntry, WorkspaceView
-from gatelodge.web.api.gate import Place
-from gatelodge.web.api.given import Asks, Here
+from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.parameters import Asks, Here
 from gatelodge.web.api.rules.written import in_parts
 
 
@@ -39,7 +39,7 @@ class GuardrailLine(Struct, frozen=True, kw_only=True):
     now: str
 
 
-class Explained(Struct, frozen=True, kw_only=True):
+class ExplainedDecision(Struct, frozen=True, kw_only=True):
     """The decision at `gov`, the rule that says so, and everything that bears on it.
 
     `kind` says what it is about; `tool` is SERVER/TOOL, or the server alone when it is about the
@@ -63,7 +63,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     guardrails: tuple[GuardrailLine, ...] = ()
 
 
-class Cell(Struct, frozen=True, kw_only=True):
+class AccessCell(Struct, frozen=True, kw_only=True):
     """One principal and one tool; `decision` is allow, ask or the reason of the deny.
 
     In a matrix of prompts or of resources `tool` is the server alone.
@@ -77,7 +77,7 @@ class Cell(Struct, frozen=True, kw_only=True):
     conditional: bool
 
 
-class Matrix(Struct, frozen=True, kw_only=True):
+class AccessMatrix(Struct, frozen=True, kw_only=True):
     """Each principal with each tool of the approved servers, as of `gov`.
 
     Or with the prompts, or the resources, of each server; `kind` says which.
@@ -87,31 +87,33 @@ class Matrix(Struct, frozen=True, kw_only=True):
     gov: int
     at: str
     kind: str = "tools"
-    cells: tuple[Cell, ...]
+    cells: tuple[AccessCell, ...]
 
 
 @get("/access/explain", opt={"act": ("access.read", "access.own")})
 async def explain_route(
     place: Here, principal: Asks, tool: Asks = "", server: Asks = "", kind: Asks = "tools"
-) -> Explained:
+) -> ExplainedDecision:
     """Say whether somebody may call a tool now, and which rule says so.
 
     With `kind=prompts` or `kind=resources`: whether they may read those of `server`.
     """
-    asked = _kind(kind)
+    asked = _parse_kind(kind)
     view = await place.gate.present()
-    here = _workspace(view, place)
+    here = _workspace_in_view(view, place)
     full = place.caller.may("access.read")
     who = _asked_about(view, place, principal)
-    wanted = _tool(here, tool) if asked == "tools" else _server(here, server).reading(asked)
+    wanted = (
+        _find_tool(here, tool) if asked == "tools" else _find_server(here, server).reading(asked)
+    )
     at = place.gate.clock.now()
     found = explain(view, who, wanted, at)
     if not full and isinstance(found.decision, Deny) and found.decision.hidden:
         # Whoever may see their own access only is told of a hidden tool what they are told of none.
         raise _no_tool(tool) if asked == "tools" else _no_server(server)
-    names = _names(view, place)
-    word, rule, reason, advice = _decided(found.decision)
-    return Explained(
+    names = _names_by_id(view, place)
+    word, rule, reason, advice = _decision_fields(found.decision)
+    return ExplainedDecision(
         principal=names[who.id],
         tool=f"{wanted.alias}/{wanted.name}" if isinstance(wanted, ToolEntry) else wanted.alias,
         allowed=isinstance(found.decision, Allow),
@@ -124,43 +126,43 @@ async def explain_route(
         gov=view.gov,
         at=rfc3339(at),
         kind=asked,
-        remedy=_remedy(found, wanted) if full else "",
-        grants=tuple(_grants(found, names, asked)) if full else (),
-        guardrails=tuple(_guardrails(found)) if full else (),
+        remedy=_remedy_for_denial(found, wanted) if full else "",
+        grants=tuple(_grant_lines(found, names, asked)) if full else (),
+        guardrails=tuple(_guardrail_lines(found)) if full else (),
     )
 
 
 @get("/access/matrix", opt={"act": "access.read"})
 async def matrix_route(
     place: Here, kind: Asks = "tools", principal: Asks = "", server: Asks = "", tool: Asks = ""
-) -> Matrix:
+) -> AccessMatrix:
     """Show each principal with each tool of the approved servers, now.
 
     With `kind=prompts` or `kind=resources` those of each server stand in the place of its tools.
     Of one principal, server or tool (SERVER/TOOL) only, where it is named.
     """
-    asked = _kind(kind)
+    asked = _parse_kind(kind)
     view = await place.gate.present()
-    here = _workspace(view, place)
-    who = {_principal(view, place, principal).id} if principal else None
-    one = _tool(here, tool) if tool else None
+    here = _workspace_in_view(view, place)
+    who = {_find_principal(view, place, principal).id} if principal else None
+    one = _find_tool(here, tool) if tool else None
     if one is not None:
         server = one.alias
-    on = {_server(here, server).id} if server else None
+    on = {_find_server(here, server).id} if server else None
     at = place.gate.clock.now()
-    names = _names(view, place)
+    names = _names_by_id(view, place)
     aliases = {str(server.id): server.alias for server in here.servers.values()}
     cells = (
-        _cell(each, names, aliases)
+        _shape_of_cell(each, names, aliases)
         for each in matrix(view, here, at, principals=who, servers=on, kind=asked)
         if one is None or each.tool == one.name
     )
-    whole = Matrix(workspace=here.slug, gov=view.gov, at=rfc3339(at), kind=asked, cells=())
+    whole = AccessMatrix(workspace=here.slug, gov=view.gov, at=rfc3339(at), kind=asked, cells=())
     written = await to_thread.run_sync(in_parts, whole, "cells", cells, limiter=place.gate.writing)
     return Response(written, media_type="application/json")  # type: ignore[return-value]
 
 
-def _kind(text: str) -> Kind:
+def _parse_kind(text: str) -> Kind:
     match text:
         case "tools" | "prompts" | "resources":
             return text
@@ -170,14 +172,14 @@ def _kind(text: str) -> Kind:
     )
 
 
-def _workspace(view: View, place: Place) -> WorkspaceView:
+def _workspace_in_view(view: PolicyView, place: WorkspaceContext) -> WorkspaceView:
     here = view.workspace(place.id)
     if here is None:
         raise NotFound("this node's view does not know the workspace yet", retry_after=1.0)
     return here
 
 
-def _names(view: View, place: Place) -> dict[str, str]:
+def _names_by_id(view: PolicyView, place: WorkspaceContext) -> dict[str, str]:
     """What people call each principal and group of the workspace, by id."""
     state = view.state
     members = {str(row.id): row.email for row in state.members if row.workspace == place.id}
@@ -186,7 +188,7 @@ def _names(view: View, place: Place) -> dict[str, str]:
     return members | agents | groups | {"": "everyone"}
 
 
-def _asked_about(view: View, place: Place, text: str) -> PrincipalEntry:
+def _asked_about(view: PolicyView, place: WorkspaceContext, text: str) -> PrincipalEntry:
     """Whom the question is about. Raises Forbidden for anybody but oneself and one's agents.
 
     Somebody who may ask about themselves only learns nothing of whether others are here.
@@ -195,9 +197,9 @@ def _asked_about(view: View, place: Place, text: str) -> PrincipalEntry:
     if text == "me":
         text = caller.by
     if caller.may("access.read"):
-        return _principal(view, place, text)
+        return _find_principal(view, place, text)
     try:
-        who = _principal(view, place, text)
+        who = _find_principal(view, place, text)
     except NotFound:
         who = None
     if who is None or caller.by not in {who.id, who.owner.id if who.owner else ""}:
@@ -208,7 +210,7 @@ def _asked_about(view: View, place: Place, text: str) -> PrincipalEntry:
     return who
 
 
-def _principal(view: View, place: Place, text: str) -> PrincipalEntry:
+def _find_principal(view: PolicyView, place: WorkspaceContext, text: str) -> PrincipalEntry:
     """An active principal by id, e-mail or name."""
     found = view.principals.get(PrincipalId(text))
     if found is not None and found.workspace == place.id:
@@ -226,7 +228,7 @@ def _principal(view: View, place: Place, text: str) -> PrincipalEntry:
     )
 
 
-def _tool(here: WorkspaceView, text: str) -> ToolEntry:
+def _find_tool(here: WorkspaceView, text: str) -> ToolEntry:
     alias, slash, name = text.partition("/")
     server = here.servers.get(alias)
     found = server.tools.get(name) if server and slash else here.tools.get(text)
@@ -242,7 +244,7 @@ def _no_tool(text: str) -> NotFound:
     )
 
 
-def _server(here: WorkspaceView, text: str) -> ServerView:
+def _find_server(here: WorkspaceView, text: str) -> ServerView:
     found = here.servers.get(text)
     if found is None:
         raise _no_server(text)
@@ -253,7 +255,7 @@ def _no_server(text: str) -> NotFound:
     return NotFound(f"no approved server is called {text!r}", remedy="See `gatelodge server list`.")
 
 
-def _decided(decision: Decision) -> tuple[str, str, str, str]:
+def _decision_fields(decision: Decision) -> tuple[str, str, str, str]:
     match decision:
         case Allow(rule):
             return "allow", rule, "", ""
@@ -263,7 +265,7 @@ def _decided(decision: Decision) -> tuple[str, str, str, str]:
             return f"deny: {decision.reason}", decision.rule, decision.text, decision.advice
 
 
-def _remedy(found: Explanation, wanted: Entry) -> str:
+def _remedy_for_denial(found: AccessExplanation, wanted: Entry) -> str:
     """What would let the principal in, where it is grants and reviews that are missing."""
     if not isinstance(found.decision, Deny) or found.decision.reason != "no_grant":
         return ""
@@ -274,7 +276,9 @@ def _remedy(found: Explanation, wanted: Entry) -> str:
     return f"Grant it: gatelodge grant add --server {wanted.alias} ..."
 
 
-def _grants(found: Explanation, names: dict[str, str], kind: Kind) -> Iterator[GrantLine]:
+def _grant_lines(
+    found: AccessExplanation, names: dict[str, str], kind: Kind
+) -> Iterator[GrantLine]:
     for each in found.grants:
         short = f"level {each.level} does not reach this tool"
         if kind != "tools":
@@ -297,15 +301,15 @@ def _grants(found: Explanation, names: dict[str, str], kind: Kind) -> Iterator[G
         )
 
 
-def _guardrails(found: Explanation) -> Iterator[GuardrailLine]:
+def _guardrail_lines(found: AccessExplanation) -> Iterator[GuardrailLine]:
     for each in found.guardrails:
         yield GuardrailLine(name=each.name, mode=each.mode, reason=each.reason, now=each.now)
 
 
-def _cell(cell: MatrixCell, names: dict[str, str], aliases: dict[str, str]) -> Cell:
-    word, rule, _, _ = _decided(cell.decision)
+def _shape_of_cell(cell: MatrixCell, names: dict[str, str], aliases: dict[str, str]) -> AccessCell:
+    word, rule, _, _ = _decision_fields(cell.decision)
     alias = aliases.get(cell.server, cell.server)
-    return Cell(
+    return AccessCell(
         principal=names.get(cell.principal, cell.principal),
         tool=f"{alias}/{cell.tool}" if cell.tool else alias,
         allowed=isinstance(cell.decision, Allow),

@@ -7,19 +7,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gatelodge.core.policy.guardrails import validate
-from gatelodge.core.policy.naming import Bearers
+from gatelodge.core.policy.naming import NamedEntities
 from gatelodge.core.policy.rules import Guardrail
-from gatelodge.flows.act import Act
+from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import guardrails
 from gatelodge.flows.admin.bearers import bearers
 from gatelodge.flows.admin.guardrails import Scope
-from gatelodge.ports.store import Tx
-from gatelodge.web.api import named
-from gatelodge.web.api.gate import Place
-from gatelodge.web.api.given import Asks, Flag, Here, JSONBody, Limits, Named
-from gatelodge.web.api.pages import PAGE, Asked, Page, page
-from gatelodge.web.api.people.shapes import Why
-from gatelodge.web.api.rules.shapes import GuardrailShape, guardrail_shape
+from gatelodge.flows.nouns import lookup
+from gatelodge.ports.store import StoreTx
+from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.pages import PAGE, ItemPage, PageRequest, page
+from gatelodge.web.api.parameters import Asks, Flag, Here, JSONBody, Limits, Named
+from gatelodge.web.api.people.responses import ActReason
+from gatelodge.web.api.rules.responses import GuardrailShape, guardrail_shape
 
 
 class NewGuardrail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +35,7 @@ class NewGuardrail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     unmatched: bool = False
 
 
-class Draft(Struct, frozen=True, forbid_unknown_fields=True):
+class GuardrailText(Struct, frozen=True, forbid_unknown_fields=True):
     """A text that might be published, here or (`everywhere`) for every workspace."""
 
     text: str
@@ -43,7 +43,7 @@ class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     unmatched: bool = False
 
 
-class Good(Struct, frozen=True):
+class PublishableText(Struct, frozen=True):
     """The text could be published; `unmatched` is what it names that is not there."""
 
     good: bool = True
@@ -53,17 +53,17 @@ class Good(Struct, frozen=True):
 @get("/guardrails", opt={"act": "guardrail.read"})
 async def listed(
     place: Here, limit: Limits = PAGE, cursor: Asks = "", *, retired: Flag = False
-) -> Page[GuardrailShape]:
+) -> ItemPage[GuardrailShape]:
     """List the guardrails that hold here; with `retired` also the versions that held once."""
 
-    def look(tx: Tx) -> Page[GuardrailShape]:
+    def look(tx: StoreTx) -> ItemPage[GuardrailShape]:
         everywhere = guardrails.listed(tx, "")
         rows = [*everywhere, *guardrails.listed(tx, place.id)]
         return page(
             [row for row in rows if retired or row.mode != "retired"],
             lambda row: row.id,
-            _shapes(tx, place),
-            Asked(limit, cursor),
+            _shape_for_caller(tx, place),
+            PageRequest(limit, cursor),
         )
 
     return await place.gate.read(look)
@@ -74,27 +74,27 @@ async def publish(place: Here, data: JSONBody[NewGuardrail]) -> GuardrailShape:
     """Publish a guardrail; the version that stood under this name is retired with it."""
     scope: Scope = "" if data.everywhere else place.id
 
-    def work(act: Act) -> GuardrailShape:
-        draft = guardrails.Draft(
+    def work(act: GovernanceAct) -> GuardrailShape:
+        draft = guardrails.GuardrailDraft(
             name=data.name,
             text=data.text,
             mode=data.mode,  # type: ignore[arg-type]  # checked there, with words of its own
             unmatched=data.unmatched,
         )
-        return _shapes(act.tx, place)(guardrails.publish(act, scope, draft, validate))
+        return _shape_for_caller(act.tx, place)(guardrails.publish(act, scope, draft, validate))
 
     return await place.gate.change(place.caller, work)
 
 
 @post("/guardrails/check", opt={"act": "guardrail.read"}, status_code=200)
-async def check(place: Here, data: JSONBody[Draft]) -> Good:
+async def check(place: Here, data: JSONBody[GuardrailText]) -> PublishableText:
     """Say whether a text could be published; 400 with the place when not."""
     scope: Scope = "" if data.everywhere else place.id
     guardrails.reach(scope, local=place.caller.local)
 
-    def look(tx: Tx) -> Good:
+    def look(tx: StoreTx) -> PublishableText:
         found = guardrails.checked(tx, scope, data.text, validate, unmatched=data.unmatched)
-        return Good(unmatched=tuple(map(str, found.unmatched)))
+        return PublishableText(unmatched=tuple(map(str, found.unmatched)))
 
     return await place.gate.read(look)
 
@@ -102,27 +102,31 @@ async def check(place: Here, data: JSONBody[Draft]) -> Good:
 @get("/guardrails/{name:str}", opt={"act": "guardrail.read"})
 async def show(place: Here, name: Named) -> GuardrailShape:
     """Show one guardrail with its text."""
-    return await place.gate.read(lambda tx: _shapes(tx, place)(named.guardrail(tx, place.id, name)))
+    return await place.gate.read(
+        lambda tx: _shape_for_caller(tx, place)(lookup.guardrail(tx, place.id, name))
+    )
 
 
 @post("/guardrails/{name:str}/retire", opt={"act": "guardrail.retire"}, status_code=200)
-async def retire(place: Here, name: Named, data: JSONBody[Why]) -> GuardrailShape:
+async def retire(place: Here, name: Named, data: JSONBody[ActReason]) -> GuardrailShape:
     """End a guardrail."""
 
-    def work(act: Act) -> GuardrailShape:
-        row = named.guardrail(act.tx, place.id, name)
-        return _shapes(act.tx, place)(guardrails.retire(act, row.workspace, row.id))
+    def work(act: GovernanceAct) -> GuardrailShape:
+        row = lookup.guardrail(act.tx, place.id, name)
+        return _shape_for_caller(act.tx, place)(guardrails.retire(act, row.workspace, row.id))
 
     return await place.gate.change(place.caller, work, data.why)
 
 
-def _shapes(tx: Tx, place: Place) -> Callable[[Guardrail], GuardrailShape]:
+def _shape_for_caller(
+    tx: StoreTx, place: WorkspaceContext
+) -> Callable[[Guardrail], GuardrailShape]:
     """The shape of a row; the names of each scope are read once, when a row asks for them.
 
     The words of a rule for every workspace may name people and servers of other ones: whoever is
     not the local operator reads it with ids.
     """
-    known: dict[str, Bearers] = {}
+    known: dict[str, NamedEntities] = {}
 
     def shape(row: Guardrail) -> GuardrailShape:
         if not row.workspace and not place.caller.local:

@@ -18,9 +18,9 @@ def in_parts(whole: msgspec.Struct, name: str, lines: Iterable[Any]) -> bytes:
     """The JSON of `whole`, whose last member `name` is an empty list here, with these lines."""
     opening = _encode(whole)
     assert opening.endswith(b'"%b":[]}' % name.encode())
-    return b"".join((opening[:-2], b",".join(_parts(iter(lines))), b"]}"))
+    return b"".join((opening[:-2], b",".join(_encoded_parts(iter(lines))), b"]}"))
 
 
-def _parts(lines: Iterator[Any]) -> Iterator[bytes]:
+def _encoded_parts(lines: Iterator[Any]) -> Iterator[bytes]:
     while part := list(islice(lines, PART)):
         yield _encode(part)[1:-1]

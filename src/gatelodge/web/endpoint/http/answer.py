@@ -7,9 +7,10 @@ listen. Event streams are private to their request and never buffered by proxies
 
 from http import HTTPStatus
 
-from gatelodge.core.protocol.envelope import notification_body
-from gatelodge.web.endpoint.http.connection import HttpConnection, HttpRequest
-from gatelodge.web.endpoint.http.permit import Permit
+from gatelodge.core.jsontext.jsonrpc import notification_body
+from gatelodge.web.endpoint.http.connection import ClientConnection
+from gatelodge.web.endpoint.http.permit import WritePermit
+from gatelodge.web.endpoint.http.request import HttpRequest
 
 _PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
@@ -30,7 +31,7 @@ def event(message: bytes) -> bytes:
     return b"event: message\ndata: " + message + b"\n\n"
 
 
-class Answer:
+class HttpAnswer:
     """The answer to one request; written once, from the event loop."""
 
     __slots__ = (
@@ -45,14 +46,14 @@ class Answer:
         "streaming",
     )
 
-    def __init__(self, connection: HttpConnection, request: HttpRequest) -> None:
+    def __init__(self, connection: ClientConnection, request: HttpRequest) -> None:
         self._connection = connection
         self._chunks = request.chunks
         self._bodiless = request.method == b"HEAD"
         self._extra = b""
         self.may_stream = False
         """The client said that it takes an event stream."""
-        self.permit: Permit | None = None
+        self.permit: WritePermit | None = None
         """Under which what is said from now on leaves; None = it needs none."""
         self.streaming = False
         self.ended = False
@@ -76,24 +77,24 @@ class Answer:
         """Send a JSON-RPC message as an event."""
         self.open_stream()
         self._connection.permit = self.permit
-        self._connection.write(self._chunk(event(message)))
+        self._connection.write(self._frame_chunk(event(message)))
 
     def open_stream(self) -> None:
         """Begin the event stream when it has not begun."""
         if not self.streaming:
             self.streaming = True
             self._connection.stream()
-            self._connection.breath = self._chunk(b": \n\n")
+            self._connection.breath = self._frame_chunk(b": \n\n")
             if self._chunks:
                 self._extra += b"transfer-encoding: chunked\r\n"
             else:
                 self._connection.closing = True
-            self._connection.write(_STREAM + self._closing() + self._extra + b"\r\n")
+            self._connection.write(_STREAM + self._connection_header() + self._extra + b"\r\n")
 
     def breathe(self) -> None:
         """Keep an idle stream open through proxies: a comment line."""
         if self.streaming and not self.ended:
-            self._connection.write(self._chunk(b": \n\n"))
+            self._connection.write(self._frame_chunk(b": \n\n"))
 
     def end(self, status: int, body: bytes) -> None:
         """Send the final message: the body, or the last event of a stream."""
@@ -104,22 +105,22 @@ class Answer:
         if self.permit is not None:
             self._connection.permit = self.permit
         if self.streaming:
-            last = self._chunk(event(body)) if body else b""
+            last = self._frame_chunk(event(body)) if body else b""
             self._connection.write(last + b"0\r\n\r\n" if self._chunks else last)
         elif self._bodiless:
-            self._connection.write(self._head(status, len(body)))
+            self._connection.write(self._response_head(status, len(body)))
         elif len(body) > _LARGE:
-            self._connection.write(self._head(status, len(body)))
+            self._connection.write(self._response_head(status, len(body)))
             self._connection.write(body)  # it is put together once, when it is sent
         elif status == 200 and not self._extra and not self._connection.closing:
             self._connection.write(_OK_JSON + b"%d\r\n\r\n%b" % (len(body), body))
         else:
-            self._connection.write(self._head(status, len(body)) + body)
+            self._connection.write(self._response_head(status, len(body)) + body)
 
-    def _chunk(self, part: bytes) -> bytes:
+    def _frame_chunk(self, part: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(part), part) if self._chunks else part
 
-    def _head(self, status: int, size: int) -> bytes:
+    def _response_head(self, status: int, size: int) -> bytes:
         kind = b"content-type: application/json\r\n" if size else b""
         length = b"" if status == _NO_CONTENT else b"content-length: %d\r\n" % size
         return b"HTTP/1.1 %d %b\r\n%b%b%b%b\r\n" % (
@@ -127,9 +128,9 @@ class Answer:
             _PHRASE.get(status, b"Unknown"),
             kind,
             length,
-            self._closing(),
+            self._connection_header(),
             self._extra,
         )
 
-    def _closing(self) -> bytes:
+    def _connection_header(self) -> bytes:
         return b"connection: close\r\n" if self._connection.closing else b""

@@ -10,14 +10,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gatelodge.web.endpoint.http.outbox import Outbox
-from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest
+from gatelodge.web.endpoint.http.outbox import RoundOutbox
+from gatelodge.web.endpoint.http.request import HttpLimits, HttpRequest
 
 _SHARE = 4
 """Nobody has more than this part of all connections when others find none."""
 
 
-class Yielding(Protocol):
+class YieldingConnection(Protocol):
     """A connection that can be made to give up what is kept for it."""
 
     def give_way(self) -> None:
@@ -25,7 +25,7 @@ class Yielding(Protocol):
         ...
 
 
-class OpenConnection(Yielding, Protocol):
+class OpenConnection(YieldingConnection, Protocol):
     """A connection as those see it who sweep and count."""
 
     person: str
@@ -47,7 +47,7 @@ class OpenConnection(Yielding, Protocol):
         ...
 
 
-class Strangers:
+class StrangerBytes:
     """Bytes that were taken before anybody knew whose they are, under one total.
 
     Owned by the event loop. When the total is passed the greediest gives way, of equals the newest.
@@ -57,10 +57,10 @@ class Strangers:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: dict[Yielding, int] = {}
+        self._held: dict[YieldingConnection, int] = {}
         self.total = 0
 
-    def hold(self, connection: Yielding, size: int) -> None:
+    def hold(self, connection: YieldingConnection, size: int) -> None:
         """Count that this is what is kept for a stranger's connection now."""
         self.total += size - self._held.get(connection, 0)
         self._held[connection] = size
@@ -69,12 +69,12 @@ class Strangers:
             self.release(greediest)
             greediest.give_way()
 
-    def release(self, connection: Yielding) -> None:
+    def release(self, connection: YieldingConnection) -> None:
         """Nothing is kept for it any more, or it is known whose it is."""
         self.total -= self._held.pop(connection, 0)
 
 
-class Persons:
+class PersonBytes:
     """Bytes under way for each person: under a limit for each, and one for all of them.
 
     Bodies and results are refused beyond the limits; of answers that are not read the oldest gives
@@ -87,7 +87,7 @@ class Persons:
     def __init__(self, most: int, whole: int) -> None:
         self._most, self._whole = most, whole
         self._taken: dict[str, int] = {}
-        self._unread: dict[str, dict[Yielding, int]] = {}
+        self._unread: dict[str, dict[YieldingConnection, int]] = {}
         self.total = 0
 
     def under_way(self, person: str) -> int:
@@ -125,7 +125,7 @@ class Persons:
         self.give(request.person, request.charged)
         request.charged = 0
 
-    def unread(self, person: str, connection: Yielding, size: int) -> None:
+    def unread(self, person: str, connection: YieldingConnection, size: int) -> None:
         """Count that so much of an answer waits to be read; 0 = none."""
         mine = self._unread.setdefault(person, {})
         self.total += size - mine.pop(connection, 0)
@@ -139,7 +139,7 @@ class Persons:
             oldest.give_way()
 
 
-class Room:
+class AnswerRoom:
     """What is kept of one answer that comes for a person; it ends with the request it answers.
 
     What it took is charged to the request, and given back with it, once the answer is on its way;
@@ -148,7 +148,7 @@ class Room:
 
     __slots__ = ("_held", "_persons", "_request")
 
-    def __init__(self, persons: Persons, request: HttpRequest, person: str) -> None:
+    def __init__(self, persons: PersonBytes, request: HttpRequest, person: str) -> None:
         request.person = person
         self._persons, self._request = persons, request
         self._held = 0
@@ -168,16 +168,34 @@ class Room:
         return True
 
 
-class Connections(Struct, frozen=True, eq=False):
+class TrafficCounts(Struct, frozen=True, kw_only=True):
+    """How many connections are open, of strangers too, and how many bytes are under way."""
+
+    open: int = 0
+    strangers: int = 0
+    stranger_bytes: int = 0
+    person_bytes: int = 0
+
+
+class ClientConnections(Struct, frozen=True, eq=False):
     """Every open connection of the process, and what they share."""
 
     limits: HttpLimits
-    outbox: Outbox
-    strangers: Strangers
-    persons: Persons
+    outbox: RoundOutbox
+    strangers: StrangerBytes
+    persons: PersonBytes
     open: set[OpenConnection]
     unknown: dict[OpenConnection, None]
     """Those over which nobody with a credential came yet, oldest first."""
+
+    def traffic(self) -> TrafficCounts:
+        """How much there is now."""
+        return TrafficCounts(
+            open=len(self.open),
+            strangers=len(self.unknown),
+            stranger_bytes=self.strangers.total,
+            person_bytes=self.persons.total,
+        )
 
     def make_room(self, most: int) -> bool:
         """See to it that one more fits; False when each belongs to somebody who has few.
@@ -201,6 +219,8 @@ class Connections(Struct, frozen=True, eq=False):
         return next(each for each in self.open if each.person == person)
 
 
-def connections(limits: HttpLimits, stranger_bytes: int, persons: Persons) -> Connections:
+def connections(limits: HttpLimits, stranger_bytes: int, persons: PersonBytes) -> ClientConnections:
     """No connections yet."""
-    return Connections(limits, Outbox(), Strangers(stranger_bytes), persons, set(), {})
+    return ClientConnections(
+        limits, RoundOutbox(), StrangerBytes(stranger_bytes), persons, set(), {}
+    )

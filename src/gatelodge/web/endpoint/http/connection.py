@@ -10,13 +10,12 @@ from collections.abc import Callable
 from typing import cast
 
 from gatelodge.web.endpoint.http import peer
-from gatelodge.web.endpoint.http.bounds import Connections, Room
-from gatelodge.web.endpoint.http.delivery import Delivery
-from gatelodge.web.endpoint.http.permit import Permit
-from gatelodge.web.endpoint.http.reader import HttpLimits, HttpRequest, Reader, Unreadable
-from gatelodge.web.endpoint.http.serving import Serving
-
-__all__ = ["HttpConnection", "HttpLimits", "HttpRequest", "Serving", "Unreadable"]
+from gatelodge.web.endpoint.http.bounds import AnswerRoom, ClientConnections
+from gatelodge.web.endpoint.http.delivery import AnswerDelivery
+from gatelodge.web.endpoint.http.permit import WritePermit
+from gatelodge.web.endpoint.http.reader import RequestReader
+from gatelodge.web.endpoint.http.request import HttpRequest
+from gatelodge.web.endpoint.http.serving import RequestServing
 
 _QUEUED = 8
 _LARGE = 64 * 1024
@@ -25,7 +24,7 @@ _REQUEST = 1024
 """What a request that waits costs besides its body."""
 
 
-class HttpConnection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One client connection. Owned by the event loop; nothing else touches it."""
 
     __slots__ = (
@@ -55,17 +54,20 @@ class HttpConnection(asyncio.Protocol):
     )
 
     def __init__(
-        self, serving: "Serving[HttpConnection]", shared: Connections, person: str = ""
+        self,
+        serving: "RequestServing[ClientConnection]",
+        shared: ClientConnections,
+        person: str = "",
     ) -> None:
         self._serving = serving
         self._shared = shared
         self._unsent: list[bytes] = []
-        self._reader = Reader(shared.limits)
+        self._reader = RequestReader(shared.limits)
         self._transport: asyncio.Transport | None = None
+        self._ending: asyncio.Transport | None = None
         self._rest = b""
         self._current: HttpRequest | None = None
-        self._ending: asyncio.Transport | None = None
-        self._delivery = Delivery(shared)
+        self._delivery = AnswerDelivery(shared)
         self._answering = self._told = self._half = self._held = False
         self._queue: list[HttpRequest] = []
         self.on_gone: Callable[[], None] | None = None
@@ -81,7 +83,7 @@ class HttpConnection(asyncio.Protocol):
         self.person = person
         """Who answers for what came over it; empty until a credential was good."""
         self.writable = True
-        self.permit: Permit | None = None
+        self.permit: WritePermit | None = None
         """Under which what was written since the last flush leaves."""
         self.idle_since = 0.0
         """When the sweep first saw it idle, or its request incomplete; 0 while it saw neither."""
@@ -99,7 +101,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Tell whoever is answering, and whoever counts, that nobody listens any more."""
-        self._leave()
+        self._unregister_connection()
         self._transport = self._ending = None
         self._unsent, self._rest = [], b""
         self.closing = self.writable = True
@@ -110,7 +112,7 @@ class HttpConnection(asyncio.Protocol):
             gone()
         self._leave_queue()
         if self._reader.partial:
-            self._lose(self._reader.request)
+            self._record_lost_request(self._reader.request)
         self._reader.close()
 
     def pause_writing(self) -> None:
@@ -134,16 +136,16 @@ class HttpConnection(asyncio.Protocol):
         if self._rest:
             self._rest += data
         elif len(data) <= _LARGE:
-            self._feed(data)
+            self._feed_parser(data)
         else:
-            self._take(data)
+            self._feed_in_pieces(data)
 
     def eof_received(self) -> bool:
         """Answer what was asked; a half-closed connection over which nothing was is closed."""
         if self._reader.partial:
             request = self._reader.request
             self._reader.end()
-            self._lose(request)
+            self._record_lost_request(request)
         transport, current = self._transport, self._current
         if transport is None or current is None or self.endless or not peer.can_tell():
             return False
@@ -167,6 +169,7 @@ class HttpConnection(asyncio.Protocol):
     def known(self, person: str) -> None:
         """A credential was good: from now on this person is charged."""
         self.person = person
+        self._reader.keeps_heads = True
         self._shared.unknown.pop(self, None)
 
     def write(self, chunk: bytes) -> None:
@@ -207,7 +210,7 @@ class HttpConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection at once, and what is on its way to the client."""
-        self._leave()
+        self._unregister_connection()
         transport = self._transport or self._ending
         if transport is not None:
             transport.abort()
@@ -217,7 +220,7 @@ class HttpConnection(asyncio.Protocol):
         if self.writable and self._reader.partial and not self._reader.headed:
             self._reader.refuse("strangers")
             if not self._answering:
-                self._tell()
+                self._turn_away_unreadable()
         else:
             self.abort()
 
@@ -243,47 +246,47 @@ class HttpConnection(asyncio.Protocol):
         """Close now when nothing is being answered, else after the answer."""
         self.closing = True
         if not self._answering and self._transport is not None:
-            self._end()
+            self._close_connection()
 
     # inside
 
-    def _take(self, data: bytes) -> None:
+    def _feed_in_pieces(self, data: bytes) -> None:
         """Feed the parser bit by bit, no faster than requests are answered."""
         with memoryview(data) as view:
             for at in range(0, len(view), _LARGE):
                 if len(self._queue) > _QUEUED:
                     self._rest = bytes(view[at:])
                     return
-                self._feed(view[at : at + _LARGE])
+                self._feed_parser(view[at : at + _LARGE])
 
-    def _feed(self, data: bytes | memoryview) -> None:
+    def _feed_parser(self, data: bytes | memoryview) -> None:
         reader = self._reader
         for request in reader.feed(data):
-            self._accept(request)
+            self._start_or_queue_request(request)
             if request.last:
                 break  # what follows the last request is not looked at
         if reader.partial:
             self._wait_for(reader.request)
         elif self._held:
-            self._release()
+            self._release_held_bytes()
         if self._answering:
             if len(self._queue) > _QUEUED and self._transport is not None:
                 self._transport.pause_reading()
         elif reader.fault is not None:
-            self._tell()
+            self._turn_away_unreadable()
 
-    def _accept(self, request: HttpRequest) -> None:
+    def _start_or_queue_request(self, request: HttpRequest) -> None:
         """Begin to answer a request, or have it wait its turn."""
         waits = self._answering or not self.writable
         if waits or request.size > _LARGE:
-            self._settle(request)
+            self._judge_and_charge(request)
         if waits:
             if not request.person:
                 request.last = True  # a stranger has one request wait at a time
                 self._reader.end()
             self._queue.append(request)
         else:
-            self._begin(request)
+            self._start_answer(request)
 
     def _wait_for(self, request: HttpRequest) -> None:
         """Keep what came of a request that is not whole, for somebody's account."""
@@ -292,18 +295,18 @@ class HttpConnection(asyncio.Protocol):
             self._shared.strangers.hold(self, self._reader.held)
             return
         if self._held:
-            self._release()
-        self._settle(request)
+            self._release_held_bytes()
+        self._judge_and_charge(request)
         if request.away is not None:
             # What belongs to it may follow, and is not read: the connection ends with the refusal.
             request.last = self._told = True
             self._reader.end()
-            self._accept(request)
+            self._start_or_queue_request(request)
         elif self._reader.asks and not self._answering:
             self._reader.asks = False
             self.write(peer.CONTINUE)
 
-    def _settle(self, request: HttpRequest) -> None:
+    def _judge_and_charge(self, request: HttpRequest) -> None:
         """Judge a request by its head, and charge what came of it; else it is turned away."""
         if not request.judged:
             request.judged = True
@@ -315,12 +318,12 @@ class HttpConnection(asyncio.Protocol):
         if request.away is not None:
             request.body = b""
 
-    def _release(self) -> None:
+    def _release_held_bytes(self) -> None:
         self._held = False
         if self.writable:
             self._shared.strangers.release(self)
 
-    def _begin(self, request: HttpRequest) -> None:
+    def _start_answer(self, request: HttpRequest) -> None:
         self._answering, self._current, self.breath = True, request, b""
         self.closing = self.closing or request.last
         self._serving.receive(self, request)
@@ -329,21 +332,21 @@ class HttpConnection(asyncio.Protocol):
         """Nothing is being answered: begin what waits, tell what is wrong, or close."""
         assert self._transport is not None
         if self.closing:
-            self._end()
+            self._close_connection()
         elif self._queue:
-            self._begin(self._queue.pop(0))
+            self._start_answer(self._queue.pop(0))
             if self._rest and len(self._queue) <= _QUEUED:
                 rest, self._rest = self._rest, b""
-                self._take(rest)
+                self._feed_in_pieces(rest)
             transport = self._transport
             if transport is not None and not self._half and len(self._queue) <= _QUEUED:
                 transport.resume_reading()
         elif self._reader.fault is not None:
-            self._tell()
+            self._turn_away_unreadable()
         elif self._half:
-            self._end()
+            self._close_connection()
 
-    def _tell(self) -> None:
+    def _turn_away_unreadable(self) -> None:
         """Have what could not be read answered and recorded, once."""
         fault = self._reader.fault
         if self._told or fault is None:
@@ -356,7 +359,7 @@ class HttpConnection(asyncio.Protocol):
             self.let_go(request)  # another is still being answered, to nobody
         self._serving.turn_away(self, request, fault)
 
-    def _leave(self) -> None:
+    def _unregister_connection(self) -> None:
         self._shared.open.discard(self)
         self._shared.unknown.pop(self, None)
 
@@ -364,10 +367,10 @@ class HttpConnection(asyncio.Protocol):
         """Count what will not be looked at any more."""
         left, self._queue = self._queue, []
         for request in left:
-            self._lose(request)
-        self._tell()
+            self._record_lost_request(request)
+        self._turn_away_unreadable()
 
-    def _lose(self, request: HttpRequest) -> None:
+    def _record_lost_request(self, request: HttpRequest) -> None:
         self._serving.gone(request)
         self.let_go(request)
 
@@ -377,20 +380,19 @@ class HttpConnection(asyncio.Protocol):
         if request.charged:
             self._shared.persons.release(request)
 
-    def room(self, request: HttpRequest, person: str) -> Room:
+    def room(self, request: HttpRequest, person: str) -> AnswerRoom:
         """Where an answer to this request is kept while it comes: at this person's cost."""
-        return Room(self._shared.persons, request, person)
+        return AnswerRoom(self._shared.persons, request, person)
 
-    def _end(self) -> None:
+    def _close_connection(self) -> None:
         """Close; what came after the last answer was never looked at (RFC 9112 clause 9.6)."""
         self.flush()
         transport = self._ending = self._transport
         assert transport is not None
-        self._transport = None
-        told = self._told
+        self._transport, told = None, self._told
         self._leave_queue()
         if self._reader.partial:
-            self._lose(self._reader.request)
+            self._record_lost_request(self._reader.request)
         self._reader.end()
         if told:
             peer.linger(transport)

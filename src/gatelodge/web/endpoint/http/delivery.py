@@ -2,14 +2,14 @@
 
 import asyncio
 
-from gatelodge.web.endpoint.http.bounds import Connections, OpenConnection
-from gatelodge.web.endpoint.http.permit import Permit
+from gatelodge.web.endpoint.http.bounds import ClientConnections, OpenConnection
+from gatelodge.web.endpoint.http.permit import WritePermit
 
 _SLOWEST = 64 * 1024
 """Bytes a second that a client has to take, after a first grace."""
 
 
-class Delivery:
+class AnswerDelivery:
     """The writing of one connection's answers, and their unread part. Owned by the connection.
 
     What is written goes out at once, as far as the client takes it, and not at the end of the
@@ -18,7 +18,7 @@ class Delivery:
 
     __slots__ = ("_due", "_lags", "_shared", "_size", "unread")
 
-    def __init__(self, shared: Connections) -> None:
+    def __init__(self, shared: ClientConnections) -> None:
         self._shared = shared
         self._due = 0.0
         self._size = 0
@@ -35,7 +35,7 @@ class Delivery:
         self._lags = True
         transport.set_write_buffer_limits()
 
-    def write(self, permit: Permit | None, transport: asyncio.Transport, data: bytes) -> None:
+    def write(self, permit: WritePermit | None, transport: asyncio.Transport, data: bytes) -> None:
         """Write what its permit lets out (None = it needs none); the rest ends the connection."""
         if permit is None or permit.holds():
             if self._lags:

@@ -8,7 +8,7 @@ import asyncio
 from typing import Protocol
 
 
-class Outgoing(Protocol):
+class OutgoingConnection(Protocol):
     """A connection with something to write."""
 
     def flush(self) -> None:
@@ -16,22 +16,22 @@ class Outgoing(Protocol):
         ...
 
 
-class Outbox:
+class RoundOutbox:
     """Connections that wait for the end of the round. Owned by the event loop."""
 
     __slots__ = ("_loop", "_waiting")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[Outgoing] = []
+        self._waiting: list[OutgoingConnection] = []
 
-    def add(self, connection: Outgoing) -> None:
+    def add(self, connection: OutgoingConnection) -> None:
         """Have it flushed soon."""
         if not self._waiting:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_connections)
         self._waiting.append(connection)
 
-    def _flush(self) -> None:
+    def _flush_connections(self) -> None:
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             connection.flush()

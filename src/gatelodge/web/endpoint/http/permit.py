@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Permit(Protocol):
+class WritePermit(Protocol):
     """Whoever answers for what is said."""
 
     def holds(self) -> bool:

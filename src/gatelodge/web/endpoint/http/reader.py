@@ -9,7 +9,9 @@ stand twice. Source: RFC 9112; decision 0002.
 from typing import Literal
 
 import httptools
-from msgspec import Struct
+
+from gatelodge.core.http.head import head_of
+from gatelodge.web.endpoint.http.request import HttpLimits, HttpRequest, RepeatedHead
 
 SINGLE = frozenset(
     (
@@ -46,42 +48,10 @@ _VERSIONS = frozenset(("1.1", "1.0"))
 _SCHEMES = (b"http://", b"https://")
 
 
-class HttpLimits(Struct, frozen=True):
-    """Sizes in bytes, times in seconds."""
-
-    header_bytes: int
-    body_bytes: int
-    keepalive: float
-    write: float = 30.0
-
-
-class HttpRequest(Struct, eq=False):
-    """One request. Header names are lower case; a repeated single one is named.
-
-    `size` is what was read of the body, also where the body itself was not kept. `last` = the
-    connection ends with it, `chunks` = its answer may be sent in chunks (not to HTTP/1.0).
-    A request that has to wait is `judged` first: then either `away` says why it is turned away,
-    or `person` who sends it; `charged` bytes are counted against them, of its own and of its answer
-    until it is `over`.
-    """
-
-    away: Exception | None = None
-    judged: bool = False
-    person: str = ""
-    charged: int = 0
-    over: bool = False
-    method: bytes = b""
-    target: bytes = b""
-    headers: dict[bytes, bytes] = {}
-    repeated: bytes = b""
-    body: bytes = b""
-    size: int = 0
-    last: bool = False
-    chunks: bool = True
-
-    def forget(self) -> None:
-        """Let go of what is large."""
-        self.body, self.headers, self.away, self.over = b"", {}, None, True
+_KEPT_FIELDS = 64
+"""Fields of a head that is kept for the next request."""
+_ASKS_MORE = (b"transfer-encoding", b"upgrade", b"expect")
+"""Fields that say something to the connection, and not to whoever answers."""
 
 
 class _Enough(Exception):
@@ -101,11 +71,12 @@ def _take_host(request: HttpRequest) -> None:
     authority, slash, path = target[len(scheme) :].partition(b"/")
     authority, mark, query = authority.partition(b"?")
     request.target = b"/" + mark + query + (path if not mark else slash + path)
+    # A request without Host stays without: it is refused for that (RFC 9112 clause 3.2).
     if b"host" in request.headers:
         request.headers[b"host"] = authority
 
 
-def _repeated(fields: list[tuple[bytes, bytes]]) -> bytes:
+def _repeated_field(fields: list[tuple[bytes, bytes]]) -> bytes:
     """The last name that stands twice and may not; empty when there is none."""
     found, seen = b"", set()
     for given, _ in fields:
@@ -116,12 +87,12 @@ def _repeated(fields: list[tuple[bytes, bytes]]) -> bytes:
     return found
 
 
-def _size(target: bytes, fields: list[tuple[bytes, bytes]]) -> int:
+def _size_of_head(target: bytes, fields: list[tuple[bytes, bytes]]) -> int:
     """Bytes of a head, as it would be written."""
     return len(target) + sum(len(name) + len(value) + 4 for name, value in fields)
 
 
-class Reader:
+class RequestReader:
     """The requests of one connection; `feed` returns those that are complete.
 
     `request` is the one that is being read while `partial`. After `fault` is set, or `ended`,
@@ -138,6 +109,7 @@ class Reader:
         "_more",
         "_parser",
         "_pieces",
+        "_repeats",
         "_silent",
         "_skips_head",
         "_upgrade",
@@ -146,6 +118,7 @@ class Reader:
         "ended",
         "fault",
         "headed",
+        "keeps_heads",
         "partial",
         "request",
     )
@@ -164,6 +137,9 @@ class Reader:
         self._pieces = 0.0
         self._skips_head = False
         self._upgrade = False
+        self._repeats: RepeatedHead | None = None
+        self.keeps_heads = False
+        """A head is kept for the next request: not for strangers, whose bytes are counted."""
         self.request = HttpRequest()
         self.partial = False
         self.headed = False
@@ -178,6 +154,17 @@ class Reader:
         parser = self._parser
         if self.ended or self.fault is not None or parser is None:
             return []
+        repeats = self._repeats
+        if (
+            repeats is not None
+            and len(data) == repeats.whole
+            and not self.partial
+            and type(data) is bytes
+            and data.startswith(repeats.head)
+        ):
+            request = self.request = repeats.request(data)
+            self._pieces += 1 - request.size / _PIECE
+            return [request]
         done: list[HttpRequest] = []
         self._done = done
         self._fed = len(data)
@@ -189,11 +176,32 @@ class Reader:
         except httptools.HttpParserError:
             self.refuse("malformed")
         if self.partial:
-            self._weigh(self._fed)
+            self._refuse_wasteful_request(self._fed)
+        elif self.keeps_heads and len(done) == 1 and type(data) is bytes:
+            self._keep_repeatable_head(done[0], data)
         self._done = _NONE
         return done
 
-    def _weigh(self, size: int) -> None:
+    def _keep_repeatable_head(self, request: HttpRequest, data: bytes) -> None:
+        """Keep the head of a request that was all that came, if it may stand for the next one."""
+        headers = request.headers
+        # The head has to have begun in these bytes: of one that began earlier the tail alone is
+        # here, and a tail is no request.
+        plain = (
+            self._wire == -self._fed
+            and request.method == b"POST"
+            and len(headers) <= _KEPT_FIELDS
+            # Smaller bodies count towards `_PIECES`, whose limit only parsing looks at.
+            and request.size >= _PIECE
+            and not (request.last or request.repeated or self.fault is not None)
+            and not any(name in headers for name in _ASKS_MORE)
+        )
+        head = head_of(data, request.size) if plain else b""
+        self._repeats = (
+            RepeatedHead(head, len(data), request.target, headers, request.chunks) if head else None
+        )
+
+    def _refuse_wasteful_request(self, size: int) -> None:
         """Refuse a request that says little with many bytes."""
         limit = self._limits.header_bytes
         self._wire += size
@@ -217,7 +225,7 @@ class Reader:
 
     def close(self) -> None:
         """Part from the parser: the two hold each other, and with them all that was read."""
-        self._parser = None
+        self._parser = self._repeats = None
         self._fields, self._done = [], _NONE
         self._forget_body()
 
@@ -225,7 +233,8 @@ class Reader:
         """Go on in HTTP/1.1 where another protocol was offered (RFC 9110 clause 7.8).
 
         The parser takes what follows the head for the other protocol, so a new one reads the body
-        after a head that holds nothing but how the body is framed. It is the last request here.
+        after a head that says only how the body is framed, and that nothing follows it: else the
+        next request's body would be taken for this one's.
         """
         self.request.last = True
         if not self._upgrade:
@@ -236,7 +245,7 @@ class Reader:
         self._upgrade, self._skips_head = False, True
         parser = self._parser = httptools.HttpRequestParser(self)
         try:
-            parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % lines)
+            parser.feed_data(b"POST / HTTP/1.1\r\nConnection: close\r\n%b\r\n" % lines)
             if rest:
                 parser.feed_data(rest)
         except httptools.HttpParserError:
@@ -266,6 +275,7 @@ class Reader:
         if not self.headed:
             fields = self._fields
             fields.append((name, value))
+            # A head that is refused only when it is complete has taken the memory by then.
             if len(fields) > MOST_FIELDS:
                 self.refuse("head")
                 raise _Enough
@@ -283,10 +293,10 @@ class Reader:
         headers = {name.lower(): value.rstrip(b" \t") for name, value in fields}
         request.headers = headers
         if len(headers) != len(fields):
-            request.repeated = _repeated(fields)
+            request.repeated = _repeated_field(fields)
         # What came at once is no larger than that; else the head began in other bytes (hot path).
         at_once = self._wire == -self._fed and self._fed + len(fields) <= self._limits.header_bytes
-        large = not at_once and _size(request.target, fields) > self._limits.header_bytes
+        large = not at_once and _size_of_head(request.target, fields) > self._limits.header_bytes
         self._fields = []
         if request.target[:1] not in (b"/", b"*"):
             _take_host(request)
@@ -308,6 +318,7 @@ class Reader:
     def on_body(self, body: bytes) -> None:
         """Collect the body within its limit."""
         if self.fault is not None:
+            # What follows a refusal shall cost no parsing.
             raise _Enough
         self._heard, self.asks = True, False
         self.request.size += len(body)
@@ -323,6 +334,7 @@ class Reader:
 
     def on_message_complete(self) -> None:
         """Hand over a whole request."""
+        # At an offered upgrade the parser ends the message with its head; the body still comes.
         if self._upgrade or self.fault is not None:
             return
         request = self.request

@@ -2,13 +2,14 @@
 
 from typing import Protocol, TypeVar
 
-from gatelodge.web.endpoint.http.reader import HttpRequest, Unreadable
+from gatelodge.web.endpoint.http.reader import Unreadable
+from gatelodge.web.endpoint.http.request import HttpRequest
 
 C_contra = TypeVar("C_contra", contravariant=True)
 """The connection, which knows this file and not the other way round."""
 
 
-class Serving(Protocol[C_contra]):
+class RequestServing(Protocol[C_contra]):
     """What answers requests; `receive` must not raise and ends with `connection.finish`."""
 
     def receive(self, connection: C_contra, request: HttpRequest) -> None:

@@ -6,7 +6,7 @@ LIGHT = 64 * 1024
 """Bytes of a body that waits for no turn."""
 
 
-class Turns:
+class FaceTurns:
     """The turns of one face; others have a round between two of them."""
 
     def __init__(self) -> None:

@@ -5,72 +5,87 @@ from collections.abc import Awaitable, Callable, Mapping
 from anyio import to_thread
 from msgspec import Raw
 
+from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, error_body
 from gatelodge.core.protocol.bridge.levels import heard, read_level
-from gatelodge.core.protocol.bridge.questions import InputRequest, Retry, read_retry, without_round
+from gatelodge.core.protocol.bridge.questions import (
+    InputRequest,
+    RetriedRequest,
+    read_retry,
+    without_round,
+)
 from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, read_task_id
 from gatelodge.core.protocol.bridge.tasks import AUGMENTED, REQUIRED
 from gatelodge.core.protocol.capabilities import NOTHING, TASKS, has_extension
-from gatelodge.core.protocol.envelope import INVALID_PARAMS, Members, error_body, read_text
+from gatelodge.core.protocol.envelope import Members, read_text
 from gatelodge.core.protocol.era import headers_mirror
 from gatelodge.core.protocol.version import (
     META_LOG_LEVEL,
     META_PROGRESS,
     MISSING_CAPABILITY,
 )
-from gatelodge.core.view import View
+from gatelodge.core.view import PolicyView
 from gatelodge.core.view_entry import ToolEntry
-from gatelodge.flows.gateway.answers import CallAnswer, Failed, Returned, WasCut
-from gatelodge.flows.gateway.request import CallRequest, Cut, Hearing, Notify, Put, Rising, Round
-from gatelodge.flows.gateway.targets import Target
-from gatelodge.ports.upstream import Asker, Reply
-from gatelodge.web.endpoint.gate import Gate, Leave, answer_here
+from gatelodge.flows.gateway.answers import CallAnswer, CallFailed, UpstreamResult, WasCut
+from gatelodge.flows.gateway.request import (
+    CallControl,
+    CallRequest,
+    MonotonicProgress,
+    NotificationBuffer,
+    Notify,
+    Put,
+    RetryRound,
+)
+from gatelodge.flows.gateway.targets import CallTarget
+from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply
+from gatelodge.web.endpoint.context import AnswerPermit, EndpointContext, answer_here
 from gatelodge.web.endpoint.methods.rendering import render
-from gatelodge.web.endpoint.visit import Visit
+from gatelodge.web.endpoint.methods.telling import trace_end
+from gatelodge.web.endpoint.request_context import RequestContext
 
 _TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
 """How the JSON of a progress token, a string or a number, can begin."""
 _PROGRESS = "notifications/progress"
 LIGHT = 64 * 1024
 """Bytes of a result that is rendered on the loop: at most a few milliseconds of work."""
-Find = Callable[[View, Members], Target | None]
+Find = Callable[[PolicyView, Members], CallTarget | None]
 
 
-def call_tool(gate: Gate, visit: Visit) -> Awaitable[None]:
+def call_tool(gate: EndpointContext, visit: RequestContext) -> Awaitable[None]:
     """Make the call that the visit asks for and send its answer (a coroutine: the hot path)."""
     name = read_text(visit.message.params.get("name"))
     if name is None:
-        return _invalid(gate, visit, "params.name must be a string")
+        return _answer_invalid_params(gate, visit, "params.name must be a string")
     targets = visit.targets
-    return _forward(gate, visit, name, lambda view, params: targets.tool(view, name, params))
+    return _forward_call(gate, visit, name, lambda view, params: targets.tool(view, name, params))
 
 
-async def get_prompt(gate: Gate, visit: Visit) -> None:
+async def get_prompt(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer prompts/get."""
     name = read_text(visit.message.params.get("name"))
     if name is None:
-        await _invalid(gate, visit, "params.name must be a string")
+        await _answer_invalid_params(gate, visit, "params.name must be a string")
         return
     targets = visit.targets
-    await _forward(gate, visit, name, lambda view, params: targets.prompt(view, name, params))
+    await _forward_call(gate, visit, name, lambda view, params: targets.prompt(view, name, params))
 
 
-async def read_resource(gate: Gate, visit: Visit) -> None:
+async def read_resource(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer resources/read."""
     uri = read_text(visit.message.params.get("uri"))
     if uri is None:
-        await _invalid(gate, visit, "params.uri must be a string")
+        await _answer_invalid_params(gate, visit, "params.uri must be a string")
         return
     targets = visit.targets
-    await _forward(gate, visit, uri, lambda view, params: targets.resource(view, uri, params))
+    await _forward_call(gate, visit, uri, lambda view, params: targets.resource(view, uri, params))
 
 
-async def complete(gate: Gate, visit: Visit) -> None:
+async def complete(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer completion/complete."""
     targets = visit.targets
-    await _forward(gate, visit, "", targets.completion)
+    await _forward_call(gate, visit, "", targets.completion)
 
 
-async def about_task(gate: Gate, visit: Visit) -> None:
+async def about_task(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer tasks/get, tasks/update and tasks/cancel, for whoever the task was made for."""
     if not has_extension(visit.capabilities, TASKS):
         text = "the tasks extension was not declared"
@@ -79,12 +94,12 @@ async def about_task(gate: Gate, visit: Visit) -> None:
         return
     sealed = read_text(visit.message.params.get("taskId"))
     if sealed is None:
-        await _invalid(gate, visit, "params.taskId must be a string")
+        await _answer_invalid_params(gate, visit, "params.taskId must be a string")
         return
-    task = _task(gate, visit, sealed)
+    task = _unseal_task_id(gate, visit, sealed)
     targets = visit.targets
     visit.task = sealed
-    await _forward(
+    await _forward_call(
         gate,
         visit,
         sealed,
@@ -92,7 +107,7 @@ async def about_task(gate: Gate, visit: Visit) -> None:
     )
 
 
-def _task(gate: Gate, visit: Visit, sealed: str) -> TaskId | None:
+def _unseal_task_id(gate: EndpointContext, visit: RequestContext, sealed: str) -> TaskId | None:
     """The task, when this caller got its id at this endpoint."""
     task = read_task_id(gate.sealer.open(sealed, TASK_CONTEXT))
     mine = (visit.workspace.id, visit.route.alias, visit.who.id)
@@ -101,15 +116,17 @@ def _task(gate: Gate, visit: Visit, sealed: str) -> TaskId | None:
     return task
 
 
-async def _invalid(gate: Gate, visit: Visit, text: str) -> None:
+async def _answer_invalid_params(gate: EndpointContext, visit: RequestContext, text: str) -> None:
     body = error_body(visit.message.id, INVALID_PARAMS, text)
     status = 400 if visit.era == "modern" else 200
     await answer_here(gate, visit, body, status=status, rpc_code=INVALID_PARAMS)
 
 
-async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
+async def _forward_call(
+    gate: EndpointContext, visit: RequestContext, name: str, find: Find
+) -> None:
     params = visit.message.params
-    retry: Retry | None = None
+    retry: RetriedRequest | None = None
     rounds = "requestState" in params or "inputResponses" in params
     if rounds and visit.era == "legacy":
         # No legacy revision has rounds: a modern server would take these for what it gave out.
@@ -117,42 +134,52 @@ async def _forward(gate: Gate, visit: Visit, name: str, find: Find) -> None:
     elif rounds:
         retry = read_retry(params)
         if retry is None:
-            await _invalid(gate, visit, "inputResponses and requestState cannot be read")
+            await _answer_invalid_params(
+                gate, visit, "inputResponses and requestState cannot be read"
+            )
             return
         params = retry.params
-    cut = Cut()
+    cut = CallControl()
     cut.licence.room = visit.connection.room(visit.request, visit.answerable)
     if visit.era == "modern":
         # Closing the connection is how a modern client cancels; for a legacy one it is not.
         visit.connection.on_gone = lambda: cut("client_gone")
         if visit.connection.gone:
             cut("client_gone")
-    leave = Leave(gate, visit)
+    leave = AnswerPermit(gate, visit)
     visit.answer.permit = leave
-    request = _request(gate, visit, cut, (params, find), retry)
+    request = _call_request(gate, visit, cut, params, find, retry)
+    if gate.tracer is not None:
+        cut.trace = gate.tracer.sample(request.method, request.proto, visit.message.meta)
     try:
         answer = await gate.calls.call(request, gate.follower, cut)
-        if isinstance(answer, Returned) and len(answer.raw) > LIGHT:
-            answer, rendered = await _rendered_apart(gate, visit, name, (request, cut), answer)
+        if isinstance(answer, UpstreamResult) and len(answer.raw) > LIGHT:
+            answer, rendered = await _rendered_apart(gate, visit, name, request, cut, answer)
             status, body = rendered
         else:
             status, body = render(gate, visit, name, cut.target, answer)
+        if cut.trace is not None:
+            cut.trace.ended(trace_end(name, cut.target, answer, body))
     finally:
         cut.over()
-    if not isinstance(answer, Returned) and isinstance(answer, WasCut | Failed):
+    if not isinstance(answer, UpstreamResult) and isinstance(answer, WasCut | CallFailed):
         visit.answer.permit = None  # nothing of a server's is in it
     leave.recorded = answer.call
     visit.answer.end(status, body)
 
 
 async def _rendered_apart(
-    gate: Gate, visit: Visit, name: str, of: tuple[CallRequest, Cut], answer: Returned
+    gate: EndpointContext,
+    visit: RequestContext,
+    name: str,
+    request: CallRequest,
+    cut: CallControl,
+    answer: UpstreamResult,
 ) -> tuple[CallAnswer, tuple[int, bytes]]:
     """Render a large result in a thread: link after link is written anew there.
 
     One result at a time, so that others have room.
     """
-    request, cut = of
     rendered = await to_thread.run_sync(
         render, gate, visit, name, cut.target, answer, limiter=gate.rendering
     )
@@ -162,15 +189,15 @@ async def _rendered_apart(
     return answer, rendered
 
 
-def _request(
-    gate: Gate,
-    visit: Visit,
-    cut: Cut,
-    wanted: tuple[Members, Find],
-    retry: Retry | None,
+def _call_request(
+    gate: EndpointContext,
+    visit: RequestContext,
+    cut: CallControl,
+    params: Members,
+    find: Find,
+    retry: RetriedRequest | None,
 ) -> CallRequest:
     assert visit.caller is not None
-    params, find = wanted
 
     def mirrored(tool: ToolEntry) -> bool:
         arguments = params.get("arguments", Raw(b"{}"))
@@ -178,13 +205,13 @@ def _request(
         return not modern or headers_mirror(visit.request.headers, tool.mirrors, arguments)
 
     session, message = visit.session, visit.message
-    capabilities, level = visit.capabilities, _level(gate, visit)
-    notify = _notify(visit, level, cut)
-    hearing: Hearing | Rising | Notify | None = notify
+    capabilities, level = visit.capabilities, _wanted_log_level(gate, visit)
+    notify = _notification_channel(visit, level, cut)
+    hearing: NotificationBuffer | MonotonicProgress | Notify | None = notify
     if visit.era == "legacy":
-        hearing = None if notify is None else Rising(notify)
+        hearing = None if notify is None else MonotonicProgress(notify)
     elif capabilities != NOTHING:
-        hearing = Hearing(notify)
+        hearing = NotificationBuffer(notify)
     return CallRequest(
         who=visit.who,
         credential=visit.credential,
@@ -200,37 +227,39 @@ def _request(
         meta=visit.passing,
         proto=visit.proto,
         era=visit.era,
-        asker=_asker(visit, capabilities, level),
+        asker=_asker_of_call(visit, capabilities, level),
         bytes_in=visit.bytes_in,
         request=None if session is None else (session.nonce, message.id),
         notify=notify,
         hearing=hearing,
-        round=None if retry is None else Round(retry.responses or {}, retry.state),
-        put=None if session is None or capabilities == NOTHING else _put(gate, visit, cut),
+        round=None if retry is None else RetryRound(retry.responses or {}, retry.state),
+        put=None
+        if session is None or capabilities == NOTHING
+        else _question_channel(gate, visit, cut),
         tasks=capabilities != NOTHING
         and message.method == AUGMENTED
         and has_extension(capabilities, TASKS),
     )
 
 
-def _asker(visit: Visit, capabilities: bytes, level: str) -> Asker:
+def _asker_of_call(visit: RequestContext, capabilities: bytes, level: str) -> OnBehalfOf:
     if capabilities == NOTHING and not level:
         return visit.asker
-    return Asker(visit.who.id, capabilities, level, visit.who.person)
+    return OnBehalfOf(visit.who.id, capabilities, level, visit.who.person)
 
 
-def _level(gate: Gate, visit: Visit) -> str:
+def _wanted_log_level(gate: EndpointContext, visit: RequestContext) -> str:
     if visit.session is not None:
         return gate.sessions.level(visit.session.nonce, visit.answerable)
     raw = visit.message.meta.get(META_LOG_LEVEL)
     return "" if raw is None else read_level(raw)
 
 
-def _put(gate: Gate, visit: Visit, cut: Cut) -> Put:
+def _question_channel(gate: EndpointContext, visit: RequestContext, cut: CallControl) -> Put:
     session = visit.session
     assert session is not None
 
-    async def put(questions: Mapping[str, InputRequest]) -> dict[str, Reply]:
+    async def put(questions: Mapping[str, InputRequest]) -> dict[str, UpstreamReply]:
         put = gate.asking.put(session.nonce, questions, visit.answer.say)
         cut.give_up = visit.connection.on_gone = put.give_up
         if visit.connection.gone or cut.reason is not None:
@@ -243,7 +272,7 @@ def _put(gate: Gate, visit: Visit, cut: Cut) -> Put:
     return put
 
 
-def _notify(visit: Visit, level: str, cut: Cut) -> Notify | None:
+def _notification_channel(visit: RequestContext, level: str, cut: CallControl) -> Notify | None:
     """What takes a server's notifications to the client: None when it asked for none.
 
     None reaches it unless the call is still admitted. Progress under a token only; log messages as

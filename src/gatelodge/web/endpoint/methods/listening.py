@@ -12,29 +12,34 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.ids import ServerId
-from gatelodge.core.protocol.bridge.levels import heard
-from gatelodge.core.protocol.bridge.tasks import REQUIRED
-from gatelodge.core.protocol.capabilities import TASKS, has_extension
-from gatelodge.core.protocol.envelope import (
+from gatelodge.core.jsontext.jsonrpc import (
     INVALID_PARAMS,
     UNAVAILABLE,
-    Members,
     error_body,
-    given,
-    members_of,
     notification_body,
     result_body,
 )
+from gatelodge.core.protocol.bridge.levels import heard
+from gatelodge.core.protocol.bridge.tasks import REQUIRED
+from gatelodge.core.protocol.capabilities import TASKS, has_extension
+from gatelodge.core.protocol.envelope import Members, given, members_of
 from gatelodge.core.protocol.shown.uris import shown_uri
 from gatelodge.core.protocol.version import META_SUBSCRIPTION, MISSING_CAPABILITY
 from gatelodge.flows.gateway.bridge.words import Noted, resources_of
-from gatelodge.flows.gateway.inflight import CutReason, Running
-from gatelodge.flows.gateway.sessions import Kept
-from gatelodge.flows.gateway.streams import Kind, Stream
+from gatelodge.flows.gateway.inflight import CutReason, RunningRequest
+from gatelodge.flows.gateway.sessions import KeptSession
+from gatelodge.flows.gateway.streams import Kind, ListenStream
 from gatelodge.flows.gateway.subscriptions import Uris
-from gatelodge.web.endpoint.gate import Gate, Leave, answer_here, durable, elapsed_ms, turn_away
+from gatelodge.web.endpoint.context import (
+    AnswerPermit,
+    EndpointContext,
+    answer_here,
+    durable,
+    elapsed_ms,
+    turn_away,
+)
 from gatelodge.web.endpoint.methods.subscribing import Watched, unbearable, watched
-from gatelodge.web.endpoint.visit import Visit
+from gatelodge.web.endpoint.request_context import RequestContext
 
 _KINDS: Final[dict[str, Kind]] = {
     "toolsListChanged": "tools",
@@ -46,9 +51,9 @@ _encode = msgspec.json.Encoder().encode
 _uris = msgspec.json.Decoder(list[str]).decode
 
 
-async def listen(gate: Gate, visit: Visit) -> None:
+async def listen(gate: EndpointContext, visit: RequestContext) -> None:
     """Serve subscriptions/listen until somebody ends it."""
-    wants = _wants(gate, visit)
+    wants = _subscriptions_of_request(gate, visit)
     if isinstance(wants, _Refusal):
         body = error_body(visit.message.id, wants.code, wants.text, wants.details)
         await answer_here(gate, visit, body, status=400, rpc_code=wants.code)
@@ -64,7 +69,14 @@ async def listen(gate: Gate, visit: Visit) -> None:
     )
     farewell = result_body(visit.message.id, b'{"resultType":"complete",%b}' % tag)
     open_ = _Listening(gate, visit, tag)
-    await _serve(gate, visit, open_, (kinds, frozenset(found.values())), (greeting, farewell))
+    await _serve_stream(
+        gate,
+        visit,
+        open_,
+        (kinds, frozenset(found.values())),
+        greeting=greeting,
+        farewell=farewell,
+    )
 
 
 class _Refusal(Struct, frozen=True):
@@ -75,11 +87,13 @@ class _Refusal(Struct, frozen=True):
     details: bytes = b""
 
 
-def _wants(gate: Gate, visit: Visit) -> tuple[tuple[Kind, ...], dict[str, Watched]] | _Refusal:
+def _subscriptions_of_request(
+    gate: EndpointContext, visit: RequestContext
+) -> tuple[tuple[Kind, ...], dict[str, Watched]] | _Refusal:
     """What a listen asks for and may have, by shown URI."""
     named = given(visit.message.params, "notifications")
     asked: Members | None = {} if named is None else members_of(named)
-    wanted = None if asked is None else _wanted(given(asked, "resourceSubscriptions"))
+    wanted = None if asked is None else _read_wanted_uris(given(asked, "resourceSubscriptions"))
     if asked is None or wanted is None:
         return _Refusal("params.notifications cannot be read")
     if given(asked, "taskIds") is not None and not has_extension(visit.capabilities, TASKS):
@@ -92,17 +106,17 @@ def _wants(gate: Gate, visit: Visit) -> tuple[tuple[Kind, ...], dict[str, Watche
     return kinds, found
 
 
-async def legacy_stream(gate: Gate, visit: Visit) -> None:
+async def legacy_stream(gate: EndpointContext, visit: RequestContext) -> None:
     """Serve the standalone GET stream of a legacy session; of several the newest hears."""
     session = visit.session
     assert session is not None
     visit.answer.may_stream = True  # whoever opens one takes it, so its client can be asked
     kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now(), visit.answerable)
     open_ = _Listening(gate, visit, b"")
-    await _serve(gate, visit, open_, (_EVERY, kept.uris), (b"", b""), kept)
+    await _serve_stream(gate, visit, open_, (_EVERY, kept.uris), kept)
 
 
-def _wanted(raw: Raw | None) -> list[str] | None:
+def _read_wanted_uris(raw: Raw | None) -> list[str] | None:
     """The URIs to wait for; None when they are no list of texts."""
     try:
         return [] if raw is None else _uris(raw)
@@ -125,7 +139,7 @@ class _Listening:
         "ended",
     )
 
-    def __init__(self, gate: Gate, visit: Visit, tag: bytes) -> None:
+    def __init__(self, gate: EndpointContext, visit: RequestContext, tag: bytes) -> None:
         self._gate = gate
         self._slug = visit.route.workspace
         self._targets = visit.targets
@@ -148,9 +162,9 @@ class _Listening:
         """Tell the client that a list changed."""
         method = f"notifications/{kind}/list_changed"
         if self._tag:
-            self._say(notification_body(method, b"{%b}" % self._tag))
+            self._say_or_end(notification_body(method, b"{%b}" % self._tag))
         else:
-            self._say(b'{"jsonrpc":"2.0","method":"%b"}' % method.encode())
+            self._say_or_end(b'{"jsonrpc":"2.0","method":"%b"}' % method.encode())
 
     def updated(self, server: ServerId, uri: str) -> None:
         """Tell the client that a resource changed which it waits for."""
@@ -161,7 +175,7 @@ class _Listening:
             return
         shown = shown_uri(self._targets.prefix(view, found.alias), uri)
         params = b'{"uri":%b' % _encode(shown) + (b"," + self._tag if self._tag else b"") + b"}"
-        self._say(notification_body("notifications/resources/updated", params))
+        self._say_or_end(notification_body("notifications/resources/updated", params))
 
     def said(self, method: str, params: bytes) -> bool:
         """Hand on what a server says to a legacy session; what finds no room is left out."""
@@ -171,7 +185,7 @@ class _Listening:
         level = self._gate.sessions.level(session.nonce, self._answerable)
         told = heard(method, params, level, session=True)
         if told:
-            self._say(notification_body(method, params))
+            self._say_or_end(notification_body(method, params))
         return told
 
     def breathe(self) -> None:
@@ -181,7 +195,7 @@ class _Listening:
         else:
             self.end("slow_client")
 
-    def _say(self, message: bytes) -> None:
+    def _say_or_end(self, message: bytes) -> None:
         """Say it, or end the stream: a client that lost a word shall look anew."""
         if self.ended.done():
             return
@@ -193,28 +207,29 @@ class _Listening:
             self.end("slow_client")
 
 
-async def _serve(
-    gate: Gate,
-    visit: Visit,
+async def _serve_stream(
+    gate: EndpointContext,
+    visit: RequestContext,
     open_: _Listening,
     wants: tuple[tuple[Kind, ...], Uris],
-    words: tuple[bytes, bytes],
-    kept: Kept | None = None,
+    kept: KeptSession | None = None,
+    *,
+    greeting: bytes = b"",
+    farewell: bytes = b"",
 ) -> None:
     assert visit.caller is not None
     _, open_streams = gate.inflight.counts(visit.who.person)
     if open_streams >= gate.limits.streams_per_principal:
         raise turn_away(429, "too many open streams", "limit", UNAVAILABLE, b"retry-after: 5")
-    running, stream = _made(visit, open_, wants)
+    running, stream = _build_stream(visit, open_, wants)
     written = durable(gate)
-    seen = (visit.view.gov, visit.proto)
-    record = gate.recorder.stream_opened(visit.log, visit.caller, seen, written)
+    gov, proto = visit.view.gov, visit.proto
+    record = gate.recorder.stream_opened(visit.log, visit.caller, gov, proto, written)
     gate.inflight.add(running)
     visit.connection.endless = True
     visit.connection.on_gone = lambda: open_.end("client_gone")
     if visit.connection.gone:
         open_.end("client_gone")
-    greeting, farewell = words
     reason = "internal"
     left = (visit.credential.expires_at - gate.clock.now()) / 1_000_000
     runs_out = asyncio.get_running_loop().call_later(left, open_.end, "expired")
@@ -226,36 +241,38 @@ async def _serve(
             open_.end("stale")
         elif not gate.follower.view.admits(visit.credential, ""):
             open_.end("revoked")
-        said, noted = visit.said(), await _noted(gate, visit, stream, kept)
-        visit.answer.permit = Leave(gate, visit)
+        said, noted = visit.said(), await _record_watched_servers(gate, visit, stream, kept)
+        visit.answer.permit = AnswerPermit(gate, visit)
         visit.answer.open_stream()
-        if not open_.ended.done():
-            _begin(gate, visit, stream, greeting, kept)
-        gate.words.told(said, noted)
+        if open_.ended.done():
+            gate.words.untold(said, noted, open_.ended.result())
+        else:
+            _register_stream(gate, visit, stream, greeting, kept)
+            gate.words.told(said, noted)
         visit.forget()
         reason = await open_.ended
     finally:
         runs_out.cancel()
         gate.streams.remove(stream)
         if kept is not None:
-            _leave(gate, kept, stream)
+            _leave_session(gate, kept, stream)
         gate.inflight.remove(running)
-        ended = (elapsed_ms(gate, visit), reason)
-        gate.recorder.stream_closed(visit.log, record, ended, None)
+        ms = elapsed_ms(gate, visit)
+        gate.recorder.stream_closed(visit.log, record, ms, reason, None)
         visit.connection.closing = True
         visit.answer.permit = None  # that it is over may always be said
         if visit.answer.streaming:
             visit.answer.end(200, farewell)
 
 
-def _made(
-    visit: Visit, open_: _Listening, wants: tuple[tuple[Kind, ...], Uris]
-) -> tuple[Running, Stream]:
+def _build_stream(
+    visit: RequestContext, open_: _Listening, wants: tuple[tuple[Kind, ...], Uris]
+) -> tuple[RunningRequest, ListenStream]:
     """What stands for the stream where things are cut, and where they are told."""
     who, credential, workspace = visit.who, visit.credential.id, visit.workspace.id
-    running = Running("stream", who.id, credential, workspace, open_.cut, who.person)
+    running = RunningRequest("stream", who.id, credential, workspace, open_.cut, who.person)
     place = (visit.route.workspace, visit.route.alias)
-    stream = Stream(visit.who.id, place, open_, *wants, visit.capabilities)
+    stream = ListenStream(visit.who.id, place, open_, *wants, visit.capabilities)
     if visit.session is None:
         stream.person = visit.answerable
     else:  # what it waits for is counted with the session
@@ -263,7 +280,9 @@ def _made(
     return running, stream
 
 
-async def _noted(gate: Gate, visit: Visit, stream: Stream, kept: Kept | None) -> Noted:
+async def _record_watched_servers(
+    gate: EndpointContext, visit: RequestContext, stream: ListenStream, kept: KeptSession | None
+) -> Noted:
     """Write down which servers will be told what a new stream waits for.
 
     What a session waits for was written down when it said so.
@@ -276,16 +295,22 @@ async def _noted(gate: Gate, visit: Visit, stream: Stream, kept: Kept | None) ->
     return noted
 
 
-def _begin(gate: Gate, visit: Visit, stream: Stream, greeting: bytes, kept: Kept | None) -> None:
+def _register_stream(
+    gate: EndpointContext,
+    visit: RequestContext,
+    stream: ListenStream,
+    greeting: bytes,
+    kept: KeptSession | None,
+) -> None:
     """From now on the stream hears."""
     if kept is not None:
-        _enter(gate, kept, stream)
+        _join_session(gate, kept, stream)
     gate.streams.add(stream)
     if greeting:
         visit.answer.say(greeting)
 
 
-def _enter(gate: Gate, kept: Kept, stream: Stream) -> None:
+def _join_session(gate: EndpointContext, kept: KeptSession, stream: ListenStream) -> None:
     """Of a session's streams the newest hears, since a message goes to one of them.
 
     Source: MCP 2025-11-25 basic/transports (Multiple Connections).
@@ -297,7 +322,7 @@ def _enter(gate: Gate, kept: Kept, stream: Stream) -> None:
     stream.uris = kept.uris
 
 
-def _leave(gate: Gate, kept: Kept, stream: Stream) -> None:
+def _leave_session(gate: EndpointContext, kept: KeptSession, stream: ListenStream) -> None:
     """The one before it hears again."""
     if stream not in kept.streams:
         return

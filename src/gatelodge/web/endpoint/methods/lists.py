@@ -5,34 +5,29 @@ from typing import TypeVar
 
 from msgspec import Raw
 
-from gatelodge.core.catalog.offer import Item, OfferKind
+from gatelodge.core.catalog.offer import OfferedItem, OfferKind
 from gatelodge.core.ids import Instant
-from gatelodge.core.protocol.envelope import (
-    INVALID_PARAMS,
-    error_body,
-    given,
-    read_text,
-    result_body,
-)
+from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, error_body, result_body
+from gatelodge.core.protocol.envelope import given, read_text
 from gatelodge.core.protocol.result import ListKind, for_legacy, list_result
 from gatelodge.core.protocol.shown.messages import shown_resource, shown_template
-from gatelodge.core.protocol.shown.uris import Prefix
+from gatelodge.core.protocol.shown.uris import UriPrefix
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.gateway.listing import (
     BadCursor,
-    Listed,
-    Outlook,
-    Page,
+    ListedEntry,
+    ListPage,
+    ListViewer,
     fitting,
     offered,
     page_of,
     tools_of,
 )
-from gatelodge.web.endpoint.gate import Gate, answer_here
-from gatelodge.web.endpoint.visit import Visit
+from gatelodge.web.endpoint.context import EndpointContext, answer_here
+from gatelodge.web.endpoint.request_context import RequestContext
 
 
-async def list_tools(gate: Gate, visit: Visit) -> None:
+async def list_tools(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer tools/list with exactly what this caller may call."""
     bare, legacy = bool(visit.route.alias), visit.era == "legacy"
 
@@ -41,33 +36,39 @@ async def list_tools(gate: Gate, visit: Visit) -> None:
         return for_legacy(raw) if legacy else bytes(raw)
 
     def pages() -> _Pages:
-        look = _look(gate, visit)
-        size, cursor = gate.limits.page_size, _cursor(visit)
+        look = _outlook_of_visit(gate, visit)
+        size, cursor = gate.limits.page_size, _cursor_of_request(visit)
         tools = fitting(tools_of(look, gate.offers, visit.capabilities), visit.era)
-        return _shown(page_of(tools, "tools", look, cursor, size, gate.sealer), listed)
+        return _rendered_page(page_of(tools, "tools", look, cursor, size, gate.sealer), listed)
 
-    await _answer(gate, visit, "tools", pages)
+    await _answer_list(gate, visit, "tools", pages)
 
 
-async def list_prompts(gate: Gate, visit: Visit) -> None:
+async def list_prompts(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer prompts/list."""
     bare = bool(visit.route.alias)
-    await _list(gate, visit, "prompts", lambda item: bytes(item.raw if bare else item.listed))
+    await _list_offers(
+        gate, visit, "prompts", lambda item: bytes(item.raw if bare else item.listed)
+    )
 
 
-async def list_resources(gate: Gate, visit: Visit) -> None:
+async def list_resources(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer resources/list, with shown URIs."""
-    prefix = _prefixes(visit)
-    await _list(gate, visit, "resources", lambda i: bytes(shown_resource(prefix(i.alias), i.raw)))
+    prefix = _prefix_by_alias(visit)
+    await _list_offers(
+        gate, visit, "resources", lambda i: bytes(shown_resource(prefix(i.alias), i.raw))
+    )
 
 
-async def list_templates(gate: Gate, visit: Visit) -> None:
+async def list_templates(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer resources/templates/list, with shown URI templates."""
-    prefix = _prefixes(visit)
-    await _list(gate, visit, "templates", lambda i: bytes(shown_template(prefix(i.alias), i.raw)))
+    prefix = _prefix_by_alias(visit)
+    await _list_offers(
+        gate, visit, "templates", lambda i: bytes(shown_template(prefix(i.alias), i.raw))
+    )
 
 
-T = TypeVar("T", bound=Listed)
+T = TypeVar("T", bound=ListedEntry)
 
 _MEMBER: dict[OfferKind, ListKind] = {
     "prompts": "prompts",
@@ -76,21 +77,28 @@ _MEMBER: dict[OfferKind, ListKind] = {
 }
 
 
-async def _list(gate: Gate, visit: Visit, kind: OfferKind, listed: Callable[[Item], bytes]) -> None:
+async def _list_offers(
+    gate: EndpointContext,
+    visit: RequestContext,
+    kind: OfferKind,
+    listed: Callable[[OfferedItem], bytes],
+) -> None:
     def pages() -> _Pages:
-        look = _look(gate, visit)
+        look = _outlook_of_visit(gate, visit)
         items = offered(look, kind, gate.offers)
-        page = page_of(items, kind, look, _cursor(visit), gate.limits.page_size, gate.sealer)
-        return _shown(page, listed)
+        page = page_of(
+            items, kind, look, _cursor_of_request(visit), gate.limits.page_size, gate.sealer
+        )
+        return _rendered_page(page, listed)
 
-    await _answer(gate, visit, _MEMBER[kind], pages)
+    await _answer_list(gate, visit, _MEMBER[kind], pages)
 
 
-def _prefixes(visit: Visit) -> Callable[[str], Prefix]:
+def _prefix_by_alias(visit: RequestContext) -> Callable[[str], UriPrefix]:
     """How the URIs of each alias are shown, worked out once for all of its items."""
-    known: dict[str, Prefix] = {}
+    known: dict[str, UriPrefix] = {}
 
-    def prefix(alias: str) -> Prefix:
+    def prefix(alias: str) -> UriPrefix:
         if alias not in known:
             known[alias] = visit.targets.prefix(visit.view, alias)
         return known[alias]
@@ -98,12 +106,12 @@ def _prefixes(visit: Visit) -> Callable[[str], Prefix]:
     return prefix
 
 
-def _look(gate: Gate, visit: Visit) -> Outlook:
+def _outlook_of_visit(gate: EndpointContext, visit: RequestContext) -> ListViewer:
     at = Instant(gate.clock.now())
-    return Outlook(visit.view, visit.who, visit.workspace, visit.route.alias, at)
+    return ListViewer(visit.view, visit.who, visit.workspace, visit.route.alias, at)
 
 
-def _cursor(visit: Visit) -> str | None:
+def _cursor_of_request(visit: RequestContext) -> str | None:
     """The cursor in the request; one that is no text is as bad as one that was not made here."""
     raw: Raw | None = given(visit.message.params, "cursor")
     return None if raw is None else read_text(raw) or ""
@@ -112,11 +120,13 @@ def _cursor(visit: Visit) -> str | None:
 _Pages = tuple[list[bytes], str | None] | None
 
 
-def _shown(page: Page[T] | BadCursor, listed: Callable[[T], bytes]) -> _Pages:
+def _rendered_page(page: ListPage[T] | BadCursor, listed: Callable[[T], bytes]) -> _Pages:
     return None if isinstance(page, BadCursor) else ([listed(i) for i in page.items], page.cursor)
 
 
-async def _answer(gate: Gate, visit: Visit, kind: ListKind, pages: Callable[[], _Pages]) -> None:
+async def _answer_list(
+    gate: EndpointContext, visit: RequestContext, kind: ListKind, pages: Callable[[], _Pages]
+) -> None:
     page = pages()
     if page is None:
         body = error_body(visit.message.id, INVALID_PARAMS, "invalid cursor")

@@ -3,21 +3,20 @@
 import msgspec
 
 from gatelodge.core.errors import HouseError, Refused, Unavailable
-from gatelodge.core.policy.decision import Deny
-from gatelodge.core.protocol.bridge.error_map import error_for, http_status
-from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, pack
-from gatelodge.core.protocol.bridge.tasks import shown_task, task_of
-from gatelodge.core.protocol.envelope import (
-    HEADER_MISMATCH,
+from gatelodge.core.jsontext.jsonrpc import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     UNAVAILABLE,
     error_body,
     raw_error_body,
-    read_text,
     result_body,
 )
+from gatelodge.core.policy.decision import Deny
+from gatelodge.core.protocol.bridge.error_map import NOT_FOUND, error_for, http_status
+from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, pack
+from gatelodge.core.protocol.bridge.tasks import shown_task, task_of
+from gatelodge.core.protocol.envelope import read_text
 from gatelodge.core.protocol.needs import required
 from gatelodge.core.protocol.result import (
     for_client,
@@ -28,20 +27,20 @@ from gatelodge.core.protocol.result import (
     tool_error,
 )
 from gatelodge.core.protocol.shown.messages import holds_uris, shown_error, shown_result
-from gatelodge.core.protocol.shown.uris import BARE, Prefix
-from gatelodge.core.protocol.version import MISSING_CAPABILITY
+from gatelodge.core.protocol.shown.uris import BARE, UriPrefix
+from gatelodge.core.protocol.version import HEADER_MISMATCH, MISSING_CAPABILITY
 from gatelodge.flows.gateway.answers import (
-    Asked,
     CallAnswer,
-    Failed,
+    CallFailed,
     NotAllowed,
-    Returned,
+    QuestionsForClient,
     RpcFailed,
+    UpstreamResult,
 )
 from gatelodge.flows.gateway.inflight import CutReason
-from gatelodge.flows.gateway.targets import Target
-from gatelodge.web.endpoint.gate import Gate
-from gatelodge.web.endpoint.visit import Visit
+from gatelodge.flows.gateway.targets import CallTarget
+from gatelodge.web.endpoint.context import EndpointContext
+from gatelodge.web.endpoint.request_context import RequestContext
 
 ACCESS_ENDED = 4010
 """Our own JSON-RPC code (outside the reserved range): access ended while the call ran."""
@@ -49,7 +48,6 @@ CALL_ENDED = 4011
 """The call was ended by its client, or by the gate's stop."""
 NOT_ALLOWED = 4012
 """A rule forbids what was asked for, where there is no tool result to say so in."""
-NOT_FOUND = -32_002
 
 _WHY_CUT: dict[CutReason, tuple[int, str]] = {
     "revoked": (ACCESS_ENDED, "your access ended while the call ran"),
@@ -64,41 +62,49 @@ _encode = msgspec.json.Encoder().encode
 
 
 def render(
-    gate: Gate, visit: Visit, name: str, target: Target | None, answer: CallAnswer
+    gate: EndpointContext,
+    visit: RequestContext,
+    name: str,
+    target: CallTarget | None,
+    answer: CallAnswer,
 ) -> tuple[int, bytes]:
     """The HTTP status and body of an answer; `name` is what the client asked for."""
     raw_id = visit.message.id
     match answer:
-        case Returned():
-            return 200, result_body(raw_id, _result(gate, visit, target, answer))
+        case UpstreamResult():
+            return 200, result_body(raw_id, _render_result(gate, visit, target, answer))
         case RpcFailed():
-            return _error(visit, target, answer)
-        case Asked():
+            return _render_rpc_error(visit, target, answer)
+        case QuestionsForClient():
             members = read_result(answer.raw) or {}
             raw, members = mended(answer.raw, members, visit.message.method)
             return 200, result_body(raw_id, for_client(raw, members, visit.era, gate.info))
         case NotAllowed():
             return _not_allowed(visit, name, target, answer)
-        case Failed():
-            return _failed(visit, answer.error, answer.call)
+        case CallFailed():
+            return _render_failure(visit, answer.error, answer.call)
         case _:
             code, text = _WHY_CUT[answer.reason]
             status = 503 if answer.reason == "stale" else 200  # nothing is answered now
             return status, error_body(raw_id, code, f"{text}; it may have had an effect")
 
 
-def _result(gate: Gate, visit: Visit, target: Target | None, answer: Returned) -> bytes:
+def _render_result(
+    gate: EndpointContext, visit: RequestContext, target: CallTarget | None, answer: UpstreamResult
+) -> bytes:
     method = visit.message.method
     raw, members = mended(answer.raw, answer.members, method)
     if answer.ending == "task_started" or visit.task:
         sealed = visit.task or _sealed_task(gate, visit, target, answer)
-        raw, members = shown_task(raw, members, sealed, _prefix(visit, target))
+        raw, members = shown_task(raw, members, sealed, _uri_prefix(visit, target))
     elif not visit.route.alias and holds_uris(method, raw):
-        raw, members = shown_result(method, raw, members, _prefix(visit, target))
+        raw, members = shown_result(method, raw, members, _uri_prefix(visit, target))
     return for_client(raw, members, visit.era, gate.info, method)
 
 
-def _sealed_task(gate: Gate, visit: Visit, target: Target | None, answer: Returned) -> str:
+def _sealed_task(
+    gate: EndpointContext, visit: RequestContext, target: CallTarget | None, answer: UpstreamResult
+) -> str:
     """The id under which this caller, and nobody else, reaches the task that a call became."""
     assert target is not None
     own = task_of(answer.members) or ""
@@ -106,13 +112,15 @@ def _sealed_task(gate: Gate, visit: Visit, target: Target | None, answer: Return
     return gate.sealer.seal(pack(TaskId(*place, target.server, target.name, own)), TASK_CONTEXT)
 
 
-def _prefix(visit: Visit, target: Target | None) -> Prefix:
+def _uri_prefix(visit: RequestContext, target: CallTarget | None) -> UriPrefix:
     if target is None:
         return BARE
     return visit.targets.prefix(visit.view, target.entry.alias)
 
 
-def _error(visit: Visit, target: Target | None, answer: RpcFailed) -> tuple[int, bytes]:
+def _render_rpc_error(
+    visit: RequestContext, target: CallTarget | None, answer: RpcFailed
+) -> tuple[int, bytes]:
     method = visit.message.method
     own = read_text(target.params.get("uri")) if target is not None else None
     told = error_for(answer.error, method, answer.spoken, visit.era, own or "")
@@ -125,11 +133,11 @@ def _error(visit: Visit, target: Target | None, answer: RpcFailed) -> tuple[int,
         if method == "completion/complete":
             return 200, result_body(visit.message.id, no_completions(visit.era))
         code = None
-    told = shown_error(_prefix(visit, target), told)
+    told = shown_error(_uri_prefix(visit, target), told)
     return http_status(code, visit.era), raw_error_body(visit.message.id, bytes(told))
 
 
-def unknown(visit: Visit, name: str) -> tuple[int, bytes]:
+def unknown(visit: RequestContext, name: str) -> tuple[int, bytes]:
     """What is said of something that is not there, or that this caller must take for not there."""
     raw_id, method = visit.message.id, visit.message.method
     modern = visit.era == "modern"
@@ -146,7 +154,7 @@ def unknown(visit: Visit, name: str) -> tuple[int, bytes]:
 
 
 def _not_allowed(
-    visit: Visit, name: str, target: Target | None, answer: NotAllowed
+    visit: RequestContext, name: str, target: CallTarget | None, answer: NotAllowed
 ) -> tuple[int, bytes]:
     raw_id, deny = visit.message.id, answer.deny
     if deny.hidden:
@@ -154,20 +162,22 @@ def _not_allowed(
     if deny.reason == "header_mismatch":
         return 400, error_body(raw_id, HEADER_MISMATCH, deny.text)
     if deny.reason == "missing_capability" and visit.era == "modern" and target is not None:
-        return 400, error_body(raw_id, MISSING_CAPABILITY, _words(deny), required(target.needs))
+        return 400, error_body(
+            raw_id, MISSING_CAPABILITY, _denial_text(deny), required(target.needs)
+        )
     decision: dict[str, object] = {
         "decision": "deny",
         "reason": deny.reason,
         "rule": deny.rule,
         "call": answer.call,
     }
-    text = _words(deny)
+    text = _denial_text(deny)
     if visit.message.method != "tools/call":
         return 200, error_body(raw_id, NOT_ALLOWED, text, _encode(decision))
     return 200, result_body(raw_id, tool_error(text, visit.era, decision))
 
 
-def _words(deny: Deny) -> str:
+def _denial_text(deny: Deny) -> str:
     rule = f" (rule {deny.rule})" if deny.rule else ""
     text = f"Not allowed{rule}: {(deny.text or deny.reason).rstrip('.')}."
     if deny.advice:
@@ -175,7 +185,7 @@ def _words(deny: Deny) -> str:
     return text
 
 
-def _failed(visit: Visit, error: HouseError, call: str) -> tuple[int, bytes]:
+def _render_failure(visit: RequestContext, error: HouseError, call: str) -> tuple[int, bytes]:
     raw_id = visit.message.id
     if isinstance(error, Unavailable):
         text = f"{error.detail.rstrip('.')}. Nothing was forwarded that is not written down."

@@ -8,15 +8,16 @@ for and may read (`flows.gateway.subscriptions`). Source: MCP 2025-11-25 server/
 from collections.abc import Collection
 
 from gatelodge.core.ids import Instant, ServerId
+from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, error_body, result_body
 from gatelodge.core.policy.decision import Allow
-from gatelodge.core.protocol.envelope import INVALID_PARAMS, error_body, read_text, result_body
+from gatelodge.core.protocol.envelope import read_text
 from gatelodge.core.view import decide
 from gatelodge.flows.gateway.bridge.words import all_of, resources_of
 from gatelodge.flows.gateway.subscriptions import Uris
-from gatelodge.ports.upstream import Asker
-from gatelodge.web.endpoint.gate import Gate, answer_here
+from gatelodge.ports.upstream import OnBehalfOf
+from gatelodge.web.endpoint.context import EndpointContext, answer_here
 from gatelodge.web.endpoint.methods.rendering import unknown
-from gatelodge.web.endpoint.visit import Visit
+from gatelodge.web.endpoint.request_context import RequestContext
 
 Watched = tuple[ServerId, str]
 
@@ -29,7 +30,9 @@ PER_PERSON = 16
 """How many times the limit of one client a person may wait for, with all clients and agents."""
 
 
-def unbearable(gate: Gate, visit: Visit, uris: Collection[str], more: int) -> str:
+def unbearable(
+    gate: EndpointContext, visit: RequestContext, uris: Collection[str], more: int
+) -> str:
     """Why nobody can wait for so much at once; empty when they can. `more` = what is new of it."""
     person, most = visit.answerable, gate.limits.subscriptions * PER_PERSON
     if gate.sessions.waited_for(person) + gate.streams.waited_for(person) + more > most:
@@ -41,7 +44,7 @@ def unbearable(gate: Gate, visit: Visit, uris: Collection[str], more: int) -> st
     return ""
 
 
-def watched(gate: Gate, visit: Visit, uri: str) -> Watched | None:
+def watched(gate: EndpointContext, visit: RequestContext, uri: str) -> Watched | None:
     """The resource behind a shown URI, None when this caller may not read it."""
     target = visit.targets.resource(visit.view, uri, {})
     if target is None:
@@ -51,17 +54,19 @@ def watched(gate: Gate, visit: Visit, uri: str) -> Watched | None:
     return (target.entry.server, target.label) if isinstance(decision, Allow) else None
 
 
-async def subscribe(gate: Gate, visit: Visit) -> None:
+async def subscribe(gate: EndpointContext, visit: RequestContext) -> None:
     """Let a legacy session hear of changes of a resource, on its GET stream."""
-    await _change(gate, visit, wanted=True)
+    await _change_subscription(gate, visit, wanted=True)
 
 
-async def unsubscribe(gate: Gate, visit: Visit) -> None:
+async def unsubscribe(gate: EndpointContext, visit: RequestContext) -> None:
     """Let it hear of them no more."""
-    await _change(gate, visit, wanted=False)
+    await _change_subscription(gate, visit, wanted=False)
 
 
-async def _change(gate: Gate, visit: Visit, *, wanted: bool) -> None:
+async def _change_subscription(
+    gate: EndpointContext, visit: RequestContext, *, wanted: bool
+) -> None:
     session, uri = visit.session, read_text(visit.message.params.get("uri"))
     assert session is not None
     if uri is None:
@@ -93,14 +98,14 @@ async def _change(gate: Gate, visit: Visit, *, wanted: bool) -> None:
     await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
 
 
-async def roots_changed(gate: Gate, visit: Visit) -> None:
+async def roots_changed(gate: EndpointContext, visit: RequestContext) -> None:
     """Tell servers with sessions of the caller's own that its client has other roots (legacy).
 
     Source: MCP 2025-11-25 client/roots.
     """
     session = visit.session
     if session is not None:
-        asker = Asker(visit.who.id, session.capabilities)
+        asker = OnBehalfOf(visit.who.id, session.capabilities)
         servers = {ServerId(each) for each in gate.upstreams.hear_of_roots(asker)}
         said = visit.said()
         noted = await gate.words.noted(said, servers, all_of)
@@ -109,7 +114,7 @@ async def roots_changed(gate: Gate, visit: Visit) -> None:
     await answer_here(gate, visit, b"", status=202)
 
 
-def _waited_for(visit: Visit, uri: str, uris: Uris) -> Watched | None:
+def _waited_for(visit: RequestContext, uri: str, uris: Uris) -> Watched | None:
     """What a session waits for although it may not read it now: that can be taken back too."""
     target = visit.targets.resource(visit.view, uri, {})
     found = None if target is None else (ServerId(target.entry.server), target.label)

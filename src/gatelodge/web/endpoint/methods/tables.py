@@ -2,20 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 
-from gatelodge.core.protocol.envelope import METHOD_NOT_FOUND, error_body
-from gatelodge.web.endpoint.gate import Gate, answer_here
+from gatelodge.core.jsontext.jsonrpc import METHOD_NOT_FOUND, error_body
+from gatelodge.web.endpoint.context import EndpointContext, answer_here
 from gatelodge.web.endpoint.methods import calling, handshake, listening, lists, subscribing
-from gatelodge.web.endpoint.visit import Visit
+from gatelodge.web.endpoint.request_context import RequestContext
 
-Method = Callable[[Gate, Visit], Awaitable[None]]
+Method = Callable[[EndpointContext, RequestContext], Awaitable[None]]
 
 
-async def accepted(gate: Gate, visit: Visit) -> None:
+async def accepted(gate: EndpointContext, visit: RequestContext) -> None:
     """Take a notification or a response: 202 without a body."""
     await answer_here(gate, visit, b"", status=202)
 
 
-async def unknown(gate: Gate, visit: Visit) -> None:
+async def unknown(gate: EndpointContext, visit: RequestContext) -> None:
     """Say that there is no such method: 404 for the modern era, a plain error for the legacy."""
     body = error_body(visit.message.id, METHOD_NOT_FOUND, "method not found")
     status = 404 if visit.era == "modern" else 200

@@ -11,32 +11,32 @@ down_revision = None
 
 def upgrade() -> None:
     """Create every table, and name this history of the log."""
-    _people()
-    _catalog()
-    _rules()
-    _followers()
-    _logs()
-    _journal()
-    _fence()
+    _create_people_tables()
+    _create_catalog_tables()
+    _create_policy_tables()
+    _create_epoch_and_nodes()
+    _create_log_tables()
+    _create_journal_tables()
+    _create_append_only_triggers()
 
 
-def _text(name: str, *, null: bool = False) -> "sa.Column[str]":
+def _text_column(name: str, *, null: bool = False) -> "sa.Column[str]":
     return sa.Column(name, sa.Text, nullable=null)
 
 
-def _number(name: str, *, null: bool = False) -> "sa.Column[int]":
+def _number_column(name: str, *, null: bool = False) -> "sa.Column[int]":
     return sa.Column(name, sa.BigInteger, nullable=null)
 
 
-def _truth(name: str) -> "sa.Column[bool]":
+def _boolean_column(name: str) -> "sa.Column[bool]":
     return sa.Column(name, sa.Boolean, nullable=False)
 
 
-def _bytes(name: str, *, null: bool = False) -> "sa.Column[bytes]":
+def _bytes_column(name: str, *, null: bool = False) -> "sa.Column[bytes]":
     return sa.Column(name, sa.LargeBinary, nullable=null)
 
 
-def _workspace() -> "sa.Column[str]":
+def _workspace_column() -> "sa.Column[str]":
     return sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.id"), nullable=False)
 
 
@@ -44,118 +44,118 @@ def _of_workspace(column: str, table: str) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(["workspace", column], [f"{table}.workspace", f"{table}.id"])
 
 
-def _people() -> None:
+def _create_people_tables() -> None:
     op.create_table(
         "workspaces",
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("slug", sa.Text, nullable=False, unique=True),
-        _text("name"),
-        _number("created_at"),
+        _text_column("name"),
+        _number_column("created_at"),
     )
     op.create_table(
         "members",
-        _text("id"),
-        _workspace(),
-        *map(_text, ("email", "display", "role", "status")),
-        *map(_number, ("generation", "created_at")),
+        _text_column("id"),
+        _workspace_column(),
+        *map(_text_column, ("email", "display", "role", "status")),
+        *map(_number_column, ("generation", "created_at")),
         sa.PrimaryKeyConstraint("workspace", "id"),
     )
     op.create_index("members_email", "members", ["workspace", "email"])
     op.create_table(
         "agents",
-        _text("id"),
-        _workspace(),
-        *map(_text, ("name", "owner", "status")),
-        *map(_number, ("generation", "created_at")),
+        _text_column("id"),
+        _workspace_column(),
+        *map(_text_column, ("name", "owner", "status")),
+        *map(_number_column, ("generation", "created_at")),
         sa.PrimaryKeyConstraint("workspace", "id"),
         _of_workspace("owner", "members"),
     )
     op.create_table(
         "groups",
-        _text("id"),
-        _workspace(),
-        _text("name"),
-        _number("created_at"),
+        _text_column("id"),
+        _workspace_column(),
+        _text_column("name"),
+        _number_column("created_at"),
         sa.PrimaryKeyConstraint("workspace", "id"),
     )
     op.create_index("groups_name", "groups", ["workspace", "name"], unique=True)
     op.create_table(
         "group_members",
-        *map(_text, ("workspace", "group", "principal")),
+        *map(_text_column, ("workspace", "group", "principal")),
         sa.PrimaryKeyConstraint("workspace", "group", "principal"),
         _of_workspace("group", "groups"),
     )
     op.create_table(
         "credentials",
-        _text("id"),
-        _workspace(),
-        *map(_text, ("principal", "kind", "label")),
+        _text_column("id"),
+        _workspace_column(),
+        *map(_text_column, ("principal", "kind", "label")),
         sa.Column("digest", sa.Text, nullable=False, unique=True),
-        *map(_text, ("pepper", "last4")),
-        *map(_number, ("generation", "created_at", "expires_at")),
-        _number("revoked_at", null=True),
+        *map(_text_column, ("pepper", "last4")),
+        *map(_number_column, ("generation", "created_at", "expires_at")),
+        _number_column("revoked_at", null=True),
         sa.PrimaryKeyConstraint("workspace", "id"),
     )
     op.create_index("credentials_principal", "credentials", ["workspace", "principal"])
 
 
-def _catalog() -> None:
+def _create_catalog_tables() -> None:
     op.create_table(
         "servers",
-        _text("id"),
-        _workspace(),
-        *map(_text, ("alias", "transport", "status", "era", "tags")),
-        _number("created_at"),
+        _text_column("id"),
+        _workspace_column(),
+        *map(_text_column, ("alias", "transport", "status", "era", "tags")),
+        _number_column("created_at"),
         sa.PrimaryKeyConstraint("workspace", "id"),
     )
     op.create_index("servers_alias", "servers", ["workspace", "alias"], unique=True)
     op.create_table(
         "tools",
-        *map(_text, ("workspace", "server", "name", "definition", "observed", "approved")),
-        _number("position"),
-        *map(_truth, ("read_only", "destructive", "open_world", "present", "reviewed")),
+        *map(_text_column, ("workspace", "server", "name", "definition", "observed", "approved")),
+        _number_column("position"),
+        *map(_boolean_column, ("read_only", "destructive", "open_world", "present", "reviewed")),
         sa.PrimaryKeyConstraint("workspace", "server", "name"),
         _of_workspace("server", "servers"),
     )
 
 
-def _rules() -> None:
+def _create_policy_tables() -> None:
     op.create_table(
         "grants",
-        _text("id"),
-        _workspace(),
-        *map(_text, ("grantee_kind", "grantee", "server", "tool", "level")),
-        _number("expires_at", null=True),
-        *map(_text, ("ticket", "created_by")),
-        _number("created_at"),
+        _text_column("id"),
+        _workspace_column(),
+        *map(_text_column, ("grantee_kind", "grantee", "server", "tool", "level")),
+        _number_column("expires_at", null=True),
+        *map(_text_column, ("ticket", "created_by")),
+        _number_column("created_at"),
         sa.PrimaryKeyConstraint("workspace", "id"),
         _of_workspace("server", "servers"),
     )
     op.create_table(
         "guardrails",
-        *map(_text, ("id", "workspace", "name", "text", "digest", "mode", "created_by")),
-        _number("created_at"),
+        *map(_text_column, ("id", "workspace", "name", "text", "digest", "mode", "created_by")),
+        _number_column("created_at"),
         sa.PrimaryKeyConstraint("workspace", "id"),
     )
 
 
-def _followers() -> None:
+def _create_epoch_and_nodes() -> None:
     epoch = op.create_table(
         "epoch",
         sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
-        _text("value"),
+        _text_column("value"),
         sa.CheckConstraint("id = 1", name="epoch_is_one_row"),
     )
     op.bulk_insert(epoch, [{"id": 1, "value": secrets.token_hex(16)}])
     op.create_table(
         "nodes",
         sa.Column("node", sa.Text, primary_key=True),
-        _text("boot"),
-        *map(_number, ("applied", "seen_at", "lease_ms", "cut_streams", "cut_calls")),
+        _text_column("boot"),
+        *map(_number_column, ("applied", "seen_at", "lease_ms", "cut_streams", "cut_calls")),
     )
 
 
-def _logs() -> None:
+def _create_log_tables() -> None:
     def of_log() -> "sa.Column[str]":
         return sa.Column("log", sa.Text, sa.ForeignKey("log.id"), nullable=False)
 
@@ -163,41 +163,41 @@ def _logs() -> None:
         "log",
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("origin", sa.Text, nullable=False, unique=True),
-        _text("kind"),
-        _number("size"),
-        _bytes("root"),
-        _number("open_floor"),
+        _text_column("kind"),
+        _number_column("size"),
+        _bytes_column("root"),
+        _number_column("open_floor"),
     )
     op.create_table(
         "bundle",
         of_log(),
-        *map(_number, ("n", "width")),
-        *map(_text, ("first_at", "last_at")),
-        *map(_bytes, ("entries", "openings")),
+        *map(_number_column, ("n", "width")),
+        *map(_text_column, ("first_at", "last_at")),
+        *map(_bytes_column, ("entries", "openings")),
         sa.PrimaryKeyConstraint("log", "n"),
     )
     op.create_index("bundle_last_at", "bundle", ["log", "last_at"])
     op.create_table(
         "tile",
         of_log(),
-        *map(_number, ("level", "n", "width")),
-        _bytes("hashes"),
+        *map(_number_column, ("level", "n", "width")),
+        _bytes_column("hashes"),
         sa.PrimaryKeyConstraint("log", "level", "n"),
     )
     op.create_table(
         "checkpoint",
         of_log(),
-        _number("size"),
-        _bytes("note"),
+        _number_column("size"),
+        _bytes_column("note"),
         sa.PrimaryKeyConstraint("log", "size"),
     )
 
 
-def _journal() -> None:
+def _create_journal_tables() -> None:
     op.create_table(
         "journal_mark",
         sa.Column("node", sa.Text, primary_key=True),
-        *map(_number, ("segment", "offset")),
+        *map(_number_column, ("segment", "offset")),
     )
     op.create_table(
         "pending",
@@ -207,15 +207,15 @@ def _journal() -> None:
             sa.Identity(always=True),
             primary_key=True,
         ),
-        *map(_text, ("node", "log")),
-        *map(_bytes, ("body", "opening")),
+        *map(_text_column, ("node", "log")),
+        *map(_bytes_column, ("body", "opening")),
     )
     op.create_table(
         "dek",
         sa.Column("id", sa.Text, primary_key=True),
-        *map(_text, ("member", "period")),
-        _bytes("wrapped", null=True),
-        _number("destroyed_at", null=True),
+        *map(_text_column, ("member", "period")),
+        _bytes_column("wrapped", null=True),
+        _number_column("destroyed_at", null=True),
     )
     op.create_index("dek_member_period", "dek", ["member", "period"])
 
@@ -236,7 +236,7 @@ _GREW_ONLY = {
 }
 
 
-def _fence() -> None:
+def _create_append_only_triggers() -> None:
     """Triggers that refuse to rewrite or delete what a log holds."""
     if op.get_bind().dialect.name == "sqlite":
         form = "CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {fault} BEGIN {refuse}; END"

@@ -16,7 +16,7 @@ CodingFault = zlib.error
 """Raised for bytes that are not what their coding says."""
 
 
-class Unpacking:
+class BodyDecoder:
     """The body of one packed answer."""
 
     def __init__(self, coding: bytes) -> None:
@@ -52,7 +52,7 @@ class Unpacking:
         pieces: list[bytes] = []
         left = most
         while self.more and left:
-            stream = self._begun()
+            stream = self._current_or_new_stream()
             if stream is None:
                 break
             packed, self._packed = self._packed, b""
@@ -63,7 +63,7 @@ class Unpacking:
             self._packed = stream.unused_data if stream.eof else stream.unconsumed_tail
         return b"".join(pieces)
 
-    def _begun(self) -> "zlib._Decompress | None":
+    def _current_or_new_stream(self) -> "zlib._Decompress | None":
         """The stream that is read; another begins where one ended, as gzip lets it."""
         stream = self._stream
         if stream is None:

@@ -8,21 +8,23 @@ from functools import partial
 from typing import Protocol, cast
 
 import httptools
+from msgspec import Struct
 
-from gatelodge.adapters.upstream.flight import too_large, too_much
 from gatelodge.adapters.upstream.http.connection.coding import (
     IDENTITY,
+    BodyDecoder,
     CodingFault,
-    Unpacking,
     unpacks,
 )
-from gatelodge.adapters.upstream.http.exchange import Body, Fields, Turn
-from gatelodge.adapters.upstream.portions import PORTION, Portions
+from gatelodge.adapters.upstream.http.exchange import AnswerBody, Fields, HttpExchange
+from gatelodge.adapters.upstream.pending import too_large, too_much
+from gatelodge.adapters.upstream.portions import PORTION, InboundPortions
 from gatelodge.core.errors import (
     HouseError,
     Stale,
     UpstreamBrokeProtocol,
 )
+from gatelodge.core.http.head import head_of
 from gatelodge.core.protocol.upstream_sse import EventParser
 
 MOST_HEAD = 64 * 1024
@@ -37,14 +39,29 @@ _KEPT = frozenset((
 ))  # fmt: skip
 
 
-class Connections(Protocol):
+_LENGTH, _CHUNKED = b"content-length", b"transfer-encoding"
+
+
+class AnswerHead(Struct, frozen=True, gc=False):
+    """The head of a connection's last answer, by its bytes; `whole` = with its body.
+
+    It stands for a 200 that came at once and alone, whose body is plain, framed by its length, and
+    after which the connection stays.
+    """
+
+    head: bytes
+    whole: int
+    fields: Fields
+
+
+class ConnectionOwner(Protocol):
     """Whoever keeps connections, and hears what becomes of each."""
 
     def hear(self) -> None:
         """Something came."""
         ...
 
-    def repeat(self, turn: Turn) -> None:
+    def repeat(self, turn: HttpExchange) -> None:
         """Send once more what a stale connection swallowed."""
         ...
 
@@ -64,30 +81,32 @@ class Connections(Protocol):
 class HttpConnection(asyncio.Protocol):
     """One connection. Owned by its client; `turn` is what it carries now."""
 
-    def __init__(self, client: Connections) -> None:
+    def __init__(self, client: ConnectionOwner) -> None:
         self._client = client
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self.turn: Turn | None = None
+        self.turn: HttpExchange | None = None
         """What its client has it carry."""
         self.holder: str | None = None
         """For whom it is under way, as its client counts it; None = for nobody."""
         self.until = 0.0
         self.draining = False
         self._spare: bytes | None = None
-        self._portions = Portions(self._take, self._unpack)
-        self._clear()
+        self._repeats: AnswerHead | None = None
+        self._plain: Fields | None = None
+        self._portions = InboundPortions(self._parse_received_portion, self._unpack_next_piece)
+        self._reset_answer_state()
 
-    def _clear(self) -> None:
+    def _reset_answer_state(self) -> None:
         self._heard = False
         self._headed = False
         self._bodiless = 0
         self._status = 0
         self._fields: Fields = {}
         self._size = 0
-        self._body = Body()
+        self._body = AnswerBody()
         self._events: EventParser | None = None
-        self._packed: Unpacking | None = None
+        self._packed: BodyDecoder | None = None
         self._ended = False
         self._stays = False
 
@@ -100,16 +119,20 @@ class HttpConnection(asyncio.Protocol):
         turn = self.turn
         if turn is None or self._transport is None:
             return
+        # Access may have ended in the round since `send` (guarantee revoke:under-a-second).
         if turn.admitted():
             self._transport.write(turn.wire)
         else:
-            self._fail(Stale("The call was not forwarded: access could not be confirmed."))
+            self._close_and_fail_turn(
+                Stale("The call was not forwarded: access could not be confirmed.")
+            )
 
     def close(self) -> None:
         """Close at once, whatever it carries; the turn is not told."""
         self.turn = None
         self._portions.drop()
         if self._transport is not None:
+            # The rest of a request that nobody waits for shall not be flushed to the server.
             self._transport.abort()
             self._transport = None
         self._client.lost(self)
@@ -127,27 +150,64 @@ class HttpConnection(asyncio.Protocol):
             held = self._size if self._events is None else self._events.held
             self._portions.feed(data, self._transport, held)
 
-    def _take(self, data: bytes) -> None:
+    def _parse_received_portion(self, data: bytes) -> None:
+        self._client.hear()
+        repeats = self._repeats
+        if (
+            repeats is not None
+            and len(data) == repeats.whole
+            and not self._heard
+            and data.startswith(repeats.head)
+            and self._deliver_without_parsing(repeats, data)
+        ):
+            return
+        alone = not self._heard
         self._heard = True
         self._bodiless += len(data)
-        self._client.hear()
+        # Bytes that nobody asked for would be taken for the answer to the next request.
         if self.turn is None and not self.draining:
             self.close()
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
-            self._fail(UpstreamBrokeProtocol("The answer could not be read."))
+            self._close_and_fail_turn(UpstreamBrokeProtocol("The answer could not be read."))
             raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail(UpstreamBrokeProtocol("The server answered something that is not HTTP/1.1."))
+            self._close_and_fail_turn(
+                UpstreamBrokeProtocol("The server answered something that is not HTTP/1.1.")
+            )
             return
         if self._bodiless > MOST_HEAD:
-            self._fail(UpstreamBrokeProtocol("The server's answer has an endless head."))
+            self._close_and_fail_turn(
+                UpstreamBrokeProtocol("The server's answer has an endless head.")
+            )
         if self._spare is not None:
+            # A head can stand for the next one only if its own answer came whole and alone.
+            self._repeats = self._reusable_answer_head(data) if alone else None
             self._be_free()
 
-    def _unpack(self) -> bool:
+    def _reusable_answer_head(self, data: bytes) -> AnswerHead | None:
+        """The head of the answer that these bytes were, if it may stand for the next one."""
+        fields = self._plain
+        head = b"" if fields is None else head_of(data, int(fields[_LENGTH]))
+        return AnswerHead(head, len(data), fields) if fields and head else None
+
+    def _deliver_without_parsing(self, repeats: AnswerHead, data: bytes) -> bool:
+        """Hand over an answer whose head is that of the last one; false when it is to be parsed."""
+        turn, size = self.turn, repeats.whole - len(repeats.head)
+        # An answer that may not be kept is parsed, so that it fails there with its reason.
+        if turn is None or self.draining or size > turn.limit or not turn.keeps(size):
+            return False
+        self.turn = turn.place = None
+        turn.whole(200, repeats.fields, data[len(repeats.head) :])
+        if self.alive:
+            self._client.release(self, repeats.fields.get(b"keep-alive", b""))
+        else:
+            self.close()
+        return True
+
+    def _unpack_next_piece(self) -> bool:
         """Hand on a piece of what came packed; false when nothing is left of it."""
         packed, turn = self._packed, self.turn
         if packed is None or turn is None or not packed.more:
@@ -155,11 +215,13 @@ class HttpConnection(asyncio.Protocol):
         try:
             piece = packed.piece(UNPACKED if self._events is None else PORTION)
         except CodingFault:
-            self._fail(UpstreamBrokeProtocol("The server's compressed answer cannot be read."))
+            self._close_and_fail_turn(
+                UpstreamBrokeProtocol("The server's compressed answer cannot be read.")
+            )
             return False
-        self._read(turn, piece)
+        self._consume_body_chunk(turn, piece)
         if self._ended and (self.draining or not packed.more):
-            self._complete()
+            self._deliver_complete_answer()
             self._be_free()
         return self._packed is packed and packed.more
 
@@ -174,7 +236,9 @@ class HttpConnection(asyncio.Protocol):
             self._spare = None
             self.close()
         elif self._ended:
-            self._fail(UpstreamBrokeProtocol("The server sent two answers to one request."))
+            self._close_and_fail_turn(
+                UpstreamBrokeProtocol("The server sent two answers to one request.")
+            )
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the few fields that matter; the first of several counts."""
@@ -185,27 +249,28 @@ class HttpConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Choose how the body is read."""
         self._status = self._parser.get_status_code()
+        # An interim response comes before the answer itself (RFC 9110 clause 15.2).
         if self._status < 200:
             return
         self._headed = True
         turn = self.turn
         if turn is None:
             return
-        if b"content-encoding" in self._fields and not self._unpacks():
+        if b"content-encoding" in self._fields and not self._accept_content_coding():
             return
         if self._fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
             self._events = turn.events = EventParser(endpoint=turn.endless)
         elif int(self._fields.get(b"content-length", b"0")) > turn.limit:
-            self._fail(too_large(turn.limit))
+            self._close_and_fail_turn(too_large(turn.limit))
 
-    def _unpacks(self) -> bool:
+    def _accept_content_coding(self) -> bool:
         """Choose how a packed body is unpacked; false when it fails, since it cannot be."""
         coding = self._fields[b"content-encoding"].strip().lower() or IDENTITY
         if unpacks(coding):
-            self._packed = Unpacking(coding)
+            self._packed = BodyDecoder(coding)
         elif coding != IDENTITY:
             text = "The server compressed its answer, unasked, and neither with gzip nor deflate."
-            self._fail(UpstreamBrokeProtocol(text))
+            self._close_and_fail_turn(UpstreamBrokeProtocol(text))
             return False
         return True
 
@@ -215,20 +280,22 @@ class HttpConnection(asyncio.Protocol):
         if self.turn is None:
             return
         if self._packed is None:
-            self._read(self.turn, chunk)
+            self._consume_body_chunk(self.turn, chunk)
         else:
             self._packed.add(chunk)
 
-    def _read(self, turn: Turn, chunk: bytes) -> None:
+    def _consume_body_chunk(self, turn: HttpExchange, chunk: bytes) -> None:
         """Keep a part of the body, or hand on the events that it ends."""
         size = self._size = self._size + len(chunk)
         events = self._events
         if events is None:
-            if (size <= turn.limit and turn.keeps(size)) or self._fits(turn, size, size):
+            if (size <= turn.limit and turn.keeps(size)) or self._fits_limits_or_fails(
+                turn, size, size
+            ):
                 self._body.add(chunk)
             return
         held = events.held + len(chunk)
-        if not self._fits(turn, held if turn.endless else self._size, held):
+        if not self._fits_limits_or_fails(turn, held if turn.endless else self._size, held):
             return
         for message in events.feed(chunk):
             if turn.event(message, self._fields):
@@ -240,23 +307,30 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Hand over the answer and be free for the next turn."""
         if self._status < 200:
+            # The fields of an interim response say nothing of the answer that follows it.
             self._fields = {}
             return
         self._stays = self._parser.should_keep_alive()  # the parser forgets it right behind this
         if self._packed is not None and self._packed.more and self.turn is not None:
             self._ended = True
         else:
-            self._complete()
+            self._deliver_complete_answer()
 
-    def _complete(self) -> None:
+    def _deliver_complete_answer(self) -> None:
         if self._packed is not None and self._cut_off():
-            self._fail(UpstreamBrokeProtocol("The server's compressed answer is cut off."))
+            self._close_and_fail_turn(
+                UpstreamBrokeProtocol("The server's compressed answer is cut off.")
+            )
             return
         turn, status, fields, body = self.turn, self._status, self._fields, self._body
+        framed = status == 200 and _LENGTH in fields and _CHUNKED not in fields
+        read = framed and self._size and self._events is None and self._packed is None
+        self._plain = fields if read else None
         stays = self._stays
         self.turn = None
         self.draining = False
-        self._clear()
+        # Whoever hears of the answer may close this connection: its state is clean before that.
+        self._reset_answer_state()
         if turn is not None:
             turn.place = None
             turn.whole(status, fields, body.whole())
@@ -267,11 +341,13 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer, or we, closed; what was under way ends here, behind all that came."""
-        self._portions.finish(partial(self._closed, exc))
+        self._portions.finish(partial(self._conclude_lost_connection, exc))
 
-    def _closed(self, exc: Exception | None) -> None:
+    def _conclude_lost_connection(self, exc: Exception | None) -> None:
         self._transport = None
         turn = self.turn
+        # A body without a length ends with its connection (RFC 9112 clause 6.3); a reset, which
+        # comes with an `exc`, may have cut the body off.
         unframed = self._headed and not (
             b"content-length" in self._fields or b"transfer-encoding" in self._fields
         )
@@ -282,12 +358,14 @@ class HttpConnection(asyncio.Protocol):
         turn = self.turn
         if turn is None:
             return
+        # A server that closes an idle connection just when it is used has seldom run the request;
+        # only what may run twice is sent again.
         if not self._heard and turn.repeatable and not turn.again:
             self.turn = turn.place = None
             turn.again = True
             self._client.repeat(turn)
             return
-        self._fail(
+        self._close_and_fail_turn(
             UpstreamBrokeProtocol("The server closed the connection before it had answered.")
         )
 
@@ -295,15 +373,15 @@ class HttpConnection(asyncio.Protocol):
         """True when a packed body ends too early; a stream is over wherever it ends."""
         return self._events is None and self._packed is not None and not self._packed.whole
 
-    def _fits(self, turn: Turn, size: int, held: int) -> bool:
+    def _fits_limits_or_fails(self, turn: HttpExchange, size: int, held: int) -> bool:
         """Go on while the answer is not too large, and its caller may keep what is held of it."""
         if size > turn.limit:
-            self._fail(too_large(turn.limit))
+            self._close_and_fail_turn(too_large(turn.limit))
         elif not turn.keeps(held):
-            self._fail(too_much())
+            self._close_and_fail_turn(too_much())
         return self.turn is turn
 
-    def _fail(self, fault: HouseError) -> None:
+    def _close_and_fail_turn(self, fault: HouseError) -> None:
         turn = self.turn
         self.close()
         if turn is not None:

@@ -5,17 +5,17 @@ import asyncio
 from gatelodge.adapters.upstream.http.dial import head_lines
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import HouseError
-from gatelodge.ports.world import Secrets
+from gatelodge.ports.world import SecretResolver
 
 READ_AGAIN_SECONDS = 1.0
 """Between two readings of a secret that is refused."""
 _REFUSED = "It refuses our credentials (HTTP 401)."
 
 
-class Credentials:
+class ServerCredentials:
     """A server's configured header lines, secrets included, and whether it takes them."""
 
-    def __init__(self, transport: HttpTransport, secrets: Secrets) -> None:
+    def __init__(self, transport: HttpTransport, secrets: SecretResolver) -> None:
         self._transport = transport
         self._secrets = secrets
         self._lines = b""

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from gatelodge.adapters.upstream.http.errands import Errands
 from gatelodge.adapters.upstream.http.head import request_wire
-from gatelodge.adapters.upstream.http.turn import Answer, Reading
-from gatelodge.adapters.upstream.wire import Desk
+from gatelodge.adapters.upstream.http.responses import BufferedResponse, HttpReply
+from gatelodge.adapters.upstream.http.side_requests import SideRequests
+from gatelodge.adapters.upstream.wire import WireEvents
 from gatelodge.core.protocol import upstream, upstream_status
 
 PING_SECONDS = 5.0
@@ -14,7 +14,7 @@ PING_SECONDS = 5.0
 class SessionDoubt:
     """Asks a session that may be lost; one question at a time, whoever doubts it meanwhile."""
 
-    def __init__(self, errands: Errands, desk: Desk) -> None:
+    def __init__(self, errands: SideRequests, desk: WireEvents) -> None:
         self._errands = errands
         self._desk = desk
         self._told: list[Callable[[bool], None]] = []
@@ -26,9 +26,9 @@ class SessionDoubt:
             return
         number = next(self._desk.flights.numbers)
         body = upstream.request_bytes(number, "ping", {}, b"")
-        reading = Reading(request_wire(head, body), number)
+        reading = BufferedResponse(request_wire(head, body), number)
 
-        def heard(answer: Answer | None) -> None:
+        def heard(answer: HttpReply | None) -> None:
             waiting, self._told = self._told, []
             for each in waiting:
                 each(_is_lost(answer, number))
@@ -36,7 +36,7 @@ class SessionDoubt:
         self._errands.ask(reading, PING_SECONDS, heard)
 
 
-def _is_lost(answer: Answer | None, number: int) -> bool:
+def _is_lost(answer: HttpReply | None, number: int) -> bool:
     if answer is None or answer.status < 300:
         return False
     status, body = answer.status, answer.body

@@ -1,0 +1,113 @@
+"""Requests and words of our own to an HTTP upstream, beside the callers' requests."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+
+from gatelodge.adapters.upstream.http.client import HttpClient
+from gatelodge.adapters.upstream.http.head import request_wire
+from gatelodge.adapters.upstream.http.responses import BufferedResponse, HttpReply
+from gatelodge.adapters.upstream.wire import SLOW
+from gatelodge.core.errors import HouseError, UpstreamTimeout
+from gatelodge.ports.upstream import always
+
+MOST_ASIDE = 256
+"""Notifications and refusals of ours under way at once; more are dropped."""
+TELL_SECONDS = 5.0
+LAST_SECONDS = 0.5
+"""How long the last words of a link that ends may take, such as that nobody waits any more."""
+
+
+class SideRequests:
+    """Runs them on the connections of one client; owned by a wire, which closes it."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self.client = client
+        self._aside: set[asyncio.Task[None]] = set()
+
+    async def read(self, reading: BufferedResponse, seconds: float) -> HttpReply:
+        """The whole answer. Raises UpstreamError, or LimitReached for a large one."""
+        self.client.send(reading)
+        try:
+            async with asyncio.timeout(seconds):
+                return await reading.done
+        except TimeoutError:
+            text = "The server did not answer the handshake in time."
+            raise UpstreamTimeout(text, remedy=SLOW) from None
+        finally:
+            self.client.forget(reading)
+
+    async def tell(
+        self, head: bytes, body: bytes, admitted: Callable[[], bool] = always
+    ) -> HttpReply:
+        """Say something that has no response; what comes back is at most a status."""
+        return await self.read(
+            BufferedResponse(request_wire(head, body), 0, admitted), TELL_SECONDS
+        )
+
+    def say(self, head: bytes, *bodies: bytes) -> None:
+        """Tell these in order, without waiting: that nobody hears, a caller's request finds out."""
+        if len(self._aside) < MOST_ASIDE:
+            self._start_background_task(self._tell_ignoring_faults(head, bodies))
+
+    def deliver(
+        self,
+        head: bytes,
+        body: bytes,
+        failed: Callable[[int, HouseError | None], None],
+        admitted: Callable[[], bool],
+    ) -> None:
+        """Tell something that matters: `failed` hears the status, or the fault, if it did not go.
+
+        It is a caller's word, so it goes only while `admitted`, asked right before. There are no
+        more of these than callers who wait, so none is dropped.
+        """
+        self._start_background_task(self._tell_and_report_failure(head, body, failed, admitted))
+
+    def ask(
+        self, reading: BufferedResponse, seconds: float, heard: Callable[[HttpReply | None], None]
+    ) -> None:
+        """Ask without waiting: `heard` gets the answer, None when there was none."""
+        self._start_background_task(self._ask_and_report_answer(reading, seconds, heard))
+
+    async def close(self) -> None:
+        """Let what is under way be said, if it can be said soon."""
+        if self._aside:
+            await asyncio.wait(tuple(self._aside), timeout=LAST_SECONDS)
+        for task in list(self._aside):
+            task.cancel()
+        await asyncio.gather(*self._aside, return_exceptions=True)
+
+    def _start_background_task(self, telling: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(telling)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    async def _tell_ignoring_faults(self, head: bytes, bodies: tuple[bytes, ...]) -> None:
+        with contextlib.suppress(HouseError):
+            for body in bodies:
+                await self.tell(head, body)
+
+    async def _ask_and_report_answer(
+        self, reading: BufferedResponse, seconds: float, heard: Callable[[HttpReply | None], None]
+    ) -> None:
+        try:
+            answer = await self.read(reading, seconds)
+        except HouseError:
+            answer = None
+        heard(answer)
+
+    async def _tell_and_report_failure(
+        self,
+        head: bytes,
+        body: bytes,
+        failed: Callable[[int, HouseError | None], None],
+        admitted: Callable[[], bool],
+    ) -> None:
+        try:
+            answer = await self.tell(head, body, admitted)
+        except HouseError as fault:
+            failed(0, fault)
+            return
+        if answer.status >= 300:
+            failed(answer.status, None)

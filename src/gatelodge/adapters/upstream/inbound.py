@@ -1,0 +1,164 @@
+"""What a server says besides answers: whose it is, and that it reaches nobody else.
+
+What a request's own stream carries belongs to that request. What comes by any other way belongs to
+the only request under way in a session of one principal (decision 0014), a notification else to
+their own stream; in a shared session it could be another member's, and reaches nobody. For
+questions, a request that waits for an answer already is not under way beside one that does not.
+"""
+
+from collections.abc import Callable
+
+from msgspec import UNSET, Raw
+
+from gatelodge.adapters.upstream.pending import PendingRequest, too_large, too_much
+from gatelodge.adapters.upstream.wire import WireEvents
+from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol
+from gatelodge.core.protocol import upstream
+from gatelodge.core.protocol.bridge.questions import ASKED, NOBODYS, refusal
+from gatelodge.core.protocol.capabilities import may_ask
+from gatelodge.core.protocol.upstream import UnreadableBytes, UpstreamMessage
+from gatelodge.core.protocol.version import Era
+from gatelodge.ports.upstream import UpstreamReply
+
+ENVELOPE = 4096
+"""Room in a message for what surrounds a result."""
+
+GARBLED = (
+    "The server's answer cannot be read: it is not JSON in UTF-8, or holds half of a surrogate pair"
+)
+
+
+class InboundMessages:
+    """The ear of one wire; `say` writes a message of ours to the server."""
+
+    def __init__(self, desk: WireEvents, say: Callable[[bytes], None]) -> None:
+        self._desk = desk
+        self._say = say
+        self.era: Era = "legacy"
+
+    def take(self, message: UpstreamMessage, flight: PendingRequest | None) -> None:
+        """A request or notification of the server; `flight` is whose stream carried it, if any."""
+        if message.id is not UNSET:
+            if self.era == "legacy":
+                self._forward_or_refuse_question(message, flight)
+            return  # a modern server never sends requests
+        params = b"{}" if message.params is UNSET else bytes(message.params)
+        if params[:1] != b"{":
+            return  # no notification of any revision has anything but an object
+        if message.method in upstream.CHANGED:
+            self._desk.changed()
+        elif message.method == upstream.UPDATED:
+            self._report_updated_resource(params)
+        elif message.method == upstream.CANCELLED:
+            self._withdraw_cancelled_question(params)
+        elif message.method == upstream.PROGRESS:
+            found = flight or self._desk.flights.open.get(upstream.progress_number(params))
+            if found is not None:
+                found.hear(message.method, params)
+        elif flight is not None:
+            flight.hear(message.method, params)
+        else:
+            self._route_session_notification(message.method, params)
+
+    def answer(self, message: UpstreamMessage, size: int) -> None:
+        """A response of the server, of so many bytes, on a way that carries those of many."""
+        flights = self._desk.flights
+        flight = flights.open.get(message.id) if isinstance(message.id, int) else None
+        # The caller was told already that no answer would come, or gave up.
+        if flight is None:
+            return
+        if size > flight.limit + ENVELOPE:
+            flights.fail(flight, too_large(flight.limit))
+        elif not flight.request.keeps(size):
+            flights.fail(flight, too_much())
+        elif message.error is not UNSET:
+            flights.settle(flight, UpstreamReply(error=message.error))
+        elif message.result is not UNSET:
+            flights.settle(flight, UpstreamReply(result=message.result))
+        else:
+            text = "The server answered without a result."
+            flights.fail(flight, UpstreamBrokeProtocol(text))
+
+    def garbled(
+        self, body: bytes, why: UnreadableBytes, flight: PendingRequest | None = None
+    ) -> bool:
+        """What cannot be read; true when it was the answer to a request, which then fails.
+
+        `flight` is whose stream carried it, if any: on that way it answers nobody else.
+        """
+        found = self._desk.flights.open.get(upstream.answered_number(body))
+        if found is None or (flight is not None and found is not flight):
+            return False
+        if "values" in why.too_much:
+            text = f"The server's answer is too much to read: {why.too_much}."
+            self._desk.flights.fail(found, LimitReached(text, remedy="Ask for less."))
+        else:
+            self._desk.flights.fail(found, UpstreamBrokeProtocol(GARBLED))
+        return True
+
+    def _forward_or_refuse_question(
+        self, message: UpstreamMessage, flight: PendingRequest | None
+    ) -> None:
+        """Put a question to the one who caused it, or refuse it at once."""
+        # Each request of a server is answered, for one that waits for ever may stop serving.
+        if message.method not in ASKED:
+            self._say(upstream.answer_bytes(message))
+            return
+        flights, capabilities = self._desk.flights, self._desk.asker.capabilities
+        params = Raw(b"{}") if message.params is UNSET else message.params
+        whose = flight or self._sole_cause_of_question()
+        if not may_ask(capabilities, message.method, params):
+            era = "legacy" if whose is None else whose.request.era
+            error = refusal(capabilities, message.method, era)
+            self._say(upstream.response_bytes(message.id, None, error))
+        elif (
+            whose is None
+            or not whose.request.asker.principal  # the gate itself looks, and answers nothing
+            or flights.open.get(whose.number) is not whose
+            or not flights.ask(whose, message)
+        ):
+            self._say(upstream.response_bytes(message.id, None, NOBODYS))
+
+    def _report_updated_resource(self, params: bytes) -> None:
+        uri = upstream.updated_uri(params)
+        if uri and not self._desk.aside(upstream.UPDATED, params):
+            self._desk.updated(uri)
+
+    def _withdraw_cancelled_question(self, params: bytes) -> None:
+        number = upstream.withdrawn(params)
+        if number is not None:
+            self._desk.flights.withdraw(number)
+
+    def _route_session_notification(self, method: str, params: bytes) -> None:
+        """Hand on a notification that no stream and no token ties to a request.
+
+        A modern server sends log messages only to requests that asked for them (2026-07-28
+        server/utilities/logging): there it is for the only one that did.
+        """
+        under_way = self._under_way()
+        if self.era == "modern":
+            asked = [f for f in under_way if f.level]
+            if len(asked) == 1:
+                asked[0].hear(method, params)
+        elif not self._desk.shared:
+            heard = [f for f in under_way if f.listener is not None]
+            if len(heard) != 1 and self._desk.aside(method, params):
+                return
+            if heard:  # all of one principal; without a stream of its own the last one hears
+                heard[-1].hear(method, params)
+
+    def _sole_cause_of_question(self) -> PendingRequest | None:
+        """The only request that can have caused a question which no stream ties to one.
+
+        One that waits for an answer already, which may never come, is none while another runs.
+        """
+        under_way = self._under_way()
+        free = [f for f in under_way if f.asked is None or not f.asked.open]
+        found = free or under_way
+        # Nothing tells which of two requests caused it, and a guess may ask the wrong caller.
+        return found[0] if len(found) == 1 else None
+
+    def _under_way(self) -> list[PendingRequest]:
+        flights = self._desk.flights.open.values()
+        # A request that was not written, or is answered, cannot be what a server speaks about.
+        return [f for f in flights if f.place is not None and not (f.kept or f.over)]

@@ -1,0 +1,397 @@
+"""Requests in flight: who waits, until when, and what the upstream is told when nobody does.
+
+A flight leaves the table exactly once: answered, failed, timed out or given up. Deadlines are
+looked at by one periodic sweep (`PendingRequests.sweep`), not by a timer each.
+"""
+
+import asyncio
+import itertools
+import math
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+from gatelodge.adapters.upstream.question import GATHER_SECONDS, OpenQuestions, PendingQuestion
+from gatelodge.config.schema import HostingSettings, UpstreamSettings
+from gatelodge.core.errors import HouseError, LimitReached, UpstreamTimeout
+from gatelodge.core.protocol.upstream import (
+    PROGRESS,
+    UpstreamMessage,
+    progress_made,
+    progress_number,
+    progress_restored,
+)
+from gatelodge.core.protocol.version import META_PROGRESS, Era
+from gatelodge.ports.upstream import MayGo, UpstreamReply, UpstreamRequest
+from gatelodge.ports.world import SecretResolver
+
+Listener = Callable[[str, bytes], None]
+DEFAULT_LEVEL = "info"
+"""Of log messages of a modern server, for a legacy client that set no level."""
+
+
+class WireContext(Struct, frozen=True, kw_only=True):
+    """What every wire is given: secrets, our version, and how long it may take."""
+
+    secrets: SecretResolver
+    version: str
+    tls: Callable[[], ssl.SSLContext]
+    upstream: UpstreamSettings
+    hosting: HostingSettings
+    result_bytes: int
+
+
+def too_large(limit: int) -> HouseError:
+    """A result that outgrew what is taken of one."""
+    text = f"The server's answer is larger than {limit} bytes."
+    return LimitReached(text, remedy="Ask for less; an admin can raise limits.result_bytes.")
+
+
+def too_much() -> HouseError:
+    """A result that outgrew what its caller, or all callers, may have under way."""
+    text = "Too many large results are under way (limits.person_bytes, limits.total_bytes)."
+    return LimitReached(text, remedy="Ask for less at once, and read what comes.", retry_after=5.0)
+
+
+class ConnectionLoss(Struct, frozen=True):
+    """Why a wire cannot go on; `at_once` = meeting the server anew will mend it."""
+
+    fault: HouseError
+    at_once: bool = False
+
+
+class PendingRequest:
+    """One request in flight (the port's `Exchange`).
+
+    `number` is our JSON-RPC id upstream; progress moves `deadline`, not beyond `furthest`.
+    `place` is what carries it now (None = not written),
+    `wire` its bytes; `again`, `replayed` and `epoch` keep it from being sent a third time. `asked`
+    holds what the server asks during it, from the first question on.
+    """
+
+    __slots__ = (
+        "admitted",
+        "again",
+        "asked",
+        "deadline",
+        "epoch",
+        "furthest",
+        "keeps",
+        "limit",
+        "listener",
+        "number",
+        "person",
+        "place",
+        "replayed",
+        "reply",
+        "request",
+        "table",
+        "token",
+        "wire",
+    )
+
+    def __init__(
+        self, table: "PendingRequests", request: UpstreamRequest, listener: Listener | None
+    ) -> None:
+        self.table = table
+        self.number = next(table.numbers)
+        self.reply: asyncio.Future[UpstreamReply] = table.loop.create_future()
+        self.request = request
+        self.listener = listener
+        begun = table.loop.time()
+        self.deadline = begun + request.seconds
+        self.furthest = begun + max(request.longest, request.seconds)
+        self.limit = request.max_bytes
+        self.admitted, self.keeps = request.admitted, request.keeps
+        self.person = request.asker.person
+        self.token: Raw | None = None
+        if listener is not None and request.meta:
+            self.token = request.meta.get(META_PROGRESS)
+        self.wire = b""
+        self.place: object | None = None
+        self.again = False
+        self.replayed = False
+        self.epoch = 0
+        self.asked: OpenQuestions | None = None
+
+    @property
+    def spoken(self) -> Era:
+        """The era in which its server is spoken to."""
+        return "modern" if self.table.modern else "legacy"
+
+    @property
+    def level(self) -> str:
+        """The least severe log message to ask a modern server for, empty for none.
+
+        A legacy client that never named one hears whatever its server sends; a modern server sends
+        what it was asked for only.
+        """
+        asked = self.request
+        unsaid = asked.era == "legacy" and self.listener is not None
+        return asked.asker.level or (DEFAULT_LEVEL if unsaid else "")
+
+    @property
+    def progress(self) -> int:
+        """Our own progress token for the upstream, 0 when the caller asked for none."""
+        return self.number if self.token is not None else 0
+
+    @property
+    def allowed(self) -> float:
+        """How long it was waited for: since there was progress at last, or in all."""
+        asked = self.request
+        whole = self.deadline >= self.furthest
+        return max(asked.longest, asked.seconds) if whole else asked.seconds
+
+    @property
+    def kept(self) -> bool:
+        """True for a long-lived request of our own, such as a subscription."""
+        return math.isinf(self.deadline)
+
+    @property
+    def over(self) -> bool:
+        """True once the upstream answered, though it is still owed an answer to what it asked."""
+        return self.asked is not None and self.asked.ended is not None
+
+    def answer(self, question: int, reply: UpstreamReply, admitted: MayGo) -> None:
+        """Answer the question that `reply` brought; what comes next is in the new `reply`."""
+        self.table.answer(self, question, reply, admitted)
+
+    def abort(self, reason: str) -> None:
+        """Stop waiting: the upstream is told, `reply` is cancelled."""
+        self.table.give_up(self, reason)
+
+    def hear(self, method: str, params: bytes) -> None:
+        """Hand a notification to the caller; progress only when it bears this flight's token."""
+        listener = self.listener
+        if listener is None:
+            return
+        if method == PROGRESS:
+            if self.token is None or progress_number(params) != self.number:
+                return
+            if progress_made(params) is None:
+                return  # clients turn away what does not say how far it is
+            params = progress_restored(params, self.token)
+            self.deadline = max(
+                self.deadline, min(self.table.loop.time() + self.request.seconds, self.furthest)
+            )
+        listener(method, params)
+
+
+class RequestCarrier(Protocol):
+    """What tells the upstream of what happens to a flight here; `modern` = in that era."""
+
+    modern: bool
+
+    def cancel(self, flight: PendingRequest, reason: str) -> None:
+        """Nobody waits any more."""
+        ...
+
+    def respond(
+        self,
+        flight: PendingRequest,
+        question: PendingQuestion,
+        reply: UpstreamReply,
+        admitted: MayGo,
+    ) -> None:
+        """The caller answered a question of the server."""
+        ...
+
+    def refuse(self, flight: PendingRequest) -> None:
+        """Nobody will answer what the server still asks."""
+        ...
+
+
+class ReplyJudge(Protocol):
+    """Who looks at what a server of both eras does with a flight, before it is told here."""
+
+    def asked(self, flight: PendingRequest) -> None:
+        """The server asked something during it."""
+        ...
+
+    def answered(self, flight: PendingRequest, reply: UpstreamReply) -> UpstreamReply | None:
+        """The server answered; what is told of it, None when the flight is carried once more."""
+        ...
+
+
+class PendingRequests:
+    """The requests in flight of one link, by number; `settled` counts what was answered."""
+
+    def __init__(self, carrier: RequestCarrier, kind: type[PendingRequest]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.numbers = itertools.count(1)
+        self.open: dict[int, PendingRequest] = {}
+        self.settled = 0
+        self.judge: ReplyJudge | None = None
+        self._carrier = carrier
+        self._kind = kind
+
+    @property
+    def modern(self) -> bool:
+        """True when the server is spoken to in the modern era."""
+        return self._carrier.modern
+
+    def add(self, request: UpstreamRequest, listener: Listener | None) -> PendingRequest:
+        """A new flight in the table, not sent yet."""
+        flight = self._kind(self, request, listener)
+        self.open[flight.number] = flight
+        return flight
+
+    def take_over(self, flight: PendingRequest) -> None:
+        """Make a flight of another table, which was not sent, one of this table."""
+        flight.table.open.pop(flight.number, None)
+        flight.table = self
+        # Numbers are unique in one link only: the old one may belong to another request here.
+        flight.number = next(self.numbers)
+        self.open[flight.number] = flight
+
+    def settle(self, flight: PendingRequest, reply: UpstreamReply) -> None:
+        """The upstream answered, perhaps without waiting for an answer to what it asks.
+
+        What outlasts the call is answered first, and the flight stays in the table until then.
+        """
+        # An answer that is taken back below proves all the same that the server works.
+        self.settled += 1
+        told = reply if self.judge is None else self.judge.answered(flight, reply)
+        if told is None:
+            return
+        reply = told
+        asked = flight.asked
+        if asked is not None and asked.outlasts and flight.number in self.open:
+            asked.ended = reply
+        elif self.open.pop(flight.number, None) is not None:
+            if asked is not None:
+                self._carrier.refuse(flight)
+            self._deliver_or_defer_outcome(flight, reply)
+
+    def fail(self, flight: PendingRequest, fault: HouseError) -> None:
+        """No answer will come, and this is why; one that came already is not lost."""
+        if self.open.pop(flight.number, None) is not None:
+            came = None if flight.asked is None else flight.asked.ended
+            self._deliver_or_defer_outcome(flight, fault if came is None else came)
+
+    def ask(self, flight: PendingRequest, message: UpstreamMessage) -> bool:
+        """Hand a server's question to the caller, in its turn; false when too many wait."""
+        if flight.asked is None:
+            flight.asked = OpenQuestions()
+        if not flight.asked.add(message):
+            return False
+        if self.judge is not None:
+            self.judge.asked(flight)
+        self._open_soon(flight, flight.asked)
+        return True
+
+    def answer(
+        self, flight: PendingRequest, number: int, reply: UpstreamReply, admitted: MayGo
+    ) -> None:
+        """Tell the server the answer to an open question; wait for more once all are answered.
+
+        Its deadline stood still while questions were open.
+        """
+        asked = flight.asked
+        closed = None if asked is None else asked.close(number)
+        if asked is None or closed is None:
+            return
+        if _brought_questions(flight.reply):
+            flight.reply = self.loop.create_future()
+        # The request ended while its caller was thinking, and its outcome waited for this answer.
+        if self.open.get(flight.number) is not flight:
+            if not flight.reply.done():
+                _complete_reply_future(flight.reply, asked.ended)
+            return
+        if not closed.withdrawn:
+            self._carrier.respond(flight, closed, reply, admitted)
+        if asked.open or self.open.get(flight.number) is not flight:
+            return  # what cannot be sent has ended the flight
+        stood = self.loop.time() - asked.since
+        flight.deadline += stood
+        flight.furthest += stood
+        if asked.ended is None or asked.outlasts:
+            self._open_soon(flight, asked)
+        else:
+            del self.open[flight.number]
+            self._carrier.refuse(flight)
+            self._deliver_or_defer_outcome(flight, asked.ended)
+
+    def withdraw(self, number: int | str) -> None:
+        """The server takes back a question that it asked."""
+        for flight in self.open.values():
+            if flight.asked is not None and flight.asked.withdraw(number):
+                return
+
+    def give_up(self, flight: PendingRequest, reason: str) -> None:
+        """Nobody waits any more: tell the upstream. Idempotent."""
+        if self.open.pop(flight.number, None) is None:
+            return
+        flight.reply.cancel()
+        # An answered request cannot be cancelled any more; only its open questions are left.
+        if flight.over:
+            self._carrier.refuse(flight)
+        else:
+            self._carrier.cancel(flight, reason)
+
+    def sweep(self, now: float) -> None:
+        """End every flight that is past its deadline or whose caller is gone.
+
+        While a question is open the caller has the word, and the time.
+        """
+        for flight in list(self.open.values()):
+            # The cancellation of a caller's task cancels its future only: the server hears it here.
+            if flight.reply.cancelled():
+                self.give_up(flight, "cancelled")
+            elif flight.deadline <= now and not flight.reply.done():
+                self.fail(flight, UpstreamTimeout(f"No answer within {flight.allowed:g} s."))
+                self._carrier.cancel(flight, "timeout")
+
+    def fail_all(self, fault: Callable[[PendingRequest], HouseError], place: object = None) -> None:
+        """Fail every flight, or each that `place` carries; each gets an error of its own."""
+        for flight in list(self.open.values()):
+            if place is None or flight.place is place:
+                self.fail(flight, fault(flight))
+
+    @property
+    def calls(self) -> int:
+        """How many callers wait; subscriptions of our own do not count."""
+        return sum(not flight.kept for flight in self.open.values())
+
+    def _deliver_or_defer_outcome(
+        self, flight: PendingRequest, ended: UpstreamReply | HouseError
+    ) -> None:
+        if not flight.reply.done():
+            _complete_reply_future(flight.reply, ended)
+        elif flight.asked is not None:
+            flight.asked.ended = ended
+
+    def _open_soon(self, flight: PendingRequest, asked: OpenQuestions) -> None:
+        """Open a round a moment later, with what is asked meanwhile."""
+        if not asked.gathers:
+            asked.gathers = True
+            self.loop.call_later(GATHER_SECONDS, self._open_next, flight, asked)
+
+    def _open_next(self, flight: PendingRequest, asked: OpenQuestions) -> None:
+        if flight.reply.done():
+            asked.gathers = False
+            return  # questions that are open, an answer, or a caller who is gone
+        questions = asked.next(self.loop.time())
+        if questions:
+            flight.reply.set_result(UpstreamReply(questions=questions))
+
+
+def _brought_questions(reply: "asyncio.Future[UpstreamReply]") -> bool:
+    """True while the first of a round's questions is answered: what follows needs a new future."""
+    if not reply.done() or reply.cancelled() or reply.exception() is not None:
+        return False
+    return bool(reply.result().questions)
+
+
+def _complete_reply_future(
+    reply: "asyncio.Future[UpstreamReply]", ended: UpstreamReply | HouseError | None
+) -> None:
+    """How a flight ended while its caller was thinking about a question."""
+    if ended is None:
+        reply.cancel()
+    elif isinstance(ended, HouseError):
+        reply.set_exception(ended)
+    else:
+        reply.set_result(ended)

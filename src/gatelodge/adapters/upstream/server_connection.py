@@ -1,0 +1,400 @@
+"""One server and its wire: met, kept, lost, met again after a pause, until the pool ends it.
+
+| state | requests are | leaves for |
+|---|---|---|
+| starting | held, at most `MOST_HELD` | ready, or waiting when the server cannot be met |
+| ready | sent | starting when meeting anew mends it at once, else waiting |
+| waiting, failed | refused; over HTTP they may also wake it, after the first pause | starting |
+| off | refused | nothing: the pool ended it |
+
+The main link of a server tries again by itself. A session that was lost rests until a request wakes
+it, which may be never.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable
+
+from gatelodge.adapters.upstream.pace.keeper import LinkKeeper
+from gatelodge.adapters.upstream.pace.recovery import LinkRecovery
+from gatelodge.adapters.upstream.pace.unsent import UnsentRequests
+from gatelodge.adapters.upstream.pending import (
+    ConnectionLoss,
+    Listener,
+    PendingRequest,
+    PendingRequests,
+)
+from gatelodge.adapters.upstream.question import PendingQuestion
+from gatelodge.adapters.upstream.wire import SLOW, UpstreamWire, WireStatus
+from gatelodge.core.errors import (
+    HouseError,
+    LimitReached,
+    UpstreamBrokeProtocol,
+    UpstreamError,
+    UpstreamUnreachable,
+)
+from gatelodge.core.protocol.capabilities import NOTHING
+from gatelodge.core.protocol.upstream import refusal_bytes, response_bytes
+from gatelodge.core.protocol.upstream_era import ServerHello, capable
+from gatelodge.ports.upstream import (
+    NOBODY,
+    MayGo,
+    OnBehalfOf,
+    ServerHealth,
+    State,
+    UpstreamReply,
+    UpstreamRequest,
+    always,
+)
+
+REPLACE_SECONDS = 60.0
+"""How long a server is left alone at which the gate itself failed."""
+
+
+class ServerConnection:
+    """The life of one server. `run` is its owner task; all else is called on the same loop.
+
+    `asker` is what a session declares, and for whom; the main link declares nothing. `dead` is one
+    whose owner task died; another may be begun at `replace_at` (event loop's clock). `modern` is
+    what the server spoke when it was last met, `logs` that it takes a level, `pushes` that it
+    can ask; `used`, `recent` and `watched` belong to the keeper.
+    """
+
+    def __init__(
+        self,
+        definition: bytes,
+        wire: "Callable[[ServerConnection], UpstreamWire]",
+        keeper: "LinkKeeper[ServerConnection]",
+        first_pause: float,
+        asker: OnBehalfOf | None = None,
+    ) -> None:
+        """`asker` makes it a session; without it this is the main link."""
+        self.definition = definition
+        self.note = ""
+        self.dead = False
+        self.replace_at = math.inf
+        self.modern = False
+        self.logs, self.pushes = False, True
+        self.again = False
+        self.asker = NOBODY if asker is None else asker
+        self.main = asker is None
+        self.used = 0.0
+        self.recent: dict[tuple[str, str], None] = {}
+        self.watched: frozenset[str] = frozenset()
+        self.rewatch = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._keeper = keeper
+        self._wire = wire(self)
+        self.flights = PendingRequests(self, self._wire.kind)
+        self._first_pause = first_pause
+        self._recovery = LinkRecovery(first_pause)
+        self._state: State = "starting"
+        self._held = UnsentRequests()
+        self._wake = asyncio.Event()
+        self._met = asyncio.Event()
+        self._lost: asyncio.Future[ConnectionLoss] = self._loop.create_future()
+        self._hello: ServerHello | None = None
+        self._fault: HouseError | None = None
+        self._until = self._deaf_until = 0.0
+        self._restarts = 0
+
+    def begin(self, request: UpstreamRequest, listener: Listener | None) -> PendingRequest:
+        """Send a request, now or when the server is ready; refuse it when it is away."""
+        flight = self.flights.add(request, listener)
+        if self._state == "ready":
+            self._wire.transmit(flight)
+        else:
+            self._send_hold_or_refuse(flight)
+        return flight
+
+    def adopt(self, flight: PendingRequest) -> None:
+        """Carry a flight that was begun on another link and not sent there."""
+        self.flights.take_over(flight)
+        self._send_hold_or_refuse(flight)
+
+    def hold(self, flight: PendingRequest) -> None:
+        """Send this flight as soon as the server is ready."""
+        flight.place = None
+        if self._state == "ready":
+            self._wire.transmit(flight)
+        elif self._state != "starting":
+            self.flights.fail(flight, self._not_running_error())
+        elif not self._held.add(flight):
+            text = "Too many requests wait for this server to start."
+            self.flights.fail(flight, LimitReached(text, retry_after=1.0))
+
+    def released(self) -> list[PendingRequest]:
+        """The flights that were held; whoever asks carries them elsewhere."""
+        held = self._held.take()
+        return [flight for flight in held if self.flights.open.get(flight.number) is flight]
+
+    def rewire(self, wire: UpstreamWire) -> None:
+        """Speak to the server another way from now on (streamable HTTP, HTTP with SSE)."""
+        self._wire = wire
+
+    def watch(self, uris: frozenset[str]) -> None:
+        """Have exactly these resources watched."""
+        if uris != self.watched:
+            self.watched = uris
+            self.rewatch.set()
+
+    def broke(self, why: ConnectionLoss) -> None:
+        """The wire lost the server; requests are held or refused from this moment on."""
+        if self._state == "ready":
+            self._fault = why.fault
+            self._enter_state("starting" if why.at_once else "waiting")
+            # Until the owner task knows the real pause, no request may wake the server.
+            self._deaf_until = self._until = self._loop.time() + self._first_pause
+            self._lost.set_result(why)
+
+    def changed(self) -> None:
+        """What the server offers may have changed."""
+        if self._state == "ready":  # what comes before that is read anyway
+            self._keeper.changed()
+
+    def updated(self, uri: str) -> None:
+        """A watched resource changed."""
+        if self.watched:
+            self._keeper.updated(uri)
+
+    def aside(self, method: str, params: bytes) -> bool:
+        """Tell whose session it is what was said outside of every request; false = nobody hears."""
+        whose = not self.shared and self.asker.principal
+        return bool(whose) and self._keeper.aside(self, method, params)
+
+    def missed(self) -> None:
+        """Something may have been said that nobody heard."""
+        self.changed()
+        for uri in self.watched:
+            self._keeper.updated(uri)
+
+    def say(self, message: bytes) -> None:
+        """Send a notification of ours, if the server is there to hear it."""
+        if self._state == "ready":
+            self._wire.say(message)
+
+    def cancel(self, flight: PendingRequest, reason: str) -> None:
+        """Tell the server that nobody waits, also not for its questions."""
+        # A held request was never sent, so the server has nothing to hear.
+        if self._held.drop(flight):
+            return
+        open_still = () if flight.asked is None else flight.asked.rest()
+        self._wire.cancel(flight, reason, tuple(refusal_bytes(each.id) for each in open_still))
+
+    def refuse(self, flight: PendingRequest) -> None:
+        """Tell the server that nobody will answer what it still asks."""
+        for pending in () if flight.asked is None else flight.asked.rest():
+            self._wire.respond(flight, refusal_bytes(pending.id), always)
+
+    def respond(
+        self,
+        flight: PendingRequest,
+        question: PendingQuestion,
+        reply: UpstreamReply,
+        admitted: MayGo,
+    ) -> None:
+        """Send a caller's answer to the server that asked."""
+        response = response_bytes(question.id, reply.result, reply.error)
+        self._wire.respond(flight, response, admitted)
+
+    async def run(self) -> None:
+        """Keep the server met for as long as this task lives."""
+        try:
+            while True:
+                fault, pause = await self._meet_and_serve_once()
+                if pause:
+                    await self._wait_before_retry(fault, pause)
+        finally:
+            await self._wire.shut()
+
+    async def meet(self, seconds: float) -> ServerHello:
+        """The server's hello, as soon as it was met. Raises why it could not be."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._met.wait()
+        if self._hello is not None and self._state == "ready":
+            return self._hello
+        fault = self._fault
+        if fault is None:
+            text = "The server could not be started in time."
+            slow = UpstreamUnreachable(text, remedy=SLOW)
+            slow.said = self._wire.told().said
+            raise slow
+        # Several callers may wait here, and each needs an exception of its own.
+        raise fault.again()
+
+    @property
+    def hopeful(self) -> bool:
+        """True when the server is there, or is being met right now."""
+        return self._state in ("ready", "starting") and not self.dead
+
+    @property
+    def ready(self) -> bool:
+        """True while requests are sent to it."""
+        return self._state == "ready"
+
+    @property
+    def known(self) -> bool:
+        """True when the server was met at least once, so that its era is known."""
+        return self._hello is not None
+
+    @property
+    def off(self) -> bool:
+        """True when it was stopped."""
+        return self._state == "off"
+
+    @property
+    def shared(self) -> bool:
+        """True while the session is nobody's own: it declares nothing and wants no level."""
+        return self.asker.capabilities == NOTHING and not self.asker.level
+
+    @property
+    def busy(self) -> bool:
+        """True while something runs in it, or waits until it has begun."""
+        return bool(self.flights.open) or self._state == "starting"
+
+    @property
+    def surveys(self) -> bool:
+        """True for a session in which the gate looks as others would, and is asked nothing."""
+        return not self.asker.principal and self.asker.capabilities != NOTHING
+
+    def stop(self) -> None:
+        """Nothing more is sent, and whoever waits is told. The pool ends the owner task."""
+        self._enter_state("off")
+        self._held.take()
+        self.flights.fail_all(_stopped_server_error)
+
+    def crashed(self, kind: str) -> None:
+        """The owner task died of something that nobody thought of."""
+        self._fault = UpstreamUnreachable(f"The gate itself failed at this server ({kind}).")
+        self.stop()
+        self.dead = True
+        self.replace_at = self._loop.time() + REPLACE_SECONDS
+
+    def sweep(self, now: float) -> None:
+        """End what is past its deadline, here and on the wire."""
+        self.flights.sweep(now)
+        self._wire.sweep(now)
+
+    def told(self) -> WireStatus:
+        """What the wire says of itself."""
+        return self._wire.told()
+
+    def health(self) -> ServerHealth:
+        """How the server is doing now."""
+        told = self._wire.told()
+        met = self._hello if self._state == "ready" else None
+        fault = "" if met is not None or self._fault is None else self._fault.detail
+        return ServerHealth(
+            state="failed" if self.dead else self._state,
+            era="" if met is None else met.era,
+            version="" if met is None else met.version,
+            isolation=told.isolation,
+            pid=told.pid,
+            restarts=self._restarts,
+            detail=" ".join(part for part in (fault, told.detail, self.note) if part),
+            said=() if met is not None or self._fault is None else self._fault.said,
+        )
+
+    async def _meet_and_serve_once(self) -> tuple[HouseError, float]:
+        """Meet the server and serve until it is lost; why it was, and the pause after that."""
+        self._enter_state("starting")
+        self._wake.clear()
+        try:
+            self._hello = await self._wire.open()
+        except HouseError as fault:
+            await self._wire.let_go()
+            return fault, self._recovery.unmet()
+        self.modern = self._hello.era == "modern"
+        self.logs = capable(self._hello.capabilities).logs
+        self.pushes = self._hello.pushes
+        # A server that was lost may have told of changes that nobody heard (`missed`).
+        self.again = self._restarts > 0
+        since, settled = self._loop.time(), self.flights.settled
+        self._lost = self._loop.create_future()
+        self._enter_state("ready")
+        # The keeper learns first what this server can do: that decides where a held request goes.
+        self._keeper.met(self)
+        for flight in self.released():
+            self._dispatch_held_flight(flight)
+        listening = self._loop.create_task(self._wire.listen())
+        try:
+            why = await self._lost
+        finally:
+            listening.cancel()
+            await asyncio.wait((listening,))
+        # An error that nobody thought of ends the owner task too, so that the pool tells of it.
+        if not listening.cancelled():
+            listening.result()
+        self._restarts += 1
+        await self._wire.let_go()
+        lasted, answered = self._loop.time() - since, self.flights.settled > settled
+        pause, held = self._recovery.lost(lasted, answered=answered, at_once=why.at_once)
+        # `broke` entered `starting`: requests are held over this pause and not refused.
+        if held:
+            await asyncio.sleep(pause)
+        return why.fault, 0.0 if held else pause
+
+    async def _wait_before_retry(self, fault: HouseError, pause: float) -> None:
+        """Refuse for a while; a request may end the rest early where the wire says so."""
+        self._fault = fault
+        now = self._loop.time()
+        self._until = now + pause
+        self._deaf_until = now + self._recovery.deaf(pause) if self._wire.wakes else self._until
+        self._enter_state("failed" if self._recovery.failed else "waiting")
+        # The keeper may carry held requests over another link; what it leaves is refused below.
+        self._keeper.unmet(self, fault)
+        for flight in self.released():
+            self.flights.fail(flight, self._not_running_error())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._until if self.main else None):
+                await self._wake.wait()
+
+    def _send_hold_or_refuse(self, flight: PendingRequest) -> None:
+        """Send, hold or refuse a flight, whatever the state."""
+        if self._state in ("ready", "starting") or self._wake_if_allowed():
+            self.hold(flight)
+        else:
+            self.flights.fail(flight, self._not_running_error())
+
+    def _dispatch_held_flight(self, flight: PendingRequest) -> None:
+        """Send what was held, now that it is known how."""
+        other = self._keeper.elsewhere(self, flight.request)
+        if other is None:
+            self.hold(flight)
+        elif isinstance(other, HouseError):
+            self.flights.fail(flight, other)
+        else:
+            other.adopt(flight)
+
+    def _enter_state(self, state: State) -> None:
+        self._state = state
+        if state == "starting":
+            self._met.clear()
+        else:
+            self._met.set()
+
+    def _wake_if_allowed(self) -> bool:
+        """True when this request ended the rest."""
+        deaf = self._loop.time() < self._deaf_until or (self.main and not self._wire.wakes)
+        if self._state == "off" or deaf:
+            return False
+        self._wake.set()
+        self._enter_state("starting")
+        return True
+
+    def _not_running_error(self) -> UpstreamError:
+        wait = max(0.1, self._until - self._loop.time())
+        return UpstreamUnreachable("The server is not running now.", retry_after=round(wait, 1))
+
+
+def off(fault: HouseError) -> ServerHealth:
+    """A server that is not in the pool, and why the last look at it failed."""
+    return ServerHealth(state="off", detail=fault.detail, said=fault.said)
+
+
+def _stopped_server_error(flight: PendingRequest) -> HouseError:
+    if flight.place is None:
+        return UpstreamUnreachable("The server was stopped.")
+    return UpstreamBrokeProtocol("The server was stopped while the call was running.")

@@ -1,0 +1,69 @@
+"""`gatelodge debug`: what a running node has under way."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from gatelodge.cli import output
+from gatelodge.cli.client import LocalSocket, path_of
+from gatelodge.cli.lazy import JsonCommand
+from gatelodge.cli.terminal import CommandRun
+from gatelodge.core.errors import GateUnreachable
+
+_CALLS = ("call", "workspace", "server", "method", "seconds", "parked")
+_SERVERS = (
+    "workspace",
+    "server",
+    "state",
+    "pending",
+    "sessions",
+    "connections",
+    "children",
+    "restarts",
+)
+
+
+@click.command("debug", cls=JsonCommand)
+@click.pass_obj
+def debug(terminal: CommandRun) -> None:
+    """Show what the running node has under way: calls, servers, journal, entries, tasks.
+
+    On the gate's own machine only. It names no person, no tool and nothing of what is said.
+    """
+    if not terminal.options.url and LocalSocket.found(terminal.loaded.settings) is None:
+        raise GateUnreachable(
+            f"no node runs on {terminal.loaded.settings.data_dir}",
+            remedy="Name its directory with --data-dir, or start one: gatelodge up",
+        )
+    terminal.show(terminal.gate.get(path_of("debug")), lambda it: "\n\n".join(_format_sections(it)))
+
+
+def _format_sections(found: dict[str, Any]) -> Iterator[str]:
+    journal = found["journal"]
+    counted = [
+        ("calls", len(found["calls"])),
+        ("streams", found["streams"]),
+        ("connections", f"{found['connections']} ({found['strangers']} of strangers)"),
+        ("records not on disk", journal["records"]),
+        ("frames not in the logs", journal["frames"]),
+        ("logs signed", f"{journal['unsigned_seconds']} s ago"),
+        ("journal failed", journal["failed"]),
+    ]
+    yield output.fields(counted)
+    yield _format_rows(_CALLS, found["calls"], "No call is under way.")
+    yield _format_rows(_SERVERS, found["servers"], "No server is approved.")
+    entries = [{"kind": kind, "entries": many} for kind, many in found["entries"].items()]
+    yield _format_rows(("kind", "entries"), entries, "No short-lived entry is kept.")
+    yield _format_rows(("name", "count"), found["tasks"], "No task runs.")
+    for work, why in found["failing"].items():
+        yield f"fails: {output.clean(work)} ({output.clean(why)})"
+    for work in found["late"]:
+        yield f"late: {output.clean(work)}"
+
+
+def _format_rows(columns: tuple[str, ...], rows: list[dict[str, Any]], empty: str) -> str:
+    if not rows:
+        return empty
+    head = ["task" if each == "name" else each for each in columns]
+    return output.table(head, ([row[each] for each in columns] for row in rows))

@@ -1,0 +1,34 @@
+"""`gatelodge export`: writes the file that `apply` reads."""
+
+import os
+from pathlib import Path
+
+import click
+
+from gatelodge.cli import lazy
+from gatelodge.cli.terminal import CommandRun
+from gatelodge.core.errors import Invalid
+
+
+@click.command("export", cls=lazy.JsonCommand)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.pass_obj
+def export(terminal: CommandRun, file: Path | None) -> None:
+    """Write the workspace as the file that `apply` reads: to FILE, or to standard output.
+
+    Applied here it changes nothing. Values that may be secret are ***, which stands for what is
+    there; approvals and reviews of tools are not in it. A FILE that is there is not written over.
+    """
+    gate = terminal.gate
+    made = gate.get(gate.here("export"))
+    if file is None:
+        terminal.show(made, lambda it: str(it["text"]).rstrip("\n"))
+        return
+    try:
+        made_for = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(made_for, "w", encoding="utf-8", newline="") as out:
+            # E-mail addresses and guardrails are in it: for the eyes of whoever wrote it.
+            out.write(made["text"])
+    except OSError as error:
+        raise Invalid(f"{file} cannot be written ({error.strerror})") from None
+    terminal.show({"file": str(file)}, lambda it: f"Written: {it['file']}")

@@ -1,0 +1,192 @@
+"""Servers in the file: how they are reached, and what makes them so. None ends by a file."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import field
+from msgspec.structs import replace
+
+from gatelodge.core.catalog.server import (
+    EraWish,
+    HidableCapability,
+    HttpTransport,
+    Server,
+    ServerTiming,
+    StdioTransport,
+    Wait,
+)
+from gatelodge.core.catalog.transport import PARTS, check_parts, check_transport
+from gatelodge.core.errors import Invalid
+from gatelodge.core.ids import WorkspaceId
+from gatelodge.flows.act import GovernanceAct
+from gatelodge.flows.admin import servers
+from gatelodge.flows.admin.definitions.proposals import ServerProposal, tags_of
+from gatelodge.flows.admin.definitions.stars import starred, unstarred
+from gatelodge.flows.nouns.file_table import (
+    FileEntry,
+    FileNames,
+    FilePlan,
+    FileTable,
+    NounChange,
+    WorkspaceRows,
+)
+
+
+class WantedServer(FileEntry, frozen=True, kw_only=True):
+    """A server by `command` or by `url`. `approved` approves it when it is new or has changed.
+
+    A value `***`, as `export` writes what may be secret, stands for what is there already, as long
+    as nothing else is changed in how the server is reached.
+    """
+
+    alias: str
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: str = ""
+    run_as: Literal["own", "gateway"] = "own"
+    url: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    allow_private: bool = False
+    era: EraWish = "auto"
+    tags: tuple[str, ...] = ()
+    hidden_capabilities: tuple[HidableCapability, ...] = ()
+    start_seconds: Wait = 0.0
+    call_seconds: Wait = 0.0
+    longest_seconds: Wait = 0.0
+    approved: bool = False
+
+    @property
+    def proposal(self) -> ServerProposal:
+        """The same in the words of the catalog."""
+        transport = (
+            HttpTransport(url=self.url, headers=self.headers, allow_private=self.allow_private)
+            if self.url
+            else StdioTransport(
+                command=self.command, env=self.env, cwd=self.cwd, run_as=self.run_as
+            )
+        )
+        return ServerProposal(
+            transport=transport,
+            era=self.era,
+            tags=tuple(sorted(set(self.tags))),
+            hidden_capabilities=tuple(sorted(set(self.hidden_capabilities))),
+            timing=ServerTiming(
+                start_seconds=self.start_seconds,
+                call_seconds=self.call_seconds,
+                longest_seconds=self.longest_seconds,
+            ),
+        )
+
+
+class ServerTable(FileTable[WantedServer]):
+    """`[[servers]]`. One that was disabled by hand stays so."""
+
+    noun, entry, reads = servers.server, WantedServer, (Server,)
+
+    def key(self, entry: WantedServer) -> str:
+        """The alias."""
+        return entry.alias
+
+    def kept(self, entry: WantedServer) -> WantedServer:
+        """With its tags as they are kept. Raises Invalid for one that says no one way to it."""
+        blank = WantedServer(alias=entry.alias)
+        try:
+            tags = tags_of(entry.tags)
+        except Invalid as fault:
+            raise Invalid(f"servers: tags: {fault.detail}") from None
+        try:
+            check_parts({part for part in PARTS if getattr(entry, part) != getattr(blank, part)})
+            check_transport(entry.proposal.transport)
+        except Invalid as fault:
+            why = f"{fault.detail}. {fault.remedy}".rstrip(". ")
+            raise Invalid(f"servers: {entry.alias}: {why}") from None
+        return replace(entry, tags=tags)
+
+    def reference(self, entry: WantedServer) -> str:
+        """`server ALIAS`."""
+        return f"server {entry.alias}"
+
+    def names(self, rows: WorkspaceRows) -> dict[str, str]:
+        """Each of them."""
+        return {row.id: f"server {row.alias}" for row in rows.of(Server)}
+
+    def exported(self, rows: WorkspaceRows, _names: FileNames) -> Iterator[WantedServer]:
+        """Each of them, with stars for what may be secret."""
+        yield from map(_wanted_server, rows.of(Server))
+
+    def changes(self, plan: FilePlan) -> Iterator[NounChange]:
+        """What is added, reached otherwise, and approved."""
+        known = {row.alias: row for row in plan.rows.of(Server)}
+        for each in self.entries_of(plan.file):
+            alias, row = each.alias, known.get(each.alias)
+            proposal = unstarred(each.proposal, alias, row)
+            differing = {
+                name
+                for name in ServerProposal.__struct_fields__
+                if row is not None and getattr(row, name) != getattr(proposal, name)
+            }
+            changed = bool(differing - {"timing"})
+            if row is not None and row.status == "disabled" and changed and each.approved:
+                raise Invalid(
+                    f"server {alias} was disabled by hand, and the file would have it otherwise",
+                    remedy=f"Approve it by hand (gatelodge server approve {alias}), or leave "
+                    "`approved` out of the file.",
+                )
+            given = {"proposal": proposal}
+            if row is None:
+                yield NounChange(
+                    verb="server.add", name=alias, given=given, line=f"+ server {alias}"
+                )
+            elif differing:
+                line = f"~ server {alias} may take another time"
+                if changed:
+                    line = (
+                        f"~ server {alias} is reached in another way, so it waits for approval "
+                        "again"
+                    )
+                yield NounChange(verb="server.edit", name=alias, given=given, line=line)
+            if each.approved and (row is None or changed or row.status == "proposed"):
+                line = f"~ server {alias} is approved"
+                yield NounChange(verb="server.approve", name=alias, line=line)
+
+    def make(self, act: GovernanceAct, workspace: WorkspaceId, change: NounChange) -> None:
+        """Add, edit or approve one, as its own routes do. Raises what those raise."""
+        if change.verb == "server.add":
+            servers.register(act, workspace, change.name, change.given["proposal"])
+            return
+        ident = act.the(Server, workspace=workspace, alias=change.name).id
+        if change.verb == "server.edit":
+            servers.revise(act, workspace, ident, change.given["proposal"])
+        else:
+            servers.approve(act, workspace, ident)
+
+    def redacted(self, change: NounChange) -> NounChange:
+        """With stars for what may be secret: what those of its file stand for stays stars."""
+        proposal = change.given.get("proposal")
+        if proposal is None:
+            return change
+        seen = replace(proposal, transport=starred(proposal.transport))
+        return replace(change, given={"proposal": seen})
+
+
+def _wanted_server(row: Server) -> WantedServer:
+    to = starred(row.transport)
+    http = to if isinstance(to, HttpTransport) else HttpTransport(url="")
+    stdio = to if isinstance(to, StdioTransport) else StdioTransport(command=())
+    return WantedServer(
+        alias=row.alias,
+        command=stdio.command,
+        env=stdio.env,
+        cwd=stdio.cwd,
+        run_as=stdio.run_as,
+        url=http.url,
+        headers=http.headers,
+        allow_private=http.allow_private,
+        era=row.era,
+        tags=row.tags,
+        hidden_capabilities=row.hidden_capabilities,
+        start_seconds=row.timing.start_seconds,
+        call_seconds=row.timing.call_seconds,
+        longest_seconds=row.timing.longest_seconds,
+        approved=row.status == "approved",
+    )

@@ -1,0 +1,148 @@
+"""The door of the admin API: where a request comes from, who sends it, whether they may.
+
+It stands before every route. A route says with `opt={"act": "member.revoke"}` what it does; one
+that says nothing is open to the local operator alone, so that forgetting fails safe. There are no
+cookies, so a foreign page can send nothing that counts; a foreign Origin is refused all the same.
+"""
+
+from typing import Any
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
+
+from gatelodge.core.access.rate_limit import RateLimit
+from gatelodge.core.errors import Forbidden, Invalid, LimitReached, Stale, Unauthenticated
+from gatelodge.core.people import Role
+from gatelodge.core.roles import may
+from gatelodge.core.view_entry import CredentialEntry
+from gatelodge.flows.identity.authenticate import authenticate
+from gatelodge.web.api.context import LOCAL, AdminCaller, AdminContext
+from gatelodge.web.api.known_queries import KnownQueries
+from gatelodge.web.api.parameters import path_values
+from gatelodge.web.endpoint.origins import AllowedOrigins
+
+OPEN = "open"
+"""The act of a route that anybody may ask: health, and the description of the API."""
+OPENAPI_PATH = "/api/openapi.json"
+PROBES = frozenset((b"/healthz", b"/readyz"))
+"""Paths that say nothing but whether the node lives and serves: they are answered under any Host,
+since what runs containers asks by address."""
+LOCAL_ONLY = "local"
+"""The act of a route that no role may: it is the operator's on the gate's own machine."""
+LOCAL_EXTENSION = "gatelodge.local"
+"""The ASGI scope extension by which the local socket says that it is one, and `by` whom."""
+_ON_THE_SPOT = "No role may: run it on the gate's own machine, without --url."
+UNPROVEN = "no valid token was sent"
+_LEAST: Role = "member"
+"""The role whose acts are everybody's."""
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+class AuthMiddleware(Struct, frozen=True):
+    """An ASGI middleware; puts the `AdminCaller` into the scope's state, or raises a HouseError."""
+
+    app: ASGIApp
+    gate: AdminContext
+    origins: AllowedOrigins
+    known: KnownQueries
+    rate: RateLimit
+    local: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, or raise the reason why not."""
+        if scope["type"] == ScopeType.HTTP:
+            headers = dict(scope["headers"])
+            self._check_origin(scope, headers)
+            self._check_form(scope["method"], headers)
+            acts = _acts_of_route(scope)
+            if acts != (OPEN,):
+                # Before anything is refused: a refusal is recorded with its caller.
+                caller = scope["state"]["caller"] = self._authenticate_caller(scope, headers)
+                if not caller.local:
+                    self._check_role(caller, acts, scope["method"])
+            self.known.check(scope["route_handler"], scope["query_string"])
+            scope["path_params"] = path_values(scope["path_params"])
+        await self.app(scope, receive, send)
+
+    def _check_role(self, caller: AdminCaller, acts: tuple[str, ...], method: str) -> None:
+        """The role opens the route; what it opens to anybody is not changed too often.
+
+        Whoever may do it for others too, such as to end a leaver's access, is never too early.
+        """
+        open_to = [act for act in acts if may(caller.role, act)]
+        if not open_to:
+            remedy = _ON_THE_SPOT if acts == (LOCAL_ONLY,) else ""
+            text = f"the role {caller.role} may not do this ({acts[0]})"
+            raise Forbidden(text, remedy=remedy)
+        if method in _READING or not all(may(_LEAST, act) for act in open_to):
+            return
+        now = self.gate.clock.boottime()
+        early = self.rate.too_early(caller.by, now)
+        if early:
+            text = "you changed too much of your own within a minute"
+            remedy = "Try again later; limits.own_changes_per_minute says how often."
+            raise LimitReached(text, remedy=remedy, retry_after=early)
+        self.rate.count(caller.by, now)
+
+    def _check_origin(self, scope: Any, headers: dict[bytes, bytes]) -> None:
+        if not self.origins.origin_allowed(headers.get(b"origin")):
+            scope["state"]["foreign"] = True
+            raise Forbidden(
+                "this Origin is not allowed",
+                remedy="Add it to listen.allowed_origins if the page is yours.",
+            )
+
+    @staticmethod
+    def _check_form(method: str, headers: dict[bytes, bytes]) -> None:
+        kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+        bodiless = headers.get(b"content-length", b"0") == b"0" and (
+            b"transfer-encoding" not in headers
+        )
+        if method in _WITH_BODY and not bodiless and kind != b"application/json":
+            raise Invalid("the body must be JSON", remedy="Send Content-Type: application/json.")
+
+    def _authenticate_caller(self, scope: Any, headers: dict[bytes, bytes]) -> AdminCaller:
+        told = (scope.get("extensions") or {}).get(LOCAL_EXTENSION)
+        if self.local or told is not None:
+            return AdminCaller(by=(told or {}).get("by", LOCAL))
+        found = identify(self.gate, headers)
+        if isinstance(found, str):
+            scope["state"]["auth_failed"] = found
+            raise Unauthenticated(UNPROVEN)
+        return found
+
+
+def bearer(gate: AdminContext, headers: dict[bytes, bytes]) -> CredentialEntry | str:
+    """The token that was sent, whoever's it is, or why none was found. Raises Stale."""
+    if not gate.fresh():
+        raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
+    found = authenticate(gate.view().credentials, gate.peppers, headers.get(b"authorization", b""))
+    if isinstance(found, str):
+        return found
+    if found.expires_at <= gate.clock.now():
+        return "expired"
+    return found
+
+
+def identify(gate: AdminContext, headers: dict[bytes, bytes]) -> AdminCaller | str:
+    """The member whose personal token this is, or why none was found. Raises Stale, Forbidden."""
+    found = bearer(gate, headers)
+    if isinstance(found, str):
+        return found
+    if found.kind != "personal":
+        raise Forbidden(
+            "an agent's token opens the MCP endpoint only",
+            remedy="Use a member's personal token.",
+        )
+    who = gate.view().principals[found.principal]
+    return AdminCaller(by=who.id, role=who.role, workspace=found.workspace, credential=found.id)
+
+
+def _acts_of_route(scope: Any) -> tuple[str, ...]:
+    """What the route does: any of these verbs of `core.roles` opens it."""
+    if scope["path"].rstrip("/") == OPENAPI_PATH:
+        return (OPEN,)
+    said = scope["route_handler"].opt.get("act", LOCAL_ONLY)
+    return (said,) if isinstance(said, str) else tuple(said)

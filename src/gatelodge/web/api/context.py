@@ -1,0 +1,314 @@
+"""What the admin API works with, and the two ways in which it touches governance state.
+
+A change asks once more, inside its own transaction, whether the caller still is who the token said:
+a member who is revoked in between changes nothing.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from anyio import CapacityLimiter, Lock, sleep, to_thread
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from gatelodge.config.schema import Settings
+from gatelodge.core.catalog.bounds import DefinitionBounds
+from gatelodge.core.errors import Unauthenticated, Unavailable
+from gatelodge.core.ids import CredentialId, Instant, MemberId, WorkspaceId
+from gatelodge.core.people import Credential, Member, Workspace
+from gatelodge.core.records.governance import GovFact
+from gatelodge.core.roles import may
+from gatelodge.core.state import Row
+from gatelodge.core.view import PolicyView, compile_view
+from gatelodge.flows.act import GovernanceAct, is_operator
+from gatelodge.flows.audit.changes import GovernanceChanges
+from gatelodge.flows.audit.fsck import LedgerFsck
+from gatelodge.flows.audit.prove import ProofMaker
+from gatelodge.flows.audit.search import AuditSearch
+from gatelodge.flows.audit.sequencer import LogSequencer
+from gatelodge.flows.identity.revocation import AccessEnd, AccessRevocation, RevocationReceipt
+from gatelodge.flows.nouns.lookup import called
+from gatelodge.flows.nouns.noun import ShowContext
+from gatelodge.ports.journal import DataKeys, HeadGuard, Ledger
+from gatelodge.ports.store import NodeRegistry, Store, StoreTx
+from gatelodge.ports.upstream import Upstreams
+from gatelodge.ports.world import CheckpointSigner, Clock, FreshIds, TokenPeppers
+from gatelodge.tlog.note import ED25519, VerifierKey
+from gatelodge.web.api.checkup import LedgerCheckup
+from gatelodge.web.endpoint.http.bounds import TrafficCounts
+from gatelodge.web.telemetry.exposition import MetricsScrapes
+from gatelodge.web.telemetry.inside import NodeInsides
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Row)
+
+Ends = Callable[[GovernanceAct], tuple[str, ...]]
+"""Work that ends access, and returns the ids of what ended with it."""
+
+_LOOK_SECONDS = 0.005
+
+LOCAL = "local"
+"""Who an operator on the gate's own machine is, in the gov log."""
+
+
+class AdminCaller(Struct, frozen=True, kw_only=True):
+    """Who is asking: a member with a personal token, or the operator on this machine.
+
+    `by` is what the gov log names: a member id, or "local:UID", an account of this machine.
+    """
+
+    by: str
+    role: str = ""
+    workspace: str = ""
+    credential: CredentialId | Literal[""] = ""
+
+    @property
+    def local(self) -> bool:
+        """True for the operator on the gate's own machine, who may do everything."""
+        return is_operator(self.by)
+
+    def may(self, verb: str) -> bool:
+        """Say whether the caller may do that here."""
+        return self.local or may(self.role, verb)
+
+
+class DryRunChange(Struct, frozen=True):
+    """One leaf that a change would leave in the gov log."""
+
+    what: str
+    subject: dict[str, Any]
+    """Its fields, by ids; see `docs/reference/gov-records.md`."""
+
+
+class DryRun(Struct, frozen=True, kw_only=True):
+    """What a change would have come to; nothing of it was kept."""
+
+    dry_run: bool = True
+    changes: tuple[DryRunChange, ...]
+
+
+class _RolledBack(Exception):
+    """Ends the transaction of a rehearsal, so that nothing of it is kept."""
+
+    def __init__(self, changes: tuple[DryRunChange, ...]) -> None:
+        super().__init__()
+        self.changes = changes
+
+
+class AdminContext(Struct, frozen=True, kw_only=True):
+    """Everything the routes need; built once by the app.
+
+    `view` is this node's present view; `fresh` says whether it may be relied on; `unready` is why
+    this node serves no call now, None when it does. `idle` is this process as a node while it
+    runs one command and serves nobody; empty for a node that serves. `inside` and `traffic` are
+    for whoever watches it.
+    """
+
+    store: Store
+    nodes: NodeRegistry
+    ids: FreshIds
+    clock: Clock
+    peppers: TokenPeppers
+    signer: CheckpointSigner
+    ledger: Ledger
+    guard: HeadGuard
+    deks: DataKeys
+    sequencer: LogSequencer
+    upstreams: Upstreams
+    view: Callable[[], PolicyView]
+    fresh: Callable[[], bool]
+    unready: Callable[[], Unavailable | None]
+    revocation: AccessRevocation
+    settings: Settings
+    writing: CapacityLimiter
+    """Lets one large answer at a time be made beside the loop."""
+    inside: NodeInsides
+    traffic: Callable[[], TrafficCounts] = TrafficCounts
+    idle: str = ""
+    checkup: LedgerCheckup = field(default_factory=LedgerCheckup)
+    scrapes: MetricsScrapes = field(default_factory=MetricsScrapes)
+    turn: Lock = field(default_factory=Lock)
+    """Held while a step of a large question to the logs is read: they take turns."""
+
+    @property
+    def vkey(self) -> str:
+        """The key that signs the logs, as `name+hex+base64` (C2SP signed-note)."""
+        return VerifierKey(self.signer.name, ED25519, self.signer.public).format()
+
+    @property
+    def search(self) -> AuditSearch:
+        """Questions to the logs."""
+        return AuditSearch(self.ledger, self.deks, self.turn)
+
+    @property
+    def changes(self) -> GovernanceChanges:
+        """Questions to the gov log."""
+        return GovernanceChanges(self.ledger, self.turn)
+
+    @property
+    def prover(self) -> ProofMaker:
+        """Proof files of calls."""
+        return ProofMaker(self.ledger, self.deks, self.sequencer)
+
+    @property
+    def fsck(self) -> LedgerFsck:
+        """The whole check of the logs."""
+        return LedgerFsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks, self.turn)
+
+    async def change(
+        self, caller: AdminCaller, work: Callable[[GovernanceAct], T], why: str = ""
+    ) -> T:
+        """Run `work` in one governance transaction, in the caller's name.
+
+        Raises Unauthenticated when the caller's access ended meanwhile, StoreDown, or what `work`
+        raises; then nothing is kept. When it returns, this node decides by it already.
+        """
+        result, committed = await self.store.change(
+            lambda tx: work(self._act_in_transaction(tx, caller, why))
+        )
+        await self._wait_for_view(committed.gov)
+        return result
+
+    async def read(self, work: Callable[[StoreTx], T]) -> T:
+        """Run `work` on a consistent snapshot."""
+        return await self.store.read(work)
+
+    async def present(self) -> PolicyView:
+        """The view that holds now: this node's, or one compiled afresh where no node follows."""
+        if self.fresh():
+            return self.view()
+        state = await self.store.load(None, None)
+        return await to_thread.run_sync(compile_view, state, None, self.settings.limits.name_length)
+
+    async def end(
+        self, caller: AdminCaller, ended: tuple[str, str, str], why: str, work: Ends
+    ) -> RevocationReceipt:
+        """End access, and return the receipt once it holds on every node.
+
+        `ended` is what ends: its kind, its id, its workspace. `work` returns what ended with it.
+        """
+        kind, subject, workspace = ended
+        ending = AccessEnd(kind=kind, subject=subject, workspace=workspace, by=caller.by, why=why)
+        names: dict[str, str] = {}
+
+        def named_work(tx: StoreTx) -> tuple[str, ...]:
+            ids = work(self._act_in_transaction(tx, caller, why))
+            names.clear()  # a transaction may be tried again
+            names.update(called(tx, WorkspaceId(workspace), ids))
+            return ids
+
+        receipt = await self.revocation.end(ending, named_work)
+        return replace(receipt, named=names)
+
+    async def rehearse(
+        self, caller: AdminCaller, work: Callable[[GovernanceAct], Any], why: str
+    ) -> DryRun:
+        """Do it, look at what it came to, and roll it back: exact, and nothing is kept."""
+
+        def once(tx: StoreTx) -> None:
+            watched = _Watched(tx)
+            work(self._act_in_transaction(watched, caller, why))
+            raise _RolledBack(tuple(DryRunChange(each.t, each.subject) for each in watched.facts))
+
+        try:
+            await self.store.change(once)
+        except _RolledBack as over:
+            return DryRun(changes=over.changes)
+        raise AssertionError("a rehearsal was kept")
+
+    async def _wait_for_view(self, gov: int) -> None:
+        """Wait until this node's view has the change; never longer than its lease lasts."""
+        deadline = self.clock.boottime() + self.settings.store.lease_ms / 1000
+        while self.view().gov < gov:
+            if not self.fresh() or self.clock.boottime() >= deadline:
+                return
+            await sleep(_LOOK_SECONDS)
+
+    def _act_in_transaction(self, tx: StoreTx, caller: AdminCaller, why: str) -> GovernanceAct:
+        now = self.clock.now()
+        _must_still_stand(tx, caller, now)
+        return GovernanceAct(
+            tx=tx,
+            by=caller.by,
+            at=now,
+            ids=self.ids,
+            why=why,
+            credential=caller.credential,
+            bounds=bounds_of(self.settings),
+        )
+
+
+def bounds_of(settings: Settings) -> DefinitionBounds:
+    """What the settings let members put into the definition of a server."""
+    upstream = settings.upstream
+    secrets = upstream.secrets_dir or f"{Path(settings.data_dir).absolute()}/secrets"
+    return DefinitionBounds(
+        commands=settings.hosting.api_commands,
+        secrets=secrets.rstrip("/"),
+        prefix=upstream.secrets_prefix,
+    )
+
+
+class _Watched:
+    """A transaction whose leaves are also looked at."""
+
+    def __init__(self, tx: StoreTx) -> None:
+        self._tx = tx
+        self.facts: list[GovFact] = []
+
+    def find(self, noun: type[R], **equals: object) -> list[R]:
+        return self._tx.find(noun, **equals)
+
+    def put(self, row: Row) -> None:
+        self._tx.put(row)
+
+    def remove(self, row: Row) -> None:
+        self._tx.remove(row)
+
+    def record(self, fact: GovFact) -> None:
+        self.facts.append(fact)
+        self._tx.record(fact)
+
+
+def _must_still_stand(tx: StoreTx, caller: AdminCaller, now: Instant) -> None:
+    """Raise Unauthenticated unless member and credential are as good as they were at the door."""
+    if caller.local:
+        return
+    place = WorkspaceId(caller.workspace)
+    members = tx.find(Member, workspace=place, id=MemberId(caller.by))
+    tokens = tx.find(Credential, workspace=place, id=caller.credential)
+    good = (
+        bool(members and tokens)
+        and members[0].status == "active"
+        and members[0].role == caller.role
+        and tokens[0].revoked_at is None
+        and tokens[0].expires_at > now
+        and tokens[0].generation == members[0].generation
+    )
+    if not good:
+        raise Unauthenticated("the access of this token has just ended or changed")
+
+
+class WorkspaceContext(Struct, frozen=True):
+    """Where a request works: its caller, and the workspace that its path names."""
+
+    gate: AdminContext
+    caller: AdminCaller
+    workspace: Workspace
+
+    @property
+    def id(self) -> WorkspaceId:
+        """The workspace's id."""
+        return self.workspace.id
+
+    @property
+    def showing(self) -> ShowContext:
+        """To whom rows are shown, now, by this node."""
+        gate = self.gate
+        return ShowContext(at=gate.clock.now(), may=self.caller.may, health=gate.upstreams.health)
+
+    @property
+    def name_length(self) -> int:
+        """How many characters a shown name may have."""
+        return self.gate.settings.limits.name_length

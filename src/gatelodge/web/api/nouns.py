@@ -1,0 +1,195 @@
+"""The routes of a declared noun: its list, one of its rows, and a route for each verb.
+
+They are routes like those that are written by hand; their parameters are said by a signature that
+is made from the declaration, from which the framework reads where each comes from.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import Parameter, Signature
+from typing import Any
+
+import msgspec
+from litestar import delete, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from gatelodge.core.errors import Forbidden
+from gatelodge.core.state import Row
+from gatelodge.flows.act import GovernanceAct
+from gatelodge.flows.identity.revocation import RevocationReceipt
+from gatelodge.flows.nouns.noun import EndedIds, Noun, NounVerb
+from gatelodge.ports.store import StoreTx
+from gatelodge.web.api.context import DryRun, WorkspaceContext
+from gatelodge.web.api.pages import PAGE, ItemPage, PageRequest, page
+from gatelodge.web.api.parameters import Asks, Flag, Here, JSONBody, Limits, Named
+
+Answers = Callable[..., Awaitable[Any]]
+
+
+def routes(noun: Noun[Any]) -> tuple[HTTPRouteHandler, ...]:
+    """Every route of a noun."""
+    return (
+        _list_route(noun),
+        _show_route(noun),
+        *(_verb_route(noun, verb) for verb in noun.verbs),
+    )
+
+
+def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
+    async def answer(place: WorkspaceContext, limit: int, cursor: str) -> Any:
+        def look(tx: StoreTx) -> ItemPage[Any]:
+            asked = PageRequest(limit, cursor)
+            rows: Sequence[Any] = tx.find(noun.row, workspace=place.id)
+            if rows and noun.own is not None and not place.caller.may(f"{noun.name}.read"):
+                rows = noun.own(tx, rows, place.caller.by)
+            found = page(rows, _id_of_row, lambda row: row, asked)
+            items = noun.show(tx, found.items, place.showing) if found.items else ()
+            return ItemPage(items=tuple(items), next=found.next)
+
+        return await place.gate.read(look)
+
+    takes = [
+        _keyword_parameter("place", Here),
+        _keyword_parameter("limit", Limits, PAGE),
+        _keyword_parameter("cursor", Asks, ""),
+    ]
+    shapes = ItemPage[noun.shape]  # type: ignore[name-defined] # a type that is made here
+    own = "" if noun.own is None else " Without the right to see all, one's own."
+    made = _build_route(
+        answer, "list", f"List the {noun.plural}, oldest first.{own}", takes, shapes
+    )
+    return get(f"/{noun.plural}", opt=_route_options(noun, f"{noun.name}.read", "list"))(made)
+
+
+def _show_route(noun: Noun[Any]) -> HTTPRouteHandler:
+    async def answer(place: WorkspaceContext, name: str) -> Any:
+        def look(tx: StoreTx) -> Any:
+            row = _row(noun, place, tx, name, f"{noun.name}.read")
+            return noun.show_one(tx, row, place.showing)
+
+        return await place.gate.read(look)
+
+    takes = [_keyword_parameter("place", Here), _keyword_parameter("name", Named)]
+    answers = noun.whole or noun.shape
+    made = _build_route(answer, "show", f"Show one {noun.name}.", takes, answers)
+    return get(
+        f"/{noun.plural}/{{name:str}}", opt=_route_options(noun, f"{noun.name}.read", "show")
+    )(made)
+
+
+def _verb_route(noun: Noun[Any], verb: NounVerb) -> HTTPRouteHandler:
+    answer = _access_ending_answer(noun, verb) if verb.ends else _row_changing_answer(noun, verb)
+    takes = [_keyword_parameter("place", Here)]
+    if not verb.makes:
+        takes.append(_keyword_parameter("name", Named))
+    if verb.why and verb.removes:
+        takes.append(_keyword_parameter("why", Asks, ""))
+    elif verb.inputs or verb.why:
+        takes.append(_keyword_parameter("data", JSONBody[_body_type(noun, verb)]))  # type: ignore[misc]
+    if verb.tries:
+        takes.append(_keyword_parameter("dry_run", Flag, default=False))
+    gives = RevocationReceipt if verb.ends else verb.answer
+    gives = gives | DryRun if verb.tries else gives
+    made = _build_route(answer, verb.run.__name__, verb.about, takes, gives)
+    opt = _route_options(noun, verb.act, verb.run.__name__, owned=not verb.makes)
+    if verb.removes:
+        return delete(f"/{noun.plural}/{{name:str}}", opt=opt, status_code=200)(made)
+    if verb.makes:
+        return post(f"/{noun.plural}", opt=opt)(made)
+    return post(f"/{noun.plural}/{{name:str}}/{verb.name}", opt=opt, status_code=200)(made)
+
+
+def _row_changing_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
+    """What answers a verb that ends no access: the row as it is now, or what it returns."""
+
+    async def answer(
+        place: WorkspaceContext, name: str = "", data: Any = None, **asked: Any
+    ) -> Any:
+        def work(act: GovernanceAct) -> Any:
+            about = place.id if verb.makes else _row(noun, place, act.tx, name, verb.act)
+            done = verb.run(act, about, **verb.words(act.tx, place.id, data))
+            if isinstance(done, noun.row):
+                return noun.show(act.tx, [done], place.showing)[0]
+            return done
+
+        change = place.gate.rehearse if asked.get("dry_run") else place.gate.change
+        return await change(place.caller, work, _why(data, asked))
+
+    return answer
+
+
+def _access_ending_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
+    """What answers a verb that ends access: the receipt, once it holds on every node."""
+
+    async def answer(place: WorkspaceContext, name: str, data: Any = None, **asked: Any) -> Any:
+        row = await place.gate.read(lambda tx: _row(noun, place, tx, name, verb.act))
+
+        def work(act: GovernanceAct) -> tuple[str, ...]:
+            about = _row(noun, place, act.tx, row.id, verb.act)
+            ended: EndedIds = verb.run(act, about, **verb.words(act.tx, place.id, data))
+            return ended.ids
+
+        if asked.get("dry_run"):
+            return await place.gate.rehearse(place.caller, work, _why(data, asked))
+        ended = (verb.ends, row.id, place.id)
+        return await place.gate.end(place.caller, ended, _why(data, asked), work)
+
+    return answer
+
+
+def _why(data: Any, asked: dict[str, Any]) -> str:
+    """The reason that was said: in the body, or in the query of what takes none."""
+    return str(getattr(data, "why", asked.get("why", "")))
+
+
+def _row(noun: Noun[Any], place: WorkspaceContext, tx: StoreTx, name: str, act: str) -> Any:
+    """The row of that name. Raises NotFound, Forbidden (it is not theirs, as it has to be)."""
+    row = noun.find(tx, place.id, name)
+    if not place.caller.may(act) and not (noun.own and noun.own(tx, [row], place.caller.by)):
+        raise Forbidden(f"this role may {act.partition('.')[2]} its own {noun.plural} only")
+    return row
+
+
+def _body_type(noun: Noun[Any], verb: NounVerb) -> type[msgspec.Struct]:
+    """The JSON object that a verb is given; what it does not know is refused."""
+    fields: list[Any] = [
+        (each.name, each.type) if each.needed else (each.name, each.type, each.default)
+        for each in verb.inputs
+    ]
+    if verb.why:
+        fields.append(("why", str, ""))
+    words = [noun.name, *verb.run.__name__.split("_")]
+    name = "".join(each.capitalize() for each in words)
+    told = {"__doc__": f"What `{noun.name} {verb.name}` is given."}
+    return msgspec.defstruct(
+        name, fields, frozen=True, kw_only=True, forbid_unknown_fields=True, namespace=told
+    )
+
+
+def _build_route(
+    run: Answers, name: str, says: str, takes: list[Parameter], answers: Any
+) -> Answers:
+    """A route that says of itself where its parameters come from."""
+
+    async def route(**given: Any) -> Any:
+        return await run(**given)
+
+    route.__name__, route.__doc__ = name, says
+    route.__annotations__ = {each.name: each.annotation for each in takes} | {"return": answers}
+    route.__signature__ = Signature(takes, return_annotation=answers)  # type: ignore[attr-defined]
+    return route
+
+
+def _keyword_parameter(name: str, hint: Any, default: Any = Parameter.empty) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def _route_options(
+    noun: Noun[Any], act: str, operation: str, *, owned: bool = True
+) -> dict[str, Any]:
+    """What the role must allow; and the names under which the description of the API has it."""
+    acts = (act, f"{noun.name}.own") if owned and noun.own else (act,)
+    return {"act": acts, "noun": noun.plural, "operation": operation}
+
+
+def _id_of_row(row: Row) -> str:
+    return row.id  # type: ignore[union-attr] # every row of a declared noun has one

@@ -1,0 +1,175 @@
+"""Tools and instructions as an admin sees them: what is there, what was approved, what differs."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gatelodge.core.catalog.compare import (
+    DefinitionComparison,
+    TextChange,
+    compare_definitions,
+    compare_texts,
+)
+from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.protocol.shown.names import shown_name
+from gatelodge.flows.admin.definitions.standing import instructions_standing, standing, unfit
+from gatelodge.flows.admin.pins import instructions_digest
+
+_TITLE = 100
+_HINTS = {
+    "read_only": "readOnlyHint",
+    "destructive": "destructiveHint",
+    "open_world": "openWorldHint",
+}
+
+
+class ToolShape(Struct, frozen=True, kw_only=True):
+    """A tool. `standing`: pinned, changed, new (never approved), blocked, gone.
+
+    `digest` is that of its last definition, by which it is approved and reviewed; `shown` its name
+    in clients. `read_only`, `destructive`, `open_world` are what holds: the reviewed values while
+    `reviewed`, the careful ones otherwise. `hints` is what its server says of the same, counting
+    nothing. `title` is the first line of the server's own words. `unfit` says why clients of some
+    era would refuse it, so that it stands in no list of theirs.
+    """
+
+    server: str
+    name: str
+    shown: str
+    standing: str
+    title: str
+    digest: str
+    read_only: bool
+    destructive: bool
+    open_world: bool
+    reviewed: bool
+    hints: dict[str, bool]
+    unfit: tuple[str, ...]
+    observed: str
+    approved: str
+
+
+class ToolDetail(Struct, frozen=True, kw_only=True):
+    """One tool with its last definition and the approved one, each as its server sent it."""
+
+    tool: ToolShape
+    definition: Raw
+    approved_definition: Raw | None
+    differences: DefinitionComparison
+
+
+class ToolDifference(Struct, frozen=True, kw_only=True):
+    """A tool that is not as approved: its last definition against the approved one.
+
+    `pinned` ones differ only in what is no part of the pin: icons, and what only its server reads.
+    """
+
+    name: str
+    standing: str
+    title: str
+    digest: str
+    approved: str
+    definition: Raw
+    approved_definition: Raw | None
+    differences: DefinitionComparison
+
+
+class InstructionsState(Struct, frozen=True, kw_only=True):
+    """What a server tells every session. `standing`: none, approved, changed, new.
+
+    Sessions hear `approved`, and nothing while `text` is empty.
+    """
+
+    standing: str
+    digest: str
+    text: str
+    approved: str
+    differences: TextChange
+
+
+def tool_shape(row: Tool, alias: str, longest: int) -> ToolShape:
+    """The outer shape of a tool; its server's alias, and how long a shown name may be, given."""
+    read_only, destructive, open_world = row.effect
+    return ToolShape(
+        server=alias,
+        name=row.name,
+        shown=shown_name(alias, row.name, longest),
+        standing=standing(row),
+        title=title(row.definition),
+        digest=digest_of(row),
+        read_only=read_only,
+        destructive=destructive,
+        open_world=open_world,
+        reviewed=row.review_holds,
+        hints=hints(row.definition),
+        unfit=unfit(row),
+        observed=row.observed,
+        approved=row.approved,
+    )
+
+
+def tool_detail(row: Tool, alias: str, longest: int) -> ToolDetail:
+    """A tool with both its definitions; its alias, and how long a shown name may be, given."""
+    return ToolDetail(
+        tool=tool_shape(row, alias, longest),
+        definition=Raw(row.definition.encode()),
+        approved_definition=_approved_definition(row),
+        differences=compare_definitions(row.approved_definition, row.definition),
+    )
+
+
+def difference(row: Tool) -> ToolDifference:
+    """What of a tool differs from what was approved."""
+    return ToolDifference(
+        name=row.name,
+        standing=standing(row),
+        title=title(row.definition),
+        digest=digest_of(row),
+        approved=row.approved,
+        definition=Raw(row.definition.encode()),
+        approved_definition=_approved_definition(row),
+        differences=compare_definitions(row.approved_definition, row.definition),
+    )
+
+
+def differs(row: Tool) -> bool:
+    """True when a tool is not as approved, or has other looks than those that are shown."""
+    if not row.present:
+        return bool(row.approved)
+    return not row.pinned or row.observed != row.approved
+
+
+def instructions(row: Server) -> InstructionsState:
+    """What a server tells every session, and what of it was approved."""
+    return InstructionsState(
+        standing=instructions_standing(row),
+        digest=instructions_digest(row.instructions),
+        text=row.instructions,
+        approved=row.approved_instructions,
+        differences=compare_texts(row.approved_instructions, row.instructions, "instructions"),
+    )
+
+
+def digest_of(row: Tool) -> str:
+    """The digest that an admin names: of what is there, or was when it went."""
+    return row.observed
+
+
+def title(definition: str) -> str:
+    """The first line of a definition's description (or title), shortened."""
+    found = msgspec.json.decode(definition)
+    text = found.get("description") or found.get("title") or ""
+    line = text.strip().partition("\n")[0] if isinstance(text, str) else ""
+    return line if len(line) <= _TITLE else line[: _TITLE - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def hints(definition: str) -> dict[str, bool]:
+    """What the server itself says that a tool does; only what it says at all."""
+    found: Any = msgspec.json.decode(definition).get("annotations")
+    said = found if isinstance(found, dict) else {}
+    return {ours: said[its] for ours, its in _HINTS.items() if isinstance(said.get(its), bool)}
+
+
+def _approved_definition(row: Tool) -> Raw | None:
+    return Raw(row.approved_definition.encode()) if row.approved_definition else None

@@ -1,0 +1,114 @@
+"""The text that Prometheus reads, made beside the event loop; the library is loaded by the first.
+
+Source: Prometheus text format 0.0.4; OpenMetrics 1.0.0.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from anyio import Lock, to_thread
+
+from gatelodge.flows.counts import Histogram
+from gatelodge.web.telemetry.families import MetricFamily
+from gatelodge.web.telemetry.gathering import MeasuredFamily
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+SHARED_SECONDS = 1.0
+"""For so long strangers are shown the same text."""
+_OPENMETRICS = "application/openmetrics-text"
+PLAIN_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = f"{_OPENMETRICS}; version=1.0.0; charset=utf-8"
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Say whether an Accept header names OpenMetrics; whoever names nothing gets the plain text."""
+    return any(part.split(";", 1)[0].strip() == _OPENMETRICS for part in accept.lower().split(","))
+
+
+class MetricsScrapes:
+    """Makes one text at a time; strangers share one, so that many of them cost what one does."""
+
+    def __init__(self) -> None:
+        self._turn = Lock()
+        self._kept: dict[bool, tuple[float, bytes]] = {}
+
+    async def made(self, measured: list[MeasuredFamily], *, openmetrics: bool) -> bytes:
+        """The text of these numbers."""
+        async with self._turn:
+            return await to_thread.run_sync(rendered, measured, openmetrics)
+
+    async def shared(
+        self,
+        gather: Callable[[], list[MeasuredFamily]],
+        now: Callable[[], float],
+        *,
+        openmetrics: bool,
+    ) -> bytes:
+        """The text of the numbers that `gather` gives, or gave within the last second."""
+        async with self._turn:
+            at, text = self._kept.get(openmetrics, (-math.inf, b""))
+            if now() - at >= SHARED_SECONDS:
+                at = now()
+                text = await to_thread.run_sync(rendered, gather(), openmetrics)
+                self._kept[openmetrics] = (at, text)
+            return text
+
+
+def rendered(measured: list[MeasuredFamily], openmetrics: bool) -> bytes:  # noqa: FBT001 - in a thread
+    """The text of these numbers and of the process' own (memory, CPU time, descriptors)."""
+    from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+    from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+    registry = CollectorRegistry()
+    registry.register(_KeptText(measured))
+    ProcessCollector(registry=registry)
+    if openmetrics:
+        return bytes(generate_openmetrics(registry))  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+class _KeptText:
+    """A collector (`prometheus_client.registry.Collector`) of numbers that were taken before."""
+
+    def __init__(self, measured: list[MeasuredFamily]) -> None:
+        self._measured = measured
+
+    def collect(self) -> "Iterable[Metric]":
+        return [_build_metric(each) for each in self._measured]
+
+
+def _build_metric(measured: MeasuredFamily) -> "Metric":
+    from prometheus_client import core
+
+    family, labels = measured.family, measured.family.labels
+    if family.kind == "histogram":
+        made = core.HistogramMetricFamily(family.name, family.says, labels=labels)
+        for values, spread in measured.spread.items():
+            made.add_metric(values, _cumulative_buckets(spread), spread.total / 1000)
+        return made
+    return _build_scalar_metric(family, measured)
+
+
+def _build_scalar_metric(family: MetricFamily, measured: MeasuredFamily) -> "Metric":
+    from prometheus_client import core
+
+    if family.kind == "info":
+        told = core.InfoMetricFamily(family.name, family.says)
+        for values in measured.numbers:
+            told.add_metric((), dict(zip(family.labels, values, strict=True)))
+        return told
+    kind = core.CounterMetricFamily if family.kind == "counter" else core.GaugeMetricFamily
+    made = kind(family.name, family.says, labels=family.labels)
+    for values, number in measured.numbers.items():
+        made.add_metric(values, number)
+    return made
+
+
+def _cumulative_buckets(spread: Histogram) -> list[tuple[str, float]]:
+    """How many were at most so many seconds, as the format wants it: from milliseconds."""
+    bounds = [*(f"{bound / 1000:g}" for bound in spread.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(spread.buckets), strict=True))

@@ -1,0 +1,183 @@
+"""The numbers of one moment, taken on the event loop from what the node holds in memory.
+
+Neither the disk nor the store is asked: both may be what somebody looks for.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+import gatelodge
+from gatelodge.core.records.origin import GOV as GOV_LOG
+from gatelodge.core.records.origin import UNROUTED, calls_log, is_past
+from gatelodge.core.view import PolicyView
+from gatelodge.flows.counts import Histogram, Reasons, merged
+from gatelodge.web.endpoint.http.bounds import TrafficCounts
+from gatelodge.web.telemetry import families as f
+from gatelodge.web.telemetry.inside import NodeInsides
+
+_STATES = ("off", "starting", "ready", "waiting", "failed")
+_CALLS = calls_log("")
+
+Numbers = dict[tuple[str, ...], float]
+
+
+class MeasuredFamily(Struct, frozen=True):
+    """One metric with its numbers, or its histograms, by the values of its labels."""
+
+    family: f.MetricFamily
+    numbers: Numbers = {}
+    spread: dict[tuple[str, ...], Histogram] = {}
+
+
+class VisibleSeries:
+    """What a reader sees, in names: every workspace, or only the one of that id."""
+
+    def __init__(self, view: PolicyView, only: str | None) -> None:
+        self._only = only
+        self._slugs = {str(each.id): each.slug for each in view.state.workspaces}
+        self.aliases = {str(each.id): each.alias for each in view.state.servers}
+        self.servers = [
+            each
+            for each in view.state.servers
+            if each.status == "approved" and only in (None, each.workspace)
+        ]
+
+    @property
+    def workspaces(self) -> list[str]:
+        """The slugs of all that are seen."""
+        return [slug for key, slug in self._slugs.items() if self._only in (None, key)]
+
+    def slug(self, workspace: str) -> str | None:
+        """The slug of a workspace, None when it is not this reader's."""
+        return self._slugs.get(workspace, "") if self._only in (None, workspace) else None
+
+    def place(self, log: str) -> str | None:
+        """The workspace of a log, empty for what reached none; None when it is not shown.
+
+        What reached none may have been meant for any of them, so only who sees all sees that.
+        """
+        if log == UNROUTED:
+            return "" if self._only is None else None
+        return self.slug(log.removeprefix(_CALLS))
+
+
+def gathered(inside: NodeInsides, traffic: TrafficCounts, only: str | None) -> list[MeasuredFamily]:
+    """Every metric as of now: the node's own and those of all workspaces, or of `only` this one."""
+    seen = VisibleSeries(inside.view(), only)
+    return [
+        *_of_node(inside, traffic),
+        _signed_log_sizes(inside, seen),
+        *_metrics_of_records(inside, seen),
+        *_metrics_in_flight(inside, seen),
+        *_metrics_of_servers(inside, seen),
+    ]
+
+
+def _of_node(inside: NodeInsides, traffic: TrafficCounts) -> Iterator[MeasuredFamily]:
+    backlog, late, failing = inside.backlog(), inside.health.late(), inside.faults()
+    unsigned = inside.clock.boottime() - inside.sequencer.signed_at
+    yield MeasuredFamily(f.BUILD, {(gatelodge.__version__,): 1})
+    yield _single_value_metric(f.READY, inside.unready() is None)
+    yield _single_value_metric(f.FRESH, inside.fresh())
+    yield _single_value_metric(f.GOV, inside.view().gov)
+    strangers, known = traffic.strangers, traffic.open - traffic.strangers
+    yield MeasuredFamily(f.CONNECTIONS, {("strangers",): strangers, ("known",): known})
+    bytes_of = {"strangers": traffic.stranger_bytes, "known": traffic.person_bytes}
+    yield MeasuredFamily(f.HELD, {(kind,): size for kind, size in bytes_of.items()})
+    yield MeasuredFamily(f.LAG, spread={(): inside.lag.copy()})
+    yield MeasuredFamily(f.WORK, {("failing",): len(failing), ("late",): len(late)})
+    trouble: list[tuple[str, ...]] = [(work, "failing") for work in failing]
+    trouble += [(work, "late") for work in late]
+    yield MeasuredFamily(f.TROUBLE, dict.fromkeys(trouble, 1.0))
+    yield _single_value_metric(f.JOURNAL_FAILED, inside.failed())
+    yield _single_value_metric(f.UNWRITTEN, backlog.records)
+    if backlog.frames is not None:
+        yield _single_value_metric(f.BACKLOG, backlog.frames)
+    yield _single_value_metric(f.CHECKPOINT, max(0.0, unsigned))
+
+
+def _signed_log_sizes(inside: NodeInsides, seen: VisibleSeries) -> MeasuredFamily:
+    """By the guard, which keeps in memory what was signed; the store is not asked."""
+    sizes: Numbers = {}
+    for log in inside.guard.logs:
+        kept, place = inside.guard.last(log), "" if log == GOV_LOG else seen.place(log)
+        if kept is None or place is None or is_past(log):
+            continue
+        kind = log if log in (GOV_LOG, UNROUTED) else "calls"
+        sizes[kind, place] = kept[0]
+    return MeasuredFamily(f.SIGNED, sizes)
+
+
+def _metrics_of_records(inside: NodeInsides, seen: VisibleSeries) -> Iterator[MeasuredFamily]:
+    counts = inside.counts
+    outcomes: Counter[tuple[str, ...]] = Counter()
+    durations: defaultdict[tuple[str, ...], list[Histogram]] = defaultdict(list)
+    for (log, server), calls in counts.calls.items():
+        place = seen.place(log)
+        if place is None:
+            continue
+        key = (place, seen.aliases.get(server, ""))
+        for outcome, many in calls.outcomes.items():
+            outcomes[*key, outcome] += many
+        durations[key].append(calls.durations)
+    yield MeasuredFamily(f.CALLS, {**outcomes})
+    yield MeasuredFamily(f.DURATION, spread={key: merged(each) for key, each in durations.items()})
+    yield _by_place(f.DENIED, counts.denied, seen)
+    yield _by_place(f.ANSWERED, counts.answered, seen)
+    yield _by_place(f.REFUSED, counts.refused, seen)
+    yield _by_place(f.UNAUTHENTICATED, counts.unauthenticated, seen)
+    yield _by_place(f.WITHHELD, counts.withheld, seen)
+
+
+def _metrics_in_flight(inside: NodeInsides, seen: VisibleSeries) -> Iterator[MeasuredFamily]:
+    calls: Counter[tuple[str, ...]] = Counter()
+    parked: Counter[tuple[str, ...]] = Counter(dict.fromkeys(((s,) for s in seen.workspaces), 0))
+    streams = parked.copy()
+    for server in seen.servers:
+        calls[seen.slug(server.workspace) or "", server.alias] = 0
+    for running in inside.inflight.running():
+        place = seen.slug(running.workspace)
+        if place is None:
+            continue
+        if running.kind == "stream":
+            streams[(place,)] += 1
+        elif running.parked:
+            parked[(place,)] += 1
+        else:
+            calls[place, seen.aliases.get(running.server, "")] += 1
+    yield MeasuredFamily(f.IN_FLIGHT, {**calls})
+    yield MeasuredFamily(f.PARKED, {**parked})
+    yield MeasuredFamily(f.STREAMS, {**streams})
+
+
+def _metrics_of_servers(inside: NodeInsides, seen: VisibleSeries) -> Iterator[MeasuredFamily]:
+    load = inside.load()
+    states: Numbers = {(slug, state): 0 for slug in seen.workspaces for state in _STATES}
+    ready: Numbers = {}
+    pending: Numbers = {}
+    restarts: Numbers = {}
+    for server in seen.servers:
+        place, health = seen.slug(server.workspace) or "", inside.upstreams.health(server.id)
+        states[place, health.state] = states.get((place, health.state), 0) + 1
+        key = (place, server.alias)
+        ready[key], restarts[key] = health.state == "ready", health.restarts
+        pending[key] = load[server.id].pending if server.id in load else 0
+    yield MeasuredFamily(f.SERVERS, states)
+    yield MeasuredFamily(f.SERVER_READY, ready)
+    yield MeasuredFamily(f.PENDING, pending)
+    yield MeasuredFamily(f.RESTARTS, restarts)
+
+
+def _single_value_metric(family: f.MetricFamily, number: float) -> MeasuredFamily:
+    return MeasuredFamily(family, {(): number})
+
+
+def _by_place(family: f.MetricFamily, counted: Reasons, seen: VisibleSeries) -> MeasuredFamily:
+    numbers: Counter[tuple[str, ...]] = Counter()
+    for (log, reason), many in counted.items():
+        place = seen.place(log)
+        if place is not None:
+            numbers[place, reason] += many
+    return MeasuredFamily(family, {**numbers})

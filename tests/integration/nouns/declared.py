@@ -1,0 +1,29 @@
+"""Runs the verbs of declared nouns as the admin API does: rows are named, by id or as people do."""
+
+import sys
+from types import SimpleNamespace
+
+from gatelodge.flows.nouns.noun import Noun
+
+
+def declared(change):
+    """The noun and the declaration of a verb; None for a function that is none."""
+    for noun in vars(sys.modules[change.__module__]).values():
+        if isinstance(noun, Noun):
+            for verb in noun.verbs:
+                if verb.run is change:
+                    return noun, verb
+    return None
+
+
+def run(act, change, *given, **named):
+    """What a change comes to; of a declared verb the row and what it is given are found first."""
+    found = declared(change)
+    if found is None:
+        return change(act, *given, **named)
+    noun, verb = found
+    workspace, *given = given
+    row = workspace if verb.makes else noun.find(act.tx, workspace, given.pop(0))
+    told = {each.name: None if each.needed else each.default for each in verb.inputs}
+    told |= dict(zip(told, given, strict=False)) | named
+    return verb.run(act, row, **verb.words(act.tx, workspace, SimpleNamespace(**told)))
