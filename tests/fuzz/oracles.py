@@ -18,26 +18,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import NoReturn, Self
 
-_FAST = 0.004
-"""Processor seconds of `_known_work` up to which a machine is a fast one: chosen, not measured.
-
-Where it takes 0.006 the worst stall that was measured is 119 ms, and the limit becomes 150."""
-
-
-def _known_work() -> float:
-    """Processor seconds of a fixed piece of Python, at its best of some tries."""
-    took = []
-    for _ in range(7):
-        before, total = time.thread_time(), 0
-        for number in range(200_000):
-            total += number
-        took.append(time.thread_time() - before)
-    return min(took)
-
-
-STALL = 0.1 * min(2.0, max(1.0, _known_work() / _FAST))
-"""Seconds that one outsider may hold the loop at the default limits: 100 ms on a fast machine, and
-more, up to 200, on one that takes longer for everything."""
+STALL = 0.1
+"""Seconds of processor time for which one outsider may hold the loop at the default limits."""
 BACK_WITHIN = 5.0
 """Seconds until memory is given back."""
 

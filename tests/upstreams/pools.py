@@ -146,9 +146,9 @@ def names(observed: ObservedOffer) -> list[str]:
 
 
 def alive(pid: int) -> bool:
-    """True while the process runs; a zombie is gone."""
+    """True while the process runs; a zombie is gone, and so is one that ends while it is read."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"

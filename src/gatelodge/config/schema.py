@@ -73,9 +73,9 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What one request may cost."""
 
     body_bytes: Bytes = 4 * 1024 * 1024
-    """Largest request body; more gets 413, and so does one of more than 250,000 JSON values."""
+    """Largest request body; more gets 413, and so does one of more than 150,000 JSON values."""
     result_bytes: Bytes = 6 * 1024 * 1024
-    """Largest result taken from an upstream; more is not handed on, nor one of more than 250,000
+    """Largest result taken from an upstream; more is not handed on, nor one of more than 150,000
     JSON values."""
     header_bytes: Bytes = 32 * 1024
     """Largest request head; more gets 431."""

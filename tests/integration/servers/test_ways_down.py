@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,12 @@ def children(fleet: Fleet, homes: Path) -> set[Process]:
 
 def everythings(homes: Path) -> list[Process]:
     """The processes of server-everything that are the gate's children."""
-    lines = ((each, Path(f"/proc/{each.pid}/cmdline")) for each in homed(homes))
-    return [each for each, line in lines if str(EVERYTHING) in line.read_text()]
+    found = []
+    for each in homed(homes):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended since
+            if str(EVERYTHING) in Path(f"/proc/{each.pid}/cmdline").read_text():
+                found.append(each)
+    return found
 
 
 def test_after_an_orderly_end_no_process_and_no_home_is_left(fleet: Fleet, homes: Path):

@@ -5,10 +5,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
 
 from gatelodge.core.jsontext.keys import repeats_a_key
-from gatelodge.core.jsontext.weight import MOST_TAKEN, burden, crowded
+from gatelodge.core.jsontext.weight import burden
 from gatelodge.core.protocol.envelope import members_of
 
 MARKS = st.text(alphabet='[]{},:"\\ax 1é', max_size=12)
@@ -44,16 +43,11 @@ def test_depth_and_values_are_those_of_the_parsed_text(found, layout, plain):
     assert values(found) < 2 or burden(text, 100, values(found) - 1)
 
 
-@given(st.dictionaries(MARKS, JSON, max_size=6), LAYOUTS, st.booleans(), st.integers(1, 5))
-def test_an_object_is_crowded_by_its_own_members_alone(found, layout, plain, most):
-    text = json.dumps(found, separators=layout, ensure_ascii=plain).encode()
-    assert crowded(text, most) == (len(found) > most)
-
-
-def test_an_object_that_is_crowded_is_not_taken_apart():
-    inside = ",".join(f'"k{number}":1' for number in range(MOST_TAKEN + 1))
-    assert members_of(Raw(b"{%b}" % inside.encode())) is None
-    assert members_of(Raw(b'{"a":{%b}}' % inside.encode())) is not None
+@given(JSON, LAYOUTS, st.integers(1, 40))
+def test_what_weighs_too_much_is_told_by_its_beginning_when_that_is_enough(found, layout, part):
+    text = json.dumps(found, separators=layout).encode()
+    begun = burden(text[:part], 2, 5)
+    assert not begun or burden(text, 2, 5)
 
 
 @given(st.lists(st.tuples(MARKS, JSON), max_size=5), LAYOUTS, st.booleans())

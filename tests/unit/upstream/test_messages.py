@@ -95,6 +95,16 @@ def test_an_answer_that_is_too_much_work_is_none_and_is_told_whose_it_was():
     assert upstream.answered_number(body) == 7
 
 
+@pytest.mark.parametrize(("bytes_more", "read"), [(0, True), (1, False)])
+def test_an_error_is_handed_on_up_to_a_bound_and_beyond_it_its_call_is_told(bytes_more, read):
+    text = b"x" * (upstream.MOST_ERROR - len(b'{"code":1,"message":""}') + bytes_more)
+    body = b'{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"%b"}}' % text
+    found = upstream.read_message(body)
+    assert isinstance(found, upstream.UpstreamMessage) is read
+    assert read or "1 MiB" in found.too_much
+    assert upstream.answered_number(body) == 7
+
+
 @pytest.mark.parametrize(
     ("error", "good"),
     [

@@ -89,7 +89,7 @@ class InboundMessages:
         found = self._desk.flights.open.get(upstream.answered_number(body))
         if found is None or (flight is not None and found is not flight):
             return False
-        if "values" in why.too_much:
+        if why.too_much and "deeper" not in why.too_much:
             text = f"The server's answer is too much to read: {why.too_much}."
             self._desk.flights.fail(found, LimitReached(text, remedy="Ask for less."))
         else:

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR
 from gatelodge.core.jsontext.keys import repeats_a_key
-from gatelodge.core.jsontext.weight import MOST_MEMBERS, MOST_TAKEN, burden, crowded
+from gatelodge.core.jsontext.weight import MOST_MEMBERS, burden
 from gatelodge.core.records.leaves import RefusedReason
 
 Members = dict[str, Raw]
@@ -24,8 +24,6 @@ NULL = Raw(b"null")
 _NOTIFICATIONS = "notifications/"
 
 _members = msgspec.json.Decoder(Members).decode
-_ROOMY = 5 * MOST_TAKEN
-"""Bytes of an object that cannot hold too many members."""
 _KNOWN_BYTES = 512
 """Bytes of a `_meta` that is remembered."""
 _text = msgspec.json.Decoder(str).decode
@@ -123,11 +121,8 @@ def read_text(raw: Raw | None) -> str | None:
 
 
 def members_of(raw: Raw | None) -> Members | None:
-    """The members of the object in `raw`, or None when it is absent or something else.
-
-    None too when they are more than anybody has to look at (`crowded`).
-    """
-    if raw is None or (memoryview(raw).nbytes > _ROOMY and crowded(bytes(raw))):
+    """The members of the object in `raw`, or None when it is absent or something else."""
+    if raw is None:
         return None
     try:
         return _members(raw)

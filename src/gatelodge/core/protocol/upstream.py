@@ -82,7 +82,7 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 
 
 class UnreadableBytes(Struct, frozen=True):
-    """Bytes that are no message. `too_much` says why they were not even looked at (`burden`)."""
+    """Bytes that are no message. `too_much` says why they are not handed on, if they were one."""
 
     too_much: str = ""
 
@@ -107,8 +107,11 @@ def read_message(body: bytes) -> UpstreamMessage | UnreadableBytes:
         message = _messages.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _NO_MESSAGE
-    if message.error is not UNSET and message.error == NULL:
-        message.error = UNSET
+    if message.error is not UNSET:
+        if memoryview(message.error).nbytes > MOST_ERROR:
+            return UnreadableBytes(f"its error is of more than {MOST_ERROR >> 20} MiB")
+        if message.error == NULL:
+            message.error = UNSET
     if message.method:
         if message.id is None:
             message.id = UNSET
@@ -117,6 +120,8 @@ def read_message(body: bytes) -> UpstreamMessage | UnreadableBytes:
     return message
 
 
+MOST_ERROR: Final = 1 << 20
+"""Bytes of a server's error: its text is read wherever somebody is told why a call failed."""
 _NO_MESSAGE: Final = UnreadableBytes()
 _LIGHT: Final = 512
 """Bytes of a message that cannot nest too deep."""

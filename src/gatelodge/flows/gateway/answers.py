@@ -142,7 +142,11 @@ def _answer_of_result(
         return UpstreamResult(raw, members, "task_started", call)
     required = read_input_required(members) if asks and kind == "input_required" else None
     if required is None:
-        text = "the server's answer is of a kind that was not asked for"
+        text = (
+            "the server's question cannot be handed on"
+            if asks and kind == "input_required"
+            else "the server's answer is of a kind that was not asked for"
+        )
         return CallFailed(UpstreamBrokeProtocol(text), call)
     return ServerAsks(required.requests, members=members, state=required.state)
 

@@ -15,7 +15,7 @@ BODY = 4 * MIB - 4096
 """As much as a request may have at the default limits, but for what stands around it."""
 RESULT = 6 * MIB - 4096
 """The same of a server's result."""
-VALUES = 245_000
+VALUES = 147_000
 """As many values as a message may hold, but for what stands around them."""
 UNITS = {
     "lists": b"[],",

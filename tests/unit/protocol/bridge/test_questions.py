@@ -8,6 +8,7 @@ from msgspec import Raw
 from gatelodge.core.protocol.bridge.questions import (
     CANCELLED,
     MOST,
+    MOST_STATE,
     InputRequest,
     InputRequired,
     from_legacy,
@@ -43,6 +44,13 @@ def test_what_a_modern_server_asks_is_read_with_its_params_untouched():
     assert read_input_required(result) == InputRequired(
         {"a": FORM, "b": InputRequest("roots/list")}, b'"s\\u00e9"'
     )
+
+
+@pytest.mark.parametrize(("bytes_more", "read"), [(0, True), (1, False)])
+def test_a_state_is_handed_on_up_to_a_bound(bytes_more, read):
+    state = '"' + "s" * (MOST_STATE - 2 + bytes_more) + '"'
+    found = read_input_required(members('{"requestState":' + state + "}"))
+    assert (found is not None) is read
 
 
 def test_a_state_alone_is_enough():

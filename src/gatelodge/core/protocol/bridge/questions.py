@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND
 from gatelodge.core.jsontext.keys import repeats_a_key
-from gatelodge.core.jsontext.weight import MOST_MEMBERS, crowded
+from gatelodge.core.jsontext.weight import MOST_MEMBERS
 from gatelodge.core.protocol.envelope import (
     NULL,
     Members,
@@ -48,6 +48,8 @@ NOBODYS: Final = Raw(
     b'of several calls it cannot be told which one asks"}'
 )
 """What a server hears whose question belongs to no call that could be told."""
+MOST_STATE: Final = 1 << 20
+"""Bytes of a requestState that is handed on: sealed it goes to the client, and comes back."""
 _NO_PARAMS: Final = Raw(b"{}")
 _URL: Final = Raw(b'"url"')
 _FIRST_ELICITATION: Final = "2025-06-18"
@@ -111,19 +113,20 @@ def read_requests(raw: Raw) -> dict[str, InputRequest] | None:
 
 def _unique_members(raw: Raw) -> Members | None:
     """The members of an object that names each of them once, and not too many."""
-    text = bytes(raw)
-    members = None if crowded(text, MOST_MEMBERS) else members_of(raw)
-    return None if members is None or repeats_a_key(text, members) else members
+    members = members_of(raw)
+    if members is None or len(members) > MOST_MEMBERS or repeats_a_key(raw, members):
+        return None
+    return members
 
 
 def read_input_required(result: Members) -> InputRequired | None:
     """What an `input_required` result asks; None when it is malformed.
 
     At least one question or a state must be there, and the state is a string (mrtr, server
-    requirements 2, 3 and 6).
+    requirements 2, 3 and 6); one of more than `MOST_STATE` bytes is not handed on.
     """
     state = given(result, "requestState")
-    if state is not None and read_text(state) is None:
+    if state is not None and (len(bytes(state)) > MOST_STATE or read_text(state) is None):
         return None
     asked = given(result, "inputRequests")
     requests = {} if asked is None else read_requests(asked)

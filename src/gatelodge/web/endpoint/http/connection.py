@@ -111,8 +111,6 @@ class ClientConnection(asyncio.Protocol):
             gone, self.on_gone = self.on_gone, None
             gone()
         self._leave_queue()
-        if self._reader.partial:
-            self._record_lost_request(self._reader.request)
         self._reader.close()
 
     def pause_writing(self) -> None:
@@ -143,9 +141,8 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answer what was asked; a half-closed connection over which nothing was is closed."""
         if self._reader.partial:
-            request = self._reader.request
+            self._record_lost_request(self._reader.request)
             self._reader.end()
-            self._record_lost_request(request)
         transport, current = self._transport, self._current
         if transport is None or current is None or self.endless or not peer.can_tell():
             return False
@@ -248,16 +245,24 @@ class ClientConnection(asyncio.Protocol):
         if not self._answering and self._transport is not None:
             self._close_connection()
 
-    # inside
-
     def _feed_in_pieces(self, data: bytes) -> None:
-        """Feed the parser bit by bit, no faster than requests are answered."""
-        with memoryview(data) as view:
-            for at in range(0, len(view), _LARGE):
-                if len(self._queue) > _QUEUED:
-                    self._rest = bytes(view[at:])
-                    return
-                self._feed_parser(view[at : at + _LARGE])
+        """Feed the parser a piece, and the next in another turn of the loop: each is long work."""
+        self._feed_parser(data[:_LARGE])
+        if self._transport is not None:
+            self._rest = data[_LARGE:]
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._feed_rest)
+
+    def _feed_rest(self) -> None:
+        """Feed the next piece, or read on; while too many requests wait, neither."""
+        transport, rest = self._transport, self._rest
+        if transport is None or len(self._queue) > _QUEUED:
+            return
+        self._rest = b""
+        if rest:
+            self._feed_in_pieces(rest)
+        elif not self._half:
+            transport.resume_reading()
 
     def _feed_parser(self, data: bytes | memoryview) -> None:
         reader = self._reader
@@ -335,12 +340,7 @@ class ClientConnection(asyncio.Protocol):
             self._close_connection()
         elif self._queue:
             self._start_answer(self._queue.pop(0))
-            if self._rest and len(self._queue) <= _QUEUED:
-                rest, self._rest = self._rest, b""
-                self._feed_in_pieces(rest)
-            transport = self._transport
-            if transport is not None and not self._half and len(self._queue) <= _QUEUED:
-                transport.resume_reading()
+            self._feed_rest()
         elif self._reader.fault is not None:
             self._turn_away_unreadable()
         elif self._half:
@@ -369,6 +369,8 @@ class ClientConnection(asyncio.Protocol):
         for request in left:
             self._record_lost_request(request)
         self._turn_away_unreadable()
+        if self._reader.partial:
+            self._record_lost_request(self._reader.request)
 
     def _record_lost_request(self, request: HttpRequest) -> None:
         self._serving.gone(request)
@@ -391,8 +393,6 @@ class ClientConnection(asyncio.Protocol):
         assert transport is not None
         self._transport, told = None, self._told
         self._leave_queue()
-        if self._reader.partial:
-            self._record_lost_request(self._reader.request)
         self._reader.end()
         if told:
             peer.linger(transport)
