@@ -219,7 +219,7 @@ def test_whatever_is_said_is_read_or_turned_away_and_nothing_is_raised(raw, text
     questions.read_requests(raw), questions.from_url_required(raw)
     questions.read_input_required(given_), questions.read_retry(given_)
     levels.message_level(bytes(raw)), levels.read_level(raw)
-    tasks.needs_task(raw), tasks.is_task(given_)
+    tasks.needs_task(raw)
     tasks.shown_task(Raw(text.encode()), given_, "s", UriPrefix("gh"))
 
 

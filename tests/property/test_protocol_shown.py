@@ -112,5 +112,5 @@ def test_whatever_a_server_says_is_shown_or_left_alone_and_nothing_is_raised(tex
     for show in (messages.shown_resource, messages.shown_template):
         show(prefix, raw)
     messages.shown_tool(prefix, raw), messages.shown_error(prefix, raw)
-    messages.shown_update(prefix, bytes(raw)), messages.read_reference(raw)
+    messages.read_reference(raw)
     messages.with_reference(raw, "x")

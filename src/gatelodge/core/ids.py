@@ -10,8 +10,6 @@ ServerId = NewType("ServerId", str)
 GrantId = NewType("GrantId", str)
 GuardrailId = NewType("GuardrailId", str)
 CredentialId = NewType("CredentialId", str)
-LogId = NewType("LogId", str)
-CallId = NewType("CallId", str)
 
 PrincipalId = NewType("PrincipalId", str)
 """A member's or an agent's id; the prefix tells which."""

@@ -4,11 +4,9 @@ from hashlib import sha256
 import pytest
 
 from gatelodge.core.catalog.pin import (
-    ToolDrift,
     canonical,
     definition_digest,
     digests,
-    drift,
 )
 from gatelodge.core.errors import Invalid
 
@@ -69,14 +67,6 @@ def test_an_endless_nest_is_refused(depth):
 
 def test_a_reviewable_nest_is_taken():
     assert canonical("[" * 99 + "]" * 99) == b"[" * 99 + b"]" * 99
-
-
-def test_drift_tells_what_is_new_different_and_gone():
-    approved = {"a": "1", "b": "2", "c": "3"}
-    observed = {"b": "2", "c": "4", "d": "5"}
-    assert drift(approved, observed) == ToolDrift(added=("d",), changed=("c",), removed=("a",))
-    assert drift(approved, observed)
-    assert not drift(approved, dict(approved))
 
 
 def spelled(**schema):

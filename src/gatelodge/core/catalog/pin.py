@@ -15,7 +15,7 @@ order sent. For texts that RFC 8785 accepts the form is the RFC's own (a propert
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import sha256
 from math import isinf
 from typing import Any, NoReturn
@@ -27,33 +27,6 @@ from gatelodge.core.errors import Invalid
 
 DEEPEST = 100
 """Levels of nesting in a definition; no schema that a person can review needs more."""
-
-
-class ToolDrift(Struct, frozen=True):
-    """How the tools observed differ from those approved, by original name, sorted."""
-
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        """True when anything differs."""
-        return bool(self.added or self.changed or self.removed)
-
-
-def drift(approved: Mapping[str, str], observed: Mapping[str, str]) -> ToolDrift:
-    """Compare digests by original name: what is new, what is different, what is gone."""
-    return ToolDrift(
-        added=tuple(sorted(observed.keys() - approved.keys())),
-        changed=tuple(
-            sorted(
-                name
-                for name in observed.keys() & approved.keys()
-                if observed[name] != approved[name]
-            )
-        ),
-        removed=tuple(sorted(approved.keys() - observed.keys())),
-    )
 
 
 class DefinitionDigests(Struct, frozen=True):

@@ -15,14 +15,8 @@ LEGACY_UPSTREAM = (*LEGACY, "2024-11-05")
 """Legacy revisions that an upstream may answer with; the first is the one offered to it."""
 BATCHES = "2025-03-26"
 """The only revision with JSON-RPC batches."""
-UNSAID = "2025-03-26"
-"""What a legacy request without a version header speaks (2025-11-25 transports)."""
 
-VERSION_HEADER = "MCP-Protocol-Version"
-METHOD_HEADER = "Mcp-Method"
-NAME_HEADER = "Mcp-Name"
 PARAM_HEADER = "Mcp-Param-"
-SESSION_HEADER = "Mcp-Session-Id"
 
 META_PREFIX = "io.modelcontextprotocol/"
 META_PROTOCOL_VERSION = "io.modelcontextprotocol/protocolVersion"

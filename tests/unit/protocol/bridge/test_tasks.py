@@ -7,7 +7,6 @@ from msgspec import Raw
 
 from gatelodge.core.protocol.bridge.tasks import (
     REQUIRED,
-    is_task,
     needs_task,
     shown_task,
     task_of,
@@ -24,12 +23,6 @@ def shown(text: str, prefix: UriPrefix = GH) -> str:
     new, members = shown_task(raw, members_of(raw), "sealed", prefix)
     assert members == members_of(new)
     return bytes(new).decode()
-
-
-def test_a_result_that_stands_for_one_to_come_is_a_task():
-    assert is_task({"resultType": Raw(b'"task"')})
-    assert not is_task({"resultType": Raw(b'"complete"')})
-    assert not is_task({})
 
 
 def test_the_servers_own_id_never_reaches_the_client_and_comes_back():

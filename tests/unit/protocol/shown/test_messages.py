@@ -12,7 +12,6 @@ from gatelodge.core.protocol.shown.messages import (
     shown_result,
     shown_template,
     shown_tool,
-    shown_update,
     with_reference,
 )
 from gatelodge.core.protocol.shown.uris import BARE, UriPrefix
@@ -124,11 +123,6 @@ def test_items_without_a_name_or_uri_and_those_of_a_bare_endpoint_are_the_very_s
             b'{"uri":"a:b","uriTemplate":"a:b","name":"n","_meta":{"ui":{"resourceUri":"a:b"}}}'
         )
         assert change(BARE, raw) is raw
-
-
-def test_an_update_names_the_shown_uri():
-    assert shown_update(GH, b'{"uri":"a:b","n":1.0}') == b'{"uri":"gh+a:b","n":1.0}'
-    assert shown_update(GH, b"[]") == b"[]"
 
 
 def test_a_resource_that_is_not_there_is_named_by_its_shown_uri():

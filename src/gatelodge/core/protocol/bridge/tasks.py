@@ -18,18 +18,12 @@ from gatelodge.core.protocol.shown.messages import shown_error, shown_result
 from gatelodge.core.protocol.shown.uris import UriPrefix
 
 METHODS: Final = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
-NOTIFICATION: Final = "notifications/tasks"
 AUGMENTED: Final = "tools/call"
 """The only request that may be answered with a task (Supported Methods)."""
 REQUIRED: Final = b'{"requiredCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}}'
 """The `data` of the -32021 for a client that uses tasks and did not declare them."""
 
 _encode = msgspec.json.Encoder().encode
-
-
-def is_task(result: Members) -> bool:
-    """True for a result that stands for one to come (Polymorphic Results)."""
-    return read_text(result.get("resultType")) == "task"
 
 
 def task_of(members: Members) -> str | None:

@@ -67,11 +67,6 @@ def shown_template(prefix: UriPrefix, template: Raw) -> Raw:
     return _change_of_member(_change_of_uri(prefix), "uriTemplate")(template)
 
 
-def shown_update(prefix: UriPrefix, params: bytes) -> bytes:
-    """The params of notifications/resources/updated with the shown URI."""
-    return bytes(_change_of_member(_change_of_uri(prefix), "uri")(Raw(params)))
-
-
 def shown_error(prefix: UriPrefix, error: Raw) -> Raw:
     """A JSON-RPC error of a resource that is not there with its shown URI; any other as it is."""
     if b'"uri"' not in bytes(error) or parse_fault(error).code not in _NOT_FOUND:
