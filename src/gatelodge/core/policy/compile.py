@@ -119,6 +119,7 @@ def compile_rules(
         | {ident for kind, ident in mentioned if kind in persons},
         frozenset[str]().union(*(guard.reads for guard in guards.all)),
         text,
+        # A row may hold half of a surrogate pair, and compiling fails for nothing that a row holds.
         sha256(f"{text}\n// watching\n{watching}".encode("utf-8", "surrogatepass")).hexdigest(),
         tuple(
             f"The guardrail {guard.id} is not one Cedar forbid."

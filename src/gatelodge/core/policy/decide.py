@@ -10,6 +10,7 @@ from gatelodge.core.view_entry import CallContext
 def settle(cell: ConditionalCell, at: Instant, context: CallContext) -> Decision:
     """The decision of that cell. The lowest id of the grants that still last is the rule."""
     allow = _first_unexpired_allow(cell, at)
+    # This comes first: whoever has no grant hears of no guardrail, nor that one failed.
     if allow is None:
         return NO_GRANT
     if cell.fixed is not None:
@@ -17,8 +18,10 @@ def settle(cell: ConditionalCell, at: Instant, context: CallContext) -> Decision
     failing: Deny | None = None
     for question in cell.questions:
         outcome = judge(question, at, context)
+        # It is told and not hidden: the tool stands in lists, since only circumstances forbid it.
         if outcome == "forbids":
             return question.guard.telling
+        # A later forbid still wins over a failure, so that the caller hears its reason.
         if outcome != "passes":
             failing = failing or question.guard.failing
     return failing or allow

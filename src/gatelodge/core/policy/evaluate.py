@@ -47,11 +47,13 @@ def foresee(
 
     Partial evaluation is experimental in Cedar, so anything but a clean answer is a question.
     """
+    # A stored text that is no single forbid must not pass: a failure denies (decision 0008).
     if guard.policies is None:
         return "fails"
     try:
         found = entities(principal, entry)
     except ValueError:
+        # Of an entity that Cedar cannot hold nothing can be ruled out, so the rule denies it.
         return "fails"
     question = PolicyQuestion(
         guard,
@@ -84,9 +86,11 @@ def judge(question: PolicyQuestion, at: Instant, context: CallContext) -> Outcom
         request = {**question.request, "context": circumstances(at, context)}
         result = cedarpy.is_authorized(request, question.policies, question.entities)
     except (ValueError, TypeError):
+        # A time that Cedar cannot hold ends here too: who cannot be judged is denied.
         return "fails"
     if result.diagnostics.errors:
         return "fails"
     if result.decision is cedarpy.Decision.Allow:
         return "passes"
+    # A permit for all stands beside the guardrail, so a Deny that no policy gave is a fault.
     return "forbids" if result.diagnostics.reasons else "fails"

@@ -79,6 +79,7 @@ def check_extent(text: str, levels: int = LEVELS, work: int = WORK) -> None:
         sign = found[0]
         if sign.startswith("//"):
             continue
+        # The limits are asked at each sign: what follows in a hostile text is not scanned at all.
         signs += 1
         fault = _count_sign(stack, sign)
         done += stack[-1].deepest()

@@ -46,10 +46,12 @@ class CompiledGrant(Struct, frozen=True, eq=False, gc=False):
 
 def permit_text(grant: Grant) -> str:
     """The generated permit. Raises Invalid when the expiry is not a time Cedar can hold."""
+    # Both ends are tied to the workspace: a row that names another's server reaches nothing.
     home = uid("Workspace", grant.workspace)
     resource = f"resource in {uid('Server', grant.server)}"
     if grant.tool:
         resource = f"resource == {uid('Tool', tool_id(grant.server, grant.tool))}"
+    # Every id in it is percent-encoded, so none can end its string and go on as policy.
     return (
         f'@id("{plain(grant.id)}")\n'
         f"permit ({_grantee_constraint(grant)}, action in {ANY_USE}, {resource})\n"
@@ -60,6 +62,7 @@ def permit_text(grant: Grant) -> str:
 
 def compile_grant(grant: Grant) -> CompiledGrant:
     """Make a grant ready to decide with. Raises Invalid as `permit_text`."""
+    # It is cut as the text cuts it: table and policy end a grant in the same millisecond.
     until = NEVER if grant.expires_at is None else grant.expires_at // 1000 * 1000
     return CompiledGrant(
         grant, permit_text(grant), until, _REACH[grant.level], Allow(plain(grant.id))

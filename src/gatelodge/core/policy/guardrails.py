@@ -68,6 +68,7 @@ def validate(text: str) -> None:
     tools alone (`[Gatelodge::Tool::"..."].contains(resource)`) passes too: prompts and resources
     have no other attributes, so it can be evaluated for them all the same.
     """
+    # Length comes first: the scan that measures a text takes as long as the text is.
     if len(text) > LONGEST_TEXT:
         raise Invalid(f"The guardrail is longer than {LONGEST_TEXT} characters.")
     check_extent(text)
@@ -102,6 +103,7 @@ def compile_guardrail(guardrail: Guardrail) -> CompiledGuardrail:
     except (ValueError, Invalid):
         policy = None
     if policy is None or policy.effect != "forbid":
+        # The policy text forbids everything in its place, so that referee and tables agree.
         shut = f'@id("{rule}")\nforbid (principal, action, resource);'
         return CompiledGuardrail(
             guardrail, shut, None, failing, failing, failing, frozenset(), frozenset()

@@ -146,6 +146,7 @@ def _resolve_mention(mention: EntityMention, bearers: NamedEntities) -> tuple[st
 
 def _id_of(kind: str, name: str, bearers: NamedEntities) -> str | None:
     """The id of who bears the name now; an id means whoever bears the name of its row."""
+    # Whoever left and came back has another id, and the rule goes on holding for them.
     name = bearers.names.get((kind, name), name)
     return bearers.ids.get((kind, folded(name)))
 

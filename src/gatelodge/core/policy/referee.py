@@ -51,6 +51,7 @@ def rule_in_full(
     told = found.diagnostics
     rules = tuple(sorted(told.id_annotations_by_reason.values()))
     errors = tuple(told.errors)
+    # Cedar skips a policy that fails; where that was a forbid, the Allow without it is none.
     return CedarRuling(found.decision is cedarpy.Decision.Allow and not errors, rules, errors)
 
 

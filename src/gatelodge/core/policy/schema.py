@@ -138,6 +138,7 @@ def action_uid(entry: Entry) -> str:
 
 def circumstances(at: Instant, context: CallContext) -> str:
     """The context of a request, as JSON."""
+    # Neither value holds a character that JSON escapes: one is a time, one a fixed word.
     return (
         '{"now":{"__extn":{"fn":"datetime","arg":"' + moment(at) + '"}},'
         '"credential":"' + context.credential + '"}'
@@ -171,6 +172,7 @@ def _action_id(entry: Entry) -> str:
 
 
 def _entity_ref(kind: Kind, ident: str) -> dict[str, str]:
+    # A tag comes in as JSON and never as policy text, so it stays as guardrails spell it.
     return {"type": f"Gatelodge::{kind}", "id": ident if kind == "Tag" else plain(ident)}
 
 

@@ -257,6 +257,7 @@ def _principal_equivalence_key(guard: CompiledGuardrail, principal: PrincipalEnt
         principal.id if (entity, principal.id) in named else "",
         tuple(group for group in principal.groups if ("Group", group) in named),
         principal.role if "role" in guard.reads else "",
+        # Through an agent's owner a rule can ask for role and groups, so all of the owner counts.
         principal.owner if "owner" in guard.reads else None,
     )
 

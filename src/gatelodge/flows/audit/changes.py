@@ -71,6 +71,7 @@ class GovernanceChanges:
         found: list[RecordedChange] = []
         while high > stop:
             start = max(stop, high - _STEP)
+            # The turn is held for one step only, so a long question lets others in between.
             async with self._turn:
                 leaves = await self._ledger.leaves(query.log, start, high)
             for leaf in reversed(leaves):
@@ -102,6 +103,7 @@ def matches(query: ChangeQuery, here: Fields) -> bool:
         not query.why or here.get("why") == query.why,
         not query.since or at >= query.since,
         not query.until or at < query.until,
+        # Local changes name the account behind a colon; `local` alone finds those of all.
         query.by is None or by in query.by or by.partition(":")[0] in query.by,
         query.about is None or bool(named_in(here) & set(query.about)),
     )
@@ -116,6 +118,7 @@ def named_in(here: Fields) -> set[str]:
     for each in values:
         if isinstance(each, str):
             found.add(each)
+        # Tools that were observed stand in a mapping by name, those that are gone in a list.
         elif isinstance(each, list | Mapping):
             found |= {str(one) for one in each}
     return found

@@ -64,6 +64,7 @@ class CheckpointPublisher:
         A node that signs `alone` kept in its guard all that it signed, before it signed it: a guard
         that knows less was lost or put back. Where several sign each guard may be behind.
         """
+        # Guard and signatures are read before the heads, so that a busy log covers them.
         guarded = {log: self._guard.last(log) for log in self._guard.logs}
         newest = await self._newest_checkpoints()
         heads = await self._ledger.heads()
@@ -88,6 +89,7 @@ class CheckpointPublisher:
         grown: list[LedgerHead] = []
         for head in await self._ledger.heads() if heads is None else heads:
             last = newest.get(head.log)
+            # A crash right after a log was opened leaves it empty: there is nothing to sign yet.
             if last is None and not head.size:
                 continue
             if last is not None and (last.size, last.root) == (head.size, head.root):
@@ -142,6 +144,7 @@ class CheckpointPublisher:
         verifier = ed25519_verifier(self._signer.public)
         try:
             parsed = note.parse(raw)
+            # Whoever can write the database can put a note there: none is believed by its place.
             note.verify(parsed, {(self._signer.name, self._key_id): verifier})
             inner = checkpoint.parse(parsed.text)
         except (MalformedValue, ProofFailed) as fault:

@@ -113,6 +113,7 @@ class LedgerFsck:
                 await self._gather_signed(walk)
                 # The log may have grown: a head read after the signatures covers them all.
                 walk.head = await self._head_of_log(head.log)
+                # A node that came or left meanwhile counts as live: its pairs may rightly be open.
                 if await self._walk_leaves(walk, walk.head):
                     await self._find_unclosed_pairs(walk, before | await live())
             except NotFound as fault:
@@ -126,6 +127,8 @@ class LedgerFsck:
     async def _gather_signed(self, walk: "_Walk") -> None:
         log = walk.head.log
         guarded = self._guard.last(log)
+        # A crash may leave the guard ahead of every checkpoint, but never of the leaves: the
+        # guard is written between both, so the log has to fit it too.
         if guarded is not None:
             walk.signed.append(SignedCheckpoint(b"", *guarded))
         for raw in await self._ledger.checkpoints(log):
@@ -154,6 +157,7 @@ class LedgerFsck:
             async with self._turn:
                 leaves = await self._ledger.leaves(head.log, start, stop)
             if len(leaves) != stop - start:
+                # Every hash behind the gap depends on what is missing: nothing there can be judged.
                 walk.find("leaves_missing", f"the bundle at {start} is not whole", start)
                 return False
             for at in range(0, len(leaves), _PIECE):
@@ -224,6 +228,7 @@ class _Walk:
         self._frontier = TreeFrontier()
         self._partial: dict[tuple[int, int], bytes] = {}
         self._open: dict[str, tuple[int, str]] = {}
+        # The root depends on every id below it, so nobody can choose ids that look alike under it.
         self._opened = SeenIds(head.root)
         self._unknown: dict[str, int] = {}
 

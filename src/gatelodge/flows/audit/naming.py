@@ -41,6 +41,7 @@ class OpeningReader:
         for log in sorted({row.log for row in rows}):
             places = [at for at, row in enumerate(rows) if row.log == log]
             seen = await self.open([leaves[at] for at in places], origins[log], frozenset())
+            # Whether somebody was erased takes a walk through the gov log: only a gap is worth it.
             if any(each.gone for each in seen):
                 erased = await self.erased()
                 seen = await self.open([leaves[at] for at in places], origins[log], erased)
@@ -87,7 +88,9 @@ class OpeningReader:
 def _named_opening(
     salted: bytes | None, act: ActDigest, sealed: SealedOpening, erased: frozenset[str]
 ) -> NamedOpening:
+    # Only a word in the gov log makes it an erasure: damage cannot pass for one (decision 0016).
     if salted is None:
         return NamedOpening(gone="erased" if sealed.dek in erased else "damaged")
+    # That it decrypts shows who held the data key; the commitment shows that it is this leaf's.
     who = opened(salted, act)
     return NamedOpening(gone="damaged") if who is None else NamedOpening(who, "", salted)

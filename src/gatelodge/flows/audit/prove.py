@@ -43,6 +43,7 @@ class ProofMaker:
         openings = await self._salted_openings(origin, leaves) if named else [None] * len(leaves)
         proven: list[ProvenLeaf] = []
         for leaf, salted in zip(leaves, openings, strict=True):
+            # The path leads to the signed size, not to the present head: only that root is signed.
             path = await self._ledger.inclusion(log, leaf.index, signed.size)
             file = proof_file.ProofFile(leaf.index, tuple(path), signed.note)
             proof = proof_file.format(file).decode()
@@ -74,6 +75,7 @@ class ProofMaker:
         checkpoints = self._sequencer.checkpoints
         signed = await checkpoints.newest(log)
         if signed is None or signed.size <= index:
+            # Where this node leads nobody waits for the next checkpoint; elsewhere it comes soon.
             await self._sequencer.advance(sign=True)
             signed = await checkpoints.newest(log)
         if signed is None or signed.size <= index:

@@ -76,6 +76,7 @@ class LogReading:
         wanted = f'"call":"{call}"'
         for start in range(low, high, _NEAR):
             span = (start, min(start + _NEAR, high))
+            # A late outcome or a withheld answer names the call too, so there may be more than two.
             for leaf in await self._ledger.containing(log, wanted, span, 8):
                 t = str(fields(leaf).get("t"))
                 if t in OPENS:
@@ -116,6 +117,7 @@ async def ever_in_gov(ledger: Ledger, text: str, limit: int, workspace: str | No
     """
     logs = [head.log for head in await ledger.heads() if kind_of(head.log) == GOV]
     found: list[LeafAt] = []
+    # Length goes before letters, since gov@10 came after gov@2; the present log is the newest.
     for log in sorted(logs, key=lambda each: (each == GOV, len(each), each)):
         start = 0
         while len(found) < limit:

@@ -163,7 +163,9 @@ class AuditRecorder:
         What follows `call` in the leaf is the same for every call of a tool under one rule and
         view, so it is encoded once and kept.
         """
+        # An allowed call spends no rate: it fills the disk only as fast as a server answers it.
         name = self._ids.call()
+        # View, server and tool settle the digests of policy and definition: the key needs neither.
         about = (call.gov, call.proto, call.rule, call.server, call.tool, call.method)
         tail = self._tails.get(about) or self._encode_intent_tail(about, call)
         at = rfc3339(self._now())
@@ -259,6 +261,7 @@ class AuditRecorder:
             v=2,
         )
         self._append_leaf_of_caller(log, leaf, who, durable)
+        # It is counted last: what raised before here left no record, and numbers tell of records.
         self.counts.denied[log, call.reason] += 1
         return name
 
@@ -266,6 +269,7 @@ class AuditRecorder:
         self, log: str, who: RecordedCaller, answer: AnsweredRequest, durable: Durable
     ) -> None:
         """Record a request that the gate answered itself."""
+        # No server's time bounds what the gate answers itself, so a rate bounds what it writes.
         self.rates.spend(who.member, "answered")
         leaf = RequestAnswered(
             actor_c="",

@@ -38,6 +38,7 @@ class OpeningSealer:
         start = self._drawn
         if start >= _BLOCK:
             self._block, start = self._random(_BLOCK), 0
+        # This moves on before anything can fail: under AES-GCM no nonce may ever be used twice.
         self._drawn = start + _DRAW
         salted = self._block[start : start + SALT_BYTES] + opening
         body, associated = committed(self._origin(log), salted, rest)

@@ -184,6 +184,7 @@ class _Sift:
     ) -> list[tuple[int, Fields, tuple[int, Fields] | None]]:
         """The leaves that match but for how they ended, newest first, each with its closer."""
         kept: list[tuple[LeafAt, Fields, tuple[int, Fields] | None]] = []
+        # The newest comes first, so a closer is met before its opener and can wait for it.
         for leaf in reversed(leaves):
             here = fields(leaf)
             t, closer = here.get("t"), None
@@ -195,6 +196,7 @@ class _Sift:
                 closer = closers.pop(pair_of(here), None)
             if self._is_wanted_leaf(leaf, here):
                 kept.append((leaf, here, closer))
+        # Openings are decrypted last, for what all other conditions left: no other name is read.
         if self._query.opens and kept:
             seen = await self._naming.open([each[0] for each in kept], self._origin, frozenset())
             pairs = zip(kept, seen, strict=True)
@@ -214,6 +216,7 @@ class _Sift:
             return False
         if not _has_wanted_fields(query, here):
             return False
+        # The key's id tells whose record it is, so a search by member decrypts nothing.
         return self._deks is None or (leaf.opening is not None and leaf.opening.dek in self._deks)
 
     def _tried_with(self, here: Fields) -> bool:

@@ -140,6 +140,7 @@ class LogSequencer:
                     signed = now
                     signing = self.sign() if leads else self.remember()
                     await self._run_watched("signing the logs", signing)
+                    # This is the time of before the work: what came during it may be unsigned yet.
                     self.signed_at = now
                 nodes = self._ports.nodes
                 if leads and nodes is not None and now - looked >= _LOST_SECONDS / 3:
@@ -163,6 +164,7 @@ class LogSequencer:
     async def examine(self) -> list[str]:
         """What is wrong with the records that are durable and not in the logs yet."""
         async with self._lock:
+            # The lock holds mark and segments together: a batch that moves between would seem lost.
             return await self._journal.examine(await self._ledger.journal_end())
 
     async def sign(self) -> None:
@@ -193,6 +195,7 @@ class LogSequencer:
         if not self._forked:
             await self.advance(sign=True)
             await self._journal.rest(await self._ledger.journal_end())
+        # The lead is given up last: whoever takes it reads logs that this node has finished with.
         await self._ports.leader.resign()
 
     @contextmanager

@@ -127,6 +127,7 @@ class RefusalTallies:
 
     def _spend_leaf_allowance(self) -> bool:
         now = self._clock.boottime()
+        # All logs and reasons share one allowance: a stranger chooses both, and would have many.
         gained = (now - self._spent_at) * ALONE_A_SECOND
         self._alone, self._spent_at = min(ALONE, self._alone + gained), now
         if self._alone < 1:
@@ -141,6 +142,7 @@ class RefusalTallies:
 
     def _window_ended(self, kind: _Kind) -> None:
         burst = self._bursts.pop(kind)
+        # While more come the window goes on: so a long burst is one leaf a second, not one each.
         if burst.count:
             self._write_burst_leaf(kind, burst, self._window_milliseconds(burst), None)
             again = self._bursts[kind] = self._open_burst(kind)
@@ -216,6 +218,7 @@ def _release_once_written(written: Durable, durable: Durable) -> None:
 
 
 def _pass_on(written: "asyncio.Future[None]", durable: "asyncio.Future[None]") -> None:
+    # It is looked at even where the caller left, or the loop warns of a fault nobody asked for.
     fault = written.exception()
     if durable.done():
         return

@@ -23,6 +23,7 @@ def left_out(server: Server, seen: ObservedOffer) -> tuple[str, ...]:
         wrong = nonconformities("tools", tool)
         if wrong:
             name = read_text((members_of(tool) or {}).get("name")) or ""
+            # The name is the server's own text: it is cut and escaped, for terminals obey some.
             tools.append(f"tool {name[:80]!a}: {wrong[0]}")
     offer = read_offer(
         server, prompts=seen.prompts, resources=seen.resources, templates=seen.templates

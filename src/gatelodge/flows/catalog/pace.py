@@ -33,5 +33,6 @@ class ObservationPace:
         self._leaves = max(0.0, self._leaves - quiet / LEAF_SECONDS) + leaves
         self._last = now
         over = self._looks - FREE_LOOKS
+        # The exponent is bounded, or a server that never rests would overflow it in the end.
         pause = min(FIRST_PAUSE * 2.0 ** min(over - 1, 16), LONGEST_PAUSE) if over > 0 else 0.0
         self.free_at = now + max(pause, (self._leaves - FREE_LEAVES) * LEAF_SECONDS)

@@ -84,12 +84,14 @@ class ToolObserver:
         known = self._known.get(server.id)
         if known is not None and known.said == said and known.tools == self._recorded_tools(server):
             return 0
+        # The server decides how much there is to read, so it is read beside the loop.
         stock = await asyncio.to_thread(tools.read_stock, definitions)
 
         async def change(part: Part) -> tools.ToolObservation:
             def work(tx: StoreTx) -> tools.ToolObservation:
                 return part(GovernanceAct(tx=tx, by="system", at=self._clock.now(), ids=self._ids))
 
+            # A server decides how often there is news, so it stands behind all that people change.
             seen, _ = await self._store.change(work, "last")
             return seen
 
@@ -101,6 +103,7 @@ class ToolObserver:
             log.warning(text, server.alias, told, server.alias)
         places = enumerate(stock.tools.items())
         found = {name: (read.digest, place) for place, (name, read) in places}
+        # It is known only now: what failed on its way has to be new to the next look.
         self._known[server.id] = _KnownStock(said, found)
         return kept.leaves
 
@@ -109,6 +112,7 @@ class ToolObserver:
 
         Nobody is told of it before an admin approved it. Raises HouseError.
         """
+        # `server` is as old as the look took long: an admin's own look may have come since.
         rows = (row for row in self._view().state.servers if row.id == server.id)
         row = next(rows, server)
         if pins.kept_instructions(instructions) == row.instructions:
@@ -141,5 +145,6 @@ class ToolObserver:
 def _digest_of_definitions(definitions: Sequence[bytes]) -> bytes:
     told = sha256()
     for each in definitions:
+        # Each counts with its length, or two lists that are cut differently would look alike.
         told.update(len(each).to_bytes(8, "big") + each)
     return told.digest()

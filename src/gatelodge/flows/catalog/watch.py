@@ -59,8 +59,10 @@ class ToolWatcher:
         async with asyncio.TaskGroup() as looks:
             while True:
                 await self._wake.wait()
+                # A server that starts says several things in a row; they become one look.
                 await asyncio.sleep(DEBOUNCE_SECONDS)
                 self._wake.clear()
+                # What is said during a look waits for the next: this one may have read before.
                 ready = self._changed - self._looking
                 self._changed -= ready
                 for server in self._approved_servers(ready):
@@ -70,6 +72,7 @@ class ToolWatcher:
     def _request_look(self, server: str) -> None:
         pace = self._paces.get(server)
         if pace is not None and pace.free_at > asyncio.get_running_loop().time():
+            # It is put off and not dropped: the last change of a restless server has to be seen.
             self._look_at(server, pace.free_at)
             return
         self._changed.add(server)
@@ -104,6 +107,7 @@ class ToolWatcher:
             pace.looked(asyncio.get_running_loop().time(), leaves)
         else:
             self._forget_server(server.id)
+        # The loop passed it over while this look went on, and nothing else would wake it.
         if server.id in self._changed:
             self._changed.discard(server.id)
             self._request_look(server.id)
@@ -140,6 +144,7 @@ class ToolWatcher:
             leaves = await self._stocktaking.take(server, [bytes(tool) for tool in seen.tools])
             leaves += await self._stocktaking.hear(server, seen.instructions)
         except HouseError as fault:
+            # Part of it may be written by now; the next look keeps the rest.
             self._schedule_retry(server, fault.detail)
             return 0
         if not seen.unread:

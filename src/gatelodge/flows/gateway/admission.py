@@ -77,6 +77,7 @@ class CallAdmission:
 
     async def renewed(self) -> bool:
         """The same, after a wait for the lease if it is only that."""
+        # It is decided again after the wait: the view that came with the lease may say no.
         return self.holds() or (await self._standing.renewed() and self.holds())
 
     def ended_in(self, view: PolicyView) -> bool:

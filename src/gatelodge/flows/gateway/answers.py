@@ -112,6 +112,7 @@ def answer_of(
         asked = {each.key: from_legacy(each.method, each.params) for each in reply.questions}
         return ServerAsks(asked, {each.key: each.number for each in reply.questions})
     if reply.error is not None:
+        # Nothing that a client cannot read leaves the gate, a server's error included.
         if not is_error(reply.error):
             return CallFailed(UpstreamBrokeProtocol("the server's error cannot be read"), call)
         urls = from_url_required(reply.error)
@@ -186,6 +187,7 @@ def ending_of(answer: CallAnswer, call: str, ms: int, server: str) -> CallEnd:
 def _outcome_of_error(error: HouseError) -> Outcome:
     if isinstance(error, UpstreamTimeout):
         return "timeout"
+    # LimitReached is a kind of Refused, so it has to be looked for first.
     if isinstance(error, LimitReached):
         return "blocked_response"
     if isinstance(error, Refused):

@@ -110,6 +110,7 @@ class CallPath:
         noted: Written = None
         written: Written = None
         admission, closed = cut.admission, False
+        # Nothing was awaited since the decision, so a cut that comes from here on finds the call.
         running = self._register_running_call(request, target, cut, started)
         try:
             call, noted = self._write_down(now, request, target, decision)  # write it down
@@ -178,6 +179,7 @@ class CallPath:
         self, request: CallRequest, answer: CallAnswer, cut: CallControl
     ) -> CallAnswer:
         """A recorded answer that may leave now; asked again by whoever waits before it does."""
+        # From whoever left on their own account nothing is withheld: they wait for no answer.
         if type(answer) is WasCut or await cut.admission.renewed() or cut.left:
             return answer
         return self._withhold_answer(request, answer.call, cut.admission.why_not)
@@ -272,6 +274,7 @@ class CallPath:
         # A denial is an answer too: whoever lost access while it was written learns nothing more.
         if not await standing.renewed():
             return self._withhold_answer(request, call, "stale")
+        # The lease was asked for first: by an old view a revoked credential would look good.
         if not standing.view.admits(request.credential, ""):
             return self._withhold_answer(request, call, "revoked")
         return NotAllowed(deny, call)
@@ -296,6 +299,7 @@ class CallPath:
                 # A cut cancels the reply; any other cancellation is of the task itself.
                 if cut.reason is None:
                     raise
+            # A reply that came before the cut is dropped: the record says what the client gets.
             if cut.reason is not None:
                 return WasCut(cut.reason, call)
             asks = request.method in ASKING
@@ -347,6 +351,8 @@ class CallPath:
         tool, meta = target.entry, request.meta
         if cut.trace is not None:
             meta = cut.trace.forwarded(tool.alias, target.name, meta)
+        # It gets the licence, not this request's admission: a parked exchange outlives the request,
+        # and then answers to the retry that takes it up.
         forwarded = UpstreamRequest(
             method=request.method,
             params=params,

@@ -157,6 +157,7 @@ class ViewFollower:
         await self._announce_presence()
         self._state = await self._store.load(None, None)
         self._swap_view(await asyncio.to_thread(compile_view, self._state, None, self._longest))
+        # A receipt that has waited for this node since its first word need not wait for a beat.
         await self._announce_presence()
 
     async def run(self, health: NodeHealth) -> None:
@@ -222,6 +223,7 @@ class ViewFollower:
                     self._served.become("stale")
                     self._inflight.cut_all("stale")
             self._log_freshness_change(looked)
+            # Whoever waits looks again itself: it goes on, or hears that the lease was given up.
             self._tell_renewed()
 
     def _log_freshness_change(self, now: float) -> None:

@@ -84,6 +84,7 @@ class InFlight:
             del counter[running.person]
         if not group:
             del self._by_principal[running.principal]
+        # A client may use an id again while its first call runs: the later call has the entry then.
         if running.request is not None and self._requests.get(running.request) is running:
             del self._requests[running.request]
 
@@ -112,6 +113,7 @@ class InFlight:
         servers: Iterable[str] = (),
     ) -> tuple[int, int]:
         """Cut what belongs to any of these; returns how many calls and streams, each once."""
+        # A copy is cut: the cut of a parked call removes it from the registry at once.
         chosen: set[RunningRequest] = set()
         for principal in principals:
             chosen |= self._by_principal.get(principal, set())
@@ -134,6 +136,7 @@ class InFlight:
     def _cut_running(self, chosen: set[RunningRequest], reason: CutReason) -> tuple[int, int]:
         calls = streams = 0
         for running in chosen:
+            # Its own task removes it later, so a second cut may meet it; receipts count it once.
             if running.was_cut:
                 continue
             running.was_cut = True

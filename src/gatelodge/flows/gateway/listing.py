@@ -119,6 +119,7 @@ def find_prompt(
 
     `alias` names the one server of the endpoint, which shows its own names; empty, `name` is shown.
     """
+    # No alias holds an underscore, so it ends at the first two, whatever the prompt's name holds.
     server = workspace.servers.get(alias or name.partition("__")[0])
     offer = None if server is None else offers.of(server.id)
     if server is None or offer is None:
@@ -153,11 +154,13 @@ def page_of(
     """The page of `items` after `cursor` (None = the first page)."""
     start = 0
     if cursor is not None:
+        # The seal says only that this house made it; for whom and for which list stands inside.
         last = read_cursor(sealer.open(cursor, CONTEXT))
         if last is None or (last.principal, last.kind, last.endpoint) != _cursor_binding(
             look, kind
         ):
             return BadCursor()
+        # The place is sought by order: items may have come or gone since the last page.
         after = (last.alias, last.position, last.name)
         start = next(
             (i for i, t in enumerate(items) if (t.alias, t.position, t.name) > after), len(items)

@@ -102,6 +102,7 @@ class NotificationBuffer:
             self(method, params)
 
     def _keep_notification(self, method: str, params: bytes) -> None:
+        # A server may say any amount while a person thinks, so both count and size are bounded.
         self._held.append((method, params))
         self._size += len(params)
         while len(self._held) > HELD or self._size > HELD_BYTES:
@@ -246,6 +247,8 @@ class CallControl:
     def __call__(self, reason: CutReason) -> None:
         """End the call for this reason; only the first one counts."""
         if self.reason is None:
+            # The abort cancels the reply, and by the reason whoever awaits it tells a cut from a
+            # cancellation of its own task: so the reason is set first.
             self.reason = reason
             if self.exchange is not None:
                 self.exchange.abort(reason)

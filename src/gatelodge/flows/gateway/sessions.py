@@ -82,6 +82,7 @@ class SessionTable:
     def level(self, nonce: bytes, person: str = "") -> str:
         """The level that the client set, empty when it set none."""
         mine = self._people.get(person)
+        # `of` is not asked: it makes an entry, and may forget another session for it.
         found = None if mine is None else mine.kept.get(nonce)
         return "" if found is None else found.level
 
@@ -107,6 +108,8 @@ class SessionTable:
 
     def end(self, nonce: bytes, ends_at: int, now: Instant, person: str = "") -> None:
         """Remember that this session is over."""
+        # An entry is made even where nothing was kept: the sealed id stays readable until it runs
+        # out, and on this node nothing but the entry says that the session ended.
         kept = self.of(nonce, ends_at, now, person)
         kept.ended = True
         self._people[person].wait_no_more(kept)

@@ -121,6 +121,7 @@ class OpenStreams:
         """Begin to watch for this stream."""
         look = self._current_look()
         stream.knows = look.known(stream)
+        # What it knows is settled first, so the next comparison tells it of what came after.
         self._open.add(stream)
         self._own[stream.principal].add(stream)
         self._subscriptions.enter(stream, look.readable(stream))
@@ -179,6 +180,7 @@ class OpenStreams:
         view, at, ident = self._view(), Instant(self._clock.now()), ServerId(server)
         for stream in tuple(self._subscriptions.waiting(ident, uri)):
             look = _outlook_of_stream(view, stream, at)
+            # A server is watched for whoever may read there at some hour; only who may now is told.
             if look is not None and _may_read(look, ident):
                 stream.ear.updated(ident, uri)
 
@@ -192,6 +194,7 @@ class OpenStreams:
             look = _outlook_of_stream(view, stream, at)
             if not stream.wants or look is None or not _is_of_such(look, stream, said):
                 continue
+            # It may be about anything that was used there, so all of that is asked (decision 0020).
             if not self._usable.all_of(look, said):
                 continue
             if waiting is None:

@@ -39,6 +39,7 @@ class ResourceSubscriptions(Generic[S]):
 
     def replace(self, waiting: Iterable[tuple[S, Uris]]) -> None:
         """Let exactly these wait; servers hear of the difference only."""
+        # All enter first and are compared once: a server would else hear that what goes on ended.
         before = self._waiting
         self._waiting = {}
         for stream, uris in waiting:

@@ -122,6 +122,7 @@ class TargetFinder:
         """The tool whose call became this task; each request about it is decided anew."""
         workspace = view.workspaces.get(self._slug)
         servers = () if workspace is None else workspace.servers.values()
+        # The id is asked for and not the alias, which another server may bear by now.
         server = next((each for each in servers if each.id == task.server), None)
         tool = None if server is None else server.tools.get(task.tool)
         if tool is None:
@@ -165,6 +166,7 @@ class TargetFinder:
         found = original_uri(uri, workspace.servers)
         if found is not None:
             return workspace.servers[found[0]], found[1]
+        # Where several list it none is chosen: a server that was not meant would see the request.
         owners = self._web_resource_servers(view).get(uri, ())
         return (owners[0], uri) if len(owners) == 1 else None
 
@@ -175,7 +177,9 @@ def _forwarded_params(params: Members) -> Members:
     A wish for a task of 2025-11-25 does not: the gate offers none of those, so the request is
     processed as if it were not there (basic/utilities/tasks).
     """
+    # The caller's own params are read again later, for the digest that a state is bound to.
     forwarded = params.copy()
+    # It goes up apart: reserved keys are issued anew for the era that the server speaks.
     forwarded.pop("_meta", None)
     forwarded.pop("task", None)
     return forwarded
@@ -183,6 +187,7 @@ def _forwarded_params(params: Members) -> Members:
 
 def _params_with_value(params: Members, name: str, value: str) -> Members:
     forwarded = _forwarded_params(params)
+    # An equal value keeps the spelling of its client (guarantee protocol:lossless).
     if read_text(forwarded.get(name)) != value:
         forwarded[name] = Raw(_encode(value))
     return forwarded

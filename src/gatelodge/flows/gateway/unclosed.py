@@ -60,6 +60,7 @@ class UnclosedCalls:
 
         `written` is that of an outcome which was handed to the journal: it may land yet.
         """
+        # What is not known yet is kept, and asked for again until the journal has answered.
         if stands_in_log(noted) is not False:
             self._unclosed.append(_Unclosed(log, ending, noted, written, counted))
 
@@ -73,12 +74,14 @@ class UnclosedCalls:
                 continue  # told to health
 
     async def _close_all(self, health: NodeHealth) -> None:
+        # Calls that end during a wait below are added to the list, and have their turn next time.
         for waiting in tuple(self._unclosed):
             due = waiting.due()
             if due is None:
                 continue
             if due:
                 written = RecordWrite(loop=self._loop)
+                # It counts from this try on, whatever becomes of it: a call is one in the numbers.
                 counted, waiting.counted = waiting.counted, True
                 self._recorder.outcome(waiting.log, waiting.ending, written, again=counted)
                 waiting.written = written
@@ -91,6 +94,7 @@ def stands_in_log(noted: Written) -> bool | None:
     """Whether a record is in the log, so that its outcome belongs there; None = not known yet."""
     if noted is None:
         return True
+    # Whoever waited was cancelled, and the future with them; the journal's answer is kept beside.
     if noted.cancelled():
         if not (isinstance(noted, RecordWrite) and noted.answered):
             return None

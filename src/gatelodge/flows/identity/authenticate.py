@@ -26,9 +26,11 @@ def authenticate(
     """
     if not header:
         return "missing"
+    # The name of a scheme is read without regard to case (RFC 9110).
     if header[:7].lower() != b"bearer ":
         return "scheme"
     token = _token_of_header(header)
+    # Shape and checksum tell a typing error from an unknown token before any digest is made.
     if token is None:
         return "malformed"
     return _credential_of_token(credentials, peppers, token) or "unknown"
@@ -47,6 +49,7 @@ def failure(
         return reason, ""
     good = _credential_of_token(view.credentials, peppers, token)
     known = good or _credential_of_token(view.former, peppers, token)
+    # An auditor of this log may not see the other workspace whose token was tried here.
     if known is None or log not in (UNROUTED, calls_log(known.workspace)):
         return reason, ""
     return ("ended" if good is None and reason == "unknown" else reason), known.id
@@ -65,6 +68,7 @@ def _credential_of_token(
     credentials: Mapping[str, T], peppers: TokenPeppers, token: str
 ) -> T | None:
     found: T | None = None
+    # The loop goes on behind a match: time must not tell under which pepper a token is good.
     for digest in peppers.digests(token):
         match = credentials.get(digest)
         if found is None:

@@ -38,8 +38,11 @@ class NodePresence:
         """Say that this node is there, and how far. Raises StoreDown."""
         began = self._clock.boottime()
         if self.since == math.inf and not self._shared:
+            # Rows that a killed process left would have every receipt wait until a lease is out.
             await self._strike_out_all()
         await self._nodes.acknowledge(seen)
+        # After a gap others may have struck this node out, and who ended access did not wait for
+        # it. So it is known from the end of this write on, and heard of from its beginning.
         if began > self.until:
             self.since = self._clock.boottime()
         self.until = began + HEARD_SECONDS if self._shared else math.inf
@@ -50,11 +53,14 @@ class NodePresence:
         if not self._shared or now < self._look_at:
             return
         self._look_at = now + LOOK_SECONDS
+        # What fails below makes silences count anew: a node is struck out later, never too early.
         before, self._others = self._others, {}
         for each in await self._nodes.known():
             was, since = before.get(each.node, (each.seen_at, now))
+            # Of the database's clock only a change counts; the time without one is measured here.
             since = since if was == each.seen_at else now
             if each.node != self._node and now - since >= FORGET_SECONDS:
+                # A node that spoke since this look stays: its `seen_at` is another one by then.
                 await self._nodes.forget(each)
             else:
                 self._others[each.node] = (each.seen_at, since)

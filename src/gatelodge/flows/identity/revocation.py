@@ -86,8 +86,10 @@ class AccessRevocation:
         Never later than the lease after the commit. Raises what `work` raises, or StoreDown (then
         ask again: whether it was committed is in the gov log).
         """
+        # The list of before is kept: a node that leaves meanwhile is named in the receipt too.
         before = await self._known_nodes_by_id()
         cascade, committed = await self._store.change(work)
+        # The commit bears the clock that never steps; the wall clock is put back by what passed.
         passed = self._clock.boottime() - committed.at
         committed_at = Instant(self._clock.now() - int(passed * 1_000_000))
         gathering = _Gathering(committed, before)
@@ -108,6 +110,7 @@ class AccessRevocation:
             nodes=tuple(gathering.done),
             cascade=cascade,
         )
+        # A crash before this line leaves an end without a receipt: the end itself is committed.
         await self._store.change(lambda tx: tx.record(_receipt_fact(ending, receipt)))
         return receipt
 
@@ -134,12 +137,15 @@ class _Gathering:
     def take(self, now: dict[str, NodeSeen], at: float) -> bool:
         """Take a look at all of them; true when it is certain for each."""
         if self._waiting is None:
+            # The entry of before the commit wins: what it had cut by then is no part of this end.
             self._waiting = now | self._before
             self.bound_ms = max(each.lease_ms for each in self._waiting.values())
+        # By the bound no lease of before the commit lasts, however late this look comes.
         after = min(int((at - self._committed.at) * 1000), self.bound_ms)
         for name in list(self._waiting):
             seen = now.get(name)
             if seen is None:
+                # Whoever left the list stopped, or was silent for longer than a node may act.
                 self._settle_node(name, "left", after, None)
             elif seen.applied >= self._committed.gov:
                 self._settle_node(name, "acknowledged", after, seen)

@@ -55,6 +55,7 @@ def issue(
         raise Conflict(f"{owner.id}, who answers for it, is not active", remedy=remedy)
     if holder.status != "active":
         raise Conflict(f"{principal} is not active", remedy=_let_in(holder))
+    # Whoever holds the token acts in that role, so issuing it is giving the role.
     if act.by != owner.id:
         act.must_give(workspace, owner.role)
     active = [each for each in of(act.tx, workspace, principal) if each.expires_at > act.at]
@@ -70,6 +71,7 @@ def issue(
         principal=principal,
         kind=kind,
         label=a_line("a token's label", label),
+        # A thief of the database finds no token, nor the pepper to plant one (decision 0009).
         digest=peppers.digest(token),
         pepper=peppers.current,
         last4=token[-4:],
@@ -112,10 +114,12 @@ def end(act: GovernanceAct, *rows: Credential) -> tuple[Credential, ...]:
     seen = set()
     while waiting:
         row = waiting.pop()
+        # A token comes twice where one of a person's tokens was issued with another of theirs.
         if row.id in seen:
             continue
         seen.add(row.id)
         waiting += act.tx.find(Credential, workspace=row.workspace, parent=row.id)
+        # One that ended before is walked through all the same: what it issued ends here too.
         if row.revoked_at is None:
             ended.append(replace(row, revoked_at=act.at))
             act.tx.put(ended[-1])
@@ -144,6 +148,7 @@ def _expiry_of_token(
     expires_at = Instant(act.at + (most if days is None else days) * _DAY)
     if not act.credential:
         return expires_at
+    # A token that somebody found could else issue itself a longer life.
     latest = act.the(Credential, workspace=workspace, id=act.credential).expires_at
     if days is not None and expires_at > latest:
         raise Invalid(

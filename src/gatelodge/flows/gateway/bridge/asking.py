@@ -51,6 +51,7 @@ class QuestionBatch:
                 if waiting:
                     breathe()
         finally:
+            # A cancelled call comes here too: an answer that is late then finds no question.
             for key in self._keys:
                 self._table.pop(key, None)
         return {
@@ -87,6 +88,7 @@ class OpenBatches:
         self, session: bytes, raw_id: bytes, result: Raw | None, error: Raw | None
     ) -> bool:
         """A client's response in that session; false when nothing was asked under this id."""
+        # Whoever answers first takes the question away, so no second answer can change it.
         future = self._open.pop((session, raw_id), None)
         if future is None or future.done():
             return False

@@ -124,11 +124,14 @@ class QuestionBridge:
             _abort_exchange(cut)
             return CallFailed(LimitReached(f"the server asked more than {ROUNDS} times"), call)
         if not asks.questions and request.era == "legacy":
+            # Nobody is asked anything, so nothing but this pause keeps it from a busy loop.
             await asyncio.sleep(min(PAUSE * 2 ** (number - 1), LONGEST_PAUSE))
             params = wire.retry_params(target.params, None, asks.state)
             return GoesOn(params, again=cut.reason is None)
         askable = _may_be_asked(request, asks)
         if asks.error is not None and (request.era == "legacy" or not askable):
+            # A legacy client would visit the page that the error names, so it gets the error only
+            # if it declared that it can be sent there.
             barred = request.era == "legacy" and not askable
             return (
                 CallFailed(_undeclared_capability_error(asks.questions), call)

@@ -84,6 +84,7 @@ class InputRounds:
 
     def relayed(self, binding: StateBinding, number: int, state: bytes) -> str:
         """The sealed state for a modern server's own."""
+        # Nothing of it is kept, so it may come back twice; only its server can tell (KNOWN-LIMITS).
         return self._sealed_state(RelayedCall(binding, self._state_expiry(), number, state))
 
     def opened(self, sealed: str, binding: StateBinding) -> ParkedCall | RelayedCall | None:

@@ -97,6 +97,7 @@ class ServerNotices:
                 ending = _ending(server, call, "internal")
                 self._unclosed.add(said.log, ending, waiting.get(call), counted=False)
             raise
+        # Access may have ended while the records were written, so the view of now decides.
         now = self._standing.view
         lost = [s for s in found if not fresh or self._allowing_rule(now, said, s, entries) is None]
         ended = {server: found.pop(server) for server in lost}
