@@ -2,6 +2,7 @@
 
 from base64 import urlsafe_b64decode
 
+import anyio
 import msgspec
 from msgspec import Struct
 
@@ -18,6 +19,8 @@ SLACK_US = 300 * 1_000_000
 """A record's time may differ from that of its id by as much: a process can stand still."""
 _NEAR = 16_384
 """Leaves looked through at a time; an end stands near its beginning."""
+PAUSE_SECONDS = 0.001
+"""After each step of a long reading, so that calls beside it go on."""
 _PORTION = 128
 """Leaves of the gov log looked through at a time: each may bring the whole of its bundle along."""
 
@@ -58,6 +61,13 @@ class CallRecord(Struct, frozen=True):
         return (self.opener,) if self.closer is None else (self.opener, self.closer)
 
 
+class CloserLook(Struct, frozen=True):
+    """The end that was found, if any, and how many leaves were read for it."""
+
+    closer: LeafAt | None
+    read: int
+
+
 class LogReading:
     """Finds single records; reads no more of a log than where they can stand."""
 
@@ -80,26 +90,26 @@ class LogReading:
             for leaf in await self._ledger.containing(log, wanted, span, 8):
                 t = str(fields(leaf).get("t"))
                 if t in OPENS:
-                    return CallRecord(
-                        log, leaf, await self.closer_of(log, ("call", call), leaf.index)
-                    )
+                    end = await self.look_for_closer(log, ("call", call), leaf.index + 1)
+                    return CallRecord(log, leaf, end.closer)
                 if t == "call.denied":
                     return CallRecord(log, leaf, None)
         raise NotFound(f"there is no call {call} in this log")
 
-    async def closer_of(self, log: str, pair: tuple[str, str], index: int) -> LeafAt | None:
-        """The end of a call or stream (its field, its id) that was opened at `index`."""
+    async def look_for_closer(self, log: str, pair: tuple[str, str], start: int) -> "CloserLook":
+        """Look from a place on for the end of a call or stream, which is its field and its id."""
         field, name = pair
         text = f'"{field}":"{name}"'
         size = await self.size(log)
-        start, step = index + 1, _NEAR // 32
-        while start < size:
-            stop = min(start + step, size)
-            for leaf in await self._ledger.containing(log, text, (start, stop), 8):
+        at, step = start, _NEAR // 32
+        while at < size:
+            stop = min(at + step, size)
+            for leaf in await self._ledger.containing(log, text, (at, stop), 8):
                 if fields(leaf).get("t") in CLOSES:
-                    return leaf
-            start, step = stop, _NEAR
-        return None
+                    return CloserLook(leaf, leaf.index - start)
+            at, step = stop, _NEAR
+            await anyio.sleep(PAUSE_SECONDS)
+        return CloserLook(None, size - start)
 
     async def size(self, log: str) -> int:
         """The log's size. Raises NotFound."""

@@ -17,15 +17,20 @@ from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.opening import Opening
 from gatelodge.flows.audit.naming import OpeningReader
 from gatelodge.flows.audit.outcome import ends_as
-from gatelodge.flows.audit.reading import Fields, FoundRecords, LogReading, fields, pair_of
+from gatelodge.flows.audit.reading import (
+    PAUSE_SECONDS,
+    Fields,
+    FoundRecords,
+    LogReading,
+    fields,
+    pair_of,
+)
 from gatelodge.ports.journal import DataKeys, LeafAt, Ledger
 
 _STEP = 256
 _MOST_READ = 65_536
 """Leaves that one question reads; what is left is asked for with the cursor."""
 _MOST_CLOSERS = 65_536
-_PAUSE_SECONDS = 0.001
-"""After each step, so that calls beside it go on."""
 
 _Ends: TypeAlias = dict[str, tuple[int, Fields]]
 
@@ -94,6 +99,7 @@ class AuditSearch:
         low, high = await self._searchable_range(query)
         stop = max(low, high - _MOST_READ)
         sift = await self._sift_for_query(query)
+        ends = _FarCloser(self.reading, query.log, high)
         closers: _Ends = {}
         found: list[FoundRecords] = []
         while high > stop:
@@ -102,14 +108,16 @@ class AuditSearch:
                 leaves = await self._ledger.leaves(query.log, start, high)
                 wanted = await sift.wanted(leaves, closers)
             for index, here, closer in wanted:
-                each = await self._record_with_closer(query, (index, here), closer)
+                if found and ends.read >= _MOST_READ:
+                    return SearchPage(tuple(found), index + 1)
+                each = await ends.record((index, here), closer)
                 if query.outcome and not ends_as(each.outcome, query.outcome):
                     continue
                 found.append(each)
                 if len(found) == query.limit:
                     return SearchPage(tuple(found), index if index > low else None)
             high = start
-            await anyio.sleep(_PAUSE_SECONDS)
+            await anyio.sleep(PAUSE_SECONDS)
         return SearchPage(tuple(found), stop if stop > low else None)
 
     async def tail(self, log: str, count: int) -> tuple[FoundRecords, ...]:
@@ -138,23 +146,6 @@ class AuditSearch:
         origin = (await self.naming.origins()).get(query.log, "")
         return _Sift(query, deks, self.naming, origin)
 
-    async def _record_with_closer(
-        self, query: AuditQuery, leaf: tuple[int, Fields], closer: tuple[int, Fields] | None
-    ) -> FoundRecords:
-        """An opener with its closer, which may stand beyond the part that was read."""
-        index, here = leaf
-        field = OPENS.get(str(here.get("t")))
-        if field is None:
-            return FoundRecords(log=query.log, index=index, leaf=here)
-        if closer is None:
-            pair = (field, pair_of(here))
-            later = await self.reading.closer_of(query.log, pair, index)
-            closer = None if later is None else (later.index, fields(later))
-        close_index, close = (None, None) if closer is None else closer
-        return FoundRecords(
-            log=query.log, index=index, leaf=here, close_index=close_index, closer=close
-        )
-
     async def _searchable_range(self, query: AuditQuery) -> tuple[int, int]:
         """Where matches can stand: no bundle outside holds such a time, however clocks ran."""
         size = await self.reading.size(query.log)
@@ -164,6 +155,30 @@ class AuditSearch:
         if query.until:
             high = min(high, await self._ledger.seek_end(query.log, canonical(query.until)))
         return low, high
+
+
+class _FarCloser:
+    """Closers that stand behind the part which is read; `read` counts the leaves read for them.
+
+    One that stands in that part, which ends at `top`, is met before its opener.
+    """
+
+    def __init__(self, reading: LogReading, log: str, top: int) -> None:
+        self._reading, self._log, self._top = reading, log, top
+        self.read = 0
+
+    async def record(
+        self, opener: tuple[int, Fields], closer: tuple[int, Fields] | None
+    ) -> FoundRecords:
+        """What was found, with its closer if it is one that has one."""
+        index, here = opener
+        field = OPENS.get(str(here.get("t")))
+        if field is not None and closer is None:
+            look = await self._reading.look_for_closer(self._log, (field, pair_of(here)), self._top)
+            self.read += look.read
+            closer = None if look.closer is None else (look.closer.index, fields(look.closer))
+        place, end = (None, None) if field is None or closer is None else closer
+        return FoundRecords(log=self._log, index=index, leaf=here, close_index=place, closer=end)
 
 
 class _Sift:

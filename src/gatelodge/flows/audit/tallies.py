@@ -144,9 +144,14 @@ class RefusalTallies:
         burst = self._bursts.pop(kind)
         # While more come the window goes on: so a long burst is one leaf a second, not one each.
         if burst.count:
-            self._write_burst_leaf(kind, burst, self._window_milliseconds(burst), None)
+            written, waits = burst.written, None
+            if written is not None and written.done() and written.exception() is not None:
+                # The first leaf came to nothing, so this one stands for it from here on.
+                written = waits = asyncio.get_running_loop().create_future()
+                _release_once_written(written, asyncio.get_running_loop().create_future())
+            self._write_burst_leaf(kind, burst, self._window_milliseconds(burst), waits)
             again = self._bursts[kind] = self._open_burst(kind)
-            again.all, again.began = burst.all, burst.began
+            again.all, again.began, again.written = burst.all, burst.began, written
         elif burst.all > 1:
             seconds = round(self._clock.boottime() - burst.began)
             self._log_rate_limited(

@@ -78,12 +78,14 @@ class ToolObserver:
         self._view = view
         self._known: dict[str, _KnownStock] = {}
 
-    async def take(self, server: Server, definitions: Sequence[bytes]) -> int:
-        """Write down what is new; returns how many leaves that took. Raises HouseError."""
+    async def take(
+        self, server: Server, definitions: Sequence[bytes], wrote: Callable[[int], None]
+    ) -> None:
+        """Write down what is new; `wrote` is told of each leaf. Raises HouseError."""
         said = _digest_of_definitions(definitions)
         known = self._known.get(server.id)
         if known is not None and known.said == said and known.tools == self._recorded_tools(server):
-            return 0
+            return
         # The server decides how much there is to read, so it is read beside the loop.
         stock = await asyncio.to_thread(tools.read_stock, definitions)
 
@@ -93,6 +95,8 @@ class ToolObserver:
 
             # A server decides how often there is news, so it stands behind all that people change.
             seen, _ = await self._store.change(work, "last")
+            # At once: what is written when a later part fails was written because of the server.
+            wrote(seen.leaves)
             return seen
 
         kept = await keep_in_parts(change, server, stock)
@@ -105,10 +109,9 @@ class ToolObserver:
         found = {name: (read.digest, place) for place, (name, read) in places}
         # It is known only now: what failed on its way has to be new to the next look.
         self._known[server.id] = _KnownStock(said, found)
-        return kept.leaves
 
-    async def hear(self, server: Server, instructions: str) -> int:
-        """Write down what it tells every session, if that is new; returns how many leaves it took.
+    async def hear(self, server: Server, instructions: str, wrote: Callable[[int], None]) -> None:
+        """Write down what it tells every session, if that is new; `wrote` is told of the leaf.
 
         Nobody is told of it before an admin approved it. Raises HouseError.
         """
@@ -116,17 +119,17 @@ class ToolObserver:
         rows = (row for row in self._view().state.servers if row.id == server.id)
         row = next(rows, server)
         if pins.kept_instructions(instructions) == row.instructions:
-            return 0
+            return
 
         def work(tx: StoreTx) -> bool:
             act = GovernanceAct(tx=tx, by="system", at=self._clock.now(), ids=self._ids)
             return pins.note_instructions(act, server.workspace, server.id, instructions)
 
         changed, _ = await self._store.change(work, "last")
+        wrote(int(changed))
         if changed and row.approved_instructions:
             text = "server %s: its instructions are not those approved; see gatelodge tool diff %s"
             log.warning(text, server.alias, server.alias)
-        return int(changed)
 
     def forget(self, server: str) -> None:
         """It left."""

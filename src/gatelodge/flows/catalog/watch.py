@@ -131,7 +131,13 @@ class ToolWatcher:
         self._look_at(server.id, asyncio.get_running_loop().time() + pause)
 
     async def _observe_and_record(self, server: Server) -> int:
-        """Look, remember and write down; returns how many leaves that took."""
+        """Look, remember and write down; returns how many leaves that took, failed or not."""
+        leaves = 0
+
+        def wrote(more: int) -> None:
+            nonlocal leaves
+            leaves += more
+
         try:
             seen = await self._upstreams.observe(server)
         except HouseError as fault:
@@ -141,12 +147,12 @@ class ToolWatcher:
         # It may have left meanwhile.
         await self._offers.learn(server, seen, lambda: bool(self._approved_servers({server.id})))
         try:
-            leaves = await self._stocktaking.take(server, [bytes(tool) for tool in seen.tools])
-            leaves += await self._stocktaking.hear(server, seen.instructions)
+            await self._stocktaking.take(server, [bytes(tool) for tool in seen.tools], wrote)
+            await self._stocktaking.hear(server, seen.instructions, wrote)
         except HouseError as fault:
             # Part of it may be written by now; the next look keeps the rest.
             self._schedule_retry(server, fault.detail)
-            return 0
+            return leaves
         if not seen.unread:
             self._pauses.pop(server.id, None)
         elif self._upstreams.health(server.id).state == "ready":

@@ -83,9 +83,11 @@ class CallAdmission:
     def ended_in(self, view: PolicyView) -> bool:
         """Say whether the call may not go on under this view."""
         request, entry = self._request, self._target.entry
+        context, now = request.credential.context, self._clock.now()
+        if now >= request.credential.expires_at:
+            return True
         if not view.admits(request.credential, entry.server):
             return True
-        context, now = request.credential.context, self._clock.now()
         return not isinstance(decide(view, request.who, entry, now, context), Allow)
 
     @property

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 REAP_SECONDS = 0.05
 """How often the lease is looked at."""
+EXPIRY_SECONDS = 0.5
+"""How often calls that run are looked at for leave that ended by its time: a grant's, a token's."""
 STALE_LOOKS = 3
 """After so many punctual looks without a lease it is given up."""
 BEAT_SECONDS = 1.0
@@ -207,10 +209,13 @@ class ViewFollower:
         Nothing is done from the moment on in which it is out; that the machine was busy or asleep
         for a moment shall not cost those their calls whose access did not end.
         """
-        looked = self._clock.boottime()
+        looked = expired = self._clock.boottime()
         while True:
             await asyncio.sleep(REAP_SECONDS)
             before, looked = looked, self._clock.boottime()
+            if looked - expired >= EXPIRY_SECONDS:
+                expired = looked
+                self._count_cuts(self._inflight.cut_expired(self.view, looked - EXPIRY_SECONDS))
             self.lag.add(max(0.0, looked - before - REAP_SECONDS) * 1000)
             if self.fresh():
                 self._stale_since, self._stale_looks = 0.0, 0
@@ -304,12 +309,10 @@ class ViewFollower:
             credentials=found.credentials,
             servers=found.servers,
         )
-        cut = self._inflight.cut(
-            "server_disabled" if found.servers else "revoked",
-            principals=principals,
-            credentials=found.credentials,
-            servers=found.servers,
-        )
+        # People first: what one of them ran at a server that ended too was cut for their end.
+        people = self._inflight.cut("revoked", principals=principals, credentials=found.credentials)
+        servers = self._inflight.cut("server_disabled", servers=found.servers)
+        cut = (people[0] + servers[0], people[1] + servers[1])
         self._count_cuts(cut)
         _tell_end(principals | found.credentials | found.servers, cut)
         for listener in self._ends:

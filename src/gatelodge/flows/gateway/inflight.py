@@ -129,6 +129,15 @@ class InFlight:
         ended = {r for r in self.running() if r.ended_in is not None and r.ended_in(view)}
         return self._cut_running(ended, "revoked")
 
+    def cut_expired(self, view: PolicyView, before: float) -> tuple[int, int]:
+        """Cut calls begun before then whose leave time alone has ended: that makes no new view.
+
+        Streams have timers of their own for it.
+        """
+        long = (r for r in self.running() if r.kind == "call" and r.began < before)
+        ended = {r for r in long if r.ended_in is not None and r.ended_in(view)}
+        return self._cut_running(ended, "revoked")
+
     def cut_all(self, reason: CutReason) -> tuple[int, int]:
         """Cut everything: this node may no longer serve, or is going."""
         return self._cut_running(set(self.running()), reason)

@@ -88,7 +88,7 @@ class AccessRevocation:
         """
         # The list of before is kept: a node that leaves meanwhile is named in the receipt too.
         before = await self._known_nodes_by_id()
-        cascade, committed = await self._store.change(work)
+        cascade, committed = await self._store.change(work, "first")
         # The commit bears the clock that never steps; the wall clock is put back by what passed.
         passed = self._clock.boottime() - committed.at
         committed_at = Instant(self._clock.now() - int(passed * 1_000_000))
@@ -111,7 +111,7 @@ class AccessRevocation:
             cascade=cascade,
         )
         # A crash before this line leaves an end without a receipt: the end itself is committed.
-        await self._store.change(lambda tx: tx.record(_receipt_fact(ending, receipt)))
+        await self._store.change(lambda tx: tx.record(_receipt_fact(ending, receipt)), "first")
         return receipt
 
     async def _known_nodes_by_id(self) -> dict[str, NodeSeen]:
