@@ -133,6 +133,7 @@ class FileJournal:
             return
         self._entries.append(entry)
         self._futures.append(durable)
+        # The write under way, or the next try after a failure, takes it along.
         if not self._idle or self._failed:
             return
         if durable is not None:
@@ -169,6 +170,7 @@ class FileJournal:
             entries, end = await self._reader.read(start, self._durable, limit)
         except (OSError, ValueError) as fault:
             raise LedgerDown(f"the journal cannot be read back ({fault})") from fault
+        # Before the ledger has them: where its append fails, `rewind` goes back.
         self._read_at = end
         return JournalBatch(tuple(entries), start, end)
 

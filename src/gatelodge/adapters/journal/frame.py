@@ -110,6 +110,7 @@ def frame_at(octets: bytes, at: int, key: bytes) -> FoundFrame | None:
     length, sequence, settled, tag = HEAD.unpack_from(octets, at)
     end = at + HEAD.size + length
     payload = octets[at + HEAD.size : end]
+    # Room that was never written is zeros, and reads as a length of zero.
     if (
         not length
         or len(payload) != length
@@ -140,6 +141,8 @@ def later(octets: bytes, at: int, sequence: int, key: bytes) -> Iterator[FoundFr
     high = sequence >> _NEAR_BITS
     tops = b"|".join(re.escape(pack("<Q", (high + more) << _NEAR_BITS)[3:]) for more in (0, 1))
     head = re.compile(rb"(?s)(?=(?:[^\0]..|.[^\0].|..[^\0])\0...(?:" + tops + rb"))")
+    # To hash at each place would take too long: only those are tried
+    # where the bytes look like a length before a number near this one.
     for match in head.finditer(octets, at, len(octets.rstrip(b"\0"))):
         found = frame_at(octets, match.start(), key)
         if found is not None and found.sequence >= sequence:

@@ -173,6 +173,7 @@ class PostgresJournal:
                 self._reader.close()
 
     def _hand_over(self) -> None:
+        # One that was on its way when `close` was called must give the thread no more work.
         if self._ending.is_set():
             return
         if not self._entries:
@@ -222,6 +223,7 @@ class PostgresJournal:
         if self._hangs:
             log.warning("the journal's database answers again")
         self._hangs = False
+        # Those who were refused while it hung ask this: their record may stand after all.
         self._job.committed = self._fault is None
         if self._fault is not None:
             log.error("the journal lost its database: no call is forwarded")
@@ -244,6 +246,7 @@ class PostgresJournal:
             except psycopg.Error as fault:
                 connection.close()
                 self._fault = fault
+                # Once for the fault, and below for the new connection: the loop hears of both.
                 os.write(self._pipes.tell, b"\0")
                 again = self._reconnect_with_backoff()
                 if again is None:
@@ -269,6 +272,7 @@ class PostgresJournal:
             try:
                 return _open_connection(self._url)
             except psycopg.Error:
+                # Not a sleep: `close` ends the pause, and does not wait it out.
                 self._ending.wait(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
                 attempt += 1
         return None

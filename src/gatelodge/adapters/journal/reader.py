@@ -68,8 +68,10 @@ class JournalReader:
         key, frame = self._segments.key_of(at.segment), at.frame
         entries: list[JournalEntry] = []
         done = 0
+        # Nothing at all is no end either: these bytes were durable once, so that is told as damage.
         while done < len(octets) or not octets:
             found = frame_at(octets, done, key)
+            # A place that the first version marked has frame 0: there any number may come next.
             if found is None or found.sequence != (frame or found.sequence):
                 if done and seen < stop:
                     break  # the window ends inside a frame

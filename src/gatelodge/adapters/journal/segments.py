@@ -110,6 +110,7 @@ class SegmentDirectory:
             self._make_segment_ready(number)
         assert self._ready is not None
         fd, self._ready = self._ready.fd, None
+        # Now, while this one fills: nobody who waits for a write shall wait for a file of zeros.
         self.prepare(number + 1)
         return fd
 
@@ -148,6 +149,7 @@ class SegmentDirectory:
                 del self._ends[number]
         for path in map(self.path, gone):
             with contextlib.suppress(FileNotFoundError):  # it was sequenced: nobody misses it
+                # A file of another size, left from another setting, would belie its label.
                 if len(self._spares) < _SPARES and path.stat().st_size == self.size:
                     self._spares.append(path)
                 else:
@@ -193,6 +195,7 @@ class SegmentDirectory:
                 self._inventory.state(number)
         except StoreDown as fault:
             self._disk.close(fd)
+            # The writer's thread knows OSError alone: any other error would end it.
             raise OSError(0, fault.detail) from fault
         except OSError:
             self._disk.close(fd)

@@ -75,6 +75,7 @@ class SqlDeks:
             with self._write() as connection:
                 return self._find_or_make_dek(connection, member, period)
 
+        # One at a time: a member's first calls, which come together, make one key and not one each.
         dek = await anyio.to_thread.run_sync(make, limiter=self._making)
         while len(self._current) >= _KEPT:
             del self._current[next(iter(self._current))]
@@ -122,6 +123,7 @@ class SqlDeks:
             return len(live)
 
         gone = await anyio.to_thread.run_sync(erase, limiter=self._making)
+        # After the commit: what was sealed until now names a destroyed key, and is erased too.
         self._current.pop(member, None)
         return gone
 
@@ -129,6 +131,7 @@ class SqlDeks:
         given = {"member": member, "period": period}
         row = connection.execute(_OF_PERIOD.limit(1), given).one_or_none()
         if row is not None:
+            # Only `encrypt` is handed out: whoever seals has no means to open.
             return DataKey(row.id, self._unwrapped_cipher(row).encrypt)
         key, name = self._ids.random(_KEY_BYTES), self._ids.new("dek")
         wrapped = self._wrap.wrap(key, name.encode())
@@ -141,6 +144,7 @@ class SqlDeks:
     def _for_reading(self, wanted: set[str]) -> dict[str, AESGCM]:
         ids = sorted(wanted)
         found: dict[str, AESGCM] = {}
+        # An engine limits how many values one statement may bind.
         for start in range(0, len(ids), 500):
             with self._read() as connection:
                 rows = connection.execute(_BY_ID, {"ids": ids[start : start + 500]}).all()
@@ -164,6 +168,7 @@ def _decrypted_opening(
 
 def _quarter_name_and_end(now: Instant) -> tuple[str, Instant]:
     """The name of the quarter, such as `2026-4`, and when it ends."""
+    # In UTC, so that nodes of several time zones are in the same quarter.
     at = datetime.fromtimestamp(now / 1_000_000, UTC)
     quarter = (at.month - 1) // 3
     year, month = (at.year + 1, 1) if quarter == 3 else (at.year, quarter * 3 + 4)

@@ -76,10 +76,12 @@ class PendingAppend:
         LogForked (the edge's tiles do not belong to its size).
         """
         first = self._size
+        # The zero byte keeps a leaf from passing for a node of the tree (RFC 9162, 2.1.1).
         hashes = [sha256(b"\x00" + body).digest() for body in bodies]
         try:
             tiles = new_tiles(first, hashes, lambda level, _: self._partial.get(level, b""))
         except MalformedValue as fault:
+            # The tiles come from the database: what does not fit was changed there.
             raise LogForked(f"the stored tree of {self.log} does not fit its head") from fault
         self._size += len(hashes)
         for tile in tiles:
@@ -89,6 +91,7 @@ class PendingAppend:
         while done < len(bodies):
             n, filled = divmod(first + done, WIDTH)
             part = bodies[done : done + WIDTH - filled]
+            # An empty place for each leaf without one: both lists are read by one index.
             sealed = openings[done : done + len(part)] if openings else [b""] * len(part)
             self._bundles[n] = widened = _widened_bundle(self._bundle, part, sealed)
             self._bundle = PartialBundle() if widened.width == WIDTH else widened
@@ -133,6 +136,7 @@ class PendingAppend:
 def _widened_bundle(
     held: PartialBundle, bodies: Sequence[bytes], openings: Sequence[bytes]
 ) -> PartialBundle:
+    # All of them: clocks jump, so the first and the last leaf need not be the earliest and latest.
     times = list(map(_time_of_leaf, bodies))
     first_at, last_at = min(times).decode("ascii", "replace"), max(times).decode("ascii", "replace")
     return PartialBundle(

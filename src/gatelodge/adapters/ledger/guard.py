@@ -29,6 +29,7 @@ class FileGuard:
             if path.exists():
                 self._kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
         except (OSError, msgspec.MsgspecError) as fault:
+            # Taken for an empty one it would let an older database pass for the newest.
             raise LogForked(f"the guard file {path} cannot be read") from fault
 
     @property
@@ -58,6 +59,7 @@ class FileGuard:
             await anyio.to_thread.run_sync(self._write_guard_file, kept)
         except OSError as fault:
             raise LedgerDown("the guard file cannot be written; nothing is signed") from fault
+        # Behind the write: `last` must not vouch for a size that a crash would forget.
         self._kept = kept
 
     def _write_guard_file(self, kept: _Kept) -> None:

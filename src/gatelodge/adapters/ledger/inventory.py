@@ -27,6 +27,7 @@ class SqlInventory:
     def state(self, number: int) -> None:
         """A segment of this number was made and is about to be used."""
         stated = self.made()
+        # A segment that is made ready once more, after a fault, was stated the first time.
         if stated is not None and number <= stated.newest:
             return
         with self._write() as connection:
@@ -41,5 +42,6 @@ class SqlInventory:
         if self.made() is None:
             return
         with self._write() as connection:
+            # An empty range: the next start wants none of the files up to there.
             nothing = {"journal": self._journal, "first": number + 1, "newest": number}
             connection.execute(_MINE, nothing)

@@ -164,6 +164,7 @@ class SqlLedger:
 
         def save(connection: Connection) -> None:
             here = {"log": log, "size": size}
+            # No upsert: the triggers refuse any change of a checkpoint, even to the same bytes.
             if connection.execute(_AT_SIZE, here).first() is None:
                 connection.execute(_checkpoint.insert(), {**here, "note": note})
 
@@ -207,6 +208,7 @@ class SqlLedger:
         kept = self._edges.pop(log, None)
         if kept is not None:
             return kept
+        # It locks the head's row, which PostgreSQL refuses in a transaction that only reads.
         return await self._run_in_write_transaction(lambda c: logs.edge(c, self._seal, log))
 
     def _cache_edges(self, grown: list[PendingAppend]) -> None:
@@ -272,6 +274,7 @@ def _is_start_at_mark(mark: JournalPosition, start: JournalPosition | None) -> b
     """True when a batch begins where the last one ended, at the frame that comes next."""
     if start is None or (mark.segment, mark.offset) != (start.segment, start.offset):
         return False
+    # A mark of the first version has no frame, so only its place can be compared.
     return not mark.frame or mark.frame == start.frame
 
 

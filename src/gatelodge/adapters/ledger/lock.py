@@ -34,6 +34,7 @@ class PostgresLeader:
     def _try_to_hold_lock(self) -> bool:
         try:
             if self._connection is not None:
+                # The lock lives as long as its session does: an answer proves that both are there.
                 self._connection.execute("SELECT true")
                 return True
             self._connection = psycopg.connect(
@@ -43,10 +44,12 @@ class PostgresLeader:
                 options=with_ours(conninfo_to_dict(self._url).get("options"), _OPTIONS),
                 **LIVENESS,
             )
+            # Without `try` the question would hold its thread until the leader goes, or time is up.
             locking = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
             leads = locking.fetchone() == (True,)
         except psycopg.Error:
             leads = False
+        # A session in doubt may hold the lock still; once it is closed another node can lead.
         if not leads:
             self._close_connection()
         return leads

@@ -92,6 +92,7 @@ def open_log(connection: Connection, log: str, origin: str) -> LedgerHead:
         empty = {"size": 0, "root": EMPTY_ROOT, "open_floor": 0}
         connection.execute(_log.insert(), {"id": log, "origin": origin, "kind": kind, **empty})
         return LedgerHead(log, origin, 0, EMPTY_ROOT)
+    # Checkpoints that others keep bear this origin: under another one they would prove nothing.
     if row.origin != origin:
         raise Conflict(
             f"the log {log} was opened under another origin",
@@ -172,6 +173,7 @@ def edge(connection: Connection, seal: HeadSeal, log: str) -> RightEdge:
             raise LogForked(f"a tile of {log} does not fit its head")
         level += 1
     found_edge = RightEdge(row.size, tiles, held, row.origin)
+    # The seal covers size and root alone; the tiles, of which proofs are made, are held to it here.
     if found_edge.root != bytes(row.root):
         raise LogForked(f"the tiles of {log} do not add up to its head")
     return found_edge
@@ -202,6 +204,7 @@ def write(
             moved = connection.execute(_MOVE, given)
         else:
             moved = connection.execute(_MOVE_FLOOR, {**given, "floor": floors[growth.log]})
+        # A kept edge is older than this transaction: the statement compares the sizes.
         if moved.rowcount != 1:
             raise Conflict(f"somebody else appended to {growth.log}")
         landed[growth.log] = AppendedLeaves(growth.first, end.size, root)
@@ -233,6 +236,7 @@ def containing(
     found: list[LeafAt] = []
     statement = _HOLDING[connection.dialect.name]
     first = start // WIDTH
+    # One row more than is wanted tells whether the engine stopped at its limit.
     given = {"log": log, "b": (stop - 1) // WIDTH, "text": wanted, "limit": limit + 1}
     while len(found) < limit:
         rows = connection.execute(statement, {**given, "a": first}).all()
@@ -240,6 +244,7 @@ def containing(
             every = _leaves_of_bundle(
                 row, max(start, row.n * WIDTH), min(stop, (row.n + 1) * WIDTH)
             )
+            # The engine looks at whole bundles, and finds what lies across two leaves, too.
             found += [leaf for leaf in every if wanted in leaf.body]
         if len(rows) <= limit:
             break
@@ -253,6 +258,7 @@ def _leaves_of_bundle(row: Any, start: int, stop: int) -> list[LeafAt]:
     except MalformedValue as fault:
         raise LogForked(f"bundle {row.n} is not in its form") from fault
     base = row.n * WIDTH
+    # The tree does not cover openings: whoever cuts their list takes names away, and no leaf.
     sealed += [b""] * (len(bodies) - len(sealed))
     return [
         LeafAt(base + i, bodies[i], _decoded_sealed_opening(sealed[i]))

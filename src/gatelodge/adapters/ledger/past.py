@@ -15,7 +15,9 @@ def leave_behind(connection: Connection, shard: int) -> None:
     """Every log becomes one of the past; nodes, journal and epoch begin anew."""
     query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
     fences = connection.execute(text(query)).all()
+    # The rows of a log bear its new id for a moment before the log itself does.
     connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+    # The triggers refuse a new id. They go within the transaction: a crash brings them back.
     for name, _ in fences:
         connection.exec_driver_sql(f"DROP TRIGGER {name}")
     present = [
@@ -29,9 +31,11 @@ def leave_behind(connection: Connection, shard: int) -> None:
             change = f"UPDATE {table} SET {column} = :new WHERE {column} = :old"  # noqa: S608
             connection.execute(text(change), names)
         connection.execute(text("UPDATE log SET id = :new WHERE id = :old"), names)
+    # They speak of the nodes and the journal of the house that the backup was made of.
     for table in ("nodes", "journal_mark", "journal_made", "pending"):
         connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
     fresh = {"value": secrets.token_hex(16)}
+    # Whoever followed the old history has to see that this is another one (decision 0007).
     connection.execute(text("UPDATE epoch SET value = :value"), fresh)
     for _, sql in fences:
         connection.exec_driver_sql(sql)

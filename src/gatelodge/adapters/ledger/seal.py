@@ -20,6 +20,7 @@ class HeadSeal:
 
     def make(self, origin: str, size: int, root: bytes) -> bytes:
         """The seal of a head."""
+        # The size is digits and the root has one length, so no two heads are spelled alike.
         said = b"%b\x00%d\x00%b" % (origin.encode(), size, root)
         return hmac.digest(self._key, said, sha256)
 

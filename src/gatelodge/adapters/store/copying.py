@@ -21,19 +21,25 @@ def copy_sqlite(source: Path, target: Path) -> None:
     if target.exists():
         raise Conflict(f"{target} is there already", remedy="Move it away, and try again.")
     part = target.with_name(target.name + ".part")
+    # A crash left this one behind, half written: it is begun anew and never gone on with.
     part.unlink(missing_ok=True)
     try:
+        # SQLite would make the file as the umask says, and names and e-mail addresses stand in it.
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with (
+            # Read-only, because the gate's one write connection alone may write and checkpoint.
             closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as old,
             closing(sqlite3.connect(part)) as new,
         ):
+            # All pages in one step: a copy in steps begins again whenever somebody writes.
             old.backup(new)
             _without_entries(new)
+            # The copy is in WAL mode like its source; the rename would leave side files behind.
             new.execute("PRAGMA journal_mode=DELETE")
             told = new.execute("PRAGMA quick_check").fetchone()
         if told != ("ok",):
             raise StoreDown(f"the copy of {source} is not sound", remedy="Look at the disk.")
+        # Synced before it gets its name: what bears that name after a loss of power is whole.
         sync_path(part)
         rename_durably(part, target)
     except (OSError, sqlite3.Error) as fault:
@@ -42,7 +48,9 @@ def copy_sqlite(source: Path, target: Path) -> None:
 
 
 def _without_entries(copy: sqlite3.Connection) -> None:
+    # A database is copied before a migration too, and an older schema lacks this table.
     if copy.execute("SELECT 1 FROM sqlite_master WHERE name = 'ephemeral'").fetchone():
+        # Otherwise the deleted values could still be read in the free pages of the copy.
         copy.execute("PRAGMA secure_delete=ON")
         copy.execute("DELETE FROM ephemeral")
         copy.commit()

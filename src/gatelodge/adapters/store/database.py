@@ -92,6 +92,7 @@ class Database:
         turn = nullcontext() if self._queue is None else self._queue.turn(rank)
         try:
             with self.translated(), turn:
+                # Within the turn: nobody else may hold the connection that is thrown away here.
                 if self._suspect:
                     self._begin_anew()
                 with self._writer.begin() as connection:
@@ -146,6 +147,7 @@ class Database:
         except self._errors as fault:
             if isinstance(fault, IntegrityError) and _engine_name_of_fault(fault) != _FENCE:
                 raise Conflict("the change clashes with what is already there") from fault
+            # PostgreSQL keeps no NUL in a text, say: that is the caller's fault, not the store's.
             if isinstance(fault, DataError):
                 raise Invalid("something in it is no text or number that can be kept") from fault
             raise StoreDown(f"the store failed ({_engine_name_of_fault(fault)})") from fault
@@ -156,6 +158,7 @@ class Database:
         self._writer.dispose()
         if self._watcher is not None:
             self._watcher.dispose()
+        # Last: while a connection is open no other process may use the directory.
         self._directory.release()
 
 
@@ -167,6 +170,7 @@ def open_database(url: str, directory: Path) -> Database:
     """
     target = _postgres_url(url) if url else None
     with ExitStack() as opened:
+        # First of all: two processes must not both judge, or make, what lies in the directory.
         lock = DirectoryLock(directory)
         opened.callback(lock.release)
         database = _open_sqlite(directory, lock) if target is None else _open_postgres(target, lock)
@@ -179,8 +183,10 @@ def open_database(url: str, directory: Path) -> Database:
 
 def _open_sqlite(directory: Path, lock: DirectoryLock) -> Database:
     path = directory / "gatelodge.db"
+    # Asked before there is a file: SQLite would begin an empty history after one that was signed.
     _refuse_a_lost_one(path)
     try:
+        # SQLite would follow a link that stands there, and make the file as the umask says.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     except OSError as fault:
         raise StoreDown(
@@ -189,14 +195,17 @@ def _open_sqlite(directory: Path, lock: DirectoryLock) -> Database:
         ) from fault
 
     def for_writing() -> sqlite3.Connection:
+        # With a level the driver would begin transactions itself, and deferred ones.
         made = sqlite3.connect(
             path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
         return _prepared(
             made,
             "journal_mode=WAL",
+            # With NORMAL a loss of power takes the last commits, perhaps an end of access.
             "synchronous=FULL",
             "foreign_keys=ON",
+            # Without a limit the write-ahead log stays as large as its largest burst made it.
             f"journal_size_limit={64 * 1024 * 1024}",
         )
 
@@ -216,7 +225,9 @@ def _open_sqlite(directory: Path, lock: DirectoryLock) -> Database:
     reader = create_engine(
         "sqlite://", creator=for_reading, poolclass=QueuePool, pool_size=_READERS, max_overflow=0
     )
+    # The lock comes before the first read: a change is judged on the very state that it changes.
     event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    # Without BEGIN each statement of a reader would see another snapshot.
     event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return Database(writer, reader, None, lock)
 
@@ -258,6 +269,7 @@ def _open_postgres(url: URL, lock: DirectoryLock) -> Database:
         pool_size=_READERS,
         max_overflow=3,  # an end of access and what a server caused have threads of their own
         pool_timeout=WAIT_SECONDS,
+        # A database that was restarted costs no change: a dead connection is found before its use.
         pool_pre_ping=True,
         use_native_hstore=False,
     )
@@ -266,6 +278,7 @@ def _open_postgres(url: URL, lock: DirectoryLock) -> Database:
         url,
         connect_args={**connect, **_POSTGRES_WATCH},
         poolclass=NullPool,
+        # Each look sees the present head, and no transaction is left open between two looks.
         isolation_level="AUTOCOMMIT",
         use_native_hstore=False,
     )

@@ -110,6 +110,7 @@ class SqlEphemeral:
 
         def write() -> None:
             with self._database.write("last") as connection:
+                # At READ COMMITTED two puts count without each other's row, and pass the bound.
                 if self._database.dialect == "postgresql":
                     connection.execute(_ONE_PUT, {"kind": kind.name})
                 total, own = connection.execute(self._room, given).one()
@@ -154,8 +155,10 @@ class SqlEphemeral:
 
         def write() -> int:
             with self._database.read() as connection:
+                # Few have an entry, so an end of access seldom takes a turn as writer here.
                 if connection.execute(_SOME_OF, given).first() is None:
                     return 0
+            # Not last as the other writes here are: this belongs to an end of access.
             with self._database.write() as connection:
                 return connection.execute(self._of, given).rowcount
 
@@ -198,6 +201,7 @@ class SqlEphemeral:
 
     def _looked(self) -> _ClockReading:
         with self._database.read() as connection:
+            # The answer lies between two moments; `_set_back` takes those that blame it least.
             before = self._clock.boottime()
             now, newest, expired = connection.execute(self._look).one()
             return _ClockReading(now, newest or 0, before, self._clock.boottime(), bool(expired))

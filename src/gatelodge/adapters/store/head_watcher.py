@@ -67,6 +67,7 @@ class OwnCommits:
 
     def until(self, applied: int) -> float:
         """Without end while all is applied, else the moment of the first change that is not."""
+        # Asked before each effect, hence no lock: a number is read whole, and it only rises.
         if 0 <= self._head <= applied:
             return math.inf
         with self._lock:
@@ -76,6 +77,7 @@ class OwnCommits:
     def committed(self, gov: int, at: float) -> None:
         """A change was committed; from now on a view without it has the lease left, no more."""
         with self._lock:
+            # Threads may tell in another order than they committed in: the larger size holds.
             if gov > self._head:
                 kept = self._unapplied
                 if len(kept) == _KEPT:
@@ -128,6 +130,7 @@ class HeadWatcher:
         if not self._began:
             self._began = True
             self._thread.start()
+        # The loading thread waits here, so that the first view has a lease when it is used.
         self._looked.wait(_FIRST_SECONDS)
 
     def until(self, applied: int) -> float:
@@ -143,21 +146,26 @@ class HeadWatcher:
     def close(self) -> None:
         """Look no more; a look that hangs is cut short."""
         self._over.set()
+        # In this order: a look that is cut short has to find that no other one follows.
         self._watch.abort()
 
     def _poll_head_until_closed(self) -> None:
         while not self._over.is_set():
+            # Before the question: a commit that its answer lacks was made later (decision 0007).
             at = self._clock.boottime()
             with suppress(HouseError):  # then the lease runs out by itself
                 self._update_seen_heads(*self._watch.ask(self._head), at)
+            # After a failed look too, so that a start does not wait for a store that is away.
             self._looked.set()
             self._over.wait(self._pause)
+        # Only here: the connection is this thread's, and `close` does no more than cut its wait.
         self._watch.close()
 
     def _update_seen_heads(self, gov: int, epoch: str, at: float) -> None:
         seen = self._seen
         self._epoch = self._epoch or epoch
         if epoch != self._epoch or (seen and gov < seen[0][0]):
+            # A view's size is never below 0, so every follower sees that the log went back.
             self._seen, self.strange = (), (-1, epoch)
             self._over.set()
         elif seen and seen[0][0] == gov:

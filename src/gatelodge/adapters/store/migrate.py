@@ -52,6 +52,7 @@ def migrate(database: Database) -> bool:
     with database.write() as connection:
         if database.dialect == "postgresql":
             connection.execute(_LOCK)
+        # Another node may have migrated while this one waited for the lock.
         found = version(connection)
         if found != HEAD:
             _run_alembic_upgrade(connection, found)
@@ -72,6 +73,7 @@ def _run_alembic_upgrade(connection: Connection, found: str | None) -> None:
     from alembic.script import ScriptDirectory
 
     settings = Config(attributes={"connection": connection, "version_table": VERSION_TABLE})
+    # Alembic's settings give a percent sign a meaning, and an installation's path may hold one.
     settings.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     known = {each.revision for each in ScriptDirectory.from_config(settings).walk_revisions()}
     if found is not None and found not in known:

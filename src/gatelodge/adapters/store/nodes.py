@@ -38,6 +38,7 @@ class SqlNodes:
         self._database = database
         self._put = text(_PUT.format(now=now))
         self._live = text(_LIVE.format(now=now))
+        # Threads of its own: an end of access waits for acknowledgements, and those for nobody.
         self._limiter = CapacityLimiter(2)
 
     async def acknowledge(self, seen: NodeSeen) -> None:

@@ -37,6 +37,7 @@ class WriterQueue:
         finally:
             with self._changed:
                 self._taken = False
+                # All of them: only the queue knows which of the threads has the best rank.
                 self._changed.notify_all()
 
     def _wait_for_turn(self, ticket: tuple[int, int]) -> None:
@@ -52,6 +53,8 @@ class WriterQueue:
                     self._changed.wait(left)
                 self._taken = True
             finally:
+                # Also when the wait was in vain: left there, it would keep out all behind it.
                 self._waiting.remove(ticket)
                 heapq.heapify(self._waiting)
+                # A ticket that is given up ends no turn, and others may have waited for it alone.
                 self._changed.notify_all()

@@ -98,6 +98,7 @@ class SqlStore:
         whatever `work` raises (then nothing is kept); StoreDown after a lost connection may also
         mean that the commit was made, which a second look at the state tells.
         """
+        # A caller who is gone must not keep from this node's waiters that a change was committed.
         with anyio.CancelScope(shield=True):
             given, committed = await _run_with_timeout(
                 _CHANGE_SECONDS,
@@ -145,12 +146,14 @@ class SqlStore:
                 _POLL_SECONDS, lambda: self._watch.ask(question), self._polls
             )
         except StoreDown:
+            # The thread that was given up still waits, and holds the only place for polls.
             self._watch.abort()
             raise
         if self._proof.strange is not None:  # for a moment at least; that is enough
             gov, epoch = self._proof.strange
             return GovProgress(gov=gov, epoch=epoch, leaves=())
         self._polled = seen.gov
+        # What was announced beside an answer was read with it, so the socket wakes nobody for it.
         if self._watch.announced() > self._announced:
             self._announce_to_local_waiters(self._watch.announced())
         return seen
@@ -168,6 +171,7 @@ class SqlStore:
             self._event = anyio.Event()
         event, line = self._event, self._watch.socket()
         with anyio.move_on_after(seconds):
+            # Only one task can wait for a descriptor; the event or the time wakes any other.
             if line is None or self._listening:
                 await event.wait()
                 return
@@ -184,6 +188,7 @@ class SqlStore:
         """Let go of the watching connections; the database is closed by whoever opened it."""
         self._proof.close()
         self._watch.abort()
+        # A poll that was cut short owns the connection until its thread has ended.
         async with self._polls:
             self._watch.close()
 
@@ -195,6 +200,7 @@ class SqlStore:
             return self._commit_change_once(work, rank)
         except StoreDown as fault:
             room = self._database.room
+            # What a server caused gets nothing of the room in which access is ended.
             if rank == "last" or room is None or not full(fault) or not room.give_up():
                 raise
         return self._commit_change_once(work, rank)
@@ -209,6 +215,7 @@ class SqlStore:
                 connection.execute(_LOCK_HEAD)
             tx = SqlTx(connection, writable=True)
             given = work(tx)
+            # Within the transaction: rows of which no leaf tells are undone.
             tx.check()
             size = self._append_gov_leaves(connection, tx)
         # A crash here leaves a committed change that nobody was told of: polls find it.
@@ -234,6 +241,7 @@ class SqlStore:
         bodies = [gov_leaf(fact, at, self._node) for fact in tx.facts]
         size = self._gov.append(connection, bodies)
         if self._notify:
+            # It goes out with the commit or not at all; who misses it finds the leaf by a poll.
             connection.execute(_ANNOUNCE, {"channel": CHANNEL, "size": str(size)})
         return size
 
@@ -282,6 +290,7 @@ async def _run_with_timeout(seconds: float, work: Callable[[], T], limiter: Capa
     """
     try:
         with anyio.fail_after(seconds):
+            # A thread cannot be stopped, and a database that hangs must not hold the caller.
             return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
     except TimeoutError:
         raise StoreDown(f"the store gave no answer in {seconds:g} s", retry_after=1.0) from None

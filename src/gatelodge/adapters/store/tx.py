@@ -28,6 +28,7 @@ class SqlTx:
         Raises TypeError when a field is unknown, or when the workspace is missing.
         """
         kept = KEPT[noun]
+        # A query that forgets it would show one workspace the rows of another.
         if kept.of_workspace and "workspace" not in equals:
             raise TypeError(f"a query of {kept.field} has to name the workspace")
         unknown = equals.keys() - set(kept.names)
@@ -48,6 +49,7 @@ class SqlTx:
         if rest:
             statement = statement.on_conflict_do_update(index_elements=kept.key, set_=rest)
         else:
+            # A table that is all key has nothing to replace, and an empty SET is no SQL.
             statement = statement.on_conflict_do_nothing(index_elements=kept.key)
         self._connection.execute(statement)
 

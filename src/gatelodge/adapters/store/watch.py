@@ -95,6 +95,7 @@ class PostgresWatch:
             with self._database.translated():
                 return question(self._connection or self._connect_and_listen())
         except StoreDown:
+            # After a fault nobody knows what this connection still brings: it is not used again.
             self.close()
             raise
 
@@ -103,6 +104,7 @@ class PostgresWatch:
         with self._lock:
             if self._socket is None:
                 return
+            # On a duplicate: closing the driver's descriptor would free its number for others.
             with suppress(OSError), socket.socket(fileno=os.dup(self._socket)) as line:
                 line.shutdown(socket.SHUT_RDWR)
 
@@ -116,10 +118,12 @@ class PostgresWatch:
 
     def close(self) -> None:
         """Close the connection; whoever still waits on it sees StoreDown."""
+        # First: a late `abort` must not shut down whatever gets the same number next.
         with self._lock:
             self._socket = None
         gone, self._connection = self._connection, None
         if gone is not None:
+            # Otherwise closing begins with a rollback, and may wait for a server that is gone.
             gone.invalidate()
             gone.close()
 
@@ -128,9 +132,11 @@ class PostgresWatch:
         driver = made.connection.driver_connection
         assert driver is not None
         driver.add_notify_handler(self._note_announced_size)
+        # Known before it is set up: `ask` closes it when that fails, and `abort` reaches it.
         self._connection = made
         with self._lock:
             self._socket = driver.fileno()
+        # Below the bound of a poll, so that the server gives up before the thread is given up.
         made.execute(text(f"SET statement_timeout = {_STATEMENT_MS}"))
         if self._notify:
             made.execute(text(f"LISTEN {CHANNEL}"))
@@ -138,5 +144,6 @@ class PostgresWatch:
 
     def _note_announced_size(self, announcement: object) -> None:
         payload = str(getattr(announcement, "payload", ""))
+        # Whoever may log in to the database may send on this channel, and anything.
         if payload.isascii() and payload.isdigit():
             self._announced = max(self._announced, int(payload))

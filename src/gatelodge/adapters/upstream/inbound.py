@@ -52,6 +52,7 @@ class InboundMessages:
         elif message.method == upstream.CANCELLED:
             self._withdraw_cancelled_question(params)
         elif message.method == upstream.PROGRESS:
+            # Tokens are our own numbers and may come any way: `hear` checks whose this one is.
             found = flight or self._desk.flights.open.get(upstream.progress_number(params))
             if found is not None:
                 found.hear(message.method, params)
@@ -114,6 +115,7 @@ class InboundMessages:
         elif (
             whose is None
             or not whose.request.asker.principal  # the gate itself looks, and answers nothing
+            # Whoever gave up, or was answered, would never answer.
             or flights.open.get(whose.number) is not whose
             or not flights.ask(whose, message)
         ):

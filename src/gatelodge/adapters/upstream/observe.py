@@ -113,6 +113,7 @@ async def read_offers(
             notes += [items.note] if items.note else []
             continue
         notes.append(f"Its {listing.what} could not be read.")
+        # A fault of the moment: what was known of that list stays, and it is read again.
         if isinstance(items, UpstreamError):
             unread.add(kind)
         else:  # what is over a limit stays so
@@ -178,6 +179,7 @@ async def _read_whole_list(
             return ListedItems(found, f"Its list of {listing.what} refuses its own cursor.")
         if len(found) + len(page.items) > listing.most:
             raise listing.crowded()
+        # Copies: what msgspec hands out would keep the bytes of the whole page in memory.
         found += [Raw(bytes(item)) for item in page.items]
         size += sum(len(bytes(item)) for item in page.items)
         if size > MOST_BYTES:
@@ -201,6 +203,7 @@ async def _fetch_list_page(
     try:
         reply = await flight.reply
     finally:
+        # Also when this look is cancelled: no server works on for a page that nobody reads.
         flight.abort("cancelled")
     if reply.result is None:
         code = 0 if reply.error is None else parse_fault(reply.error).code

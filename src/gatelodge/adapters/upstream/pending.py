@@ -173,6 +173,7 @@ class PendingRequest:
             if progress_made(params) is None:
                 return  # clients turn away what does not say how far it is
             params = progress_restored(params, self.token)
+            # Never an earlier one: open questions may have moved it further than progress does.
             self.deadline = max(
                 self.deadline, min(self.table.loop.time() + self.request.seconds, self.furthest)
             )

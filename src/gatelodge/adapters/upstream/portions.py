@@ -63,6 +63,7 @@ class InboundPortions:
         `held` bytes are kept already of the message that this goes on with.
         """
         if self._busy:
+            # A transport that was told to pause may still hand in what it has read.
             self._rest += data
             return
         if held <= HEAVY and len(data) <= PORTION:

@@ -51,6 +51,7 @@ class CapabilityProbe:
         `thorough` = also find out which capability adds what. Never raises for what the server
         does: then what was known before is added.
         """
+        # Two looks at a time would each begin sessions, over stdio processes, to learn the same.
         async with self._one:
             try:
                 seen = frozenset(named(tool) for tool in plain.tools)
@@ -70,6 +71,7 @@ class CapabilityProbe:
     ) -> None:
         full = await listed(self.most)
         seen = (plain, frozenset(full))
+        # The same two lists mean the same needs: no session for each capability (decision 0015).
         if thorough and seen != self._seen:
             alone: dict[str, dict[str, Raw]] = {}
             if not seen[1] <= plain:

@@ -43,6 +43,7 @@ class OpenQuestions:
         if len(self._waiting) >= MOST_WAITING:
             return False
         self._count += 1
+        # A copy: the whole message would else be kept for as long as a person thinks.
         params = Raw(b"{}") if message.params is UNSET else Raw(bytes(message.params))
         number = None if message.id is UNSET else message.id
         told = ServerQuestion(self._count, message.method, params, str(number))

@@ -154,6 +154,7 @@ class ServerConnections:
                 self._legacy, self._pushes = True, link.pushes
             self._fault = ""
         else:
+            # It may be another version of the server by now, so both are found out anew.
             self._legacy, self._pushes = None, True
             self._log_server_state("")
             self.changed()
@@ -206,6 +207,7 @@ class ServerConnections:
         if link is self.main or link.surveys:
             return
         self._fault = f"A session could not be begun or was lost: {fault.detail}"
+        # Once a session was begun there, a failure says nothing against the legacy era.
         if not self.main.modern or self._legacy:
             return
         self._legacy = False
@@ -348,6 +350,7 @@ class ServerConnections:
 
 def _remember_recent_request(session: ServerConnection, request: UpstreamRequest) -> None:
     """Remember what was asked for in a session: what is said there later may be about it."""
+    # Rules tell tools apart, but all prompts or resources of a server alike (decision 0014).
     what = (request.method, request.name if request.method == "tools/call" else "")
     session.recent.pop(what, None)
     session.recent[what] = None

@@ -52,6 +52,7 @@ async def listen(
             fresh = None if wanted is None else begin(wanted)
             began = loop.time()
             current = await _handed_over(current, fresh)
+            # Told once the new stream is there: what changes from now on is heard, the rest read.
             if gap and current is not None:
                 desk.missed()  # whatever was said in between was not heard
             gap = False
@@ -61,6 +62,7 @@ async def listen(
             current.close()
             if current.ended.result():
                 current = None
+                # Without any resource it was refused too, so only another set is worth a try.
                 if uris == refused:
                     await desk.rewatch.wait()
                 refused, gap = uris, True
@@ -87,6 +89,7 @@ async def _handed_over(old: ChangeStream | None, new: ChangeStream | None) -> Ch
                 return_when=asyncio.FIRST_COMPLETED,
             )
         except asyncio.CancelledError:
+            # `listen` closes the old one, and knows nothing of this one yet.
             new.close()
             raise
         if old is not None and new.ended.done() and new.ended.result() and not old.ended.done():

@@ -40,6 +40,7 @@ class DirectoryLock:
                 f"another gatelodge process ({holder or 'unknown'}) uses {directory}",
                 remedy="Stop that process, or give this one a data_dir of its own.",
             ) from None
+        # The number is for people. The kernel's lock decides, so a crash here locks nobody out.
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
@@ -75,6 +76,7 @@ def check_closed(directory: Path) -> None:
     """
     for path in (directory, *(directory / name for name in _INSIDE)):
         try:
+            # An operator may have made the directory a link; nothing within it may lead elsewhere.
             about = path.stat(follow_symlinks=path == directory)
         except FileNotFoundError:
             continue
@@ -96,6 +98,7 @@ def check_closed(directory: Path) -> None:
 
 
 def _refuse_others(path: Path, about: os.stat_result) -> None:
+    # What root owns is no weaker: root needs no leave to write here.
     if about.st_uid not in (os.geteuid(), 0):
         raise Invalid(
             f"{path} belongs to uid {about.st_uid}, this process is uid {os.geteuid()}",
@@ -126,6 +129,7 @@ def _lock_folder(folder: int) -> None:
 
 
 def _open_lock_file(directory: Path) -> int:
+    # Through a link that somebody put there the holder's number would be written over another file.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(directory / "lock", flags, 0o600)

@@ -33,8 +33,10 @@ class DiskRoom:
         free, size = about.f_bavail * about.f_frsize, about.f_blocks * about.f_frsize
         floor, reserve = min(self._floor, size // _SHARE), min(_RESERVE, size // _SHARE)
         kept = self._size_of_reserve() >= reserve
+        # Both have to fit: a reserve that takes the last room would itself stop the calls.
         if not kept and free > floor + reserve:
             kept = self._allocate_reserve(reserve)
+        # Without the reserve a full disk would leave no room to end access in, so no call is taken.
         if free < floor or not kept:
             self.low = f"the disk of the data directory is full ({free // 1024} KiB are free)"
         else:
@@ -46,6 +48,7 @@ class DiskRoom:
             self._path.unlink()
         except OSError:
             return False
+        # Said at once and not at the next look: calls must not take the room that was just freed.
         self.low = "the disk of the data directory is full"
         return True
 
@@ -62,9 +65,11 @@ class DiskRoom:
             new.unlink(missing_ok=True)
             file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             try:
+                # A file with holes keeps no room back: the blocks have to be taken now.
                 os.posix_fallocate(file, 0, size)
             finally:
                 os.close(file)
+            # Renamed when it is whole: a crash before leaves a `.new` that counts for nothing.
             new.rename(self._path)
         except OSError:
             new.unlink(missing_ok=True)

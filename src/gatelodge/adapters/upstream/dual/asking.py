@@ -47,6 +47,7 @@ class AskingEras:
         if len(request.name) > LONGEST_NAME or (before is not None and not sign.sure):
             return False
         self._known[thing] = sign
+        # Callers make URIs up, so there is a bound; what is forgotten is learned anew.
         if len(self._known) > MOST:
             self._known.popitem(last=False)
         return True

@@ -107,6 +107,7 @@ class HttpClient:
         """Drop a turn that nobody waits for; true when the server may have seen it."""
         place, turn.place = turn.place, None
         if isinstance(place, HttpConnection):
+            # Its answer is still to come, so the connection can carry nothing else.
             place.close()
             return True
         self._waiting.drop(turn.person, turn)
@@ -155,6 +156,7 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close everything; turns under way are not told."""
+        # Before the attempts are cancelled: each that ends opens another one for whoever waits.
         self._waiting.clear()
         for task in list(self._opening):
             task.cancel()

@@ -56,6 +56,7 @@ async def connect(
     last = ""
     for address in addresses:
         try:
+            # One address that swallows packets must leave time for the others.
             async with asyncio.timeout(CONNECT_SECONDS / len(addresses)):
                 transport, made = await loop.create_connection(protocol, address, endpoint.port)
                 # What is written goes out at once, not at the end of the loop's round: whether it
@@ -64,6 +65,7 @@ async def connect(
                 if tls is not None:
                     host = endpoint.host
                     secured = await loop.start_tls(transport, made, tls, server_hostname=host)
+                    # `start_tls` does not call it, and the first transport would send in the clear.
                     made.connection_made(cast("asyncio.Transport", secured))
         except TimeoutError:
             last = "did not take the connection in time"

@@ -53,6 +53,7 @@ class HttpHandshake:
         refused = upstream_status.refusal(answer.status, wait, self._redirect_target(answer))
         if refused is not None:
             raise refused
+        # A proxy's answer tells no era; taken for the server's it would mean a legacy one.
         if answer.status in (502, 504):
             raise UpstreamUnreachable(f"The server is behind a failing proxy ({answer.status}).")
         meeting = discovered(parse_message(answer.body))
@@ -82,6 +83,7 @@ class HttpHandshake:
         if message is None or message.result is UNSET:
             raise UpstreamBrokeProtocol("The server refused the handshake.")
         session = answer.fields.get(b"mcp-session-id", b"")
+        # It becomes a header of ours, and a line break in it would add others.
         if not all(0x21 <= byte <= 0x7E for byte in session):
             raise UpstreamBrokeProtocol("The server gave a session that no header can name.")
         hello = spoken(message.result)

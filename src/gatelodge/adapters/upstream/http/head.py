@@ -91,6 +91,7 @@ class RequestHeads:
             lines += f"Mcp-Name: {header_value(name)}\r\n"
         head = self._initial_head_lines(b"POST", _BOTH) + lines.encode() + _LENGTH
         if member is None or (member == "name" and request.name):
+            # Names are others' texts, so there is a bound; a table that was emptied fills again.
             if len(self._modern) >= _MOST_KEPT:
                 self._modern.clear()
             self._modern[request.method, request.name] = head

@@ -29,6 +29,7 @@ class StreamResumption:
         """True when the rest of the flight's stream is asked for; false when there is none."""
         events = flight.events
         waits = flight.table.open.get(flight.number) is flight
+        # What the gate itself ended, at a limit say, would only be ended once more.
         if not waits or events is None or not isinstance(fault, UpstreamError):
             return False
         if events.last and events.last != flight.last:
@@ -43,7 +44,9 @@ class StreamResumption:
         return True
 
     def _go_on(self, flight: PendingHttpRequest) -> None:
+        # In the pause its caller may have given up, or its deadline have passed.
         if flight.place is self and flight.table.open.get(flight.number) is flight:
             flight.place = None
+            # It is another request: the connection that it gets may be a stale one as well.
             flight.again = False
             self._client.send(flight)

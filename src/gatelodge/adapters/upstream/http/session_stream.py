@@ -60,6 +60,7 @@ class SessionStream:
                 refused = await stream.ended
             finally:
                 stream.close()
+            # A first 404 says that there is no such stream; after one, that the session is gone.
             if refused == 404 and again:
                 self._lost()
             if refused:

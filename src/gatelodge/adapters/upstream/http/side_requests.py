@@ -35,6 +35,7 @@ class SideRequests:
             text = "The server did not answer the handshake in time."
             raise UpstreamTimeout(text, remedy=SLOW) from None
         finally:
+            # One that had no answer in time must hold neither a connection nor a place in line.
             self.client.forget(reading)
 
     async def tell(

@@ -109,6 +109,7 @@ class SseWire:
                 await self._send_and_await_reply(
                     UpstreamRequest(method="logging/setLevel", params=params, seconds=seconds)
                 )
+        # `broke` is heard by a link that is ready, so the end of a stream before is found here.
         if self._over:
             raise UpstreamBrokeProtocol("The server ended its stream during the handshake.")
         return hello
@@ -121,13 +122,16 @@ class SseWire:
         body = upstream.request_bytes(flight.number, request.method, request.params, meta)
         flight.wire = request_wire(self._heads.legacy, body)
         flight.owner = self
+        # `repeatable` asks for it; a stream of this transport cannot be resumed.
         flight.last = b""
+        # The one stream carries every answer, so the largest that is awaited bounds it.
         self._incoming.limit = max(self._incoming.limit, flight.limit + ENVELOPE)
         self._client.send(flight)
 
     def cancel(self, flight: PendingRequest, reason: str, refusals: tuple[bytes, ...]) -> None:
         """Tell the server that nobody waits."""
         assert isinstance(flight, PendingHttpRequest)
+        # Asked before `forget`, which takes the place away.
         taken = flight.place is self
         if (self._client.forget(flight) or taken) and flight.request.method != "initialize":
             self.say(upstream.cancelled_bytes(flight.number, reason), *refusals)
@@ -220,6 +224,7 @@ class SseWire:
         """The stream ended or broke, and with it the session."""
         self._over = True
         carried = self._open_flights_of_wire()
+        # Of several nothing tells whose answer was too large.
         if isinstance(fault, LimitReached) and len(carried) == 1:
             self._desk.flights.fail(carried[0], fault)
         self._fail_flights_and_reconnect(UpstreamUnreachable("The server's stream ended."))
@@ -263,6 +268,7 @@ class SseWire:
             to = http_endpoint(structs.replace(self._transport, url=url))
         except (ValueError, Invalid):  # what it said is a payload
             raise UpstreamBrokeProtocol("The server named no URL to post to.") from None
+        # Each POST bears the server's secrets, which it must not send on to another host.
         if (to.tls, to.host, to.port) != (own.tls, own.host, own.port):
             raise UpstreamBrokeProtocol("The server named a URL of another origin to post to.")
         return to.path

@@ -278,6 +278,7 @@ class HttpWire:
         own = self._credentials.refused(flight.request.asker.principal)
         if own is not None:
             self._heads.renew(own)
+        # What was sent with the newest secret would only be refused again.
         if flight.replayed or flight.renewals == self._heads.renewals:
             return False
         flight.replayed = True

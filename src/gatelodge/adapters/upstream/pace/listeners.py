@@ -34,6 +34,7 @@ class UpstreamListeners:
     def tell_updated(self, server: str, uri: str) -> None:
         """A watched resource of it changed, or may have; of what is said several times once."""
         if self._gather_if_room((server, uri)):
+            # For everybody: that covers the single sessions in which the same change was told.
             self._gathered[server, uri] = None
         else:
             self._tell_all(server, uri)
@@ -47,6 +48,7 @@ class UpstreamListeners:
         whose = self._gathered[what]
         if whose is not None:
             whose[said.asker] = said
+        # What is gathered counts as heard, or the caller would tell it to everybody at once.
         return True
 
     def _gather_if_room(self, what: tuple[str, str]) -> bool:

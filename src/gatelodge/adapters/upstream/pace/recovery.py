@@ -47,6 +47,7 @@ class LinkRecovery:
             self._pause = self._first
         self._short = 0 if stayed else self._short + 1
         self._failures = 0 if answered or stayed else self._failures + 1
+        # The second failure in a row shows that to meet it anew mends nothing.
         if at_once and self._failures < 2:
             return (0.0 if self._short <= AT_ONCE else self._first), True
         return self._next_backoff_pause(), False

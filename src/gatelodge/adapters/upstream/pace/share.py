@@ -29,6 +29,7 @@ class PersonShares:
     def give(self, person: str) -> None:
         """One less."""
         self.total -= 1
+        # Nobody stays at zero: this would grow with everyone who ever called.
         left = self._by[person] - 1
         if left:
             self._by[person] = left

@@ -37,6 +37,7 @@ class Turnstile:
             while self._waiting and time.monotonic() < ends:
                 self._run_next_work()
         finally:
+            # Also behind work that failed: its error must not strand what waits behind it.
             self._begun = bool(self._waiting)
             if self._begun:
                 self._later(self._run_one_round)

@@ -101,6 +101,7 @@ class _SupervisorPipe(asyncio.Protocol):
         if not self.started.done():
             self.started.set_result(-errno.ECHILD)
         if self.status is None:
+            # It died without a word, and took the server with it (`supervisor.py`).
             self.status = -signal.SIGKILL
         self._all_gone()
 
@@ -181,6 +182,7 @@ class ChildProcess:
         self.ordered = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_SECONDS):
+                # Unshielded, the timeout would cancel the future whose result is read below.
                 await asyncio.shield(self._leash.started)
         said = self._leash.started.result() if self._leash.started.done() else -errno.EAGAIN
         self.pid = max(said, 0)
@@ -344,6 +346,7 @@ def _spawn_supervised_child() -> ChildProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
+            # Python may need this one to start; all else of the gate's may hold secrets.
             env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
             cwd="/",
             start_new_session=True,

@@ -28,6 +28,7 @@ class StartOutput:
     def hide(self, secrets: Iterable[str]) -> None:
         """Mask these wherever they are told; each line of one that has several."""
         pieces = {line for secret in secrets for line in (secret, *secret.splitlines()) if line}
+        # The longest first: of one that holds another no part must be left to read.
         self._secrets = tuple(sorted(pieces, key=len, reverse=True))
 
     def out(self, data: bytes) -> None:
@@ -64,6 +65,7 @@ class StartOutput:
 
     def _masked_lines(self, kept: bytes) -> list[str]:
         text = kept.decode(errors="replace")
+        # Before lines are cut and shortened: a part of a secret would not be found any more.
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
         if (

@@ -117,6 +117,7 @@ class ProcessPlaces:
         if self._caches is None:
             return []
         with contextlib.suppress(OSError):
+            # Only what bears a server's id is ever removed from a directory that a setting names.
             return [each.name for each in self._caches.iterdir() if each.name.startswith("srv_")]
         return []
 
@@ -148,8 +149,10 @@ def _make_cache_directory(cache: Path, uid: int, gid: int) -> None:
         remove_tree(str(cache))
     cache.parent.mkdir(mode=0o711 if uid else 0o700, parents=True, exist_ok=True)
     if uid:
+        # Servers pass through it to their own cache, and cannot list those of others.
         cache.parent.chmod(0o711)
     cache.mkdir(mode=0o700)
     if uid:
         os.chown(cache, own[0], gid)
+        # What one copy makes belongs to the group, so that its other copies can use it.
         cache.chmod(0o2770)

@@ -68,6 +68,7 @@ def _barred_at(program: str, who: tuple[int, int]) -> str:
                 continue
         except OSError:
             return here
+        # A script is read by its interpreter, which runs as the same uid.
         need = _RUN if stat.S_ISDIR(status.st_mode) or not _is_script(here) else _READ | _RUN
         if not _has_mode_bits(status, who, need):
             return here

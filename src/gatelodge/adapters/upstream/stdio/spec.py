@@ -20,6 +20,7 @@ async def spawn_spec(transport: StdioTransport, means: WireContext, place: Child
         check_transport(transport)
         env = {name: means.secrets.resolve(value) for name, value in given.items()}
         for name, value in env.items():
+            # Judged once more: what a reference leads to was not known at its registration.
             check_variable(name, value)
     return SpawnSpec(
         command=transport.command,

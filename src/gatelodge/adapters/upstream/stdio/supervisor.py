@@ -36,6 +36,7 @@ _LOOK_SECONDS = 0.002
 
 def main() -> None:
     """Start what the leash says, and end when nothing of it is left."""
+    # The server must not get the leash: it could tell lies, or hold it when the gate is gone.
     os.set_inheritable(int(sys.argv[1]), False)
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
@@ -67,6 +68,7 @@ def main() -> None:
 
 def _fork_and_exec_server(plan: dict[str, Any]) -> tuple[int, int]:
     """The pid of the server, and the number of the error when it could not be started."""
+    # The writing end closes at exec: when nothing was said on it the program runs.
     reading, writing = os.pipe()
     own = os.getpid()
     pid = os.fork()
@@ -89,6 +91,7 @@ def _fork_and_exec_server(plan: dict[str, Any]) -> tuple[int, int]:
 def _assume_server_identity(plan: dict[str, Any], parent: int) -> None:
     """Be who the server shall be, in a session of its own, never longer than the parent is."""
     os.setsid()
+    # What is ignored stays so over exec: Python ignores two of these, this program three.
     for restored in (
         signal.SIGTERM,
         signal.SIGINT,
@@ -98,12 +101,15 @@ def _assume_server_identity(plan: dict[str, Any], parent: int) -> None:
     ):
         signal.signal(restored, signal.SIG_DFL)
     if plan["uid"]:
+        # The uid goes last: without root no group could be given up.
         os.setgroups([])
         os.setresgid(plan["gid"], plan["gid"], plan["gid"])
         os.setresuid(plan["uid"], plan["uid"], plan["uid"])
         os.umask(0o002)  # its other copies, of the same group, use the same cache
         _prctl(_NO_NEW_PRIVILEGES, 1)  # nothing of it gets out of reach by another uid
+    # After the change of uid, at which the kernel forgets it.
     _prctl(_PDEATHSIG, signal.SIGKILL)
+    # The parent may have died before the line above, which would never fire then.
     if os.getppid() != parent:
         os._exit(127)
     os.chdir(plan["cwd"])
@@ -213,6 +219,7 @@ def _kill_descendants() -> bool:
         with contextlib.suppress(OSError):
             group = os.getpgid(found)
             os.kill(found, signal.SIGKILL)
+            # This program has to outlive all that it ends.
             if group != os.getpgid(0):
                 os.killpg(group, signal.SIGKILL)
         todo += _children_of_process(found)
@@ -331,6 +338,7 @@ def _open_directory(name: str, within: int | None) -> int:
     flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     at = os.open(name, os.O_PATH | flags, dir_fd=within)
     try:
+        # By its descriptor: the server could put a link in the place of its name meanwhile.
         with contextlib.suppress(OSError):  # whose it is not; the kernel tells below
             Path(f"/proc/self/fd/{at}").chmod(0o700)
     finally:

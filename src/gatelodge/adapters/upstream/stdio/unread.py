@@ -69,6 +69,7 @@ class UnreadTotal:
         """Say whether more may be written for this person to any child."""
         if _has_room(self.held, person, MOST_OF_ALL):
             return True
+        # Only where it looks full: this asks every child.
         for each in self.before:
             each.settle()
         return _has_room(self.held, person, MOST_OF_ALL)

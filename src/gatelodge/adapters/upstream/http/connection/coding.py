@@ -58,6 +58,7 @@ class BodyDecoder:
             packed, self._packed = self._packed, b""
             unpacked = stream.decompress(packed, left)
             left -= len(unpacked)
+            # zlib may have taken all input and hold output back: only a short piece shows the end.
             self._full = not left
             pieces.append(unpacked)
             self._packed = stream.unused_data if stream.eof else stream.unconsumed_tail

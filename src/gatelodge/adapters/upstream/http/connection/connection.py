@@ -220,6 +220,7 @@ class HttpConnection(asyncio.Protocol):
             )
             return False
         self._consume_body_chunk(turn, piece)
+        # The parser has seen the end already, and will not call again.
         if self._ended and (self.draining or not packed.more):
             self._deliver_complete_answer()
             self._be_free()

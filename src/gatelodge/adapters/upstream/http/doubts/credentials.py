@@ -25,6 +25,7 @@ class ServerCredentials:
     @property
     def told(self) -> str:
         """What an admin should know: several callers were refused, and nobody served since."""
+        # A refusal of the gate's own request suffices: no member caused that.
         return _REFUSED if len(self._refused) > 1 or "" in self._refused else ""
 
     def read(self) -> bytes:
@@ -42,6 +43,7 @@ class ServerCredentials:
 
         They are read once in a second at most, whoever is refused how often.
         """
+        # More than two tell nothing more, and would grow with the callers.
         if len(self._refused) < 2:
             self._refused.add(principal)
         now, last = asyncio.get_running_loop().time(), self._lines
@@ -50,6 +52,7 @@ class ServerCredentials:
         self._next = now + READ_AGAIN_SECONDS
         try:
             lines = self.read()
+        # One that cannot be read just now is not known to be another one.
         except HouseError:
             return None
         return None if lines == last else lines

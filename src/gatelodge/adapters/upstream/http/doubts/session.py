@@ -29,6 +29,7 @@ class SessionDoubt:
         reading = BufferedResponse(request_wire(head, body), number)
 
         def heard(answer: HttpReply | None) -> None:
+            # Emptied first: whoever hears may doubt again, and that takes a question of its own.
             waiting, self._told = self._told, []
             for each in waiting:
                 each(_is_lost(answer, number))
