@@ -72,11 +72,14 @@ def effects(leaves: tuple[bytes, ...]) -> AccessEffects:
     everything = False
     for body in leaves:
         leaf = _leaf(body)
+        # A kind without a dot has no prefix here, so it is one that nobody knows: all is read.
         again = _READ_AGAIN.get(leaf.t[: leaf.t.find(".") + 1])
         if again is None:
+            # A newer node may write it: to read too little could leave somebody in.
             everything = True
         else:
             nouns |= again
+        # The leaf alone says whose access ends: to read rows first could outlast the lease.
         if leaf.t in _ENDS:
             kind, member = _ENDS[leaf.t]
             ended[kind].add(str(leaf.subject.get(member, "")))

@@ -96,6 +96,7 @@ def explain(
         if (ever := foresee(guard, principal, entry)) != "passes"
     ]
     return AccessExplanation(
+        # The decision is the call path's own: an explanation made apart could differ from it.
         decision=decide(view, principal, entry, at, given),
         conditional=depends(view, principal, entry),
         standing=entry.standing,
@@ -107,6 +108,7 @@ def explain(
 def depends(view: PolicyView, principal: PrincipalEntry, entry: Entry) -> bool:
     """True when time or circumstances alone can change the decision."""
     access = view.access.get(principal.id)
+    # A server that was cut is denied at every time, whatever the table from before says.
     if access is None or entry.server in view.gone:
         return False
     return isinstance(access.cells.get(entry.server, {}).get(entry.key), ConditionalCell)

@@ -54,6 +54,7 @@ def matrix(
     columns = [
         found for found in workspace.servers.values() if servers is None or found.id in servers
     ]
+    # The view stays the one that was given: a matrix of two states would be true of neither.
     for principal in chosen:
         for server in columns:
             if kind == "tools":
@@ -70,6 +71,7 @@ def _matrix_cell(
         principal=principal.id,
         server=entry.server,
         tool=entry.name if isinstance(entry, ToolEntry) else "",
+        # The call path's own decision, and one moment for all cells: an expiry splits no matrix.
         decision=decide(view, principal, entry, at, principal.context),
         conditional=depends(view, principal, entry),
     )

@@ -52,6 +52,7 @@ def declared(raw: Raw | None, era: Era = "modern") -> bytes:
     given = NOTHING if raw is None else bytes(raw)
     if given == NOTHING or len(given) > LONGEST:
         return NOTHING
+    # The cache counts entries and not bytes, so large ones stay out of it.
     return (_known if len(given) <= _KNOWN_BYTES else _canonical_capabilities)(given, era)
 
 
@@ -75,6 +76,7 @@ def _canonical_capabilities(given: bytes, era: Era) -> bytes:
     settings = _allowed_extensions(said, _EXTENSIONS[era])
     if settings:
         kept["extensions"] = Raw(join_members(settings))
+    # Sessions with servers are told apart by this text, so equal ones have to be spelled alike.
     return join_members(dict(sorted(kept.items())))
 
 
@@ -95,6 +97,7 @@ def _allowed_extensions(said: Members, allowed: frozenset[str]) -> Members:
     return {
         name: Raw(msgspec.json.format(bytes(given[name]), indent=-1))
         for name in sorted(allowed & given.keys())
+        # A modern server is sent them with each request, so their size is bounded.
         if len(bytes(given[name])) <= _SETTINGS_BYTES and members_of(given[name]) is not None
     }
 
@@ -150,6 +153,7 @@ def may_ask(capabilities: bytes, method: str, params: Raw) -> bool:
         mode = "form" if said is None else read_text(said)
         return can.form if mode == "form" else can.url and mode == "url"
     if method == "sampling/createMessage":
+        # Null is as good as absent, since libraries write the one for the other.
         tools = any(given(members, each) is not None for each in ("tools", "toolChoice"))
         return can.tools or (can.sampling and not tools)
     return False
@@ -208,6 +212,7 @@ def offered(servers: Iterable[Raw], extensions: frozenset[str]) -> Raw:
             subscribe = subscribe or bytes(resources.get("subscribe", b"")) == b"true"
             kept["resources"] = {"listChanged": True}
         for name, value in _allowed_extensions(said, extensions).items():
+            # Where servers disagree, the settings of one would be false for another.
             same = bytes(settings.setdefault(name, value)) == bytes(value)
             settings[name] = value if same else _YES
     if subscribe:

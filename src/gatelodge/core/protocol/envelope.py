@@ -96,6 +96,7 @@ def read_members(raw: bytes | Raw, what: str, raw_id: bytes) -> Members:
         _raise_message_fault(
             INVALID_PARAMS, f"{what} must be an object", "invalid_params", raw_id=raw_id
         )
+    # Written anew nothing gets longer, so an equal length leaves no room for a second key.
     if len(members) > MOST_MEMBERS or (
         len(_encode(members)) != len(raw) and repeats_a_key(raw, members)
     ):
@@ -104,6 +105,7 @@ def read_members(raw: bytes | Raw, what: str, raw_id: bytes) -> Members:
 
 
 def _refuse_members(members: Members, what: str, raw_id: bytes) -> NoReturn:
+    # To look for a second key means to walk through all of them: too many are refused before.
     if len(members) > MOST_MEMBERS:
         text = f"{what} has more than {MOST_MEMBERS} members"
         _raise_message_fault(INVALID_REQUEST, text, "too_large", raw_id=raw_id, http=413)
@@ -149,6 +151,7 @@ def _id_of(envelope: Members) -> bytes:
     raw = envelope.get("id")
     if raw is None:
         return b""
+    # Kept as it was spelled: a number beyond 64 bits must come back as the one that was sent.
     text = bytes(raw)
     first = text[:1]
     if first == b'"':
@@ -205,6 +208,7 @@ def read_message(body: bytes, depth: int) -> ClientMessage | ClientResponse:
             body.decode()
         except UnicodeDecodeError:
             _raise_message_fault(PARSE_ERROR, "the body is not UTF-8", "malformed_json")
+    # What a body costs to parse is its sender's choice, so it is weighed before.
     if too_much := burden(body, depth):
         _refuse_burden(too_much)
     return _usual_request(body) or _any_message(body)
@@ -221,6 +225,7 @@ def _usual_request(body: bytes) -> ClientMessage | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     params = usual.params
+    # A null id is right for some notifications: `_any_message` tells them by their method.
     if usual.id == NULL or len(params) > MOST_MEMBERS or len(_encode(usual)) != len(body):
         return None
     raw_id = _id_of({"id": usual.id})
@@ -240,6 +245,7 @@ def _any_message(body: bytes) -> ClientMessage | ClientResponse:
     raw_id = _id_of(envelope)
     raw_method = envelope.get("method")
     if raw_method is None:
+        # Without an id it answers no question of ours, and is refused as what it lacks: a method.
         if raw_id and ("result" in envelope or "error" in envelope):
             return ClientResponse(raw_id, given(envelope, "result"), given(envelope, "error"))
         _raise_message_fault(
@@ -271,6 +277,7 @@ def _read_meta(text: bytes, raw_id: bytes) -> Members:
 @lru_cache(maxsize=1024)
 def _known_meta(text: bytes) -> Members:
     """Most clients say the same of themselves on each of their requests."""
+    # One result serves many requests, so no id of theirs may stand in it.
     return read_members(text, "params._meta", b"null")
 
 

@@ -43,8 +43,10 @@ _WHOLE = re.compile(rb"(-?[0-9]{1,16})(?:\.0{1,16})?")
 
 def client_era(version_header: str | None, message: ClientMessage) -> Era:
     """Modern when the header names no legacy version, or the body carries the modern `_meta`."""
+    # The body goes first: a modern one under a legacy header has to fail, not to pass as legacy.
     if META_PROTOCOL_VERSION in message.meta:
         return "modern"
+    # An unknown version counts as modern, since that era's error tells what is supported.
     if version_header is not None and version_header not in LEGACY:
         return "modern"
     return "legacy"
@@ -54,6 +56,7 @@ def header_text(value: bytes) -> str | None:
     """A mirrored header's text; undoes the Base64 sentinel. None when it cannot be read."""
     if value.startswith(_SENTINEL) and value.endswith(b"?="):
         try:
+            # Without `validate` odd bytes are dropped in silence: two fields would name one tool.
             value = base64.b64decode(value[len(_SENTINEL) : -2], validate=True)
         except (binascii.Error, ValueError):
             return None
@@ -74,12 +77,14 @@ def _fault_of_message(
 
 def _check_version(message: ClientMessage, header: str | None) -> None:
     version = read_text(message.meta.get(META_PROTOCOL_VERSION))
+    # Whoever speaks an unknown version may know no such `_meta`: it is not what they lack.
     if version is None and header is not None and header != MODERN:
         raise _unsupported_version_fault(header, message, (MODERN, *LEGACY))
     if version is None:
         raise _fault_of_message(
             INVALID_PARAMS, f"params._meta must hold {META_PROTOCOL_VERSION}", message
         )
+    # A proxy acts on the header and the gate on the body: both have to say one thing.
     if header is None or header != version:
         text = "header MCP-Protocol-Version must equal the version in params._meta"
         raise _fault_of_message(HEADER_MISMATCH, text, message)
@@ -128,6 +133,7 @@ def check_repeated(message: ClientMessage, headers: Mapping[bytes, bytes]) -> No
         return
     name = read_text(message.params.get(member))
     named = headers.get(b"mcp-name")
+    # A name that is no text is refused by its method, in the words for wrong params.
     if name is not None and (named is None or header_text(named) != name):
         text = f"header Mcp-Name must equal params.{member}"
         raise _fault_of_message(HEADER_MISMATCH, text, message)
@@ -144,6 +150,7 @@ def headers_mirror(
     for mirror in wanted:
         sent = headers.get(mirror.header.lower().encode("latin-1"))
         due = expected.get(mirror.header)
+        # A field too many is as false as one too few: something in front may have routed by it.
         if (sent is None) != (due is None):
             return False
         if sent is None or due is None:
@@ -185,6 +192,7 @@ def client_text(raw: bytes) -> str:
     try:
         said = _implementations.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # What a client calls itself is unproven, so what cannot be read refuses nobody.
         return ""
     return f"{_text_or_raw_excerpt(said.name)}/{_text_or_raw_excerpt(said.version)}"[:64]
 

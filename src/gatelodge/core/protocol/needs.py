@@ -76,6 +76,7 @@ def needs_of(
     for tool in full:
         if tool not in plain:
             any_of = frozenset(name for name, tools in alone.items() if tool in tools)
+            # No capability alone brought it, so whoever declares any is let through to its server.
             found[tool] = any_of or frozenset(alone)
     return found
 

@@ -102,6 +102,7 @@ def mended(raw: Raw, result: Members, method: str) -> tuple[Raw, Members]:
     """
     failed, meta = result.get("isError"), result.get("_meta")
     odd = []
+    # A strict client drops a whole result for one member of a wrong kind.
     if failed is not None and bytes(failed) not in {b"true", b"false"}:
         odd.append("isError")
     if meta is not None and not _has_first_byte(meta, b"{"):
@@ -109,6 +110,7 @@ def mended(raw: Raw, result: Members, method: str) -> tuple[Raw, Members]:
     if "resultType" in result and given(result, "resultType") is None:
         odd.append("resultType")
     name, empty = _EMPTY.get(method, ("", None))
+    # A question, or a task, is no result yet: it has no content that could be missing.
     bare = bool(name) and name not in result and result_kind(result) == "complete"
     if not odd and not bare:
         return raw, result
@@ -152,20 +154,24 @@ def for_client(
     (server/utilities/caching).
     """
     meta = result.get("_meta")
+    # Only a `_meta` that may hold the server's name is taken apart: any other keeps its bytes.
     if meta is not None and (
         META_SERVER_INFO.encode() not in bytes(meta) or not _has_first_byte(meta, b"{")
     ):
         meta = None
     if era == "legacy":
         return _for_legacy_client(raw, result, meta)
+    # A question is no answer that anybody could keep, so it gets no hints.
     hints = _cache_hints(result) if method in _CACHED and result_kind(result) == "complete" else {}
     if meta is None and not hints and "resultType" in result:
         return bytes(raw)
     shown = result | hints
+    # A legacy server says none, and the modern era wants one (basic/index, Results).
     shown.setdefault("resultType", Raw(b'"complete"'))
     if meta is not None:
         said = bytes(meta)
         shown["_meta"] = (
+            # The cache counts entries and not bytes, so large ones stay out of it.
             _known(said, info) if len(said) <= _KNOWN_BYTES else _replace_server_info(said, info)
         )
     return join_members(shown)
@@ -188,6 +194,7 @@ def _for_legacy_client(raw: Raw, result: Members, meta: Raw | None) -> bytes:
         structured = kept.get("structuredContent")
         if structured is not None and not is_object(structured):
             del kept["structuredContent"]
+            # Null says nothing, so no text is made of it.
             if bytes(structured) != b"null" and _is_empty(kept.get("content")):
                 said = [{"type": "text", "text": bytes(structured).decode()}]
                 kept["content"] = Raw(msgspec.json.encode(said))
@@ -204,6 +211,7 @@ def _is_empty(content: Raw | None) -> bool:
 def _cache_hints(result: Members) -> Members:
     """The hints to put in: none of them kept longer than the server said, all of them private."""
     hints: Members = {}
+    # What is no plain number gives nobody leave to keep the result.
     if not bytes(result.get("ttlMs", b"")).isdigit():
         hints["ttlMs"] = Raw(b"0")
     if bytes(result.get("cacheScope", b"")) != b'"private"':
@@ -251,6 +259,7 @@ def for_legacy(definition: Raw) -> bytes:
     if b'"outputSchema"' not in bytes(definition):
         return bytes(definition)
     members = _members(definition)
+    # A schema that they take stays, and with it the bytes that an admin approved.
     if takes_output(members.get("outputSchema")):
         return bytes(definition)
     return join_members({k: v for k, v in members.items() if k != "outputSchema"})
@@ -333,4 +342,5 @@ def _truncate_to_bytes(text: str, room: int) -> str:
         return whole.decode()
     mark = "…"
     left = room - len(mark.encode())
+    # The cut may fall within a character, of which nothing is left then.
     return whole[:left].decode(errors="ignore").rstrip() + mark if left > 0 else ""

@@ -53,6 +53,7 @@ def read_session(plain: bytes | None) -> LegacySession | None:
     try:
         return _session(plain)
     except msgspec.DecodeError:
+        # The seal was good, so another release made it: its client begins anew.
         return None
 
 

@@ -102,6 +102,7 @@ def read_message(body: bytes) -> UpstreamMessage | UnreadableBytes:
     if len(body) > _LIGHT and (too_much := burden(body, MOST_DEPTH)):
         return UnreadableBytes(too_much)
     try:
+        # What stays raw is handed on without being read, so it has to be UTF-8 by now.
         if not body.isascii():
             body.decode()
         message = _messages.decode(body)
@@ -113,6 +114,7 @@ def read_message(body: bytes) -> UpstreamMessage | UnreadableBytes:
         if message.error == NULL:
             message.error = UNSET
     if message.method:
+        # As a request it would be answered, which a server does not expect of a notification.
         if message.id is None:
             message.id = UNSET
         if message.params is not UNSET and message.params == NULL:
@@ -191,6 +193,7 @@ def meta_bytes(opening: bytes, extra: dict[str, Raw], token: int) -> bytes:
 
 def request_bytes(number: int, method: str, params: dict[str, Raw], meta: bytes) -> bytes:
     """One request as JSON text, `meta` (from `meta_bytes`) as the `_meta` member of its params."""
+    # Beside the one that is written here it would be a repeated key, which has two readings.
     if "_meta" in params:
         params = {key: value for key, value in params.items() if key != "_meta"}
     if not params:
@@ -237,6 +240,7 @@ def refusal_bytes(number: AskedId) -> bytes:
 
 def answer_bytes(asked: UpstreamMessage) -> bytes:
     """What a server that asks us something is told: `ping` is answered, all else is unknown."""
+    # A server whose ping is not answered may take the connection for dead (basic/utilities/ping).
     if asked.method == "ping":
         return result_body(_id_bytes(asked.id), b"{}")
     return refusal_bytes(asked.id)
@@ -274,6 +278,7 @@ def progress_number(params: bytes) -> int:
         token = _tokens.decode(params).progressToken
     except (msgspec.MsgspecError, RecursionError):
         return 0
+    # The tokens of this side are numbers, so a text that spells one belongs to nobody.
     return token if isinstance(token, int) else 0
 
 

@@ -109,6 +109,7 @@ Meeting = ServerHello | Literal["legacy", "strange"]
 def discovered(message: UpstreamMessage | None) -> Meeting:
     """Judge the answer to `server/discover`; None stands for an answer that is not JSON-RPC."""
     if message is None:
+        # Servers from before the modern era answer an unknown path or method in any way they like.
         return "legacy"
     if message.error is not UNSET:
         return _judge_discover_error(message.error)
@@ -118,6 +119,7 @@ def discovered(message: UpstreamMessage | None) -> Meeting:
         said = msgspec.json.decode(message.result, type=_Discovered)
     except (msgspec.MsgspecError, RecursionError):
         return "legacy"
+    # It said that it is modern: a legacy handshake is for servers that know no other.
     if MODERN not in said.supportedVersions:
         return "strange"
     return _build_hello("modern", MODERN, said.capabilities, said.instructions)
@@ -125,6 +127,7 @@ def discovered(message: UpstreamMessage | None) -> Meeting:
 
 def _judge_discover_error(error: Raw) -> Meeting:
     fault = parse_fault(error)
+    # A legacy server does not know the method, and says so under any code of its era.
     if fault.code not in MODERN_ERRORS:
         return "legacy"
     if fault.code == UNSUPPORTED_VERSION:
@@ -134,6 +137,7 @@ def _judge_discover_error(error: Raw) -> Meeting:
             return "strange"
         if MODERN not in supported:
             return "strange"
+    # The error told nothing of what it can: `capable` takes it to have tools.
     return ServerHello(era="modern", version=MODERN)
 
 
@@ -152,6 +156,7 @@ def _build_hello(
     era: Era, version: str, capabilities: Raw, instructions: str | None
 ) -> ServerHello:
     said = bytes(capabilities)
+    # What cannot be read costs a server its lists but tools, and not its connection.
     whole = Raw(said if len(said) <= LONGEST and _members_or_empty(capabilities) else b"{}")
     return ServerHello(
         era=era, version=version, instructions=instructions or "", capabilities=whole

@@ -24,6 +24,7 @@ _LARGEST: Final = (1 << 53) - 1
 def header_value(text: str) -> str:
     """The text as a field value: itself where that is safe, else the Base64 form."""
     lookalike = text.startswith("=?base64?") and text.endswith("?=")
+    # A plain text that looks coded would be decoded by its reader, so it travels coded.
     if not text or (_PLAIN.fullmatch(text) and not lookalike):
         return text
     return f"=?base64?{base64.b64encode(text.encode()).decode()}?="
@@ -72,6 +73,7 @@ def mirrors(schema: Raw) -> tuple[HeaderMirror, ...]:
             raise Invalid("x-mcp-header is not a header token")
         if part.get("type") not in ("string", "integer", "boolean"):
             raise Invalid("x-mcp-header is only for strings, integers and booleans")
+        # Case makes no second field of a name (RFC 9110 clause 5.1).
         if name.lower() in seen:
             raise Invalid("x-mcp-header names one header twice")
         seen.add(name.lower())
@@ -82,6 +84,7 @@ def mirrors(schema: Raw) -> tuple[HeaderMirror, ...]:
 def _subschemas_with_paths(root: Any) -> Iterator[tuple[tuple[str, ...] | None, dict[str, Any]]]:
     """Each schema in the schema, with the chain of `properties` that leads to it (None = none)."""
     todo: list[tuple[tuple[str, ...] | None, Any]] = [((), root)]
+    # A list instead of recursion: how deep a schema nests is its server's choice.
     while todo:
         path, part = todo.pop()
         if not isinstance(part, dict):
@@ -124,10 +127,12 @@ def _argument_at_path(arguments: Raw, path: tuple[str, ...], read: _Read) -> Any
     """The scalar at the end of that path; None for one that is not there or cannot be read."""
     value: Raw | None = arguments
     for at, key in enumerate(path):
+        # Arguments may be large: each object is parsed once, whatever number of headers lies in it.
         members = read.get(path[:at])
         if members is None:
             members = read[path[:at]] = members_of(value) or {}
         value = members.get(key)
+    # The first byte tells a scalar, so nothing large is decoded only to be thrown away.
     if value is None or bytes(memoryview(value)[:1]) in {b"[", b"{"}:
         return None  # no header says it
     try:
@@ -139,10 +144,12 @@ def _argument_at_path(arguments: Raw, path: tuple[str, ...], read: _Read) -> Any
 def _text_of_scalar(value: Any) -> str | None:
     """A scalar as a header says it; None for what no header can say."""
     match value:
+        # Python's bool is an int too, so it has to be asked for first.
         case bool():
             return "true" if value else "false"
         case str():
             return value
+        # Beyond this range readers of JSON disagree about an integer (RFC 8259 clause 6).
         case int() if abs(value) <= _LARGEST:
             return str(value)
         case float() if value.is_integer() and abs(value) <= _LARGEST:

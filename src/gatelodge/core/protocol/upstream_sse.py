@@ -52,14 +52,17 @@ class EventParser:
             end = rest.find(b"\n", start)
         if start:
             del rest[:start]
+        # A long line that trickles in would else be searched from its beginning each time.
         self._searched = len(rest)
         return done
 
     def _parse_line(self, line: bytes, done: list[bytes]) -> None:
         if self._fresh:
             self._fresh = False
+            # One byte order mark may stand before a whole stream (WHATWG HTML 9.2).
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line:
+            # An event without data is none, whatever else it says (WHATWG HTML 9.2).
             if self._data and self._kind in self._kinds:
                 done.append(b"\n".join(self._data))
             self._data.clear()
@@ -78,6 +81,7 @@ class EventParser:
         elif field == b"id":
             self._keep_event_id(value.removeprefix(b" "))
         elif field == b"retry" and len(value) <= 8 and value.strip().isdigit():
+            # Eight digits at most: the server chooses how many it sends.
             self.retry = int(value)
 
     def _append_data_line(self, value: bytes) -> None:

@@ -28,9 +28,11 @@ def rejected(status: int, body: bytes, number: int, *, session: bool, wait: floa
     `session` says that the request bore a session id; `wait` is its Retry-After in seconds or 0.
     """
     refused = refusal(status, wait)
+    # Such a body may be a proxy's, and is no answer of the tool.
     if refused is not None:
         return refused
     message = parse_message(body)
+    # A lost session comes as an error too, and the caller must not take it for the tool's.
     if session and _session_lost(status, message):
         return "session_lost"
     error = _error_for(number, message) if status >= 400 else None
@@ -42,6 +44,7 @@ def rejected(status: int, body: bytes, number: int, *, session: bool, wait: floa
 
 
 def _error_for(number: int, message: UpstreamMessage | None) -> Raw | None:
+    # Whoever refuses before the id was read answers with null (JSON-RPC 2.0 clause 5).
     if message is None or message.error is UNSET or message.id not in (number, None, UNSET):
         return None
     return message.error
@@ -61,6 +64,7 @@ def refusal(status: int, wait: float, to: str = "") -> HouseError | None:
     """
     if status in (401, 403, 407):
         return UpstreamUnreachable(f"The server refused us (HTTP {status}).", remedy=_REFUSES_US)
+    # Followed, it would carry credentials and arguments wherever the server likes.
     if 300 <= status < 400:
         return UpstreamUnreachable(
             f"The server answered with a redirect (HTTP {status})"
@@ -85,6 +89,7 @@ def redirected(location: bytes, url: str) -> str:
         return ""
     own = bool(location) and to.hostname == urlsplit(url).hostname
     told = f"{to.scheme}://{to.hostname}{port}{to.path}"
+    # It is shown to an admin, whose terminal no server may steer by control characters.
     fits = to.scheme in ("http", "https") and len(told) <= _LONGEST_URL
     return told if own and fits and re.fullmatch(r"[!-~]+", told) else ""
 

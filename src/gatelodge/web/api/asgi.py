@@ -37,6 +37,7 @@ class AsgiExchange:
         self._unread: list[bytes] = [request.body]
         self._gone = asyncio.Event()
         connection.on_gone = self._gone.set
+        # It may have gone before this listened, and nothing would ever say so again.
         if connection.gone:
             self._gone.set()
 
@@ -48,6 +49,7 @@ class AsgiExchange:
     async def _receive(self) -> MutableMapping[str, Any]:
         if self._unread:
             return {"type": "http.request", "body": self._unread.pop(), "more_body": False}
+        # To ASGI a disconnect means that nobody waits: told early, an answer could be given up.
         await self._gone.wait()
         return {"type": "http.disconnect"}
 
@@ -56,6 +58,7 @@ class AsgiExchange:
             self.status = int(message["status"])
             self.headers = [(bytes(k).lower(), bytes(v)) for k, v in message.get("headers", ())]
         elif message["type"] == "http.response.body":
+            # Kept whole, since one permit is asked for all of it at the moment when it leaves.
             self._parts.append(bytes(message.get("body", b"")))
 
 
@@ -68,6 +71,7 @@ def rendered(
 ) -> bytes:
     """An answer as bytes, framed here whatever the application said of its length."""
     lines = [b"HTTP/1.1 %d %b" % (status, _PHRASE.get(status, b"Unknown"))]
+    # A wrong length from the application would have bytes of this answer read as the next one.
     lines += [k + b": " + v for k, v in headers if k not in (b"content-length", b"connection")]
     if status not in _BODILESS:
         lines.append(b"content-length: %d" % len(body))
@@ -93,6 +97,7 @@ def _build_http_scope(connection: ClientConnection, request: HttpRequest, *, loc
         "client": connection.about("peername") or None,
         "server": None,
         "state": {},
+        # Who is local stands where nothing that a client sends can reach: headers go elsewhere.
         "extensions": {LOCAL_EXTENSION: {"by": operator_at(connection.about("socket"))}}
         if local
         else {},
@@ -104,5 +109,6 @@ def _segment(raw: bytes) -> str:
 
     `path_values` undoes what is left.
     """
+    # Bytes that are no UTF-8 name nothing here: they end as an unknown name, not as a fault.
     text = unquote_to_bytes(raw).decode("utf-8", "replace")
     return text.replace("%", "%25").replace("/", "%2F")

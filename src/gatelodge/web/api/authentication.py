@@ -54,6 +54,7 @@ class AuthMiddleware(Struct, frozen=True):
         """Let the request through, or raise the reason why not."""
         if scope["type"] == ScopeType.HTTP:
             headers = dict(scope["headers"])
+            # A foreign page learns nothing, not even whether the token that it was given is good.
             self._check_origin(scope, headers)
             self._check_form(scope["method"], headers)
             acts = _acts_of_route(scope)
@@ -62,6 +63,7 @@ class AuthMiddleware(Struct, frozen=True):
                 caller = scope["state"]["caller"] = self._authenticate_caller(scope, headers)
                 if not caller.local:
                     self._check_role(caller, acts, scope["method"])
+            # Asked after the role: who may not use a route need not learn what it can be asked.
             self.known.check(scope["route_handler"], scope["query_string"])
             scope["path_params"] = path_values(scope["path_params"])
         await self.app(scope, receive, send)
@@ -84,10 +86,12 @@ class AuthMiddleware(Struct, frozen=True):
             text = "you changed too much of your own within a minute"
             remedy = "Try again later; limits.own_changes_per_minute says how often."
             raise LimitReached(text, remedy=remedy, retry_after=early)
+        # Counted only when it goes on: tries in vain would put off the next good one.
         self.rate.count(caller.by, now)
 
     def _check_origin(self, scope: Any, headers: dict[bytes, bytes]) -> None:
         if not self.origins.origin_allowed(headers.get(b"origin")):
+            # The face names nobody in this record: a page may send what its reader never meant.
             scope["state"]["foreign"] = True
             raise Forbidden(
                 "this Origin is not allowed",
@@ -97,6 +101,7 @@ class AuthMiddleware(Struct, frozen=True):
     @staticmethod
     def _check_form(method: str, headers: dict[bytes, bytes]) -> None:
         kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+        # Both are asked for: a body in chunks has no length.
         bodiless = headers.get(b"content-length", b"0") == b"0" and (
             b"transfer-encoding" not in headers
         )
@@ -116,11 +121,13 @@ class AuthMiddleware(Struct, frozen=True):
 
 def bearer(gate: AdminContext, headers: dict[bytes, bytes]) -> CredentialEntry | str:
     """The token that was sent, whoever's it is, or why none was found. Raises Stale."""
+    # An old view still holds tokens that were revoked, so without a lease nobody is let in.
     if not gate.fresh():
         raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
     found = authenticate(gate.view().credentials, gate.peppers, headers.get(b"authorization", b""))
     if isinstance(found, str):
         return found
+    # No view is made anew when a token expires, so the clock is asked each time.
     if found.expires_at <= gate.clock.now():
         return "expired"
     return found

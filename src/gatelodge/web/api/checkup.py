@@ -18,11 +18,14 @@ class LedgerCheckup:
         """Begin a run or join the one that goes on; None when it is not done after `seconds`."""
         if self._task is None:
             self._fsck = fsck
+            # A task of its own: a client that hangs up must not end a run that others wait for.
             self._task = asyncio.get_running_loop().create_task(fsck.examine(live))
         task = self._task
+        # `wait` leaves the run alone when time is up, where `wait_for` would cancel it.
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             return None
+        # Of all who see the end the first one clears it; a later one may find the next run here.
         if self._task is task:
             self._task = None
         return task.result()

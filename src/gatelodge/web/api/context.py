@@ -167,6 +167,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
         result, committed = await self.store.change(
             lambda tx: work(self._act_in_transaction(tx, caller, why))
         )
+        # Whoever made a change must not read on and find the state from before it.
         await self._wait_for_view(committed.gov)
         return result
 
@@ -179,6 +180,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
         if self.fresh():
             return self.view()
         state = await self.store.load(None, None)
+        # A large state takes long to compile: beside the loop nobody waits for that.
         return await to_thread.run_sync(compile_view, state, None, self.settings.limits.name_length)
 
     async def end(
@@ -195,6 +197,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
         def named_work(tx: StoreTx) -> tuple[str, ...]:
             ids = work(self._act_in_transaction(tx, caller, why))
             names.clear()  # a transaction may be tried again
+            # In the same transaction: the receipt tells what ended by the names that it had then.
             names.update(called(tx, WorkspaceId(workspace), ids))
             return ids
 
@@ -209,6 +212,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
         def once(tx: StoreTx) -> None:
             watched = _Watched(tx)
             work(self._act_in_transaction(watched, caller, why))
+            # The work is done in full and then given up, so a trial refuses what the change would.
             raise _RolledBack(tuple(DryRunChange(each.t, each.subject) for each in watched.facts))
 
         try:
@@ -221,6 +225,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
         """Wait until this node's view has the change; never longer than its lease lasts."""
         deadline = self.clock.boottime() + self.settings.store.lease_ms / 1000
         while self.view().gov < gov:
+            # The change is committed: that this node is behind must not read like a failure.
             if not self.fresh() or self.clock.boottime() >= deadline:
                 return
             await sleep(_LOOK_SECONDS)
@@ -276,14 +281,17 @@ def _must_still_stand(tx: StoreTx, caller: AdminCaller, now: Instant) -> None:
     if caller.local:
         return
     place = WorkspaceId(caller.workspace)
+    # Read here and not from the view: another node may have ended the access a moment ago.
     members = tx.find(Member, workspace=place, id=MemberId(caller.by))
     tokens = tx.find(Credential, workspace=place, id=caller.credential)
     good = (
         bool(members and tokens)
         and members[0].status == "active"
+        # The door opened the route for this role, so another one has to knock again.
         and members[0].role == caller.role
         and tokens[0].revoked_at is None
         and tokens[0].expires_at > now
+        # A raised generation ends all tokens of a member at once (decision 0009).
         and tokens[0].generation == members[0].generation
     )
     if not good:

@@ -143,6 +143,7 @@ class ApiFace:
         try:
             request.person = self._admitted_person(connection, request)
         except HouseError as error:
+            # Its frames hold the request, which shall hold it: only a collector would free the two.
             request.away = error.with_traceback(None)
 
     def crowded(self, request: HttpRequest) -> None:
@@ -189,6 +190,7 @@ class ApiFace:
                 connection.write(
                     rendered(connection, request, told.status, told.headers, told.body)
                 )
+            # Also after a fault: the connection would else never begin its next request.
             connection.finish()
 
         task = self._loop.create_task(work)
@@ -200,6 +202,7 @@ class ApiFace:
         headers = request.headers
         if request.repeated:
             raise Invalid(f"header {request.repeated.decode('latin-1')} stands twice")
+        # The local socket is a file of mode 0600: whoever can open it is the operator.
         if self._local:
             return LOCAL
         has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
@@ -216,6 +219,7 @@ class ApiFace:
         caller = identify(self._gate, headers)
         if isinstance(caller, str):
             raise Unauthenticated(UNPROVEN)
+        # Known before the body is read: from here its bytes are this person's, no stranger's.
         connection.known(caller.by)
         return caller.by
 
@@ -258,6 +262,7 @@ class ApiFace:
             return await self._run_request(connection, request)
         finally:
             self._under_way[person] -= 1
+            # A count of 0 would be kept for everybody who ever asked.
             if not self._under_way[person]:
                 del self._under_way[person]
 
@@ -278,9 +283,11 @@ class ApiFace:
             request.headers.get(b"origin")
         ):
             return _reply_of_problem(_NO_OPTIONS)
+        # The framework parses a body before any route sees it, so it is weighed here.
         too_much = burden(request.body, self._gate.settings.limits.json_depth, MOST_VALUES)
         if too_much:
             return _reply_of_problem(problems.problem(Invalid(too_much)))
+        # Shielded: who is cancelled here must not end the loading that others wait for.
         app = self._app.result() if self._app.done() else await asyncio.shield(self._app)
         exchange = AsgiExchange(connection, request, local=self._local)
         await exchange.run(app)
@@ -347,6 +354,7 @@ class ApiFace:
             sender = self._workspace_and_sender(request.headers)
         if sender is not None:
             with contextlib.suppress(Unavailable):
+                # The recorder waits for nothing: the caller's data key has to be in memory before.
                 await self._gate.deks.ensure(sender[1].member)
                 return calls_log(sender[0]), sender[1]
         return UNROUTED, None

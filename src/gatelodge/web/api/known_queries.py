@@ -39,6 +39,7 @@ class KnownQueries:
             return
         known = self._names.get(id(handler), frozenset())
         try:
+            # The bound holds while it is taken apart: afterwards a long query has cost its memory.
             asked = [
                 name
                 for name, _ in parse_qsl(
@@ -50,6 +51,7 @@ class KnownQueries:
         for at, name in enumerate(asked):
             if name not in known:
                 raise Invalid(_unknown_name_message(name, known), remedy=_known_names_remedy(known))
+            # Of two values a proxy in front may have judged the one that is not used here.
             if name in asked[:at]:
                 raise Invalid(f"query: {name} stands there twice")
 
@@ -57,6 +59,7 @@ class KnownQueries:
 def _unknown_name_message(name: str, known: frozenset[str]) -> str:
     near = get_close_matches(name, sorted(known), 1)
     meant = f"; did you mean {near[0]}?" if near else ""
+    # The name comes back in a message: control characters would steer the reader's terminal.
     shown = "".join(each if each.isprintable() else " " for each in name[:64])
     return f"query: {shown!r} is not known here{meant}"
 

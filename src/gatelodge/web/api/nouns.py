@@ -39,6 +39,7 @@ def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
         def look(tx: StoreTx) -> ItemPage[Any]:
             asked = PageRequest(limit, cursor)
             rows: Sequence[Any] = tx.find(noun.row, workspace=place.id)
+            # Before a page is cut: its cursor and its gaps would else tell of other people's rows.
             if rows and noun.own is not None and not place.caller.may(f"{noun.name}.read"):
                 rows = noun.own(tx, rows, place.caller.by)
             found = page(rows, _id_of_row, lambda row: row, asked)
@@ -108,6 +109,7 @@ def _row_changing_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
             about = place.id if verb.makes else _row(noun, place, act.tx, name, verb.act)
             done = verb.run(act, about, **verb.words(act.tx, place.id, data))
             if isinstance(done, noun.row):
+                # In the same transaction: right after it the row may be another one already.
                 return noun.show(act.tx, [done], place.showing)[0]
             return done
 
@@ -124,6 +126,7 @@ def _access_ending_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
         row = await place.gate.read(lambda tx: _row(noun, place, tx, name, verb.act))
 
         def work(act: GovernanceAct) -> tuple[str, ...]:
+            # By the id that the receipt will name: the name may stand for another row by now.
             about = _row(noun, place, act.tx, row.id, verb.act)
             ended: EndedIds = verb.run(act, about, **verb.words(act.tx, place.id, data))
             return ended.ids
@@ -144,6 +147,7 @@ def _why(data: Any, asked: dict[str, Any]) -> str:
 def _row(noun: Noun[Any], place: WorkspaceContext, tx: StoreTx, name: str, act: str) -> Any:
     """The row of that name. Raises NotFound, Forbidden (it is not theirs, as it has to be)."""
     row = noun.find(tx, place.id, name)
+    # The door knows no row, so it opened by either verb: whose row it is counts here.
     if not place.caller.may(act) and not (noun.own and noun.own(tx, [row], place.caller.by)):
         raise Forbidden(f"this role may {act.partition('.')[2]} its own {noun.plural} only")
     return row

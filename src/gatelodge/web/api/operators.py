@@ -20,6 +20,7 @@ def operator_at(link: object) -> str:
     try:
         pid, uid, _ = _CREDENTIALS.unpack(ask(socket.SOL_SOCKET, option, _CREDENTIALS.size))
     except OSError:
+        # The socket is closed already: the log names no account rather than a wrong one.
         return _LOCAL
     return operator_of(pid, uid)
 
@@ -28,6 +29,7 @@ def operator_of(pid: int, uid: int) -> str:
     """`local:UID` of whoever logged in: with sudo or su it is not the account that they became."""
     with suppress(OSError, ValueError):
         login = int(Path(f"/proc/{pid}/loginuid").read_text("ascii"))
+        # A service has no login: then the account under which it runs is all there is.
         if login != _UNSET:
             uid = login
     return f"{_LOCAL}:{uid}"

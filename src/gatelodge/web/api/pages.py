@@ -73,6 +73,7 @@ def _decode_cursor(cursor: str) -> tuple[int, str]:
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         place, _, last = raw.decode().partition(":")
+        # A cursor is not sealed, and a negative place would count from the end of the list.
         return max(0, int(place)), last
     except ValueError:
         raise Invalid(_NO_CURSOR) from None

@@ -104,6 +104,7 @@ def assembled(gate: AdminContext, *, local: bool) -> Litestar:
     listen = gate.settings.listen
     allowed = origins(listen.host, listen.public_url, listen.allowed_hosts, listen.allowed_origins)
 
+    # Made outside of `door`, which is called for each route: one count has to hold for all.
     known = KnownQueries()
     rate = RateLimit(gate.settings.limits.own_changes_per_minute)
 

@@ -84,7 +84,9 @@ def let_in(gate: EndpointContext, visit: RequestContext) -> None:
         memo.lend(visit)
         return
     _let_in(gate, visit)
+    # Nothing but an admission is kept: whatever was refused raised above.
     visit.admission = visit.connection.memo = AdmissionCache(visit)
+    # An agent's bytes are its owner's: agents without number would multiply a person's limits.
     visit.connection.known(visit.answerable)
 
 
@@ -109,6 +111,7 @@ def _let_in(gate: EndpointContext, visit: RequestContext) -> None:
     if route is None:
         raise turn_away(404, "no such endpoint", "not_found")
     visit.route = route
+    # One view decides all of this request: a swap in between would mix two states.
     view = gate.follower.view
     workspace = view.workspaces.get(route.workspace)
     # The log is settled first, so that every refusal below stands in the workspace's own.
@@ -182,10 +185,13 @@ def _authenticate_request(gate: EndpointContext, visit: RequestContext) -> Crede
 
 
 def _recorded_auth_failure(gate: EndpointContext, visit: RequestContext, reason: str) -> TurnedAway:
+    # Whoever guesses tokens is answered only once the first record of the burst is durable.
     written = durable(gate)
     header = visit.request.headers.get(b"authorization")
+    # The log of a workspace never names a token that was another workspace's.
     told, whose = failure(gate.follower.view, gate.peppers, header, reason, visit.log)
     gate.recorder.auth_failed(visit.log, told, written, whose)
+    # Where no credential was sent, no error code is told (RFC 6750 clause 3.1).
     sent = header is not None
     away = turn_away(
         401,
@@ -204,6 +210,7 @@ def read_body(gate: EndpointContext, visit: RequestContext) -> ClientMessage | C
     kind = headers.get(b"content-type", b"")
     if kind != _JSON and kind.split(b";", 1)[0].strip().lower() != _JSON:
         raise turn_away(415, "send Content-Type: application/json", "invalid_request")
+    # A request without Accept takes any type (RFC 9110 clause 12.5.1).
     accept = headers.get(b"accept", b"*/*")
     visit.answer.may_stream = b"text/event-stream" in accept or b"*/*" in accept
     return read_message_of(gate, visit, visit.request.body)
@@ -215,6 +222,7 @@ def read_message_of(
     """Read one message, of a body or of a batch, and settle the era. Raises TurnedAway."""
     headers = visit.request.headers
     raw_version = headers.get(b"mcp-protocol-version")
+    # Latin-1 reads any byte, so an odd header ends as an unknown version and not as an incident.
     version = None if raw_version is None else raw_version.decode("latin-1")
     try:
         message = read_message(body, gate.limits.json_depth)
@@ -226,9 +234,11 @@ def read_message_of(
             return message
         visit.message = message
         visit.raw_id = message.id or b"null"
+        # A method is the client's own word: an unknown one must not reach a log (decision 0013).
         visit.method = message.method if message.method in _KNOWN_METHODS else "unknown"
         memo = visit.admission
         if memo.speaks(message, raw_version):
+            # Method and name may differ in each request, so they are compared in each.
             check_repeated(message, headers)
             visit.era, visit.proto = "modern", MODERN
             visit.caller, visit.passing = memo.caller, memo.passing
@@ -249,6 +259,7 @@ def read_message_of(
         _name_caller(visit, b"", "")
     else:
         _name_caller(visit, bytes(raw), None)
+    # A notification may leave out what a request must say, so it vouches for no request after it.
     if visit.era == "modern" and message.id and "clientInfo" not in message.params:
         memo.meta, memo.version, memo.passing = message.meta, raw_version, visit.passing
     return message
@@ -258,6 +269,7 @@ def _name_caller(visit: RequestContext, given: bytes, text: str | None) -> None:
     """Put the client's own name to the caller; read only when it differs from the last one."""
     memo = visit.admission
     if memo.client != given:
+        # A request with the `_meta` that was kept would pass under the name of this other client.
         memo.client, memo.meta = given, None
         memo.caller = caller_of(visit, client_text(given) if text is None else text)
     visit.caller = memo.caller
@@ -283,5 +295,6 @@ def session_of(gate: EndpointContext, visit: RequestContext) -> LegacySession:
     ):
         # 404 has a client begin a new session (MCP 2025-11-25 basic/transports).
         raise turn_away(404, "no such session: initialize again", "session_unknown", -32600)
+    # The session names its client, whichever connection a request of it comes over.
     _name_caller(visit, session.client.encode(), session.client)
     return session

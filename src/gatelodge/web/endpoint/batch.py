@@ -56,6 +56,7 @@ def may_batch(gate: EndpointContext, visit: RequestContext) -> bool:
         return False
     if headers.get(b"mcp-protocol-version", _BATCHES) != _BATCHES:
         return False
+    # The header may lie about the revision; the sealed session cannot.
     visit.session = session_of(gate, visit)
     return visit.session.version == BATCHES
 
@@ -71,6 +72,7 @@ async def answer_batch(gate: EndpointContext, visit: RequestContext, method_of: 
         raise TurnedAway(found.fault) from None
     bodies: list[bytes] = []
     for message in messages:
+        # A context for each part: who was let in for the part before must decide nothing here.
         part = RequestContext(visit.connection, visit.request, visit.started)
         let_in(gate, part)  # each anew: access may have ended while the last one ran
         part.answer, part.size = BatchPart(visit), len(message)
@@ -79,6 +81,7 @@ async def answer_batch(gate: EndpointContext, visit: RequestContext, method_of: 
         except LimitReached as many:
             await refuse_here(gate, part, too_many(many).fault)
         except TurnedAway as away:
+            # A part that is refused takes no answer from the others (JSON-RPC 2.0 clause 6).
             await refuse_here(gate, part, away.fault)
         answer = part.answer
         assert isinstance(answer, BatchPart)

@@ -104,6 +104,7 @@ def turn_away(
 
 def too_many(fault: LimitReached) -> TurnedAway:
     """The exception that ends a request for which the caller's rate leaves no record."""
+    # Retry-After has whole seconds (RFC 9110 clause 10.2.3); 0 would have a client knock at once.
     wait = b"retry-after: %d" % max(1, round(fault.retry_after or 1))
     return turn_away(429, fault.detail, "limit", UNAVAILABLE, wait)
 
@@ -125,6 +126,7 @@ class AnswerPermit:
 
     def __init__(self, gate: EndpointContext, visit: RequestContext) -> None:
         self._gate = gate
+        # The visit is not kept: a stream's permit outlives the request that opened it.
         self._about = (visit.log, visit.method)
         self.recorded: str | None = None
         """The call whose outcome is in the log, or empty for an answer of the gate's own."""
@@ -135,6 +137,7 @@ class AnswerPermit:
 
     def withheld(self) -> None:
         """Record that what was recorded did not leave."""
+        # What is said on the way has no record of its own: the call's or stream's end has one.
         if self.recorded is not None:
             log, method = self._about
             self._gate.recorder.withheld(log, self.recorded, method, "stale")
@@ -156,6 +159,7 @@ async def answer_here(
     """
     assert visit.caller is not None
     written = durable(gate)
+    # Beyond the person's rate this raises, and the request leaves a count instead of a leaf.
     gate.recorder.answered(
         visit.log,
         visit.caller,
@@ -173,10 +177,12 @@ async def answer_here(
     )
     if written is not None:
         await written
+    # The disk was waited for: by now access may have ended, or the lease may have run out.
     why = await _why_not(gate, visit, still)
     if why:
         _withhold_answer(gate, visit, why)
         return
+    # The answer still waits for the end of the loop's round, so the lease is asked again there.
     leave = AnswerPermit(gate, visit)
     leave.recorded = ""
     visit.answer.permit = leave
@@ -188,9 +194,11 @@ async def _why_not(
 ) -> WithheldReason | None:
     """Why an answer may not leave after its record was waited for; None when it may."""
     follower = gate.follower
+    # A lease that is only late is waited for: else a short stall would turn everybody away.
     if not follower.fresh() and not await follower.renewed():
         return "stale"
     view = follower.view
+    # A view is swapped whole, so the same object means that nothing changed (hot path).
     if view is visit.view:
         return None
     if not view.admits(visit.credential, ""):
@@ -204,6 +212,7 @@ def _withhold_answer(gate: EndpointContext, visit: RequestContext, why: Withheld
     """Say why nothing is told, and record that nothing was."""
     gate.recorder.withheld(visit.log, "", visit.method, why)
     http, text = _WITHHELD.get(why, _WITHHELD["stale"])
+    # A handshake may have put a session id there, which goes to nobody whose access ended.
     visit.answer.forget_headers()
     if http == _TRY_AGAIN:
         visit.answer.header(b"retry-after: 1")

@@ -75,6 +75,7 @@ class McpEndpoint:
 
     def receive(self, connection: ClientConnection, request: HttpRequest) -> None:
         """Begin to answer a request."""
+        # The loop itself holds tasks only weakly.
         self._tasks[request] = self._loop.create_task(self._serve_request(connection, request))
 
     def judge(self, connection: ClientConnection, request: HttpRequest) -> None:
@@ -105,11 +106,13 @@ class McpEndpoint:
     def gone(self, request: HttpRequest) -> None:
         """Record a request that its client left before it was looked at."""
         refusal = RefusedRequest(reason="client_gone", http=0, bytes_in=request.size)
+        # Nobody is left to be answered, so nobody waits for this record.
         self._gate.recorder.refused(log_of(self._gate, request.target), None, refusal, None)
 
     async def drain(self, seconds: float) -> None:
         """Wait for running answers, at most that long."""
         if self._tasks:
+            # Nothing is cancelled when time is up: what still runs is cut later, with its record.
             await asyncio.wait(tuple(self._tasks.values()), timeout=seconds)
 
     async def _serve_request(self, connection: ClientConnection, request: HttpRequest) -> None:
@@ -143,6 +146,7 @@ class McpEndpoint:
         except Exception as error:  # noqa: BLE001 - the web face: whatever it is, say "internal"
             self._answer_incident(visit, error)
         finally:
+            # Whatever happened: without this the connection would never begin its next request.
             connection.finish()
             del self._tasks[request]
 
@@ -154,6 +158,7 @@ class McpEndpoint:
         try:
             await refuse_here(self._gate, visit, fault)
         except HouseError:
+            # What cannot be recorded is told by its status alone.
             visit.answer.end(503, b"")
         finally:
             connection.finish()
@@ -163,6 +168,7 @@ class McpEndpoint:
         """Let a page whose origin is allowed read the answer, whatever it is."""
         headers, origins = visit.request.headers, self._gate.origins
         host, origin = headers.get(b"host"), headers[b"origin"]
+        # A page that rebinds its name has the same Origin as Host: only the Host tells them apart.
         if origins.host_allowed(host) and origins.origin_allowed(origin, host or b""):
             for line in readable_by(origin):
                 visit.answer.header(line)
@@ -181,8 +187,10 @@ class McpEndpoint:
         # A failed sign-in was recorded where it was found; a second record would count it twice.
         if away.recorded:
             if away.written is not None:
+                # A record that cannot be written lets nobody in: the refusal is told all the same.
                 with contextlib.suppress(Unavailable):
                     await away.written
+            # No id is known: nothing of a body is read before the credential was good.
             body = error_body(b"null", away.fault.code, away.fault.message)
             visit.answer.end(away.fault.http, body)
             return
@@ -224,8 +232,10 @@ class McpEndpoint:
             visit.method, session = "response", visit.session
             if session is not None:
                 nonce = session.nonce
+                # The nonce is part of the question's key, so no session answers for another.
                 self._gate.asking.answered(nonce, message.id, message.result, message.error)
             return accepted
+        # A tools/call without an id goes no further either: nobody could be told how it ended.
         if not message.id:  # a notification
             if message.method == "notifications/roots/list_changed":
                 return roots_changed
@@ -237,6 +247,7 @@ class McpEndpoint:
     def _apply_notification(self, visit: RequestContext) -> None:
         """A legacy client tells something (MCP 2025-11-25 client/roots, basic/utilities)."""
         session = visit.session
+        # A modern client takes a request back by closing its connection, never by a notification.
         if session is None:
             return
         if visit.message.method == "notifications/cancelled":
@@ -246,6 +257,7 @@ class McpEndpoint:
         """The client takes a request back."""
         raw_id = visit.message.params.get("requestId")
         running = self._gate.inflight.of_request(session.nonce, bytes(raw_id or b""))
+        # Request ids are the client's to choose, so they alone give no right to end anything.
         if running is not None and running.principal == visit.who.id:
             running.cut("cancelled")
 

@@ -24,6 +24,7 @@ class AllowedOrigins(Struct, frozen=True):
         if host is None:
             return False
         name = host.lower()
+        # An IPv6 literal ends in a bracket where no port follows, and its own colons stay.
         bare = name.rpartition(b":")[0] if not name.endswith(b"]") and b":" in name else name
         return bare in self.hosts
 
@@ -32,9 +33,11 @@ class AllowedOrigins(Struct, frozen=True):
 
         `host` is the request's Host, already found to be ours: what came from there is no stranger.
         """
+        # Clients other than browsers send none, and their token decides about them.
         if origin is None:
             return True
         scheme, _, authority = origin.lower().partition(b"://")
+        # A rebound name cannot pass for the gate's own page: the Host was judged before.
         own = scheme in (b"http", b"https") and authority != b"" and authority == host.lower()
         return own or origin.lower() in self.origins
 
@@ -51,6 +54,7 @@ def origins(
         hosts.add(authority)
         given.add(public_url.rstrip("/"))
     return AllowedOrigins(
+        # An empty name in here would let an empty Host through.
         frozenset(h.lower().encode() for h in hosts if h),
         frozenset(o.lower().encode() for o in given),
     )

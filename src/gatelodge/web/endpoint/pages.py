@@ -19,6 +19,7 @@ def is_preflight(request: HttpRequest) -> bool:
 def preflight(request: HttpRequest) -> tuple[bytes, ...]:
     """What the page may send: the endpoint's verbs, with the fields that it asked for."""
     asked = request.headers.get(_FIELDS, b"")
+    # The field goes back as it came: llhttp lets no line break through, so it adds no field.
     allowed = (b"access-control-allow-headers: " + asked,) if asked else ()
     return (
         b"access-control-allow-methods: POST, GET, DELETE",
@@ -29,4 +30,5 @@ def preflight(request: HttpRequest) -> tuple[bytes, ...]:
 
 def readable_by(origin: bytes) -> tuple[bytes, ...]:
     """The fields that let a page of this origin read the answer."""
+    # The one origin and never `*`: every page could read it. So caches have to tell them apart.
     return (b"access-control-allow-origin: " + origin, b"vary: Origin", _EXPOSED)

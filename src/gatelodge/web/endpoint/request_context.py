@@ -47,6 +47,7 @@ class AdmissionCache:
     def __init__(self, visit: "RequestContext") -> None:
         headers = visit.request.headers
         self.target = visit.request.target
+        # Only a repeated head comes as the very same object, so others would be kept in vain.
         self.headers = headers if visit.request.repeats else None
         self.authorization = headers.get(b"authorization")
         self.host = headers.get(b"host")
@@ -68,6 +69,7 @@ class AdmissionCache:
     def fits(self, request: HttpRequest, view: PolicyView) -> bool:
         """Say whether this request is let in exactly as the last one was."""
         headers = request.headers
+        # A new view may be the end of this credential; a field that stands twice was never let in.
         if self.view is not view or self.target != request.target or request.repeated:
             return False
         return headers is self.headers or (
@@ -79,6 +81,7 @@ class AdmissionCache:
     def speaks(self, message: ClientMessage, version: bytes | None) -> bool:
         """Say whether this request says the same of itself as the last modern one did."""
         return (
+            # The same short `_meta` is one object (`envelope`), so no bytes are compared.
             message.meta is self.meta
             and version == self.version
             and bool(message.id)
@@ -181,6 +184,7 @@ class RequestContext:
 
     def forget(self) -> None:
         """Let go of what a long stream does not need: a view that will be old, and the body."""
+        # The memo holds the old view too, for as long as the connection is open.
         self.connection.memo = None
         self.connection.let_go(self.request)
         self.message = ClientMessage("", self.raw_id, {}, {})

@@ -28,6 +28,7 @@ def split_batch(body: bytes, most: int) -> tuple[bytes, ...]:
     Nothing of them is judged here: each is read like a body of its own. An empty batch is no
     request (JSON-RPC 2.0 clause 6), and one of more than `most` messages is refused whole.
     """
+    # How deep a client may nest is judged of each message later; here only the split is guarded.
     check_burden(body, MOST_DEPTH)
     try:
         messages = _raws(body)
@@ -35,6 +36,7 @@ def split_batch(body: bytes, most: int) -> tuple[bytes, ...]:
         raise _batch_fault(PARSE_ERROR, "the batch is not JSON", "malformed_json") from None
     if not messages:
         raise _batch_fault(INVALID_REQUEST, "the batch is empty", "invalid_request")
+    # Each message may be a call: without a bound one body would order any number of them.
     if len(messages) > most:
         raise _batch_fault(INVALID_REQUEST, f"a batch holds at most {most} messages", "limit")
     return tuple(bytes(message) for message in messages)

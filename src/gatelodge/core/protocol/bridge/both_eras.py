@@ -60,6 +60,7 @@ def asking_sign(spoken: Era, result: Raw | None, error: Raw | None) -> AskingSig
     if b'"input_required"' in raw and result_kind(read_result(result) or {}) == "input_required":
         return AskingSign("modern")
     if spoken == "modern" and any(words in raw for words in _NO_WAY_BACK):
+        # A tool may write these words itself, so the sign is believed for one call only.
         return AskingSign("legacy", sure=False)
     return None
 

@@ -73,6 +73,7 @@ def error_for(error: Raw, method: str, spoken: Era, era: Era, uri: str = "") -> 
         )  # of the connection, or of the server's own making
     if era == "modern":
         return _for_modern(error, code, method, uri)
+    # The code means bad params as well: only with a URI it says that a resource is missing.
     if code == INVALID_PARAMS and method.startswith("resources/") and _uri_of(error) is not None:
         return _error_with_code(error, NOT_FOUND)
     return error

@@ -103,6 +103,7 @@ def read_requests(raw: Raw) -> dict[str, InputRequest] | None:
         request = _unique_members(value) or {}
         method = read_text(request.get("method"))
         params = given(request, "params")
+        # The schema lets only this question go without params, as it has none of its own.
         if params is None and method == "roots/list":
             params = _NO_PARAMS
         if method not in ASKED or params is None or _unique_members(params) is None:
@@ -151,6 +152,7 @@ def with_state(result: Members, state: str | None) -> Raw:
 
     All else stays as it is.
     """
+    # The server's own state stays here: sealed it is bound to one caller, and unreadable.
     kept = {key: value for key, value in result.items() if key != "requestState"}
     asked = members_of(given(kept, "inputRequests"))
     if asked is None:
@@ -189,6 +191,7 @@ def read_retry(params: Members) -> RetriedRequest | None:
     if (answered is not None and responses is None) or (sealed is not None and state is None):
         return None
     answers = responses or {}
+    # More answers than one round can ask for belong to no round.
     if len(answers) > MOST or any(members_of(value) is None for value in answers.values()):
         return None
     return RetriedRequest(without_round(params), responses, state)
@@ -262,6 +265,7 @@ def to_legacy(request: InputRequest, version: str, elicitation: str) -> InputReq
         named = members | {"elicitationId": Raw(_encode(elicitation))}
         return InputRequest(request.method, Raw(join_members(named)))
     said = given(members, "mode")
+    # Clients from before the modes have forms alone, and a strict one refuses the member.
     if "mode" not in members or (said is not None and version >= _FIRST_MODES):
         return request
     kept = {key: value for key, value in members.items() if key != "mode"}
@@ -297,6 +301,7 @@ def from_url_required(error: Raw) -> dict[str, InputRequest] | None:
         members = _unique_members(raw)
         if members is None or not _is_url_elicitation(members):
             return None
+        # The first one adds a mode that is missing, the last one replaces a mode of null.
         params = Raw(join_members({"mode": _URL} | members | {"mode": _URL}))
         found[f"url-{number}"] = to_modern(from_legacy("elicitation/create", params))
     return found
@@ -318,6 +323,7 @@ def link_text(request: InputRequest) -> str:
     if request.method != "elicitation/create" or read_text(members.get("mode")) != "url":
         return ""
     message, url = read_text(members.get("message")) or "", read_text(members.get("url")) or ""
+    # A person is told to open it, and `javascript:` or `file:` would run or read on their side.
     safe = url.lower().startswith(("https://", "http://"))
     return f"{message}\n{url}" if safe else message
 
@@ -328,6 +334,7 @@ def response_value(method: str, result: Raw | None) -> Raw | None:
     A failed elicitation is one that was dismissed (client/elicitation, Response Actions). For the
     other questions there is no such value: None, and the request that asked cannot go on.
     """
+    # A modern server reads answers as objects: another value would end the call as malformed.
     if result is not None and members_of(result) is not None:
         return result
     return CANCELLED if method == "elicitation/create" else None

@@ -86,6 +86,7 @@ def read_state(plain: bytes | None) -> State | None:
     try:
         return _states.decode(plain)
     except (msgspec.DecodeError, UnicodeDecodeError):
+        # The seal was good, so another release made it: its client begins anew.
         return None
 
 

@@ -52,6 +52,7 @@ def shown_task(raw: Raw, members: Members, sealed: str, prefix: UriPrefix) -> tu
         shown, _ = shown_result(AUGMENTED, result, inner, prefix)
         new = new if shown is result else new | {"result": shown}
     if error is not None:
+        # Tasks pass between modern peers alone, so neither side has another era.
         told = shown_error(prefix, error_for(error, AUGMENTED, "modern", "modern"))
         new = new if told is error else new | {"error": told}
     return (raw, members) if new is members else (Raw(join_members(new)), new)

@@ -166,6 +166,7 @@ def _path_of_member(at: str, name: str) -> str:
 
 
 def _shortened_name(name: str) -> str:
+    # A server wrote it: control characters would steer the terminal of whoever reads the line.
     return name if name.isprintable() and len(name) <= 40 else ascii(name[:40])
 
 
@@ -177,6 +178,7 @@ def _no_null_or_number(value: Any, at: str) -> Iterator[tuple[str, str]]:
 
 def _number_between(least: float, most: float) -> Check:
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
+        # Python's bool is an int, and JSON's true is no number.
         if isinstance(value, bool) or not isinstance(value, int | float):
             yield at, f"{_kind_of_value(value)}, not a number"
         elif not least <= value <= most:
@@ -188,7 +190,7 @@ def _number_between(least: float, most: float) -> Check:
 def _check_whole_number(value: Any, at: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         yield at, f"{_kind_of_value(value)}, not a number"
-    elif isinstance(value, float) and not value.is_integer():
+    elif isinstance(value, float) and not value.is_integer():  # JSON knows 1.0 as a whole number
         yield at, "is not a whole number"
 
 
@@ -201,6 +203,7 @@ def _check_timestamp(value: Any, at: str) -> Iterator[tuple[str, str]]:
         return
     try:
         datetime.fromisoformat(re.sub(r"\.\d+", "", value.replace("Z", "+00:00")))
+        # The pattern judges the form, the line above the calendar: 30 February has a good form.
         good = _MOMENT.fullmatch(value) is not None
     except ValueError:
         good = False
@@ -252,7 +255,9 @@ def _is_host(host: str) -> bool:
     try:
         ip_address(host.strip("[]"))
     except ValueError:
+        # The length goes first, since the pattern would take long over a host of any length.
         return not host.startswith("[") and len(host) < 254 and _DOMAIN.fullmatch(host) is not None
+    # IPv6 stands in brackets, and IPv4 never does (RFC 3986 clause 3.2.2).
     return host.startswith("[") == (":" in host)
 
 

@@ -122,6 +122,7 @@ def _change_of_each_element(change: Change) -> Change:
         try:
             old = _raws(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # What is no list passes as it is: what is wrong with it is for its client to say.
             return raw
         new = [change(each) for each in old]
         same = all(one is other for one, other in zip(new, old, strict=True))
@@ -151,6 +152,7 @@ def _change_of_content_block(uri: Change) -> Change:
     def apply(raw: Raw) -> Raw:
         kind = read_text((members_of(raw) or {}).get("type"))
         change = by_type.get(kind or "")
+        # A kind that came after this gate passes untouched (guarantee protocol:lossless).
         return raw if change is None else change(raw)
 
     return apply

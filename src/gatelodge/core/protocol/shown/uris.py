@@ -59,6 +59,7 @@ def original_uri(uri: str, aliases: Container[str]) -> tuple[str, str] | None:
         alias, slash, rest = uri[len(_UI) :].partition("/")
         return (alias, uri[: len(_UI)] + rest) if slash and alias in aliases else None
     alias, _, rest = uri.partition("+")
+    # Schemes may hold a plus themselves (git+ssh), so what stands before it has to be known.
     if alias not in aliases:
         return None
     if rest.startswith(":"):

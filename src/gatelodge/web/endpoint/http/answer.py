@@ -70,6 +70,7 @@ class HttpAnswer:
 
     def notify(self, method: str, params: bytes) -> None:
         """Send a notification before the answer; silently dropped when the client takes none."""
+        # For a client that does not read, notifications would pile up; a result does without them.
         if self.may_stream and not self.ended and self._connection.writable:
             self.say(notification_body(method, params))
 
@@ -88,6 +89,7 @@ class HttpAnswer:
             if self._chunks:
                 self._extra += b"transfer-encoding: chunked\r\n"
             else:
+                # HTTP/1.0 has no chunks: the stream ends with the connection (RFC 9112 clause 6.3).
                 self._connection.closing = True
             self._connection.write(_STREAM + self._connection_header() + self._extra + b"\r\n")
 
@@ -102,6 +104,7 @@ class HttpAnswer:
             return
         self.ended = True
         self.bytes_out = len(body)
+        # Without a permit of its own it leaves with what was written before, under that one's.
         if self.permit is not None:
             self._connection.permit = self.permit
         if self.streaming:

@@ -65,7 +65,9 @@ class StrangerBytes:
         self.total += size - self._held.get(connection, 0)
         self._held[connection] = size
         while self.total > self._most:
+            # Of equals the newest loses: a flood must not push out whoever waits already.
             greediest = max(reversed(self._held), key=self._held.__getitem__)
+            # The loop tells of an aborted connection only later: this would choose it for ever.
             self.release(greediest)
             greediest.give_way()
 
@@ -98,6 +100,7 @@ class PersonBytes:
         """Count so much more; False, and nothing is counted, when it is too much."""
         taken, unread = self._taken.get(person, 0) + size, self._unread.get(person)
         mine = taken if unread is None else taken + sum(unread.values())
+        # To give back (a negative size) always succeeds, also where a limit is passed already.
         if size > 0 and (mine > self._most or mine > self._whole - self.total - size):
             return False
         self._taken[person] = taken
@@ -128,6 +131,7 @@ class PersonBytes:
     def unread(self, person: str, connection: YieldingConnection, size: int) -> None:
         """Count that so much of an answer waits to be read; 0 = none."""
         mine = self._unread.setdefault(person, {})
+        # Taken out and put in anew: whose answer grew last stands last in the order of giving way.
         self.total += size - mine.pop(connection, 0)
         if size:
             mine[connection] = size
@@ -158,6 +162,7 @@ class AnswerRoom:
         grown = size - self._held
         if grown <= 0:
             return True
+        # What the request took was given back when it ended: a later charge would stay for ever.
         if self._request.over:
             return False
         if not self._persons.charge(self._request, grown):
@@ -205,6 +210,7 @@ class ClientConnections(Struct, frozen=True, eq=False):
         """
         if len(self.open) < most:
             return True
+        # The oldest stranger has had the longest time to show a credential.
         leaving = next(iter(self.unknown), None) or self._one_of_the_greediest(most // _SHARE)
         if leaving is None:
             return False

@@ -96,7 +96,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._delivery.open(self._transport)
         self._shared.open.add(self)
-        if not self.person:
+        if not self.person:  # the operator is never a stranger
             self._shared.unknown[self] = None
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -147,7 +147,7 @@ class ClientConnection(asyncio.Protocol):
         if transport is None or current is None or self.endless or not peer.can_tell():
             return False
         self._half = True
-        self.write(self.breath or (peer.CONTINUE if current.chunks else b""))
+        self.write(self.breath or (peer.CONTINUE if current.chunks else b""))  # HTTP/1.0 has no 100
         self.flush()
         peer.watch(transport, self.abort)
         return True

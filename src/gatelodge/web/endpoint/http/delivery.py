@@ -38,12 +38,14 @@ class AnswerDelivery:
     def write(self, permit: WritePermit | None, transport: asyncio.Transport, data: bytes) -> None:
         """Write what its permit lets out (None = it needs none); the rest ends the connection."""
         if permit is None or permit.holds():
+            # What stays below its high mark uvloop would write at the end of the round only.
             if self._lags:
                 transport.set_write_buffer_limits(high=0)
             transport.write(data)
             if self._lags:
                 transport.set_write_buffer_limits()
         else:
+            # A part of it may be out already, and HTTP has no word that takes it back.
             transport.abort()
             permit.withheld()
 
@@ -51,6 +53,7 @@ class AnswerDelivery:
         """Count what the transport keeps now."""
         self.unread = True
         size = transport.get_write_buffer_size()
+        # A stream that goes on would else be overdue by the time that its first bytes had.
         if self._due and size > self._size:
             self._due += (size - self._size) / _SLOWEST
         self._size = size
@@ -69,6 +72,7 @@ class AnswerDelivery:
 
     def overdue(self, now: float, size: int) -> bool:
         """Say whether these bytes should have been taken by now; asked at each sweep."""
+        # Time runs from the first sweep that finds it unread, so no write has to ask the clock.
         if not self._due:
             self._due = now + self._shared.limits.write + size / _SLOWEST
             self._size = size

@@ -32,6 +32,7 @@ class RoundOutbox:
         self._waiting.append(connection)
 
     def _flush_connections(self) -> None:
+        # A flush may ask for another one: that belongs to the next round, or this never ends.
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             connection.flush()

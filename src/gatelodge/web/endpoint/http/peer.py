@@ -30,6 +30,7 @@ def was_reset(transport: asyncio.Transport) -> bool:
     link = transport.get_extra_info("socket")
     if link is None or link.family == socket.AF_UNIX:
         return False  # where a write would have failed
+    # A socket object closes its descriptor when it goes, and this one is the transport's.
     with socket.socket(fileno=os.dup(link.fileno())) as same:
         return same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == _CLOSED
 
@@ -39,9 +40,11 @@ def watch(transport: asyncio.Transport, reset: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
 
     def look() -> None:
+        # The descriptor of a closed transport may belong to another connection by now.
         if not transport.is_closing() and was_reset(transport):
             reset()
 
+    # The reset comes after a round trip, and how long that takes depends on the network.
     for seconds in _LOOKS:
         loop.call_later(seconds, look)
 

@@ -81,6 +81,7 @@ def _repeated_field(fields: list[tuple[bytes, bytes]]) -> bytes:
     found, seen = b"", set()
     for given, _ in fields:
         name = given.lower()
+        # Whatever stands in front may route by the one `Mcp-` field, and the gate by the other.
         if name in seen and (name in SINGLE or name.startswith(b"mcp-")):
             found = name
         seen.add(name)
@@ -158,11 +159,13 @@ class RequestReader:
         if (
             repeats is not None
             and len(data) == repeats.whole
+            # In the middle of a body these bytes are a part of it, whatever they look like.
             and not self.partial
             and type(data) is bytes
             and data.startswith(repeats.head)
         ):
             request = self.request = repeats.request(data)
+            # No head is kept with a body below `_PIECE` bytes, so this sum never grows here.
             self._pieces += 1 - request.size / _PIECE
             return [request]
         done: list[HttpRequest] = []
@@ -174,6 +177,7 @@ class RequestReader:
         except httptools.HttpParserUpgrade as offered:
             self._ignore_upgrade(bytes(data[offered.args[0] :]))
         except httptools.HttpParserError:
+            # Behind an `_Enough` the fault is set already, and the first one counts.
             self.refuse("malformed")
         if self.partial:
             self._refuse_wasteful_request(self._fed)
@@ -238,6 +242,7 @@ class RequestReader:
         """
         self.request.last = True
         if not self._upgrade:
+            # This was a CONNECT: what follows is no HTTP (RFC 9110 clause 9.3.6).
             self.ended = True
             return
         fields = [(k, v) for k, v in self.request.headers.items() if k in _FRAMING]
@@ -313,6 +318,7 @@ class RequestReader:
         elif length.isdigit() and int(length) > self._limits.body_bytes:
             self.refuse("body")
         elif b"expect" in headers:
+            # Only what was not refused is asked for: a client is spared sending it in vain.
             self.asks = headers[b"expect"].lower() == b"100-continue"
 
     def on_body(self, body: bytes) -> None:

@@ -14,5 +14,6 @@ class FaceTurns:
 
     async def wait(self) -> None:
         """Wait until it is the turn of a body that is not light."""
+        # The lock is held over the pause, so that of many who wait each gets a round of its own.
         async with self._large:
             await asyncio.sleep(0)

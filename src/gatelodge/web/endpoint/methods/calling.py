@@ -111,6 +111,7 @@ def _unseal_task_id(gate: EndpointContext, visit: RequestContext, sealed: str) -
     """The task, when this caller got its id at this endpoint."""
     task = read_task_id(gate.sealer.open(sealed, TASK_CONTEXT))
     mine = (visit.workspace.id, visit.route.alias, visit.who.id)
+    # Another's task is as unknown as one that never was: an answer that differs would tell.
     if task is None or (task.workspace, task.alias, task.principal) != mine:
         return None
     return task
@@ -140,10 +141,12 @@ async def _forward_call(
             return
         params = retry.params
     cut = CallControl()
+    # A result is charged while it comes: once it is whole, its memory is taken already.
     cut.licence.room = visit.connection.room(visit.request, visit.answerable)
     if visit.era == "modern":
         # Closing the connection is how a modern client cancels; for a legacy one it is not.
         visit.connection.on_gone = lambda: cut("client_gone")
+        # It may have left while its data key was fetched, before anybody listened for that.
         if visit.connection.gone:
             cut("client_gone")
     leave = AnswerPermit(gate, visit)
@@ -183,6 +186,7 @@ async def _rendered_apart(
     rendered = await to_thread.run_sync(
         render, gate, visit, name, cut.target, answer, limiter=gate.rendering
     )
+    # The thread took its time: access may have ended since the call path asked last.
     known = await gate.calls.confirmed(request, answer, cut)
     if known is not answer:
         return known, render(gate, visit, name, cut.target, known)
@@ -202,6 +206,7 @@ def _call_request(
     def mirrored(tool: ToolEntry) -> bool:
         arguments = params.get("arguments", Raw(b"{}"))
         modern = visit.era == "modern"
+        # No legacy revision has these headers, so there their absence says nothing.
         return not modern or headers_mirror(visit.request.headers, tool.mirrors, arguments)
 
     session, message = visit.session, visit.message
@@ -261,7 +266,9 @@ def _question_channel(gate: EndpointContext, visit: RequestContext, cut: CallCon
 
     async def put(questions: Mapping[str, InputRequest]) -> dict[str, UpstreamReply]:
         put = gate.asking.put(session.nonce, questions, visit.answer.say)
+        # A legacy client that goes ends the wait for its word, and not its call.
         cut.give_up = visit.connection.on_gone = put.give_up
+        # Either may have come before the two were set, and then nobody would end the wait.
         if visit.connection.gone or cut.reason is not None:
             put.give_up()
         try:

@@ -50,6 +50,7 @@ async def initialize(gate: EndpointContext, visit: RequestContext) -> None:
         body = error_body(visit.message.id, INVALID_PARAMS, "params.protocolVersion is missing")
         await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
         return
+    # An unknown revision is answered with the newest of the era (2025-11-25 basic/lifecycle).
     visit.proto = wanted if wanted in LEGACY else LEGACY[0]
     assert visit.caller is not None
     session = LegacySession(
@@ -104,6 +105,7 @@ def _visible_servers(gate: EndpointContext, visit: RequestContext) -> list[Serve
     """The servers of which this caller may use something here, by alias."""
     at, alias = Instant(gate.clock.now()), visit.route.alias
     look = ListViewer(visit.view, visit.who, visit.workspace, alias, at)
+    # The instructions of any other server would give away that it is there.
     seen: set[ServerId] = {tool.server for tool in allowed_tools(look)}
     for kind in ("prompts", "resources"):
         servers = reachable(visit.view, visit.who, visit.workspace, at, kind, alias)

@@ -60,6 +60,7 @@ async def listen(gate: EndpointContext, visit: RequestContext) -> None:
         return
     kinds, found = wants
     honoured: dict[str, object] = {name: True for name, kind in _KINDS.items() if kind in kinds}
+    # What may not be read is left out without a word, as what is not there would be.
     if found:
         honoured["resourceSubscriptions"] = list(found)
     tag = b'"_meta":{"%b":%b}' % (META_SUBSCRIPTION.encode(), visit.message.id)
@@ -140,6 +141,7 @@ class _Listening:
     )
 
     def __init__(self, gate: EndpointContext, visit: RequestContext, tag: bytes) -> None:
+        # The visit is not kept: it holds a view and a body, and a stream may stay open for long.
         self._gate = gate
         self._slug = visit.route.workspace
         self._targets = visit.targets
@@ -171,6 +173,7 @@ class _Listening:
         view = self._gate.follower.view
         workspace = view.workspaces.get(self._slug)
         found = None if workspace is None else workspace.server(server)
+        # The server may be gone from the view by now, and with it the form of its URIs.
         if found is None:
             return
         shown = shown_uri(self._targets.prefix(view, found.alias), uri)
@@ -199,6 +202,7 @@ class _Listening:
         """Say it, or end the stream: a client that lost a word shall look anew."""
         if self.ended.done():
             return
+        # An event is an effect like any other: it leaves under the lease, or the stream ends.
         if not self._gate.follower.fresh():
             self.end("stale")
         elif self._connection.writable:
@@ -220,6 +224,7 @@ async def _serve_stream(
     assert visit.caller is not None
     _, open_streams = gate.inflight.counts(visit.who.person)
     if open_streams >= gate.limits.streams_per_principal:
+        # Refused before it is recorded as opened: no `stream.closed` has to follow.
         raise turn_away(429, "too many open streams", "limit", UNAVAILABLE, b"retry-after: 5")
     running, stream = _build_stream(visit, open_, wants)
     written = durable(gate)
@@ -230,7 +235,9 @@ async def _serve_stream(
     visit.connection.on_gone = lambda: open_.end("client_gone")
     if visit.connection.gone:
         open_.end("client_gone")
+    # This stays where the task fails or is cancelled, so that every stream is closed on record.
     reason = "internal"
+    # No view changes when a token expires, so a timer has to end the stream.
     left = (visit.credential.expires_at - gate.clock.now()) / 1_000_000
     runs_out = asyncio.get_running_loop().call_later(left, open_.end, "expired")
     try:
@@ -291,6 +298,7 @@ async def _record_watched_servers(
         return {}
     servers = {server for server, _ in stream.uris}
     noted = await gate.words.noted(visit.said(), servers, resources_of)
+    # No server is told to watch what no intent was written for.
     stream.uris = frozenset(each for each in stream.uris if each[0] in noted)
     return noted
 
@@ -304,9 +312,11 @@ def _register_stream(
 ) -> None:
     """From now on the stream hears."""
     if kept is not None:
+        # Joined first: `add` has to see what the session waits for by now.
         _join_session(gate, kept, stream)
     gate.streams.add(stream)
     if greeting:
+        # Nothing was waited for since `add`, so no change is told before the greeting or lost.
         visit.answer.say(greeting)
 
 
@@ -324,6 +334,7 @@ def _join_session(gate: EndpointContext, kept: KeptSession, stream: ListenStream
 
 def _leave_session(gate: EndpointContext, kept: KeptSession, stream: ListenStream) -> None:
     """The one before it hears again."""
+    # A stream that ended while it was recorded never joined.
     if stream not in kept.streams:
         return
     heard = kept.streams[-1] is stream

@@ -136,6 +136,7 @@ async def _answer_list(
     result = list_result(page[0], page[1], visit.era, kind)
 
     def the_same() -> bool:
+        # Compared as text: a new view that shows this caller the same holds nothing back.
         now = pages()
         return now is not None and now[0] == page[0]
 

@@ -95,6 +95,7 @@ def _render_result(
     method = visit.message.method
     raw, members = mended(answer.raw, answer.members, method)
     if answer.ending == "task_started" or visit.task:
+        # Each seal differs: under a second one its client would take it for another task.
         sealed = visit.task or _sealed_task(gate, visit, target, answer)
         raw, members = shown_task(raw, members, sealed, _uri_prefix(visit, target))
     elif not visit.route.alias and holds_uris(method, raw):

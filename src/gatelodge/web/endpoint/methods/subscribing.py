@@ -35,6 +35,7 @@ def unbearable(
 ) -> str:
     """Why nobody can wait for so much at once; empty when they can. `more` = what is new of it."""
     person, most = visit.answerable, gate.limits.subscriptions * PER_PERSON
+    # Counted by person: sessions and agents without number would multiply a client's limit.
     if gate.sessions.waited_for(person) + gate.streams.waited_for(person) + more > most:
         return f"one person and their agents wait for at most {most} resources at once"
     if len(uris) > gate.limits.subscriptions:
@@ -77,6 +78,7 @@ async def _change_subscription(
     found = watched(gate, visit, uri)
     if found is None and not wanted:
         found = _waited_for(visit, uri, kept.uris)
+    # What may not be read is answered as what is not there (guarantee access:list-equals-call).
     if found is None:
         status, body = unknown(visit, uri)
         await answer_here(gate, visit, body, status=status, rpc_code=-32_002)
@@ -94,6 +96,7 @@ async def _change_subscription(
     gate.sessions.wait_for(visit.answerable, kept, uris)
     if kept.streams:
         gate.streams.wait_for(kept.streams[-1], uris)
+    # Nothing was waited for since `noted`, so what was judged there still held.
     gate.words.told(said, noted)
     await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
 

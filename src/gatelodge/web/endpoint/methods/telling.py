@@ -32,6 +32,7 @@ def trace_end(name: str, target: CallTarget | None, answer: CallAnswer, body: by
     return TraceEnd(
         outcome=outcome,
         code=None if isinstance(answer, UpstreamResult | QuestionsForClient) else _code(body),
+        # A name that no catalog has is the client's own word (guarantee audit:no-payload).
         name="" if target is None else name,
         call=answer.call,
     )
