@@ -165,6 +165,41 @@ async def test_a_server_that_is_disabled_and_enabled_between_two_polls_serves_ag
     assert not house.follower.view.gone
 
 
+async def test_who_is_cut_for_their_own_end_is_not_told_of_a_server_that_ended_with_it(house):
+    transport = HttpTransport(url="http://127.0.0.1:9/mcp", allow_private=True)
+    proposal = servers.ServerProposal(transport=transport)
+    server = await house.do(servers.register, house.workspace, "up", proposal)
+    await house.do(servers.approve, house.workspace, server.id)
+    bea = await house.member("bea")
+    await house.follower.step()
+    cut = {house.ada: [], bea: []}
+    for who, reasons in cut.items():
+        running = RunningRequest("call", who, "", house.workspace, reasons.append, who)
+        running.server = server.id
+        house.inflight.add(running)
+    await house.do(servers.disable, house.workspace, server.id)
+    await house.do(members.suspend, house.workspace, bea)
+    await house.follower.step()
+    assert cut == {house.ada: ["server_disabled"], bea: ["revoked"]}
+
+
+async def test_a_call_that_runs_is_looked_at_for_leave_that_ended_by_its_time(house):
+    cut = []
+    running = RunningRequest("call", house.ada, "", house.workspace, cut.append, house.ada)
+    running.began = house.clock.boottime()
+    running.ended_in = lambda _view: house.clock.boottime() > running.began + 1.0
+    house.inflight.add(running)
+    reaping = asyncio.get_running_loop().create_task(house.follower.reap())
+    async with asyncio.timeout(WAIT):
+        while not cut:
+            house.clock.step(0.1)
+            await house.follower.step()
+            await asyncio.sleep(0.01)
+    reaping.cancel()
+    assert cut == ["revoked"]
+    assert house.clock.boottime() - running.began <= 2.5
+
+
 async def test_a_store_that_was_another_one_for_a_moment_is_not_followed_again(house):
     with house.database.write() as connection:
         connection.exec_driver_sql("UPDATE epoch SET value = 'another'")

@@ -53,3 +53,38 @@ async def test_each_of_a_burst_waits_until_its_first_is_durable_and_hears_how_th
     (late,) = await knock(tallies, 1)
     assert late.exception() is fault
     tallies.close()
+
+
+def end_window(tallies):
+    """What the timer does after a second."""
+    (kind,) = tallies._bursts
+    tallies._bursts[kind].timer.cancel()
+    tallies._window_ended(kind)
+
+
+async def test_however_long_a_burst_lasts_nobody_of_it_is_answered_before_its_first_is_durable():
+    disk = Disk()
+    tallies = RefusalTallies(StillClock(), "n1", disk)
+    for _ in range(3):
+        await knock(tallies, 2)
+        end_window(tallies)
+    (late,) = await knock(tallies, 1)
+    assert not late.done()
+    assert disk.waiting[1:] == [None] * 3
+    disk.waiting[0].set_result(None)
+    await asyncio.wait_for(late, 5)
+    tallies.close()
+
+
+async def test_where_a_bursts_first_came_to_nothing_its_next_record_is_waited_for():
+    disk = Disk()
+    tallies = RefusalTallies(StillClock(), "n1", disk)
+    made = await knock(tallies, 2)
+    disk.waiting[0].set_exception(LedgerDown("the disk is full"))
+    await asyncio.wait_for(asyncio.gather(*made, return_exceptions=True), 5)
+    end_window(tallies)
+    (late,) = await knock(tallies, 1)
+    assert not late.done()
+    disk.waiting[1].set_result(None)
+    await asyncio.wait_for(late, 5)
+    tallies.close()

@@ -26,6 +26,7 @@ from tests.unit.view.rows import (
 )
 
 from gatelodge.core.errors import LedgerDown, Stale
+from gatelodge.core.policy.schema import moment
 from gatelodge.core.view_entry import ReadEntry
 from gatelodge.flows.gateway.answers import CallFailed, UpstreamResult, WasCut
 from gatelodge.flows.gateway.call import CallLimits, CallPath
@@ -116,12 +117,13 @@ class Server:
 
 
 class Scene:
-    def __init__(self, durability="strict", cut=None, entry=None):
+    def __init__(self, durability="strict", cut=None, entry=None, given=None):
         self.entry = entry
         self.node, self.journal, self.server = Node(), Journal(), Server()
         self.inflight, self.cut = InFlight(), cut or CallControl()
         limits = CallLimits(durability=durability, seconds=60, result_bytes=1000, per_principal=9)
-        clock = StillClock(NOON)
+        self.node.view = given or self.node.view
+        clock = self.clock = StillClock(NOON)
         self.calls = CallPath(self.server, self.journal, self.inflight, None, clock, limits=limits)
         self.task = asyncio.ensure_future(self.calls.call(self._request(), self.node, self.cut))
 
@@ -241,6 +243,30 @@ async def test_what_runs_is_cut_by_the_view_that_does_not_allow_it_any_more(what
     assert calls == 0
     assert scene.inflight.cut_ended(view(*ENDS[what])) == (1, 0)
     assert scene.server.aborted == ["revoked"]
+    await scene.durable()
+    assert (await scene.came()).reason == "revoked"
+
+
+HOUR = 3_600_000_000
+TIMES = {
+    "a grant's": (*EVERYONE, tool(), grant("grn_1", "group", "grp_eng", expires_at=NOON + HOUR)),
+    "a token's": (EVERYONE[0], credential(expires_at=NOON + HOUR), *GOOD[2:]),
+    "a guardrail's": (*GOOD, guardrail(
+        "forbid (principal, action, resource) when "
+        f'{{ context.now >= datetime("{moment(NOON + HOUR)}") }};'
+    )),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TIMES)
+async def test_what_runs_longer_than_its_leave_is_cut_though_no_view_says_so(what):
+    scene = Scene(given=view(*TIMES[what]))
+    await scene.durable()
+    now = scene.node.view
+    assert scene.inflight.cut_expired(now, scene.clock.boottime() + 1) == (0, 0)
+    scene.clock.step(3_600)
+    assert scene.inflight.cut_expired(now, 0.0) == (0, 0), "it began after that"
+    assert scene.inflight.cut_expired(now, scene.clock.boottime()) == (1, 0)
     await scene.durable()
     assert (await scene.came()).reason == "revoked"
 

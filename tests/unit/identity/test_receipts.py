@@ -26,7 +26,7 @@ class House:
     """A store and its nodes; each look at them takes a tenth of a second."""
 
     def __init__(self, *nodes, here=GOV):
-        self.clock, self.facts = StillClock(), []
+        self.clock, self.facts, self.ranks = StillClock(), [], []
         self.nodes = {each.node: each for each in nodes}
         self.own = seen("nod_here", here)
         self.then = {}
@@ -34,7 +34,8 @@ class House:
         self.looks = 0
         self.revocation = AccessRevocation(self, self, self.clock, lambda: self.own)
 
-    async def change(self, work):
+    async def change(self, work, rank):
+        self.ranks.append(rank)
         return work(self), CommittedChange(gov=GOV, at=self.clock.boottime())
 
     def record(self, fact):
@@ -60,6 +61,12 @@ async def test_this_node_is_named_by_what_is_true_here_though_its_row_is_late_or
     assert await House().ended() == {"nod_here": ("acknowledged", 100)}
     late = House(seen("nod_here", 0))
     assert await late.ended() == {"nod_here": ("acknowledged", 100)}
+
+
+async def test_an_end_and_its_receipt_go_before_whatever_else_waits_to_be_written():
+    house = House()
+    await house.ended()
+    assert house.ranks == ["first", "first"]
 
 
 @pytest.mark.parametrize("seen_at", [0, -(10**15), 10**18])

@@ -205,6 +205,20 @@ async def test_what_could_not_be_written_down_is_looked_at_again_after_growing_p
     assert set(house.looks) == {"srv_git"}
 
 
+async def test_leaves_written_before_a_failure_count_against_their_server(house, monkeypatch):
+    paid, parts = asyncio.Queue(), [ToolObservation(leaves=3, more=True)]
+
+    async def change(_work, _rank):
+        if not parts:
+            raise StoreDown("no")
+        return parts.pop(), None
+
+    monkeypatch.setattr(pace.ObservationPace, "looked", lambda *told: paid.put_nowait(told[-1]))
+    monkeypatch.setattr(house, "change", change)
+    house.meet("srv_git")
+    assert await asyncio.wait_for(paid.get(), 5) == 3
+
+
 async def test_a_list_that_is_unchanged_is_not_written_down_again(house):
     for looks in (1, 2, 3):
         house.meet("srv_git")

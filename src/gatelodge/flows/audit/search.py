@@ -30,7 +30,6 @@ from gatelodge.ports.journal import DataKeys, LeafAt, Ledger
 _STEP = 256
 _MOST_READ = 65_536
 """Leaves that one question reads; what is left is asked for with the cursor."""
-_MOST_CLOSERS = 65_536
 
 _Ends: TypeAlias = dict[str, tuple[int, Fields]]
 
@@ -205,8 +204,6 @@ class _Sift:
             t, closer = here.get("t"), None
             if t in CLOSES:
                 closers[pair_of(here)] = (leaf.index, here)
-                if len(closers) > _MOST_CLOSERS:
-                    del closers[next(iter(closers))]  # it is looked up when its opener matches
             elif t in OPENS:
                 closer = closers.pop(pair_of(here), None)
             if self._is_wanted_leaf(leaf, here):
