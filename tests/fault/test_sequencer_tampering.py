@@ -10,7 +10,7 @@ from tests.logbook import LOG, Logbook, SeededSigner
 from gatelodge.adapters.ledger.guard import FileGuard
 from gatelodge.core.errors import KeyUnreachable, LedgerDown, LogForked
 from gatelodge.core.records.origin import calls_log
-from gatelodge.tlog.tile import pack_entries, unpack_entries
+from gatelodge.tlog.tile import WIDTH, pack_entries, unpack_entries
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -157,6 +157,18 @@ async def test_an_opening_moved_to_another_leaf_is_not_believed(book):
     assert unnamed == [1, 3]
     findings = (await book.examined()).findings
     assert [(each.code, each.index) for each in findings] == [("opening", 1), ("opening", 3)]
+
+
+@pytest.mark.parametrize("spoilt", [b"\xff", b"\x00\x05ab", b""])
+async def test_openings_that_cannot_be_read_take_names_away_and_no_leaf(book, spoilt):
+    before = await book.search.tail(LOG, 1000)
+    with book.sessions.write() as connection:
+        without_fences(connection)
+        connection.execute(text("UPDATE bundle SET openings = :o WHERE n = 0"), {"o": spoilt})
+    rows = await book.search.naming.with_names(await book.search.tail(LOG, 1000))
+    assert [row.leaf for row in rows] == [row.leaf for row in before]
+    assert not any(row.who for row in rows if row.index < WIDTH)
+    assert {each.code for each in (await book.examined()).findings} == {"opening"}
 
 
 @pytest.mark.guarantee("audit:tamper-evident")

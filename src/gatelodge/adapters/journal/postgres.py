@@ -134,7 +134,9 @@ class PostgresJournal:
         try:
             rows = await asyncio.to_thread(self._read_pending_rows, limit)
         except psycopg.Error as fault:
-            self._reader = None
+            broken, self._reader = self._reader, None
+            if broken is not None:
+                broken.close()
             raise LedgerDown("the journal cannot be read") from fault
         entries = tuple(
             JournalEntry(log, bytes(body), bytes(opening)) for _, log, body, opening in rows

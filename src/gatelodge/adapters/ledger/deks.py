@@ -25,7 +25,7 @@ from gatelodge.ports.world import Clock, FreshIds, KeyWrap
 
 _KEY_BYTES = 32
 _KEPT = 4096
-"""Unwrapped keys kept in memory; the least recent are dropped."""
+"""Unwrapped keys kept in memory; those kept longest are dropped."""
 
 _OF_MEMBER = select(_dek).where(_dek.c.member == bindparam("member"))
 _OF_PERIOD = _OF_MEMBER.where(_dek.c.period == bindparam("period"), _dek.c.wrapped.is_not(None))

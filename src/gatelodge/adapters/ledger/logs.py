@@ -254,9 +254,13 @@ def containing(
 
 def _leaves_of_bundle(row: Any, start: int, stop: int) -> list[LeafAt]:
     try:
-        bodies, sealed = unpack_entries(bytes(row.entries)), unpack_entries(bytes(row.openings))
+        bodies = unpack_entries(bytes(row.entries))
     except MalformedValue as fault:
         raise LogForked(f"bundle {row.n} is not in its form") from fault
+    try:
+        sealed = unpack_entries(bytes(row.openings))
+    except MalformedValue:
+        sealed = []
     base = row.n * WIDTH
     # The tree does not cover openings: whoever cuts their list takes names away, and no leaf.
     sealed += [b""] * (len(bodies) - len(sealed))

@@ -90,17 +90,19 @@ class Database:
         those that wait. Raises StoreDown, Conflict.
         """
         turn = nullcontext() if self._queue is None else self._queue.turn(rank)
-        try:
-            with self.translated(), turn:
-                # Within the turn: nobody else may hold the connection that is thrown away here.
-                if self._suspect:
-                    self._begin_anew()
-                with self._writer.begin() as connection:
-                    yield connection
-        except StoreDown as fault:
-            self._note_store_fault(fault)
-            raise
-        self.unwritable = ""
+        with turn:
+            # All of it within the turn: the next writer must know that this one failed, and nobody
+            # else may hold the connection that is thrown away here.
+            try:
+                with self.translated():
+                    if self._suspect:
+                        self._begin_anew()
+                    with self._writer.begin() as connection:
+                        yield connection
+            except StoreDown as fault:
+                self._note_store_fault(fault)
+                raise
+            self.unwritable = ""
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
