@@ -1,10 +1,8 @@
 """The data directory is ours alone: by lock, by owner and by mode, and its disk keeps room."""
 
 import os
-import threading
 
 import pytest
-from tests.wire import until
 
 from gatelodge.adapters.store.database import open_database
 from gatelodge.adapters.store.place.lock import DirectoryLock
@@ -139,36 +137,16 @@ def test_after_a_failed_write_the_store_is_opened_anew_before_anything_is_change
     database.close()
 
 
-def beside(thread, begun):
-    """Begin the thread, and give a statement that fails."""
-    thread.start()
-    assert begun.wait(10)
-    return "no statement"
-
-
 def test_a_failed_write_is_known_before_the_next_writer_has_its_turn(tmp_path, monkeypatch):
     database = open_database("", tmp_path)
-    order, note = [], database._note_store_fault
-    waiting = threading.Event()
-
-    def write_next():
-        waiting.set()
-        with database.write():
-            order.append("next")
-
-    def noting(fault):
-        waits = database._queue._waiting
-        until(lambda: waits, why="the next one waits")
-        note(fault)
-        order.append("known")
-
-    monkeypatch.setattr(database, "_note_store_fault", noting)
-    thread = threading.Thread(target=write_next)
+    alone = []
+    monkeypatch.setattr(
+        database, "_note_store_fault", lambda _: alone.append(database._queue._taken)
+    )
     with pytest.raises(StoreDown), database.write() as connection:
-        connection.exec_driver_sql(beside(thread, waiting))
-    thread.join(10)
+        connection.exec_driver_sql("no statement")
     database.close()
-    assert order == ["known", "next"]
+    assert alone == [True]
 
 
 def test_a_store_that_takes_no_change_says_so_until_it_takes_one(tmp_path):
