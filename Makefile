@@ -10,6 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 DATA ?= gatelodge-data
 WORKERS ?= auto
+HOUSE := tests/house tests/test_guarantees.py
 # The system's own Python first: MCP servers that run under uids of their own can reach it.
 PYTHON := $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -55,13 +56,13 @@ up: prepare  ## See the first minute, then serve; data stays in ./gatelodge-data
 test: prepare $(TEST_NODE) $(DEMO_NODE)  ## Run the quick suites
 	@$(if $(NODE),,echo "npm is not there: tests with Node clients and servers are not run")
 	@at="$$(mktemp -d $(or $(MEMORY),/tmp)/gl.XXXX)"; trap 'rm -rf "$$at"' EXIT; chmod 755 "$$at"; \
-	TMPDIR="$$at" $(BIN)/pytest -m "not slow" -n $(WORKERS) --basetemp="$$at/t"
+	TMPDIR="$$at" $(BIN)/pytest -m "not slow" -n $(WORKERS) --basetemp="$$at/t" $(HOUSE:%=--ignore=%)
 
 check: prepare  ## Lint, format, types, import contracts and house rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest -n 0 tests/house tests/test_guarantees.py
+	$(BIN)/pytest -n 0 $(HOUSE)
 
 slow: prepare $(TEST_NODE) $(SLOW_NODE) $(DEMO_NODE) $(SLOW_CLIENTS)  ## Run the suites that need more time
 	$(BIN)/pytest -m "slow and not weekly" $(TOGETHER:%=--ignore=%)

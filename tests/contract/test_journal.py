@@ -49,7 +49,7 @@ class PostgresHouse:
         return await PostgresJournal.open(self.url, "nod_1")
 
 
-@pytest.fixture(params=["file", "postgresql"])
+@pytest.fixture(params=["file", pytest.param("postgresql", marks=pytest.mark.slow)])
 async def house(request, tmp_path):
     if request.param == "file":
         made = FileHouse(tmp_path)

@@ -22,7 +22,7 @@ from gatelodge.core.errors import Conflict, StoreDown
 from gatelodge.core.people import Member
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def database(request, tmp_path):
     postgres = request.param == "postgresql"
     url = fresh_database(request.getfixturevalue("postgres_url")) if postgres else ""

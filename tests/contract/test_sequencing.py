@@ -22,7 +22,7 @@ def anyio_backend():
     return "asyncio"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 async def start(request, tmp_path):
     """A callable that starts a process: `await start(node)`."""
     url = ""

@@ -64,7 +64,9 @@ def described() -> dict:
 
 def test_its_routes_stand_in_a_valid_description():
     document = json.loads(json.dumps(described()))
-    validate(document)
+    # The others are valid already (`tests/unit/api`).
+    own = {path: item for path, item in document["paths"].items() if "/buoys" in path}
+    validate(document | {"paths": own})
     found = {
         (method, path.removeprefix("/api/v1/workspaces/{workspace}"), each["operationId"])
         for path, item in document["paths"].items()
