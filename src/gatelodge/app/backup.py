@@ -73,11 +73,14 @@ def take(settings: Settings, directory: Path, *, keys: bool) -> BackupManifest:
             raise Conflict(f"{directory} is not empty", remedy="Choose a new directory.")
         copy_sqlite(home / DATABASE, directory / DATABASE)
         if keys:
+            # Behind the database: every key that its copy enrolled is then there, and a later one
+            # may be.
             shutil.copytree(home / KEYS, directory / KEYS)
         if keys and (home / SECRETS).is_dir():
             shutil.copytree(home / SECRETS, directory / SECRETS)
         if (home / SETTINGS).exists():
             shutil.copy2(home / SETTINGS, directory / SETTINGS)
+        # Durable before the manifest is there, which vouches for all of it.
         synced_whole(directory)
         made = BackupManifest(
             version=gatelodge.__version__,

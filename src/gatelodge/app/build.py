@@ -108,9 +108,12 @@ class OpenResources(Struct, frozen=True, kw_only=True):
         Every part is let go of, whatever the others raise. Raises StoreDown, LedgerDown, LogForked.
         """
         await each_in_turn(
+            # Whoever ends access on another node waits for this one until it has left.
             partial(self.nodes.leave, self.node),
             self.recorder.close,
             self.journal.close,
+            # Behind the journal, when no record can come any more: what is signed then is the
+            # whole.
             self.sequencer.settle,
             self.store.close,
             partial(asyncio.to_thread, self.database.close),

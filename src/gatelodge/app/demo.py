@@ -134,6 +134,7 @@ async def _set_up_demo_server(
     server = await _change_store_as_system(rooms.ground, approve)
     try:
         async with asyncio.timeout(_SECONDS):
+            # The pool keeps what stands in the view, so the approval has to have arrived there.
             while server not in rooms.follower.view.state.servers:  # noqa: ASYNC110 - bounded by the timeout above
                 await asyncio.sleep(_LOOK_SECONDS)
         await rooms.upstreams.reconcile(rooms.follower.view.state.servers)
@@ -189,6 +190,7 @@ async def _change_store_as_system(ground: OpenResources, work: Callable[[Governa
 
 def _add_demo_people(act: GovernanceAct, workspace: Workspace) -> None:
     """Two members, a group and an agent; nothing when the group is there already."""
+    # They are made in one transaction, so one of them tells for all.
     if act.tx.find(Group, workspace=workspace.id, name="engineering"):
         return
     alice = members.add(act, workspace.id, _ALICE)

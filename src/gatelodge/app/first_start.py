@@ -75,5 +75,9 @@ class _Told(msgspec.Struct):
 
 async def check_keys(ledger: SqlLedger, keys: DiskKeys) -> None:
     """Raise KeyMismatch unless every key that the gov log enrolled is on disk."""
+    # Keys that this start made are looked at too: on PostgreSQL another node may have founded the
+    # house first, with keys of its own.
+    # JSON escapes the quotes in a text of somebody's, so no name and no reason passes for this
+    # member; the reader looks at the type of each leaf again.
     leaves = await ledger.containing("gov", _ENROLLED, _WHOLE, _EVER)
     keys.check(enrolled(leaf.body for leaf in leaves))

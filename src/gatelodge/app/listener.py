@@ -92,6 +92,7 @@ class SocketListener:
         for server in self._servers:
             server.close()
         for connection in tuple(self._connections.open):
+            # The loop goes over a copy: a connection that closes takes itself out of the set.
             connection.shut()
 
     def close(self) -> None:
@@ -180,8 +181,11 @@ def must_be_free(listen: ListenSettings) -> None:
             found = socket.getaddrinfo(listen.host or None, port, type=socket.SOCK_STREAM)
             family, kind, proto, _, address = found[0]
             with socket.socket(family, kind, proto) as probe:
+                # The listener sets it too: what lingers of the last run's connections is no taken
+                # port.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
+                # With SO_REUSEADDR a bind alone can succeed beside another program's.
                 probe.listen(1)
         except OSError as fault:
             raise _cannot_listen_error(fault, listen.host, port) from fault

@@ -78,6 +78,7 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
         site=site_of(settings.hosting.cache_dir, ground.directory),
     )
     inflight, offers = InFlight(), OfferMemory(limits.name_length)
+    # The view is asked for each time: the follower, made below, replaces it at every change.
     streams = OpenStreams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)
     follower = _view_follower(ground, inflight)
     calls = _wire_calls(ground, upstreams, inflight)
@@ -262,6 +263,8 @@ class Node:
         self._rooms = rooms
         self._api = LazyApplication(self._make_admin_app)
         self._admin_context = replace(rooms.admin, traffic=self._traffic_of_listener)
+        # Being the operator is a property of the face, and so of its socket: nothing that stands in
+        # a request can claim it.
         here, outside = self._make_api_face(local=True), self._make_api_face(local=False)
         self._faces = ServedFaces(rooms.endpoint, outside, here)
         self._listener = SocketListener(rooms.ground.settings, self._faces)
@@ -272,7 +275,11 @@ class Node:
     async def start(self) -> str:
         """Recover, load, listen; returns the address. Raises LogForked, StoreDown, Conflict."""
         rooms, health = self._rooms, self._rooms.ground.health
+        # Before the port opens: the node that leads closes what a killed process left open, and a
+        # log that is not what was signed is never appended to.
         await rooms.ground.recover()
+        # Every listener is set before the follower starts, since its first view has to reach them
+        # all.
         rooms.offers.on_observed(rooms.streams.on_observed)
         rooms.upstreams.on_updated(rooms.streams.on_updated)
         rooms.upstreams.on_notification(rooms.streams.on_notification)
@@ -282,6 +289,7 @@ class Node:
         rooms.follower.on_end(rooms.upstreams.leave)
         rooms.follower.on_end(rooms.upkeep.leave)
         await rooms.follower.start()
+        # Behind the first view: without one every request would be refused as stale.
         address = await self._listener.open()
         for work in (
             rooms.follower.run(health),
@@ -304,6 +312,9 @@ class Node:
 
         Every part is closed, whatever the others raise. Raises StoreDown, LedgerDown, LogForked.
         """
+        # Calls end while servers and journal are still there, so that each is closed by a record.
+        # The ground is last: every step before it may still write, and its close signs what was
+        # written.
         await each_in_turn(
             self._drain,
             self._listener.close,
@@ -316,18 +327,22 @@ class Node:
         rooms, seconds = self._rooms, self._rooms.ground.settings.limits.shutdown_seconds
         self._listener.stop()
         for stream in rooms.inflight.streams():
+            # A stream has no end of its own: waiting for it would use up the time of the calls.
             stream.cut("shutdown")
         began = asyncio.get_running_loop().time()
         await rooms.endpoint.drain(seconds)
+        # One deadline holds for all: the admin API gets what the calls have left of it.
         left = seconds - (asyncio.get_running_loop().time() - began)
         for api in (self._faces.api, self._faces.local):
             await api.drain(max(0.0, left))
         rooms.inflight.cut_all("shutdown")
+        # A call that was cut still has its closing record to write.
         await rooms.endpoint.drain(1.0)
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
+        # `broken` keeps what a task died of; here it must not keep the stop from going on.
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _close_upstreams(self) -> None:
@@ -355,6 +370,7 @@ class Node:
         )
 
     def _reconcile_upstreams(self, view: PolicyView) -> None:
+        # The swap of a view calls this, and may not wait until servers have started or ended.
         self._spawn_task(self._rooms.upstreams.reconcile(view.state.servers))
 
     def _spawn_task(self, work: Coroutine[None, None, None]) -> None:
@@ -377,4 +393,5 @@ def _house_error_of_fault(fault: BaseException) -> HouseError:
     """What a task died of, as an error that may be shown."""
     if isinstance(fault, HouseError):
         return fault
+    # The type alone: the words of a foreign error may hold what a client or a server sent.
     return Broken(f"a task of the gate died of {type(fault).__name__}", remedy="Restart the gate.")

@@ -46,6 +46,7 @@ async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
             log.warning(UNSEEN)
         loop = asyncio.get_running_loop()
         health = ground.health
+        # A change waits until this process's own view has it, so the view has to be followed.
         work = (rooms.follower.run(health), rooms.follower.beat(health))
         tasks = [loop.create_task(each) for each in work]
         try:
@@ -79,5 +80,7 @@ async def founded(settings: Settings) -> str:
 def _directory_without_gate(settings: Settings) -> str:
     """The data directory when no gate was ever started with it, else nothing."""
     directory = Path(settings.data_dir).absolute()
+    # Keys without a database are what a crash in a first start leaves, and all that stands here
+    # with PostgreSQL.
     there = (directory / "keys").exists() or (directory / _DATABASE).exists()
     return "" if there else str(directory)

@@ -39,6 +39,7 @@ def room_for(connections: int) -> int:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(ValueError, OSError):
+            # Where a container forbids it fewer connections are taken, as is told below.
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, more), hard))
             soft = max(soft, more)
     left = share(soft, connections)

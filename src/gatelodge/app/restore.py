@@ -106,6 +106,8 @@ def restore(settings: Settings, asked: RestoreRequest) -> RestoreResult:
         try:
             _laid_out(asked.source, new, old)
             shard, ended = _cut_off(new, asked, made, known)
+            # The new guard knows the past logs from the start: it is what tells when one is put
+            # back.
             FileGuard(new / _GUARD).keep(_past_heads(new), shard)
             synced_whole(new)
             _swap_in_new_directory(new, home, aside)
@@ -281,7 +283,9 @@ def _begin_new_shard(
     with database.write() as connection:
         gov = logs.head(connection, GOV)
         told = logs.containing(connection, GOV, _ENROLLED, (0, gov.size), _EVER)
+        # The new logs are signed with these keys, and nothing that is sealed opens without them.
         keys.check(enrolled(leaf.body for leaf in told))
+        # A backup that somebody wrote into is no history to begin a shard behind.
         check_sealed(connection, seal)
         old = number_of(logs.shard(connection))
         # A number that no house of this line is known to have had, and a mark that none has.
@@ -300,6 +304,7 @@ def _begin_new_shard(
             for place in tx.find(Workspace)
             for token in tx.find(Credential, workspace=place.id, revoked_at=None)
         ]
+        # In the same transaction: no state exists in which the shard is there and a token is good.
         ended = tokens.end(act, *live)
         at, node = rfc3339(clock.now()), ids.new("nod")
         bodies = [gov_leaf(fact, at, node) for fact in tx.facts]

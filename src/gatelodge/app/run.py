@@ -35,6 +35,7 @@ _SWITCH_SECONDS = 0.001
 def run(settings: Settings, announce: StartupAnnouncer, *, demo: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises what is wrong, with its remedy."""
     configure(settings.telemetry.log_level, settings.telemetry.log_format)
+    # Before a key, a token or a payload is in it.
     close_memory()
     sys.setswitchinterval(_SWITCH_SECONDS)
     ending = ProcessEnd(settings.limits.shutdown_seconds)
@@ -51,6 +52,8 @@ async def _serve_until_stopped(
     began = clock.boottime()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # From the first moment on: a signal does not kill a start in the middle of its recovery, but
+    # lets it come to its end within the time that a stop has.
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, ending.asked, stopping)
     # Before anything is made: a port that is taken must not found an organization.
@@ -69,6 +72,7 @@ async def _serve_until_stopped(
     except BaseException:
         # Why it did not start is told, whatever the stop says of it.
         await asyncio.gather(node.stop(), return_exceptions=True)
+        # The organization stays founded, and the token in clear is kept nowhere.
         if ground.owner_token.take():
             log.warning(UNSEEN)
         raise
@@ -93,6 +97,7 @@ async def _serve_until_stopped(
     async def stop() -> None:
         log.info("stopping: running calls finish first")
         announce.stopping()
+        # Also for a stop that no signal asked for, but a fault: its time has not begun to run yet.
         ending.asked(stopping)
         await node.stop()
         log.info("stopped: every record is closed")

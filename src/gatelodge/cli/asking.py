@@ -35,6 +35,7 @@ def _read_input_line() -> str:
     """One line of standard input; empty at its end."""
     ours, woken = socket.socketpair()
     with ours, woken:
+        # Python asks for it: a signal's handler must never wait for room in a socket.
         woken.setblocking(False)
         before = signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         try:

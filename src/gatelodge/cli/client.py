@@ -110,12 +110,14 @@ class GateClient:
         try:
             answered = self._way.send(asked)
         except KeyboardInterrupt:
+            # What only reads has changed nothing that anybody could be in doubt about.
             if method == "GET":
                 raise
             raise UndecidedChange from None
         try:
             value = msgspec.json.decode(answered.body) if answered.body else None
         except msgspec.DecodeError:
+            # Whatever stands at that address answered: its words are not shown as a gate's.
             raise GateUnreachable(f"the answer (HTTP {answered.status}) is not a gate's") from None
         if answered.status >= http.client.MULTIPLE_CHOICES:
             raise _error_of_response(answered.status, value)
@@ -166,6 +168,7 @@ class RemoteGate:
         # A proxy may serve the gate below a path of its own.
         self._root = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._token = token
+        # To a proxy from the environment this address would mean the proxy's own machine.
         ways = [] if not local else [urllib.request.ProxyHandler({})]
         self._opener = urllib.request.build_opener(_no_redirect(), *ways)
 
@@ -226,8 +229,11 @@ class LocalSocket:
         try:
             if not stat.S_ISSOCK(path.stat().st_mode):
                 return None
+            # The file outlives a gate that was killed: only a socket that takes a connection is a
+            # gate's.
             with _connect_unix_socket(path, 2.0):
                 return cls(path)
+        # Not the same as nobody: the command would go on to open a directory that a gate may hold.
         except PermissionError:
             raise GateUnreachable(
                 f"{path} may not be opened by this account",
@@ -307,6 +313,7 @@ async def _call_asgi_app(app: Any, asked: ApiRequest) -> ApiResponse:
         "headers": fields,
         "client": None,
         "server": ("localhost", 0),
+        # Whoever can open the directory holds its keys, so no more than the account is asked.
         "extensions": {"gatelodge.local": {"by": operator_of(os.getpid(), os.getuid())}},
         "state": {},
     }

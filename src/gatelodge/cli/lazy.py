@@ -64,6 +64,7 @@ class LazyGroup(click.Group):
         from difflib import get_close_matches
 
         name = args[0]
+        # While a shell completes a line, half a word is no mistake.
         if name not in self._later and not name.startswith("-") and not ctx.resilient_parsing:
             near = get_close_matches(name, self._later, 2)
             meant = f" Did you mean {' or '.join(near)}?" if near else ""

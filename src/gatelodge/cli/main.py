@@ -108,6 +108,7 @@ root = LazyGroup(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code says how it ended (`output.EXIT_CODES`)."""
+    # Behind `--` stands the command of a server, and a --json there is not meant for this one.
     ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
     json = "--json" in ours
     try:

@@ -77,13 +77,16 @@ def _verb_command(noun: Noun[Any], verb: NounVerb) -> click.Command:
             path.append(verb.name)
         sent = [each.name for each in verb.inputs] + ["why"] * bool(verb.why)
         body = {name: given["name_" if name == "name" else name] for name in sent}
+        # What contradicts itself is refused before a gate is looked for, or a house is opened.
         verb.check(SimpleNamespace(**body))
 
         def ask(*, dry_run: bool) -> Any:
             if verb.removes:
+                # A DELETE carries no body here, so what is said of it stands in the query.
                 return gate.delete(gate.here(*path), dry_run=dry_run, **body)
             return gate.post(gate.here(*path), body, dry_run=dry_run)
 
+        # Before the question: looking first is what that question advises.
         if given.get("dry_run"):
             show_changes(terminal, ask(dry_run=True))
             return

@@ -87,6 +87,7 @@ def visible(text: str) -> str:
 
 def _in_one_script(found: re.Match[str]) -> str:
     word = found[0]
+    # A whole word of another script is a language; a letter of one in a Latin word is a disguise.
     if not any(each.isascii() for each in word):
         return word
     return _LOOKALIKE.sub(lambda each: _written_out(each[0]), word)
@@ -162,6 +163,7 @@ def tell_unexpected(error: BaseException) -> int:
 
     The incident id is a digest of the place, so that the same fault has the same id everywhere.
     """
+    # The message of the error is left out: it may hold a token or what a server sent.
     at = f"{type(error).__name__} at {problems.place(error)}"
     incident = "inc_" + sha256(at.encode()).hexdigest()[:12]
     click.echo(

@@ -49,6 +49,7 @@ def _cascade_lines(cascade: list[str], named: dict[str, str]) -> list[str]:
         if found:
             names = (f"{named[each]} ({each})" if each in named else each for each in found)
             lines.append(f"  {kind}: {output.clean(list(names))}")
+    # A newer gate may end what this command has no word for: it is told all the same.
     known = tuple(_KINDS)
     rest = [each for each in cascade if not each.startswith(known)]
     return [*lines, f"  {output.clean(rest)}"] if rest else lines

@@ -74,6 +74,7 @@ class CommandRun:
                 way = RemoteGate(self.options.url, token_from(self.options.token_file))
             else:
                 settings = self.loaded.settings
+                # The gate that runs holds the lock of the directory, so it is looked for first.
                 way = LocalSocket.found(settings) or InProcess(settings)
             self._gate = GateClient(way, self.options.workspace)
         return self._gate
@@ -116,6 +117,7 @@ class CommandRun:
         """
         if yes:
             return
+        # A machine reads JSON, so nobody is there to answer whatever the terminal says.
         if self.json or not output.on_terminal():
             raise Invalid(
                 f"{question} Nobody can be asked here, so nothing was changed.",

@@ -51,6 +51,7 @@ class TerminalAnnouncer:
         click.echo(f"  endpoint  {ready.endpoint}")
         for each in ready.warnings:
             click.echo(f"  warning   {each}")
+        # At the first start only: no later one has it, since nothing but its digest is kept.
         if ready.token:
             click.echo(f"  owner     {ready.token}")
             click.echo("            this token is shown once; it administers and may call tools")

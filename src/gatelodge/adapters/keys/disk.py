@@ -78,7 +78,10 @@ def open_disk_keys(directory: Path, *, create: bool) -> DiskKeys:
     Raises KeyMismatch when they are missing for a database that is not new, KeyUnreachable when
     a file cannot be read, is not a key, or could be read by others.
     """
+    # A link to nowhere counts as there: whoever put it would choose where the keys are made.
     if not os.path.lexists(directory):
+        # With new ones no token in the database would be known, and another key would sign its
+        # logs.
         if not create:
             raise KeyMismatch(f"the keys directory {directory} is missing")
         _create_key_directory(directory)
@@ -109,6 +112,8 @@ def _create_key_directory(directory: Path) -> None:
         aside.chmod(0o700)
         for name in (*_PLAIN, _FIRST_PEPPER):
             create_file(aside / name, os.urandom(_BYTES).hex().encode() + b"\n")
+        # Before the rename: a loss of power must not leave a directory of that name with less in
+        # it.
         for folder in (aside / "peppers", aside):
             sync_path(folder)
         rename_durably(aside, directory)
@@ -120,12 +125,18 @@ def _create_key_directory(directory: Path) -> None:
 
 
 def _read_key_file(path: Path) -> bytes:
+    # No link is followed, which somebody else may have put there, and a pipe in the place of a key
+    # is not waited for.
     with os.fdopen(os.open(path, _FOR_READING), "rb") as file:
+        # What was opened is judged: nothing can take its place between the look and the read.
         _refuse_open_doors(path, os.fstat(file.fileno()))
+        # One byte more than a key with its newline, so that a longer file is told from one.
         text = file.read(_BYTES * 2 + 2)
     try:
         key = bytes.fromhex(text.decode("ascii").removesuffix("\n"))
     except ValueError:
+        # Raised outside the handler: chained to it, the decoder's error would hold bytes of the
+        # file.
         key = b""
     if len(key) != _BYTES:
         raise KeyUnreachable(f"{path} is not a key", remedy="Restore it from its backup.")
@@ -139,6 +150,7 @@ def _refuse_open_doors(path: Path, seen: os.stat_result) -> None:
             f"{path} is not a file or directory but leads elsewhere",
             remedy="Put the keys themselves there, or mount them there.",
         )
+    # Root can read and replace them whoever owns them.
     if seen.st_uid not in (os.geteuid(), 0):
         raise KeyUnreachable(
             f"{path} belongs to uid {seen.st_uid}, this process is uid {os.geteuid()}",

@@ -34,6 +34,8 @@ class HmacPeppers:
 
     def digests(self, token: str) -> tuple[str, ...]:
         """The digests under every active pepper, current first."""
+        # A token does not say under which pepper it was stored, so while one is exchanged for
+        # another it is looked for under each.
         message = token.encode()
         made = []
         for inner, outer in self._states:

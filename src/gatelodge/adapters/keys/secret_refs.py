@@ -21,6 +21,8 @@ def _from_file(place: str) -> str:
             "file", place, why, "Check the path and its owner."
         ) from None
     try:
+        # A link is followed here, since orchestrators mount secrets as links; so it is what was
+        # opened that is judged.
         seen = os.fstat(file)
         if not stat.S_ISREG(seen.st_mode):
             raise _unreachable_secret_error(
@@ -42,6 +44,7 @@ def _from_file(place: str) -> str:
         )
     try:
         return text.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    # The error holds the bytes of the secret, so it is not chained to the one that is told.
     except UnicodeDecodeError:
         raise _unreachable_secret_error(
             "file", place, "is not UTF-8 text", "Store the secret as text."

@@ -28,6 +28,7 @@ def read_parent(meta: Members) -> RemoteParent | None:
     """What the caller's `traceparent` says; None when there is none that can be read."""
     raw = meta.get(PARENT)
     found = None if raw is None else _READ.fullmatch(raw)
+    # Version 00 ends behind its flags; only a later one may go on (W3C Trace Context, versioning).
     if found is None or (found[1] == b"00" and found[5] is not None):
         return None
     return RemoteParent(int(found[2], 16), int(found[3], 16), bool(int(found[4], 16) & _SAMPLED))
@@ -38,6 +39,7 @@ def with_parent(meta: Members, trace: int, span: int, *, joined: bool) -> Member
 
     `joined` = the trace is the caller's own, so what it says of itself in `tracestate` goes on.
     """
+    # `tracestate` belongs to the `traceparent` that it came with: beside another one it is wrong.
     kept = {key: value for key, value in meta.items() if joined or key != STATE}
     kept[PARENT] = Raw(b'"00-%032x-%016x-01"' % (trace, span))
     return kept

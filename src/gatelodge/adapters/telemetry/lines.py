@@ -26,6 +26,7 @@ def _traceback_location(record: logging.LogRecord) -> str:
 def _printable_message(record: logging.LogRecord) -> str:
     """What is said, on one line, such that nothing in it moves a cursor or begins a line."""
     text = record.getMessage()
+    # Cut before anything is written out, so that no escape is cut in its middle.
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]}..."
     return "".join(each if each.isprintable() else f"<U+{ord(each):04X}>" for each in text)

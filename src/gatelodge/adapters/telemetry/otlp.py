@@ -66,11 +66,13 @@ class CollectorSession(requests.Session):
 
         Of what the collector says nothing is needed: a little is read, which keeps the connection.
         """
+        # Streamed: `requests` would else read an answer of whatever length into memory.
         response = super().send(request, **{**given, "stream": True})
         with response:
             self.why = f"HTTP {response.status_code}"
             if response.status_code in _ELSEWHERE:
                 raise requests.RequestException(response=response)
+            # Not decoded, since a short answer that is compressed may stand for a long one.
             response.raw.read(_ANSWER_BYTES, decode_content=False)
         return response
 
@@ -110,6 +112,7 @@ class WatchedExporter(SpanExporter):
         try:
             result = self._inner.export(spans)
         finally:
+            # Also when it raises: what is never handed on would count against the budget for ever.
             self._budget.handed += len(spans)
         untraced = self.untraced
         if result is not SpanExportResult.SUCCESS:
@@ -163,6 +166,8 @@ class OtlpTracer:
             "service.version": gatelodge.__version__,
             "service.instance.id": node,
         }
+        # What comes here was chosen before the SDK built anything (decision 0024); and the gate
+        # closes it within a time of its own, so the SDK does nothing at exit.
         provider = TracerProvider(ALWAYS_ON, Resource(about), shutdown_on_exit=False)
         provider.add_span_processor(self._processor)
         self._tracer = provider.get_tracer("gatelodge", gatelodge.__version__)
@@ -172,8 +177,10 @@ class OtlpTracer:
         """Begin the trace of a request, or None (hot path)."""
         wanted = random.random() < self._ratio  # noqa: S311 - a share, not a secret
         parent = None
+        # What is not wanted is read no further, and has cost one random number (decision 0024).
         if wanted or self._follows:
             parent = read_parent(meta)
+            # Else the flag counts nothing: a client chooses it, and could fill the collector.
             if self._follows and parent is not None:
                 wanted = parent.sampled
         if not wanted:
@@ -185,6 +192,7 @@ class OtlpTracer:
 
     def close(self) -> None:
         """Send what waits, for two seconds at most."""
+        # The SDK waits for a collector that hangs; a daemon is left behind when the process ends.
         ending = threading.Thread(target=self._processor.shutdown, daemon=True)
         ending.start()
         ending.join(_CLOSE_SECONDS)

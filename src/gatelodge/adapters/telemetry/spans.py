@@ -83,7 +83,9 @@ class SpanTrace:
     def forwarded(self, server: str, name: str, meta: Members) -> Members:
         """It goes to a server now; the `_meta` for that server."""
         assert self._server is not None
+        # A call that is asked anew is another exchange, so the one before it ends here.
         self._let_go()
+        # The server goes on with its caller's context then, and with no parent that nobody sees.
         if not self._budget.holds(self._most):
             return meta
         attributes = _of_method(self._method)
@@ -114,6 +116,8 @@ class SpanTrace:
         if self._server is None:
             return
         span, code = self._server, end.code
+        # Only now: a name that was decided about stands in the catalog, the one in the request may
+        # be any text of a client's.
         span.update_name(self._shown(end.name))
         attributes = _of_name(self._method, end.name)
         denied = end.outcome == "denied"

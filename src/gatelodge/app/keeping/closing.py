@@ -20,6 +20,7 @@ async def each_in_turn(*steps: ClosingStep) -> None:
         if done is not None:
             await done
     except BaseException:
+        # What the others raise goes no further: the first error is the one that is told.
         await asyncio.gather(each_in_turn(*others), return_exceptions=True)
         raise
     await each_in_turn(*others)

@@ -29,6 +29,8 @@ class ProcessEnd:
         stopping.set()
         if self._timer is None:
             self._timer = threading.Timer(self._seconds, self._force_process_exit)
+            # Python waits at its end for every other thread: this one must not keep the process
+            # alive.
             self._timer.daemon = True
             self._timer.start()
 
@@ -44,4 +46,5 @@ class ProcessEnd:
             self._seconds,
         )
         logging.shutdown()
+        # `sys.exit` would end this thread alone, and Python would go on waiting for the others.
         os._exit(_UNAVAILABLE)

@@ -18,6 +18,7 @@ def unready_reason(
     recorder: AuditRecorder, follower: ViewFollower, watchman: DiskWatchman
 ) -> Unavailable | None:
     """Why this node serves no call now."""
+    # First, since it alone does not pass by itself: an operator has to look.
     if follower.diverged:
         return StoreDown(follower.diverged, remedy="See docs/operations.md, 'Restored database'.")
     if not follower.fresh():

@@ -45,6 +45,7 @@ class DiskWatchman:
     async def run(self) -> None:
         """Look until cancelled. Raises Conflict when another process may use the directory."""
         while True:
+            # In a thread: a file system that hangs would stop the loop, and every call with it.
             await asyncio.to_thread(self._database.check_lock)
             await self._tend_disk_room()
             self._log_changed_faults(self.faults())

@@ -26,6 +26,8 @@ def apply(terminal: CommandRun, file: Path, prune: bool, dry_run: bool, yes: boo
     """
     gate = terminal.gate
     body = {"text": _read_file_or_stdin(file), "prune": prune}
+    # Only what ends something is asked about; the trial before it refuses whatever the change
+    # would.
     if prune and not dry_run and not yes:
         if not terminal.json:
             click.echo(_format_changes(gate.post(gate.here("apply"), body, dry_run=True)))
@@ -36,6 +38,7 @@ def apply(terminal: CommandRun, file: Path, prune: bool, dry_run: bool, yes: boo
 def _read_file_or_stdin(file: Path) -> str:
     try:
         if str(file) == "-":
+            # As bytes: the locale's encoding may be another one than that of the file.
             return sys.stdin.buffer.read().decode()
         return file.read_text("utf-8")
     except OSError as error:

@@ -65,6 +65,7 @@ def restore(
     terminal.sure("Restore, and end every token?", yes=yes)
     asked = RestoreRequest(
         source=directory,
+        # No gate runs that could ask the kernel who is at the other end.
         by=operator_of(os.getpid(), os.getuid()),
         why=why,
         replace=replace,
@@ -75,6 +76,7 @@ def restore(
 
 
 def _refuse_remote_gate(terminal: CommandRun) -> None:
+    # The copy holds the keys: it goes from disk to disk, and over no network.
     if terminal.options.url:
         raise Invalid("this is done on the gate's own machine", remedy="Leave --url out.")
 

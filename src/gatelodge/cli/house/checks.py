@@ -79,6 +79,7 @@ def directory(settings: Settings) -> Iterator[DoctorFinding]:
             f"{path} belongs to uid {about.st_uid}, this is uid {os.geteuid()}",
             "Run as the account that owns it.",
         )
+    # The keys stand by themselves too: they may be a mount of their own.
     open_to_others = [each for each in (path, path / "keys") if _open_to_others(each)]
     for each in open_to_others:
         yield DoctorFinding(
@@ -118,6 +119,7 @@ def port(settings: Settings, *, running: bool) -> Iterator[DoctorFinding]:
     """Whether the public port is ours or free."""
     listen = settings.listen
     place = f"{listen.host}:{listen.port}"
+    # The port is taken then, by the gate itself.
     if running:
         yield DoctorFinding("port", "good", "a node runs on this data directory")
         return
@@ -127,6 +129,7 @@ def port(settings: Settings, *, running: bool) -> Iterator[DoctorFinding]:
     try:
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As the gate does: connections of its last run that linger keep no port from it.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((listen.host, listen.port))
     except OSError as error:

@@ -31,6 +31,7 @@ def debug(terminal: CommandRun) -> None:
 
     On the gate's own machine only. It names no person, no tool and nothing of what is said.
     """
+    # Else the house would be opened in this process, and what is shown would be this command.
     if not terminal.options.url and LocalSocket.found(terminal.loaded.settings) is None:
         raise GateUnreachable(
             f"no node runs on {terminal.loaded.settings.data_dir}",

@@ -31,6 +31,7 @@ def _run_checks(terminal: CommandRun) -> Iterator[DoctorFinding]:
         settings = terminal.loaded.settings
     except SettingsError as error:
         for fault in error.faults:
+            # Nothing else can be looked at: where the house stands is a setting too.
             yield DoctorFinding("settings", "wrong", fault, error.remedy)
         return
     yield DoctorFinding("settings", "good", "every value is known and in range")
@@ -41,6 +42,7 @@ def _run_checks(terminal: CommandRun) -> Iterator[DoctorFinding]:
         running = checks.running(settings)
         yield from checks.port(settings, running=running)
         yield from _of_the_house(terminal)
+    # A gate that cannot be asked is a finding as well; what was found before it is still told.
     except HouseError as error:
         yield DoctorFinding("gate", "wrong", error.detail, error.remedy)
 
@@ -69,6 +71,7 @@ def _of_the_house(terminal: CommandRun) -> Iterator[DoctorFinding]:
 
 def _check_log(log: dict[str, Any]) -> DoctorFinding:
     name = f"log {log['log']}"
+    # A log only grows, and its guard is written before it is signed: it was cut or put back.
     if log["guard"] > log["size"]:
         return DoctorFinding(
             name,

@@ -25,6 +25,7 @@ def export(terminal: CommandRun, file: Path | None) -> None:
         terminal.show(made, lambda it: str(it["text"]).rstrip("\n"))
         return
     try:
+        # No link is followed and no file taken over that somebody else can read.
         made_for = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(made_for, "w", encoding="utf-8", newline="") as out:
             # E-mail addresses and guardrails are in it: for the eyes of whoever wrote it.

@@ -19,6 +19,7 @@ def init(terminal: CommandRun) -> None:
     from gatelodge.app import init as make
 
     settings = terminal.loaded.settings
+    # No client and no API: what goes by them refuses a directory in which no gate was made.
     token = anyio.run(make, settings)
     if terminal.json:
         terminal.show({"data_dir": settings.data_dir, "token": token}, str)

@@ -27,6 +27,8 @@ def create(terminal: CommandRun, member: str, agent: str, label: str, days: int 
     gate = terminal.gate
     body: dict[str, object] = {"label": label}
     body |= {"member": member} if member else {"agent": agent}
+    # Left out when nobody said it: the token then ends with the one that it is issued with, if that
+    # is sooner.
     if days is not None:
         body["days"] = days
     made = gate.post(gate.here("tokens"), body)

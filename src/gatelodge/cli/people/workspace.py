@@ -21,6 +21,7 @@ def create(terminal: CommandRun, slug: str, owner: str, name: str) -> None:
     if terminal.json:
         terminal.show(made, str)
         return
+    # Alone on standard output, so that it can be piped into a file.
     click.echo(made["token"])
     click.echo(
         f"That is the token of {owner}, shown once. Endpoint of {slug}: {made['path']}\n"

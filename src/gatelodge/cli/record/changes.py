@@ -27,6 +27,7 @@ def tail(terminal: CommandRun, count: int) -> None:
     """Show the newest changes, oldest first."""
     asked = {"limit": count, "cursor": ""}
     page = gathered(terminal, terminal.gate.here("audit", "changes"), asked)
+    # The gate gives the newest first, which is how it finds them; a tail is read downwards.
     _show_page(terminal, {**page, "items": page["items"][::-1]})
 
 
@@ -50,6 +51,7 @@ def search(terminal: CommandRun, /, *, as_csv: bool, **asked: Any) -> None:
         click.echo(output.as_csv(_COLUMNS, rows))
     else:
         _show_page(terminal, page)
+    # JSON holds the cursor itself; for people it stands apart from a table that may be piped.
     if page["next"] and not terminal.json:
         click.echo(f"There is more: --cursor {page['next']}", err=True)
 

@@ -46,6 +46,7 @@ def written_proof(
         file.write_text(output.as_json(document) + "\n", "utf-8")
     except OSError as error:
         raise Invalid(f"{file} cannot be written ({error.strerror})") from None
+    # Only for the hint: a key that comes from the same gate as the proof proves nothing by itself.
     key = gate.get(gate.here("audit", "key"))["key"]
     terminal.show(
         {"file": str(file), "key": key},
@@ -60,6 +61,7 @@ def written_proof(
 @click.pass_context
 def fsck(ctx: click.Context, terminal: CommandRun) -> None:
     """Derive every hash, signature and pair of every log again. Exit code 1 on any finding."""
+    # A check outlasts a request; the next one joins the run instead of beginning another.
     while (found := terminal.gate.post("/fsck"))["running"]:
         click.echo(f"{found['looked_at']} of {found['of']} leaves", err=True)
     terminal.show(found, _format_fsck_report)

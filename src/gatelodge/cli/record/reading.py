@@ -31,6 +31,7 @@ def tail(terminal: CommandRun, follow: bool, count: int, who: bool | None) -> No
     leaf in the gov log.
     """
     gate = terminal.gate
+    # Said in words, for a query leaves out what is false, and the gate's own default is true.
     named = "true" if (not follow if who is None else who) else "false"
     page = gate.get(gate.here("audit", "tail"), limit=count, who=named)
     if not follow:
@@ -67,6 +68,7 @@ def search(terminal: CommandRun, /, *, as_csv: bool, **asked: Any) -> None:
     """Find records; each search that shows who called is itself written down."""
     page = gathered(terminal, terminal.gate.here("audit", "records"), asked)
     for note in page.get("notes", ()):
+        # On standard error: a table that is piped on stays a table.
         click.echo(f"note: {output.clean(note)}", err=True)
     if as_csv:
         rows = ([item.get(column) for column in _CSV] for item in page["items"])
@@ -82,6 +84,8 @@ def gathered(terminal: CommandRun, path: str, asked: dict[str, Any]) -> dict[str
     wanted, items = int(asked["limit"]), list[dict[str, Any]]()
     page: dict[str, Any] = {"next": asked["cursor"]}
     while True:
+        # The gate reads so much of a log for one request: a page may be short, or empty, and not
+        # the last.
         rest = {**asked, "cursor": page["next"], "limit": wanted - len(items)}
         page = terminal.gate.get(path, **rest)
         items += page["items"]

@@ -36,6 +36,7 @@ def verify(ctx: click.Context, terminal: CommandRun, file: Path, keys: tuple[str
 
     report = verify_proof(_read_file(file), [line for key in keys for line in keys_of(key)])
     terminal.show(report, lambda _: _format_report(report))
+    # What cannot be judged, for want of a key or of a form, accuses nobody of tampering.
     ctx.exit({"VERIFIED": output.OK, "TAMPERED": output.NEGATIVE}.get(report.verdict, output.USAGE))
 
 
@@ -59,6 +60,7 @@ def keys_of(key: str) -> list[str]:
         return [key]
     if key.count("+") >= 2 and not os.path.exists(key):  # noqa: PTH110 - Path raises for long ones
         return [key]  # a misspelled one, which is judged as such
+    # A file of another encoding holds no key, which is said of its lines and not as a crash.
     lines = _read_file(Path(key)).decode("utf-8", "replace").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 

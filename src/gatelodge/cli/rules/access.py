@@ -59,6 +59,7 @@ def matrix(
     kind = _chosen_kind(prompts=prompts, resources=resources)
     gate = terminal.gate
     found = gate.get(gate.here("access", "matrix"), kind=kind, **only)
+    # Whoever says --json for the whole run gets it, from every command.
     if as_csv and not terminal.json:
         cells = [cell for cell in found["cells"] if everything or cell["allowed"]]
         click.echo(output.as_csv(_CELL, ([cell[each] for each in _CELL] for cell in cells)))

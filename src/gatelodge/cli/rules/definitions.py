@@ -29,6 +29,7 @@ def chosen(
     names = {tool["name"] for tool in tools}
     found: set[str] = set()
     for pattern in patterns:
+        # The name of a tool may look like a glob, and then means that tool alone.
         if pattern in names:
             found.add(pattern)
             continue
@@ -36,6 +37,7 @@ def chosen(
         if not matched:
             text = f"the server {server} has no tool {pattern!r}"
             raise NotFound(text, remedy=f"See: gatelodge tool list --server {server}")
+        # A glob that matches only tools of another standing is no mistake, and finds none of them.
         wanted = {each["name"] for each in tools if not standings or each["standing"] in standings}
         found |= matched & wanted
     return [tool for tool in tools if tool["name"] in found]
@@ -49,6 +51,7 @@ def only_reviewed(
     `known` are digests that are there too, and need no word. Raises Conflict for what was not
     reviewed, and for a reviewed digest that nothing has any more.
     """
+    # Both ways: what nobody read is refused, and so is a digest that meant something that is gone.
     unread = [f"{name} is {digest}" for name, digest in due.items() if digest not in reviewed]
     there = {*due.values(), *known}
     lost = [f"nothing is {digest}" for digest in reviewed if digest not in there]
@@ -106,6 +109,7 @@ def proposal(found: dict[str, Any], names: Iterable[str] = ()) -> str:
             ]
         elif each["standing"] != "gone":
             lines += compared(each["differences"])
+            # Whoever says yes would else approve what a long comparison left out.
             if each["differences"]["cut"]:
                 lines += ["  the whole definition:"]
                 lines += [
@@ -162,8 +166,10 @@ def _format_definition(head: str, definition: dict[str, Any]) -> str:
         text = definition.get(name)
         if isinstance(text, str):
             first, *more = output.visible(text).split("\n")
+            # Indented, or a text of several lines could pass for further members of the definition.
             lines += [f"{name}: {first}", *(f"    {line}" for line in more)]
     rest = [name for name in definition if name not in ("name", *_TEXTS, *_PARTS)]
+    # Members that nobody here knows are shown too: the digest is of them all.
     for name in (*_PARTS, *_TEXTS, *rest):
         value = definition.get(name)
         if name in definition and not (name in _TEXTS and isinstance(value, str)):

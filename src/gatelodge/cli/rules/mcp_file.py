@@ -35,6 +35,8 @@ def _parse_entries(table: dict[str, object], run_as: str) -> Iterator[McpFileEnt
         alias = name if is_alias(name) else alias_for(name)
         try:
             transport = _parse_transport(said, run_as)
+            # Judged here as the gate will judge it, so that an entry is refused alone and before
+            # any is sent.
             check_transport(msgspec.convert(transport, Transport))
         except Invalid as fault:
             yield McpFileEntry(name=name, alias=alias, fault=in_one_line(fault))
@@ -91,9 +93,11 @@ def _convert_placeholders(said: object, what: str) -> dict[str, str]:
     values = {}
     for name, value in said.items():
         text = value if isinstance(value, str) else str(value)
+        # Only a whole value becomes a reference: the gate joins nothing but one word and a secret.
         found = _VARIABLE.fullmatch(text)
         values[str(name)] = f"{found['before']}env:{found['name']}" if found else text
         if not found and "${" in text:
+            # Clients ask a person for such a value at each start; the gate has nobody to ask.
             raise Invalid(f"{what}: {name} has a placeholder that is asked of a person")
     return values
 
@@ -101,6 +105,8 @@ def _convert_placeholders(said: object, what: str) -> dict[str, str]:
 def _text_without_placeholder(word: object, what: str) -> str:
     if not isinstance(word, str):
         return str(word)
+    # Words of a command stand in the list of processes, and URLs in lists of servers: no secret may
+    # be put into them.
     if "${" in word:
         raise Invalid(f"{what}: a placeholder stands in a word that everybody can see")
     return word

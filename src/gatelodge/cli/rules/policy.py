@@ -68,6 +68,8 @@ def check(
     """Say whether a file could be published, and whether what it names is there."""
     text = _read_guardrail_file(file)
     if offline:
+        # Loaded here alone: the policy engine would slow the start of every other command of the
+        # group.
         from gatelodge.core.policy.guardrails import validate
 
         validate(text)
@@ -101,6 +103,7 @@ def retire(terminal: CommandRun, name: str, why: str, yes: bool) -> None:
     """End a guardrail; what it forbade is up to the grants again."""
     gate = terminal.gate
     remedy = f"Say --yes, or look first: gatelodge policy show {name}"
+    # To end what forbids lets somebody in, so it is asked about as an approval is.
     terminal.sure(f"Leave what {name} forbids to the grants?", yes=yes, remedy=remedy)
     made = gate.post(gate.here("guardrails", name, "retire"), {"why": why})
     terminal.show(made, lambda it: f"Guardrail {it['name']} is retired.")

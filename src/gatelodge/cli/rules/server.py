@@ -89,6 +89,7 @@ def add(terminal: CommandRun, /, alias: str, **given: Any) -> None:
     gate = terminal.gate
     rest = {name: given[name] for name in ("era", "tags", "hidden_capabilities")}
     body = {"alias": alias, "transport": transport, "timing": timing(given), **rest}
+    # Two requests: a server that cannot be reached now stays described, and is looked at again.
     made = gate.post(gate.here("servers"), body)
     try:
         made |= _observe_server(terminal, alias)
@@ -136,6 +137,8 @@ def approve(terminal: CommandRun, /, alias: str, tools: tuple[str, ...], **said:
     is another one by then is refused. A blocked tool stays blocked.
     """
     gate = terminal.gate
+    # What is read here in several requests is approved by digests: the gate refuses what changed
+    # between them, or between them and the yes.
     described = gate.get(gate.here("servers", alias))
     differ = gate.get(gate.here("servers", alias, "tools", "diff"))
     some = tools or (("*",) if described["tools"] else ())
@@ -147,12 +150,15 @@ def approve(terminal: CommandRun, /, alias: str, tools: tuple[str, ...], **said:
         "tools": {e["name"]: e["digest"] for e in differ["changes"] if e["name"] in wanted},
         "instructions": told["digest"] if told["standing"] in ("new", "changed") else "",
     }
+    # Shown before anything is judged or asked, so that a refusal is read beside what it is about.
     terminal.say(f"{output.fields(described.items())}\n\n{definitions.proposal(differ)}\n")
     for each in found:
         if each["unfit"]:
             why = output.clean(each["unfit"])
             terminal.say(f"not listed to some clients: {output.visible(each['name'])}: {why}")
     if said["reviewed"]:
+        # A script may name digests that were approved before: they are no surprise, and need no
+        # word.
         kept = (described["digest"], told["digest"], *(each["digest"] for each in found))
         definitions.only_reviewed(said["reviewed"], _digests_to_approve(described, body), kept)
     if said["dry_run"]:
@@ -171,6 +177,7 @@ def _observe_server(terminal: CommandRun, alias: str) -> Any:
         with patience(terminal, alias):
             return terminal.gate.post(terminal.gate.here("servers", alias, "observe"))
     except HouseError as error:
+        # That advice is for whoever calls a tool, who cannot mend the server.
         if error.remedy in _OF_CALLS:
             error.remedy = (
                 f"Correct the server, or how it is reached (gatelodge server edit {alias} --help), "
@@ -232,6 +239,7 @@ def _stdio_transport(given: dict[str, Any]) -> dict[str, object]:
         "type": "stdio",
         "command": given["command"],
         "env": pairs(given["env"], "--env"),
+        # Against this command's own directory: the gate runs in another one.
         "cwd": str(Path(given["cwd"]).absolute()) if given["cwd"] else "",
         "run_as": given["run_as"],
     }

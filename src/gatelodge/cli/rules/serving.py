@@ -47,6 +47,7 @@ def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
     split = [text.partition("=") for text in texts]
     for name, equals, _ in split:
         if not name or not equals:
+            # The text that was given is not told: it may be a secret that lacks its name.
             raise Invalid(f"{option} wants NAME=VALUE")
     return {name: value for name, _, value in split}
 
@@ -73,6 +74,7 @@ def patience(terminal: CommandRun, alias: str) -> Iterator[None]:
         yield
     finally:
         over.set()
+        # Joined, or its last line could come behind what the command prints.
         telling.join()
 
 
@@ -125,6 +127,7 @@ def _requested_changes(given: dict[str, Any]) -> dict[str, object]:
         if given[name] is not None
     }
     if given["cwd"] is not None:
+        # Against this command's own directory; an empty one takes it away.
         wish["cwd"] = str(Path(given["cwd"]).absolute()) if given["cwd"] else ""
     if given["command"]:
         wish["command"] = given["command"]
@@ -186,6 +189,7 @@ def _propose_entry(
     body = {"alias": entry.alias, "transport": entry.transport}
     try:
         terminal.gate.post(terminal.gate.here("servers"), body)
+    # Somebody may have added it since the list was read.
     except Conflict as there:
         return "there already", there.detail
     except HouseError as error:
@@ -195,6 +199,7 @@ def _propose_entry(
 
 def _read_json_file(file: Path) -> object:
     try:
+        # Editors of some systems put a byte order mark in front, which is no JSON.
         return json.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError) as fault:
         raise Invalid(

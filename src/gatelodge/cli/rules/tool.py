@@ -84,6 +84,7 @@ def approve(terminal: CommandRun, /, server: str, tools: tuple[str, ...], **said
     found = definitions.chosen(gate, server, tools, ("new", "changed", "pinned"))
     differ = gate.get(gate.here("servers", server, "tools", "diff"))
     wanted = {each["name"] for each in found if each["standing"] != "gone"}
+    # Only what differs is approved: what is pinned as it is needs no new word of anybody's.
     digests = {e["name"]: e["digest"] for e in differ["changes"] if e["name"] in wanted}
     if digests:
         terminal.say(definitions.proposal(differ, digests) + "\n")
@@ -125,10 +126,13 @@ def block(
         )
         return
     receipts = []
+    # One request for each tool, since each has a receipt; where all are blocked, one is asked anew
+    # for its receipt's sake.
     for name in names or [found[0]["name"]]:
         body = {"tool": name, "why": why}
         receipts.append(gate.post(gate.here("servers", server, "tools", "block"), body))
         if not terminal.json:
+            # Told one by one: when a later block fails, those before it hold and are known.
             show_receipt(terminal, receipts[-1], f"{server}/{name}")
     if terminal.json:
         terminal.show(receipts if len(receipts) > 1 else receipts[0], str)
@@ -195,6 +199,7 @@ def review(terminal: CommandRun, /, server: str, tools: tuple[str, ...], **said:
         for each in found
         if given or each["hints"]
     }
+    # Silence is no hint: MCP's defaults would review a tool of which nobody said anything.
     silent = len(found) - len(findings)
     if silent:
         terminal.say(
@@ -208,6 +213,7 @@ def review(terminal: CommandRun, /, server: str, tools: tuple[str, ...], **said:
         return
     if not findings:
         raise NotFound("nothing to review", remedy=f"See: gatelodge tool list --server {server}")
+    # A digest says that somebody read the definition, so it stands for the yes.
     if not (sure or read):
         terminal.say(_format_findings(findings))
         terminal.sure("Write this down as reviewed?", yes=False, remedy=definitions.SAY)

@@ -50,6 +50,7 @@ class MetricsScrapes:
     ) -> bytes:
         """The text of the numbers that `gather` gives, or gave within the last second."""
         async with self._turn:
+            # Looked up in turn: whoever waited is shown what the one before them made.
             at, text = self._kept.get(openmetrics, (-math.inf, b""))
             if now() - at >= SHARED_SECONDS:
                 at = now()
@@ -63,6 +64,8 @@ def rendered(measured: list[MeasuredFamily], openmetrics: bool) -> bytes:  # noq
     from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
     from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+    # The library's own registry holds whatever other code put there, and lives on from scrape to
+    # scrape.
     registry = CollectorRegistry()
     registry.register(_KeptText(measured))
     ProcessCollector(registry=registry)
@@ -78,6 +81,7 @@ class _KeptText:
         self._measured = measured
 
     def collect(self) -> "Iterable[Metric]":
+        # This runs in a thread: only what was copied on the event loop may be read here.
         return [_build_metric(each) for each in self._measured]
 
 

@@ -41,6 +41,7 @@ class VisibleSeries:
         self.servers = [
             each
             for each in view.state.servers
+            # No other server is reached, so none has a state.
             if each.status == "approved" and only in (None, each.workspace)
         ]
 
@@ -86,8 +87,10 @@ def _of_node(inside: NodeInsides, traffic: TrafficCounts) -> Iterator[MeasuredFa
     yield MeasuredFamily(f.CONNECTIONS, {("strangers",): strangers, ("known",): known})
     bytes_of = {"strangers": traffic.stranger_bytes, "known": traffic.person_bytes}
     yield MeasuredFamily(f.HELD, {(kind,): size for kind, size in bytes_of.items()})
+    # Copied, for the loop goes on counting while a thread renders.
     yield MeasuredFamily(f.LAG, spread={(): inside.lag.copy()})
     yield MeasuredFamily(f.WORK, {("failing",): len(failing), ("late",): len(late)})
+    # Names of the gate's own work: why it fails may hold a path, so it is no label.
     trouble: list[tuple[str, ...]] = [(work, "failing") for work in failing]
     trouble += [(work, "late") for work in late]
     yield MeasuredFamily(f.TROUBLE, dict.fromkeys(trouble, 1.0))
@@ -103,6 +106,7 @@ def _signed_log_sizes(inside: NodeInsides, seen: VisibleSeries) -> MeasuredFamil
     sizes: Numbers = {}
     for log in inside.guard.logs:
         kept, place = inside.guard.last(log), "" if log == GOV_LOG else seen.place(log)
+        # Nothing is signed in a log of an earlier shard any more (decision 0017).
         if kept is None or place is None or is_past(log):
             continue
         kind = log if log in (GOV_LOG, UNROUTED) else "calls"
@@ -118,6 +122,8 @@ def _metrics_of_records(inside: NodeInsides, seen: VisibleSeries) -> Iterator[Me
         place = seen.place(log)
         if place is None:
             continue
+        # A server that was removed has no alias: its calls stay, under an empty one, since a sum of
+        # counters must not go down.
         key = (place, seen.aliases.get(server, ""))
         for outcome, many in calls.outcomes.items():
             outcomes[*key, outcome] += many
@@ -136,8 +142,11 @@ def _metrics_in_flight(inside: NodeInsides, seen: VisibleSeries) -> Iterator[Mea
     parked: Counter[tuple[str, ...]] = Counter(dict.fromkeys(((s,) for s in seen.workspaces), 0))
     streams = parked.copy()
     for server in seen.servers:
+        # Prometheus takes a series that is missing for no data and not for a zero.
         calls[seen.slug(server.workspace) or "", server.alias] = 0
     for running in inside.inflight.running():
+        # What is not this reader's is left out whole: under an empty label it would still be
+        # counted.
         place = seen.slug(running.workspace)
         if place is None:
             continue
@@ -154,6 +163,7 @@ def _metrics_in_flight(inside: NodeInsides, seen: VisibleSeries) -> Iterator[Mea
 
 def _metrics_of_servers(inside: NodeInsides, seen: VisibleSeries) -> Iterator[MeasuredFamily]:
     load = inside.load()
+    # Each state has its zero, for the same reason as the calls in flight.
     states: Numbers = {(slug, state): 0 for slug in seen.workspaces for state in _STATES}
     ready: Numbers = {}
     pending: Numbers = {}

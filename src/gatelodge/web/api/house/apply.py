@@ -45,6 +45,7 @@ async def apply(place: Here, data: JSONBody[ApplyFile], *, dry_run: Flag = False
     else:
         await gate.change(place.caller, work)
     lines = tuple(map(str, changes))
+    # What a change is given may hold values of headers and variables, also of a trial.
     return ApplyResult(dry_run=dry_run, lines=lines, changes=flow.redacted(changes))
 
 
@@ -56,6 +57,7 @@ async def export(place: Here) -> ApplyFile:
     def look(tx: StoreTx) -> WorkspaceRows:
         return flow.present(tx, place.id, now)
 
+    # The snapshot is let go of before the file is written from it, which takes longer.
     present = await place.gate.read(look)
     return ApplyFile(text=await to_thread.run_sync(exported, present, slug))
 

@@ -113,6 +113,7 @@ def _running_calls(gate: AdminContext) -> tuple[CallUnderWay, ...]:
     state = gate.view().state
     slugs = {str(each.id): each.slug for each in state.workspaces}
     aliases = {str(each.id): each.alias for each in state.servers}
+    # A listen stream lasts as long as its client likes, and would always stand first as the oldest.
     running = [each for each in gate.inside.inflight.running() if each.kind == "call"]
     return tuple(
         CallUnderWay(
@@ -144,6 +145,7 @@ def _approved_servers(gate: AdminContext) -> tuple[ServerUnderWay, ...]:
             restarts=health.restarts,
         )
 
+    # The others are not reached, so nothing is open at them.
     found = [told(each) for each in state.servers if each.status == "approved"]
     return tuple(sorted(found, key=lambda each: (each.workspace, each.server)))
 

@@ -98,9 +98,11 @@ async def fsck(gate: TheGate) -> CheckResult:
     async def live() -> frozenset[str]:
         return frozenset(each.node for each in await gate.nodes.live(_LIVE_MS))
 
+    # A check of a large log outlasts a request: whoever asks again joins the one that runs.
     found = await gate.checkup.joined(gate.fsck, live, _CHECK_SECONDS)
     looked_at, of = gate.checkup.progress
     if found is None:
+        # Whoever reads `sound` alone must not take a check that still runs for a good one.
         return CheckResult(
             sound=False, running=True, looked_at=looked_at, of=of, logs=(), findings=()
         )
@@ -141,6 +143,7 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
                 lease_ms=each.lease_ms,
             )
             for each in seen
+            # A command that opened the house by itself serves nobody, and would be shown as a node.
             if each.node != gate.idle
         ),
     )

@@ -29,6 +29,7 @@ async def readyz(gate: TheGate) -> Response[AliveResponse]:
     """
     if gate.unready() is None:
         return Response(AliveResponse())
+    # Why stays out of it: a probe is answered under any Host, so a foreign page's may be one.
     return Response(_UNREADY, status_code=503, headers={"retry-after": "1"})
 
 
@@ -50,6 +51,7 @@ async def metrics(request: Asked, gate: TheGate, caller: TheCaller) -> Response[
 async def open_metrics(request: Asked, gate: TheGate) -> Response[bytes]:
     """Show the numbers of the node and of every workspace to anybody, a second old at most."""
     inside, openmetrics = gate.inside, _accepts_openmetrics(request)
+    # Anybody may ask, so many who do must cost no more than one.
     text = await gate.scrapes.shared(
         lambda: gathered(inside, gate.traffic(), None),
         gate.clock.boottime,
@@ -60,6 +62,7 @@ async def open_metrics(request: Asked, gate: TheGate) -> Response[bytes]:
 
 def at_root(gate: AdminContext) -> tuple[Any, ...]:
     """The routes that stand at the root, by the settings of this gate."""
+    # One of them stands there, by the setting: a request cannot choose the one that asks nobody.
     scrape = open_metrics if gate.settings.telemetry.open_metrics else metrics
     return (healthz, readyz, scrape)
 

@@ -50,6 +50,8 @@ async def issue(place: Here, data: JSONBody[NewToken]) -> Response[IssuedToken]:
     gate = place.gate
 
     def work(act: GovernanceAct) -> tuple[tokens.IssuedCredential, str]:
+        # Found within the transaction that issues: a transfer of the agent in between would give
+        # its former owner a token.
         holder = _requested_holder(act.tx, place, data)
         label = data.label or "token"
         made = tokens.issue(act, gate.peppers, place.id, PrincipalId(holder.id), label, data.days)
@@ -66,6 +68,7 @@ async def issue(place: Here, data: JSONBody[NewToken]) -> Response[IssuedToken]:
         parent=row.parent,
         path=f"/k/{place.workspace.slug}/mcp",
     )
+    # A cache on the way would hold a token that the gate itself does not keep.
     return Response(issued, headers={"cache-control": "no-store"})
 
 
@@ -74,6 +77,7 @@ def _requested_holder(tx: StoreTx, place: WorkspaceContext, data: NewToken) -> M
     find = lookup.member if data.member else lookup.agent
     if place.caller.may("token.issue"):
         return find(tx, place.id, data.member or data.agent)
+    # Nobody and somebody else end in the same words, or they would tell who is here.
     with contextlib.suppress(NotFound):
         found = find(tx, place.id, data.member or data.agent)
         if place.caller.by in {found.id, getattr(found, "owner", "")}:

@@ -28,6 +28,7 @@ async def whoami(place: Here) -> Whoami:
         return Whoami(principal=caller.by, role="operator", workspace=slug)
 
     def look(tx: StoreTx) -> Whoami:
+        # Rows of members and tokens stay when access ends, so each is there exactly once.
         (member,) = tx.find(Member, workspace=place.id, id=caller.by)
         (token,) = tx.find(Credential, workspace=place.id, id=caller.credential)
         return Whoami(

@@ -57,6 +57,7 @@ async def found(
         owner=made.owner.email,
         token=made.token,
     )
+    # It holds the owner's token, which no cache on the way may keep.
     return Response(founded, headers={"cache-control": "no-store"})
 
 

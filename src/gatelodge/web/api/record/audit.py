@@ -128,6 +128,7 @@ async def search(
     """Find records, newest first, with who was behind them."""
     page = (limit, cursor)
     looked = await looked_for(place, sought.who, sought.what, sought.when, page)
+    # What was acknowledged may still wait in the journal, and whoever asks at once has to find it.
     await place.gate.sequencer.advance()
     found = SearchPage((), None)
     if await _size_of_log(place):
@@ -153,6 +154,7 @@ async def tail(
         return FollowedRecords(
             items=await _shapes_of_records(place, found, "tail", who=who), next=size
         )
+    # A page of so many leaves and not records: a log of many openings must not be read through.
     stop = min(size, after + limit)
     found = await _completed_records(place, after, stop)
     return FollowedRecords(
@@ -181,6 +183,7 @@ async def prove(
     With `named` it holds the opening, which shows who called to everybody who gets the file.
     """
     if named:
+        # Before the prover opens who called.
         await _written_down(place, "proof", 1)
     return await place.gate.prover.prove(log_of(place, shard), call, named=named)
 
@@ -190,6 +193,7 @@ async def checkpoints(place: Here) -> tuple[SignedHead, ...]:
     """The newest signed checkpoints of the gov log and of this workspace's calls log."""
     found = []
     for head in await place.gate.ledger.heads():
+        # Logs of earlier shards too: what stands in them is proven as before (decision 0017).
         if kind_of(head.log) in {"gov", _log_of_workspace(place)}:
             signed = await place.gate.ledger.checkpoint(head.log)
             text = signed.decode() if signed else ""
@@ -247,12 +251,16 @@ async def _shapes_of_records(
     """
     gate = place.gate
     rows = found
+    # A record without a commitment has no opening, so showing it tells nothing of a person.
     named = who and any(each.leaf.get("actor_c") for each in found)
     if named or personal:
+        # A crash behind this leaves the leaf of a look that nobody had; the other way round it
+        # would leave a look without a leaf.
         await _written_down(place, what, len(found))
     if named:
         rows = await gate.search.naming.with_names(found)
     names = await gate.read(lambda tx: names_of(tx, place))
+    # Only where a name is missing: the gov log is looked through for it.
     if any(str(each.leaf.get("server", "")) not in names.servers for each in found):
         ever = await aliases_of(gate.ledger, place.id)
         gone = {each: f"{alias} (removed)" for each, alias in ever.items()}

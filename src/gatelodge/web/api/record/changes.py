@@ -101,6 +101,7 @@ async def changes(
 @get("/audit/changes/{index:int}", opt=_READ)
 async def change(place: Here, index: FromIndex, shard: Shard = 0) -> ChangeShape:
     """One change by its place in the gov log; a revocation's receipt is one, too."""
+    # Places count through all workspaces, so the leaf itself is asked whose it is.
     leaf = await place.gate.changes.at(_gov_log_of_shard(shard), index, _seen_by(place))
     return _shape_of_change(RecordedChange(leaf.index, fields(leaf)), await _names_by_id(place))
 
@@ -144,6 +145,7 @@ def _seen_by(place: WorkspaceContext) -> str | None:
 def _ids_of_author(tx: StoreTx, place: WorkspaceContext, text: str) -> tuple[str, ...] | None:
     if not text:
         return None
+    # Neither is a member that could be looked up.
     if text.partition(":")[0] in (LOCAL, _SYSTEM):
         return (text,)
     return tuple(str(each.id) for each in lookup.members(tx, place.id, text))
@@ -159,6 +161,7 @@ async def _ids_of_subject(place: WorkspaceContext, text: str) -> tuple[str, ...]
     if found:
         return tuple(found)
     told = await ever_in_gov(place.gate.ledger, f'"{text}"', 1, _seen_by(place))
+    # A quote would look for the form of a leaf and not for a name in it.
     if told and '"' not in text:
         return (text,)
     raise NotFound(

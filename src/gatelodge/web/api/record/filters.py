@@ -142,6 +142,7 @@ def moment(text: str, now: Instant) -> str:
     if ago is None:
         return canonical(text) if text else ""
     seconds = int(ago[1]) * _UNITS[ago[2]]
+    # The number comes from outside, and a time before the year 1 cannot be spelled.
     if seconds > _LONGEST_AGO:
         raise Invalid(f"{text} ago is too long ago", remedy="Say a hundred years at most.")
     return rfc3339(Instant(now - seconds * 1_000_000))
@@ -177,6 +178,8 @@ def _resolve_people(tx: StoreTx, place: WorkspaceContext, who: WhoseRecords) -> 
         principals = inside if principals is None else principals & inside
         notes.append(f"{len(inside)} are in {group.name} now; records do not say who was then")
     if who.credential:
+        # It raises for a token of another workspace, of which a search here would silently find
+        # nothing.
         lookup.credential(tx, place.id, who.credential)
     return _People(members, None if principals is None else tuple(principals), tuple(notes))
 
@@ -192,6 +195,8 @@ async def _resolve_servers(
         for row in await place.gate.read(lambda tx: tx.find(Server, workspace=place.id))
     }
     ever = {**await aliases_of(place.gate.ledger, place.id), **present}
+    # Every bearer of the name: a later server that got a removed one's alias has records of its
+    # own.
     found = tuple(sorted(each for each, alias in ever.items() if text in (each, alias)))
     if not found:
         names = sorted(set(ever.values()))
@@ -243,6 +248,7 @@ async def _tool_notes(place: WorkspaceContext, text: str) -> list[str]:
     tools = await place.gate.read(lambda tx: tx.find(Tool, workspace=place.id))
     names = {each.name for each in tools}
     quoted = msgspec.json.encode(text).decode()
+    # As it stands in a leaf, quotes and escapes included: a part of a longer name is no match.
     ever = f'"tool":{quoted}'
     if text in names or await ever_in_gov(place.gate.ledger, ever, 1, place.id):
         return []

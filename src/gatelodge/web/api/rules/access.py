@@ -101,6 +101,8 @@ async def explain_route(
     asked = _parse_kind(kind)
     view = await place.gate.present()
     here = _workspace_in_view(view, place)
+    # Grants and guardrails tell what others may do: whoever may see their own access only is told
+    # the decision alone.
     full = place.caller.may("access.read")
     who = _asked_about(view, place, principal)
     wanted = (
@@ -158,6 +160,8 @@ async def matrix_route(
         if one is None or each.tool == one.name
     )
     whole = AccessMatrix(workspace=here.slug, gov=view.gov, at=rfc3339(at), kind=asked, cells=())
+    # `cells` is a generator: the decisions, a million in a large workspace, are made in the thread
+    # too, for one such question at a time.
     written = await to_thread.run_sync(in_parts, whole, "cells", cells, limiter=place.gate.writing)
     return Response(written, media_type="application/json")  # type: ignore[return-value]
 
@@ -202,6 +206,7 @@ def _asked_about(view: PolicyView, place: WorkspaceContext, text: str) -> Princi
         who = _find_principal(view, place, text)
     except NotFound:
         who = None
+    # Nobody and somebody else are told alike, or the answer would tell who is a member here.
     if who is None or caller.by not in {who.id, who.owner.id if who.owner else ""}:
         raise Forbidden(
             "this role may look at its own access only",
@@ -213,6 +218,7 @@ def _asked_about(view: PolicyView, place: WorkspaceContext, text: str) -> Princi
 def _find_principal(view: PolicyView, place: WorkspaceContext, text: str) -> PrincipalEntry:
     """An active principal by id, e-mail or name."""
     found = view.principals.get(PrincipalId(text))
+    # The view holds every workspace: an id of another one is told as one that is not there.
     if found is not None and found.workspace == place.id:
         return found
     state, wanted = view.state, folded(text)

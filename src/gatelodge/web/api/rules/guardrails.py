@@ -81,6 +81,8 @@ async def publish(place: Here, data: JSONBody[NewGuardrail]) -> GuardrailShape:
             mode=data.mode,  # type: ignore[arg-type]  # checked there, with words of its own
             unmatched=data.unmatched,
         )
+        # The flow itself asks whether the author may publish for every workspace, so no route
+        # forgets it.
         return _shape_for_caller(act.tx, place)(guardrails.publish(act, scope, draft, validate))
 
     return await place.gate.change(place.caller, work)
@@ -90,6 +92,7 @@ async def publish(place: Here, data: JSONBody[NewGuardrail]) -> GuardrailShape:
 async def check(place: Here, data: JSONBody[GuardrailText]) -> PublishableText:
     """Say whether a text could be published; 400 with the place when not."""
     scope: Scope = "" if data.everywhere else place.id
+    # Asked for a mere draft too: what it leaves unmatched tells the names of other workspaces.
     guardrails.reach(scope, local=place.caller.local)
 
     def look(tx: StoreTx) -> PublishableText:
@@ -113,6 +116,8 @@ async def retire(place: Here, name: Named, data: JSONBody[ActReason]) -> Guardra
 
     def work(act: GovernanceAct) -> GuardrailShape:
         row = lookup.guardrail(act.tx, place.id, name)
+        # The name may have found a rule for every workspace, which the flow lets an operator alone
+        # end.
         return _shape_for_caller(act.tx, place)(guardrails.retire(act, row.workspace, row.id))
 
     return await place.gate.change(place.caller, work, data.why)

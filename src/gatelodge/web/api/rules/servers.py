@@ -127,6 +127,7 @@ async def look_again(place: Here, name: Named) -> ObservedServer:
         place.caller,
         lambda act: servers.look_at(act, place.id, lookup.server(act.tx, place.id, name).id),
     )
+    # Behind the change: the process that this may start stands in the log before it runs.
     found = await observe.look(place.gate.upstreams, row)
     # How much work its lists are, the server decides: they are read beside the loop.
     refused = await to_thread.run_sync(observe.left_out, row, found)
@@ -139,6 +140,7 @@ async def look_again(place: Here, name: Named) -> ObservedServer:
             return pins.note_instructions(act, place.id, row.id, found.instructions)
 
         await place.gate.change(place.caller, note)
+    # Read anew, since the parts above changed the row, and somebody may have edited it meanwhile.
     now = await _find_server(place, name)
     rows = await place.gate.read(lambda tx: tools.listed(tx, place.id, row.id))
     length = place.name_length
@@ -160,12 +162,15 @@ async def approve(place: Here, name: Named, data: JSONBody[ServerApproval]) -> A
 
     def work(act: GovernanceAct) -> ApprovedServer:
         row = lookup.server(act.tx, place.id, name)
+        # Within the transaction: an edit behind the look would else have another command approved
+        # than the one that was shown.
         if data.description != description_digest(row):
             raise Conflict(
                 f"not what was shown any more: the description of {name}",
                 remedy=f"Look at it again: gatelodge server show {name}",
             )
         pinned = pins.approve(act, place.id, row.id, data.tools)
+        # An empty digest approves none: sessions go on hearing what was approved.
         if data.instructions:
             pins.approve_instructions(act, place.id, row.id, data.instructions)
         changed = servers.approve(act, place.id, row.id)

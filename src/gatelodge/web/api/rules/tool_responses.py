@@ -113,6 +113,8 @@ def tool_detail(row: Tool, alias: str, longest: int) -> ToolDetail:
     """A tool with both its definitions; its alias, and how long a shown name may be, given."""
     return ToolDetail(
         tool=tool_shape(row, alias, longest),
+        # Not decoded and written anew: an admin has to read what the server sent, in its order and
+        # with its numbers as they were spelled.
         definition=Raw(row.definition.encode()),
         approved_definition=_approved_definition(row),
         differences=compare_definitions(row.approved_definition, row.definition),
@@ -168,6 +170,7 @@ def hints(definition: str) -> dict[str, bool]:
     """What the server itself says that a tool does; only what it says at all."""
     found: Any = msgspec.json.decode(definition).get("annotations")
     said = found if isinstance(found, dict) else {}
+    # A server may put anything there, and only yes and no can be counted as a hint.
     return {ours: said[its] for ours, its in _HINTS.items() if isinstance(said.get(its), bool)}
 
 

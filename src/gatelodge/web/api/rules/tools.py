@@ -117,6 +117,7 @@ async def show(place: Here, name: Named, tool: Asks = "") -> ToolDetail:
         raise NotFound(text, remedy="See `gatelodge tool list`.")
 
     row = await place.gate.read(look)
+    # A definition is as large as its server made it: two of them are compared beside the loop.
     return await to_thread.run_sync(tool_detail, row, name, place.name_length)
 
 
@@ -137,6 +138,8 @@ async def block(place: Here, name: Named, data: JSONBody[OneTool]) -> Revocation
     row = await place.gate.read(lambda tx: lookup.server(tx, place.id, name))
 
     def work(act: GovernanceAct) -> tuple[str, ...]:
+        # By the id that was found above: an alias may have another server by now, and the receipt
+        # names this one.
         pins.block(act, place.id, row.id, data.tool)
         return ()
 
@@ -168,6 +171,8 @@ async def review(place: Here, name: Named, data: JSONBody[ToolFindings]) -> Revi
         for tool, said in data.tools.items():
             now = act.the(Tool, name=tool, workspace=place.id, server=row.id)
             found = _merged_annotations(now, said)
+            # The digest is compared in this transaction: a review must not vouch for a definition
+            # that came behind the look.
             rows.append(pins.review(act, place.id, row.id, tool, found, shown=said.digest))
         return ReviewedTools(tuple(tool_shape(each, row.alias, place.name_length) for each in rows))
 
@@ -188,6 +193,7 @@ async def diff(place: Here, name: Named) -> ServerDifferences:
         changes = tuple(difference(each) for each in rows if differs(each))
         return ServerDifferences(row.alias, changes, instructions(row))
 
+    # All tools of a server are compared here, so it is even longer work.
     return await to_thread.run_sync(compared)
 
 

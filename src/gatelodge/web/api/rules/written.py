@@ -18,6 +18,8 @@ def in_parts(whole: msgspec.Struct, name: str, lines: Iterable[Any]) -> bytes:
     """The JSON of `whole`, whose last member `name` is an empty list here, with these lines."""
     opening = _encode(whole)
     assert opening.endswith(b'"%b":[]}' % name.encode())
+    # Whole before the first byte is sent: a line that cannot be written is an error and no half of
+    # an answer.
     return b"".join((opening[:-2], b",".join(_encoded_parts(iter(lines))), b"]}"))
 
 
