@@ -31,6 +31,7 @@ class HouseError(Exception):
 
     def again(self) -> Self:
         """The same error once more: an exception that was raised is not raised twice."""
+        # Raised by several callers, one object would gather the tracebacks and contexts of all.
         same = type(self)(self.detail, remedy=self.remedy, retry_after=self.retry_after)
         same.said = self.said
         return same

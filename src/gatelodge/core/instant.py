@@ -32,6 +32,7 @@ def parse_rfc3339(text: str) -> Instant:
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     delta = at - datetime(1970, 1, 1, tzinfo=UTC)
+    # An offset can move a time beyond what `rfc3339` is able to write back.
     if delta > _LAST:
         raise ValueError("a time after the year 9999")
     return Instant((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds)

@@ -55,6 +55,7 @@ class Member(Struct, frozen=True, kw_only=True):
 
     id: MemberId
     workspace: WorkspaceId
+    # Kept folded, so that the store finds it by an exact comparison.
     email: str
     display: str = ""
     role: Role = "member"
@@ -68,6 +69,7 @@ class Agent(Struct, frozen=True, kw_only=True):
 
     id: AgentId
     workspace: WorkspaceId
+    # Kept as it was written, for people to read: whoever looks it up folds it first.
     name: str
     owner: MemberId
     status: Status = "active"
@@ -107,6 +109,7 @@ class Credential(Struct, frozen=True, kw_only=True):
     label: str
     digest: str
     pepper: str
+    # Of the checksum, not of the secret: it tells tokens apart and gives nothing away.
     last4: str
     generation: int
     created_at: Instant

@@ -99,4 +99,5 @@ def may(role: str, verb: str) -> bool:
 
 def gives(role: str) -> frozenset[Role]:
     """The roles that a role may give, take, or issue tokens for: never more than it has itself."""
+    # `security` ends access and gives none, so it may issue no token of another member either.
     return _GIVES.get(role, frozenset())

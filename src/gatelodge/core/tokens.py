@@ -33,6 +33,7 @@ def mint(kind: CredentialKind, secret: bytes) -> str:
         raise ValueError("a token is made of 32 random bytes")
     number = int.from_bytes(secret, "big")
     digits = []
+    # A fixed count, so that leading zeros stay and every token has the one length.
     for _ in range(_SECRET_DIGITS):
         number, digit = divmod(number, 62)
         digits.append(_BASE62[digit])
@@ -45,6 +46,7 @@ def well_formed(text: str) -> CredentialKind | None:
 
     Says nothing of whether it was ever issued. Reserved kinds are not well-formed yet.
     """
+    # `isalnum` alone takes letters and digits of every script.
     if len(text) != _LENGTH or not text.isascii() or not text[5:].isalnum():
         return None
     kind = _KINDS.get(text[:5])

@@ -111,6 +111,7 @@ class PolicyView(Struct, frozen=True, kw_only=True, eq=False):
         in before the next compilation is there; `gov` stays what it was.
         """
         cut = frozenset(principals)
+        # An agent acts for its owner, so it must not outlast them until the next compilation.
         cut |= {
             entry.id
             for entry in self.principals.values()
@@ -127,6 +128,7 @@ class PolicyView(Struct, frozen=True, kw_only=True, eq=False):
             principals={ident: was for ident, was in self.principals.items() if ident not in cut},
             access={ident: was for ident, was in self.access.items() if ident not in cut},
             workspaces={slug: _cut_servers(was, closed) for slug, was in self.workspaces.items()},
+            # Cuts add up: the view from which this one is made may itself be cut already.
             gone=self.gone | closed,
         )
 
@@ -159,7 +161,9 @@ def decide(
     cells = access.cells.get(entry.server)
     if cells is None:
         return NO_GRANT
+    # The entry may be of an older view: what this one does not know is denied.
     cell = cells.get(entry.key, NO_GRANT)
+    # Only the time and the credential are left to ask: all else was decided with the tables.
     if type(cell) is ConditionalCell:
         return settle(cell, at, context)
     return cell  # type: ignore[return-value] # mypy does not narrow by `type() is`
@@ -177,8 +181,10 @@ def visible(
     With `server` only that server's. The same tuple object for all alike, unless time matters.
     """
     access = view.access.get(principal.id)
+    # The path of the request names the workspace; the token may be of another one.
     if access is None or workspace.id != view.principals[principal.id].workspace:
         return ()
+    # The shared list was made before the cut, and may hold tools of a server that is gone.
     if server is None and access.listed is not None and not view.gone:
         return access.listed
     found: list[ToolEntry] = []
@@ -266,6 +272,7 @@ def compile_view(
     access = {
         ident: tables.access(entry) for ident, entry in people.items() if entry.workspace in rules
     }
+    # A principal whose workspace is not there has no rules to be judged by.
     people = {ident: entry for ident, entry in people.items() if ident in access}
     before = {} if previous is None else previous.credentials
     good = credentials(state.credentials, people, before)
@@ -273,6 +280,7 @@ def compile_view(
         gov=state.gov,
         epoch=state.epoch,
         credentials=good,
+        # A request with an ended token is recorded with whose it was: a leaked one shows up so.
         former={row.digest: row for row in state.credentials if row.digest not in good},
         principals=people,
         workspaces={
@@ -328,6 +336,7 @@ def _guards_of_workspace(
     workspace: WorkspaceId, known: Iterable[CompiledGuardrail], last: CompiledGuardrails | None
 ) -> CompiledGuardrails:
     """The guardrails that hold in a workspace; `last` itself when they are the same."""
+    # A guardrail of the organization holds here too, whoever administers the workspace.
     here = [guard for guard in known if guard.guardrail.workspace in {"", workspace}]
     enforced = tuple(guard for guard in here if guard.guardrail.mode == "enforce")
     watching = tuple(guard for guard in here if guard.guardrail.mode == "observe")
@@ -344,6 +353,7 @@ def _workspace_view(
     unchanged = (
         last is not None
         and (last.id, last.name, last.policy) == (row.id, row.name, rules.digest)
+        # Views of servers compare by identity, so this is cheap, and one that was rebuilt counts.
         and last.servers == by_alias
     )
     if last is not None and unchanged:

@@ -44,6 +44,7 @@ def servers(
     taken: set[tuple[WorkspaceId, str]] = set()
     faults: list[tuple[WorkspaceId, str]] = []
     approved = [row for row in rows if row.status == "approved"]
+    # The older one of an alias comes first and keeps it, or a newcomer would get its callers.
     approved.sort(key=lambda row: (row.alias, row.created_at, row.id))
     for row in approved:
         place = (row.workspace, row.alias)
@@ -87,6 +88,8 @@ def _server_view(
     ) == _server_fields_in_entries(server)
     known = {row.name: row for row in last.rows} if last is not None and same_server else {}
     faults: list[str] = []
+    # Only approved names compete: a server could else push out an approved tool by adding one
+    # that is shown alike.
     names = shown_names(
         server.alias, (row.name for row in rows if row.approved and not row.blocked), longest
     )
@@ -99,6 +102,7 @@ def _server_view(
     for row in rows:
         if row.name in clashing:
             continue
+        # A task of 2025-11-25 is not relayed, and this tool could be called as nothing else.
         if needs_task(Raw((row.approved_definition or row.definition).encode())):
             faults.append(f"A tool of server {server.id} is left out: {TASKS_ONLY}")
             continue
@@ -107,6 +111,7 @@ def _server_view(
             continue
         try:
             tools[row.name] = _tool_entry(server, row, longest)
+        # A bad definition takes its own tool out, and not the server's whole list.
         except msgspec.DecodeError:
             faults.append(f"A tool of server {server.id} is left out: its definition is not JSON.")
     return ServerView(
@@ -143,6 +148,7 @@ def _tool_entry(server: Server, row: Tool, longest: int) -> ToolEntry:
     if row.approved and not row.blocked and not row.pinned:
         standing = "changed"
     approved = row.approved_definition or row.definition
+    # No word that nobody reviewed reaches a model: not even the description of a changed tool.
     members = _members.decode(approved) if standing == "pinned" else _placeholder_definition()
     read_only, destructive, open_world = row.effect
     return ToolEntry(

@@ -49,6 +49,7 @@ class PrincipalEntry(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def person(self) -> PrincipalId:
         """Who answers for it: an agent's owner, a member themselves."""
+        # What a person may have under way is counted with their agents: else each one adds a share.
         return self.id if self.owner is None else self.owner.id
 
 
@@ -62,6 +63,7 @@ class CredentialEntry(Struct, frozen=True, kw_only=True, gc=False):
     kind: CredentialKind
     pepper: str
     generation: int
+    # Each request judges it by its own clock: a view can be older than the end of a token.
     expires_at: Instant
     context: CallContext
 
@@ -108,6 +110,7 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
         """How much a grant must reach: 0 read-only, 1 neither, 2 destructive."""
         if self.read_only:
             return 0
+        # Without a review a tool counts as destructive: only a grant of level `all` reaches it.
         return 2 if self.destructive else 1
 
 
@@ -136,11 +139,13 @@ class ReadEntry(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def key(self) -> Key:
         """Where the decisions about these stand in their server's table."""
+        # A tuple equals no name: a tool called `prompts` has a decision of its own.
         return (self.kind,)
 
     @property
     def uid(self) -> str:
         """The id of the entity in policy text: the server's own."""
+        # Prompts and resources have kinds of their own in Cedar, so one id serves all three.
         return self.server
 
 

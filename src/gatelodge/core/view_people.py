@@ -17,6 +17,7 @@ def places(groups: Iterable[Group], members: Iterable[GroupMember]) -> Groups:
     home = {group.id: group.workspace for group in groups if plain(group.id) == group.id}
     found: dict[PrincipalId, set[tuple[WorkspaceId, GroupId]]] = {}
     for row in members:
+        # Such a row would carry the grants of one workspace into another.
         if home.get(row.group) == row.workspace:
             found.setdefault(row.principal, set()).add((row.workspace, row.group))
     return {principal: tuple(sorted(its)) for principal, its in found.items()}
@@ -42,6 +43,7 @@ def principals(
             )
             found[entry.id] = _reuse_unchanged_entry(entry, before)
     for agent in agents:
+        # Among those who are let in only: an agent rests with its owner, though its row is active.
         owner = found.get(PrincipalId(agent.owner))
         answered = owner is not None and owner.workspace == agent.workspace
         if agent.status == "active" and answered and plain(agent.id) == agent.id:
@@ -69,6 +71,7 @@ def credentials(rows: Iterable[Credential], known: Principals, before: Credentia
             principal is None
             or row.revoked_at is not None
             or row.generation != principal.generation
+            # A token must not open a workspace that its holder is not in, whatever its row says.
             or row.workspace != principal.workspace
         ):
             continue

@@ -41,6 +41,7 @@ def parse(text: str) -> Checkpoint:
     """
     if not checked_text(text).endswith("\n"):
         raise MalformedValue("a checkpoint lacks its final newline")
+    # Not `splitlines`: an origin may hold characters at which that splits as well.
     lines = text[:-1].split("\n")
     if len(lines) < _FIXED_LINES or not all(lines):
         raise MalformedValue("a checkpoint has at least three lines and none is empty")
@@ -57,6 +58,7 @@ def format(checkpoint: Checkpoint) -> str:  # noqa: A001 - read with its module:
     if checkpoint.extensions:
         raise MalformedValue("extension lines are not written")
     origin = checked_text(checkpoint.origin)
+    # An origin of two lines would push size and root to where a reader sees extensions.
     if not origin or "\n" in origin:
         raise MalformedValue("an origin is one line and not empty")
     root = format_base64(checked_hash(checkpoint.root))

@@ -31,6 +31,7 @@ def row_above(row: Iterable[bytes]) -> list[bytes]:
     Written out in one expression: a growing log spends most of its time here.
     """
     pairs = iter(row)
+    # Without `strict` the last hash of an odd row would be lost in silence.
     return [
         sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)
     ]
@@ -41,6 +42,8 @@ def joined(subtrees: Sequence[bytes]) -> bytes:
     if not subtrees:
         return EMPTY_ROOT
     *lefts, top = subtrees
+    # RFC 9162 clause 2.1.1 splits at the largest power of two: all smaller trees stand to the
+    # right, so they are joined from there.
     for left in reversed(lefts):
         top = node_hash(left, top)
     return top
@@ -95,5 +98,6 @@ class TreeFrontier:
 
 
 def _check_row(row: Sequence[bytes]) -> None:
+    # Two hashes of other lengths could be the same bytes as another pair, and hash alike.
     if not set(map(len, row)) <= {HASH_BYTES}:
         raise MalformedValue("a hash is not 32 bytes long")

@@ -71,6 +71,7 @@ class VerifierKey:
         Raises Malformed when a part is not in its form, when the id is not computed from the key
         as the specification recommends, or when a key of known type has the wrong length.
         """
+        # Base64 may hold plus signs, and a name may not.
         parts = vkey.split("+", _VKEY_PARTS - 1)
         if len(parts) != _VKEY_PARTS:
             raise MalformedValue("a verifier key has three parts joined by plus signs")
@@ -79,6 +80,7 @@ class VerifierKey:
         if not octets:
             raise MalformedValue("a verifier key lacks its type")
         key = cls(checked_name(name), octets[0], octets[1:])
+        # Written anew and compared: one rule for the id, the case of its hex and the padding.
         if key.format() != vkey:
             raise MalformedValue("a verifier key's id does not belong to its name and key")
         return key
@@ -110,6 +112,7 @@ def parse(raw: bytes) -> SignedNote:
     Raises Malformed for text that is not UTF-8 or holds control characters, a missing newline or
     blank line, a line that is no signature, a repeated line, and more than 512 KiB or 64 lines.
     """
+    # Before it is decoded: a note comes from whoever wants to be believed.
     if len(raw) > MAX_NOTE_BYTES:
         raise MalformedValue("a note is longer than 512 KiB")
     try:
@@ -118,6 +121,7 @@ def parse(raw: bytes) -> SignedNote:
         raise MalformedValue("a note is not UTF-8") from None
     if not checked_text(whole).endswith("\n"):
         raise MalformedValue("a note lacks its final newline")
+    # The last one, since the text may hold empty lines itself (C2SP signed-note).
     blank = whole.rfind("\n\n")
     if blank < 0:
         raise MalformedValue("a note lacks the empty line before its signatures")
@@ -140,6 +144,7 @@ def sign(text: str, name: str, key_id: bytes, signer: Signer) -> SignedNote:
 
     Raises Malformed before the signer is asked when the text cannot stand in a note.
     """
+    # Before the signer is asked: a signature over what no note can hold must not exist.
     message = _checked_message(text)
     checked_name(name)
     return _checked_note(SignedNote(text, (NoteSignature(name, key_id, signer(message)),)))
@@ -158,6 +163,7 @@ def verify(note: SignedNote, verifiers: Mapping[tuple[str, bytes], Verifier]) ->
         verifier = verifiers.get((each.name, each.key_id))
         if verifier is None:
             continue
+        # Skipped like an unknown one, a forged line under a known name would go unseen.
         if not verifier(message, each.signature):
             raise ProofFailed("a known key did not make the signature under its name")
         names[each.name] = None
@@ -187,6 +193,7 @@ def _checked_note(note: SignedNote) -> SignedNote:
     _checked_message(note.text)
     if not 1 <= len(note.signatures) <= MAX_SIGNATURES:
         raise MalformedValue("a note bears between 1 and 64 signatures")
+    # Repeated lines would give one signed text many byte strings.
     if len(set(note.signatures)) != len(note.signatures):
         raise MalformedValue("a note repeats a signature line")
     for each in note.signatures:

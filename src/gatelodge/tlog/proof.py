@@ -74,10 +74,12 @@ def tile_reader(load_tile: LoadTile, size: int) -> Node:
 
     @lru_cache(maxsize=_TILES_KEPT)
     def tile(level: int, n: int) -> bytes:
+        # A stored tile may be wider than this tree: only what the tree had counts.
         width = min(WIDTH, (size >> (HEIGHT * level)) - n * WIDTH)
         return loaded_tile(load_tile, level, n, width)
 
     def node(level: int, index: int) -> bytes:
+        # The hash of a subtree that still grows is in no proof: it would be another one tomorrow.
         if level < 0 or index < 0 or (index + 1) << level > size:
             raise ProofFailed("the subtree is not complete in the tree")
         tile_level, inner = divmod(level, HEIGHT)
@@ -97,6 +99,7 @@ def verify_inclusion(
     """
     if not 0 <= index < size:
         raise ProofFailed("the index lies outside the tree")
+    # Else bytes moved from one hash to its neighbour would hash to the same node.
     _check_hashes((leaf_hash, root, *proof))
     at, last, top = index, size - 1, leaf_hash
     for sibling in proof:
@@ -111,6 +114,7 @@ def verify_inclusion(
         at, last = at >> 1, last >> 1
     if last:
         raise ProofFailed("the inclusion proof is too short")
+    # Compared last: a path of the wrong length is refused even where it leads to this root.
     if top != root:
         raise ProofFailed("the inclusion proof leads to another root")
 
@@ -126,6 +130,7 @@ def verify_consistency(
     if not 0 <= old <= new:
         raise ProofFailed("the old size lies outside the new tree")
     _check_hashes((old_root, new_root, *proof))
+    # No hash is compared with it otherwise: every tree begins with the empty one.
     if old == 0 and old_root != EMPTY_ROOT:
         raise ProofFailed("a tree without leaves has another root")
     if old in (0, new):
@@ -151,6 +156,7 @@ def verify_consistency(
         at, last = at >> 1, last >> 1
     if last:
         raise ProofFailed("the consistency proof is too short")
+    # Both: a proof that leads to the new root alone says nothing of the old tree.
     if old_top != old_root or new_top != new_root:
         raise ProofFailed("the consistency proof leads to another root")
 
@@ -160,6 +166,7 @@ def _check_without_proof(
 ) -> None:
     if proof:
         raise ProofFailed("the consistency proof is too long")
+    # The mark of a log that forked: one size, and two trees under it.
     if old == new and old_root != new_root:
         raise ProofFailed("two roots are claimed for one size")
 

@@ -53,8 +53,10 @@ def parse(raw: bytes) -> ProofFile:
     Raises Malformed unless every line has its one spelling and the rest is a note whose text is a
     checkpoint; also above 2 MiB, or with more than 63 hashes.
     """
+    # Before anything is split: a proof file comes from whoever wants to be believed.
     if len(raw) > MAX_FILE_BYTES:
         raise MalformedValue("a proof file is longer than 2 MiB")
+    # The first empty line: those after it belong to the note, whose text may hold some.
     head, blank, checkpoint_note = raw.partition(b"\n\n")
     if not blank or not head.isascii():
         raise MalformedValue("a proof file lacks an ASCII head and the empty line after it")
@@ -87,5 +89,6 @@ def _checked_proof_file(file: ProofFile) -> ProofFile:
         raise MalformedValue("extra bytes are absent, or between 1 byte and 1 MiB")
     if len(file.proof) > MAX_PATH:
         raise MalformedValue("a proof has more than 63 hashes")
+    # Also before writing: a file without a checkpoint in it would prove nothing to anybody.
     checkpoint.parse(note.parse(file.checkpoint_note).text)
     return file

@@ -19,6 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 def parse_decimal(text: str) -> int:
     """Return the whole number written in ASCII digits; raises Malformed on any other spelling."""
+    # The pattern bounds the digits, for `int` takes long on very many of them.
     if _DECIMAL.fullmatch(text) is None or int(text) > MAX_COUNT:
         raise MalformedValue("not a plain decimal number below 2^63")
     return int(text)
@@ -40,6 +41,7 @@ def parse_base64(text: str) -> bytes:
         octets = b64decode(text, validate=True)
     except ValueError:
         raise MalformedValue("not standard base64") from None
+    # `b64decode` ignores the bits that padding leaves over, so two texts would be one value.
     if format_base64(octets) != text:
         raise MalformedValue("base64 is not in its canonical spelling")
     return octets

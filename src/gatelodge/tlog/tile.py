@@ -79,6 +79,7 @@ def parse_path(path: str) -> TilePath:
     n = int(match["n"].replace("x", "").replace("/", ""))
     width = WIDTH if match["width"] is None else parse_decimal(match["width"])
     spelled = entries_path(n, width) if level is None else tile_path(level, n, width)
+    # The pattern lets leading zeros and `.p/256` pass; one tile has one path, also in a cache.
     if spelled != path:
         raise MalformedValue("not the one spelling of a tile's path")
     return TilePath(level, n, width)
@@ -91,6 +92,7 @@ def pack_entries(bodies: Iterable[bytes]) -> bytes:
     """
     parts: list[bytes] = []
     for body in bodies:
+        # The length has 16 bits: packed all the same, every later entry would be misread.
         if len(body) > MAX_BODY:
             raise MalformedValue("an entry is longer than 65535 bytes")
         parts += (_LENGTH.pack(len(body)), body)
@@ -108,6 +110,7 @@ def unpack_entries(packed: bytes) -> list[bytes]:
         end = start + _LENGTH.size
         if end <= len(packed):
             start, end = end, end + _LENGTH.unpack_from(packed, start)[0]
+        # A bundle that was cut off is damage: shorter bodies must not pass for whole ones.
         if end > len(packed):
             raise MalformedValue("a bundle ends inside an entry")
         bodies.append(packed[start:end])
@@ -128,6 +131,7 @@ def new_tiles(old_size: int, leaf_hashes: Iterable[bytes], load: LoadTile) -> li
     level, before = 0, old_size
     while row:
         first, filled = divmod(before, WIDTH)
+        # Only the tile at the right edge can be partial; a full one is never written again.
         held = loaded_tile(load, level, first, filled) if filled else b""
         whole = held + b"".join(row)
         span = WIDTH * HASH_BYTES
@@ -136,6 +140,7 @@ def new_tiles(old_size: int, leaf_hashes: Iterable[bytes], load: LoadTile) -> li
             for i in range(-(-len(whole) // span))
         ]
         changed += tiles
+        # A partial tile has no hash above it: its root changes with each leaf.
         row = [subtree_root(each.hashes) for each in tiles if each.width == WIDTH]
         level, before = level + 1, first
     return changed
@@ -144,6 +149,7 @@ def new_tiles(old_size: int, leaf_hashes: Iterable[bytes], load: LoadTile) -> li
 def loaded_tile(load: LoadTile, level: int, n: int, width: int) -> bytes:
     """Return the first `width` hashes of a stored tile; raises Malformed if it has fewer."""
     hashes = load(level, n)
+    # Wider than asked is what a crash leaves; narrower is damage.
     if len(hashes) < width * HASH_BYTES:
         raise MalformedValue("a stored tile is narrower than its tree asks")
     return hashes[: width * HASH_BYTES]

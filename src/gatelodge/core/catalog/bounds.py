@@ -46,6 +46,7 @@ class DefinitionBounds(Struct, frozen=True, kw_only=True):
                 return "a command"
             if transport.cwd:
                 return "cwd"
+            # An allowed command with such a variable can run other code than the operator allowed.
             steering = [name for name in transport.env if _STEERING.fullmatch(name)]
             if steering:
                 return f"the variable {steering[0]}"
@@ -64,10 +65,12 @@ class DefinitionBounds(Struct, frozen=True, kw_only=True):
     def _is_allowed_reference(self, scheme: str, place: str, slug: str) -> bool:
         if scheme == "env":
             begins = f"{self.prefix}{slug.upper().replace('-', '_')}__"
+            # Hyphens are underscores here, so the variables of `a--b` begin as those of `a` do.
             rest = place.removeprefix(begins)
             return (
                 bool(self.prefix) and place.startswith(begins) and "__" not in rest and rest != ""
             )
+        # A path with `..` in it begins with the folder as well, and leads out of it.
         folder = f"{self.secrets}/{slug}/"
         return (
             bool(self.secrets) and place.startswith(folder) and posixpath.normpath(place) == place

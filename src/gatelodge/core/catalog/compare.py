@@ -58,6 +58,8 @@ def compare_definitions(old: str, new: str) -> DefinitionComparison:
         found = list(_differences_between(json.loads(old) if old else {}, json.loads(new), ""))
     except (ValueError, RecursionError):
         return DefinitionComparison(texts=(compare_texts(old, new),))
+    # `json.loads` keeps the last of two equal keys and rounds numbers: a difference that only
+    # the digest sees must not be shown as none.
     if not found and _are_two(old, new):
         return DefinitionComparison(texts=(compare_texts(old, new),))
     found.sort(key=lambda each: each[0] != "text")  # what a model reads is never cut off
@@ -105,12 +107,14 @@ def _differences_between(old: Any, new: Any, at: str) -> Iterator[_Difference]:
     elif isinstance(old, str) and isinstance(new, str) and at.rpartition(".")[2] in _PROSE:
         if old != new:
             yield "text", at, old, new
+    # In Python 1, 1.0 and True are equal; in a schema they are not.
     elif type(old) is not type(new) or old != new:
         yield "changed", at, old, new
 
 
 def _of_lists(old: list[Any], new: list[Any], at: str) -> Iterator[_Difference]:
     texts = all(isinstance(each, str) for each in (*old, *new))
+    # The order of a set is in no digest (decision 0018): shown, it would hide real changes.
     if texts and (at.rpartition(".")[2] in _SETS or ".dependentRequired." in at):
         for gone in sorted(set(old) - set(new)):
             yield "removed", f"{at}[{_json_text(gone)}]", gone, None
@@ -137,6 +141,8 @@ def _json_text(value: Any) -> str:
 
 def _removed_and_added_runs(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
     """The runs of words that went, and those that came."""
+    # The table of `_common_subsequence_flags` grows with the product of both lengths, so what is
+    # alike at both ends is taken off first.
     begin = 0
     while begin < min(len(old), len(new)) and old[begin] == new[begin]:
         begin += 1

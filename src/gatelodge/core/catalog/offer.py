@@ -129,6 +129,7 @@ def read_abilities(capabilities: Raw) -> OfferAbilities:
     return OfferAbilities(
         prompts=_members_of_object(said.get("prompts")) is not None,
         resources=resources is not None,
+        # MCP has a boolean here: any other value declares nothing.
         subscribe=resources is not None and bytes(resources.get("subscribe", b"")) == b"true",
         completions=_members_of_object(said.get("completions")) is not None,
         logging=_members_of_object(said.get("logging")) is not None,
@@ -174,7 +175,9 @@ def _collect_usable_items(
             continue
         wrong = nonconformities(kind, raw)
         if wrong:
+            # Cut and in ASCII: the server chose this name, and an admin's terminal shows it.
             left_out.append(f"{kind[:-1]} {name[:80]!a}: {wrong[0]}")
+        # The later one could else take over the name under which clients know the first.
         elif key in found:
             left_out.append(f"{kind[:-1]} {name[:80]!a}: one before it has that name")
         else:
@@ -215,6 +218,7 @@ _READ: Final[dict[OfferKind, _Read]] = {
 
 
 def _on_the_web(uri: str) -> bool:
+    # A scheme has no case (RFC 3986 section 3.1); cut first, since a URI can be very long.
     return uri[:8].lower() == "https://"
 
 

@@ -42,6 +42,7 @@ def digests(text: str | bytes) -> DefinitionDigests:
     Raises Invalid when the text is not JSON, or nested deeper than 100 levels.
     """
     tool = _with_sets(_parse_definition(text))
+    # Most tools have no looks: then it is the same object, and is hashed once.
     use = _without_looks(tool)
     whole = sha256(_canonical_bytes(tool)).hexdigest()
     return DefinitionDigests(
@@ -86,6 +87,7 @@ def _without_looks(tool: Any) -> Any:
         return tool
     kept = _Members()
     for name, member in tool:
+        # Frameworks count starts in `_meta`: with all of it a harmless server drifts for ever.
         if name == "_meta" and isinstance(member, _Members):
             told = _Members(each for each in member if _TELLING.match(each[0]))
             kept += [(name, told)] if told else []
@@ -114,6 +116,7 @@ def _with_sets(tool: Any) -> Any:
 
 
 def _sort_sets_in_schema(value: Any, levels: int) -> Any:
+    # Counted here, since where Python's own recursion gives out depends on the caller.
     if levels == 0:
         raise Invalid(f"The definition is nested deeper than {DEEPEST} levels.")
     if not isinstance(value, _Members):
@@ -143,6 +146,7 @@ def _set_or_schema(value: Any, levels: int) -> Any:
 def _sort_sets_in_schema_list(value: Any, levels: int) -> Any:
     """A list of schemas, in the order sent, or one schema."""
     if isinstance(value, list) and not isinstance(value, _Members):
+        # The order of schemas stays: only sets of words have none (decision 0018).
         return [_sort_sets_in_schema(each, levels) for each in value]
     return _sort_sets_in_schema(value, levels)
 
@@ -151,6 +155,7 @@ def _map_of(change: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
     def each(value: Any, levels: int) -> Any:
         if not isinstance(value, _Members):
             return value
+        # These names are the server's own: a property called `required` is no keyword.
         return _Members((name, change(member, levels)) for name, member in value)
 
     return each
@@ -187,10 +192,12 @@ class _Number(bytes):
 
 
 def _canonical_integer(token: str) -> _Number:
+    # By its text: as doubles two long integers could be one, and hide behind one digest.
     return _Number(b"0" if token == "-0" else token.encode())  # noqa: S105 - a JSON token
 
 
 def _canonical_fraction(token: str) -> _Number:
+    # All numbers beyond a double are one infinity: by their text they stay different.
     value = float(token)
     return _Number(token.lower().encode() if isinf(value) else rfc8785.dumps(value))
 
@@ -216,6 +223,7 @@ def _write_canonical_value(value: Any, put: Any, levels: int) -> None:
         put(bytes(value))
     elif isinstance(value, str):
         put(_quote(value).encode("utf-8", "surrogatepass"))
+    # Asked before `list`, which `_Members` is as well.
     elif isinstance(value, _Members):
         for place, (name, member) in enumerate(sorted(value, key=_by_name)):
             put(b"," if place else b"{")

@@ -42,14 +42,17 @@ def literal(value: str) -> str:
 
 def half_reference(value: str) -> str:
     """What is wrong with a value that looks like a reference and is none; "" for all others."""
+    # Else no text that happens to look like a reference could be sent at all.
     if value.startswith(_TEXT):
         return ""
     found = reference(value)
     if found is None:
+        # Nothing would read it: the server would be sent the words in place of the secret.
         looks = _HALF.search(value) or _DOLLAR.search(value)
         return "looks like a reference and is none" if looks else ""
     if found.scheme == "env" and _VARIABLE.fullmatch(found.place) is None:
         return "env: wants the name of a variable"
+    # What a relative path means depends on the directory in which the gate was started.
     if found.scheme == "file" and not found.place.startswith("/"):
         return "file: wants an absolute path"
     return ""

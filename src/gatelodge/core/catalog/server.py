@@ -129,6 +129,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     @property
     def as_approved(self) -> bool:
         """True when the definition observed last is of the same use as the approved one."""
+        # A row of an earlier version has no digest of use before its next look.
         if self.approved_use and self.observed_use:
             return self.approved_use == self.observed_use
         return bool(self.approved) and self.approved == self.observed
@@ -144,6 +145,7 @@ class Tool(Struct, frozen=True, kw_only=True):
 
         A definition that changed is another one, whatever was found of the first.
         """
+        # What is approved is what is called: a finding about a later definition says nothing of it.
         return self.reviewed and self.reviewed_use == (
             self.approved_use if self.approved else self.observed_use
         )

@@ -99,8 +99,10 @@ def check_transport(transport: Transport) -> None:
         _check_process(transport)
     else:
         _check_extent((transport.url,), transport.headers)
+        # Of an endpoint only headers are read for references: here one would be sent as it stands.
         _no_reference("url", re.split(r"[/?&=]", transport.url), "--header NAME=env:NAME")
         endpoint = http_endpoint(transport)
+        # What a name leads to is judged at each connection: by then it may be another address.
         if _is_address(endpoint.host):
             check_address(endpoint, endpoint.host)
         _check_headers(transport.headers)
@@ -127,6 +129,7 @@ def http_endpoint(transport: HttpTransport) -> HttpEndpoint:
     _check_host(host, parts.netloc)
     if port == 0:
         raise Invalid("url: there is no port 0", remedy="Leave the port out, or name another.")
+    # After the host, whose own fault tells how DNS writes it.
     if not transport.url.isascii():
         raise Invalid(
             "url: holds letters that no URL may",
@@ -180,6 +183,8 @@ def header_line(name: str, value: str) -> bytes:
             f"headers: {name!r} belongs to the connection, which is the gate's own",
             remedy="Leave it out.",
         )
+    # A secret file may end in a line break; one within the value would begin a header of its own,
+    # so it is refused below.
     text = value.strip(" \t\r\n")
     if _HEADER_TEXT.fullmatch(text) is None:
         raise Invalid(
@@ -207,6 +212,7 @@ def check_variable(name: str, value: str) -> None:
 def _check_extent(words: Collection[str], pairs: Mapping[str, str]) -> None:
     """Raise Invalid for more words than a program or a request takes."""
     texts = (*words, *pairs, *pairs.values())
+    # Half of a surrogate pair is refused later, by its place: measuring must not raise for it.
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     if size > LONGEST_TRANSPORT or len(words) + len(pairs) > MOST_WORDS:
         raise Invalid(
@@ -244,6 +250,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
     names: dict[str, str] = {}
     for name, value in headers.items():
         header_line(name, _checked_literal("headers", name, value))
+        # Both would be sent, and which of them counts would be for the server to choose.
         twin = names.setdefault(name.lower(), name)
         if twin != name:
             raise Invalid(
@@ -307,6 +314,7 @@ def _check_host(host: str, netloc: str) -> None:
     labels = host.removesuffix(".").split(".")
     named = len(host) <= _LONGEST_HOST and all(0 < len(label) <= 63 for label in labels)
     address = address or _NUMBER.fullmatch(labels[-1]) is not None  # 127.1 is no name either
+    # `urlsplit` is lenient about brackets and ports, so the text itself is judged as well.
     if _NETLOC.fullmatch(netloc) is None or not (_is_address(host) if address else named):
         raise Invalid("url: its host is neither a name nor an address", remedy=how)
 

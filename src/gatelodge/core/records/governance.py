@@ -90,6 +90,8 @@ def gov_leaf(fact: GovFact, at: str, node: str) -> bytes:
     if fact.why:
         body["why"] = fact.why
     leaf: bytes = rfc8785.dumps(body)  # type: ignore[arg-type]
+    # The length of an entry has 16 bits (C2SP tlog-tiles): a longer leaf could never be appended,
+    # so the change fails while its transaction can still be given up.
     if len(leaf) > MAX_BODY:
         raise Invalid(
             f"the change says more than one record of the log may hold ({MAX_BODY} bytes)",

@@ -60,13 +60,17 @@ def committed(origin: bytes, salted: bytes, rest: bytes) -> tuple[bytes, bytes]:
 
     `origin` is the log's; `actor_c` becomes the first of the leaf's fields by name (hot path).
     """
+    # Bound to the whole act: an opening that is copied to another leaf opens nothing there
+    # (decision 0016).
     act = sha256(b"%b\x00%b" % (origin, rest)).digest()
     actor_c = b"sha256:" + sha256(DOMAIN + act + salted).hexdigest().encode()
+    # No field of any leaf sorts before `actor_c`, so the leaf stays canonical with it in front.
     return b'%b%b",%b' % (_HEAD, actor_c, rest), act + actor_c
 
 
 def act_of(origin: str, body: bytes) -> ActDigest | None:
     """The act of a leaf of the log with this origin; None when the leaf commits to nobody."""
+    # A commitment is hex behind its prefix and holds no quote, so the first one ends it.
     end = body.find(b'",', len(_HEAD)) if body.startswith(_HEAD) else -1
     if end <= len(_HEAD):
         return None
@@ -78,9 +82,11 @@ def act_of(origin: str, body: bytes) -> ActDigest | None:
 def opened(salted: bytes, act: ActDigest) -> Opening | None:
     """The opening in salt + opening bytes, if it is the one that this very leaf commits to."""
     digest = sha256(DOMAIN + act.digest + salted).hexdigest()
+    # The hash knows no border between salt and opening: too few bytes would be all salt.
     if len(salted) < SALT_BYTES or act.actor_c != "sha256:" + digest:
         return None
     try:
         return msgspec.json.decode(salted[SALT_BYTES:], type=Opening)
+    # Whoever writes a proof file can commit to any bytes: those that are no opening name nobody.
     except msgspec.MsgspecError:
         return None

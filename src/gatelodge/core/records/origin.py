@@ -35,6 +35,7 @@ def number_of(shard: str) -> int:
 
 def _shard_number_or_zero(shard: str) -> int:
     number = shard.partition("-")[0] if shard else "1"
+    # Not `isdigit`: that takes superscripts, at which `int` raises.
     return int(number) if number.isdecimal() else 0
 
 
@@ -68,8 +69,10 @@ def belongs(log: str, origin: str) -> bool:
     """True when this can be the origin of that log: it names it, and a past one's own shard."""
     shard = shard_of(origin)
     kind, _, number = log.partition("@")
+    # The id of a past log bears the number of its shard: a head of another shard is not its own.
     if number and number != str(_shard_number_or_zero(shard)):
         return False
+    # Written anew from its parts and compared: an origin has one spelling.
     return origin == origin_of(kind, gate_of(origin), shard)
 
 

@@ -72,6 +72,7 @@ class StagedLeaves:
             if t in OPENS:
                 index = self.first + len(kept)
                 self.opened[seen.pair] = WaitingOpener(index, seen.node, t)
+            # A node that was held for lost may tell an end later: it is kept, and closes nothing.
             elif t in CLOSES and not self._close_open_pair(seen.pair):
                 kept.append(_as_late(body, t))
                 continue
@@ -90,8 +91,10 @@ class StagedLeaves:
         return next(old, next(new, self.size))  # both stand in the order of their indexes
 
     def _close_open_pair(self, pair: str) -> bool:
+        # Opened and closed within these leaves: the log never shows it open.
         if self.opened.pop(pair, None) is not None:
             return True
+        # `waiting` changes only once these are settled: a second end is looked for in both.
         if pair in self.closed or pair not in self._waiting:
             return False
         self.closed.add(pair)
@@ -121,6 +124,7 @@ class OpenPairs:
             if seen.t in OPENS:
                 self._open[seen.pair] = WaitingOpener(index, seen.node, seen.t)
             elif seen.t in CLOSES:
+                # Reading begins at the oldest open pair: the opener of this one may stand before.
                 self._open.pop(seen.pair, None)
 
     def of_others(self, live: frozenset[str]) -> list[tuple[str, WaitingOpener]]:

@@ -34,6 +34,7 @@ class SeenIds:
         """Fold the recent ones into sorted runs, of which no two have about one length."""
         run = array("Q", sorted(self._recent))
         self._recent.clear()
+        # Merged with its like only, runs stay few, and each number is copied a few times in all.
         while self._runs and len(self._runs[-1]) <= len(run):
             run = array("Q", sorted([*self._runs.pop(), *run]))
         self._runs.append(run)

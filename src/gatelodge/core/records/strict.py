@@ -29,12 +29,14 @@ def parse_leaf(body: bytes) -> dict[str, object]:
             parse_float=_no_floats,
             parse_constant=_no_floats,
         )
+        # The depth has a bound of its own: where recursion gives out depends on the caller's stack.
         fields = _checked_object(value)
         written = rfc8785.dumps(fields)  # type: ignore[arg-type]
     except NotCanonical:
         raise
     except (ValueError, RecursionError) as fault:
         raise NotCanonical("a leaf is not JSON that RFC 8785 can write") from fault
+    # One rule for all spellings: order, escapes, blanks and numbers need none of their own.
     if written != body:
         raise NotCanonical("a leaf is not in its canonical spelling")
     return fields

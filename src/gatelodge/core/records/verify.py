@@ -107,12 +107,15 @@ def verify_proof(raw: bytes, vkeys: Sequence[str]) -> VerifyReport:
         document = _parse_proof_document(raw)
         verifiers = _verifiers_by_key_id(vkeys)
         signed, names = _verify_checkpoint(document, _of_this_gate(document.log, verifiers))
+        # Every leaf is proven before the fields of one are read: bytes that do not stand in the
+        # signed tree are not parsed.
         for each in document.leaves:
             _check_leaf(each, document.checkpoint, signed)
         fields = {each.index: _fields_of_leaf(each) for each in document.leaves}
         _check_together(fields)
         who = {each.index: _caller_of_leaf(each, signed.origin) for each in document.leaves}
     except _Judged as judged:
+        # Nothing that was read goes along: beside a verdict, unproven fields would be believed.
         return VerifyReport(verdict=judged.verdict, reasons=(judged.reason,))
     kinds = {str(each.get("t")) for each in fields.values()}
     return VerifyReport(
@@ -141,6 +144,7 @@ def ed25519_verifier(public: bytes) -> note.Verifier:
 
 
 def _parse_proof_document(raw: bytes) -> ProofDocument:
+    # Before it is parsed: the file comes from whoever wants to be believed.
     if len(raw) > _LARGEST:
         raise _Judged("UNVERIFIABLE", "the file is larger than 4 MiB")
     try:
@@ -162,9 +166,11 @@ def _verifiers_by_key_id(vkeys: Sequence[str]) -> dict[tuple[str, bytes], note.V
     for vkey in vkeys:
         try:
             key = note.VerifierKey.parse(vkey)
+            # A witness' key in the reader's list is no fault; this verifier checks no cosignatures.
             if key.kind != note.ED25519:
                 continue
             if _is_weak(key.public):
+                # Passed over in silence, the reader would go on trusting a key that proves nothing.
                 raise _Judged("UNVERIFIABLE", "a verifier key is a point that signs anything")
             found[key.name, key.key_id] = ed25519_verifier(key.public)
         except (MalformedValue, ValueError):
@@ -180,6 +186,7 @@ def _of_this_gate(
     """The keys whose name is that of the log or of its gate: no other may sign for it."""
     names = {origin, gate_of(origin)} - {""}
     found = {key: verifier for key, verifier in verifiers.items() if key[0] in names}
+    # Of two keys under the log's name one is not its own, and whoever has it could sign for it.
     if len({name for name, _ in found}) < len(found):
         raise _Judged("UNVERIFIABLE", "two of the given keys bear one name; give the log's own")
     return found
@@ -219,6 +226,8 @@ def _verify_checkpoint(
         raise _Judged("TAMPERED", "the checkpoint is not in its form") from None
     if inner.origin != document.log:
         raise _Judged("TAMPERED", "the checkpoint is of another log")
+    # Only a known key's bad signature is evidence of tampering; without a known key nothing here
+    # contradicts anything.
     if not any((each.name, each.key_id) in verifiers for each in signed.signatures):
         raise _Judged("UNVERIFIABLE", "the checkpoint bears no signature of a given key")
     try:
@@ -235,6 +244,7 @@ def _check_leaf(each: ProvenLeaf, text: str, signed: checkpoint.Checkpoint) -> N
         file = proof_file.parse(each.proof.encode())
     except (MalformedValue, UnicodeEncodeError):
         raise _Judged("TAMPERED", f"the proof of {place} is not in its form") from None
+    # The proof has a copy of the checkpoint: another one there would be of another tree.
     if file.index != each.index or file.checkpoint_note != text.encode():
         raise _Judged("TAMPERED", f"the proof of {place} is of another place or checkpoint")
     try:

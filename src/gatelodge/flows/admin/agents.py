@@ -68,6 +68,7 @@ def add(act: GovernanceAct, workspace: WorkspaceId, name: str, owner: Owner) -> 
     Raises Invalid, Conflict (the name is in use, the owner is not active).
     """
     name = a_name("an agent's name", name)
+    # Some verbs take a member or an agent by one name: none of an agent may look like an address.
     if "@" in name:
         raise Invalid(
             "an agent's name has no @ in it", remedy="E-mail addresses are the names of members."
@@ -75,6 +76,7 @@ def add(act: GovernanceAct, workspace: WorkspaceId, name: str, owner: Owner) -> 
     _must_be_active(owner)
     rows = act.tx.find(Agent, workspace=workspace)
     same = [each for each in rows if folded(each.name) == folded(name)]
+    # A revoked agent never comes back, so its name is free again; its row stays for old records.
     if any(each.status != "revoked" for each in same):
         raise Conflict(f"there is an agent {name!r} already", remedy="Choose another name.")
     made = Agent(
@@ -86,6 +88,8 @@ def add(act: GovernanceAct, workspace: WorkspaceId, name: str, owner: Owner) -> 
     )
     act.tx.put(made)
     act.record("agent.added", workspace, agent=made.id, owner=owner.id)
+    # After `put`, since it reads who bears the name now; in the same transaction, so that the new
+    # agent is never here without the guardrails that speak of its name.
     guardrails.rebind(act, workspace, name)
     return made
 
@@ -98,6 +102,7 @@ def suspend(act: GovernanceAct, agent: Agent) -> EndedAccess:
     """
     _must_not_be_revoked(agent)
     if agent.status != "suspended":
+        # Its tokens stay for `resume`: no view lets a principal in that is not active.
         act.tx.put(replace(agent, status="suspended"))
         act.record("agent.suspended", agent.workspace, agent=agent.id)
     return EndedAccess()
@@ -112,6 +117,7 @@ def resume(act: GovernanceAct, agent: Agent) -> Agent:
     _must_not_be_revoked(agent)
     if agent.status == "active":
         return agent
+    # No view lets an agent in whose owner is not active: `resumed` in the log would be untrue.
     _must_be_active(act.the(Member, workspace=agent.workspace, id=agent.owner))
     changed = replace(agent, status="active")
     act.tx.put(changed)
@@ -127,6 +133,7 @@ def transfer(act: GovernanceAct, agent: Agent, owner: NewOwner) -> EndedAccess:
     """
     _must_not_be_revoked(agent)
     _must_be_active(owner)
+    # The tokens end since the old owner knows them: where the owner stays there is no cause.
     if agent.owner == owner.id:
         return EndedAccess()
     ended = tokens.end(act, *tokens.of(act.tx, agent.workspace, PrincipalId(agent.id)))
@@ -150,6 +157,7 @@ def revoke(act: GovernanceAct, agent: Agent) -> EndedAccess:
     if agent.status == "revoked":
         return EndedAccess()
     ended = end_all(act, agent.workspace, PrincipalId(agent.id))
+    # Each token has ended above; the generation ends all of them once more (decision 0009).
     gone = replace(agent, status="revoked", generation=agent.generation + 1)
     act.tx.put(gone)
     act.record("agent.revoked", agent.workspace, agent=agent.id, generation=gone.generation)

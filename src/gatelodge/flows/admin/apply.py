@@ -28,6 +28,7 @@ def planned(
 
     Raises Conflict when the file was written for another workspace, and what `plan` raises.
     """
+    # Two workspaces may use the same names: a file that is meant for one would change the other.
     if not tx.find(Workspace, id=workspace, slug=wanted.workspace):
         raise Conflict(
             f"this file is for the workspace {wanted.workspace!r}",
@@ -44,12 +45,14 @@ def apply(
     Raises what the changes raise (Invalid, Conflict, NotFound, Forbidden), then nothing is kept.
     """
     changes = planned(act.tx, workspace, wanted, act.at, prune=prune)
+    # Judged before the first change: given up half way, the others would have waited for nothing.
     if len(changes) > MOST_CHANGES:
         raise Invalid(
             f"the file makes {len(changes)} changes; at most {MOST_CHANGES} are made at once, "
             "because whoever ends access waits meanwhile",
             remedy="Bring it in part by part: leave some of its new tables out at first.",
         )
+    # The plan was made in this transaction, so no other change comes between it and its doing.
     kinds = {table.kind: table for table in tables.TABLES}
     for change in changes:
         kinds[change.verb.partition(".")[0]].make(act, workspace, change)
@@ -59,4 +62,5 @@ def apply(
 def redacted(changes: tuple[NounChange, ...]) -> tuple[NounChange, ...]:
     """The changes as the outside sees them, without what may be secret."""
     kinds = {table.kind: table for table in tables.TABLES}
+    # The plan holds the secrets that stood behind the stars of the file; the answer must not.
     return tuple(kinds[each.verb.partition(".")[0]].redacted(each) for each in changes)

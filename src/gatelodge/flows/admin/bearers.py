@@ -20,6 +20,7 @@ def bearers(tx: StoreTx, scope: WorkspaceId | Literal[""]) -> NamedEntities:
     servers: list[Server] = []
     tools: list[Tool] = []
     for home in homes:
+        # Two workspaces may have a server of one alias: a rule for all of them has to say whose.
         before = "" if scope else f"{home.slug}/"
         here = tx.find(Server, workspace=home.id)
         servers += here
@@ -36,12 +37,15 @@ def bearers(tx: StoreTx, scope: WorkspaceId | Literal[""]) -> NamedEntities:
                 for row in _sorted_revoked_first(tx.find(Agent, workspace=home.id))
             ),
         ):
+            # Rules are looked up folded: no other spelling of a name gets around a guardrail.
+            # A later row of one name wins, so the order of the rows above decides who bears it.
             ids[kind, folded(before + name)] = ident
             names[kind, ident] = before + name
     return NamedEntities(
         ids=ids,
         names=names,
         tools=frozenset((row.server, row.name) for row in tools),
+        # A tool of a server whose tools nobody has read yet must not count as misspelled.
         observed=frozenset(row.server for row in tools),
         tags=frozenset(tag for row in servers for tag in row.tags),
         everywhere=not scope,

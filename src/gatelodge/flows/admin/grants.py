@@ -82,6 +82,7 @@ def shapes(tx: StoreTx, rows: Sequence[Grant], context: ShowContext) -> list[Gra
     made = []
     for row in rows:
         of_server = tools.get(row.server, ())
+        # No grant reaches a tool that is not as approved, so it is not counted as reached.
         about = [each for each in of_server if each.pinned and row.tool in {"", each.name}]
         made.append(
             GrantShape(
@@ -128,6 +129,7 @@ def _told(made: dict[str, Any]) -> str:
 
 def _clear(given: Any) -> None:
     """Raise Invalid unless it is given to one grantee, and ends at one time at most."""
+    # With `everyone` beside a name the grant would go to all, whatever the name was meant to say.
     if sum(map(bool, (given.member, given.agent, given.group, given.everyone))) != 1:
         raise Invalid("give exactly one of member, agent, group and everyone")
     if given.for_seconds is not None and given.until:
@@ -159,6 +161,7 @@ def create(
     Raises Invalid, NotFound (the tool), Conflict (granted already, or the grantee is revoked).
     """
     to: Grantee | None = "everyone" if everyone else member or agent or group
+    # Every face runs `_clear` first, so that one of them is given.
     assert to is not None
     ends = _end(for_seconds, until, act.at)
     return give(act, workspace, to, server, tool=tool, level=level, expires_at=ends, ticket=ticket)
@@ -185,6 +188,7 @@ def give(
         raise Invalid("a grant cannot end before it begins", remedy="Name a time to come.")
     kind, grantee = _grantee(to)
     if tool:
+        # A grant on a misspelled tool would look given and reach nothing.
         act.the(Tool, name=tool, workspace=workspace, server=server.id)
     made = Grant(
         id=GrantId(act.ids.new("grn")),
@@ -199,6 +203,7 @@ def give(
         created_by=act.by,
         created_at=act.at,
     )
+    # A second grant of the same would keep the access alive when the first one is revoked.
     _must_be_new(act, made)
     act.tx.put(made)
     act.record(
@@ -219,6 +224,7 @@ def give(
 @grant.verb(removes=True, ends="grant")
 def revoke(act: GovernanceAct, grant: Grant) -> EndedAccess:
     """Take a grant back, with a receipt that says when it was certain on every node."""
+    # The row can go: `grant.created` in the log keeps all that it said.
     act.tx.remove(grant)
     act.record("grant.revoked", grant.workspace, grant=grant.id)
     return EndedAccess(grants=(grant.id,))
@@ -243,6 +249,7 @@ def _grantee(to: Grantee) -> tuple[GranteeKind, str]:
         return "everyone", ""
     if isinstance(to, Group):
         return "group", to.id
+    # Who was revoked comes back under another id, so this grant would never hold for anybody.
     if to.status == "revoked":
         raise Conflict(f"{to.id} is revoked", remedy="Grant it to someone who has access.")
     return ("member" if isinstance(to, Member) else "agent"), to.id
@@ -259,6 +266,8 @@ def _must_be_new(act: GovernanceAct, wanted: Grant) -> None:
         tool=wanted.tool,
         level=wanted.level,
     ):
+        # The row of a grant that has expired stays, and must not keep the access from being given
+        # anew.
         if same.expires_at is None or same.expires_at > act.at:
             raise Conflict(
                 f"this is granted already ({same.id})",
@@ -268,5 +277,6 @@ def _must_be_new(act: GovernanceAct, wanted: Grant) -> None:
 
 def _within(tool: Tool, level: Level) -> bool:
     """True when a grant of this level reaches the tool as it was reviewed."""
+    # By the reviewed values: a server's own hints would let the server widen the grant.
     read_only, destructive, _ = tool.effect
     return level == "all" or (read_only if level == "read" else not destructive)

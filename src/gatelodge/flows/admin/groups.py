@@ -82,6 +82,7 @@ def create(act: GovernanceAct, workspace: WorkspaceId, name: str) -> Group:
     made = Group(id=GroupId(act.ids.new("grp")), workspace=workspace, name=name, created_at=act.at)
     act.tx.put(made)
     act.record("group.created", workspace, group=made.id)
+    # A guardrail that speaks of this name has to hold before anybody can be put into the group.
     guardrails.rebind(act, workspace, name)
     return made
 
@@ -92,10 +93,12 @@ def add_member(act: GovernanceAct, group: Group, principal: Principal) -> Group:
 
     One who is in it already stays, without a second leaf. Raises Conflict (who is revoked).
     """
+    # A place that is given after the end of access would belie the receipt of that end.
     if principal.status == "revoked":
         text = f"{principal.id} is revoked"
         raise Conflict(text, remedy="Only who has access can be in a group.")
     place = _group_membership(group, principal)
+    # A second leaf would say that access was gained again, though nothing changed.
     if not _is_group_member(act.tx, place):
         act.tx.put(place)
         act.record("group.member_added", group.workspace, group=group.id, principal=place.principal)
@@ -125,6 +128,8 @@ def remove_member(act: GovernanceAct, group: Group, principal: Principal) -> Gro
 def remove(act: GovernanceAct, group: Group) -> RemovedGroup:
     """Remove a group with its places and the grants made to it."""
     workspace = group.workspace
+    # Each place and grant has its own leaf: whoever folds the log need not know what a removal
+    # takes along.
     for place in places(act.tx, workspace, group.id):
         act.tx.remove(place)
         act.record("group.member_removed", workspace, group=group.id, principal=place.principal)

@@ -65,8 +65,10 @@ def publish(
     name that stands for nothing), and Forbidden: only an operator publishes for the whole
     organization.
     """
+    # First of all, since what is said of a draft tells the names of every workspace.
     reach(scope, local=act.local)
     name = a_name("a guardrail's name", draft.name)
+    # `retired` is a mode of rows: published so, a rule would replace the one in force by nothing.
     if draft.mode not in ("enforce", "observe"):
         raise Invalid("a guardrail is published to enforce or to observe")
     bound = checked(act.tx, scope, draft.text, validate, unmatched=draft.unmatched)
@@ -74,10 +76,12 @@ def publish(
         row for row in act.tx.find(Guardrail, workspace=scope, name=name) if row.mode != "retired"
     ]
     for row in standing:
+        # Two leaves would say that a rule ended and another began, though nothing changed.
         if row.text == bound.text and row.mode == draft.mode:
             return row
     for row in standing:
         _retire_version(act, row)
+    # The old version ends and the new one begins in one transaction: no view has both or neither.
     return _publish_new_version(act, scope, name, bound, draft.mode)
 
 
@@ -94,6 +98,7 @@ def checked(
     A name that stands for nothing is refused unless `unmatched`; a tool of a server whose tools
     nobody has read yet passes.
     """
+    # Measured before the parser and the search for names see it: both cost by its length.
     if len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT or "\0" in text:
         raise Invalid(f"a guardrail's text is at most {LONGEST_TEXT} bytes, without NUL")
     validate(text)
@@ -101,11 +106,13 @@ def checked(
     refused = [
         each
         for each in bound.unmatched
+        # A person's unbound name would stand in the leaf as it was written, and no leaf is erased.
         if each.mention.kind in _PERSONS or not (unmatched or each.unseen)
     ]
     if refused:
         raise _names_nothing(refused, scope)
     if bound.text != text:
+        # Binding writes each name anew: what the parser has to accept is the text that is in force.
         validate(bound.text)
     return bound
 
@@ -130,8 +137,11 @@ def rebind(act: GovernanceAct, workspace: WorkspaceId, name: str) -> tuple[Guard
     """
     changed = []
     for row in _standing_guardrails(act.tx, workspace):
+        # A mention can hold more than the name (SERVER/TOOL, SLUG/ALIAS): a part of it is enough to
+        # look closer, and what is bound as before changes nothing.
         if not any(folded(name) in folded(each.name) for each in mentions(row.written)):
             continue
+        # With the text in force: a name that nobody bears now keeps the id that it stood for.
         bound = bind(row.written, bearers(act.tx, row.workspace), row.text)
         if bound.text != row.text:
             _retire_version(act, row)
@@ -160,6 +170,8 @@ def _publish_new_version(
         created_by=act.by,
         created_at=act.at,
     )
+    # Each version has an id of its own: old records name the rule that decided, and its text has to
+    # stay readable as it was.
     act.tx.put(guardrail)
     act.record(
         "guardrail.published",

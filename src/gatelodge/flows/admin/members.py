@@ -99,6 +99,8 @@ def whole(tx: StoreTx, row: Member, _context: ShowContext) -> MemberDetail:
 def email_of(text: str) -> str:
     """An address in the form it is kept and compared in. Raises Invalid."""
     text = folded(text)
+    # Judged as it is kept: folding can make an @ or a space out of another character.
+    # Without `isprintable` characters that nobody sees would let two addresses look alike.
     if _EMAIL.fullmatch(text) is None or not text.isprintable():
         raise Invalid("this is not an e-mail address", remedy="Write name@example.com.")
     return text
@@ -120,6 +122,7 @@ def add(
     """
     _refuse_unknown_role(role)
     act.must_give(workspace, role)
+    # After the right to give the role: else the answer would tell anybody who is here.
     email = email_of(email)
     same = act.tx.find(Member, workspace=workspace, email=email)
     if any(each.status != "revoked" for each in same):
@@ -135,8 +138,10 @@ def add(
         role=role,
         created_at=act.at,
     )
+    # A new row with a new id: what ended with the old one stays ended.
     act.tx.put(made)
     act.record("member.added", workspace, member=made.id, role=role)
+    # A guardrail that named them before they were revoked has to hold for the new id at once.
     guardrails.rebind(act, workspace, email)
     return made
 
@@ -168,6 +173,7 @@ def set_role(act: GovernanceAct, member: Member, role: Role) -> Member:
     _must_not_be_revoked(member)
     if member.role == role:
         return member
+    # The role that is taken counts as well: else an admin could turn an owner into a member.
     act.must_give(member.workspace, member.role, role)
     _keep_an_owner(act, member)
     changed = replace(member, role=role)
@@ -189,6 +195,7 @@ def suspend(act: GovernanceAct, member: Member) -> EndedAccess:
     if member.status != "suspended":
         act.must_end(member.workspace, member.role)
         _keep_an_owner(act, member)
+        # Their agents need no change: no view lets an agent in whose owner is not active.
         act.tx.put(replace(member, status="suspended"))
         act.record("member.suspended", member.workspace, member=member.id)
     return EndedAccess()
@@ -234,10 +241,12 @@ def revoke(act: GovernanceAct, member: Member, transfer_to: Heir = None) -> Revo
         if transfer_to is not None:
             tokens.extend(agents.transfer(act, agent, transfer_to).credentials)
             moved.append(agent.id)
+        # An agent that rests already has its leaf, and must not seem to have rested from now on.
         elif agent.status == "active":
             agents.suspend(act, agent)
             rested.append(agent.id)
     ended = end_all(act, member.workspace, PrincipalId(member.id))
+    # Each token has ended above; the generation ends all of them once more (decision 0009).
     gone = replace(member, status="revoked", generation=member.generation + 1)
     act.tx.put(gone)
     act.record("member.revoked", member.workspace, member=member.id, generation=gone.generation)
@@ -268,6 +277,7 @@ def _must_not_be_revoked(member: Member) -> None:
 
 def _keep_an_owner(act: GovernanceAct, leaving: Member) -> None:
     """Raise Conflict when nobody would be left who may do everything."""
+    # A suspended owner cannot even resume themselves, so only active ones count.
     owners = act.tx.find(Member, workspace=leaving.workspace, role="owner", status="active")
     if [each.id for each in owners] == [leaving.id]:
         raise Conflict(

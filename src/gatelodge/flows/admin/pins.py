@@ -39,6 +39,7 @@ def approve(
     """
     act.the(Server, workspace=workspace, id=server)
     here = act.tx.find(Tool, workspace=workspace, server=server)
+    # A tool that is away shows no definition which an admin could have looked at.
     rows = {tool.name: tool for tool in here if tool.present}
     for name in shown:
         if name not in rows:
@@ -51,6 +52,7 @@ def approve(
             + "; ".join(_drift_summary(rows[name]) for name in changed),
             remedy="See `gatelodge tool diff`, then approve what it shows.",
         )
+    # A block is a word of its own, which no approval takes back in passing (decision 0018).
     blocked = [name for name in shown if rows[name].blocked]
     if blocked:
         raise Conflict(
@@ -60,6 +62,7 @@ def approve(
     return [
         _pin_definition(act, rows[name])
         for name in shown
+        # By the whole digest, not that of the use: new looks reach clients once they are approved.
         if rows[name].approved != rows[name].observed
     ]
 
@@ -105,6 +108,7 @@ def review(
     if found.read_only and found.destructive:
         raise Invalid("a tool that only reads is not destructive")
     tool = act.the(Tool, name=name, workspace=workspace, server=server)
+    # A server can change a tool while an admin reads it: the finding is about what was read.
     if shown != tool.observed:
         raise Conflict(
             f"not what was shown any more: {_drift_summary(tool)}",
@@ -116,6 +120,7 @@ def review(
         destructive=found.destructive,
         open_world=found.open_world,
         reviewed=True,
+        # The review goes with the use: other icons must not undo it (decision 0018).
         reviewed_use=tool.observed_use,
     )
     if reviewed == tool:
@@ -145,6 +150,7 @@ def note_instructions(
     text = kept_instructions(text)
     if text == row.instructions:
         return False
+    # Kept before anybody approved it: an admin has to see what sessions would be told.
     act.tx.put(replace(row, instructions=text))
     act.record("instructions.observed", workspace, server=server, sha256=instructions_digest(text))
     return True
@@ -158,6 +164,7 @@ def approve_instructions(
     Raises NotFound, Conflict (they are not the ones shown).
     """
     row = act.the(Server, workspace=workspace, id=server)
+    # They go unasked into every session of a model, so they are pinned as tools are.
     if digest != instructions_digest(row.instructions):
         raise Conflict(
             "not what was shown any more: the instructions of this server",
@@ -177,6 +184,7 @@ def instructions_digest(text: str) -> str:
 
 def kept_instructions(text: str) -> str:
     """The text as it can be kept and shown: in Unicode, of no more than 64 KiB, or none."""
+    # PostgreSQL keeps no NUL in a text, and UTF-8 no half of a surrogate pair.
     whole = text.strip().replace("\0", "").encode("utf-8", "replace")
     return whole.decode() if len(whole) <= LONGEST_INSTRUCTIONS else ""
 
@@ -185,6 +193,8 @@ def _pin_definition(act: GovernanceAct, tool: Tool) -> Tool:
     pinned = replace(
         tool,
         approved=tool.observed,
+        # A row of an earlier release has no digest of use before its next look, and approval may
+        # come first.
         approved_use=tool.observed_use or digests(tool.definition).use,
         approved_definition=tool.definition,
         observed_use=tool.observed_use or digests(tool.definition).use,

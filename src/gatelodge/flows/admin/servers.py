@@ -108,6 +108,7 @@ def shape_of(tx: StoreTx, row: Server, context: ShowContext) -> ServerShape:
     """A server with its health at this node, and how its present tools stand."""
     tools = tx.find(Tool, workspace=row.workspace, server=row.id, present=True)
     health = health_of(row, context)
+    # Every role that reads sees this, also those that may not give a server a value.
     transport = starred(row.transport)
     if isinstance(transport, StdioTransport):
         kind, target = "stdio", " ".join(transport.command)
@@ -171,6 +172,7 @@ def register(
             f"there is a server {alias!r} already",
             remedy=f"Choose another alias, or change that one: gatelodge server edit {alias}",
         )
+    # Before `allowed`, which reads references: what only looks like one has to be refused first.
     check_transport(proposal.transport)
     server = Server(
         id=ServerId(act.ids.new("srv")),
@@ -200,6 +202,8 @@ def revise(
     row = act.the(Server, workspace=workspace, id=server)
     transport = proposal.transport
     check_transport(transport)
+    # An admin may change the tags of what the operator described: another way to it is judged
+    # by what an admin may say, the old one is not.
     if transport != row.transport:
         allowed(act, workspace, transport)
     changed = replace(
@@ -217,6 +221,8 @@ def revise(
     if replace(changed, timing=row.timing) == row:  # it is reached as it was approved
         act.tx.put(changed)
         return changed
+    # No digest covers values that may be secret: by its revision alone a description in which one
+    # changed differs from the one that an admin was shown.
     changed = replace(changed, revision=row.revision + 1)
     if row.status == "approved":
         act.record("server.disabled", workspace, server=server)  # what runs is cut at once
@@ -250,6 +256,7 @@ def look_at(act: GovernanceAct, workspace: WorkspaceId, server: ServerId) -> Ser
             remedy="An owner, or the operator on the gate's own machine, looks at it first.",
         )
     act.record(
+        # The leaf is there before the process: a crash in between leaves one too many, not too few.
         "server.process_started",
         workspace,
         server=server,
@@ -310,6 +317,7 @@ def remove(act: GovernanceAct, server: Server) -> EndedAccess:
     for grant in grants:
         act.tx.remove(grant)
         act.record("grant.revoked", workspace, grant=grant.id)
+    # The pins go with their server: one that takes the alias later has to be approved anew.
     for tool in act.tx.find(Tool, workspace=workspace, server=server.id):
         act.tx.remove(tool)
     act.tx.remove(server)
@@ -354,5 +362,6 @@ def _store_proposed_server(act: GovernanceAct, server: Server) -> Server:
         transport_sha256=fingerprint(server.transport),
         hidden_capabilities=list(server.hidden_capabilities),
     )
+    # A guardrail that speaks of the alias has to hold before anybody can approve the server.
     guardrails.rebind(act, server.workspace, server.alias)
     return server

@@ -77,6 +77,7 @@ def shapes(tx: StoreTx, rows: Sequence[Credential], context: ShowContext) -> lis
 def own(tx: StoreTx, rows: Sequence[Credential], by: str) -> list[Credential]:
     """Those of them that are a member's, or of an agent that the member answers for."""
     agents = tx.find(Agent, workspace=rows[0].workspace, owner=by)
+    # Whoever answers for an agent has to find its tokens, or could not end one that leaked.
     holders = {by, *(agent.id for agent in agents)}
     return [row for row in rows if row.principal in holders]
 
@@ -93,6 +94,7 @@ def revoke(act: GovernanceAct, token: Credential) -> EndedAccess:
     One that was revoked before stays as it is, without a second leaf. Raises Forbidden.
     """
     _, owner = tokens.holder_of(act, token.workspace, token.principal)
+    # Ending what is one's own, a leaked token say, needs no role.
     if act.by != owner.id:
         act.must_end(token.workspace, owner.role)
     return EndedAccess(credentials=tuple(each.id for each in tokens.end(act, token)))
@@ -103,6 +105,7 @@ def _standing(row: Credential, holder: Member | Agent | None, now: Instant) -> s
         return "revoked"
     if row.expires_at <= now:
         return "expired"
+    # The rule by which the view leaves it out: a list must not call active what lets nobody in.
     if holder is None or holder.status == "revoked" or holder.generation != row.generation:
         return "ended"
     return "suspended" if holder.status == "suspended" else "active"

@@ -97,10 +97,12 @@ def keep_stock(
     due = _rows_that_differ(
         before, stock, Tool(workspace=workspace, server=server, name="", definition="", observed="")
     )
+    # A long list is kept in several transactions, so that others get their turn in between.
     part = due if most is None else due[:most]
     new, changed, gone = [], [], []
     for tool in part:
         old = before.get(tool.name)
+        # A server that renames its tools for ever would else leave a row behind for each name.
         if tool.present or _has_admin_judgement(tool):
             act.tx.put(tool)
         else:
@@ -163,6 +165,7 @@ def _told_of_pins(
             where, digest = {"server": tool.server, "tool": tool.name}, tool.approved
             act.record("tool.repinned", tool.workspace, **where, def_sha256=digest)
         if tool.approved and tool.present and not tool.as_approved:
+            # Told once, when it drifts or comes back so: told at each look, nobody would read it.
             drifted += [tool.name] if old is None or old.as_approved or not old.present else []
     return tuple(drifted)
 
@@ -179,6 +182,7 @@ def _brought_up(old: Tool, read: ToolDefinition) -> Tool:
     """
     if not old.approved or old.approved_use:
         return old
+    # What differs from the old pin stays drifted: bringing it up must not approve anything.
     same = old.approved in (read.first, read.digest)
     text = old.approved_definition or (read.text if same else "")
     if not text:
@@ -199,10 +203,13 @@ def read_definition(definition: bytes) -> tuple[str, ToolDefinition]:
 
     Raises Invalid when it is not one JSON object with a usable name and one meaning.
     """
+    # Measured before it is parsed: the server decides how long it is.
     if len(definition) > LONGEST_DEFINITION:
         raise Invalid(f"longer than {LONGEST_DEFINITION} bytes")
     try:
         text = definition.decode("utf-8")
+        # Of two equal keys one reader takes the first and another the last: an admin could be
+        # shown something else than a model is.
         tool = json.loads(
             text, object_pairs_hook=_refuse_duplicate_keys, parse_constant=_no_constant
         )
@@ -210,6 +217,7 @@ def read_definition(definition: bytes) -> tuple[str, ToolDefinition]:
     except (ValueError, RecursionError):
         raise Invalid("not JSON that has one meaning") from None
     name = tool.get("name") if isinstance(tool, dict) else None
+    # A name stands in leaves and on terminals, where nothing in it may move the cursor.
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise Invalid(f"no name of 1 to {LONGEST_NAME} printable characters")
     return name, _definition_with_digests(text)
@@ -231,6 +239,7 @@ def _definitions_and_skipped(
             read.append(read_definition(definition))
         except Invalid as fault:
             skipped.append(f"tool {place}: {fault.detail}")
+    # Which of the two a call reaches is for the server to choose, so neither can be approved.
     twice = {name for name, count in Counter(name for name, _ in read).items() if count > 1}
     skipped += [f"{name}: named twice" for name in sorted(twice)]
     return {name: found for name, found in read if name not in twice}, tuple(skipped)
@@ -244,6 +253,7 @@ def _record_observed_changes(
     gone: Sequence[str],
 ) -> int:
     """As many leaves as it takes: each stays far below the 64 KiB that a leaf may have."""
+    # A new order alone leaves a leaf as well: nodes read rows anew only when the log has grown.
     parts = [({}, [])] if not changes and not gone else list(_leaf_sized_parts(changes, gone))
     for tools, lost in parts:
         act.record("catalog.observed", workspace, server=server, tools=tools, gone=lost)
@@ -257,6 +267,7 @@ def _leaf_sized_parts(
     lost: list[str] = []
     used = 0
     for name, digest in (*changes.items(), *((name, "") for name in gone)):
+        # In bytes: the limit of a leaf is one of bytes, and a character takes up to four of them.
         size = len(name.encode()) + len(digest) + 8
         if used + size > _LEAF_BYTES:
             yield tools, lost

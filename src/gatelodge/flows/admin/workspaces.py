@@ -70,7 +70,9 @@ def create(
     )
     act.tx.put(workspace)
     act.record("workspace.created", workspace.id, workspace=workspace.id, slug=slug)
+    # A guardrail for every workspace may await this slug, and has to hold from the first moment.
     guardrails.rebind(act, workspace.id, slug)
     member = members.add(act, workspace.id, owner, called, "owner")
+    # In the same transaction: without it nobody could come in but from the gate's own machine.
     issued = tokens.issue(act, peppers, workspace.id, PrincipalId(member.id), "first token")
     return WorkspaceFounding(workspace, member, issued.credential, issued.token)

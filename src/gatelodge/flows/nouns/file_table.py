@@ -77,6 +77,7 @@ class FileNames:
 
     def exported(self, ident: str) -> str:
         """The name of a row in an export; empty where it has none."""
+        # An agent whose owner was revoked has a name, yet no file could say who answers for it.
         return "" if ident in self.nameless else self.by_id.get(ident, "")
 
 
@@ -102,6 +103,7 @@ class FilePlan:
         """What the file names that is not there, or not any more."""
         entries = [(table, each) for table in self._tables for each in table.entries_of(self.file)]
         known = {folded_reference(each) for each in self.names.by_id.values()} | {"everyone"}
+        # What the file itself brings counts as there: the order of its tables in the text is free.
         known |= {folded_reference(table.reference(each)) for table, each in entries}
         named = {name for table, each in entries for name in table.named(each)}
         unknown = sorted(each for each in named if folded_reference(each) not in known)
@@ -110,11 +112,13 @@ class FilePlan:
 
     def changes(self) -> Iterator[NounChange]:
         """The changes in the order in which they can be made. Raises Invalid."""
+        # Before the first change, so that the answer names every unknown name and not the first.
         if self.faults:
             raise Invalid("; ".join(self.faults))
         for table in self._tables:
             yield from table.changes(self)
         for table in self._tables:
+            # Whoever is suspended too early could not be given an agent any more.
             yield from table.late_changes(self)
 
 
@@ -184,8 +188,11 @@ class FileTable(ABC, Generic[Entry]):
         """Make one change, by the verb that the noun declares. Raises what the verb raises."""
         name = change.verb.removeprefix(f"{self.kind}.")
         (verb,) = (each for each in self.noun.verbs if each.name == name)
+        # A file says only what differs: the verb has to be given what its route would fill in.
         defaults = {each.name: each.default for each in verb.inputs if not each.needed}
         given = SimpleNamespace(**(defaults | change.given))
+        # Found now and not by the plan: an earlier change may have written this row, and a verb
+        # that began from the old one would undo that.
         about = workspace if verb.makes else self.noun.find(act.tx, workspace, change.name)
         verb.run(act, about, **verb.words(act.tx, workspace, given))
 

@@ -24,6 +24,7 @@ def member(tx: StoreTx, workspace: WorkspaceId, text: str) -> Member:
 
 def members(tx: StoreTx, workspace: WorkspaceId, text: str) -> list[Member]:
     """Every member that had that e-mail address: who came back is there once for each time."""
+    # An id comes first and shadows nobody: no name may be written as an id is (`act.a_name`).
     found = tx.find(Member, workspace=workspace, id=text)
     if not found:
         found = tx.find(Member, workspace=workspace, email=folded(text))
@@ -36,6 +37,7 @@ def agent(tx: StoreTx, workspace: WorkspaceId, text: str) -> Agent:
     """The agent of that name; of two, the one that is not revoked."""
     found = tx.find(Agent, workspace=workspace, id=text)
     if not found:
+        # Names are kept as they were written and the store compares exactly: folding is done here.
         rows, wanted = tx.find(Agent, workspace=workspace), folded(text)
         found = [each for each in rows if folded(each.name) == wanted]
     return _first_or_not_found(
@@ -48,6 +50,7 @@ def principal(tx: StoreTx, workspace: WorkspaceId, text: str) -> Member | Agent:
     kind, _, name = text.partition(":")
     if kind in {"member", "agent"} and name:
         return (member if kind == "member" else agent)(tx, workspace, name)
+    # Every address has an @ and no agent's name has: the order decides for nobody.
     for find in (member, agent):
         try:
             return find(tx, workspace, text)
@@ -71,6 +74,7 @@ def group(tx: StoreTx, workspace: WorkspaceId, text: str) -> Group:
 def server(tx: StoreTx, workspace: WorkspaceId, text: str) -> Server:
     """The server of that alias."""
     found = tx.find(Server, workspace=workspace, id=text)
+    # Not folded: an alias has lower-case letters only, and is the same text in every tool's name.
     found = found or tx.find(Server, workspace=workspace, alias=text)
     return _first_or_not_found(found, f"no server is called {text!r}", "server list")
 
@@ -92,6 +96,7 @@ def guardrail(tx: StoreTx, workspace: WorkspaceId, text: str) -> Guardrail:
 def credential(tx: StoreTx, workspace: WorkspaceId, text: str) -> Credential:
     """The credential of that id; a token itself names nothing here."""
     found = tx.find(Credential, workspace=workspace, id=text)
+    # The text is not said back: it may be a token that somebody pasted here.
     return _first_or_not_found(found, "no token has this id", "token list")
 
 

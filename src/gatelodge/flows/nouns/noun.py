@@ -108,11 +108,14 @@ class NounVerb(Struct, frozen=True, kw_only=True):
 
     def words(self, tx: StoreTx, workspace: WorkspaceId, given: Any) -> dict[str, Any]:
         """The inputs as `run` takes them: names become rows. Raises NotFound, Invalid."""
+        # Before any row is read: what contradicts itself gets one answer, whoever is here.
         self.check(given)
         found = {}
         for each in self.inputs:
             value = getattr(given, each.name)
             if each.by is not None:
+                # In the verb's own transaction: a row that was found before may have ended since.
+                # An empty name that is needed is looked up as well, and found to be nobody's.
                 value = each.by.find(tx, workspace, value) if value or each.needed else None
             found[each.name] = value
         return found
@@ -215,6 +218,7 @@ class Noun(Generic[R]):
         """
 
         def declared(run: Run) -> Run:
+            # With the extras, or the marks by which a name becomes a row would be lost.
             hints = get_type_hints(run, include_extras=True)
             _act, about, *given = signature(run).parameters.values()
             self.verbs.append(
@@ -224,6 +228,7 @@ class Noun(Generic[R]):
                     run=run,
                     inputs=tuple(_input_of_parameter(each, hints[each.name]) for each in given),
                     answer=self.shape if hints["return"] is self.row else hints["return"],
+                    # By the type and not by a flag: a verb cannot claim to make what it is about.
                     makes=hints[about.name] is WorkspaceId,
                     removes=removes,
                     ends=ends,

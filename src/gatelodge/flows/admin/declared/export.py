@@ -49,6 +49,7 @@ def _escaped_for_terminal(toml: str) -> str:
 
 
 def _escaped_character(letter: str) -> str:
+    # Letters of any script stay readable: only what is not shown as itself becomes an escape.
     if letter.isprintable():
         return letter
     point = ord(letter)

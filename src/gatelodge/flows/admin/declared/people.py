@@ -79,6 +79,7 @@ class MemberTable(FileTable[WantedMember]):
     def gone(self, entry: WantedMember, rows: WorkspaceRows) -> Iterator[str]:
         """Who was revoked is added by hand, if at all."""
         row = _members(rows).get(entry.email)
+        # A fault of the file: a leaver who is passed over in silence would look let in by it.
         if row is not None and row.status == "revoked":
             yield f"{row.email} is revoked: take them out of the file, or add them by hand"
 
@@ -111,6 +112,7 @@ class MemberTable(FileTable[WantedMember]):
                 line = f"+ member {email} as {each.role}"
                 yield NounChange(verb="member.add", given=given, line=line)
                 continue
+            # A file that says no name leaves the one that was given by hand.
             if each.name and row.display != each.name:
                 line = f"~ member {email} is called {each.name!r}"
                 given = {"name": each.name}
@@ -119,6 +121,7 @@ class MemberTable(FileTable[WantedMember]):
                 line = f"~ member {email} becomes {each.role}"
                 given = {"role": each.role}
                 change = NounChange(verb="member.role", name=email, given=given, line=line)
+                # The new owner may stand behind the old one in the file, and come in too late.
                 if row.role == "owner":
                     owners.append(change)
                 else:
@@ -130,6 +133,7 @@ class MemberTable(FileTable[WantedMember]):
         known = _members(plan.rows)
         for each in self.entries_of(plan.file):
             row = known.get(each.email)
+            # Only in this direction: a file must not let in whom somebody stopped by hand.
             if each.suspended and (row is None or row.status == "active"):
                 line = f"~ member:{each.email} is suspended"
                 yield NounChange(verb="member.suspend", name=each.email, line=line)
@@ -191,6 +195,7 @@ class AgentTable(FileTable[WantedAgent]):
                 given = {"name": each.name, "owner": each.owner}
                 line = f"+ agent {called}, owned by {each.owner}"
                 yield NounChange(verb="agent.add", given=given, line=line)
+            # The new owner may come in by this very file, and has no row before it is applied.
             elif owner is None or row.owner != owner.id:
                 line = f"~ agent {called} goes to {each.owner}; its tokens end"
                 given = {"owner": each.owner}
@@ -250,6 +255,7 @@ class GroupTable(FileTable[WantedGroup]):
                 yield _place_change("add-member", called, who)
             if plan.prune:
                 ended = (one for key, one in inside.items() if key not in should)
+                # An agent that no export names cannot stand in a file: its absence says nothing.
                 for who in filter(None, map(plan.names.exported, ended)):
                     yield _place_change("remove-member", called, who)
 

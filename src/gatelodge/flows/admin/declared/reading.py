@@ -41,6 +41,7 @@ _ENUM = re.compile(r"Invalid enum value '?(.*?)'?(?: - at `\$\.(\w+)`)?$")
 
 def parse(text: str) -> WorkspaceFile:
     """The file behind TOML text. Raises Invalid with every fault and its place."""
+    # Before any parsing: whoever sends the file decides how long it is.
     if len(text) > LONGEST:
         raise Invalid(f"the file is longer than {LONGEST} characters", remedy="Split it.")
     if _LONG_KEY.search(_TEXT.sub("_", text)):  # a quoted part of a key is one part as well
@@ -54,11 +55,13 @@ def parse(text: str) -> WorkspaceFile:
     except ValueError:
         raise Invalid("not TOML: a number of too many digits, or no date") from None
     sections = {table.section: table for table in tables.TABLES}
+    # One more than is told, to know that there are more; the rest of a hostile file is not read.
     faults = list(islice(_key_faults(raw, sections), MOST_TOLD + 1))
     wanted: dict[str, tuple[Any, ...]] = {}
     for section, table in sections.items():
         if isinstance(raw.get(section), list) and len(faults) <= MOST_TOLD:
             wanted[section] = tuple(_entries(table, raw[section], text, faults))
+    # What an entry is kept as can only be asked of entries that have their form.
     if not faults:
         wanted = {key: tuple(_kept(sections[key], each, faults)) for key, each in wanted.items()}
         faults += [fault for key, each in wanted.items() for fault in _twice(sections[key], each)]
@@ -99,6 +102,8 @@ def _entries(
         try:
             yield msgspec.convert(each, table.entry)
         except msgspec.ValidationError as fault:
+            # A text can hold a line that looks like a table's head: rather no line is told than
+            # a wrong one.
             line = f" (line {lines[place]})" if len(lines) == len(raw) else ""
             why = _explained_fault(str(fault), table.entry)
             faults.append(f"{table.section}[{place}]{line}: {why}")

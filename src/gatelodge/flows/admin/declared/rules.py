@@ -125,6 +125,7 @@ class GrantTable(FileTable[WantedGrant]):
 
     def kept(self, entry: WantedGrant) -> WantedGrant:
         """With the grantee's name as it is kept. Raises Invalid, also for no time there is."""
+        # Asked for its fault alone, while all faults of the file are still being gathered.
         _ = entry.ends
         return replace(entry, to=principal("grants", entry.to))
 
@@ -146,15 +147,18 @@ class GrantTable(FileTable[WantedGrant]):
         standing = {self.key(_wanted_grant(row, plan.names)): row for row in live}
         for each in self.entries_of(plan.file):
             ends = each.ends
+            # A file outlives the grants in it: what is over must not make the whole file fail.
             if ends is not None and ends <= plan.rows.at:
                 continue
             row = standing.pop(self.key(each), None)
             if row is not None and row.expires_at == ends:
                 continue
             if row is not None:
+                # No grant is changed in place: the log tells each as given once and ended once.
                 yield _revocation(row, plan.names)
             yield NounChange(verb="grant.add", given=each.given, line=f"+ grant {each}")
         for row in standing.values() if plan.prune else ():
+            # Whom no export names cannot stand in the file: what is theirs is not pruned for that.
             if row.grantee_kind == "everyone" or plan.names.exported(row.grantee):
                 yield _revocation(row, plan.names)
 

@@ -95,6 +95,7 @@ class ServerTable(FileTable[WantedServer]):
         except Invalid as fault:
             raise Invalid(f"servers: tags: {fault.detail}") from None
         try:
+            # A value that is as ever counts as not given: an export leaves it out.
             check_parts({part for part in PARTS if getattr(entry, part) != getattr(blank, part)})
             check_transport(entry.proposal.transport)
         except Invalid as fault:
@@ -125,7 +126,10 @@ class ServerTable(FileTable[WantedServer]):
                 for name in ServerProposal.__struct_fields__
                 if row is not None and getattr(row, name) != getattr(proposal, name)
             }
+            # Times take no new approval, as in `servers.revise`.
             changed = bool(differing - {"timing"})
+            # The edit would make it a proposal, and the file approve that: what an admin stopped
+            # would run again without anybody having said so.
             if row is not None and row.status == "disabled" and changed and each.approved:
                 raise Invalid(
                     f"server {alias} was disabled by hand, and the file would have it otherwise",
@@ -154,6 +158,7 @@ class ServerTable(FileTable[WantedServer]):
         if change.verb == "server.add":
             servers.register(act, workspace, change.name, change.given["proposal"])
             return
+        # Looked up now: an earlier change of this plan may have brought the server.
         ident = act.the(Server, workspace=workspace, alias=change.name).id
         if change.verb == "server.edit":
             servers.revise(act, workspace, ident, change.given["proposal"])

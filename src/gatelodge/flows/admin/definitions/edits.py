@@ -56,6 +56,7 @@ def edited(act: GovernanceAct, row: Server, wish: ServerEdit) -> ServerProposal:
     """How the server would be reached with that wish. Raises Invalid."""
     transport = _edited_transport(row, wish)
     check_transport(transport)  # before its parts are looked at
+    # The operator can read every value on this machine; others would learn one by moving it.
     if not act.local:
         _must_not_carry(row.transport, transport, wish)
     old = row.timing
@@ -102,6 +103,7 @@ def _must_not_carry(before: Transport, after: Transport, wish: ServerEdit) -> No
     if isinstance(before, StdioTransport) and isinstance(after, StdioTransport):
         moved, kept = before.command != after.command, before.env.keys() - wish.env.keys()
     elif isinstance(before, HttpTransport) and isinstance(after, HttpTransport):
+        # Another path of one origin is taken for the same party, who is sent the values already.
         moved = _origin_of_url(before.url) != _origin_of_url(after.url)
         kept = before.headers.keys() - wish.headers.keys()
     else:

@@ -48,6 +48,7 @@ def fingerprint(transport: Transport) -> str:
     else:
         words = {
             "allow_private": transport.allow_private,
+            # Header names have no case (RFC 9110 section 5.1): another spelling is the same way.
             "headers": sorted(name.lower() for name in transport.headers),
             "url": urlsplit(transport.url)._replace(query="").geturl(),
         }
@@ -62,6 +63,7 @@ def description_digest(row: Server) -> str:
     words = {
         "alias": row.alias,
         "era": row.era,
+        # An edit and its reversal give the old words: an approval read before them must not fit.
         "revision": row.revision,
         "tags": list(row.tags),
         "transport": fingerprint(row.transport),
@@ -74,6 +76,7 @@ def allowed(act: GovernanceAct, workspace: WorkspaceId, transport: Transport) ->
     """The transport, when whoever acts may reach that far. Raises Forbidden."""
     if act.local:
         return transport
+    # Secrets of a workspace lie under its slug: its admins reach those and no others.
     slug = act.the(Workspace, id=workspace).slug
     beyond = act.bounds.beyond(transport, slug)
     if beyond:

@@ -30,6 +30,7 @@ def unstarred(proposal: ServerProposal, alias: str, row: Server | None) -> Serve
     """
     if not _has_stars(proposal.transport):
         return proposal
+    # Compared as shown: whoever writes stars must have seen exactly this way to the server.
     if row is None or starred(row.transport) != proposal.transport:
         raise Invalid(
             f"server {alias}: {STARS} stands for a value that is there, and only while "
@@ -41,6 +42,7 @@ def unstarred(proposal: ServerProposal, alias: str, row: Server | None) -> Serve
 
 def _has_stars(transport: Transport) -> bool:
     if isinstance(transport, HttpTransport):
+        # Also within a longer value, which no export writes: it would be sent with the stars in it.
         return any(STARS in value for value in (transport.url, *transport.headers.values()))
     return any(STARS in value for value in transport.env.values())
 
