@@ -53,6 +53,12 @@ def test_no_agent_is_called_like_a_member(house):
         house.do(agents.add, house.workspace, "ann@example.test", house.owner)
 
 
+@pytest.mark.parametrize("name", ["agent:x", "member:x", "Agent:x"])
+def test_no_agent_is_called_as_a_principal_is_written(house, name):
+    with pytest.raises(Invalid, match="does not begin"):
+        house.do(agents.add, house.workspace, name, house.owner)
+
+
 def test_an_agents_name_is_free_again_when_it_has_left(house, agent):
     with pytest.raises(Conflict):
         house.do(agents.add, house.workspace, "ci", house.owner)

@@ -49,6 +49,7 @@ def http(value, url=URL):
         http("Bearer env:GATE_OTHER__TOKEN"),
         http("env:GATE_MAIN__OTHER__TOKEN"),
         http("env:GATE_MAIN__"),
+        http("env:GATE_MAIN___TOKEN"),
     ],
 )
 def test_what_is_worth_more_than_a_role_is_the_operators(house, transport):

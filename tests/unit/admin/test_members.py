@@ -157,6 +157,20 @@ def test_agents_can_be_handed_to_an_heir_without_the_tokens_the_leaver_knew(hous
     ]
 
 
+@pytest.mark.parametrize(("role", "allowed"), [("security", False), ("owner", True)])
+def test_who_only_ends_access_gives_no_agent_to_anybody(house, leaver, role, allowed):
+    by = house.member("by", role)
+    revoke = (members.revoke, house.workspace, leaver["member"])
+    if not allowed:
+        for heir in (by, house.owner):
+            with pytest.raises(Forbidden, match="transfers no agents"):
+                house.do(*revoke, heir, by=by)
+        assert house.find(Agent, workspace=house.workspace)[0].owner == leaver["member"]
+        house.do(*revoke, by=by)
+    else:
+        assert house.do(*revoke, by, by=by).transferred_agents == (leaver["agent"],)
+
+
 def test_an_heir_has_to_be_someone_else_who_is_active(house, leaver):
     gone = house.member("gone")
     house.do(members.revoke, house.workspace, gone)

@@ -101,6 +101,10 @@ def test_what_stands_for_nothing_is_found_and_what_comes_near_it(kind, name, nea
     assert set(near) <= set(made.unmatched[0].near)
 
 
+def test_a_path_without_end_names_nothing_and_costs_by_its_length():
+    assert list(mentions("::".join(["Gatelodge", "Server"] * 200_000) + '::"x"')) == []
+
+
 def test_a_name_in_a_comment_or_a_text_is_none():
     text = '@reason("Gatelodge::Server::\\"x\\"") // Gatelodge::Server::"y"\nforbid'
     assert list(mentions(text)) == []

@@ -8,6 +8,7 @@ from gatelodge.core.catalog.compare import (
     MOST_PLACES,
     DefinitionComparison,
     TextChange,
+    changed_places,
     compare_definitions,
     compare_texts,
 )
@@ -87,6 +88,39 @@ def test_a_long_text_that_changed_throughout_is_told_whole_at_once():
 def test_endless_differences_are_cut():
     found = compared({f"x{n}": n for n in range(MOST_PLACES + 10)}, {})
     assert (len(found.added), found.cut) == (MOST_PLACES, True)
+
+
+def test_many_long_texts_that_changed_cost_as_much_as_a_few():
+    def tools(word):
+        prose = {f"p{n}": {"description": " ".join(f"{word}{n}" for n in range(500))}
+                 for n in range(100)}  # fmt: skip
+        return {"inputSchema": {"properties": prose}}
+
+    found = compared(tools("a"), tools("b"))
+    assert len(found.texts) == 100
+    assert all(each.removed and each.added for each in found.texts)
+
+
+def test_what_a_comparison_tells_does_not_grow_with_its_names():
+    found = compared({"k" * 10_000: [1] * 2_000}, {"k" * 10_000: [0] * 2_000})
+    assert (len(found.changed), found.cut) == (MOST_PLACES, True)
+    assert max(map(len, found.changed)) < 200
+    many = [f"{'k' * 1_000}{n}" for n in range(9)]
+    assert len(compared(dict.fromkeys(many, 1), {}).added) == 9, "each long name is a place"
+
+
+def test_no_sign_of_a_terminal_stands_in_a_place():
+    found = compared({"$a\x1b[2J\u202e": 1, "$ref": 1}, {})
+    assert list(found.added) == ['"$a\\u001b[2J\\u202e"', "$ref"]
+
+
+@given(st.dictionaries(st.text("ab", max_size=2), st.integers(0, 2), max_size=4),
+       st.dictionaries(st.text("ab", max_size=2), st.integers(0, 2), max_size=4))  # fmt: skip
+def test_the_first_places_are_among_those_of_the_whole_comparison(old, new):
+    found = compared(new, old)
+    told = changed_places(json.dumps(old), json.dumps(new), 2)
+    assert set(told) <= {*found.added, *found.removed, *found.changed}
+    assert bool(told) == (old != new)
 
 
 def test_what_is_no_json_is_compared_as_text():

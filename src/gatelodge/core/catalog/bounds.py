@@ -67,9 +67,9 @@ class DefinitionBounds(Struct, frozen=True, kw_only=True):
             begins = f"{self.prefix}{slug.upper().replace('-', '_')}__"
             # Hyphens are underscores here, so the variables of `a--b` begin as those of `a` do.
             rest = place.removeprefix(begins)
-            return (
-                bool(self.prefix) and place.startswith(begins) and "__" not in rest and rest != ""
-            )
+            # One more underscore would end the slug `a-`, whose variables those of `a` are not.
+            plain = rest != "" and not rest.startswith("_") and "__" not in rest
+            return bool(self.prefix) and place.startswith(begins) and plain
         # A path with `..` in it begins with the folder as well, and leads out of it.
         folder = f"{self.secrets}/{slug}/"
         return (

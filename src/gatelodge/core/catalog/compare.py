@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
+from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct
@@ -11,7 +13,11 @@ from gatelodge.core.errors import Invalid
 
 MOST_WORDS: Final = 600
 """Words that are laid side by side after what both begin and end with; longer ones differ whole."""
+MOST_CELLS: Final = 3 * MOST_WORDS**2
+"""Pairs of words that one comparison looks at; texts that would need more differ whole."""
 MOST_PLACES: Final = 400
+MOST_NAME: Final = 100
+"""Letters of a member's name in a path; paths are told for every place below it."""
 _PROSE: Final = frozenset(("description", "title", "$comment"))
 _SETS: Final = frozenset(("required", "type"))
 
@@ -43,10 +49,24 @@ def compare_texts(old: str, new: str, where: str = "") -> TextChange:
 
     Texts of the same words that differ in the space between them differ whole.
     """
-    removed, added = _removed_and_added_runs(old.split(), new.split())
+    return _compare_texts_within(old, new, where, MOST_WORDS**2)[0]
+
+
+def _compare_texts_within(old: str, new: str, where: str, room: int) -> tuple[TextChange, int]:
+    """The change, and how many pairs of words were looked at; none where `room` is too small."""
+    removed, added, looked = _removed_and_added_runs(old.split(), new.split(), room)
     if old != new and not removed and not added:
         removed, added = [old] * bool(old), [new] * bool(new)
-    return TextChange(where, tuple(removed), tuple(added))
+    return TextChange(where, tuple(removed), tuple(added)), looked
+
+
+def changed_places(old: str, new: str, most: int) -> list[str]:
+    """The first places in which two definitions differ; none where either is no JSON."""
+    try:
+        found = _differences_between(json.loads(old) if old else {}, json.loads(new), "")
+        return [where for _, where, _, _ in islice(found, most)]
+    except (ValueError, RecursionError):
+        return []
 
 
 def compare_definitions(old: str, new: str) -> DefinitionComparison:
@@ -55,18 +75,19 @@ def compare_definitions(old: str, new: str) -> DefinitionComparison:
     Never raises: a text that is no JSON is compared as a text.
     """
     try:
-        found = list(_differences_between(json.loads(old) if old else {}, json.loads(new), ""))
+        found = _first_differences(json.loads(old) if old else {}, json.loads(new))
     except (ValueError, RecursionError):
         return DefinitionComparison(texts=(compare_texts(old, new),))
     # `json.loads` keeps the last of two equal keys and rounds numbers: a difference that only
     # the digest sees must not be shown as none.
     if not found and _are_two(old, new):
         return DefinitionComparison(texts=(compare_texts(old, new),))
-    found.sort(key=lambda each: each[0] != "text")  # what a model reads is never cut off
-    texts, places = [], found[:MOST_PLACES]
+    texts, places, room = [], found[:MOST_PLACES], MOST_CELLS
     for kind, where, before, after in places:
         if kind == "text":
-            texts.append(compare_texts(before, after, where))
+            change, looked = _compare_texts_within(before, after, where, min(room, MOST_WORDS**2))
+            texts.append(change)
+            room -= looked
     return DefinitionComparison(
         texts=tuple(texts),
         added={where: _json_text(new) for kind, where, _, new in places if kind == "added"},
@@ -78,6 +99,17 @@ def compare_definitions(old: str, new: str) -> DefinitionComparison:
         },
         cut=len(found) > MOST_PLACES,
     )
+
+
+def _first_differences(old: Any, new: Any) -> "list[_Difference]":
+    """Texts first, since what a model reads is never cut off; of each no more than are told."""
+    texts: list[_Difference] = []
+    others: list[_Difference] = []
+    for each in _differences_between(old, new, ""):
+        kept = texts if each[0] == "text" else others
+        if len(kept) <= MOST_PLACES:
+            kept.append(each)
+    return texts + others
 
 
 def _are_two(old: str, new: str) -> bool:
@@ -130,8 +162,12 @@ def _of_lists(old: list[Any], new: list[Any], at: str) -> Iterator[_Difference]:
 
 
 def _path_of_member(at: str, name: str) -> str:
-    plain = name.isidentifier() or name.startswith("$")
-    shown = name if plain else _json_text(name)
+    plain = name.isidentifier() or (name[:1] == "$" and name[1:].isidentifier())
+    # It is shown on terminals: what none of them prints is escaped, marks of direction too.
+    shown = name if plain else _json_text(name) if name.isprintable() else json.dumps(name)
+    if len(shown) > MOST_NAME:
+        # With a digest: two names that begin alike must not be shown as one place.
+        shown = f"{shown[:MOST_NAME]}...{sha256(name.encode('utf-8', 'replace')).hexdigest()[:32]}"
     return f"{at}.{shown}" if at else shown
 
 
@@ -139,8 +175,10 @@ def _json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _removed_and_added_runs(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
-    """The runs of words that went, and those that came."""
+def _removed_and_added_runs(
+    old: list[str], new: list[str], room: int
+) -> tuple[list[str], list[str], int]:
+    """The runs of words that went, those that came, and how many pairs of words that took."""
     # The table of `_common_subsequence_flags` grows with the product of both lengths, so what is
     # alike at both ends is taken off first.
     begin = 0
@@ -150,10 +188,12 @@ def _removed_and_added_runs(old: list[str], new: list[str]) -> tuple[list[str], 
     while end < min(len(old), len(new)) - begin and old[-1 - end] == new[-1 - end]:
         end += 1
     old, new = old[begin : len(old) - end], new[begin : len(new) - end]
-    if max(len(old), len(new)) > MOST_WORDS:
-        return [" ".join(old)] * bool(old), [" ".join(new)] * bool(new)
+    cells = len(old) * len(new)
+    if max(len(old), len(new)) > MOST_WORDS or cells > room:
+        return [" ".join(old)] * bool(old), [" ".join(new)] * bool(new), 0
     stays, stayed = _common_subsequence_flags(old, new)
-    return _runs_of_unmatched_words(old, stays), _runs_of_unmatched_words(new, stayed)
+    runs = _runs_of_unmatched_words(old, stays), _runs_of_unmatched_words(new, stayed)
+    return *runs, cells
 
 
 def _common_subsequence_flags(old: list[str], new: list[str]) -> tuple[list[bool], list[bool]]:

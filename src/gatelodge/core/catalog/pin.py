@@ -14,7 +14,6 @@ order sent. For texts that RFC 8785 accepts the form is the RFC's own (a propert
 """
 
 import json
-import re
 from collections.abc import Callable
 from hashlib import sha256
 from math import isinf
@@ -89,15 +88,22 @@ def _without_looks(tool: Any) -> Any:
     for name, member in tool:
         # Frameworks count starts in `_meta`: with all of it a harmless server drifts for ever.
         if name == "_meta" and isinstance(member, _Members):
-            told = _Members(each for each in member if _TELLING.match(each[0]))
+            told = _Members(each for each in member if _is_telling(each[0]))
             kept += [(name, told)] if told else []
         elif name != "icons":
             kept.append((name, member))
     return tool if kept == tool else kept
 
 
-_TELLING = re.compile(r"ui$|ui/|openai/|(?:[^/]*\.)?(?:modelcontextprotocol|mcp)(?:\.[^/]*)?/")
-"""Members of `_meta` that clients go by: MCP's own prefixes, and how an app's page is bound."""
+def _is_telling(name: str) -> bool:
+    """True for members of `_meta` that clients go by: MCP's own prefixes, how a page is bound."""
+    prefix, slash, _ = name.partition("/")
+    if not slash:
+        return name == "ui"
+    return prefix in ("ui", "openai") or not _OWN_LABELS.isdisjoint(prefix.split("."))
+
+
+_OWN_LABELS = frozenset(("modelcontextprotocol", "mcp"))
 
 
 def _with_sets(tool: Any) -> Any:

@@ -88,7 +88,8 @@ def mentions(text: str) -> Iterator[EntityMention]:
         if token["skip"] is not None:
             continue
         if token["word"] is not None:
-            path = [*path, token["word"]] if joined else [token["word"]]
+            # Of a longer path it is enough to know that it is longer: anybody writes endless ones.
+            path = [*path[:2], token["word"]] if joined else [token["word"]]
             joined = False
         elif token["sep"] is not None:
             joined = bool(path)

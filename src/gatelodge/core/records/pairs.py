@@ -46,7 +46,7 @@ def glance(body: bytes) -> LeafGlance:
     """What a leaf says of its pair; nothing when it is not in our form."""
     try:
         return _glance(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return LeafGlance()
 
 

@@ -18,6 +18,9 @@ from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, RowByName, ShowContext
 from gatelodge.ports.store import StoreTx
 
+_KINDS = ("agent:", "member:")
+"""How a principal is written where it may be either."""
+
 _ANSWERS = "The member who answers for it."
 Owner = Annotated[Member, RowByName(lookup.member, "EMAIL", _ANSWERS, option=True)]
 NewOwner = Annotated[Member, RowByName(lookup.member, "EMAIL", _ANSWERS)]
@@ -72,6 +75,11 @@ def add(act: GovernanceAct, workspace: WorkspaceId, name: str, owner: Owner) -> 
     if "@" in name:
         raise Invalid(
             "an agent's name has no @ in it", remedy="E-mail addresses are the names of members."
+        )
+    if name.lower().startswith(_KINDS):
+        raise Invalid(
+            "an agent's name does not begin with agent: or member:",
+            remedy="So principals are told apart; choose another name.",
         )
     _must_be_active(owner)
     rows = act.tx.find(Agent, workspace=workspace)

@@ -85,6 +85,13 @@ def publish(
     return _publish_new_version(act, scope, name, bound, draft.mode)
 
 
+def check_length(text: str) -> None:
+    """Raise Invalid for a text that is too long for its parser, or for the search for names."""
+    # Both cost by its length, so this comes before them.
+    if len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT or "\0" in text:
+        raise Invalid(f"a guardrail's text is at most {LONGEST_TEXT} bytes, without NUL")
+
+
 def checked(
     tx: StoreTx,
     scope: Scope,
@@ -98,9 +105,7 @@ def checked(
     A name that stands for nothing is refused unless `unmatched`; a tool of a server whose tools
     nobody has read yet passes.
     """
-    # Measured before the parser and the search for names see it: both cost by its length.
-    if len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT or "\0" in text:
-        raise Invalid(f"a guardrail's text is at most {LONGEST_TEXT} bytes, without NUL")
+    check_length(text)
     validate(text)
     bound = bind(text, bearers(tx, scope))
     refused = [

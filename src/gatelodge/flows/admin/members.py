@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.core.errors import Conflict, Invalid
+from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.ids import (
     AgentId,
     CredentialId,
@@ -17,6 +17,7 @@ from gatelodge.core.ids import (
 )
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Role, folded
+from gatelodge.core.roles import may
 from gatelodge.flows.act import GovernanceAct, a_line
 from gatelodge.flows.admin import agents, guardrails
 from gatelodge.flows.identity.ending import EndedAccess, end_all
@@ -231,6 +232,12 @@ def revoke(act: GovernanceAct, member: Member, transfer_to: Heir = None) -> Revo
         return RevokedMember()
     act.must_end(member.workspace, member.role)
     _keep_an_owner(act, member)
+    # To end access is one right and to give it another: an heir gets what the agents are granted.
+    if transfer_to is not None and not may(act.role(member.workspace), "agent.transfer"):
+        raise Forbidden(
+            f"the role {act.role(member.workspace)!r} transfers no agents",
+            remedy="Revoke without --transfer-to: the agents are suspended, and kept.",
+        )
     if transfer_to is not None and transfer_to.id == member.id:
         raise Conflict("a leaver's agents cannot be transferred to the leaver")
     owned = act.tx.find(Agent, workspace=member.workspace, owner=member.id)

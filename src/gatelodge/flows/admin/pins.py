@@ -10,7 +10,7 @@ from hashlib import sha256
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.core.catalog.compare import compare_definitions
+from gatelodge.core.catalog.compare import changed_places
 from gatelodge.core.catalog.pin import digests
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Conflict, Invalid, NotFound
@@ -212,9 +212,8 @@ def _pin_definition(act: GovernanceAct, tool: Tool) -> Tool:
 
 def _drift_summary(tool: Tool) -> str:
     """What of a tool differs from what was approved, in a few places."""
-    found = compare_definitions(tool.approved_definition, tool.definition)
-    places = [each.where for each in found.texts]
-    places += [*found.added, *found.removed, *found.changed]
+    # Not a whole comparison: this is said within a transaction, of as many tools as changed.
+    places = changed_places(tool.approved_definition, tool.definition, 4)
     if not tool.approved_definition or not places:
         return repr(tool.name)
     more = ", ..." if len(places) > 3 else ""

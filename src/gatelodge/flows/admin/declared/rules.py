@@ -51,6 +51,9 @@ class WantedGrant(FileEntry, frozen=True, kw_only=True):
     def given(self) -> dict[str, Any]:
         """What the verb is given."""
         kind, _, called = self.to.partition(":")
+        # A name that came to nothing must never become a grant to all.
+        if kind != "everyone" and not called:
+            raise Invalid(f"grants: to: {self.to!r} names nobody", remedy="Name who it is for.")
         to = {kind: called} if called else {"everyone": True}
         ends = {} if self.expires is None else {"until": self.expires.isoformat()}
         about = {"server": self.server, "tool": self.tool, "level": self.level}
@@ -92,6 +95,8 @@ class GuardrailTable(FileTable[WantedGuardrail]):
         """What is published, and what is retired when it is pruned."""
         standing = {row.name: row for row in plan.rows.of(Guardrail) if row.mode != "retired"}
         for each in self.entries_of(plan.file):
+            # Its length first: the transaction in which it is read is everybody's.
+            guardrails.check_length(each.text)
             row, bound = standing.pop(each.name, None), bind(each.text, plan.rows.bearers)
             # Of a name that is there no more the rule keeps the id: nothing else can be published.
             as_is = row is not None and (

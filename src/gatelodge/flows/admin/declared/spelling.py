@@ -14,11 +14,11 @@ from gatelodge.core.errors import Invalid
 from gatelodge.flows.act import a_line
 from gatelodge.flows.admin.members import email_of
 
-PrincipalReference = Annotated[str, Meta(pattern=r"^(member:[^@]+@[^@]+|agent:.+)$")]
+PrincipalReference = Annotated[str, Meta(pattern=r"\A(member:[^@]+@[^@]+|agent:.+)\Z")]
 """`member:EMAIL` or `agent:NAME`."""
 
 GranteeReference = Annotated[
-    str, Meta(pattern=r"^(everyone|member:[^@]+@[^@]+|agent:.+|group:.+)$")
+    str, Meta(pattern=r"\A(everyone|member:[^@]+@[^@]+|agent:.+|group:.+)\Z")
 ]
 
 
