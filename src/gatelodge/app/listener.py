@@ -16,6 +16,7 @@ from gatelodge.app.announce import WILDCARD
 from gatelodge.app.process import room_for
 from gatelodge.config.schema import ListenSettings, Settings
 from gatelodge.core.errors import Conflict, Invalid
+from gatelodge.core.http.authority import bracketed
 from gatelodge.web.api.context import LOCAL
 from gatelodge.web.api.face import ApiFace
 from gatelodge.web.endpoint.endpoint import McpEndpoint
@@ -72,8 +73,8 @@ class SocketListener:
                 lambda: self._accept_or_refuse_client(admin), listen.host, listen.admin_port
             )
         port = public.sockets[0].getsockname()[1]
-        host = f"[{listen.host}]" if ":" in listen.host else listen.host
-        host = WILDCARD.get(listen.host, host)  # which no client can be told to use
+        # Of the wildcards no client can be told to use one.
+        host = WILDCARD.get(listen.host) or bracketed(listen.host)
         return f"http://{host}:{port}"
 
     def traffic(self) -> TrafficCounts:
@@ -195,5 +196,5 @@ def _cannot_listen_error(fault: OSError, host: str, port: int) -> Conflict | Inv
     if fault.errno == errno.EADDRINUSE:
         text = f"port {port} on {host} is taken by another program"
         return Conflict(text, remedy="Stop it, or choose another with --port.")
-    text = f"cannot listen on {host}:{port}: {fault.strerror or fault}"
+    text = f"cannot listen on {bracketed(host)}:{port}: {fault.strerror or fault}"
     return Invalid(text, remedy="Check listen.host and listen.port.")

@@ -1,6 +1,7 @@
 """What the admin API answers once its reader is nobody any more, and to whom asks too much."""
 
 import asyncio
+import gc
 from types import SimpleNamespace
 
 import pytest
@@ -176,3 +177,37 @@ async def test_so_many_requests_of_one_person_are_answered_at_once_and_no_more(h
     world.face.receive(again, request())
     await asyncio.wait_for(again.ended.wait(), WAIT)
     assert b"secret" in again.told[0]
+
+
+@pytest.mark.anyio
+async def test_a_request_of_which_the_face_itself_fails_is_told_an_incident_and_recorded(house):
+    async def breaks(_scope, _receive, _send):
+        raise RuntimeError("secret")
+
+    world, connection = house(breaks), Connection()
+    world.face.receive(connection, request())
+    await asyncio.wait_for(connection.ended.wait(), WAIT)
+    (told,) = connection.told
+    assert told.startswith(b"HTTP/1.1 500 ")
+    assert b"secret" not in told
+    assert world.recorder.reasons == ["internal"]
+
+
+@pytest.mark.anyio
+async def test_a_record_that_fails_after_its_refusal_was_told_is_no_fault_of_the_process(
+    house, monkeypatch
+):
+    faults, written = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: faults.append(what))
+    monkeypatch.setattr(faces, "_RECORD_SECONDS", 0.01)
+    world, connection = house(says_secret), Connection()
+    world.recorder.auth_failed = lambda *given: written.append(given[2])
+    world.who, asked = "unknown", request(b"POST")
+    asked.headers[b"content-length"] = b"2"
+    world.face.receive(connection, asked)
+    await asyncio.wait_for(connection.ended.wait(), WAIT)
+    assert connection.told[0].startswith(b"HTTP/1.1 401 ")
+    written.pop().set_exception(Stale("the disk is gone"))
+    await asyncio.sleep(0)
+    gc.collect()
+    assert faults == []

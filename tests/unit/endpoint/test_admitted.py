@@ -1,5 +1,7 @@
 """Each request is let in as whoever sent it, however many come over one connection."""
 
+import asyncio
+import gc
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +9,9 @@ from tests.fakes.world import StillClock
 from tests.unit.view.rows import NOON, credential, member, view
 
 from gatelodge.adapters.keys.peppers import HmacPeppers
+from gatelodge.core.errors import Unavailable
 from gatelodge.core.tokens import mint
+from gatelodge.web.endpoint import admit
 from gatelodge.web.endpoint.admit import judge, let_in, read_body
 from gatelodge.web.endpoint.http.request import HttpRequest
 from gatelodge.web.endpoint.origins import origins
@@ -70,3 +74,19 @@ def test_who_waits_on_a_connection_is_not_named_by_whoever_is_answered_before(ga
     read_body(gate, second)
     named = [(each.caller.member, each.caller.credential) for each in (first, second)]
     assert named == [("mem_ann", "crd_ann"), ("mem_ben", "crd_ben")]
+
+
+@pytest.mark.anyio
+async def test_a_record_of_a_stranger_who_left_before_their_turn_is_no_fault_of_the_process(
+    gate, monkeypatch
+):
+    faults, written = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: faults.append(what))
+    monkeypatch.setattr(admit, "failure", lambda *_: ("unknown", ""))
+    gate.waits = True
+    gate.recorder = SimpleNamespace(auth_failed=lambda *given: written.append(given[2]))
+    judge(gate, Connection(), asked(mint("personal", bytes(range(7, 39)))))
+    written.pop().set_exception(Unavailable("the disk is gone"))
+    await asyncio.sleep(0)
+    gc.collect()
+    assert faults == []

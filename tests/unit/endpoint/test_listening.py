@@ -1,6 +1,7 @@
 """A legacy session's stream hears of all that the session waits for, whenever it asked for it."""
 
 import asyncio
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from gatelodge.flows.catalog.offers import OfferMemory
 from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.flows.gateway.sessions import SessionTable
 from gatelodge.flows.gateway.streams import OpenStreams
-from gatelodge.web.endpoint.methods import listening
+from gatelodge.web.endpoint.methods import listening, subscribing
 from gatelodge.web.endpoint.methods.listening import legacy_stream
 
 pytestmark = pytest.mark.anyio
@@ -141,3 +142,61 @@ async def test_servers_are_recorded_as_told_only_when_the_stream_began(ends, mon
     await asyncio.wait_for(opening, 5)
     assert said == [("client_gone" if ends else "ok", {URI[0]: "c1"})]
     assert bool(door.watched) is not ends
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_stream_is_greeted_with_what_it_will_hear_of_and_with_nothing_else(
+    reads, monkeypatch
+):
+    """Access to a resource may end while its watching is written down."""
+    door, greetings = Door(), []
+    door.follower.view = SimpleNamespace(admits=lambda *_: True)
+    monkeypatch.setattr(listening, "watched", lambda *_: URI)
+    monkeypatch.setattr(listening, "unbearable", lambda *_: "")
+    visit = door.visit(None)
+    params = b'{"toolsListChanged":true,"resourceSubscriptions":["git+file:///a"]}'
+    visit.message = SimpleNamespace(id=b"1", params={"notifications": Raw(params)})
+    visit.answer.say = greetings.append
+
+    async def noted(*_given):
+        return {URI[0]: "c1"} if reads else {}
+
+    door.words = SimpleNamespace(noted=noted, told=lambda *_: None)
+    opening = asyncio.create_task(listening.listen(door, visit))
+    await asyncio.wait_for(door.recorder.asked.wait(), 5)
+    door.recorder.written.set_result(None)
+    await asyncio.wait_for(door.opened.wait(), 5)
+    visit.connection.on_gone()
+    await asyncio.wait_for(opening, 5)
+    (greeting,) = greetings
+    told = json.loads(greeting)["params"]["notifications"]
+    heard = {"resourceSubscriptions": ["git+file:///a"]} if reads else {}
+    assert told == {"toolsListChanged": True, **heard}
+    assert bool(door.watched) is reads
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_session_is_told_that_it_is_subscribed_only_to_what_it_will_hear_of(
+    reads, monkeypatch
+):
+    door, answers = Door(), []
+    monkeypatch.setattr(subscribing, "watched", lambda *_: URI)
+    monkeypatch.setattr(subscribing, "unbearable", lambda *_: "")
+
+    async def answered(_gate, _visit, body, **_more):
+        answers.append(json.loads(body))
+
+    monkeypatch.setattr(subscribing, "answer_here", answered)
+
+    async def noted(*_given):
+        return {URI[0]: "c1"} if reads else {}
+
+    door.words = SimpleNamespace(noted=noted, told=lambda *_: None)
+    session = LegacySession("mem_ann", "wsp_1", "", "2025-11-25", "", NOON * 2, b"nonce")
+    visit = door.visit(session)
+    visit.era = "legacy"
+    params = {"uri": Raw(b'"git+file:///a"')}
+    visit.message = SimpleNamespace(id=b"1", method="resources/subscribe", params=params)
+    await subscribing.subscribe(door, visit)
+    assert [list(each)[-1] for each in answers] == ["result" if reads else "error"]
+    assert (URI in door.sessions.of(b"nonce", NOON * 2, NOON).uris) is reads

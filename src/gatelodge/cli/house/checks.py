@@ -15,6 +15,7 @@ from msgspec import Struct
 from gatelodge.cli.client import LocalSocket
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import HouseError
+from gatelodge.core.http.authority import bracketed
 
 _PYTHON = (3, 11)
 _SQLITE = (3, 35)
@@ -118,7 +119,7 @@ def running(settings: Settings) -> bool:
 def port(settings: Settings, *, running: bool) -> Iterator[DoctorFinding]:
     """Whether the public port is ours or free."""
     listen = settings.listen
-    place = f"{listen.host}:{listen.port}"
+    place = f"{bracketed(listen.host)}:{listen.port}"
     # The port is taken then, by the gate itself.
     if running:
         yield DoctorFinding("port", "good", "a node runs on this data directory")

@@ -23,6 +23,7 @@ from gatelodge.core.catalog.references import (
 )
 from gatelodge.core.catalog.server import HttpTransport, StdioTransport, Transport
 from gatelodge.core.errors import Invalid
+from gatelodge.core.http.authority import bracketed
 from gatelodge.core.http.egress import judge
 
 MOST_WORDS: Final = 512
@@ -135,14 +136,14 @@ def http_endpoint(transport: HttpTransport) -> HttpEndpoint:
             "url: holds letters that no URL may",
             remedy="Write them percent-encoded, such as %C3%A9 for \u00e9.",
         )
-    bracketed = f"[{host}]" if ":" in host else host
+    name = bracketed(host)
     usual = 443 if tls else 80
     return HttpEndpoint(
         host=host,
         port=port or usual,
         tls=tls,
         path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-        authority=bracketed if port in (None, usual) else f"{bracketed}:{port}",
+        authority=name if port in (None, usual) else f"{name}:{port}",
         private=transport.allow_private,
     )
 

@@ -32,9 +32,17 @@ Outcome = Literal[
 the node could not prove that."""
 
 WithheldReason = Literal[
-    "revoked", "server_disabled", "stale", "changed", "shutdown", "client_gone", "cancelled"
+    "revoked",
+    "server_disabled",
+    "stale",
+    "changed",
+    "unavailable",
+    "shutdown",
+    "client_gone",
+    "cancelled",
 ]
-"""Why; `changed` = what a list shows was another one by the time when it would have left."""
+"""Why; `changed` = what the caller may use was something else by the time when it would have left,
+`unavailable` = another part of its batch could not be answered."""
 
 UnresolvedReason = Literal[
     "gateway_restart", "outcome_write_failed", "shutdown_timeout", "node_lost"

@@ -40,6 +40,7 @@ from gatelodge.web.endpoint.http.reader import Unreadable
 from gatelodge.web.endpoint.http.request import HttpRequest
 from gatelodge.web.endpoint.http.turns import LIGHT, FaceTurns
 from gatelodge.web.endpoint.origins import NOT_SERVED, AllowedOrigins
+from gatelodge.web.written import look_at
 
 _UNREADABLE: dict[Unreadable, tuple[int, str]] = {
     "malformed": (400, "the request is malformed"),
@@ -185,17 +186,26 @@ class ApiFace:
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             fault = None if task.cancelled() else task.exception()
-            if fault is not None:
-                told = _reply_of_problem(problems.unexpected(fault, self._gate.ids.new("inc")))
-                connection.write(
-                    rendered(connection, request, told.status, told.headers, told.body)
-                )
-            # Also after a fault: the connection would else never begin its next request.
-            connection.finish()
+            try:
+                if fault is not None:
+                    self._answer_incident(connection, request, fault)
+            finally:
+                # Also after a fault: the connection would else never begin its next request.
+                connection.finish()
 
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(ended)
+
+    def _answer_incident(
+        self, connection: ClientConnection, request: HttpRequest, fault: BaseException
+    ) -> None:
+        told = _reply_of_problem(problems.unexpected(fault, self._gate.ids.new("inc")))
+        connection.write(rendered(connection, request, told.status, told.headers, told.body))
+        if not self._local:
+            # Nobody waits for this record: whatever failed may be what would write it.
+            refusal = RefusedRequest(reason="internal", http=told.status, bytes_in=request.size)
+            self._recorder.refused(UNROUTED, None, refusal, None)
 
     def _admitted_person(self, connection: ClientConnection, request: HttpRequest) -> str:
         """Whose account a body is read on; empty when there is none. Raises HouseError."""
@@ -325,6 +335,8 @@ class ApiFace:
     async def _record_refusal(self, request: HttpRequest, reply: _Reply) -> None:
         """Count a refusal; it is told once its record is durable, or the disk is slow."""
         written: asyncio.Future[None] = self._loop.create_future()
+        # A refusal is told also where it cannot be written down, and may be before that is known.
+        written.add_done_callback(look_at)
         if reply.status == 401:
             header = request.headers.get(b"authorization")
             view, peppers = self._gate.view(), self._gate.peppers
@@ -334,9 +346,7 @@ class ApiFace:
             refusal = RefusedRequest(reason=reply.reason, http=reply.status, bytes_in=request.size)
             log, who = await self._log_and_caller(request, reply)
             self._recorder.refused(log, who, refusal, written)
-        done, _ = await asyncio.wait((written,), timeout=_RECORD_SECONDS)
-        for each in done:
-            each.exception()  # a refusal is told also where it cannot be written down
+        await asyncio.wait((written,), timeout=_RECORD_SECONDS)
 
     async def _log_and_caller(
         self, request: HttpRequest, reply: _Reply

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _LOCAL = "local"
 _UNSET = 2**32 - 1
+_PROCESSES = Path("/proc")
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -27,10 +28,12 @@ def operator_at(link: object) -> str:
 
 def operator_of(pid: int, uid: int) -> str:
     """`local:UID` of whoever logged in: with sudo or su it is not the account that they became."""
+    process = _PROCESSES / str(pid)
     with suppress(OSError, ValueError):
-        login = int(Path(f"/proc/{pid}/loginuid").read_text("ascii"))
-        # A service has no login: then the account under which it runs is all there is.
-        if login != _UNSET:
+        login = int((process / "loginuid").read_text("ascii"))
+        # A service has no login: then the account under which it runs is all there is. Whoever
+        # asked may be gone, and another account's process have its number by now.
+        if login != _UNSET and process.stat().st_uid == uid:
             uid = login
     return f"{_LOCAL}:{uid}"
 

@@ -33,6 +33,7 @@ from gatelodge.web.endpoint.origins import NOT_SERVED
 from gatelodge.web.endpoint.pages import is_preflight, preflight
 from gatelodge.web.endpoint.request_context import AdmissionCache, RequestContext
 from gatelodge.web.endpoint.route import route_of
+from gatelodge.web.written import look_at
 
 _JSON = b"application/json"
 _CHALLENGE = b'www-authenticate: Bearer realm="gatelodge"'
@@ -187,6 +188,8 @@ def _authenticate_request(gate: EndpointContext, visit: RequestContext) -> Crede
 def _recorded_auth_failure(gate: EndpointContext, visit: RequestContext, reason: str) -> TurnedAway:
     # Whoever guesses tokens is answered only once the first record of the burst is durable.
     written = durable(gate)
+    if written is not None:
+        written.add_done_callback(look_at)  # a request that waits its turn may be left before
     header = visit.request.headers.get(b"authorization")
     # The log of a workspace never names a token that was another workspace's.
     told, whose = failure(gate.follower.view, gate.peppers, header, reason, visit.log)

@@ -28,6 +28,7 @@ from gatelodge.ports.tracing import Tracer
 from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, FreshIds, StringSealer, TokenPeppers
 from gatelodge.web.endpoint.origins import AllowedOrigins
+from gatelodge.web.endpoint.part import BatchPart
 from gatelodge.web.endpoint.request_context import RequestContext
 from gatelodge.web.endpoint.route import EndpointRoute
 
@@ -135,12 +136,12 @@ class AnswerPermit:
         """Say whether this node may act now."""
         return self._gate.follower.fresh()
 
-    def withheld(self) -> None:
+    def withheld(self, why: WithheldReason = "stale") -> None:
         """Record that what was recorded did not leave."""
         # What is said on the way has no record of its own: the call's or stream's end has one.
         if self.recorded is not None:
             log, method = self._about
-            self._gate.recorder.withheld(log, self.recorded, method, "stale")
+            self._gate.recorder.withheld(log, self.recorded, method, why)
 
 
 async def answer_here(
@@ -180,12 +181,15 @@ async def answer_here(
     # The disk was waited for: by now access may have ended, or the lease may have run out.
     why = await _why_not(gate, visit, still)
     if why:
-        _withhold_answer(gate, visit, why)
+        gate.recorder.withheld(visit.log, "", visit.method, why)
+        tell_withheld(visit, why)
         return
     # The answer still waits for the end of the loop's round, so the lease is asked again there.
     leave = AnswerPermit(gate, visit)
     leave.recorded = ""
     visit.answer.permit = leave
+    if still is not None and isinstance(visit.answer, BatchPart):
+        visit.answer.still = lambda view: visit.look_again(view) and still()
     visit.answer.end(status, body)
 
 
@@ -208,9 +212,8 @@ async def _why_not(
     return None
 
 
-def _withhold_answer(gate: EndpointContext, visit: RequestContext, why: WithheldReason) -> None:
-    """Say why nothing is told, and record that nothing was."""
-    gate.recorder.withheld(visit.log, "", visit.method, why)
+def tell_withheld(visit: RequestContext, why: WithheldReason) -> None:
+    """Say why nothing is told."""
     http, text = _WITHHELD.get(why, _WITHHELD["stale"])
     # A handshake may have put a session id there, which goes to nobody whose access ended.
     visit.answer.forget_headers()

@@ -6,6 +6,8 @@ comes from a foreign page. Source: MCP basic/transports/streamable-http, Securit
 
 from msgspec import Struct
 
+from gatelodge.core.http.authority import bracketed
+
 NOT_SERVED = (
     "this Host is not served here; an operator names it in listen.allowed_hosts or "
     "listen.public_url"
@@ -23,10 +25,7 @@ class AllowedOrigins(Struct, frozen=True):
         """Say whether a Host field names this gate (its port is not compared)."""
         if host is None:
             return False
-        name = host.lower()
-        # An IPv6 literal ends in a bracket where no port follows, and its own colons stay.
-        bare = name.rpartition(b":")[0] if not name.endswith(b"]") and b":" in name else name
-        return bare in self.hosts
+        return _without_port(host.lower()) in self.hosts
 
     def origin_allowed(self, origin: bytes | None, host: bytes = b"") -> bool:
         """Say whether a request with this Origin (None = no browser) may go on.
@@ -46,15 +45,19 @@ def origins(
     host: str, public_url: str, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
 ) -> AllowedOrigins:
     """Build the two sets from the settings of `listen`."""
-    hosts = {*_LOOPBACK, host, *allowed_hosts}
+    hosts = {*_LOOPBACK, *map(bracketed, (host, *allowed_hosts))}
     given = {*allowed_origins}
     if public_url:
         authority = public_url.split("://", 1)[-1].split("/", 1)[0]
-        hosts.add(authority.rpartition(":")[0] or authority)
-        hosts.add(authority)
+        hosts.add(_without_port(authority.encode()).decode())
         given.add(public_url.rstrip("/"))
     return AllowedOrigins(
         # An empty name in here would let an empty Host through.
         frozenset(h.lower().encode() for h in hosts if h),
         frozenset(o.lower().encode() for o in given),
     )
+
+
+def _without_port(authority: bytes) -> bytes:
+    # An IPv6 literal ends in a bracket where no port follows, and its own colons stay.
+    return authority if authority.endswith(b"]") else authority.rpartition(b":")[0] or authority

@@ -4,7 +4,9 @@ import re
 
 from msgspec import Struct
 
-_TARGET = re.compile(rb"/k/([a-z0-9][a-z0-9-]{0,62})(?:/s/([a-z][a-z0-9-]{0,15}))?/mcp/?(?:\?|$)")
+from gatelodge.core.protocol.shown.names import ALIAS
+
+_TARGET = re.compile(rb"/k/([a-z0-9][a-z0-9-]{0,62})(?:/s/(%b))?/mcp/?(?:\?|$)" % ALIAS.encode())
 
 
 class EndpointRoute(Struct, frozen=True):

@@ -1,7 +1,10 @@
 """Batches, where they exist: each message as if it came alone, and nothing gets in by one."""
 
+import contextlib
+import itertools
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -188,24 +191,98 @@ def test_calls_in_a_batch_are_decided_each_by_itself(scene: Scene, ada: Old):
     assert kinds == ["call.intent", "call.outcome"] * 2 + ["call.denied"] * 2
 
 
-@pytest.mark.guarantee("revoke:under-a-second")
-def test_nothing_of_a_batch_is_answered_after_access_ended(scene: Scene):
-    (token,) = scene.admit("zoe")
-    zoe = Old(scene.place, token, version="2025-03-26")
-    scene.server.released.clear()
-    waiting = len(scene.server.called("wait"))
-    body = json.dumps([call(1, "lib__wait"), request("tools/list", 2), call(3), PING]).encode()
-    calls = len(scene.server.called("echo"))
-    answers: list[Answer] = []
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def zoe(scene: Scene) -> tuple[Old, str]:
+    """A client whose access may end, and the address of its member."""
+    name = f"zoe{next(NUMBERS)}"
+    (token,) = scene.admit(name)
+    return Old(scene.place, token, version="2025-03-26"), f"{name}@example.test"
+
+
+@contextlib.contextmanager
+def waiting(scene: Scene, client: Old, *batch: Any) -> Iterator[list[Answer]]:
+    """While a call of `wait` that stands in the batch runs; afterwards what was answered."""
+    server, answers = scene.server, list[Answer]()
+    server.released.clear()
+    calls = len(server.called("wait"))
     with scene.wire() as wire:
-        wire.send(raw_post(zoe.path, body, zoe.head))
+        wire.send(raw_post(client.path, json.dumps(batch).encode(), client.head))
         reader = threading.Thread(target=lambda: answers.append(wire.answer()))
         reader.start()
-        until(lambda: len(scene.server.called("wait")) > waiting)
-        scene.place.api("POST", "/members/zoe@example.test/suspend", {})
-        reader.join(2)
+        try:
+            until(lambda: len(server.called("wait")) > calls)
+            yield answers
+            reader.join(2)
+        finally:
+            server.released.set()
+            reader.join(5)
+
+
+def withheld(scene: Scene, before: int, count: int) -> list[dict[str, Any]]:
+    """The records of so many answers that were kept back; nobody waited for them."""
+
+    def found() -> list[dict[str, Any]]:
+        return [leaf for leaf in scene.place.since(before) if leaf["t"] == "answer.withheld"]
+
+    until(lambda: len(found()) >= count)
+    return found()
+
+
+AFTER = [[], [call(3)]]
+
+
+@pytest.mark.guarantee("revoke:under-a-second")
+@pytest.mark.parametrize("after", AFTER, ids=["the call that runs is the last", "another follows"])
+def test_nothing_of_a_batch_is_answered_after_access_ended(
+    scene: Scene, zoe: tuple[Old, str], after: list[Any]
+):
+    """Neither what was done before it ended nor what would come then; the records say so."""
+    before, calls = scene.count, len(scene.server.called("echo"))
+    client, email = zoe
+    batch = [call(1), PING, call(2, "lib__wait"), *after]
+    with waiting(scene, client, *batch) as answers:
+        scene.place.api("POST", f"/members/{email}/suspend", {})
+    (answer,) = answers
+    assert (answer.status, "error" in answer.json) == (401, True)
+    assert b"lib__" not in answer.body
+    assert len(scene.server.called("echo")) == calls + 1
+    found = withheld(scene, before, 2)
+    outcomes = [leaf for leaf in scene.place.since(before) if leaf["t"] == "call.outcome"]
+    done = outcomes[0]["call"]
+    told = [(leaf.get("call", ""), leaf["method"], leaf["reason"]) for leaf in found]
+    assert told == [(done, "tools/call", "revoked"), ("", "ping", "revoked")]
+
+
+@pytest.mark.guarantee("revoke:under-a-second")
+def test_a_grant_that_ends_takes_back_what_it_let_a_batch_have_before(
+    scene: Scene, zoe: tuple[Old, str]
+):
+    client, email = zoe
+    scene.place.serve("other", scene.server.url)
+    grant = scene.place.grant(member=email, server="other", level="all")
+    until(lambda: send(client, [call(1, "other__echo")]).json[0].get("result"))
+    before = scene.count
+    batch = [call(1, "other__echo"), PING, call(2, "lib__wait")]
+    with waiting(scene, client, *batch) as answers:
+        scene.place.api("DELETE", f"/grants/{grant}")
         scene.server.released.set()
     (answer,) = answers
-    assert (answer.status, answer.json["error"]["code"]) == (401, -32600)
-    assert b"lib__" not in answer.body
-    assert len(scene.server.called("echo")) == calls
+    assert (answer.status, "error" in answer.json) == (503, True)
+    assert [leaf["reason"] for leaf in withheld(scene, before, 3)] == ["changed"] * 3
+
+
+def test_a_call_that_a_grant_took_with_it_takes_no_answer_from_the_others(
+    scene: Scene, zoe: tuple[Old, str]
+):
+    client, email = zoe
+    scene.place.serve("third", scene.server.url)
+    grant = scene.place.grant(member=email, server="third", level="all")
+    until(lambda: send(client, [call(1, "third__echo")]).json[0].get("result"))
+    with waiting(scene, client, call(1), call(2, "third__wait"), PING) as answers:
+        scene.place.api("DELETE", f"/grants/{grant}")
+    (answer,) = answers
+    assert answer.status == 200
+    assert ["result" in one for one in answer.json] == [True, False, True]

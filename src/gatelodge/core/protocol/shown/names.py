@@ -19,9 +19,11 @@ The vendors' rule is `[A-Za-z0-9_-]{1,64}`, and clients put a prefix of theirs b
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _MARKED = re.compile(r".*_[0-9a-f]{8}", re.DOTALL)
-_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,19}")
 _ALIAS_LENGTH = 20
 """So short that the shortest `limits.name_length` cuts no alias."""
+ALIAS = f"[a-z][a-z0-9-]{{0,{_ALIAS_LENGTH - 1}}}"
+"""What a server's alias looks like, in names and in the paths of endpoints."""
+_ALIAS = re.compile(ALIAS)
 
 
 class ShownNames(Struct, frozen=True):

@@ -25,10 +25,17 @@ from gatelodge.core.protocol.version import (
 )
 from gatelodge.core.view import PolicyView
 from gatelodge.core.view_entry import ToolEntry
-from gatelodge.flows.gateway.answers import CallAnswer, CallFailed, UpstreamResult, WasCut
+from gatelodge.flows.gateway.answers import (
+    CallAnswer,
+    CallFailed,
+    NotAllowed,
+    UpstreamResult,
+    WasCut,
+)
 from gatelodge.flows.gateway.request import (
     CallControl,
     CallRequest,
+    EffectAdmission,
     MonotonicProgress,
     NotificationBuffer,
     Notify,
@@ -40,6 +47,7 @@ from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply
 from gatelodge.web.endpoint.context import AnswerPermit, EndpointContext, answer_here
 from gatelodge.web.endpoint.methods.rendering import render
 from gatelodge.web.endpoint.methods.telling import trace_end
+from gatelodge.web.endpoint.part import BatchPart
 from gatelodge.web.endpoint.request_context import RequestContext
 
 _TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
@@ -144,11 +152,7 @@ async def _forward_call(
     # A result is charged while it comes: once it is whole, its memory is taken already.
     cut.licence.room = visit.connection.room(visit.request, visit.answerable)
     if visit.era == "modern":
-        # Closing the connection is how a modern client cancels; for a legacy one it is not.
-        visit.connection.on_gone = lambda: cut("client_gone")
-        # It may have left while its data key was fetched, before anybody listened for that.
-        if visit.connection.gone:
-            cut("client_gone")
+        _cut_when_gone(visit, cut)
     leave = AnswerPermit(gate, visit)
     visit.answer.permit = leave
     request = _call_request(gate, visit, cut, params, find, retry)
@@ -161,6 +165,8 @@ async def _forward_call(
             status, body = rendered
         else:
             status, body = render(gate, visit, name, cut.target, answer)
+        if isinstance(visit.answer, BatchPart):
+            visit.answer.still = _still_admitted(answer, cut.admission)
         if cut.trace is not None:
             cut.trace.ended(trace_end(name, cut.target, answer, body))
     finally:
@@ -169,6 +175,23 @@ async def _forward_call(
         visit.answer.permit = None  # nothing of a server's is in it
     leave.recorded = answer.call
     visit.answer.end(status, body)
+
+
+def _cut_when_gone(visit: RequestContext, cut: CallControl) -> None:
+    """Closing the connection is how a modern client cancels; for a legacy one it is not."""
+    visit.connection.on_gone = lambda: cut("client_gone")
+    # It may have left while its data key was fetched, before anybody listened for that.
+    if visit.connection.gone:
+        cut("client_gone")
+
+
+def _still_admitted(
+    answer: CallAnswer, admission: EffectAdmission
+) -> Callable[[PolicyView], bool] | None:
+    """What a batch asks of a call whose answer waits for others; None when nothing came of one."""
+    if isinstance(answer, NotAllowed | CallFailed | WasCut):
+        return None
+    return lambda view: not admission.ended_in(view)
 
 
 async def _rendered_apart(

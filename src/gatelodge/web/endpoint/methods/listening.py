@@ -6,6 +6,7 @@ It holds no buffer: a client that does not read loses the stream, not the gate's
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -47,6 +48,8 @@ _KINDS: Final[dict[str, Kind]] = {
     "resourcesListChanged": "resources",
 }
 _EVERY: Final[tuple[Kind, ...]] = ("tools", "prompts", "resources")
+Greeting = Callable[[Uris], bytes]
+"""The first word of a stream that waits for these resources."""
 _encode = msgspec.json.Encoder().encode
 _uris = msgspec.json.Decoder(list[str]).decode
 
@@ -59,15 +62,18 @@ async def listen(gate: EndpointContext, visit: RequestContext) -> None:
         await answer_here(gate, visit, body, status=400, rpc_code=wants.code)
         return
     kinds, found = wants
-    honoured: dict[str, object] = {name: True for name, kind in _KINDS.items() if kind in kinds}
-    # What may not be read is left out without a word, as what is not there would be.
-    if found:
-        honoured["resourceSubscriptions"] = list(found)
     tag = b'"_meta":{"%b":%b}' % (META_SUBSCRIPTION.encode(), visit.message.id)
-    greeting = notification_body(
-        "notifications/subscriptions/acknowledged",
-        b'{"notifications":%b,%b}' % (_encode(honoured), tag),
-    )
+
+    def greeting(uris: Uris) -> bytes:
+        honoured: dict[str, object] = {name: True for name, kind in _KINDS.items() if kind in kinds}
+        # What may not be read is left out without a word, as what is not there would be.
+        if shown := [uri for uri, resource in found.items() if resource in uris]:
+            honoured["resourceSubscriptions"] = shown
+        return notification_body(
+            "notifications/subscriptions/acknowledged",
+            b'{"notifications":%b,%b}' % (_encode(honoured), tag),
+        )
+
     farewell = result_body(visit.message.id, b'{"resultType":"complete",%b}' % tag)
     open_ = _Listening(gate, visit, tag)
     await _serve_stream(
@@ -218,7 +224,7 @@ async def _serve_stream(
     wants: tuple[tuple[Kind, ...], Uris],
     kept: KeptSession | None = None,
     *,
-    greeting: bytes = b"",
+    greeting: Greeting | None = None,
     farewell: bytes = b"",
 ) -> None:
     assert visit.caller is not None
@@ -307,7 +313,7 @@ def _register_stream(
     gate: EndpointContext,
     visit: RequestContext,
     stream: ListenStream,
-    greeting: bytes,
+    greeting: Greeting | None,
     kept: KeptSession | None,
 ) -> None:
     """From now on the stream hears."""
@@ -315,9 +321,9 @@ def _register_stream(
         # Joined first: `add` has to see what the session waits for by now.
         _join_session(gate, kept, stream)
     gate.streams.add(stream)
-    if greeting:
+    if greeting is not None:
         # Nothing was waited for since `add`, so no change is told before the greeting or lost.
-        visit.answer.say(greeting)
+        visit.answer.say(greeting(stream.uris))
 
 
 def _join_session(gate: EndpointContext, kept: KeptSession, stream: ListenStream) -> None:

@@ -98,6 +98,11 @@ async def _change_subscription(
         gate.streams.wait_for(kept.streams[-1], uris)
     # Nothing was waited for since `noted`, so what was judged there still held.
     gate.words.told(said, noted)
+    if wanted and not noted:
+        # Access to it ended while that was written down, so nothing of it will be heard.
+        status, body = unknown(visit, uri)
+        await answer_here(gate, visit, body, status=status, rpc_code=-32_002)
+        return
     await answer_here(gate, visit, result_body(visit.message.id, b"{}"))
 
 
