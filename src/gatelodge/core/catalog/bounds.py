@@ -19,10 +19,14 @@ _STEERING = re.compile(
     r"LD_.*|DYLD_.*|PATH|HOME|TMPDIR|IFS|ENV|BASH_.*|SHELLOPTS|PYTHON.*|PERL5.*|RUBY.*|NODE_.*"
     r"|JAVA_.*|JDK_.*|_JAVA_.*|CLASSPATH|GCONV_PATH|GIT_(SSH|EXEC|CONFIG|ASKPASS|EDITOR|PAGER|PROXY).*"
     r"|SSL_.*|SSH_.*|XDG_.*|.*_PRELOAD|.*_OPTIONS|.*_PROXY"
-    r"|npm_.*|UV_.*|PIP_.*|BUN_.*|DENO_.*|EDITOR|VISUAL|PAGER|SHELL|LOCPATH|MALLOC_.*|GLIBC_.*",
+    r"|npm_.*|UV_.*|PIP_.*|BUN_.*|DENO_.*|EDITOR|VISUAL|PAGER|SHELL|LOCPATH|MALLOC_.*|GLIBC_.*"
+    r"|OPENSSL_.*|PERL.*|LUA_.*|PHP.*|DOTNET_.*|CORECLR_.*|COR_.*|GO(FLAGS|PROXY|ENV|ROOT|PATH|SUMDB)"
+    r"|R_.*|JULIA_.*|KUBECONFIG|DOCKER_.*|AWS_(CONFIG|SHARED|CA|ENDPOINT).*|.*_CA_BUNDLE|.*_REGISTRY"
+    r"|COREPACK_.*|YARN_.*|PNPM_.*|CARGO_.*|RUST.*|GEM_.*|BUNDLE_.*|VIRTUAL_ENV|CONDA_.*|ZDOTDIR",
     re.IGNORECASE,
 )
-"""Variables that decide which code runs, or whom it trusts."""
+"""Variables that decide which code runs, or whom it trusts, as far as they are known here: what a
+program reads besides is for whoever allows its command to know (KNOWN-LIMITS)."""
 ANY = "**"
 
 

@@ -101,7 +101,10 @@ def _edited_transport(row: Server, wish: ServerEdit) -> Transport:
 def _must_not_carry(before: Transport, after: Transport, wish: ServerEdit) -> None:
     """Raise Invalid when values that the caller never saw would go where the caller says."""
     if isinstance(before, StdioTransport) and isinstance(after, StdioTransport):
-        moved, kept = before.command != after.command, before.env.keys() - wish.env.keys()
+        # A variable may say where the others are sent, so a new value of one moves them all.
+        anew = any(before.env.get(name) != value for name, value in wish.env.items() if value)
+        moved = before.command != after.command or anew
+        kept = before.env.keys() - wish.env.keys()
     elif isinstance(before, HttpTransport) and isinstance(after, HttpTransport):
         # Another path of one origin is taken for the same party, who is sent the values already.
         moved = _origin_of_url(before.url) != _origin_of_url(after.url)
