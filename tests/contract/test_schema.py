@@ -1,7 +1,11 @@
 """The migrations make the schema that the code speaks of, on both engines."""
 
+import errno
+import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from alembic import command
@@ -13,9 +17,18 @@ from sqlalchemy import MetaData, text
 from tests.postgres import fresh_database
 
 from gatelodge.adapters.ledger import tables as ledger
+from gatelodge.adapters.store import copying
 from gatelodge.adapters.store import tables as store
+from gatelodge.adapters.store.copying import copy_sqlite
 from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.migrate import HEAD, SCRIPTS, VERSION_TABLE, migrate
+from gatelodge.adapters.store.migrate import (
+    HEAD,
+    SCRIPTS,
+    VERSION_TABLE,
+    brought_up,
+    migrate,
+    version,
+)
 from gatelodge.adapters.store.rows import KEPT, structs_of
 from gatelodge.core.catalog.server import Server, ServerTiming, Tool
 from gatelodge.core.errors import Conflict, StoreDown
@@ -110,6 +123,65 @@ def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(databa
         ("pinned", True, "{}"),
     ]
     assert found.timing == ServerTiming()
+
+
+def of_first_version(database):
+    settings = Config(attributes={"connection": None, "version_table": VERSION_TABLE})
+    settings.set_main_option("script_location", str(SCRIPTS))
+    with database.write() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0001")
+
+
+def add_workspace(database, name):
+    with database.write() as connection:
+        row = {"id": f"wsp_{name}", "slug": name}
+        connection.execute(text("INSERT INTO workspaces VALUES (:id, :slug, 'W', 1)"), row)
+
+
+def workspaces(file):
+    with closing(sqlite3.connect(file)) as connection:
+        return [slug for (slug,) in connection.execute("SELECT slug FROM workspaces ORDER BY slug")]
+
+
+def test_the_way_back_from_an_upgrade_is_what_there_was_just_before_it(tmp_path, monkeypatch):
+    database, copy = open_database("", tmp_path), tmp_path / "gatelodge.db.schema-0001"
+    of_first_version(database)
+    add_workspace(database, "before")
+
+    def fails(*_):
+        raise StoreDown("a step of the upgrade fails")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(command, "upgrade", fails)
+        with pytest.raises(StoreDown):
+            brought_up(database, tmp_path, upgrade=True)
+    assert workspaces(copy) == ["before"]
+    add_workspace(database, "meanwhile")  # the older version went on
+    brought_up(database, tmp_path, upgrade=True)
+    assert workspaces(copy) == ["before", "meanwhile"]
+    brought_up(database, tmp_path, upgrade=True)
+    assert workspaces(copy) == ["before", "meanwhile"]
+    database.close()
+
+
+def test_a_copy_that_cannot_be_renewed_stays_whole_and_nothing_is_upgraded(tmp_path, monkeypatch):
+    database, copy = open_database("", tmp_path), tmp_path / "gatelodge.db.schema-0001"
+    of_first_version(database)
+    copy_sqlite(tmp_path / "gatelodge.db", copy)
+    add_workspace(database, "meanwhile")
+    whole = copy.read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(copying, "sync_path", full)
+    with pytest.raises(StoreDown, match="cannot be copied"):
+        brought_up(database, tmp_path, upgrade=True)
+    assert copy.read_bytes() == whole
+    with database.read() as connection:
+        assert version(connection) == "0001"
+    database.close()
 
 
 def test_the_codes_head_is_the_newest_step():

@@ -95,6 +95,33 @@ async def test_an_announcement_that_came_with_a_poll_is_not_waited_for(nodes):
         assert (await two.poll(0)).gov == 1
 
 
+@pytest.mark.parametrize("said", ["9" * 7_000, "9" * 18, "9" * 19, "-1", "\u0669", ""])
+async def test_nothing_that_is_said_beside_announcements_stops_a_node_or_keeps_it_awake(
+    nodes, url, said
+):
+    one, two = nodes
+    await two.poll(0)
+    with psycopg.connect(url, autocommit=True) as anyone:
+        anyone.execute("SELECT pg_notify('gatelodge_gov', %s)", [said])
+    woken = anyio.Event()
+
+    async def wait():
+        await two.wait(60.0)
+        woken.set()
+
+    with anyio.fail_after(20):
+        await two.wait(60.0)
+        for _ in range(2):
+            assert (await two.poll(0)).gov == 0
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            assert not woken.is_set()
+            await one.change(lambda tx: tx.record(fact()))
+            await woken.wait()
+    assert (await two.poll(0)).gov == 1
+
+
 @pytest.mark.guarantee("revoke:under-a-second")
 async def test_a_lost_connection_is_told_within_a_second_and_made_anew(nodes, url):
     _, two = nodes

@@ -113,6 +113,28 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+_HANGING = """
+import os, subprocess
+from gatelodge.adapters.upstream.stdio import supervisor
+
+# What hangs in the kernel takes no signal, and nothing that a test may start does that.
+kill, os.kill, os.killpg = os.kill, lambda *_: None, lambda *_: None
+supervisor._KILL_SECONDS = 1.0
+hanging = subprocess.Popen(("sleep", "60"), start_new_session=True)
+looks, wait = [], os.waitpid
+os.waitpid = lambda *given: looks.append(given) or wait(*given)
+supervisor._end_all(hanging.pid, 0)
+print(len(looks))
+kill(hanging.pid, 9)
+"""
+
+
+def test_a_process_that_hangs_in_the_kernel_is_looked_at_now_and_then_until_it_is_given_up():
+    words = (sys.executable, "-c", _HANGING)
+    told = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=30)
+    assert 1 < int(told.stdout) <= 1.0 / 0.002
+
+
 async def test_a_home_however_deep_is_removed_and_the_server_is_started_again(room):
     pool = make_pool(
         upstream=UpstreamSettings(start_seconds=15.0, backoff_seconds=0.1),

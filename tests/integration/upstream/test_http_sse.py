@@ -11,6 +11,7 @@ from tests.upstreams.pools import (
     LOOPS,
     Secrets,
     ask,
+    asker,
     call,
     http,
     make_pool,
@@ -180,6 +181,54 @@ async def test_progress_bears_the_callers_own_token(pool, relay):
     asked = call("steps", meta={"progressToken": Raw(b'"mine"')})
     await ask(pool, at, asked, lambda _, params: heard.append(json.loads(params)))
     assert [step["progressToken"] for step in heard] == ["mine", "mine"]
+
+
+async def test_a_secret_that_is_rotated_during_the_handshake_is_read_anew(relay, monkeypatch):
+    monkeypatch.setattr(sse, "STEADY_SECONDS", 0)  # it is met again at once
+    secrets, answer = Secrets(TOKEN="old"), relay._answer
+    wanted = "old"
+
+    async def guard(talk):
+        nonlocal wanted
+        if talk.seen.header("Authorization") != wanted:
+            talk.answer("401 Unauthorized", b"")
+            return
+        if talk.seen.verb == "POST" and talk.seen.message["method"] == "notifications/initialized":
+            secrets.known["TOKEN"] = wanted = "new"
+        await answer(talk)
+
+    relay._answer = guard
+    pool = make_pool(secrets)
+    at = http(relay.url, era="legacy", headers={"Authorization": "env:TOKEN"})
+    await ready(pool, at)
+    with pytest.raises(UpstreamUnreachable):
+        await ask(pool, at, call("echo", 1))
+    await until(lambda: len(relay.spawned) == 2, "met with the new secret")
+    await until(lambda: pool.health(at.id).state == "ready", "met again")
+    assert text(await ask(pool, at, call("echo", 1))) == 1
+    await pool.close()
+
+
+async def test_a_server_that_refuses_several_callers_is_told_of_until_it_serves_one(pool, relay):
+    answer, refuses = relay._answer, False
+
+    async def guard(talk):
+        if refuses:
+            talk.answer("401 Unauthorized", b"")
+        else:
+            await answer(talk)
+
+    relay._answer = guard
+    at = http(relay.url)
+    await ready(pool, at)
+    refuses = True
+    for who, told in (("ann", False), ("ann", False), ("bob", True)):
+        with pytest.raises(UpstreamUnreachable):
+            await ask(pool, at, call("echo", asker=asker(who)))
+        assert ("refuses our credentials" in pool.health(at.id).detail) is told
+    refuses = False
+    await ask(pool, at, call("echo", asker=asker("ann")))
+    assert "refuses our credentials" not in pool.health(at.id).detail
 
 
 async def test_a_refused_post_fails_its_call(pool, relay):

@@ -123,6 +123,20 @@ async def test_a_secret_that_was_rotated_is_read_anew_beside_the_traffic(upstrea
     await pool.close()
 
 
+@pytest.mark.guarantee("secrets:stay-here")
+@pytest.mark.parametrize("path", ["/login/{}", "/t/%73{}", "/plain"])
+async def test_where_a_redirect_leads_is_told_without_a_secret_of_ours(upstream, path):
+    pool = make_pool(Secrets(TOKEN="s3cret-value"))
+    to = path.replace("%73{}", "%733cret-value").format("s3cret-value")
+    upstream.methods["server/discover"] = status("307 Temporary Redirect", Location=to)
+    with pytest.raises(UpstreamUnreachable) as moved:
+        await pool.observe(http(upstream.url, headers={"Authorization": "env:TOKEN"}))
+    said = moved.value.detail + moved.value.remedy
+    assert "3cret-value" not in said
+    assert ("/plain" in said) is (path == "/plain")
+    await pool.close()
+
+
 async def test_a_server_that_refuses_several_callers_is_told_of_until_it_serves_one(pool, upstream):
     upstream.tools["refused"] = ONES_OWN["unauthorized"]
     at = http(upstream.url)

@@ -11,6 +11,7 @@ from tests.integration.upstream.test_endings import DEBIAN, UNRULY
 from tests.upstreams import pools
 from tests.upstreams.pools import ask, call, make_pool, stdio
 
+from gatelodge.adapters.keys.secret_refs import SecretRefs
 from gatelodge.adapters.upstream.stdio.child import PATH, SpawnSpec, start_child
 from gatelodge.adapters.upstream.stdio.lines import LineCallbacks
 from gatelodge.config.schema import HostingSettings, UpstreamSettings
@@ -45,6 +46,16 @@ async def test_the_last_words_before_the_handshake_are_told_without_secrets():
     with pytest.raises(HouseError) as away:
         await ask(pool, at, call("where"))
     assert away.value.said == ()  # whoever calls a tool is not told
+    await pool.close()
+
+
+async def test_a_secret_is_masked_without_the_word_that_stands_before_it(monkeypatch):
+    monkeypatch.setenv("SECRET_OF_A_TEST", "s3cret-value")
+    pool = make_pool(SecretRefs())
+    with pytest.raises(UpstreamUnreachable) as failed:
+        await pool.observe(unruly("fails", env={"TOKEN": "Bearer env:SECRET_OF_A_TEST"}))
+    assert "stderr: npm error 404 Not Found - GET Bearer [secret]" in failed.value.said
+    assert "stderr: refused: [secret]" in failed.value.said
     await pool.close()
 
 

@@ -1,6 +1,7 @@
 """Connections to an HTTP server: what one turn leaves behind does not end the next."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from tests.upstreams.pools import until
@@ -8,6 +9,7 @@ from tests.upstreams.pools import until
 from gatelodge.adapters.upstream.http import client as pool_of_connections
 from gatelodge.adapters.upstream.http.client import DRAIN_SECONDS, HttpClient
 from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
+from gatelodge.core.errors import UpstreamUnreachable
 from gatelodge.ports.upstream import always, any_size
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -132,4 +134,37 @@ async def test_whoever_waited_for_a_share_only_has_a_turn_as_soon_as_one_is_free
     assert not any(turn.place for turn in waiting), "they leave as much as they hold"
     ends(first[1].place)
     await under_way(*waiting)
+    await client.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_every_turn_has_an_end_when_all_connections_are_lost_while_as_many_wait_as_may(
+    monkeypatch,
+):
+    monkeypatch.setattr(pool_of_connections, "MOST_CONNECTIONS", 8)
+    monkeypatch.setattr(pool_of_connections, "MOST_WAITING", 8)
+    opened = []
+
+    async def dial():
+        if len(opened) == 8:
+            raise UpstreamUnreachable("The server is gone.")
+        connection = HttpConnection(client)
+        opened.append(connection)
+        connection.connection_made(Socket())
+        return connection
+
+    client = HttpClient(dial)
+    first = [Asked(b"first", each) for each in ("ann",) * 4 + ("bob",) * 2 + ("cat", "dan")]
+    for turn in first:
+        turn.repeatable = True
+        client.send(turn)
+        await until(partial(getattr, turn, "place"), "it has a connection")
+    waiting = [Asked(b"second", each) for each in ("ann",) * 4 + ("bob",) * 2 + ("cat", "eve")]
+    for turn in waiting:
+        client.send(turn)
+    for connection in opened:
+        connection.connection_lost(None)
+    await until(lambda: all(turn.heard for turn in first + waiting), "every turn has an end")
+    assert all(len(turn.heard) == 1 for turn in first + waiting)
     await client.close()

@@ -81,6 +81,7 @@ def main(what, *given):
     elif what == "fails":
         say("not MCP \x1b[31mred\x07 token=" + os.environ["TOKEN"])
         say("npm error 404 Not Found - GET " + os.environ["TOKEN"], sys.stderr)
+        say("refused: " + os.environ["TOKEN"].split()[-1], sys.stderr)
         sys.exit(3)
     if what == "child":
         pid = os.fork()

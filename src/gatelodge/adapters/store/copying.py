@@ -11,14 +11,16 @@ from gatelodge.core.errors import Conflict, StoreDown
 DATABASE = "gatelodge.db"
 
 
-def copy_sqlite(source: Path, target: Path) -> None:
+def copy_sqlite(source: Path, target: Path, *, renew: bool = False) -> None:
     """Copy the database, check the copy, make it durable. Raises StoreDown, Conflict (it is there).
+
+    With `renew` a copy that is there is replaced, and stays as it is until the new one is whole.
 
     The copy is one file without a journal of its own, and without the short-lived entries: a code
     that was used since is not usable again in what is restored from it. A crash leaves
     `TARGET.part`, never used.
     """
-    if target.exists():
+    if target.exists() and not renew:
         raise Conflict(f"{target} is there already", remedy="Move it away, and try again.")
     part = target.with_name(target.name + ".part")
     # A crash left this one behind, half written: it is begun anew and never gone on with.

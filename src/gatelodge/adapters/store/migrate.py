@@ -34,9 +34,10 @@ def brought_up(database: Database, directory: Path, *, upgrade: bool) -> None:
                 f"the database has the schema {found} of an older version; this one needs {HEAD}",
                 remedy="Start it with `gatelodge up`, which copies the database, then changes it.",
             )
-        copied = directory / f"{DATABASE}.schema-{found}"
-        if database.dialect == "sqlite" and not copied.exists():
-            copy_sqlite(directory / DATABASE, copied)
+        if database.dialect == "sqlite":
+            # Anew each time: after an attempt that failed the older version may have gone on.
+            copied = directory / f"{DATABASE}.schema-{found}"
+            copy_sqlite(directory / DATABASE, copied, renew=True)
     migrate(database)
 
 

@@ -141,6 +141,7 @@ class SqlStore:
             new = self._gov.read(connection, applied, head) if head > applied else []
             return GovProgress(gov=head, epoch=epoch, leaves=tuple(new))
 
+        before = self._announced
         try:
             seen = await _run_with_timeout(
                 _POLL_SECONDS, lambda: self._watch.ask(question), self._polls
@@ -153,8 +154,11 @@ class SqlStore:
             gov, epoch = self._proof.strange
             return GovProgress(gov=gov, epoch=epoch, leaves=())
         self._polled = seen.gov
+        # Any login may announce any number: one that the next answer does not hold is forgotten.
+        if self._announced == before:
+            self._announced = 0
         # What was announced beside an answer was read with it, so the socket wakes nobody for it.
-        if self._watch.announced() > self._announced:
+        if self._watch.announced():
             self._announce_to_local_waiters(self._watch.announced())
         return seen
 

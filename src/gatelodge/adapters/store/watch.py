@@ -19,6 +19,8 @@ from gatelodge.ports.store import GovProgress
 
 CHANNEL = "gatelodge_gov"
 _STATEMENT_MS = 550
+_LONGEST_SIZE = 18
+"""Digits of a size; no log grows to one that has more."""
 
 T = TypeVar("T")
 Ask = Callable[[Connection], GovProgress]
@@ -40,7 +42,7 @@ class ChangeFeed(Protocol):
         ...
 
     def announced(self) -> int:
-        """The largest size of the gov log that was announced by another node."""
+        """The largest size of the gov log that was announced during the last question, else 0."""
         ...
 
     def close(self) -> None:
@@ -91,6 +93,8 @@ class PostgresWatch:
 
     def ask(self, question: Callable[[Connection], T]) -> T:
         """The answer; a lost connection is made anew at the next question."""
+        # A size that was announced before is in this answer, or whoever named it made it up.
+        self._announced = 0
         try:
             with self._database.translated():
                 return question(self._connection or self._connect_and_listen())
@@ -113,7 +117,7 @@ class PostgresWatch:
         return self._socket
 
     def announced(self) -> int:
-        """The largest size that a NOTIFY has named."""
+        """The largest size that a NOTIFY named during the last question, which may be made up."""
         return self._announced
 
     def close(self) -> None:
@@ -145,5 +149,5 @@ class PostgresWatch:
     def _note_announced_size(self, announcement: object) -> None:
         payload = str(getattr(announcement, "payload", ""))
         # Whoever may log in to the database may send on this channel, and anything.
-        if payload.isascii() and payload.isdigit():
+        if len(payload) <= _LONGEST_SIZE and payload.isascii() and payload.isdigit():
             self._announced = max(self._announced, int(payload))

@@ -99,8 +99,8 @@ class HttpClient:
     def repeat(self, turn: HttpExchange) -> None:
         """Send once more what a stale connection swallowed; no other idle connection is trusted."""
         self.close_idle()
-        # The turn was let in once already, so the bound for new ones does not count.
-        self._waiting.add(turn.person, turn, MOST_WAITING * 2, first=True)
+        # Each gave up a connection, so there are no more of them than connections.
+        self._waiting.put_back(turn.person, turn)
         self._open_more()
 
     def forget(self, turn: HttpExchange) -> bool:

@@ -101,8 +101,9 @@ class HttpHandshake:
             await self._send_handshake_request(self._heads.legacy, asked, b"")
 
     def _redirect_target(self, answer: HttpReply) -> str:
-        """Where a redirect leads, if that may be told."""
-        return upstream_status.redirected(answer.fields.get(b"location", b""), self._heads.url)
+        """Where a redirect leads, if that may be told: not where a server repeats our secret."""
+        to = upstream_status.redirected(answer.fields.get(b"location", b""), self._heads.url)
+        return "" if self._heads.bears(to) else to
 
     async def _send_handshake_request(
         self, head: bytes, asked: UpstreamRequest, meta: bytes

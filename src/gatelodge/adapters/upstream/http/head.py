@@ -6,6 +6,7 @@ A head ends where the length of the body belongs; `request_wire` puts the two to
 import msgspec
 from msgspec import Raw, structs
 
+from gatelodge.core.catalog.masking import LEAST_HIDDEN, SecretMask
 from gatelodge.core.catalog.transport import HttpEndpoint
 from gatelodge.core.protocol.upstream_headers import header_value, mirror_headers
 from gatelodge.core.protocol.version import MODERN, NAMED
@@ -59,6 +60,12 @@ class RequestHeads:
         """Where these heads go, without what is asked there."""
         at = self._endpoint
         return f"{'https' if at.tls else 'http'}://{at.authority}{at.path.partition('?')[0]}"
+
+    def bears(self, text: str) -> bool:
+        """Say whether a text holds what may be secret of the configured header lines."""
+        values = [line.partition(": ")[2] for line in self._own.decode("latin-1").splitlines()]
+        words = [word for value in values for word in value.split() if len(word) >= LEAST_HIDDEN]
+        return SecretMask(words).masked(text) != text
 
     def to(self, path: str) -> "RequestHeads":
         """The same heads for another path of this origin."""

@@ -61,9 +61,12 @@ class SseWire:
         errands: SideRequests,
         means: WireContext,
         desk: WireEvents,
+        *,
+        credentials: ServerCredentials,
     ) -> None:
         self._newer = newer
-        self._credentials = ServerCredentials(transport, means.secrets)
+        # Those that the heads bear: read anew here, they could be others already.
+        self._credentials = credentials
         self._doubt = SessionDoubt(errands, desk)
         self._transport = transport
         self._heads = heads
@@ -102,7 +105,6 @@ class SseWire:
         told = notification_body("notifications/initialized")
         await self._errands.tell(self._heads.legacy, told)
         self._can = capable(hello.capabilities)
-        self._credentials.read()
         if self._desk.asker.level and self._can.logs:
             params = upstream.level_params(self._desk.asker.level)
             with contextlib.suppress(UpstreamError):
@@ -218,6 +220,7 @@ class SseWire:
         if message.method:
             self._hearing.take(message, None)
         else:
+            self._credentials.accepted()
             self._hearing.answer(message, len(event))
 
     def _conclude_ended_stream(self, fault: HouseError | None) -> None:

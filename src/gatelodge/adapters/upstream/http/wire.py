@@ -107,7 +107,8 @@ class HttpWire:
 
     async def _open_older(self, heads: RequestHeads, fault: HouseError) -> ServerHello:
         """Meet the server over HTTP with SSE; `fault` is why that is tried, and told if in vain."""
-        older = SseWire(self, self._transport, heads, self._errands, self._means, self._desk)
+        means, desk, own = self._means, self._desk, self._credentials
+        older = SseWire(self, self._transport, heads, self._errands, means, desk, credentials=own)
         # A stop in the meantime has to reach the wire that holds the open stream.
         self._desk.rewire(older)
         try:

@@ -45,15 +45,19 @@ class FairQueue(Generic[T]):
         self.size = 0
         """How much waits."""
 
-    def add(self, person: str, thing: T, most: int, *, first: bool = False) -> bool:
+    def add(self, person: str, thing: T, most: int) -> bool:
         """Wait; false when this person waits with more than is left of `most` already."""
         own = self._by.get(person)
         if (0 if own is None else len(own)) >= most - self.size:
             return False
-        own = self._by.setdefault(person, deque())
-        (own.appendleft if first else own.append)(thing)
+        self._by.setdefault(person, deque()).append(thing)
         self.size += 1
         return True
+
+    def put_back(self, person: str, thing: T) -> None:
+        """Wait again, before all else of this person: what was let in once is not refused."""
+        self._by.setdefault(person, deque()).appendleft(thing)
+        self.size += 1
 
     def take(self, held: PersonShares, most: int) -> T | None:
         """The next of a person who holds less than is left of `most`, who then goes to the end."""

@@ -8,12 +8,12 @@ definition are masked, and control characters made visible: it is shown on termi
 import re
 from collections.abc import Iterable
 
+from gatelodge.core.catalog.masking import COLOURS, MOST_LETTERS, SecretMask
+
 SHOWN_BYTES = 4096
 SHOWN_LINES = 20
-_MASK = "[secret]"
 _LINE = 400
 _UNSEEN = re.compile(r"[^\t -~\u00a1-\u167f\u1681-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff]")
-_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class StartOutput:
@@ -22,14 +22,12 @@ class StartOutput:
     def __init__(self) -> None:
         self._out = bytearray()
         self._err = bytearray()
-        self._secrets: tuple[str, ...] = ()
+        self._mask = SecretMask(())
         self._keeps = True
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """Mask these wherever they are told; each line of one that has several."""
-        pieces = {line for secret in secrets for line in (secret, *secret.splitlines()) if line}
-        # The longest first: of one that holds another no part must be left to read.
-        self._secrets = tuple(sorted(pieces, key=len, reverse=True))
+        """Mask these wherever they are told."""
+        self._mask = SecretMask(secrets)
 
     def out(self, data: bytes) -> None:
         """It wrote to its output."""
@@ -44,7 +42,7 @@ class StartOutput:
         self._keeps = False
         self._out.clear()
         self._err.clear()
-        self._secrets = ()
+        self._mask = SecretMask(())
 
     def lines(self) -> tuple[str, ...]:
         """The last lines of its standard error and its output, fit to be shown."""
@@ -53,26 +51,20 @@ class StartOutput:
             told += [f"{name}: {line}" for line in self._masked_lines(bytes(kept))[-SHOWN_LINES:]]
         return tuple(told)
 
-    @property
-    def _most_bytes_kept(self) -> int:
-        """What is kept: so much that a secret at the beginning of what is shown is whole."""
-        return SHOWN_BYTES + max((len(each.encode()) for each in self._secrets), default=0)
-
     def _keep_last_bytes(self, kept: bytearray, data: bytes) -> None:
         if self._keeps:
-            kept += data[-self._most_bytes_kept :]
-            del kept[: max(0, len(kept) - self._most_bytes_kept)]
+            # So much that a secret at the beginning of what is shown is whole, however spelled.
+            most = SHOWN_BYTES + MOST_LETTERS * self._mask.longest
+            kept += data[-most:]
+            del kept[: max(0, len(kept) - most)]
 
     def _masked_lines(self, kept: bytes) -> list[str]:
         text = kept.decode(errors="replace")
+        begin = len(kept[:-SHOWN_BYTES].decode(errors="replace"))
+        if begin:  # it is in the middle of a line
+            begin = text.find("\n", begin, len(text) - 1) + 1 or begin
         # Before lines are cut and shortened: a part of a secret would not be found any more.
-        for secret in self._secrets:
-            text = text.replace(secret, _MASK)
-        if (
-            len(kept) >= self._most_bytes_kept
-        ):  # it may begin in the middle of a line, or of a secret
-            text = text.partition("\n")[2] or text[-SHOWN_BYTES // 2 :]
-        text = _COLOURS.sub("", text)
+        text = COLOURS.sub("", self._mask.masked(text, begin))
         return [seen(line)[:_LINE] for line in text.splitlines() if line.strip()]
 
 

@@ -6,11 +6,10 @@ from gatelodge.adapters.upstream.pending import WireContext
 from gatelodge.adapters.upstream.stdio.child import SpawnSpec, usual_path
 from gatelodge.adapters.upstream.stdio.places import ChildPlace
 from gatelodge.adapters.upstream.wire import as_defined
+from gatelodge.core.catalog.masking import LEAST_HIDDEN
+from gatelodge.core.catalog.references import reference
 from gatelodge.core.catalog.server import StdioTransport
 from gatelodge.core.catalog.transport import check_transport, check_variable
-
-LEAST_HIDDEN = 8
-"""A literal of the definition that is shorter is no secret, and masking it would hide words."""
 
 
 async def spawn_spec(transport: StdioTransport, means: WireContext, place: ChildPlace) -> SpawnSpec:
@@ -30,5 +29,15 @@ async def spawn_spec(transport: StdioTransport, means: WireContext, place: Child
         gid=place.gid,
         path=usual_path(means.hosting.path),
         grace=means.hosting.stop_seconds,
-        hidden=tuple(v for k, v in env.items() if v != given[k] or len(v) >= LEAST_HIDDEN),
+        hidden=tuple(
+            secret for name, value in env.items() for secret in _secret(given[name], value)
+        ),
     )
+
+
+def _secret(given: str, value: str) -> tuple[str, ...]:
+    """What of a value may be secret; of a reference not the word before it (`Bearer`)."""
+    found = reference(given)
+    if found is not None:
+        return (value.removeprefix(found.before),)
+    return (value,) if value != given or len(value) >= LEAST_HIDDEN else ()

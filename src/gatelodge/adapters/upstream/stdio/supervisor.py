@@ -169,16 +169,18 @@ def _end_all(pid: int, uid: int) -> None:
     until = time.monotonic() + _KILL_SECONDS
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+    killed = set[int]()
     while time.monotonic() < until:
         if uid:
             _kill_uid(uid)
         left = _kill_descendants()
-        if uid and not left:
-            left = bool(_live_processes_of_uid(uid))
-        if not left:
+        if left is None and not (uid and _live_processes_of_uid(uid)):
             return
-        if uid:
+        found = left or set()
+        # What has its signal forks no more and only takes time to go; what is new may outrun us.
+        if uid or found <= killed:
             time.sleep(_LOOK_SECONDS)
+        killed = found
 
 
 def _kill_uid(uid: int) -> None:
@@ -202,8 +204,8 @@ def _kill_uid(uid: int) -> None:
         os.waitpid(helper, 0)
 
 
-def _kill_descendants() -> bool:
-    """Kill every descendant that is there now, with its group; False when there is none.
+def _kill_descendants() -> set[int] | None:
+    """Kill every descendant that is there now, with its group, and say which; None for no child.
 
     Whose parent ends becomes a child of ours, so nobody is out of reach, however it hides.
     """
@@ -212,10 +214,13 @@ def _kill_descendants() -> bool:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
                 break
         except ChildProcessError:
-            return False
-    todo, seen = _children_of_process(os.getpid()), 0
-    while todo and seen < 100_000:
-        found, seen = todo.pop(), seen + 1
+            return None
+    todo, seen = _children_of_process(os.getpid()), set[int]()
+    while todo and len(seen) < 100_000:
+        found = todo.pop()
+        if found in seen:  # its parent ended meanwhile, and it became ours
+            continue
+        seen.add(found)
         with contextlib.suppress(OSError):
             group = os.getpgid(found)
             os.kill(found, signal.SIGKILL)
@@ -223,7 +228,7 @@ def _kill_descendants() -> bool:
             if group != os.getpgid(0):
                 os.killpg(group, signal.SIGKILL)
         todo += _children_of_process(found)
-    return True
+    return seen
 
 
 def _children_of_process(pid: int) -> list[int]:
