@@ -247,7 +247,6 @@ def compile_view(
     """The view of that state. Whatever equals the previous view's is taken from it.
 
     `longest` is how many characters a shown name may have, the same for each view of a process.
-
     Plain Python in short steps, so that it can run in a thread beside an event loop. Never raises
     for what a row holds: a row that cannot be used permits nothing and is named in `faults`.
     """
@@ -274,8 +273,7 @@ def compile_view(
     }
     # A principal whose workspace is not there has no rules to be judged by.
     people = {ident: entry for ident, entry in people.items() if ident in access}
-    before = {} if previous is None else previous.credentials
-    good = credentials(state.credentials, people, before)
+    good = credentials(state.credentials, people, {} if previous is None else previous.credentials)
     return PolicyView(
         gov=state.gov,
         epoch=state.epoch,
