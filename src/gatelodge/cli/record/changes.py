@@ -99,9 +99,9 @@ def _show_page(terminal: CommandRun, page: dict[str, Any]) -> None:
 def _row_of_change(change: dict[str, Any]) -> dict[str, Any]:
     names = change["names"]
     about = {
-        field: names.get(value, value) if isinstance(value, str) else value
+        field: _named(value, names)
         for field, value in change["subject"].items()
-        if value not in ("", None)
+        if value not in ("", None, [])
     }
     return {
         **change,
@@ -109,6 +109,12 @@ def _row_of_change(change: dict[str, Any]) -> dict[str, Any]:
         "by": change["by_name"],
         "about": output.clean(about),
     }
+
+
+def _named(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_named(each, names) for each in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _format_change(change: dict[str, Any]) -> str:
