@@ -1,6 +1,7 @@
 """No text of others moves a terminal's cursor or passes for a line of ours."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,3 +128,17 @@ def test_no_name_in_a_definition_begins_a_line_of_its_own() -> None:
     )
     assert len(lines) == 3
     assert not any("\n" in each for each in lines)
+
+
+def test_a_proof_takes_no_file_over_and_is_for_its_owners_eyes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "p.json"
+    answers = {"/audit/calls/c/proof": {"proof": 1}, "/audit/key": {"key": "k"}}
+    words = ("audit", "prove", "c", "--name-caller", "-o", str(file))
+    shown(monkeypatch, capsys, answers, *words)
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("mine")
+    assert main.run(words) == output.USAGE
+    assert "cannot be written (File exists)" in capsys.readouterr().err
+    assert file.read_text() == "mine"

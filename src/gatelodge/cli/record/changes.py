@@ -84,7 +84,7 @@ def show(terminal: CommandRun, index: int, shard: int | None) -> None:
 @click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
 def prove(terminal: CommandRun, index: int, file: Path | None, shard: int | None) -> None:
-    """Write a proof of a change to a file; it holds ids, no names."""
+    """Write a proof of a change to a file; it holds ids, no names. A file that is there stays."""
     path = terminal.gate.here("audit", "changes", str(index), "proof")
     written_proof(terminal, terminal.gate.get(path, shard=shard), (file, f"change-{index}"))
 
