@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -314,7 +314,7 @@ async def _call_asgi_app(app: Any, asked: ApiRequest) -> ApiResponse:
         "http_version": "1.1",
         "method": asked.method,
         "scheme": "http",
-        "path": _percent_decoded(path),
+        "path": unquote(path),
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query.encode(),
@@ -378,12 +378,6 @@ def _connect_unix_socket(path: Path, seconds: float) -> socket.socket:
         link.close()
         raise
     return link
-
-
-def _percent_decoded(path: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(path)
 
 
 def _unanswered(gate: object, asked: ApiRequest, reason: object, *, sent: bool) -> GateUnreachable:
