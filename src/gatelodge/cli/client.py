@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -157,6 +157,14 @@ class RemoteGate:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Invalid("--url wants the gate's address, such as https://gate.example.com")
+        if "@" in parts.netloc:
+            # Named in errors and by proxies: no place for what is secret.
+            raise Invalid(
+                "--url holds a user or a password",
+                remedy=f"Leave them out; a token goes into {TOKEN_VARIABLE} or --token-file.",
+            )
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise Invalid("the token is not one word of ASCII", remedy="Give the token alone.")
         local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
         if parts.scheme == "http" and token and not local:
             raise Invalid(
@@ -195,9 +203,9 @@ class RemoteGate:
                 return ApiResponse(error.code, error.read())
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            raise GateUnreachable(
-                f"{self._root} did not answer ({_failure_reason(reason)})"
-            ) from None
+            # What fails before a request is sent, urllib raises as an error of its own.
+            sent = not isinstance(error, urllib.error.URLError)
+            raise _unanswered(self._root, asked, reason, sent=sent) from None
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -245,16 +253,16 @@ class LocalSocket:
     def send(self, asked: ApiRequest) -> ApiResponse:
         """Send and wait. Raises GateUnreachable."""
         link = http.client.HTTPConnection("localhost", timeout=SECONDS)
+        sent = False
         try:
             link.sock = _connect_unix_socket(self._path, SECONDS)
             fields = {"content-type": "application/json"} if asked.body else {}
             link.request(asked.method, asked.path, asked.body or None, fields)
+            sent = True
             response = link.getresponse()
             return ApiResponse(response.status, response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise GateUnreachable(
-                f"{self._path} did not answer ({_failure_reason(error)})"
-            ) from None
+            raise _unanswered(self._path, asked, error, sent=sent) from None
         finally:
             link.close()
 
@@ -306,7 +314,7 @@ async def _call_asgi_app(app: Any, asked: ApiRequest) -> ApiResponse:
         "http_version": "1.1",
         "method": asked.method,
         "scheme": "http",
-        "path": _percent_decoded(path),
+        "path": unquote(path),
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query.encode(),
@@ -372,10 +380,14 @@ def _connect_unix_socket(path: Path, seconds: float) -> socket.socket:
     return link
 
 
-def _percent_decoded(path: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(path)
+def _unanswered(gate: object, asked: ApiRequest, reason: object, *, sent: bool) -> GateUnreachable:
+    told = f"{gate} did not answer ({_failure_reason(reason)})"
+    if not sent or asked.method == "GET":
+        return GateUnreachable(told)
+    return GateUnreachable(
+        f"{told}; what was asked for may have been done",
+        remedy="Look before asking again: gatelodge audit changes tail.",
+    )
 
 
 def _failure_reason(reason: object) -> str:

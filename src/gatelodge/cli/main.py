@@ -124,9 +124,9 @@ def run(arguments: Sequence[str]) -> int:
         return output.USAGE
     except HouseError as error:
         return output.tell_error(error, json=json)
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more when it flushes.
-        sys.stderr.close()
+    except SystemExit:
+        # click ends a run so, and no other, when whoever read our output has gone: what was asked
+        # for was done, and 1 would say that the answer is no.
         return output.OK
     except Exception as error:  # noqa: BLE001 - the command line's only one
         return output.tell_unexpected(error)

@@ -19,16 +19,16 @@ Does = Callable[..., Any]
 class _ToldFormatter(Formatter):
     """Formats what is told: `{x:quoted}` fits a shell, `{x:count}` is how many there are.
 
-    `{x:or nothing}` is the word for what is empty.
+    `{x:or nothing}` is the word for what is empty. No value brings what a terminal obeys.
     """
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         """The value as the specification says."""
         if format_spec == "quoted":
-            return quote(str(value))
+            return quote(output.visible_line(str(value)))
         if format_spec == "count":
             return str(len(value))
-        return value or format_spec.removeprefix("or ")
+        return output.clean(value) if value else format_spec.removeprefix("or ")
 
 
 def commands(noun: Noun[Any]) -> click.Group:
@@ -105,7 +105,9 @@ def _verb_command(noun: Noun[Any], verb: NounVerb) -> click.Command:
 
 def _told(verb: NounVerb, done: dict[str, Any]) -> str:
     told = verb.told
-    return _ToldFormatter().vformat(told, (), done) if isinstance(told, str) else told(done)
+    if isinstance(told, str):
+        return _ToldFormatter().vformat(told, (), done)
+    return output.visible(told(done))
 
 
 def _with_options(does: Does, noun: Noun[Any], verb: NounVerb) -> Does:

@@ -8,7 +8,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -75,26 +75,31 @@ def _is_seen(letter: str) -> bool:
     return letter.isprintable() and _UNSEEN.match(letter) is None
 
 
-def visible(text: str) -> str:
+def _written_out(letter: str) -> str:
+    return f"<U+{ord(letter):04X}>"
+
+
+def visible(text: str, written: Callable[[str], str] = _written_out) -> str:
     """The text with its lines, and what cannot be seen in it written out, such as `<U+202E>`.
 
     So are other scripts' spaces, marks of direction, and letters of another script within a word of
-    Latin ones: what is read is what stands there.
+    Latin ones: what is read is what stands there. `written` is how a letter is written out.
     """
-    told = _WORD.sub(_in_one_script, text)
-    return "".join(each if each == "\n" or _is_seen(each) else _written_out(each) for each in told)
+    told = _WORD.sub(lambda found: _in_one_script(found, written), text)
+    return "".join(each if each == "\n" or _is_seen(each) else written(each) for each in told)
 
 
-def _in_one_script(found: re.Match[str]) -> str:
+def visible_line(text: str) -> str:
+    """The same on one line: a line break is written out as well."""
+    return visible(text).replace("\n", _written_out("\n"))
+
+
+def _in_one_script(found: re.Match[str], written: Callable[[str], str] = _written_out) -> str:
     word = found[0]
     # A whole word of another script is a language; a letter of one in a Latin word is a disguise.
     if not any(each.isascii() for each in word):
         return word
-    return _LOOKALIKE.sub(lambda each: _written_out(each[0]), word)
-
-
-def _written_out(letter: str) -> str:
-    return f"<U+{ord(letter):04X}>"
+    return _LOOKALIKE.sub(lambda each: written(each[0]), word)
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
@@ -132,19 +137,30 @@ def as_csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def as_json(value: Any) -> str:
-    """Indented JSON, for machines and for reading."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    """Indented JSON, for machines and for reading; what cannot be seen is an escape of JSON."""
+    return _escaped_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def as_line(value: Any) -> str:
-    """JSON on one line, for streams of things."""
-    return msgspec.json.encode(value).decode()
+    """JSON on one line, for streams of things; what cannot be seen is an escape of JSON."""
+    return _escaped_json(msgspec.json.encode(value).decode())
+
+
+def _escaped_json(text: str) -> str:
+    # The same value: JSON leaves U+009B and U+202E as they are, and a terminal obeys those too.
+    return "".join(each if each == "\n" or _is_seen(each) else _json_escape(each) for each in text)
+
+
+def _json_escape(letter: str) -> str:
+    units = letter.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def tell_error(error: HouseError, *, json: bool) -> int:
     """Print an error to standard error; returns the exit code."""
     if json:
-        click.echo(problems.body(problems.problem(error)).decode(), err=True)
+        told = problems.body(problems.problem(error)).decode()
+        click.echo(_escaped_json(told), err=True)
         return problems.answer(error).exit
     if isinstance(error, SettingsError):
         for fault in error.faults:

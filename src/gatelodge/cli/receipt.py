@@ -59,5 +59,5 @@ def _format_changes(rehearsal: dict[str, Any]) -> str:
     changes = rehearsal["changes"]
     if not changes:
         return "Nothing would change."
-    lines = [f"{each['what']}  {output.clean(each['subject'])}" for each in changes]
+    lines = [f"{output.clean(each['what'])}  {output.clean(each['subject'])}" for each in changes]
     return "\n".join(["Would change (dry run, nothing was kept):", *lines])

@@ -22,6 +22,18 @@ def told(gate: Gate, *words: str, code: int = 0) -> str:
     return ran.stdout or ran.stderr
 
 
+def _records_of_shard(gate: Gate, *shard: str) -> list[dict]:
+    return json.loads(told(gate, "--json", "audit", "search", *shard))["items"]
+
+
+def _check_earlier_shard(gate: Gate, call: str) -> None:
+    """Its records are found, and the look says of which log."""
+    assert _records_of_shard(gate, "--shard", "1")[-1]["call"] == call
+    words = ("audit", "changes", "search", "--type", "audit.read", "--limit", "1")
+    read = json.loads(told(gate, "--json", *words))["items"][0]["subject"]
+    assert read["log"].endswith("@1")
+
+
 @pytest.mark.slow
 def test_a_house_goes_on_from_a_backup_under_a_new_shard_that_states_the_loss(
     tmp_path: Path,
@@ -31,6 +43,7 @@ def test_a_house_goes_on_from_a_backup_under_a_new_shard_that_states_the_loss(
         gate.api("POST", f"{W}/members", {"email": "ann@example.test"})
         ann = gate.api("POST", f"{W}/tokens", {"member": "ann@example.test"})
         assert gate.client(ann["token"]).tools() == []
+        call = _records_of_shard(gate)[-1]["call"]
         told(gate, "backup", str(tmp_path / "backup"))  # while it runs
         # What comes now is lost: a token is revoked, a member comes.
         gate.api("POST", f"{W}/tokens/{ann['id']}/revoke", {})
@@ -43,6 +56,7 @@ def test_a_house_goes_on_from_a_backup_under_a_new_shard_that_states_the_loss(
     words = ("restore", str(tmp_path / "backup"), "--replace", "--yes", "--why", "OPS-1")
     made = json.loads(told(gate, "--json", *words))
     assert made["shard"] == 2
+    _check_earlier_shard(gate, call)  # before the new one has a record
     assert made["signed"]["gov@1"] == sizes["gov"] > made["logs"]["gov@1"]
     assert (Path(made["moved_to"]) / "gatelodge.db").exists()
 

@@ -108,3 +108,30 @@ def test_a_search_by_person_is_written_down_whatever_it_shows(
     assert house.gov == before
     found(house, f"member=auditor@example.test&who={who}{nothing}")
     assert house.gov == before + 1
+
+
+def newest_read(house: House) -> dict:
+    page = house.ok("GET", f"{W}/audit/changes?type=audit.read&limit=1", by="auditor")
+    return page["items"][0]["subject"]
+
+
+def test_a_look_at_who_called_is_written_down_with_what_it_was_about(house: House) -> None:
+    record = found(house, "server=stub&limit=1")["items"][0]
+    call, log = record["call"], newest_read(house)["log"]
+    assert newest_read(house)["about"] == []
+    members = house.ok("GET", f"{W}/members")["items"]
+    auditor = next(each["id"] for each in members if each["email"] == "auditor@example.test")
+    found(house, f"member=auditor@example.test&credential={record['credential']}")
+    assert newest_read(house)["about"] == [auditor, record["credential"]]
+    about = house.ok("GET", f"{W}/audit/changes?type=audit.read&about=auditor@example.test")
+    assert about["items"]
+    for path, what in ((call, "call"), (f"{call}/proof?named=true", "proof")):
+        house.ok("GET", f"{W}/audit/calls/{path}", by="auditor")
+        read = newest_read(house)
+        assert read == {"log": log, "what": what, "about": [call], "records": 1}
+
+
+def test_a_proof_of_a_call_that_is_not_there_leaves_no_record_of_a_look(house: House) -> None:
+    before, absent = house.gov, "c_" + "A" * 22
+    house.refused(404, "not_found", "GET", f"{W}/audit/calls/{absent}/proof?named=true")
+    assert house.gov == before

@@ -168,3 +168,51 @@ def test_a_query_says_each_number_and_leaves_out_what_was_not_said(
 
 def test_names_are_encoded_into_paths() -> None:
     assert path_of("members", "a/b?c@d.e") == "/members/a%2Fb%3Fc@d.e"
+
+
+def test_a_password_in_the_url_is_refused_and_not_shown() -> None:
+    with pytest.raises(errors.Invalid) as caught:
+        RemoteGate("https://bob:s3cret@gate.example.com", "")
+    assert "s3cret" not in caught.value.detail + caught.value.remedy
+
+
+@pytest.mark.parametrize("odd", ["\n", "\r\nx: y", " ", "\x7f", "é"])
+def test_a_token_that_is_no_single_word_is_refused_and_not_shown(odd: str) -> None:
+    with pytest.raises(errors.Invalid) as caught:
+        RemoteGate("https://gate.example.com", f"s3cret{odd}s3cret")
+    assert "s3cret" not in caught.value.detail + caught.value.remedy
+
+
+class HangingUp(Answering):
+    """Takes a request and answers nothing."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.close_connection = True
+
+    do_POST = do_GET  # noqa: N815
+    do_DELETE = do_GET  # noqa: N815
+
+
+def test_a_change_that_was_sent_and_not_answered_is_told_as_perhaps_done(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with HTTPServer(("127.0.0.1", 0), HangingUp) as tcp, OverUnix(str(path), HangingUp) as unix:
+        threads = [threading.Thread(target=each.serve_forever) for each in (tcp, unix)]
+        for each in threads:
+            each.start()
+        ways = (RemoteGate(f"http://127.0.0.1:{tcp.server_port}", ""), LocalSocket(path))
+        told = [_unanswered(way, verb) for way in ways for verb in ("post", "delete", "get")]
+        tcp.shutdown()
+        unix.shutdown()
+        for each in threads:
+            each.join(5)
+    assert ["may have been done" in each.detail for each in told] == [True, True, False] * 2
+    assert all("audit changes" in each.remedy for each in told[:2])
+    for way in (RemoteGate("http://127.0.0.1:1", ""), LocalSocket(tmp_path / "none")):
+        assert "may have been done" not in _unanswered(way, "post").detail
+
+
+def _unanswered(way: RemoteGate | LocalSocket, verb: str) -> errors.GateUnreachable:
+    with pytest.raises(errors.GateUnreachable) as caught:
+        getattr(GateClient(way, "main"), verb)("/members")
+    return caught.value

@@ -60,6 +60,16 @@ def test_what_cannot_be_taken_says_why_and_the_others_are_taken(said):
     assert good.transport == TAKEN
 
 
+@pytest.mark.parametrize("value", [None, True, [], {}])
+def test_what_is_neither_text_nor_number_is_refused_by_its_place(value):
+    for said, place in (({"args": ["a", value]}, "args[1]"), ({"env": {"A": value}}, "env.A")):
+        (entry,) = entries({"mcpServers": {"s": {"command": "npx", **said}}}, "own")
+        assert place in entry.fault
+    numbers = {"command": "npx", "args": [8080], "env": {"A": 1.5}}
+    (entry,) = entries({"mcpServers": {"s": numbers}}, "own")
+    assert (entry.transport["command"], entry.transport["env"]) == (["npx", "8080"], {"A": "1.5"})
+
+
 def test_a_file_without_servers_is_refused():
     with pytest.raises(Invalid, match="names no servers"):
         entries({"x": {}}, "own")

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import select
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -120,3 +121,12 @@ def test_a_receipt_names_what_ended_and_who_has_the_agents_now(
     assert "ops (grp_1)" in told
     for each in receipt["cascade"]:
         assert each in told
+
+
+def test_a_run_whose_reader_has_gone_ends_as_done_and_says_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "gatelodge", "completion", "bash"]
+    ran = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (output.OK, b"")

@@ -146,7 +146,9 @@ def _format_findings(found: list[DoctorFinding]) -> str:
         ("", "check", "found"), ([marks[each.state], each.check, each.says] for each in found)
     )
     to_do = [
-        f"{each.check}: {each.remedy}" for each in found if each.remedy and each.state != "good"
+        output.clean(f"{each.check}: {each.remedy}")
+        for each in found
+        if each.remedy and each.state != "good"
     ]
     if not to_do:
         return f"{table}\n\nNothing is wrong."

@@ -1,13 +1,12 @@
 """`gatelodge export`: writes the file that `apply` reads."""
 
-import os
 from pathlib import Path
 
 import click
 
 from gatelodge.cli import lazy
+from gatelodge.cli.files import write_new_file
 from gatelodge.cli.terminal import CommandRun
-from gatelodge.core.errors import Invalid
 
 
 @click.command("export", cls=lazy.JsonCommand)
@@ -24,12 +23,6 @@ def export(terminal: CommandRun, file: Path | None) -> None:
     if file is None:
         terminal.show(made, lambda it: str(it["text"]).rstrip("\n"))
         return
-    try:
-        # No link is followed and no file taken over that somebody else can read.
-        made_for = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(made_for, "w", encoding="utf-8", newline="") as out:
-            # E-mail addresses and guardrails are in it: for the eyes of whoever wrote it.
-            out.write(made["text"])
-    except OSError as error:
-        raise Invalid(f"{file} cannot be written ({error.strerror})") from None
+    # E-mail addresses and guardrails are in it: for the eyes of whoever wrote it.
+    write_new_file(file, made["text"])
     terminal.show({"file": str(file)}, lambda it: f"Written: {it['file']}")

@@ -84,7 +84,7 @@ def show(terminal: CommandRun, index: int, shard: int | None) -> None:
 @click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
 @click.pass_obj
 def prove(terminal: CommandRun, index: int, file: Path | None, shard: int | None) -> None:
-    """Write a proof of a change to a file; it holds ids, no names."""
+    """Write a proof of a change to a file; it holds ids, no names. A file that is there stays."""
     path = terminal.gate.here("audit", "changes", str(index), "proof")
     written_proof(terminal, terminal.gate.get(path, shard=shard), (file, f"change-{index}"))
 
@@ -99,9 +99,9 @@ def _show_page(terminal: CommandRun, page: dict[str, Any]) -> None:
 def _row_of_change(change: dict[str, Any]) -> dict[str, Any]:
     names = change["names"]
     about = {
-        field: names.get(value, value) if isinstance(value, str) else value
+        field: _named(value, names)
         for field, value in change["subject"].items()
-        if value not in ("", None)
+        if value not in ("", None, [])
     }
     return {
         **change,
@@ -109,6 +109,12 @@ def _row_of_change(change: dict[str, Any]) -> dict[str, Any]:
         "by": change["by_name"],
         "about": output.clean(about),
     }
+
+
+def _named(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_named(each, names) for each in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _format_change(change: dict[str, Any]) -> str:

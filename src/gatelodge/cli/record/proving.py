@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
+from gatelodge.cli.files import write_new_file
 from gatelodge.cli.lazy import JsonCommand
 from gatelodge.cli.terminal import CommandRun
-from gatelodge.core.errors import Invalid
 
 
 @click.command("prove", cls=JsonCommand)
@@ -26,7 +26,8 @@ def prove(
 ) -> None:
     """Write a proof of a call to a file; it needs no gate to be checked.
 
-    It names nobody unless --name-caller is given, which is itself written down.
+    It names nobody unless --name-caller is given, which is itself written down. A file that
+    is there is not written over.
     """
     gate = terminal.gate
     document = gate.get(gate.here("audit", "calls", call, "proof"), named=name_caller, shard=shard)
@@ -42,10 +43,7 @@ def written_proof(
         terminal.show(document, str)
         return
     file = chosen or Path(f"{name}.proof.json")
-    try:
-        file.write_text(output.as_json(document) + "\n", "utf-8")
-    except OSError as error:
-        raise Invalid(f"{file} cannot be written ({error.strerror})") from None
+    write_new_file(file, output.as_json(document) + "\n")
     # Only for the hint: a key that comes from the same gate as the proof proves nothing by itself.
     key = gate.get(gate.here("audit", "key"))["key"]
     terminal.show(

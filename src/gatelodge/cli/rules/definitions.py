@@ -65,8 +65,9 @@ def only_reviewed(
 def whole(detail: dict[str, Any]) -> str:
     """One tool: what stands of it, its last definition, and the approved one where it differs."""
     tool = detail["tool"]
+    name, listed = output.visible_line(tool["name"]), output.visible_line(tool["shown"])
     lines = [
-        f"{tool['server']}/{output.visible(tool['name'])}  (shown as {tool['shown']})",
+        f"{tool['server']}/{name}  (shown as {listed})",
         output.fields(_summary_fields(tool)),
         *(f"NOT LISTED: {output.clean(each)}" for each in tool["unfit"]),
         "",
@@ -101,7 +102,7 @@ def proposal(found: dict[str, Any], names: Iterable[str] = ()) -> str:
             continue
         lines += [
             "",
-            f"{output.visible(each['name'])}: {_describe_standing(each)}  {each['digest']}",
+            f"{output.visible_line(each['name'])}: {_describe_standing(each)}  {each['digest']}",
         ]
         if each["approved_definition"] is None:
             lines += [
@@ -124,17 +125,17 @@ def compared(found: dict[str, Any]) -> list[str]:
     """The lines of a comparison: words and places that went (-), came (+) or changed (~)."""
     lines = []
     for text in found["texts"]:
-        lines.append(f"  ~ {output.visible(text['where'])}")
-        lines += [f"      - {output.visible(words)}" for words in text["removed"]]
-        lines += [f"      + {output.visible(words)}" for words in text["added"]]
+        lines.append(f"  ~ {output.visible_line(text['where'])}")
+        lines += [f"      - {output.visible_line(words)}" for words in text["removed"]]
+        lines += [f"      + {output.visible_line(words)}" for words in text["added"]]
     for sign, places in (("-", found["removed"]), ("+", found["added"])):
         lines += [
-            f"  {sign} {output.visible(at)}: {_format_json_value(what)}"
+            f"  {sign} {output.visible_line(at)}: {_format_json_value(what)}"
             for at, what in places.items()
         ]
     for at, (old, new) in found["changed"].items():
         lines.append(
-            f"  ~ {output.visible(at)}: {_format_json_value(old)} -> {_format_json_value(new)}"
+            f"  ~ {output.visible_line(at)}: {_format_json_value(old)} -> {_format_json_value(new)}"
         )
     return lines + (["  ... and more"] if found["cut"] else [])
 
@@ -145,8 +146,8 @@ def _instruction_lines(told: dict[str, Any]) -> list[str]:
     lines = ["", f"instructions to every session: {told['standing']}  {told['digest']}"]
     if told["standing"] == "new":
         return lines + [f"  {line}" for line in output.visible(told["text"]).splitlines()]
-    lines += [f"  - {output.visible(words)}" for words in told["differences"]["removed"]]
-    return lines + [f"  + {output.visible(words)}" for words in told["differences"]["added"]]
+    lines += [f"  - {output.visible_line(words)}" for words in told["differences"]["removed"]]
+    return lines + [f"  + {output.visible_line(words)}" for words in told["differences"]["added"]]
 
 
 def _describe_standing(change: dict[str, Any]) -> str:
@@ -173,12 +174,12 @@ def _format_definition(head: str, definition: dict[str, Any]) -> str:
     for name in (*_PARTS, *_TEXTS, *rest):
         value = definition.get(name)
         if name in definition and not (name in _TEXTS and isinstance(value, str)):
-            lines.append(f"{output.visible(name)}: {output.visible(output.as_json(value))}")
+            lines.append(f"{output.visible_line(name)}: {output.visible(output.as_json(value))}")
     return "\n".join(lines)
 
 
 def _format_json_value(text: str) -> str:
-    shown = output.visible(text)
+    shown = output.visible_line(text)
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError:

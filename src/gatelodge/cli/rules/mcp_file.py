@@ -74,7 +74,8 @@ def _parse_transport(said: object, run_as: str) -> dict[str, object]:
     command, args = said.get("command"), said.get("args") or []
     if not isinstance(command, str) or not isinstance(args, list):
         raise Invalid("it has neither a command nor a url")
-    words = [_text_without_placeholder(word, "args") for word in (command, *args)]
+    given = (_text_without_placeholder(word, f"args[{at}]") for at, word in enumerate(args))
+    words = [_text_without_placeholder(command, "command"), *given]
     return {
         "type": "stdio",
         "command": words,
@@ -92,7 +93,7 @@ def _convert_placeholders(said: object, what: str) -> dict[str, str]:
         raise Invalid(f"{what}: no table")
     values = {}
     for name, value in said.items():
-        text = value if isinstance(value, str) else str(value)
+        text = _text_or_number(value, f"{what}.{name}")
         # Only a whole value becomes a reference: the gate joins nothing but one word and a secret.
         found = _VARIABLE.fullmatch(text)
         values[str(name)] = f"{found['before']}env:{found['name']}" if found else text
@@ -103,10 +104,18 @@ def _convert_placeholders(said: object, what: str) -> dict[str, str]:
 
 
 def _text_without_placeholder(word: object, what: str) -> str:
-    if not isinstance(word, str):
-        return str(word)
+    word = _text_or_number(word, what)
     # Words of a command stand in the list of processes, and URLs in lists of servers: no secret may
     # be put into them.
     if "${" in word:
         raise Invalid(f"{what}: a placeholder stands in a word that everybody can see")
     return word
+
+
+def _text_or_number(value: object, what: str) -> str:
+    # `null` and `true` mean something to whoever wrote them that no process would be told.
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Invalid(f"{what}: neither a text nor a number")
+    return str(value)

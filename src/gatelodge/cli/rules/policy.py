@@ -1,16 +1,20 @@
 """`gatelodge policy`: guardrails, what nobody may do whatever was granted."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gatelodge.cli import output
 from gatelodge.cli.lazy import WHY, group, yes
 from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
 
 policy = group("policy", "Guardrails: what nobody may do, whatever was granted.")
 
+_PART = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|[^"/]+|.', re.DOTALL)
+"""A string, a comment, or what stands between them."""
 _FILE = click.Path(path_type=Path)
 _everywhere = click.option(
     "--everywhere", is_flag=True, help="In every workspace (local operator only)."
@@ -89,7 +93,7 @@ def check(
 @click.argument("name")
 @click.pass_obj
 def show(terminal: CommandRun, name: str) -> None:
-    """Print a guardrail's text."""
+    """Print a guardrail's text; what a terminal would obey is an escape of Cedar."""
     gate = terminal.gate
     terminal.show(gate.get(gate.here("guardrails", name)), _guardrail_text)
 
@@ -106,18 +110,18 @@ def retire(terminal: CommandRun, name: str, why: str, yes: bool) -> None:
     # To end what forbids lets somebody in, so it is asked about as an approval is.
     terminal.sure(f"Leave what {name} forbids to the grants?", yes=yes, remedy=remedy)
     made = gate.post(gate.here("guardrails", name, "retire"), {"why": why})
-    terminal.show(made, lambda it: f"Guardrail {it['name']} is retired.")
+    terminal.show(made, lambda it: f"Guardrail {output.clean(it['name'])} is retired.")
 
 
 def _publication_message(made: dict[str, Any]) -> str:
-    holds = f"Guardrail {made['name']} holds (mode {made['mode']})."
+    holds = f"Guardrail {output.clean(made['name'])} holds (mode {made['mode']})."
     return holds + _note_on_unmatched(made["unmatched"])
 
 
 def _note_on_unmatched(unmatched: list[str]) -> str:
     if not unmatched:
         return ""
-    return f"\nNot there yet: {', '.join(unmatched)}. For that it holds nothing until it comes."
+    return f"\nNot there yet: {output.clean(unmatched)}. For that it holds nothing until it comes."
 
 
 def _read_guardrail_file(file: Path) -> str:
@@ -128,5 +132,16 @@ def _read_guardrail_file(file: Path) -> str:
 
 
 def _guardrail_text(found: dict[str, Any]) -> str:
-    text: str = found["text"]
-    return text.rstrip("\n")
+    # Escaped also where it is piped: `head` and `grep` hand on to a terminal what they read.
+    return _PART.sub(_visible_part, found["text"]).rstrip("\n")
+
+
+def _visible_part(found: re.Match[str]) -> str:
+    part = found[0]
+    if part.startswith('"'):
+        return output.visible(part, lambda letter: f"\\u{{{ord(letter):x}}}")
+    if part.startswith("//"):
+        return "\t".join(map(output.visible, part.split("\t")))
+    # Between strings and comments only white space is not seen; a CR ends a comment.
+    lines = re.sub("\r\n?", "\n", part)
+    return "".join(each if each.isprintable() or each in "\n\t" else " " for each in lines)

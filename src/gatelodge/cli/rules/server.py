@@ -155,7 +155,7 @@ def approve(terminal: CommandRun, /, alias: str, tools: tuple[str, ...], **said:
     for each in found:
         if each["unfit"]:
             why = output.clean(each["unfit"])
-            terminal.say(f"not listed to some clients: {output.visible(each['name'])}: {why}")
+            terminal.say(f"not listed to some clients: {output.visible_line(each['name'])}: {why}")
     if said["reviewed"]:
         # A script may name digests that were approved before: they are no surprise, and need no
         # word.
@@ -189,7 +189,7 @@ def _observe_server(terminal: CommandRun, alias: str) -> Any:
 
 def _digests_to_approve(described: dict[str, Any], body: dict[str, Any]) -> dict[str, str]:
     """The digests that an approval would newly take, by what they are of."""
-    due = {output.visible(name): digest for name, digest in body["tools"].items()}
+    due = {output.visible_line(name): digest for name, digest in body["tools"].items()}
     if body["instructions"]:
         due["its instructions"] = body["instructions"]
     if described["status"] != "approved":
@@ -219,10 +219,15 @@ def _format_server(found: dict[str, Any]) -> str:
     lines = [output.fields([*found.items(), ("instructions", told["standing"])])]
     if told["text"]:
         lines += ["", f"It tells every session ({told['standing']}, {told['digest']}):"]
-        lines.append(output.visible(told["text"]))
+        lines += _indented(told["text"])
     if told["standing"] == "changed":
-        lines += ["", "Sessions hear what was approved:", output.visible(told["approved"])]
+        lines += ["", "Sessions hear what was approved:", *_indented(told["approved"])]
     return "\n".join(lines)
+
+
+def _indented(text: str) -> list[str]:
+    # Or a line of the server's text could pass for one of ours.
+    return [f"  {line}" for line in output.visible(text).split("\n")]
 
 
 def _http_transport(given: dict[str, Any]) -> dict[str, object]:

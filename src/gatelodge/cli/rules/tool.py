@@ -237,7 +237,7 @@ def _dry_run_message(does: str, names: Any) -> str:
 
 
 def _joined_names(names: Any) -> str:
-    return ", ".join(output.visible(name) for name in names)
+    return ", ".join(output.visible_line(name) for name in names)
 
 
 def _pinning_message(names: list[str], server: str) -> str:

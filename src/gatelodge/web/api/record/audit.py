@@ -14,7 +14,7 @@ from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.origin import kind_of
 from gatelodge.core.records.verify import ProofDocument
 from gatelodge.flows.audit.reading import FoundRecords, fields
-from gatelodge.flows.audit.search import SearchPage
+from gatelodge.flows.audit.search import AuditQuery, SearchPage
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.pages import PAGE
 from gatelodge.web.api.parameters import Asks, Flag, Here, Limits, Named, Shard
@@ -91,6 +91,14 @@ async def _time_filter(since: Asks = "", until: Asks = "", shard: Shard = 0) -> 
     return RecordTimes(since, until, shard)
 
 
+class RecordsLook(Struct, frozen=True):
+    """What is read of who called: of which log, by which question, and about which ids."""
+
+    log: str
+    what: str
+    about: tuple[str, ...] = ()
+
+
 class RecordQuestion(Struct, frozen=True):
     """A whole question: whose records, which, and of when."""
 
@@ -131,10 +139,12 @@ async def search(
     # What was acknowledged may still wait in the journal, and whoever asks at once has to find it.
     await place.gate.sequencer.advance()
     found = SearchPage((), None)
-    if await _size_of_log(place):
+    # The present log is made with its first record; one of an earlier shard is there, or refused.
+    if sought.when.shard or await _size_of_log(place):
         found = await place.gate.search.search(looked.query)
     personal = looked.query.personal
-    items = await _shapes_of_records(place, found.found, "records", who=who, personal=personal)
+    look = RecordsLook(looked.query.log, "records", _ids_asked_about(sought.who, looked.query))
+    items = await _shapes_of_records(place, found.found, look, who=who, personal=personal)
     cursor = "" if found.before is None else str(found.before)
     return RecordPage(items=items, next=cursor, notes=looked.notes)
 
@@ -145,6 +155,7 @@ async def tail(
 ) -> FollowedRecords:
     """The newest records, oldest of them first; with `after`, what was completed since."""
     gate, log = place.gate, _log_of_workspace(place)
+    look = RecordsLook(log, "tail")
     await gate.sequencer.advance()
     size = await _size_of_log(place)
     if not size:
@@ -152,13 +163,13 @@ async def tail(
     if after is None:
         found = await gate.search.tail(log, limit)
         return FollowedRecords(
-            items=await _shapes_of_records(place, found, "tail", who=who), next=size
+            items=await _shapes_of_records(place, found, look, who=who), next=size
         )
     # A page of so many leaves and not records: a log of many openings must not be read through.
     stop = min(size, after + limit)
     found = await _completed_records(place, after, stop)
     return FollowedRecords(
-        items=await _shapes_of_records(place, found, "tail", who=who), next=max(after, stop)
+        items=await _shapes_of_records(place, found, look, who=who), next=max(after, stop)
     )
 
 
@@ -167,7 +178,8 @@ async def show(place: Here, call: Named, shard: Shard = 0) -> CallDetail:
     """One call, with its leaves and who was behind it."""
     await place.gate.sequencer.advance()
     found = await place.gate.search.show(log_of(place, shard), call)
-    (record,) = await _shapes_of_records(place, (found,), "call", who=True)
+    look = RecordsLook(found.log, "call", (call,))
+    (record,) = await _shapes_of_records(place, (found,), look, who=True)
     leaves = {found.index: found.leaf}
     if found.close_index is not None and found.closer is not None:
         leaves[found.close_index] = found.closer
@@ -182,10 +194,12 @@ async def prove(
 
     With `named` it holds the opening, which shows who called to everybody who gets the file.
     """
+    log = log_of(place, shard)
     if named:
-        # Before the prover opens who called.
-        await _written_down(place, "proof", 1)
-    return await place.gate.prover.prove(log_of(place, shard), call, named=named)
+        # Before the prover opens who called; what is no call of this log is refused unwritten.
+        await place.gate.search.reading.find(log, call)
+        await _written_down(place, RecordsLook(log, "proof", (call,)), 1)
+    return await place.gate.prover.prove(log, call, named=named)
 
 
 @get("/audit/checkpoints", opt=_READ)
@@ -240,7 +254,7 @@ async def _completed_records(
 async def _shapes_of_records(
     place: WorkspaceContext,
     found: tuple[FoundRecords, ...],
-    what: str,
+    look: RecordsLook,
     *,
     who: bool,
     personal: bool = False,
@@ -256,7 +270,7 @@ async def _shapes_of_records(
     if named or personal:
         # A crash behind this leaves the leaf of a look that nobody had; the other way round it
         # would leave a look without a leaf.
-        await _written_down(place, what, len(found))
+        await _written_down(place, look, len(found))
     if named:
         rows = await gate.search.naming.with_names(found)
     names = await gate.read(lambda tx: names_of(tx, place))
@@ -268,12 +282,23 @@ async def _shapes_of_records(
     return tuple(record_shape(each, names) for each in rows)
 
 
-async def _written_down(place: WorkspaceContext, what: str, records: int) -> None:
+def _ids_asked_about(who: WhoseRecords, query: AuditQuery) -> tuple[str, ...]:
+    # Not those of a group: they may be more than a leaf holds. Nor what nobody found to be an id.
+    agents = query.principals or () if who.agent else ()
+    return (*(query.members or ()), *agents, *filter(None, (query.credential,)))
+
+
+async def _written_down(place: WorkspaceContext, look: RecordsLook, records: int) -> None:
     """Record that somebody reads who called, before they do."""
     await place.gate.change(
         place.caller,
         lambda act: act.record(
-            "audit.read", place.id, log=_log_of_workspace(place), what=what, records=records
+            "audit.read",
+            place.id,
+            log=look.log,
+            what=look.what,
+            about=list(look.about),
+            records=records,
         ),
     )
 
