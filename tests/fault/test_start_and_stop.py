@@ -11,6 +11,8 @@ from tests.gate import Gate
 from tests.leaves import Calls, leaves_of
 from tests.upstreams.witnessing import Witness
 
+from gatelodge.app.first_start import UNSEEN
+
 pytestmark = pytest.mark.slow
 
 
@@ -97,6 +99,34 @@ def test_a_call_that_ran_when_the_gate_was_killed_is_unresolved_at_once(tmp_path
 
 
 @pytest.mark.timeout(120)
+def test_a_gate_that_nobody_listens_to_serves_and_says_in_its_log_that_a_token_was_not_shown(
+    tmp_path,
+):
+    gate = Gate(tmp_path / "data")
+    gate.spawn()
+    gate.process.stdout.close()
+    asyncio.run(until(lambda: UNSEEN in gate.stderr, "the lost token was not told"))
+    assert gate.cli("member", "list")
+    assert gate.stop() == 0
+    assert_stopped_in_order(gate)
+
+
+def test_a_gate_whose_reader_has_gone_stops_in_order(tmp_path):
+    gate = Gate(tmp_path / "data")
+    gate.start()
+    gate.process.stdout.close()
+    assert gate.stop() == 0
+    assert UNSEEN not in gate.stderr
+    assert_stopped_in_order(gate)
+
+
+def assert_stopped_in_order(gate):
+    assert "stopped: every record is closed" in gate.stderr
+    assert "standard output cannot be written (BrokenPipeError)" in gate.stderr
+    assert "Traceback" not in gate.stderr
+    assert not (gate.directory / "run" / "admin.sock").exists()
+
+
 def test_a_first_start_that_is_killed_at_any_moment_is_made_good_by_the_next(tmp_path):
     for turn in range(8):
         gate = Gate(tmp_path / f"data{turn}")

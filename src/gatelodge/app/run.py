@@ -14,7 +14,12 @@ from gatelodge.adapters.keys.secret_refs import SecretRefs
 from gatelodge.adapters.keys.system import SystemClock
 from gatelodge.adapters.telemetry.lines import configure
 from gatelodge.adapters.telemetry.tracing import can_trace, open_tracer
-from gatelodge.app.announce import ReadyAnnouncement, StartupAnnouncer, exposures
+from gatelodge.app.announce import (
+    ReadyAnnouncement,
+    StartupAnnouncer,
+    UnstoppableAnnouncer,
+    exposures,
+)
 from gatelodge.app.build import OpenResources, lay
 from gatelodge.app.first_start import UNSEEN
 from gatelodge.app.keeping.closing import closed_if_it_fails, each_in_turn
@@ -39,6 +44,7 @@ def run(settings: Settings, announce: StartupAnnouncer, *, demo: bool) -> None:
     close_memory()
     sys.setswitchinterval(_SWITCH_SECONDS)
     ending = ProcessEnd(settings.limits.shutdown_seconds)
+    announce = UnstoppableAnnouncer(announce)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve_until_stopped(settings, announce, ending, demo=demo))
     ending.over()
@@ -81,9 +87,9 @@ async def _serve_until_stopped(
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
-    _announce_ready(ground, announce, address, clock.boottime() - began)
 
     async def serve() -> None:
+        _announce_ready(ground, announce, address, clock.boottime() - began)
         if demo:
             from gatelodge.app.demo import demonstrate
 
