@@ -46,6 +46,7 @@ class SocketListener:
         self._faces = faces
         self._servers: list[asyncio.AbstractServer] = []
         self._socket = Path(settings.data_dir).resolve() / "run" / "admin.sock"
+        self._bound = False
         limits = settings.limits
         self._most = room_for(limits.connections)
         sizes = HttpLimits(
@@ -99,8 +100,11 @@ class SocketListener:
         """Drop what is still open."""
         for connection in tuple(self._connections.open):
             connection.abort()
-        with contextlib.suppress(OSError):
-            self._socket.unlink()
+        # What this node did not put there is for the operator to look at.
+        if self._bound:
+            self._bound = False
+            with contextlib.suppress(OSError):
+                self._socket.unlink()
 
     def _accept_or_refuse_client(self, front: SocketFront) -> asyncio.Protocol:
         if not self._connections.make_room(self._most):
@@ -129,6 +133,7 @@ class SocketListener:
         try:
             # Nobody can connect before it listens. A umask would be that of every thread and child.
             bound.bind(str(self._socket))
+            self._bound = True
             self._socket.chmod(0o600)
             loop = asyncio.get_running_loop()
             self._servers.append(
