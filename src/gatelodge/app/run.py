@@ -38,7 +38,7 @@ _SWITCH_SECONDS = 0.001
 
 
 def run(settings: Settings, announce: StartupAnnouncer, *, demo: bool) -> None:
-    """Serve until SIGINT or SIGTERM. Raises what is wrong, with its remedy."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. Raises what is wrong, with its remedy."""
     configure(settings.telemetry.log_level, settings.telemetry.log_format)
     # Before a key, a token or a payload is in it.
     close_memory()
@@ -60,7 +60,7 @@ async def _serve_until_stopped(
     loop = asyncio.get_running_loop()
     # From the first moment on: a signal does not kill a start in the middle of its recovery, but
     # lets it come to its end within the time that a stop has.
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in _stop_signals():
         loop.add_signal_handler(signum, ending.asked, stopping)
     # Before anything is made: a port that is taken must not found an organization.
     must_be_free(settings.listen)
@@ -110,6 +110,13 @@ async def _serve_until_stopped(
 
     await each_in_turn(serve, stop)
     announce.stopped()
+
+
+def _stop_signals() -> tuple[signal.Signals, ...]:
+    """What asks for an orderly stop: also a terminal that is closed, but not under `nohup`."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return signal.SIGINT, signal.SIGTERM
+    return signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 def _announce_ready(
