@@ -71,7 +71,7 @@ class DiskKeys:
         have = self.fingerprints()
         wrong = sorted(name for name, print_ in recorded.items() if have.get(name) != print_)
         if wrong:
-            raise KeyMismatch(f"not the keys that this database was made with: {', '.join(wrong)}")
+            raise KeyMismatch(f"not the keys that belong to this database: {', '.join(wrong)}")
 
 
 def open_disk_keys(directory: Path, *, create: bool) -> DiskKeys:
