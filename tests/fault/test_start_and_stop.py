@@ -1,15 +1,20 @@
 """Starts that are cut short, stops while calls run, and a demo that is set up twice."""
 
 import asyncio
+import os
+import select
 import signal
+import subprocess
 import time
 
 import pytest
 from tests.fault.scene.setting import admit, open_to_everyone, serve
 from tests.fault.scene.watching import Running, Stream, until
-from tests.gate import Gate
+from tests.gate import WAIT, Gate
 from tests.leaves import Calls, leaves_of
 from tests.upstreams.witnessing import Witness
+
+from gatelodge.app.first_start import UNSEEN
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +102,67 @@ def test_a_call_that_ran_when_the_gate_was_killed_is_unresolved_at_once(tmp_path
 
 
 @pytest.mark.timeout(120)
+def test_a_gate_that_nobody_listens_to_serves_and_says_in_its_log_that_a_token_was_not_shown(
+    tmp_path,
+):
+    gate = Gate(tmp_path / "data")
+    gate.spawn()
+    gate.process.stdout.close()
+    asyncio.run(until(lambda: UNSEEN in gate.stderr, "the lost token was not told"))
+    assert gate.cli("member", "list")
+    assert gate.stop() == 0
+    assert_stopped_in_order(gate)
+
+
+def test_a_gate_whose_reader_has_gone_stops_in_order(tmp_path):
+    gate = Gate(tmp_path / "data")
+    gate.start()
+    gate.process.stdout.close()
+    assert gate.stop() == 0
+    assert UNSEEN not in gate.stderr
+    assert_stopped_in_order(gate)
+
+
+def test_a_gate_whose_terminal_is_closed_stops_in_order(tmp_path):
+    gate = Gate(tmp_path / "data")
+    terminal, ours = os.openpty()
+    with (tmp_path / "stderr").open("wb") as log:
+        # The first of a session with this as its controlling terminal: what a shell window runs.
+        gate.process = subprocess.Popen(
+            ["setsid", "--ctty", *gate.arguments("up", "--port", "0", "--json")],
+            stdin=ours,
+            stdout=ours,
+            stderr=log,
+            env=gate.env,
+        )
+    os.close(ours)
+    with os.fdopen(terminal, "rb", buffering=0) as screen:
+        assert select.select([screen], [], [], WAIT)[0]
+        assert b'"ready"' in screen.read(4096)
+    assert gate.process.wait(WAIT) == 0
+    assert "stopped: every record is closed" in (tmp_path / "stderr").read_text()
+
+
+def test_a_gate_that_was_started_to_outlast_its_terminal_does(tmp_path):
+    gate = Gate(tmp_path / "data")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        gate.start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    gate.process.send_signal(signal.SIGHUP)
+    assert gate.cli("member", "list")
+    assert "stopping" not in gate.stderr
+    assert gate.stop() == 0
+
+
+def assert_stopped_in_order(gate):
+    assert "stopped: every record is closed" in gate.stderr
+    assert "standard output cannot be written (BrokenPipeError)" in gate.stderr
+    assert "Traceback" not in gate.stderr
+    assert not (gate.directory / "run" / "admin.sock").exists()
+
+
 def test_a_first_start_that_is_killed_at_any_moment_is_made_good_by_the_next(tmp_path):
     for turn in range(8):
         gate = Gate(tmp_path / f"data{turn}")

@@ -1,10 +1,15 @@
 """What `gatelodge up` says: once when it is ready, and when it goes."""
 
+import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
 
+from gatelodge.app.first_start import UNSEEN
 from gatelodge.config.schema import ListenSettings
+
+log = logging.getLogger(__name__)
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 WILDCARD = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with
@@ -67,3 +72,44 @@ class StartupAnnouncer(Protocol):
     def stopped(self) -> None:
         """Everything is closed and durable."""
         ...
+
+
+class UnstoppableAnnouncer:
+    """Tells what can be told; a reader that has gone is named in the log, and stops nothing."""
+
+    def __init__(self, announcer: StartupAnnouncer) -> None:
+        self._announcer = announcer
+
+    def ready(self, ready: ReadyAnnouncement) -> None:
+        """It serves from now on; a token that was not shown is told of."""
+        if not _was_told(lambda: self._announcer.ready(ready)) and ready.token:
+            log.warning(UNSEEN)
+
+    def step(self, text: str) -> None:
+        """A remark on the way."""
+        _was_told(lambda: self._announcer.step(text))
+
+    def demonstrated(self) -> None:
+        """The demo is set up."""
+        _was_told(self._announcer.demonstrated)
+
+    def stopping(self) -> None:
+        """A stop was asked for."""
+        _was_told(self._announcer.stopping)
+
+    def stopped(self) -> None:
+        """Everything is closed."""
+        _was_told(self._announcer.stopped)
+
+
+def _was_told(tell: Callable[[], None]) -> bool:
+    try:
+        tell()
+    # A pipe that was closed, a disk that is full, a terminal that has gone, or one that cannot show
+    # the name of the directory.
+    except (OSError, ValueError) as fault:
+        log.warning(
+            "standard output cannot be written (%s); all else goes on", type(fault).__name__
+        )
+        return False
+    return True

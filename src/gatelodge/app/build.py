@@ -167,7 +167,7 @@ async def _build_ground(
     opened(store.close)
     peppers = HmacPeppers(keys.peppers)
     token = await first_start(store, keys, peppers, clock, ids) if gov.size == 0 else ""
-    await check_keys(ledger, keys)
+    await check_keys(ledger, store, keys, clock, ids)
     await tell_durability(ledger, store, settings.audit.durability)
     journal, leader = await _open_journal_and_leader(
         settings, directory, ledger, keys, database, node=node, secrets=secrets

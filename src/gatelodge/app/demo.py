@@ -104,9 +104,15 @@ async def demonstrate(rooms: NodeComponents, announce: StartupAnnouncer) -> None
         if not offer.installed:
             announce.step(f"demo: {offer.alias} is left out: {offer.needs}")
     # They take a second each to start, so they do it together.
-    there = (_set_up_demo_server(rooms, workspace, offer) for offer in new if offer.installed)
-    for told in await asyncio.gather(*there):
-        announce.step(told)
+    there = [offer for offer in new if offer.installed]
+    try:
+        async with asyncio.TaskGroup() as group:
+            begun = [group.create_task(_set_up_demo_server(rooms, workspace, at)) for at in there]
+    except BaseExceptionGroup as several:
+        # The others have ended, so none of them writes while the gate stops.
+        raise several.exceptions[0] from None
+    for each in begun:
+        announce.step(each.result())
     announce.demonstrated()
 
 

@@ -11,7 +11,7 @@ from gatelodge.core.errors import Conflict
 from gatelodge.core.records.governance import GovFact
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import workspaces
-from gatelodge.flows.identity.keys import enrolled
+from gatelodge.flows.identity.keys import enrol, enrolled
 from gatelodge.ports.store import StoreTx
 
 OWNER = "owner@localhost"
@@ -73,11 +73,25 @@ class _Told(msgspec.Struct):
     subject: _Mode
 
 
-async def check_keys(ledger: SqlLedger, keys: DiskKeys) -> None:
-    """Raise KeyMismatch unless every key that the gov log enrolled is on disk."""
+async def check_keys(
+    ledger: SqlLedger, store: SqlStore, keys: DiskKeys, clock: SystemClock, ids: SystemIds
+) -> None:
+    """Raise KeyMismatch unless every key that the gov log enrolled is on disk; enrol new ones."""
     # Keys that this start made are looked at too: on PostgreSQL another node may have founded the
     # house first, with keys of its own.
+    known = await _enrolled_keys(ledger)
+    keys.check(known)
+    new = {name: each for name, each in keys.fingerprints().items() if name not in known}
+    if new:
+        await store.change(
+            lambda tx: enrol(GovernanceAct(tx=tx, by="system", at=clock.now(), ids=ids), new)
+        )
+        # Another node may have enrolled other keys under these names since.
+        keys.check(await _enrolled_keys(ledger))
+
+
+async def _enrolled_keys(ledger: SqlLedger) -> dict[str, str]:
     # JSON escapes the quotes in a text of somebody's, so no name and no reason passes for this
     # member; the reader looks at the type of each leaf again.
     leaves = await ledger.containing("gov", _ENROLLED, _WHOLE, _EVER)
-    keys.check(enrolled(leaf.body for leaf in leaves))
+    return enrolled(leaf.body for leaf in leaves)

@@ -47,6 +47,7 @@ class SocketListener:
         self._faces = faces
         self._servers: list[asyncio.AbstractServer] = []
         self._socket = Path(settings.data_dir).resolve() / "run" / "admin.sock"
+        self._bound = False
         limits = settings.limits
         self._most = room_for(limits.connections)
         sizes = HttpLimits(
@@ -100,8 +101,11 @@ class SocketListener:
         """Drop what is still open."""
         for connection in tuple(self._connections.open):
             connection.abort()
-        with contextlib.suppress(OSError):
-            self._socket.unlink()
+        # What this node did not put there is for the operator to look at.
+        if self._bound:
+            self._bound = False
+            with contextlib.suppress(OSError):
+                self._socket.unlink()
 
     def _accept_or_refuse_client(self, front: SocketFront) -> asyncio.Protocol:
         if not self._connections.make_room(self._most):
@@ -119,7 +123,7 @@ class SocketListener:
         loop = asyncio.get_running_loop()
         try:
             server = await loop.create_server(factory, host, port, backlog=_BACKLOG)
-        except OSError as fault:
+        except (OSError, ValueError) as fault:
             raise _cannot_listen_error(fault, host, port) from fault
         self._servers.append(server)
         return server
@@ -130,6 +134,7 @@ class SocketListener:
         try:
             # Nobody can connect before it listens. A umask would be that of every thread and child.
             bound.bind(str(self._socket))
+            self._bound = True
             self._socket.chmod(0o600)
             loop = asyncio.get_running_loop()
             self._servers.append(
@@ -177,7 +182,7 @@ def must_be_free(listen: ListenSettings) -> None:
     if listen.port == listen.admin_port > 0:  # --port may say so beside a file that was read
         text = f"port {listen.port} cannot be both listen.port and listen.admin_port"
         raise Invalid(text, remedy="Choose another, or -1 to serve the admin API on listen.port.")
-    for port in {listen.port, listen.admin_port} - {0, -1}:
+    for port in {listen.port, listen.admin_port} - {-1}:
         try:
             found = socket.getaddrinfo(listen.host or None, port, type=socket.SOCK_STREAM)
             family, kind, proto, _, address = found[0]
@@ -188,11 +193,15 @@ def must_be_free(listen: ListenSettings) -> None:
                 probe.bind(address)
                 # With SO_REUSEADDR a bind alone can succeed beside another program's.
                 probe.listen(1)
-        except OSError as fault:
+        except (OSError, ValueError) as fault:
             raise _cannot_listen_error(fault, listen.host, port) from fault
 
 
-def _cannot_listen_error(fault: OSError, host: str, port: int) -> Conflict | Invalid:
+def _cannot_listen_error(fault: OSError | ValueError, host: str, port: int) -> Conflict | Invalid:
+    if isinstance(fault, ValueError):
+        # Python's own words name its codec.
+        text = f"cannot listen on {host}:{port}: this is no name of a host"
+        return Invalid(text, remedy="Check listen.host.")
     if fault.errno == errno.EADDRINUSE:
         text = f"port {port} on {host} is taken by another program"
         return Conflict(text, remedy="Stop it, or choose another with --port.")

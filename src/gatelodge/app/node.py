@@ -1,6 +1,7 @@
 """A running node: the ground, the view, both faces, and the tasks that drive them."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 
 from anyio import CapacityLimiter
@@ -16,10 +17,7 @@ from gatelodge.app.keeping.closing import each_in_turn
 from gatelodge.app.keeping.readiness import unready_reason
 from gatelodge.app.keeping.watchman import DiskWatchman
 from gatelodge.app.listener import ServedFaces, SocketListener
-from gatelodge.core.errors import (
-    Broken,
-    HouseError,
-)
+from gatelodge.core.errors import Broken, HouseError
 from gatelodge.core.protocol.result import server_info
 from gatelodge.core.view import PolicyView
 from gatelodge.flows.catalog.offers import OfferMemory
@@ -45,6 +43,8 @@ from gatelodge.web.endpoint.endpoint import McpEndpoint
 from gatelodge.web.endpoint.http.bounds import TrafficCounts
 from gatelodge.web.endpoint.origins import origins
 from gatelodge.web.telemetry.inside import NodeInsides
+
+log = logging.getLogger(__name__)
 
 
 class NodeComponents(Struct, frozen=True, kw_only=True):
@@ -382,10 +382,13 @@ class Node:
         """Nothing is spawned and forgotten: what one of our tasks dies of stops the node."""
         if task in self._tasks:
             self._tasks.remove(task)
-        if task.cancelled() or self.broken.done():
+        fault = None if task.cancelled() else task.exception()
+        if fault is None:
             return
-        fault = task.exception()
-        if fault is not None:
+        if self.broken.done():
+            # The first one is what the process ends with; this one is told nowhere else.
+            log.error("another task of the gate died of %s", type(fault).__name__, exc_info=fault)
+        else:
             self.broken.set_result(_house_error_of_fault(fault))
 
 

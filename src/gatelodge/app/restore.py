@@ -32,7 +32,7 @@ from gatelodge.adapters.store.place.lock import DirectoryLock
 from gatelodge.adapters.store.tx import SqlTx
 from gatelodge.app.backup import KEYS, SECRETS, SETTINGS, BackupManifest, read_manifest
 from gatelodge.config.schema import Settings
-from gatelodge.core.errors import Conflict, HouseError, KeyMismatch, StoreDown
+from gatelodge.core.errors import Conflict, HouseError, Invalid, KeyMismatch, StoreDown
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Credential, Workspace
 from gatelodge.core.records.governance import gov_leaf
@@ -90,7 +90,8 @@ class RestoreResult(Struct, frozen=True, kw_only=True):
 def restore(settings: Settings, asked: RestoreRequest) -> RestoreResult:
     """Make a data directory from a backup; it serves nobody until `gatelodge up`.
 
-    Raises Invalid (no backup), Conflict (something is there, in use, or PostgreSQL), KeyMismatch.
+    Raises Invalid (no backup, no guard file), KeyMismatch, and Conflict: something is there, it is
+    in use, or the store is PostgreSQL.
     """
     if settings.store.url:
         raise Conflict(
@@ -182,6 +183,11 @@ def _nobody_in(home: Path, *, replace: bool) -> Iterator[Path | None]:
             f"{home} is the root of a mounted disk, which nothing can be put in the place of",
             remedy="Restore into a directory below it, and let data_dir name that one.",
         )
+    if home.exists() and not home.is_dir():
+        raise Conflict(
+            f"{home} is there already, and is no directory",
+            remedy="Move it away, or choose another --data-dir.",
+        )
     if not home.exists() or not any(home.iterdir()):
         yield None
         return
@@ -206,7 +212,13 @@ class _KnownSignature(Struct, frozen=True):
 
 
 def _merge_guard_files(given: Path | None, old: Path | None) -> _KnownSignature:
-    """What the guards say that are left; the larger counts."""
+    """What the guards say that are left; the larger counts. Raises Invalid, LogForked."""
+    if given is not None and not os.path.exists(given):  # noqa: PTH110 - also false where one may not look
+        # Without it a signature that somebody holds would not be told of as lost.
+        raise Invalid(
+            f"the guard file {given} is not there, or this account cannot reach it",
+            remedy="Name the guard/signed.json that is left, or leave out --guard.",
+        )
     found: dict[str, tuple[int, bytes]] = {}
     shard = 1
     for path in (given, old):

@@ -14,7 +14,12 @@ from gatelodge.adapters.keys.secret_refs import SecretRefs
 from gatelodge.adapters.keys.system import SystemClock
 from gatelodge.adapters.telemetry.lines import configure
 from gatelodge.adapters.telemetry.tracing import can_trace, open_tracer
-from gatelodge.app.announce import ReadyAnnouncement, StartupAnnouncer, exposures
+from gatelodge.app.announce import (
+    ReadyAnnouncement,
+    StartupAnnouncer,
+    UnstoppableAnnouncer,
+    exposures,
+)
 from gatelodge.app.build import OpenResources, lay
 from gatelodge.app.first_start import UNSEEN
 from gatelodge.app.keeping.closing import closed_if_it_fails, each_in_turn
@@ -33,12 +38,13 @@ _SWITCH_SECONDS = 0.001
 
 
 def run(settings: Settings, announce: StartupAnnouncer, *, demo: bool) -> None:
-    """Serve until SIGINT or SIGTERM. Raises what is wrong, with its remedy."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. Raises what is wrong, with its remedy."""
     configure(settings.telemetry.log_level, settings.telemetry.log_format)
     # Before a key, a token or a payload is in it.
     close_memory()
     sys.setswitchinterval(_SWITCH_SECONDS)
     ending = ProcessEnd(settings.limits.shutdown_seconds)
+    announce = UnstoppableAnnouncer(announce)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve_until_stopped(settings, announce, ending, demo=demo))
     ending.over()
@@ -54,7 +60,7 @@ async def _serve_until_stopped(
     loop = asyncio.get_running_loop()
     # From the first moment on: a signal does not kill a start in the middle of its recovery, but
     # lets it come to its end within the time that a stop has.
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in _stop_signals():
         loop.add_signal_handler(signum, ending.asked, stopping)
     # Before anything is made: a port that is taken must not found an organization.
     must_be_free(settings.listen)
@@ -81,9 +87,9 @@ async def _serve_until_stopped(
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
-    _announce_ready(ground, announce, address, clock.boottime() - began)
 
     async def serve() -> None:
+        _announce_ready(ground, announce, address, clock.boottime() - began)
         if demo:
             from gatelodge.app.demo import demonstrate
 
@@ -104,6 +110,13 @@ async def _serve_until_stopped(
 
     await each_in_turn(serve, stop)
     announce.stopped()
+
+
+def _stop_signals() -> tuple[signal.Signals, ...]:
+    """What asks for an orderly stop: also a terminal that is closed, but not under `nohup`."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return signal.SIGINT, signal.SIGTERM
+    return signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 def _announce_ready(

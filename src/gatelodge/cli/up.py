@@ -1,5 +1,7 @@
 """`gatelodge up`: one command, no other service; Ctrl-C ends it in order."""
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -46,32 +48,34 @@ class TerminalAnnouncer:
 
     def ready(self, ready: "ReadyAnnouncement") -> None:
         """Print where the gate is, and how a client reaches it."""
-        click.echo(f"gatelodge {gatelodge.__version__}, ready in {ready.seconds:.1f} s")
-        click.echo(f"  data      {ready.directory}")
-        click.echo(f"  endpoint  {ready.endpoint}")
+        _print_or_let_go(f"gatelodge {gatelodge.__version__}, ready in {ready.seconds:.1f} s")
+        _print_or_let_go(f"  data      {ready.directory}")
+        _print_or_let_go(f"  endpoint  {ready.endpoint}")
         for each in ready.warnings:
-            click.echo(f"  warning   {each}")
+            _print_or_let_go(f"  warning   {each}")
         # At the first start only: no later one has it, since nothing but its digest is kept.
         if ready.token:
-            click.echo(f"  owner     {ready.token}")
-            click.echo("            this token is shown once; it administers and may call tools")
-            click.echo(snippets(ready.endpoint, command_for(ready.directory)))
-        click.echo("Ctrl-C stops it. Commands talk to it: gatelodge --help", nl=True)
+            _print_or_let_go(f"  owner     {ready.token}")
+            _print_or_let_go(
+                "            this token is shown once; it administers and may call tools"
+            )
+            _print_or_let_go(snippets(ready.endpoint, command_for(ready.directory)))
+        _print_or_let_go("Ctrl-C stops it. Commands talk to it: gatelodge --help")
 
     def step(self, text: str) -> None:
         """Print a remark."""
-        click.echo(text)
+        _print_or_let_go(text)
 
     def demonstrated(self) -> None:
         """Nothing: each step was told."""
 
     def stopping(self) -> None:
         """Say that running calls are finishing."""
-        click.echo("stopping: running calls finish first")
+        _print_or_let_go("stopping: running calls finish first")
 
     def stopped(self) -> None:
         """Say that all is closed."""
-        click.echo("stopped; every record is closed")
+        _print_or_let_go("stopped; every record is closed")
 
 
 class JsonAnnouncer:
@@ -106,7 +110,20 @@ class JsonAnnouncer:
         self._print_event("stopped")
 
     def _print_event(self, event: str, **fields: object) -> None:
-        click.echo(msgspec.json.encode({"event": event, **fields}).decode())
+        _print_or_let_go(msgspec.json.encode({"event": event, **fields}).decode())
+
+
+def _print_or_let_go(text: str) -> None:
+    """Print it; output that nobody reads is let go of. Raises OSError."""
+    try:
+        click.echo(text)
+    except OSError:
+        # What stands in the buffer would fail once more when Python flushes it, and change the exit
+        # code.
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+        raise
 
 
 def command_for(directory: str, program: str = "gatelodge") -> str:

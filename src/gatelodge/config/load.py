@@ -115,7 +115,7 @@ def shown(loaded: LoadedSettings) -> tuple[ShownSetting, ...]:
 
 
 def _file_of(sources: SettingSources, given: Sequence[_GivenValue]) -> Path | None:
-    """The named file, else the first of the usual ones that exists."""
+    """The named file, else the first of the usual ones that exists, or may."""
     if sources.file is not None:
         return sources.file
     data_dir = KEYS["data_dir"].default
@@ -123,7 +123,11 @@ def _file_of(sources: SettingSources, given: Sequence[_GivenValue]) -> Path | No
         if each.key == "data_dir":
             data_dir = each.value
     for path in (sources.cwd / FILE_NAME, sources.cwd / data_dir / FILE_NAME):
-        if path.is_file():
+        try:
+            if path.is_file():
+                return path
+        except OSError:
+            # Not taken for none: reading it is what tells why it cannot be.
             return path
     return None
 

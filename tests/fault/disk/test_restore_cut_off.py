@@ -15,7 +15,7 @@ from tests.gate import Gate
 from gatelodge.app.backup import digest_of, take
 from gatelodge.app.restore import RestoreRequest, RestoreResult, restore
 from gatelodge.config.schema import Settings
-from gatelodge.core.errors import Conflict, LogForked, StoreDown
+from gatelodge.core.errors import Conflict, Invalid, LogForked, StoreDown
 
 W = "/workspaces/main"
 STEPS = ("os.rename", "os.rmdir", "os.mkdir", "shutil.", "sqlite3.connect")
@@ -122,6 +122,29 @@ def test_a_restore_that_cannot_be_put_in_its_place_leaves_the_empty_one_there(
     assert not list(home.iterdir())
     restored(tmp_path)
     assert (home / "gatelodge.db").exists()
+
+
+def test_a_guard_that_is_named_and_not_there_is_refused_before_anything_is_made(
+    house: Path, tmp_path: Path
+) -> None:
+    source, home, missing = house / "backup", tmp_path / "data", tmp_path / "signed.json"
+    asked = RestoreRequest(source=source, by="local:0", guard=missing)
+    with pytest.raises(Invalid, match="is not there") as caught:
+        restore(Settings(data_dir=str(home)), asked)
+    assert "--guard" in caught.value.remedy
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_file_in_the_place_of_the_data_directory_is_refused_and_kept(
+    house: Path, tmp_path: Path, replace: bool
+) -> None:
+    home = tmp_path / "data"
+    home.write_text("kept")
+    asked = RestoreRequest(source=house / "backup", by="local:0", replace=replace)
+    with pytest.raises(Conflict, match="is no directory"):
+        restore(Settings(data_dir=str(home)), asked)
+    assert home.read_text() == "kept"
 
 
 @pytest.mark.slow

@@ -1,12 +1,18 @@
 """What is written to standard error: one line for each event, whatever stands in it."""
 
+import asyncio
+import gc
 import json
 import logging
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
+import uvloop
 
 from gatelodge.adapters.telemetry.lines import LONGEST, configure
+from gatelodge.app.node import Node
 
 log = logging.getLogger("gatelodge.tests.lines")
 
@@ -15,7 +21,9 @@ log = logging.getLogger("gatelodge.tests.lines")
 def put_back() -> Iterator[None]:
     root, ours = logging.getLogger(), logging.getLogger("gatelodge")
     before = (root.handlers, root.level, ours.level)
+    hooks = (threading.excepthook, sys.unraisablehook)
     yield
+    threading.excepthook, sys.unraisablehook = hooks
     root.handlers = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])
@@ -50,6 +58,82 @@ def test_an_exception_is_told_by_its_place_and_never_by_its_words(
         log.exception("it failed")
     told = capsys.readouterr().err
     assert "test_lines.py:" in told
+    assert "tok_secret" not in told
+
+
+async def fails_with_words(word: str) -> None:
+    raise ValueError(word)
+
+
+async def task_that_nobody_waited_for() -> None:
+    task = asyncio.ensure_future(fails_with_words("tok_secret"))
+    await asyncio.wait([task])
+    del task
+    gc.collect()
+
+
+async def callback_with_words() -> None:
+    asyncio.get_running_loop().call_soon(int, "tok_secret")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def two_tasks_of_a_node_that_die() -> None:
+    node = object.__new__(Node)
+    node._tasks, node.broken = [], asyncio.get_running_loop().create_future()
+    for word in ("tok_secret", "tok_secret again"):
+        node._spawn_task(fails_with_words(word))
+    await asyncio.wait(list(node._tasks))
+    await node.broken
+    gc.collect()
+
+
+async def thread_that_dies() -> None:
+    thread = threading.Thread(target=int, args=("tok_secret",))
+    thread.start()
+    thread.join(10)
+
+
+async def object_that_fails_as_it_goes() -> None:
+    class Goes:
+        def __del__(self) -> None:
+            int("tok_secret")
+
+    Goes()
+    gc.collect()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize(
+    "happens",
+    [
+        task_that_nobody_waited_for,
+        callback_with_words,
+        two_tasks_of_a_node_that_die,
+        thread_that_dies,
+        object_that_fails_as_it_goes,
+    ],
+)
+def test_what_python_itself_tells_of_an_exception_is_its_type_and_place_on_one_line(
+    happens: Callable, loop: Callable, capsys: pytest.CaptureFixture[str]
+):
+    configure("info", "text")
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(happens())
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "ValueError" in told
+    assert "tok_secret" not in told
+
+
+def test_what_asyncio_shows_without_an_exception_is_told_without_the_objects(
+    capsys: pytest.CaptureFixture[str],
+):
+    configure("info", "text")
+    logging.getLogger("asyncio").error("Task was destroyed!\nfuture: <result='tok_secret'>")
+    logging.getLogger("asyncio").warning("Executing %r took %.3f seconds", "tok_secret", 1.0)
+    told = capsys.readouterr().err
+    assert "Task was destroyed!" in told
     assert "tok_secret" not in told
 
 

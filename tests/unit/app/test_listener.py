@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from gatelodge.app.listener import ServedFaces, SocketListener
-from gatelodge.config.schema import LimitSettings, Settings
+from gatelodge.app.listener import ServedFaces, SocketListener, must_be_free
+from gatelodge.config.schema import LimitSettings, ListenSettings, Settings
+from gatelodge.core.errors import Invalid
 from gatelodge.core.records.origin import UNROUTED
 from gatelodge.web.endpoint.endpoint import McpEndpoint
 from gatelodge.web.endpoint.http.connection import ClientConnection
@@ -58,3 +59,11 @@ async def test_each_connection_beyond_the_limit_is_told_503_and_counted(tmp_path
         listener._accept_or_refuse_client(None).connection_made(wire)
         assert (wire.told[:12], wire.closed) == (b"HTTP/1.1 503", True)
     assert recorder.refused_at == [(UNROUTED, None, "limit", 503)] * 2
+
+
+@pytest.mark.parametrize("port", [0, 1])
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "\u00e9" * 64])
+def test_a_host_that_is_no_name_is_refused_before_anything_is_made(host: str, port: int):
+    with pytest.raises(Invalid, match="no name of a host") as caught:
+        must_be_free(ListenSettings(host=host, port=port))
+    assert "listen.host" in caught.value.remedy

@@ -73,3 +73,21 @@ async def test_the_local_socket_is_its_owners_alone_and_no_file_of_another_threa
     assert stat.S_IMODE(seen.st_mode) == 0o600
     assert masks == [], "a umask is that of every thread and child"
     listener.close()
+    assert not (tmp_path / "run" / "admin.sock").exists()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_start_that_fails_leaves_the_file_that_it_names_where_it_is(tmp_path):
+    path = tmp_path / "run" / "admin.sock"
+    path.parent.mkdir()
+    path.write_text("kept")
+    settings = Settings(data_dir=str(tmp_path), listen=ListenSettings(port=0))
+    listener = SocketListener(
+        settings, ServedFaces(SimpleNamespace(), SimpleNamespace(), SimpleNamespace())
+    )
+    with pytest.raises(Invalid, match="no socket of this account"):
+        await listener.open()
+    listener.stop()
+    listener.close()
+    assert path.read_text() == "kept"

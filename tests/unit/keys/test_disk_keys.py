@@ -1,4 +1,5 @@
 import os
+import shutil
 from hashlib import sha256
 
 import pytest
@@ -103,6 +104,15 @@ def test_a_lost_key_is_told_by_its_place(place, name):
     (place / name).rename(place / "elsewhere")
     with pytest.raises(KeyUnreachable):
         open_disk_keys(place, create=False)
+
+
+@pytest.mark.parametrize("name", ["02", "00", "\u00b2", "\u0662"])
+def test_a_pepper_that_is_not_named_by_a_plain_number_is_refused_by_its_name(place, name):
+    open_disk_keys(place, create=True)
+    shutil.copy(place / "peppers" / "1", place / "peppers" / name)
+    with pytest.raises(KeyUnreachable, match=f"peppers/{name} is not named") as caught:
+        open_disk_keys(place, create=False)
+    assert caught.value.remedy
 
 
 def test_a_key_source_is_chosen_by_its_scheme(place):

@@ -8,6 +8,7 @@ nor plant one; a thief of this directory alone finds nothing to use it on.
 
 import hmac
 import os
+import re
 import shutil
 import stat
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from gatelodge.core.errors import KeyMismatch, KeyUnreachable
 _BYTES = 32
 _PLAIN = ("log", "kek", "seal", "journal")
 _FIRST_PEPPER = "peppers/1"
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _FOR_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -69,7 +71,7 @@ class DiskKeys:
         have = self.fingerprints()
         wrong = sorted(name for name, print_ in recorded.items() if have.get(name) != print_)
         if wrong:
-            raise KeyMismatch(f"not the keys that this database was made with: {', '.join(wrong)}")
+            raise KeyMismatch(f"not the keys that belong to this database: {', '.join(wrong)}")
 
 
 def open_disk_keys(directory: Path, *, create: bool) -> DiskKeys:
@@ -88,7 +90,7 @@ def open_disk_keys(directory: Path, *, create: bool) -> DiskKeys:
     try:
         for folder in (directory, directory / "peppers"):
             _refuse_open_doors(folder, folder.stat(follow_symlinks=False))
-        peppers = [path.name for path in (directory / "peppers").iterdir() if path.name.isdigit()]
+        peppers = _pepper_numbers(directory / "peppers")
         names = [*_PLAIN, *(f"peppers/{number}" for number in peppers)]
         keys = {name: _read_key_file(directory / name) for name in names}
     except OSError as fault:
@@ -101,6 +103,20 @@ def open_disk_keys(directory: Path, *, create: bool) -> DiskKeys:
             f"{directory / 'peppers'} is empty", remedy="Restore it from its backup."
         )
     return DiskKeys(keys)
+
+
+def _pepper_numbers(folder: Path) -> list[str]:
+    """The names that are numbers; what an editor or a copy left beside them is no pepper."""
+    numbers = [path.name for path in folder.iterdir() if path.name.isdigit()]
+    for number in numbers:
+        # `02` and `2` would be one pepper to a token and two files here; a superscript is a digit,
+        # to Python.
+        if not _NUMBER.fullmatch(number):
+            raise KeyUnreachable(
+                f"{folder / number} is not named as a pepper is",
+                remedy="Name it by a plain number without zeros before it (1, 2, 3), or remove it.",
+            )
+    return numbers
 
 
 def _create_key_directory(directory: Path) -> None:

@@ -7,6 +7,7 @@ one line, whatever stands in a name: what cannot be seen is written out.
 
 import logging
 import sys
+import threading
 import traceback
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ import msgspec
 
 LONGEST = 1_000
 """Characters of one message."""
+log = logging.getLogger(__name__)
 
 
 def _traceback_location(record: logging.LogRecord) -> str:
@@ -23,9 +25,17 @@ def _traceback_location(record: logging.LogRecord) -> str:
     return " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames[-6:]))
 
 
+def _asyncio_message(record: logging.LogRecord) -> str:
+    """What asyncio says, without the tasks, callbacks and exceptions that it writes out."""
+    if record.exc_info and record.exc_info[0] is not None:
+        return f"asyncio: {record.exc_info[0].__name__}"
+    # The template and not what is put into it; behind its first line it shows objects.
+    return f"asyncio: {str(record.msg).partition(chr(10))[0]}"
+
+
 def _printable_message(record: logging.LogRecord) -> str:
     """What is said, on one line, such that nothing in it moves a cursor or begins a line."""
-    text = record.getMessage()
+    text = _asyncio_message(record) if record.name == "asyncio" else record.getMessage()
     # Cut before anything is written out, so that no escape is cut in its middle.
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]}..."
@@ -58,3 +68,15 @@ def configure(level: str, form: str) -> None:
     root.handlers = [hand]
     root.setLevel(logging.WARNING)
     logging.getLogger("gatelodge").setLevel(level.upper())
+    # Python's own way is a traceback with the words of the exception.
+    threading.excepthook = _log_thread_exception
+    sys.unraisablehook = _log_unraisable_exception
+
+
+def _log_thread_exception(died: threading.ExceptHookArgs) -> None:
+    if died.exc_type is not SystemExit:
+        log.error("a thread died of %s", died.exc_type.__name__, exc_info=died.exc_value)
+
+
+def _log_unraisable_exception(fault: "sys.UnraisableHookArgs") -> None:
+    log.error("nobody could be told of %s", fault.exc_type.__name__, exc_info=fault.exc_value)

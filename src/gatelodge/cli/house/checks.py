@@ -67,27 +67,23 @@ def traces(settings: Settings) -> Iterator[DoctorFinding]:
 def directory(settings: Settings) -> Iterator[DoctorFinding]:
     """The data directory: there, ours, closed to others, on a disk with room."""
     path = Path(settings.data_dir)
-    if not path.exists():
+    try:
+        about = path.stat()
+    except FileNotFoundError:
         yield DoctorFinding(
             "data directory", "note", f"{path} is not there; the first start makes it"
         )
         return
-    about = path.stat()
-    if about.st_uid != os.geteuid():
+    except OSError as fault:
         yield DoctorFinding(
             "data directory",
             "wrong",
-            f"{path} belongs to uid {about.st_uid}, this is uid {os.geteuid()}",
-            "Run as the account that owns it.",
+            f"{path} cannot be looked at ({fault.strerror})",
+            "Run as the account that owns it, or choose another --data-dir.",
         )
-    # The keys stand by themselves too: they may be a mount of their own.
-    open_to_others = [each for each in (path, path / "keys") if _open_to_others(each)]
-    for each in open_to_others:
-        yield DoctorFinding(
-            "data directory", "wrong", f"{each} is open to others", f"Run: chmod 700 {each}"
-        )
-    if not open_to_others:
-        yield DoctorFinding("data directory", "good", str(path))
+        return
+    wrong = list(_faults_of_directory(path, about))
+    yield from wrong or [DoctorFinding("data directory", "good", str(path))]
     free = shutil.disk_usage(path).free
     says = f"{free // 1024**2} MiB are free"
     if free < _EMPTY:
@@ -96,6 +92,27 @@ def directory(settings: Settings) -> Iterator[DoctorFinding]:
         yield DoctorFinding("disk", "note", says, "Make room soon; records need it.")
     else:
         yield DoctorFinding("disk", "good", says)
+
+
+def _faults_of_directory(path: Path, about: os.stat_result) -> Iterator[DoctorFinding]:
+    if not stat.S_ISDIR(about.st_mode):
+        yield DoctorFinding(
+            "data directory", "wrong", f"{path} is no directory", "Choose another --data-dir."
+        )
+        return
+    if about.st_uid != os.geteuid():
+        yield DoctorFinding(
+            "data directory",
+            "wrong",
+            f"{path} belongs to uid {about.st_uid}, this is uid {os.geteuid()}",
+            "Run as the account that owns it.",
+        )
+    # The keys stand by themselves too: they may be a mount of their own.
+    for each in (path, path / "keys"):
+        if _open_to_others(each):
+            yield DoctorFinding(
+                "data directory", "wrong", f"{each} is open to others", f"Run: chmod 700 {each}"
+            )
 
 
 def uid() -> Iterator[DoctorFinding]:
@@ -133,11 +150,13 @@ def port(settings: Settings, *, running: bool) -> Iterator[DoctorFinding]:
             # As the gate does: connections of its last run that linger keep no port from it.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((listen.host, listen.port))
-    except OSError as error:
+    # A name that is none is a TypeError or a ValueError to Python.
+    except (OSError, TypeError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "this is no name of a host"
         yield DoctorFinding(
             "port",
             "wrong",
-            f"{place} cannot be taken ({error.strerror})",
+            f"{place} cannot be taken ({why})",
             "Stop what listens there, or choose another: gatelodge up --port N",
         )
     else:
@@ -147,5 +166,6 @@ def port(settings: Settings, *, running: bool) -> Iterator[DoctorFinding]:
 def _open_to_others(path: Path) -> bool:
     try:
         return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
-    except FileNotFoundError:
+    # Not there yet, or closed to this account too, which is told by whose the directory is.
+    except (FileNotFoundError, PermissionError):
         return False
