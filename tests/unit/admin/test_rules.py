@@ -1,6 +1,7 @@
 from hashlib import sha256
 
 import pytest
+from tests.unit.admin import test_apply as files
 
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -198,3 +199,17 @@ def test_no_guardrails_name_stands_for_the_id_of_another(house):
     one = publish(house)
     with pytest.raises(Invalid, match="as an id is"):
         publish(house, draft={"name": one.id})
+
+
+def test_a_guardrail_that_is_too_long_is_refused_before_anything_is_made_of_it(house):
+    long = "// " + "a::" * 10_000 + "\\nforbid (principal, action, resource);"
+    with pytest.raises(Invalid, match="at most 16384 bytes"):
+        files.dry(house, files.FILE.replace("forbid (principal, action, resource);", long))
+
+
+@pytest.mark.parametrize("to", ["agent: ", "group:", "group:\\t", "everyone\\n", "member:@"])
+def test_a_grant_to_nobody_is_none_to_everybody(house, to):
+    with pytest.raises(Invalid):
+        files.made(
+            house, files.FILE + f'\n[[grants]]\nto = "{to}"\nserver = "git"\nlevel = "all"\n'
+        )
