@@ -190,6 +190,7 @@ def test_who_may_read_what_a_server_has_is_told_too(gate: Gate, stub: str, kind:
         gate.api("GET", path)
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_be_observed_is_kept_and_told(gate: Gate) -> None:
     done = gate.command("server", "add", "gone", "--run-as", "gateway", "--", "/no/such/program")
     assert done.returncode == 4
@@ -201,6 +202,7 @@ def test_a_server_that_cannot_be_observed_is_kept_and_told(gate: Gate) -> None:
     assert "gone" not in {each["alias"] for each in gate.cli("server", "list")}
 
 
+@pytest.mark.slow
 def test_what_is_hidden_from_a_server_is_said_when_it_is_added(gate: Gate) -> None:
     named = ("--hide-capability", "roots", "--hide-capability", "sampling")
     command = ("--run-as", "gateway", "--", sys.executable, str(STUB))

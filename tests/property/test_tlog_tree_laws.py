@@ -22,6 +22,7 @@ WIDE = 66_100  # a second hash on level 1's second tile, and a first on level 2
 half = settings(max_examples=settings().max_examples // 2)
 
 
+@pytest.mark.slow
 def test_every_leaf_of_every_tree_up_to_300_is_shown_as_the_naive_tree_shows_it():
     for size in range(1, ALL + 1):
         top = TREE.root(0, size)
@@ -31,6 +32,7 @@ def test_every_leaf_of_every_tree_up_to_300_is_shown_as_the_naive_tree_shows_it(
             verify_inclusion(HASHES[index], index, size, path, top)
 
 
+@pytest.mark.slow
 def test_every_tree_up_to_300_is_shown_to_begin_with_every_smaller_one():
     for new in range(ALL + 1):
         top = TREE.root(0, new)

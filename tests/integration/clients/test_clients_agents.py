@@ -10,6 +10,8 @@ import json
 import pytest
 from tests.integration.clients.agent import Agent, walk
 
+pytestmark = pytest.mark.slow
+
 NOW = {"name": "time__get_current_time", "arguments": {"timezone": "UTC"}}
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 CHANGED = "notifications/tools/list_changed"
@@ -56,7 +58,6 @@ def claude(house, token) -> Claude:
     return Claude(house, token, mcp_protocol_version="2026-07-28", user_agent=agent)
 
 
-@pytest.mark.slow
 def test_claude_code_of_the_modern_era(house):
     email, token = house.guest()
     with claude(house, token) as agent:

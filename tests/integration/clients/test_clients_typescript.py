@@ -79,7 +79,7 @@ def journey(house: House, token: str, mode: str) -> Iterator[Journey]:
 @pytest.mark.parametrize(
     ("mode", "version"),
     [
-        ("legacy", "2025-11-25"),
+        pytest.param("legacy", "2025-11-25", marks=pytest.mark.slow),
         ("auto", "2026-07-28"),
         pytest.param("2026-07-28", "2026-07-28", marks=pytest.mark.slow),
     ],

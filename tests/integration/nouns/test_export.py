@@ -313,6 +313,7 @@ def test_whoever_may_read_the_workspace_may_export_it_and_nobody_else(house: Hou
     assert told == {"owner": 200, "security": 200, "admin": 200, "auditor": 200, "member": 403}
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_file_for_its_reader_alone_and_over_none(house: House, tmp_path):
     file, text = tmp_path / "main.toml", house.ok("GET", f"{W}/export")["text"]
     house.gate.cli("export", str(file))

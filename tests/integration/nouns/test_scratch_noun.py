@@ -62,6 +62,7 @@ def described() -> dict:
     return app.openapi_schema.to_schema()
 
 
+@pytest.mark.slow
 def test_its_routes_stand_in_a_valid_description():
     document = json.loads(json.dumps(described()))
     # The others are valid already (`tests/unit/api`).
@@ -105,6 +106,7 @@ def test_it_is_made_seen_changed_and_removed_over_the_api(gate: GateClient):
     assert kinds == ["buoy.laid", "buoy.laid", "buoy.painted", "buoy.raised"]
 
 
+@pytest.mark.slow
 def test_its_commands_are_there_and_say_what_they_did(
     place: Path, capsys: pytest.CaptureFixture[str]
 ):

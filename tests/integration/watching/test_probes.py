@@ -95,6 +95,7 @@ def test_a_strangers_probes_wait_for_each_other_and_end_their_connection(gate: G
     assert get(gate, "/healthz").status == 200
 
 
+@pytest.mark.slow
 def test_where_the_api_has_a_port_of_its_own_the_probes_stand_there(tmp_path: Path):
     gate = Gate(tmp_path / "data", "listen.admin_port=0")
     with gate.running():

@@ -63,6 +63,7 @@ async def test_a_gate_whose_last_changes_are_refused_leaves_its_directory_to_the
     await again.close()
 
 
+@pytest.mark.slow
 async def test_a_command_whose_last_changes_are_refused_leaves_its_directory_to_the_next(settings):
     await (await lay(settings)).close()
     with pytest.raises(StoreDown):

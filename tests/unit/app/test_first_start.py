@@ -53,6 +53,7 @@ def test_what_the_demo_lacks_is_named_by_what_would_bring_it(
         assert "pip" not in needs[alias]
 
 
+@pytest.mark.slow
 def test_a_first_start_that_comes_to_nothing_says_how_the_owner_gets_a_token(
     tmp_path: Path,
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_first_start_that_comes_to_nothing_says_how_the_owner_gets_a_token(
     assert "gtlp_" not in ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 def test_a_pepper_that_was_added_is_missed_when_it_is_taken_away_again(tmp_path: Path) -> None:
     gate = Gate(tmp_path / "data")
     gate.cli("init")

@@ -25,6 +25,7 @@ def deepest(wrap, levels):
     return condition(wrapped("true", wrap, low))
 
 
+@pytest.mark.slow
 def test_every_sign_repeated_and_every_nest_at_its_limit_leaves_the_process_alive():
     texts = [
         *rows(),

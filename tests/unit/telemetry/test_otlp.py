@@ -87,6 +87,7 @@ def levels() -> Iterator[None]:
         each.setLevel(level)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("levels")
 def test_while_the_collector_takes_nothing_no_more_than_the_queue_holds_is_built(
     monkeypatch: pytest.MonkeyPatch,

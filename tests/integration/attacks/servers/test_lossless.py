@@ -164,6 +164,7 @@ quick = settings(max_examples=40, deadline=None, suppress_health_check=list(Heal
 long = settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.slow
 @pytest.mark.guarantee("protocol:lossless")
 def test_a_result_comes_out_as_its_server_wrote_it(line: Line):
     quick(given(answered())(lambda drawn: check_answer(line, drawn)))()
