@@ -107,7 +107,7 @@ def damaged_copy(place, killed, damage, name):
 def is_named(told, gate, name):
     """A refusal says where to look: the file, or the one of which it is a part."""
     whole = name.removesuffix("-wal").removesuffix("-shm")
-    if name.startswith("keys/") and told.partition("made with: ")[2].startswith(name[5:]):
+    if name.startswith("keys/") and told.partition("this database: ")[2].startswith(name[5:]):
         return True  # a key is told by its name
     return any(str(gate.directory / part) in told for part in (whole, name.rpartition("/")[0]))
 
