@@ -1,6 +1,7 @@
 """Starts that are cut short, stops while calls run, and a demo that is set up twice."""
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -126,7 +127,7 @@ def test_a_gate_whose_reader_has_gone_stops_in_order(tmp_path):
 def test_a_gate_whose_terminal_is_closed_stops_in_order(tmp_path):
     gate = Gate(tmp_path / "data")
     terminal, ours = os.openpty()
-    with (tmp_path / "stderr").open("wb") as log:
+    with (tmp_path / "stderr").open("wb") as log, hangup(signal.SIG_DFL):
         # The first of a session with this as its controlling terminal: what a shell window runs.
         gate.process = subprocess.Popen(
             ["setsid", "--ctty", *gate.arguments("up", "--port", "0", "--json")],
@@ -145,15 +146,22 @@ def test_a_gate_whose_terminal_is_closed_stops_in_order(tmp_path):
 
 def test_a_gate_that_was_started_to_outlast_its_terminal_does(tmp_path):
     gate = Gate(tmp_path / "data")
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-    try:
+    with hangup(signal.SIG_IGN):  # as nohup does
         gate.start()
-    finally:
-        signal.signal(signal.SIGHUP, before)
     gate.process.send_signal(signal.SIGHUP)
     assert gate.cli("member", "list")
     assert "stopping" not in gate.stderr
     assert gate.stop() == 0
+
+
+@contextlib.contextmanager
+def hangup(what):
+    """What is started meanwhile takes a hangup so, whatever these tests run under."""
+    before = signal.signal(signal.SIGHUP, what)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def assert_stopped_in_order(gate):
