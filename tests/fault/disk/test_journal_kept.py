@@ -63,6 +63,45 @@ async def test_records_that_nobody_waits_for_outlast_the_write_that_failed_on_th
     assert await held(tmp_path) == [entry(1), *outcomes, entry(41)]
 
 
+class OwnDescriptors(FailingDisk):
+    """Closes what it opened and did not close yet; anything else is another's by now."""
+
+    def __init__(self):
+        super().__init__()
+        self._own, self.foreign = set(), []
+
+    def open(self, path):
+        fd = super().open(path)
+        self._own.add(fd)
+        return fd
+
+    def close(self, fd):
+        if fd not in self._own:
+            self.foreign.append(fd)
+            return
+        self._own.remove(fd)
+        super().close(fd)
+
+
+async def test_a_journal_whose_writes_fail_closes_no_descriptor_of_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(file, "_AGAIN_SECONDS", (0.001, 0.002, 60.0))
+    disk = OwnDescriptors()
+    journal = await opened(tmp_path, disk=disk)
+    await made_durable(journal, entry(1))
+    disk.on_write = errno.EIO
+    journal.append(entry(2), None)
+    async with asyncio.timeout(10):
+        while journal._failures < 3:
+            assert journal.failed or not journal._failures
+            await asyncio.sleep(0)
+    disk.on_write = None
+    journal._again.cancel()
+    journal._try_again()
+    await well(journal)
+    await journal.close()
+    assert disk.foreign == []
+
+
 async def test_a_disk_that_takes_none_of_what_is_kept_is_not_taken_for_a_good_one(
     tmp_path, monkeypatch, caplog
 ):

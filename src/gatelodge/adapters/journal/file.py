@@ -7,6 +7,7 @@ executor, a queue with call_soon_threadsafe and two system calls, this was the q
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections import deque
@@ -354,7 +355,10 @@ class FileJournal:
         held = _OpenSegment()
         while os.read(self._pipes.wake_end, 1) and (job := self._job) is not None:
             try:
-                held = self._write_to_segment(job, held)
+                # Held before it is written to: where the write fails the old one is closed already.
+                held = self._hold_segment(job, held)
+                if job.octets:
+                    self._disk.write(held.fd, job.octets, job.at.offset)
                 # Before anybody hears of it: behind it the lock would be taken from who answers.
                 self._stated.state(job.statement, job.end.frame)
             except OSError as fault:
@@ -363,19 +367,19 @@ class FileJournal:
         if held.fd >= 0:
             self._disk.close(held.fd)
 
-    def _write_to_segment(self, job: _SegmentWrite, held: "_OpenSegment") -> "_OpenSegment":
-        """Write durably; goes to the next segment when the job says so. Raises OSError."""
-        if job.at.segment != held.segment:
-            try:
-                fd = self._segments.take(job.at.segment)
-            except OSError as fault:
-                raise _NotReady(fault.errno, os_error_text(fault)) from fault
-            if held.fd >= 0:
+    def _hold_segment(self, job: _SegmentWrite, held: "_OpenSegment") -> "_OpenSegment":
+        """Go to the next segment when the job says so. Raises _NotReady: the old one is held."""
+        if job.at.segment == held.segment:
+            return held
+        try:
+            fd = self._segments.take(job.at.segment)
+        except OSError as fault:
+            raise _NotReady(fault.errno, os_error_text(fault)) from fault
+        if held.fd >= 0:
+            # What stands there is synced. Whatever this says, the number may be another's by now.
+            with contextlib.suppress(OSError):
                 self._disk.close(held.fd)
-            held = _OpenSegment(job.at.segment, fd)
-        if job.octets:
-            self._disk.write(held.fd, job.octets, job.at.offset)
-        return held
+        return _OpenSegment(job.at.segment, fd)
 
 
 class _NotReady(OSError):
