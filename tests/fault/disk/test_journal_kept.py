@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import itertools
+import os
 
 import pytest
 from tests.fault.disk.test_journal_file import (
@@ -69,9 +71,12 @@ class OwnDescriptors(FailingDisk):
     def __init__(self):
         super().__init__()
         self._own, self.foreign = set(), []
+        self._numbers = itertools.count(700)
 
     def open(self, path):
-        fd = super().open(path)
+        low, fd = super().open(path), next(self._numbers)
+        os.dup2(low, fd, inheritable=False)  # a number of its own: none is given out twice
+        os.close(low)
         self._own.add(fd)
         return fd
 
@@ -88,6 +93,7 @@ async def test_a_journal_whose_writes_fail_closes_no_descriptor_of_others(tmp_pa
     disk = OwnDescriptors()
     journal = await opened(tmp_path, disk=disk)
     await made_durable(journal, entry(1))
+    await asyncio.to_thread(journal._segments._wait_until_prepared)  # the next one can be taken
     disk.on_write = errno.EIO
     journal.append(entry(2), None)
     async with asyncio.timeout(10):
