@@ -63,7 +63,8 @@ class Scene:
             self.mark = batch.end
         await journal.forget(self.mark)
         await self._write(journal, 9, 11)
-        # The next segment is being made meanwhile, under a name of its own until it is whole.
+        # The next segment is made meanwhile: files come, and are renamed, until it is there.
+        await asyncio.to_thread(journal._segments._wait_until_prepared)
         shutil.copytree(self.directory, self.older, ignore=shutil.ignore_patterns("*.new"))
         await self._write(journal, 11, 22)
         await journal.close()
