@@ -1,5 +1,6 @@
 """What a server offers is observed, and watched: lists, their changes, single resources."""
 
+import asyncio
 import json
 
 import pytest
@@ -204,6 +205,16 @@ async def test_a_server_that_is_reached_once_tells_nobody(pool, at):
     pool.on_list_changed(changed.append)
     await pool.observe(at)
     assert changed == []
+
+
+async def test_behind_looks_that_overlap_a_server_is_looked_at_once_more(pool, at):
+    await ready(pool, at)
+    changed = []
+    pool.on_list_changed(changed.append)
+    await pool.observe(at)
+    assert changed == [], "one alone is the newest"
+    await asyncio.gather(pool.observe(at), pool.observe(at), pool.observe(at))
+    assert changed == [at.id]
 
 
 async def watched(pool, at):

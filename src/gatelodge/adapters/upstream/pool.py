@@ -17,6 +17,7 @@ from gatelodge.adapters.upstream.absent import failed_request
 from gatelodge.adapters.upstream.http.wire import HttpWire
 from gatelodge.adapters.upstream.observe import ListingLimits, read_offers, read_tools
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
+from gatelodge.adapters.upstream.pace.overlap import OverlappingLooks
 from gatelodge.adapters.upstream.pending import (
     Listener,
     PendingRequest,
@@ -82,6 +83,7 @@ class UpstreamPool:
         self._unmet: dict[str, HouseError] = {}
         self._removals: set[asyncio.Task[None]] = set()
         self._listeners = UpstreamListeners()
+        self._looks = OverlappingLooks(self._listeners.tell_changed)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -112,6 +114,10 @@ class UpstreamPool:
         """
         if self._closed:
             raise UpstreamUnreachable("The gate is stopping.")
+        with self._looks.during(server.id):
+            return await self._look_at(server)
+
+    async def _look_at(self, server: Server) -> ObservedOffer:
         lodging, survey = self._lodgings.get(server.id), None
         if lodging is not None and lodging.main.definition == _encoded_link_definition(server):
             survey = lodging.survey
