@@ -10,16 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from msgspec import Struct
-
 from gatelodge.app.announce import WILDCARD
+from gatelodge.app.faces import ServedFaces
 from gatelodge.app.process import room_for
 from gatelodge.config.schema import ListenSettings, Settings
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.http.authority import bracketed
 from gatelodge.web.api.context import LOCAL
-from gatelodge.web.api.face import ApiFace
-from gatelodge.web.endpoint.endpoint import McpEndpoint
 from gatelodge.web.endpoint.http.bounds import PersonBytes, TrafficCounts, connections
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.idle import close_idle
@@ -29,14 +26,6 @@ from gatelodge.web.front import SocketFront
 _SWEEP_SECONDS = 1.0
 _BACKLOG = 512
 """Less than what is kept from clients: so many may come before one that gave way is closed."""
-
-
-class ServedFaces(Struct, frozen=True):
-    """What is served: the endpoint, the admin API to the outside, and to the local operator."""
-
-    endpoint: McpEndpoint
-    api: ApiFace
-    local: ApiFace
 
 
 class SocketListener:
@@ -64,12 +53,12 @@ class SocketListener:
         listen = self._settings.listen
         await self._open_local()
         apart = listen.admin_port >= 0
-        front = SocketFront(self._faces.endpoint, None if apart else self._faces.api)
+        front = self._faces.public(apart=apart)
         public = await self._listen_on_port(
             lambda: self._accept_or_refuse_client(front), listen.host, listen.port
         )
         if apart:
-            admin = SocketFront(None, self._faces.api)
+            admin = self._faces.admin()
             await self._listen_on_port(
                 lambda: self._accept_or_refuse_client(admin), listen.host, listen.admin_port
             )
@@ -115,7 +104,7 @@ class SocketListener:
 
     def _accept_operator_connection(self) -> asyncio.Protocol:
         """A connection of the operator, for which there is always room."""
-        return ClientConnection(SocketFront(None, self._faces.local), self._connections, LOCAL)
+        return ClientConnection(self._faces.operator(), self._connections, LOCAL)
 
     async def _listen_on_port(
         self, factory: Callable[[], asyncio.Protocol], host: str, port: int

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 import gatelodge
 from gatelodge.adapters.upstream.pool import UpstreamPool
 from gatelodge.adapters.upstream.stdio.places import site_of
-from gatelodge.app.application import LazyApplication
 from gatelodge.app.build import OpenResources
+from gatelodge.app.faces import LazyApplication, ServedFaces
 from gatelodge.app.keeping.closing import each_in_turn
 from gatelodge.app.keeping.readiness import unready_reason
 from gatelodge.app.keeping.watchman import DiskWatchman
-from gatelodge.app.listener import ServedFaces, SocketListener
+from gatelodge.app.listener import SocketListener
 from gatelodge.core.errors import Broken, HouseError
 from gatelodge.core.protocol.result import server_info
 from gatelodge.core.view import PolicyView
@@ -32,6 +32,7 @@ from gatelodge.flows.gateway.follower import FollowerSettings, ViewFollower
 from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.flows.gateway.sessions import SessionTable
 from gatelodge.flows.gateway.streams import OpenStreams
+from gatelodge.flows.identity.authenticate import Authenticator
 from gatelodge.flows.identity.revocation import AccessRevocation
 from gatelodge.ports.tracing import Tracer
 from gatelodge.web.api.app import admin_app
@@ -81,6 +82,7 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
     # The view is asked for each time: the follower, made below, replaces it at every change.
     streams = OpenStreams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)
     follower = _view_follower(ground, inflight)
+    authenticator = Authenticator(follower, ground.peppers, ground.clock)
     calls = _wire_calls(ground, upstreams, inflight)
     revocation = AccessRevocation(ground.store, ground.nodes, ground.clock, follower.here)
     watchman = DiskWatchman(ground.database, ground.health, inflight)
@@ -102,6 +104,7 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
             _endpoint_context(
                 ground,
                 follower=follower,
+                authenticator=authenticator,
                 watchman=watchman,
                 calls=calls,
                 upstreams=upstreams,
@@ -114,6 +117,7 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
         admin=_admin_context(
             ground,
             follower,
+            authenticator,
             upstreams,
             revocation,
             _node_insides(ground, follower, watchman, upstreams, inflight, upkeep),
@@ -161,6 +165,7 @@ def _endpoint_context(
     ground: OpenResources,
     *,
     follower: ViewFollower,
+    authenticator: Authenticator,
     watchman: DiskWatchman,
     calls: CallPath,
     upstreams: UpstreamPool,
@@ -185,7 +190,7 @@ def _endpoint_context(
         upstreams=upstreams,
         sessions=SessionTable(),
         sealer=ground.sealer,
-        peppers=ground.peppers,
+        authenticator=authenticator,
         clock=ground.clock,
         ids=ground.ids,
         limits=ground.settings.limits,
@@ -202,6 +207,7 @@ def _endpoint_context(
 def _admin_context(
     ground: OpenResources,
     follower: ViewFollower,
+    authenticator: Authenticator,
     upstreams: UpstreamPool,
     revocation: AccessRevocation,
     inside: NodeInsides,
@@ -212,6 +218,7 @@ def _admin_context(
         ids=ground.ids,
         clock=ground.clock,
         peppers=ground.peppers,
+        authenticator=authenticator,
         signer=ground.signer,
         ledger=ground.ledger,
         guard=ground.guard,

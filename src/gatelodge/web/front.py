@@ -1,31 +1,34 @@
-"""Which face a request is for: the MCP endpoint below `/k/`, the admin API anywhere else."""
+"""Which face a request is for: a table of mounts, each a prefix of targets and its face."""
 
-from gatelodge.web.api.face import ApiFace
-from gatelodge.web.endpoint.endpoint import McpEndpoint
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.reader import Unreadable
 from gatelodge.web.endpoint.http.request import HttpRequest
+from gatelodge.web.endpoint.http.serving import RequestServing
 
-_ENDPOINT = b"/k/"
+Face = RequestServing[ClientConnection]
 
 
 class SocketFront:
-    """What stands behind the connections of one socket; a face that is None is not there."""
+    """What stands behind the connections of one socket.
 
-    __slots__ = ("_api", "_endpoint")
+    Of the mounts the first whose prefix fits answers. The last one has none: it refuses, on record,
+    what nobody knows.
+    """
 
-    def __init__(self, endpoint: McpEndpoint | None, api: ApiFace | None) -> None:
-        assert endpoint is not None or api is not None
-        self._endpoint = endpoint
-        self._api = api
+    __slots__ = ("_first", "_mounts", "_prefix")
+
+    def __init__(self, *mounts: tuple[bytes, Face]) -> None:
+        assert mounts[-1][0] == b"", "a request that fits no mount would have no face"
+        self._mounts = mounts
+        self._prefix, self._first = mounts[0]
 
     def receive(self, connection: ClientConnection, request: HttpRequest) -> None:
-        """Begin to answer a request (hot path)."""
-        endpoint = self._endpoint
-        if endpoint is None or request.target[:3] != _ENDPOINT:
-            self._face_of_request(request).receive(connection, request)
+        """Begin to answer a request."""
+        # Nearly every request is for the first mount: it is found without the table (hot path).
+        if request.target.startswith(self._prefix):
+            self._first.receive(connection, request)
         else:
-            endpoint.receive(connection, request)
+            self._face_of_request(request).receive(connection, request)
 
     def judge(self, connection: ClientConnection, request: HttpRequest) -> None:
         """Look at the head of a request that has to wait."""
@@ -39,17 +42,14 @@ class SocketFront:
         self, connection: ClientConnection, request: HttpRequest, fault: Unreadable
     ) -> None:
         """Answer what could not be read as a request, and close."""
-        face = self._face_of_request(request) if request.target else (self._endpoint or self._api)
-        assert face is not None
+        # Where not even a target was read, whoever mostly answers on this socket does.
+        face = self._face_of_request(request) if request.target else self._first
         face.turn_away(connection, request, fault)
 
     def gone(self, request: HttpRequest) -> None:
         """Record a request that its client left before it was looked at."""
         self._face_of_request(request).gone(request)
 
-    def _face_of_request(self, request: HttpRequest) -> McpEndpoint | ApiFace:
-        api, endpoint = self._api, self._endpoint
-        if endpoint is None or (api is not None and request.target[:3] != _ENDPOINT):
-            assert api is not None
-            return api
-        return endpoint
+    def _face_of_request(self, request: HttpRequest) -> Face:
+        target = request.target
+        return next(face for prefix, face in self._mounts if target.startswith(prefix))

@@ -9,7 +9,7 @@ from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.people import Credential, Member, Workspace
 from gatelodge.core.tokens import mint
 from gatelodge.flows.admin import workspaces
-from gatelodge.flows.identity.authenticate import authenticate
+from gatelodge.flows.identity.authenticate import credential_of_header
 from gatelodge.flows.identity.keys import enrolled
 
 OLGA = "olga@example.com"
@@ -24,7 +24,7 @@ def test_the_first_start_makes_a_workspace_an_owner_and_a_token_that_opens(empty
     empty.workspace = founded.workspace.id
     assert (founded.workspace.slug, founded.owner.role) == ("main", "owner")
     header = b"Bearer " + founded.token.encode()
-    found = authenticate(credentials(empty), empty.peppers, header)
+    found = credential_of_header(credentials(empty), empty.peppers, header)
     assert (found.principal, found.kind) == (founded.owner.id, "personal")
     assert found.expires_at - found.created_at == 90 * 86_400_000_000
 
@@ -88,8 +88,8 @@ def test_a_credential_row_planted_without_the_pepper_opens_nothing(house):
     rows = credentials(house)
     assert any(row.id == "crd_planted" for row in rows.values())
     header = b"Bearer " + token.encode()
-    assert authenticate(rows, HmacPeppers({"1": PEPPER}), header) == "unknown"
-    assert authenticate(rows, thief, header).id == "crd_planted"
+    assert credential_of_header(rows, HmacPeppers({"1": PEPPER}), header) == "unknown"
+    assert credential_of_header(rows, thief, header).id == "crd_planted"
 
 
 def test_a_further_workspace_has_its_own_owner_and_shows_nothing_of_the_first(house):

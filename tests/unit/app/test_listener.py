@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gatelodge.app.listener import ServedFaces, SocketListener, must_be_free
+from gatelodge.app.faces import ServedFaces
+from gatelodge.app.listener import SocketListener, must_be_free
 from gatelodge.config.schema import LimitSettings, ListenSettings, Settings
 from gatelodge.core.errors import Invalid
 from gatelodge.core.records.origin import UNROUTED

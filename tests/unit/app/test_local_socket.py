@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gatelodge.app.listener import ServedFaces, SocketListener, clear_place
+from gatelodge.app.faces import ServedFaces
+from gatelodge.app.listener import SocketListener, clear_place
 from gatelodge.config.schema import ListenSettings, Settings
 from gatelodge.core.errors import Invalid
 

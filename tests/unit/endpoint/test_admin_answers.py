@@ -60,8 +60,10 @@ def house(monkeypatch):
         return world.who
 
     monkeypatch.setattr(faces, "identify", identify)
-    monkeypatch.setattr(faces, "failure", lambda _view, _peppers, _token, why, _log: (why, ""))
-    monkeypatch.setattr(faces, "bearer", lambda _gate, _headers: "unknown")
+    authenticator = SimpleNamespace(
+        authenticate=lambda _header: "unknown",
+        recorded_failure=lambda _header, why, _log: (why, ""),
+    )
 
     def begin(app):
         ready = asyncio.get_running_loop().create_future()
@@ -69,7 +71,7 @@ def house(monkeypatch):
         limits = SimpleNamespace(json_depth=8)
         ensured = SimpleNamespace(ensure=lambda _who: asyncio.sleep(0))
         gate = SimpleNamespace(settings=SimpleNamespace(limits=limits), deks=ensured)
-        gate.view, gate.peppers, gate.ids = (lambda: None), None, SimpleNamespace(new=str)
+        gate.authenticator, gate.ids = authenticator, SimpleNamespace(new=str)
         origins = SimpleNamespace(host_allowed=lambda _host: True)
         world.face = faces.ApiFace(gate, world.recorder, origins, ready, local=False)
         return world

@@ -11,7 +11,7 @@ from tests.unit.view.rows import NOON, credential, member, view
 from gatelodge.adapters.keys.peppers import HmacPeppers
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.tokens import mint
-from gatelodge.web.endpoint import admit
+from gatelodge.flows.identity.authenticate import Authenticator
 from gatelodge.web.endpoint.admit import judge, let_in, read_body
 from gatelodge.web.endpoint.http.request import HttpRequest
 from gatelodge.web.endpoint.origins import origins
@@ -42,11 +42,12 @@ class Connection(SimpleNamespace):
 
 @pytest.fixture
 def gate():
+    follower = SimpleNamespace(view=SEEN, fresh=lambda: True, diverged="")
     return SimpleNamespace(
-        follower=SimpleNamespace(view=SEEN, fresh=lambda: True, diverged=""),
+        follower=follower,
         shut=lambda: "",
         origins=origins("127.0.0.1", "", (), ()),
-        peppers=PEPPERS,
+        authenticator=Authenticator(follower, PEPPERS, StillClock(NOON)),
         clock=StillClock(NOON),
         limits=SimpleNamespace(json_depth=64),
         targets=lambda _who, _route: None,
@@ -78,11 +79,10 @@ def test_who_waits_on_a_connection_is_not_named_by_whoever_is_answered_before(ga
 
 @pytest.mark.anyio
 async def test_a_record_of_a_stranger_who_left_before_their_turn_is_no_fault_of_the_process(
-    gate, monkeypatch
+    gate,
 ):
     faults, written = [], []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, what: faults.append(what))
-    monkeypatch.setattr(admit, "failure", lambda *_: ("unknown", ""))
     gate.waits = True
     gate.recorder = SimpleNamespace(auth_failed=lambda *given: written.append(given[2]))
     judge(gate, Connection(), asked(mint("personal", bytes(range(7, 39)))))

@@ -2,7 +2,7 @@ import pytest
 
 from gatelodge.adapters.keys.peppers import HmacPeppers
 from gatelodge.core.tokens import mint
-from gatelodge.flows.identity.authenticate import authenticate
+from gatelodge.flows.identity.authenticate import credential_of_header
 
 PEPPERS = HmacPeppers({"2": b"\x02" * 32, "1": b"\x01" * 32})
 TOKEN = mint("personal", bytes(range(32)))
@@ -16,16 +16,16 @@ def header(token):
 
 @pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER ", b"Bearer  "])
 def test_a_good_token_gives_its_credential(scheme):
-    assert authenticate(CREDENTIALS, PEPPERS, scheme + TOKEN.encode()) == "new"
+    assert credential_of_header(CREDENTIALS, PEPPERS, scheme + TOKEN.encode()) == "new"
 
 
 def test_a_token_under_the_previous_pepper_is_still_good():
-    assert authenticate(CREDENTIALS, PEPPERS, header(OLD)) == "old"
+    assert credential_of_header(CREDENTIALS, PEPPERS, header(OLD)) == "old"
 
 
 def test_a_token_under_a_pepper_that_is_gone_is_unknown():
     only_new = HmacPeppers({"2": b"\x02" * 32})
-    assert authenticate(CREDENTIALS, only_new, header(OLD)) == "unknown"
+    assert credential_of_header(CREDENTIALS, only_new, header(OLD)) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_a_token_under_a_pepper_that_is_gone_is_unknown():
     ],
 )
 def test_anything_else_is_told_apart(sent, failure):
-    assert authenticate(CREDENTIALS, PEPPERS, sent) == failure
+    assert credential_of_header(CREDENTIALS, PEPPERS, sent) == failure
 
 
 def test_a_digest_itself_opens_nothing():
     digest = PEPPERS.digest(TOKEN)
-    assert authenticate(CREDENTIALS, PEPPERS, b"Bearer " + digest.encode()) == "malformed"
+    assert credential_of_header(CREDENTIALS, PEPPERS, b"Bearer " + digest.encode()) == "malformed"
 
 
 def test_every_pepper_is_tried_for_a_token_that_is_unknown_or_known():
@@ -66,5 +66,5 @@ def test_every_pepper_is_tried_for_a_token_that_is_unknown_or_known():
     watched = Watched(CREDENTIALS)
     for token in (TOKEN, OLD, mint("agent", bytes(32))):
         asked.clear()
-        authenticate(watched, PEPPERS, header(token))
+        credential_of_header(watched, PEPPERS, header(token))
         assert asked == list(PEPPERS.digests(token))

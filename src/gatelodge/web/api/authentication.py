@@ -12,11 +12,10 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from gatelodge.core.access.rate_limit import RateLimit
-from gatelodge.core.errors import Forbidden, Invalid, LimitReached, Stale, Unauthenticated
+from gatelodge.core.errors import Forbidden, Invalid, LimitReached, Unauthenticated
 from gatelodge.core.people import Role
 from gatelodge.core.roles import may
-from gatelodge.core.view_entry import CredentialEntry
-from gatelodge.flows.identity.authenticate import authenticate
+from gatelodge.flows.identity.authenticate import AuthFailure
 from gatelodge.web.api.context import LOCAL, AdminCaller, AdminContext
 from gatelodge.web.api.known_queries import KnownQueries
 from gatelodge.web.api.parameters import path_values
@@ -119,32 +118,20 @@ class AuthMiddleware(Struct, frozen=True):
         return found
 
 
-def bearer(gate: AdminContext, headers: dict[bytes, bytes]) -> CredentialEntry | str:
-    """The token that was sent, whoever's it is, or why none was found. Raises Stale."""
-    # An old view still holds tokens that were revoked, so without a lease nobody is let in.
-    if not gate.fresh():
-        raise Stale("this node cannot prove that its view is fresh", retry_after=1.0)
-    found = authenticate(gate.view().credentials, gate.peppers, headers.get(b"authorization", b""))
-    if isinstance(found, str):
-        return found
-    # No view is made anew when a token expires, so the clock is asked each time.
-    if found.expires_at <= gate.clock.now():
-        return "expired"
-    return found
-
-
-def identify(gate: AdminContext, headers: dict[bytes, bytes]) -> AdminCaller | str:
+def identify(gate: AdminContext, headers: dict[bytes, bytes]) -> AdminCaller | AuthFailure:
     """The member whose personal token this is, or why none was found. Raises Stale, Forbidden."""
-    found = bearer(gate, headers)
+    found = gate.authenticator.authenticate(headers.get(b"authorization"))
     if isinstance(found, str):
         return found
-    if found.kind != "personal":
+    credential, who = found.credential, found.who
+    if credential.kind != "personal":
         raise Forbidden(
             "an agent's token opens the MCP endpoint only",
             remedy="Use a member's personal token.",
         )
-    who = gate.view().principals[found.principal]
-    return AdminCaller(by=who.id, role=who.role, workspace=found.workspace, credential=found.id)
+    return AdminCaller(
+        by=who.id, role=who.role, workspace=credential.workspace, credential=credential.id
+    )
 
 
 def _acts_of_route(scope: Any) -> tuple[str, ...]:

@@ -30,10 +30,9 @@ from gatelodge.core.records.leaves import RefusedReason
 from gatelodge.core.records.origin import UNROUTED, calls_log
 from gatelodge.flows.audit.recorder import AuditRecorder, RecordedCaller
 from gatelodge.flows.audit.tallies import RefusedRequest
-from gatelodge.flows.identity.authenticate import failure
 from gatelodge.web import problems
 from gatelodge.web.api.asgi import AsgiApp, AsgiExchange, rendered
-from gatelodge.web.api.authentication import OPENAPI_PATH, PROBES, UNPROVEN, bearer, identify
+from gatelodge.web.api.authentication import OPENAPI_PATH, PROBES, UNPROVEN, identify
 from gatelodge.web.api.context import LOCAL, AdminCaller, AdminContext
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.reader import Unreadable
@@ -225,7 +224,7 @@ class ApiFace:
             raise Forbidden(NOT_SERVED, remedy="Set listen.public_url or listen.allowed_hosts.")
         if not has_body:
             named = self._identified_caller(headers)
-            return "" if named is None else named.by
+            return "" if isinstance(named, str) else named.by
         caller = identify(self._gate, headers)
         if isinstance(caller, str):
             raise Unauthenticated(UNPROVEN)
@@ -233,18 +232,10 @@ class ApiFace:
         connection.known(caller.by)
         return caller.by
 
-    def _identified_caller(self, headers: dict[bytes, bytes]) -> AdminCaller | None:
-        """Who asks, if anybody: without a body some routes are open, the door knows which."""
+    def _identified_caller(self, headers: dict[bytes, bytes]) -> AdminCaller | str:
+        """Who asks, or why nobody is known: without a body some routes are open to anybody."""
         with contextlib.suppress(HouseError):
-            caller = identify(self._gate, headers)
-            return None if isinstance(caller, str) else caller
-        return None
-
-    def _unproven(self, headers: dict[bytes, bytes]) -> str:
-        """Why nobody was found; `unknown` when it would be answered otherwise by now."""
-        with contextlib.suppress(HouseError):
-            found = identify(self._gate, headers)
-            return found if isinstance(found, str) else "unknown"
+            return identify(self._gate, headers)
         return "unknown"
 
     async def _serve_request(self, connection: ClientConnection, request: HttpRequest) -> None:
@@ -255,7 +246,8 @@ class ApiFace:
         elif request.person != LOCAL and self._under_way[request.person] >= MOST_AT_ONCE:
             text = "too many of your requests are being answered at once"
             reply = _reply_of_problem(problems.problem(LimitReached(text, retry_after=1.0)))
-            reply.who = self._identified_caller(request.headers)
+            named = self._identified_caller(request.headers)
+            reply.who = None if isinstance(named, str) else named
         else:
             reply = await self._run_counted_request(connection, request)
         await self._send_reply(connection, request, reply)
@@ -281,7 +273,9 @@ class ApiFace:
         assert isinstance(why, HouseError)
         reply = _reply_of_problem(problems.problem(why))
         if isinstance(why, Unauthenticated):
-            reply.auth = self._unproven(request.headers)
+            # `unknown` also where it would be answered otherwise by now.
+            now = self._identified_caller(request.headers)
+            reply.auth = now if isinstance(now, str) else "unknown"
         elif why.detail == NOT_SERVED:
             reply.reason = "origin_not_allowed"
         return reply
@@ -339,8 +333,7 @@ class ApiFace:
         written.add_done_callback(look_at)
         if reply.status == 401:
             header = request.headers.get(b"authorization")
-            view, peppers = self._gate.view(), self._gate.peppers
-            told, whose = failure(view, peppers, header, reply.auth, UNROUTED)
+            told, whose = self._gate.authenticator.recorded_failure(header, reply.auth, UNROUTED)
             self._recorder.auth_failed(UNROUTED, told, written, whose)
         else:
             refusal = RefusedRequest(reason=reply.reason, http=reply.status, bytes_in=request.size)
@@ -374,13 +367,8 @@ class ApiFace:
     ) -> tuple[str, RecordedCaller] | None:
         """The workspace of whoever's token was sent, and how they are recorded."""
         with contextlib.suppress(HouseError):
-            found = bearer(self._gate, headers)
-            if isinstance(found, str):
-                return None
-            who = self._gate.view().principals[found.principal]
-            if who.owner is None:
-                return found.workspace, RecordedCaller(who.id, who.id, "", found.id)
-            return found.workspace, RecordedCaller(who.id, who.owner.id, who.id, found.id)
+            found = self._gate.authenticator.authenticate(headers.get(b"authorization"))
+            return None if isinstance(found, str) else (found.who.workspace, found.recorded)
         return None
 
 

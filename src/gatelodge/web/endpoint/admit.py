@@ -4,6 +4,7 @@ The order matters: nothing of the body is looked at before the credential was go
 stranger learns is the same whether a workspace exists or not.
 """
 
+from gatelodge.core.errors import Stale
 from gatelodge.core.jsontext.jsonrpc import UNAVAILABLE
 from gatelodge.core.protocol.envelope import (
     ClientMessage,
@@ -22,9 +23,7 @@ from gatelodge.core.protocol.era import (
 from gatelodge.core.protocol.session import CONTEXT, LegacySession, read_session
 from gatelodge.core.protocol.version import HEADER_MISMATCH, MODERN
 from gatelodge.core.records.origin import UNROUTED, calls_log
-from gatelodge.core.view_entry import CredentialEntry
-from gatelodge.flows.audit.recorder import RecordedCaller
-from gatelodge.flows.identity.authenticate import authenticate, failure
+from gatelodge.flows.identity.authenticate import AuthenticatedCaller, recorded_caller
 from gatelodge.ports.upstream import OnBehalfOf
 from gatelodge.web.endpoint.context import EndpointContext, TurnedAway, durable, turn_away
 from gatelodge.web.endpoint.http.connection import ClientConnection
@@ -134,30 +133,32 @@ def _let_in(gate: EndpointContext, visit: RequestContext) -> None:
     # A browser sends no credential with a preflight, so it is answered before one is wanted.
     if origin is not None and is_preflight(request):
         raise turn_away(204, "", "preflight", -32600, *preflight(request))
-    # Under a view that may be old, a revoked credential would look good.
-    _must_be_open(gate)
     visit.view = view
-    credential = _authenticate_request(gate, visit)
+    caller = _authenticated_caller(gate, visit)
     # Both get the same answer: nobody learns here which other workspaces exist.
-    if workspace is None or credential.workspace != workspace.id:
+    if workspace is None or caller.credential.workspace != workspace.id:
         raise _recorded_auth_failure(gate, visit, "other_workspace")
     visit.workspace = workspace
-    visit.credential = credential
-    visit.who = view.principals[credential.principal]
-    visit.caller = caller_of(visit, "")
+    visit.credential, visit.who = caller.credential, caller.who
+    visit.caller = caller.recorded
     visit.targets = gate.targets(visit.who.id, route)
     visit.asker = OnBehalfOf(visit.who.id, person=visit.who.person)
 
 
-def _must_be_open(gate: EndpointContext) -> None:
-    """Turn everybody away while this node may not act by its view, or nobody could be shut out."""
-    if not gate.follower.fresh():
-        why = gate.follower.diverged or "this node cannot prove that it is fresh"
-        text = f"authorization is unavailable: {why}"
-        raise turn_away(503, text, "stale", UNAVAILABLE, b"retry-after: 1")
-    if shut := gate.shut():
-        text = f"no call is taken: {shut}"
-        raise turn_away(503, text, "unavailable", UNAVAILABLE, b"retry-after: 1")
+def _authenticated_caller(gate: EndpointContext, visit: RequestContext) -> AuthenticatedCaller:
+    """Who sends this, while this node may act by its view and somebody could be shut out."""
+    try:
+        gate.authenticator.must_be_fresh()
+        if shut := gate.shut():
+            text = f"no call is taken: {shut}"
+            raise turn_away(503, text, "unavailable", UNAVAILABLE, b"retry-after: 1")
+        found = gate.authenticator.authenticate(visit.request.headers.get(b"authorization"))
+    except Stale as stale:
+        text = f"authorization is unavailable: {stale.detail}"
+        raise turn_away(503, text, "stale", UNAVAILABLE, b"retry-after: 1") from None
+    if isinstance(found, str):
+        raise _recorded_auth_failure(gate, visit, found)
+    return found
 
 
 def log_of(gate: EndpointContext, target: bytes) -> str:
@@ -167,24 +168,6 @@ def log_of(gate: EndpointContext, target: bytes) -> str:
     return UNROUTED if workspace is None else calls_log(workspace.id)
 
 
-def caller_of(visit: RequestContext, client: str) -> RecordedCaller:
-    """Who is recorded: the principal, and the member who answers for it."""
-    who = visit.who
-    if who.owner is None:
-        return RecordedCaller(who.id, who.id, "", visit.credential.id, client)
-    return RecordedCaller(who.id, who.owner.id, who.id, visit.credential.id, client)
-
-
-def _authenticate_request(gate: EndpointContext, visit: RequestContext) -> CredentialEntry:
-    header = visit.request.headers.get(b"authorization")
-    found = authenticate(visit.view.credentials, gate.peppers, header)
-    if isinstance(found, str):
-        raise _recorded_auth_failure(gate, visit, found)
-    if found.expires_at <= gate.clock.now():
-        raise _recorded_auth_failure(gate, visit, "expired")
-    return found
-
-
 def _recorded_auth_failure(gate: EndpointContext, visit: RequestContext, reason: str) -> TurnedAway:
     # Whoever guesses tokens is answered only once the first record of the burst is durable.
     written = durable(gate)
@@ -192,7 +175,7 @@ def _recorded_auth_failure(gate: EndpointContext, visit: RequestContext, reason:
         written.add_done_callback(look_at)  # a request that waits its turn may be left before
     header = visit.request.headers.get(b"authorization")
     # The log of a workspace never names a token that was another workspace's.
-    told, whose = failure(gate.follower.view, gate.peppers, header, reason, visit.log)
+    told, whose = gate.authenticator.recorded_failure(header, reason, visit.log)
     gate.recorder.auth_failed(visit.log, told, written, whose)
     # Where no credential was sent, no error code is told (RFC 6750 clause 3.1).
     sent = header is not None
@@ -274,7 +257,8 @@ def _name_caller(visit: RequestContext, given: bytes, text: str | None) -> None:
     if memo.client != given:
         # A request with the `_meta` that was kept would pass under the name of this other client.
         memo.client, memo.meta = given, None
-        memo.caller = caller_of(visit, client_text(given) if text is None else text)
+        named = client_text(given) if text is None else text
+        memo.caller = recorded_caller(visit.who, visit.credential, named)
     visit.caller = memo.caller
 
 

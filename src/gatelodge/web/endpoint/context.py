@@ -23,10 +23,11 @@ from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.flows.gateway.sessions import SessionTable
 from gatelodge.flows.gateway.streams import OpenStreams
 from gatelodge.flows.gateway.targets import TargetFinder
+from gatelodge.flows.identity.authenticate import Authenticator
 from gatelodge.ports.journal import DataKeys
 from gatelodge.ports.tracing import Tracer
 from gatelodge.ports.upstream import Upstreams
-from gatelodge.ports.world import Clock, FreshIds, StringSealer, TokenPeppers
+from gatelodge.ports.world import Clock, FreshIds, StringSealer
 from gatelodge.web.endpoint.origins import AllowedOrigins
 from gatelodge.web.endpoint.part import BatchPart
 from gatelodge.web.endpoint.request_context import RequestContext
@@ -56,7 +57,7 @@ class EndpointContext(Struct, frozen=True, kw_only=True):
     upstreams: Upstreams
     sessions: SessionTable
     sealer: StringSealer
-    peppers: TokenPeppers
+    authenticator: Authenticator
     clock: Clock
     ids: FreshIds
     limits: LimitSettings
