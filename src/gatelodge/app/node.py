@@ -32,11 +32,10 @@ from gatelodge.flows.gateway.follower import FollowerSettings, ViewFollower
 from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.flows.gateway.sessions import SessionTable
 from gatelodge.flows.gateway.streams import OpenStreams
-from gatelodge.flows.identity.authenticate import Authenticator
+from gatelodge.flows.identity.authenticate import TokenAuthenticator
 from gatelodge.flows.identity.revocation import AccessRevocation
 from gatelodge.ports.tracing import Tracer
 from gatelodge.web.api.app import admin_app
-from gatelodge.web.api.asgi import AsgiApp
 from gatelodge.web.api.context import AdminContext
 from gatelodge.web.api.face import ApiFace
 from gatelodge.web.endpoint.context import EndpointContext
@@ -82,9 +81,8 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
     # The view is asked for each time: the follower, made below, replaces it at every change.
     streams = OpenStreams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)
     follower = _view_follower(ground, inflight)
-    authenticator = Authenticator(follower, ground.peppers, ground.clock)
+    authenticator = TokenAuthenticator(follower, ground.peppers, ground.clock)
     calls = _wire_calls(ground, upstreams, inflight)
-    revocation = AccessRevocation(ground.store, ground.nodes, ground.clock, follower.here)
     watchman = DiskWatchman(ground.database, ground.health, inflight)
     upkeep = EphemeralUpkeep(ground.ephemeral)
     return NodeComponents(
@@ -119,7 +117,6 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
             follower,
             authenticator,
             upstreams,
-            revocation,
             _node_insides(ground, follower, watchman, upstreams, inflight, upkeep),
         ),
         tracer=tracer,
@@ -165,7 +162,7 @@ def _endpoint_context(
     ground: OpenResources,
     *,
     follower: ViewFollower,
-    authenticator: Authenticator,
+    authenticator: TokenAuthenticator,
     watchman: DiskWatchman,
     calls: CallPath,
     upstreams: UpstreamPool,
@@ -207,9 +204,8 @@ def _endpoint_context(
 def _admin_context(
     ground: OpenResources,
     follower: ViewFollower,
-    authenticator: Authenticator,
+    authenticator: TokenAuthenticator,
     upstreams: UpstreamPool,
-    revocation: AccessRevocation,
     inside: NodeInsides,
 ) -> AdminContext:
     return AdminContext(
@@ -228,7 +224,7 @@ def _admin_context(
         view=lambda: follower.view,
         fresh=follower.fresh,
         unready=inside.unready,
-        revocation=revocation,
+        revocation=AccessRevocation(ground.store, ground.nodes, ground.clock, follower.here),
         settings=ground.settings,
         writing=CapacityLimiter(1),
         inside=inside,
@@ -245,16 +241,13 @@ def _node_insides(
 ) -> NodeInsides:
     return NodeInsides(
         clock=ground.clock,
-        view=lambda: follower.view,
-        fresh=follower.fresh,
+        follower=follower,
         unready=lambda: unready_reason(ground.recorder, follower, watchman),
-        counts=ground.recorder.counts,
+        recorder=ground.recorder,
         inflight=inflight,
         health=ground.health,
         faults=watchman.faults,
-        lag=follower.lag,
-        failed=lambda: ground.recorder.failed,
-        backlog=lambda: ground.journal.backlog,
+        journal=ground.journal,
         sequencer=ground.sequencer,
         guard=ground.guard,
         upstreams=upstreams,
@@ -268,7 +261,7 @@ class Node:
 
     def __init__(self, rooms: NodeComponents) -> None:
         self._rooms = rooms
-        self._api = LazyApplication(self._make_admin_app)
+        self._api = LazyApplication(lambda: admin_app(self._admin_context))  # type: ignore[arg-type, return-value]
         self._admin_context = replace(rooms.admin, traffic=self._traffic_of_listener)
         # Being the operator is a property of the face, and so of its socket: nothing that stands in
         # a request can claim it.
@@ -358,9 +351,6 @@ class Node:
     async def _send_traces(self) -> None:
         if self._rooms.tracer is not None:
             await asyncio.to_thread(self._rooms.tracer.close)
-
-    def _make_admin_app(self) -> AsgiApp:
-        return admin_app(self._admin_context)  # type: ignore[return-value]
 
     def _traffic_of_listener(self) -> TrafficCounts:
         """Of a listener that is made after the face which shows it."""

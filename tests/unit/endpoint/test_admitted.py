@@ -11,7 +11,7 @@ from tests.unit.view.rows import NOON, credential, member, view
 from gatelodge.adapters.keys.peppers import HmacPeppers
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.tokens import mint
-from gatelodge.flows.identity.authenticate import Authenticator
+from gatelodge.flows.identity.authenticate import TokenAuthenticator
 from gatelodge.web.endpoint.admit import judge, let_in, read_body
 from gatelodge.web.endpoint.http.request import HttpRequest
 from gatelodge.web.endpoint.origins import origins
@@ -47,7 +47,7 @@ def gate():
         follower=follower,
         shut=lambda: "",
         origins=origins("127.0.0.1", "", (), ()),
-        authenticator=Authenticator(follower, PEPPERS, StillClock(NOON)),
+        authenticator=TokenAuthenticator(follower, PEPPERS, StillClock(NOON)),
         clock=StillClock(NOON),
         limits=SimpleNamespace(json_depth=64),
         targets=lambda _who, _route: None,

@@ -11,7 +11,7 @@ from tests.unit.view.rows import NOON
 
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.protocol.session import LegacySession, pack
-from gatelodge.flows.identity.authenticate import Authenticator
+from gatelodge.flows.identity.authenticate import TokenAuthenticator
 from gatelodge.web.endpoint.admit import let_in
 from gatelodge.web.endpoint.batch import answer_batch
 from gatelodge.web.endpoint.context import TurnedAway, answer_here
@@ -68,7 +68,7 @@ class Gate(SimpleNamespace):
             follower=follower,
             shut=lambda: "",
             origins=origins("127.0.0.1", "", (), ()),
-            authenticator=Authenticator(follower, PEPPERS, StillClock(NOON)),
+            authenticator=TokenAuthenticator(follower, PEPPERS, StillClock(NOON)),
             clock=StillClock(NOON),
             limits=SimpleNamespace(json_depth=64, batch_messages=4),
             targets=lambda _who, _route: None,

@@ -10,7 +10,7 @@ from gatelodge.adapters.keys.peppers import HmacPeppers
 from gatelodge.core.errors import Stale
 from gatelodge.core.records.origin import UNROUTED, calls_log
 from gatelodge.core.tokens import mint
-from gatelodge.flows.identity.authenticate import AuthenticatedCaller, Authenticator
+from gatelodge.flows.identity.authenticate import AuthenticatedCaller, TokenAuthenticator
 
 PEPPERS = HmacPeppers({"1": b"\x01" * 32})
 ANN, BOT, GONE, STRANGE = (mint("personal", bytes(range(at, at + 32))) for at in range(4))
@@ -37,7 +37,7 @@ def clock():
 
 @pytest.fixture
 def authenticator(standing, clock):
-    return Authenticator(standing, PEPPERS, clock)
+    return TokenAuthenticator(standing, PEPPERS, clock)
 
 
 def header(token):

@@ -5,32 +5,14 @@ connection, for the machine. So whatever sends bytes to a server or to a client 
 before it does, without any wait in between (guarantee revoke:under-a-second).
 """
 
-from typing import Protocol
-
 from gatelodge.core.policy.decision import Allow
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.gateway.follower import ViewFollower
 from gatelodge.flows.gateway.inflight import CutReason
 from gatelodge.flows.gateway.request import CallControl, CallRequest
 from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.ports.world import Clock
-
-
-class NodeStanding(Protocol):
-    """What this node knows now, and whether that is new enough to act on (the follower)."""
-
-    @property
-    def view(self) -> PolicyView:
-        """The view in use."""
-        ...
-
-    def fresh(self) -> bool:
-        """Say whether this node may act now."""
-        ...
-
-    async def renewed(self) -> bool:
-        """Wait until it may act again; false when that took too long."""
-        ...
 
 
 class CallAdmission:
@@ -44,7 +26,7 @@ class CallAdmission:
         target: CallTarget,
         cut: CallControl,
         view: PolicyView,
-        standing: NodeStanding,
+        standing: ViewFollower,
         clock: Clock,
     ) -> None:
         self._request, self._target, self._cut = request, target, cut

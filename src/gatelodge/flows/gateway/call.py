@@ -23,7 +23,7 @@ from gatelodge.core.protocol.needs import lacking, suffices
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.audit.recorder import AllowedCall, AuditRecorder, CallEnd, DeniedCall
-from gatelodge.flows.gateway.admission import CallAdmission, NodeStanding
+from gatelodge.flows.gateway.admission import CallAdmission
 from gatelodge.flows.gateway.answers import (
     CallAnswer,
     CallFailed,
@@ -34,6 +34,7 @@ from gatelodge.flows.gateway.answers import (
     ending_of,
 )
 from gatelodge.flows.gateway.bridge.questions import GoesOn, QuestionBridge, checked
+from gatelodge.flows.gateway.follower import ViewFollower
 from gatelodge.flows.gateway.inflight import CutReason, InFlight, RunningRequest
 from gatelodge.flows.gateway.request import CallControl, CallRequest
 from gatelodge.flows.gateway.targets import CallTarget
@@ -79,7 +80,7 @@ class CallPath:
         self._loop = asyncio.get_running_loop()
 
     def call(
-        self, request: CallRequest, standing: NodeStanding, cut: CallControl
+        self, request: CallRequest, standing: ViewFollower, cut: CallControl
     ) -> Awaitable[CallAnswer]:
         """Make one call for a member, or say why not; either is in the log before that is answered.
 
@@ -249,7 +250,7 @@ class CallPath:
         request: CallRequest,
         target: CallTarget | None,
         decision: Allow | Deny,
-        standing: NodeStanding,
+        standing: ViewFollower,
     ) -> NotAllowed | CallFailed | WasCut:
         view = standing.view
         deny = decision if isinstance(decision, Deny) else Deny("tool_unknown", hidden=True)

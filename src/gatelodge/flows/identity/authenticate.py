@@ -1,6 +1,6 @@
 """Who sent this request: from an Authorization header to a good credential, without any wait.
 
-Every face asks the one `Authenticator`, so that whose token is good is decided in one place.
+Every face asks the one `TokenAuthenticator`, so that whose token is good is decided in one place.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ AuthFailure = Literal["missing", "scheme", "malformed", "unknown", "expired"]
 issued, or no longer good."""
 
 
-class NodeStanding(Protocol):
+class ViewStanding(Protocol):
     """What this node knows now, and whether that is new enough to let anybody in (the follower)."""
 
     diverged: str
@@ -51,10 +51,10 @@ class AuthenticatedCaller(Struct, frozen=True):
         return recorded_caller(self.who, self.credential)
 
 
-class Authenticator:
+class TokenAuthenticator:
     """Tells who holds the token of a request: by the view in use, while this node is fresh."""
 
-    def __init__(self, standing: NodeStanding, peppers: TokenPeppers, clock: Clock) -> None:
+    def __init__(self, standing: ViewStanding, peppers: TokenPeppers, clock: Clock) -> None:
         self._standing = standing
         self._peppers = peppers
         self._clock = clock

@@ -27,7 +27,7 @@ from gatelodge.flows.audit.fsck import LedgerFsck
 from gatelodge.flows.audit.prove import ProofMaker
 from gatelodge.flows.audit.search import AuditSearch
 from gatelodge.flows.audit.sequencer import LogSequencer
-from gatelodge.flows.identity.authenticate import Authenticator
+from gatelodge.flows.identity.authenticate import TokenAuthenticator
 from gatelodge.flows.identity.revocation import AccessEnd, AccessRevocation, RevocationReceipt
 from gatelodge.flows.nouns.lookup import called
 from gatelodge.flows.nouns.noun import ShowContext
@@ -111,7 +111,7 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     ids: FreshIds
     clock: Clock
     peppers: TokenPeppers
-    authenticator: Authenticator
+    authenticator: TokenAuthenticator
     signer: CheckpointSigner
     ledger: Ledger
     guard: HeadGuard

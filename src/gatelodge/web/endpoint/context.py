@@ -23,7 +23,7 @@ from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.flows.gateway.sessions import SessionTable
 from gatelodge.flows.gateway.streams import OpenStreams
 from gatelodge.flows.gateway.targets import TargetFinder
-from gatelodge.flows.identity.authenticate import Authenticator
+from gatelodge.flows.identity.authenticate import TokenAuthenticator
 from gatelodge.ports.journal import DataKeys
 from gatelodge.ports.tracing import Tracer
 from gatelodge.ports.upstream import Upstreams
@@ -57,7 +57,7 @@ class EndpointContext(Struct, frozen=True, kw_only=True):
     upstreams: Upstreams
     sessions: SessionTable
     sealer: StringSealer
-    authenticator: Authenticator
+    authenticator: TokenAuthenticator
     clock: Clock
     ids: FreshIds
     limits: LimitSettings

@@ -66,7 +66,7 @@ class VisibleSeries:
 
 def gathered(inside: NodeInsides, traffic: TrafficCounts, only: str | None) -> list[MeasuredFamily]:
     """Every metric as of now: the node's own and those of all workspaces, or of `only` this one."""
-    seen = VisibleSeries(inside.view(), only)
+    seen = VisibleSeries(inside.follower.view, only)
     return [
         *_of_node(inside, traffic),
         _signed_log_sizes(inside, seen),
@@ -77,24 +77,24 @@ def gathered(inside: NodeInsides, traffic: TrafficCounts, only: str | None) -> l
 
 
 def _of_node(inside: NodeInsides, traffic: TrafficCounts) -> Iterator[MeasuredFamily]:
-    backlog, late, failing = inside.backlog(), inside.health.late(), inside.faults()
+    backlog, late, failing = inside.journal.backlog, inside.health.late(), inside.faults()
     unsigned = inside.clock.boottime() - inside.sequencer.signed_at
     yield MeasuredFamily(f.BUILD, {(gatelodge.__version__,): 1})
     yield _single_value_metric(f.READY, inside.unready() is None)
-    yield _single_value_metric(f.FRESH, inside.fresh())
-    yield _single_value_metric(f.GOV, inside.view().gov)
+    yield _single_value_metric(f.FRESH, inside.follower.fresh())
+    yield _single_value_metric(f.GOV, inside.follower.view.gov)
     strangers, known = traffic.strangers, traffic.open - traffic.strangers
     yield MeasuredFamily(f.CONNECTIONS, {("strangers",): strangers, ("known",): known})
     bytes_of = {"strangers": traffic.stranger_bytes, "known": traffic.person_bytes}
     yield MeasuredFamily(f.HELD, {(kind,): size for kind, size in bytes_of.items()})
     # Copied, for the loop goes on counting while a thread renders.
-    yield MeasuredFamily(f.LAG, spread={(): inside.lag.copy()})
+    yield MeasuredFamily(f.LAG, spread={(): inside.follower.lag.copy()})
     yield MeasuredFamily(f.WORK, {("failing",): len(failing), ("late",): len(late)})
     # Names of the gate's own work: why it fails may hold a path, so it is no label.
     trouble: list[tuple[str, ...]] = [(work, "failing") for work in failing]
     trouble += [(work, "late") for work in late]
     yield MeasuredFamily(f.TROUBLE, dict.fromkeys(trouble, 1.0))
-    yield _single_value_metric(f.JOURNAL_FAILED, inside.failed())
+    yield _single_value_metric(f.JOURNAL_FAILED, inside.recorder.failed)
     yield _single_value_metric(f.UNWRITTEN, backlog.records)
     if backlog.frames is not None:
         yield _single_value_metric(f.BACKLOG, backlog.frames)
@@ -115,7 +115,7 @@ def _signed_log_sizes(inside: NodeInsides, seen: VisibleSeries) -> MeasuredFamil
 
 
 def _metrics_of_records(inside: NodeInsides, seen: VisibleSeries) -> Iterator[MeasuredFamily]:
-    counts = inside.counts
+    counts = inside.recorder.counts
     outcomes: Counter[tuple[str, ...]] = Counter()
     durations: defaultdict[tuple[str, ...], list[Histogram]] = defaultdict(list)
     for (log, server), calls in counts.calls.items():

@@ -16,7 +16,7 @@ from gatelodge.core.policy.decision import Allow
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import CredentialEntry, Entry, PrincipalEntry, ServerView
 from gatelodge.flows.audit.recorder import AllowedCall, AuditRecorder, CallEnd, RecordedCaller
-from gatelodge.flows.gateway.admission import NodeStanding
+from gatelodge.flows.gateway.follower import ViewFollower
 from gatelodge.flows.gateway.unclosed import UnclosedCalls
 from gatelodge.ports.world import Clock
 
@@ -63,7 +63,7 @@ class ServerNotices:
         self,
         recorder: AuditRecorder,
         clock: Clock,
-        standing: NodeStanding,
+        standing: ViewFollower,
         unclosed: UnclosedCalls,
         *,
         waits: bool,

@@ -89,7 +89,7 @@ class UnderWay(Struct, frozen=True, kw_only=True):
 async def debug(gate: TheGate) -> UnderWay:
     """Show what this node has under way; on the gate's own machine only."""
     inside, traffic = gate.inside, gate.traffic()
-    backlog = inside.backlog()
+    backlog = inside.journal.backlog
     return UnderWay(
         calls=_running_calls(gate),
         streams=len(inside.inflight.streams()),
@@ -97,7 +97,7 @@ async def debug(gate: TheGate) -> UnderWay:
         strangers=traffic.strangers,
         servers=_approved_servers(gate),
         journal=JournalUnderWay(
-            failed=inside.failed(),
+            failed=inside.recorder.failed,
             records=backlog.records,
             frames=backlog.frames,
             unsigned_seconds=_seconds_since(gate, inside.sequencer.signed_at),
