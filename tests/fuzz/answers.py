@@ -13,10 +13,10 @@ from types import SimpleNamespace
 from msgspec import Raw
 from tests.fuzz.json_texts import mutated, piece
 from tests.fuzz.oracles import STALL, Stall, finds, from_terminal, stood_still
-from tests.unit.upstream.test_portions import Pipe
+from tests.unit.net.test_portions import Pipe
 
-from gatelodge.adapters.upstream.http.client import HttpClient
-from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
+from gatelodge.adapters.net.client import HttpClient
+from gatelodge.adapters.net.connection import HttpConnection
 from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
 from gatelodge.adapters.upstream.http.wire import HttpWire
 from gatelodge.adapters.upstream.pending import PendingRequest, PendingRequests

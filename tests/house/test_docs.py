@@ -86,7 +86,11 @@ def test_pages_that_the_code_names_exist():
 
 
 FOR_CONTRIBUTORS = {
-    "ARCHITECTURE.md": ("", "src/gatelodge", "src/gatelodge/adapters/upstream"),
+    "ARCHITECTURE.md": (
+        "",
+        "src/gatelodge",
+        *(f"src/gatelodge/adapters/{room}" for room in ("upstream", "net")),
+    ),
     "CONTRIBUTING.md": ("", "src/gatelodge"),
     "docs/debugging.md": ("",),
     "docs/recipes.md": ("",),

@@ -7,8 +7,10 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
+from gatelodge.adapters.net.connection import HttpConnection
+from gatelodge.core.errors import LimitReached
 from gatelodge.core.http.head import MOST_KEPT, head_of
+from gatelodge.core.http.sse import EventParser
 from gatelodge.web.endpoint.http.reader import RequestReader
 from gatelodge.web.endpoint.http.request import HttpLimits
 
@@ -149,7 +151,7 @@ class AnswerKeeper:
     """The client of one connection, and the turn that it carries: keeps all that it is told."""
 
     person, endless, again, repeatable = "", False, False, False
-    events = place = None
+    place = None
 
     def __init__(self, limit: int, most: int) -> None:
         self.limit, self.most, self.told = limit, most, []  # type: ignore[var-annotated]
@@ -159,6 +161,12 @@ class AnswerKeeper:
 
     def hear(self) -> None:
         pass
+
+    def stream(self, _: EventParser) -> bool:
+        return True
+
+    def outgrown(self, size: int) -> Exception:
+        return LimitReached(f"{size > self.limit}")
 
     def whole(self, status: int, fields: dict[bytes, bytes], body: bytes) -> None:
         self.told.append((status, dict(fields), body))

@@ -9,8 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatelodge.adapters.keys.secret_refs import SecretRefs
-from gatelodge.adapters.upstream.http.dial import head_lines, read_endpoint
-from gatelodge.adapters.upstream.http.head import RequestHeads, request_wire
+from gatelodge.adapters.upstream.http.head import (
+    RequestHeads,
+    head_lines,
+    read_endpoint,
+    request_wire,
+)
 from gatelodge.core.catalog.references import reference
 from gatelodge.core.catalog.server import HttpTransport, StdioTransport
 from gatelodge.core.catalog.transport import check_transport

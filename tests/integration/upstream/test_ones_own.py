@@ -9,7 +9,8 @@ import pytest
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import Secrets, ask, asker, call, http, make_pool, ready, text, until
 
-from gatelodge.adapters.upstream.http import client, wire
+from gatelodge.adapters.net import client
+from gatelodge.adapters.upstream.http import wire
 from gatelodge.core.errors import UpstreamError, UpstreamUnreachable
 from gatelodge.ports.upstream import OnBehalfOf
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec import UNSET, Raw
 
-from gatelodge.adapters.upstream.pending import PendingRequest, too_large, too_much
+from gatelodge.adapters.upstream.pending import PendingRequest
 from gatelodge.adapters.upstream.wire import WireEvents
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol import upstream
@@ -68,10 +68,8 @@ class InboundMessages:
         # The caller was told already that no answer would come, or gave up.
         if flight is None:
             return
-        if size > flight.limit + ENVELOPE:
-            flights.fail(flight, too_large(flight.limit))
-        elif not flight.request.keeps(size):
-            flights.fail(flight, too_much())
+        if size > flight.limit + ENVELOPE or not flight.keeps(size):
+            flights.fail(flight, flight.outgrown(size - ENVELOPE))
         elif message.error is not UNSET:
             flights.settle(flight, UpstreamReply(error=message.error))
         elif message.result is not UNSET:

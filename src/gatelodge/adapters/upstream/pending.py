@@ -43,18 +43,6 @@ class WireContext(Struct, frozen=True, kw_only=True):
     result_bytes: int
 
 
-def too_large(limit: int) -> HouseError:
-    """A result that outgrew what is taken of one."""
-    text = f"The server's answer is larger than {limit} bytes."
-    return LimitReached(text, remedy="Ask for less; an admin can raise limits.result_bytes.")
-
-
-def too_much() -> HouseError:
-    """A result that outgrew what its caller, or all callers, may have under way."""
-    text = "Too many large results are under way (limits.person_bytes, limits.total_bytes)."
-    return LimitReached(text, remedy="Ask for less at once, and read what comes.", retry_after=5.0)
-
-
 class ConnectionLoss(Struct, frozen=True):
     """Why a wire cannot go on; `at_once` = meeting the server anew will mend it."""
 
@@ -157,6 +145,19 @@ class PendingRequest:
     def answer(self, question: int, reply: UpstreamReply, admitted: MayGo) -> None:
         """Answer the question that `reply` brought; what comes next is in the new `reply`."""
         self.table.answer(self, question, reply, admitted)
+
+    def outgrown(self, size: int) -> HouseError:
+        """Why so much is not taken: of one result, or of all that its caller has under way."""
+        if size > self.limit:
+            text = f"The server's answer is larger than {self.limit} bytes."
+            return LimitReached(
+                text, remedy="Ask for less; an admin can raise limits.result_bytes."
+            )
+        return LimitReached(
+            "Too many large results are under way (limits.person_bytes, limits.total_bytes).",
+            remedy="Ask for less at once, and read what comes.",
+            retry_after=5.0,
+        )
 
     def abort(self, reason: str) -> None:
         """Stop waiting: the upstream is told, `reply` is cancelled."""

@@ -2,17 +2,13 @@
 
 A definition is judged whole before a row of it exists, and once more when its server is reached.
 What shows only then is judged by parts of the same rule: the value behind a reference
-(`header_line`, `check_variable`), and the address that a name leads to (`check_address`).
+(`header_line`, `check_variable`), and the address that a name leads to (`check_address` of
+`core.http.endpoint`).
 """
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from ipaddress import ip_address
 from typing import Final
-from unicodedata import normalize
-from urllib.parse import SplitResult, urlsplit
-
-from msgspec import Struct
 
 from gatelodge.core.catalog.references import (
     HOW,
@@ -23,8 +19,7 @@ from gatelodge.core.catalog.references import (
 )
 from gatelodge.core.catalog.server import HttpTransport, StdioTransport, Transport
 from gatelodge.core.errors import Invalid
-from gatelodge.core.http.authority import bracketed
-from gatelodge.core.http.egress import judge
+from gatelodge.core.http.endpoint import HttpEndpoint, header_line, read_url
 
 MOST_WORDS: Final = 512
 LONGEST_TRANSPORT: Final = 64 * 1024
@@ -38,34 +33,10 @@ PARTS: Final = (*_OF_URL, *_OF_COMMAND)
 _WORD = re.compile(r"[^\0\ud800-\udfff]*")
 """What the kernel takes as a word or a value: no NUL, and nothing that UTF-8 cannot write."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_UNSEEN = re.compile(r"[\x00-\x20\x7f]")
-_NETLOC = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]*)?")
-_DOTS = re.compile("[.\u3002\uff0e\uff61]")
-_LONGEST_HOST = 253
-_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_HEADER_TEXT = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_GATES_HEADERS = frozenset((
-    "accept", "accept-encoding", "connection", "expect", "host", "keep-alive", "last-event-id",
-    "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
-))  # fmt: skip
-"""Headers that the gate writes for each request, or that would change how its bytes are read."""
-_GATES_PREFIXES = ("content-", "mcp-", "proxy-")
 _PRIVATE = (
     "For a server on this machine or an own network set allow_private "
     "(`gatelodge server add --allow-private`)."
 )
-
-
-class HttpEndpoint(Struct, frozen=True, kw_only=True):
-    """Where to connect and what to ask for there; `private` addresses only with an admin's word."""
-
-    host: str
-    port: int
-    tls: bool
-    path: str
-    authority: str
-    private: bool
 
 
 def check_parts(named: Collection[str]) -> None:
@@ -102,97 +73,13 @@ def check_transport(transport: Transport) -> None:
         _check_extent((transport.url,), transport.headers)
         # Of an endpoint only headers are read for references: here one would be sent as it stands.
         _no_reference("url", re.split(r"[/?&=]", transport.url), "--header NAME=env:NAME")
-        endpoint = http_endpoint(transport)
-        # What a name leads to is judged at each connection: by then it may be another address.
-        if _is_address(endpoint.host):
-            check_address(endpoint, endpoint.host)
+        http_endpoint(transport)
         _check_headers(transport.headers)
 
 
 def http_endpoint(transport: HttpTransport) -> HttpEndpoint:
     """Where a transport's URL leads. Raises Invalid for one that cannot be used."""
-    parts, port = _split_url(transport.url)
-    tls, host = parts.scheme == "https", parts.hostname or ""
-    if parts.scheme not in ("http", "https"):
-        raise Invalid(
-            "url: the gate connects to https:// addresses", remedy="Name one that begins so."
-        )
-    if not tls and not transport.allow_private:
-        raise Invalid(
-            "url: the gate connects to http:// addresses only where that is allowed",
-            remedy=_PRIVATE,
-        )
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        raise Invalid(
-            "url: holds a credential or a fragment",
-            remedy="Send credentials as a header, by reference: file:/path or env:NAME.",
-        )
-    _check_host(host, parts.netloc)
-    if port == 0:
-        raise Invalid("url: there is no port 0", remedy="Leave the port out, or name another.")
-    # After the host, whose own fault tells how DNS writes it.
-    if not transport.url.isascii():
-        raise Invalid(
-            "url: holds letters that no URL may",
-            remedy="Write them percent-encoded, such as %C3%A9 for \u00e9.",
-        )
-    name = bracketed(host)
-    usual = 443 if tls else 80
-    return HttpEndpoint(
-        host=host,
-        port=port or usual,
-        tls=tls,
-        path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-        authority=name if port in (None, usual) else f"{name}:{port}",
-        private=transport.allow_private,
-    )
-
-
-def check_address(endpoint: HttpEndpoint, address: str) -> None:
-    """Refuse an address that the endpoint may not be reached at. Raises Invalid."""
-    standing = judge(address)
-    if standing.reach == "never":
-        raise Invalid(
-            f"url: the address is one that is never reached ({standing.what})",
-            remedy="Name another; nothing opens this one.",
-        )
-    if standing.reach == "global" and not endpoint.tls:
-        raise Invalid(
-            "url: the address is a public one, which is only spoken to over https",
-            remedy="Name a URL that begins with https://.",
-        )
-    if standing.reach == "private" and not endpoint.private:
-        raise Invalid(
-            f"url: the address is not a public one ({standing.what})",
-            remedy=_PRIVATE,
-        )
-
-
-def header_line(name: str, value: str) -> bytes:
-    """A header of the server's own as it is sent, without the space around its value.
-
-    Raises Invalid for one that belongs to the gate, and for characters that no header may hold.
-    """
-    if _HEADER_NAME.fullmatch(name) is None:
-        raise Invalid(
-            f"headers: not a name that can be used: {name[:40]!r}",
-            remedy="Write the header's name alone: letters, digits and hyphens.",
-        )
-    lower = name.lower()
-    if lower in _GATES_HEADERS or lower.startswith(_GATES_PREFIXES):
-        raise Invalid(
-            f"headers: {name!r} belongs to the connection, which is the gate's own",
-            remedy="Leave it out.",
-        )
-    # A secret file may end in a line break; one within the value would begin a header of its own,
-    # so it is refused below.
-    text = value.strip(" \t\r\n")
-    if _HEADER_TEXT.fullmatch(text) is None:
-        raise Invalid(
-            f"headers: the value of {name} holds characters that no header may",
-            remedy="Write it in ASCII, on one line.",
-        )
-    return f"{name}: {text}\r\n".encode("latin-1")
+    return read_url(transport.url, private=transport.allow_private, opens=_PRIVATE)
 
 
 def check_variable(name: str, value: str) -> None:
@@ -284,55 +171,3 @@ def _no_reference(what: str, words: Iterable[str], instead: str) -> None:
                 f"{what}: {word[:40]!r} looks like a reference, and none is read there",
                 remedy=f"Whoever looks at this machine can see it there; use {instead}.",
             )
-
-
-def _split_url(url: str) -> tuple[SplitResult, int | None]:
-    how = "Write https://HOST/PATH."
-    if _UNSEEN.search(url):  # a parser would drop some of these without a word
-        raise Invalid("url: holds a space or a control character", remedy="Write a space as %20.")
-    try:
-        parts = urlsplit(url)
-        return parts, parts.port
-    except ValueError:
-        raise Invalid("url: not a URL", remedy=how) from None
-
-
-def _check_host(host: str, netloc: str) -> None:
-    """Raise Invalid for what is neither a name that DNS knows nor an address.
-
-    A name in other letters is not turned into one: what somebody approves is what is looked up,
-    and letters that look alike are told apart there.
-    """
-    how = "Write https://HOST/PATH."
-    if not host:
-        raise Invalid("url: not a URL with a host", remedy=how)
-    if not host.isascii() and len(host) <= _LONGEST_HOST:
-        raise Invalid(
-            f"url: the host {host!r} is not written in ASCII",
-            remedy=f"Write it as DNS has it: {_in_ascii(host)}",
-        )
-    address = ":" in host
-    labels = host.removesuffix(".").split(".")
-    named = len(host) <= _LONGEST_HOST and all(0 < len(label) <= 63 for label in labels)
-    address = address or _NUMBER.fullmatch(labels[-1]) is not None  # 127.1 is no name either
-    # `urlsplit` is lenient about brackets and ports, so the text itself is judged as well.
-    if _NETLOC.fullmatch(netloc) is None or not (_is_address(host) if address else named):
-        raise Invalid("url: its host is neither a name nor an address", remedy=how)
-
-
-def _in_ascii(host: str) -> str:
-    """The form in which DNS has a name (RFC 5891), when it is spelled as it is registered."""
-    return ".".join(
-        label
-        if label.isascii()
-        else f"xn--{normalize('NFC', label).encode('punycode').decode('ascii')}"
-        for label in _DOTS.split(host)
-    )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -1,13 +1,18 @@
-"""Request heads of an HTTP upstream, made once and kept as bytes.
+"""Request heads of an HTTP upstream, made once and kept as bytes, and where they go.
 
 A head ends where the length of the body belongs; `request_wire` puts the two together.
 """
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import Raw, structs
 
+from gatelodge.adapters.upstream.wire import as_defined
 from gatelodge.core.catalog.masking import LEAST_HIDDEN, SecretMask
-from gatelodge.core.catalog.transport import HttpEndpoint
+from gatelodge.core.catalog.server import HttpTransport
+from gatelodge.core.catalog.transport import check_transport, http_endpoint
+from gatelodge.core.http.endpoint import HttpEndpoint, header_line
 from gatelodge.core.protocol.upstream_headers import header_value, mirror_headers
 from gatelodge.core.protocol.version import MODERN, NAMED
 from gatelodge.ports.upstream import UpstreamRequest
@@ -15,6 +20,23 @@ from gatelodge.ports.upstream import UpstreamRequest
 _MOST_KEPT = 4096
 _BOTH = b"application/json, text/event-stream"
 _LENGTH = b"Content-Length: "
+
+
+def read_endpoint(transport: HttpTransport) -> HttpEndpoint:
+    """Where a transport leads. Raises UpstreamUnreachable when it must not be used as it stands."""
+    with as_defined():
+        check_transport(transport)
+        return http_endpoint(transport)
+
+
+def head_lines(headers: dict[str, str], resolve: Callable[[str], str]) -> bytes:
+    """The server's own headers as lines, secret references resolved.
+
+    Raises KeyUnreachable for a reference, and UpstreamUnreachable for a header that is malformed or
+    that belongs to this client. No value is ever named.
+    """
+    with as_defined():
+        return b"".join(header_line(name, resolve(value)) for name, value in headers.items())
 
 
 class RequestHeads:

@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from gatelodge.adapters.upstream.http.exchange import Fields
+from gatelodge.adapters.net.exchange import ExchangePlace, Fields
 from gatelodge.adapters.upstream.pending import PendingRequest
 from gatelodge.core.errors import HouseError
-from gatelodge.core.protocol.upstream_sse import EventParser
+from gatelodge.core.http.sse import EventParser
 
 ONCE = frozenset(("tools/call", "tasks/update"))
 """Methods that never run twice."""
@@ -40,6 +40,7 @@ class PendingHttpRequest(PendingRequest):
     owner: RequestOwner
     in_session: bool
     renewals: int
+    place: ExchangePlace | None
     events: EventParser | None
     last: bytes
     tries: int
@@ -49,6 +50,11 @@ class PendingHttpRequest(PendingRequest):
     def repeatable(self) -> bool:
         """A tool never runs twice; to ask for the rest of a stream twice does no harm."""
         return bool(self.last) or self.request.method not in ONCE
+
+    def stream(self, events: EventParser) -> bool:
+        """Its answer comes in events, and may go on after the last of them."""
+        self.events = events
+        return True
 
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
         """The whole answer came."""

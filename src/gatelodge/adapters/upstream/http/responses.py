@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 from msgspec import UNSET, Struct
 
-from gatelodge.adapters.upstream.http.client import HttpClient
-from gatelodge.adapters.upstream.http.exchange import Fields
+from gatelodge.adapters.net.client import HttpClient
+from gatelodge.adapters.net.exchange import Fields, GateExchange
 from gatelodge.core.errors import HouseError
+from gatelodge.core.http.sse import EventParser
 from gatelodge.core.protocol.upstream import ACKNOWLEDGED, UpstreamMessage, parse_message
-from gatelodge.core.protocol.upstream_sse import EventParser
-from gatelodge.ports.upstream import always, any_size
+from gatelodge.ports.upstream import MayGo, always
 
 READING_BYTES = 1024 * 1024
 """Largest answer to a handshake, largest event of a listening stream."""
@@ -24,30 +24,16 @@ class HttpReply(Struct, frozen=True):
     body: bytes
 
 
-class BufferedResponse:
+class BufferedResponse(GateExchange):
     """One of our own requests: `done` is its answer. `number` 0 is a notification or a DELETE.
 
     `admitted` is that of the call which it is told for, if there is one.
     """
 
-    endless = False
-    keeps = staticmethod(any_size)
-    person = ""
-
-    def __init__(self, wire: bytes, number: int = 0, admitted: Callable[[], bool] = always) -> None:
-        self.wire = wire
-        self.admitted = admitted
-        self.limit = READING_BYTES
-        self.again = False
-        self.place: object | None = None
-        self.events: EventParser | None = None
+    def __init__(self, wire: bytes, number: int = 0, admitted: MayGo = always) -> None:
+        super().__init__(wire, READING_BYTES, admitted)
         self.done: asyncio.Future[HttpReply] = asyncio.get_running_loop().create_future()
         self._number = number
-
-    @property
-    def repeatable(self) -> bool:
-        """Handshakes and notifications may be said twice."""
-        return True
 
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
         """Read."""
@@ -68,7 +54,7 @@ class BufferedResponse:
             self.done.set_exception(fault)
 
 
-class EventStream:
+class EventStream(GateExchange):
     """A long-lived stream: each message goes to `hear`.
 
     `ended` is 0 when the stream ended or broke and may be opened again, else the HTTP status (or
@@ -76,40 +62,23 @@ class EventStream:
     """
 
     endless = True
-    admitted = staticmethod(always)
-    keeps = staticmethod(any_size)
-    person = ""
 
     def __init__(
         self, wire: bytes, hear: Callable[[UpstreamMessage], None], client: HttpClient
     ) -> None:
+        super().__init__(wire, READING_BYTES)
         loop = asyncio.get_running_loop()
-        self.wire = wire
-        self.limit = READING_BYTES
-        self.again = False
-        self.place: object | None = None
         self.ended: asyncio.Future[int] = loop.create_future()
         self.acknowledged: asyncio.Future[None] = loop.create_future()
         self.opened: asyncio.Future[None] = loop.create_future()
-        self._events: EventParser | None = None
         self._hear = hear
         self._client = client
         client.send(self)
 
-    @property
-    def events(self) -> EventParser | None:
-        """The reader of the stream; it is there as soon as the server opened it."""
-        return self._events
-
-    @events.setter
-    def events(self, reader: EventParser | None) -> None:
-        self._events = reader
+    def stream(self, events: EventParser) -> bool:  # noqa: ARG002 - an exchange's form
+        """The server opened it."""
         if not self.opened.done():
             self.opened.set_result(None)
-
-    @property
-    def repeatable(self) -> bool:
-        """Asking to listen twice does no harm."""
         return True
 
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
@@ -148,16 +117,13 @@ class EventStream:
             self.ended.set_result(status)
 
 
-class SseInbox:
+class SseInbox(GateExchange):
     """The stream of HTTP with SSE: its first event is `named`, each further one goes to `hear`.
 
     `named` is empty when there is no such stream. `ended` hears once that it is over.
     """
 
     endless = True
-    admitted = staticmethod(always)
-    keeps = staticmethod(any_size)
-    person = ""
 
     def __init__(
         self,
@@ -165,19 +131,10 @@ class SseInbox:
         hear: Callable[[bytes], None],
         ended: Callable[[HouseError | None], None],
     ) -> None:
-        self.wire = wire
-        self.limit = READING_BYTES
-        self.again = False
-        self.place: object | None = None
-        self.events: EventParser | None = None
+        super().__init__(wire, READING_BYTES)
         self.named: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._hear = hear
         self._ended = ended
-
-    @property
-    def repeatable(self) -> bool:
-        """Asking for a stream twice does no harm."""
-        return True
 
     def whole(self, status: int, fields: Fields, body: bytes) -> None:  # noqa: ARG002 - a turn's form
         """The stream ended, or there was none."""

@@ -7,7 +7,7 @@ as something new comes.
 
 import asyncio
 
-from gatelodge.adapters.upstream.http.client import HttpClient
+from gatelodge.adapters.net.client import HttpClient
 from gatelodge.adapters.upstream.http.head import RequestHeads
 from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
 from gatelodge.core.errors import HouseError, UpstreamError
@@ -41,6 +41,10 @@ class StreamResumption:
         flight.place = self
         pause = PAUSE if events.retry is None else min(events.retry / 1000, LONGEST_PAUSE)
         self._loop.call_later(pause, self._go_on, flight)
+        return True
+
+    def abandon(self) -> bool:
+        """Nobody waits for the rest any more; the server has seen the request."""
         return True
 
     def _go_on(self, flight: PendingHttpRequest) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 
-from gatelodge.adapters.upstream.http.client import HttpClient
+from gatelodge.adapters.net.client import HttpClient
 from gatelodge.adapters.upstream.http.head import request_wire
 from gatelodge.adapters.upstream.http.responses import BufferedResponse, HttpReply
 from gatelodge.adapters.upstream.wire import SLOW

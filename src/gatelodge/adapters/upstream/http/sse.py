@@ -13,9 +13,9 @@ from urllib.parse import urljoin
 
 from msgspec import Raw, structs
 
+from gatelodge.adapters.net.exchange import Fields
 from gatelodge.adapters.upstream.http.doubts.credentials import ServerCredentials
 from gatelodge.adapters.upstream.http.doubts.session import SessionDoubt
-from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.adapters.upstream.http.handshake import spoken
 from gatelodge.adapters.upstream.http.head import RequestHeads, request_wire
 from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
@@ -133,9 +133,7 @@ class SseWire:
     def cancel(self, flight: PendingRequest, reason: str, refusals: tuple[bytes, ...]) -> None:
         """Tell the server that nobody waits."""
         assert isinstance(flight, PendingHttpRequest)
-        # Asked before `forget`, which takes the place away.
-        taken = flight.place is self
-        if (self._client.forget(flight) or taken) and flight.request.method != "initialize":
+        if self._client.forget(flight) and flight.request.method != "initialize":
             self.say(upstream.cancelled_bytes(flight.number, reason), *refusals)
 
     def respond(
@@ -175,6 +173,10 @@ class SseWire:
         """Close the stream, which ends the session, and every connection."""
         self._client.forget(self._incoming)
         await self._newer.shut()
+
+    def abandon(self) -> bool:
+        """Nobody waits for a request that was taken: its answer may come, and is passed over."""
+        return True
 
     def answered(
         self, flight: PendingHttpRequest, status: int, fields: Fields, body: bytes
@@ -229,14 +231,13 @@ class SseWire:
         carried = self._open_flights_of_wire()
         # Of several nothing tells whose answer was too large.
         if isinstance(fault, LimitReached) and len(carried) == 1:
-            self._desk.flights.fail(carried[0], fault)
+            self._desk.flights.fail(carried[0], carried[0].outgrown(carried[0].limit + 1))
         self._fail_flights_and_reconnect(UpstreamUnreachable("The server's stream ended."))
 
     def _fail_flights_and_reconnect(self, fault: UpstreamUnreachable) -> None:
         """No answer comes any more: whoever waits is told, and the server is met anew."""
         for flight in self._open_flights_of_wire():
-            taken = flight.place is self
-            sent = self._client.forget(flight) or taken
+            sent = self._client.forget(flight)
             text = "The server's stream ended before it had answered."
             lost = UpstreamBrokeProtocol(text) if sent else UpstreamUnreachable(fault.detail)
             self._desk.flights.fail(flight, lost)

@@ -12,14 +12,14 @@ from functools import partial
 
 from msgspec import UNSET, Raw
 
-from gatelodge.adapters.upstream.http.client import HttpClient
-from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
-from gatelodge.adapters.upstream.http.dial import connect, read_endpoint
+from gatelodge.adapters.net.client import HttpClient
+from gatelodge.adapters.net.connection import HttpConnection
+from gatelodge.adapters.net.dial import connect
+from gatelodge.adapters.net.exchange import Fields
 from gatelodge.adapters.upstream.http.doubts.credentials import ServerCredentials
 from gatelodge.adapters.upstream.http.doubts.session import SessionDoubt
-from gatelodge.adapters.upstream.http.exchange import Fields
 from gatelodge.adapters.upstream.http.handshake import HandshakeResult, HttpHandshake
-from gatelodge.adapters.upstream.http.head import RequestHeads, request_wire
+from gatelodge.adapters.upstream.http.head import RequestHeads, read_endpoint, request_wire
 from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
 from gatelodge.adapters.upstream.http.responses import BufferedResponse, EventStream
 from gatelodge.adapters.upstream.http.resume import StreamResumption
@@ -29,14 +29,14 @@ from gatelodge.adapters.upstream.http.sse import SseWire
 from gatelodge.adapters.upstream.inbound import InboundMessages
 from gatelodge.adapters.upstream.pending import ConnectionLoss, PendingRequest, WireContext
 from gatelodge.adapters.upstream.watch import keep_subscribed, listen
-from gatelodge.adapters.upstream.wire import WireEvents, WireStatus
+from gatelodge.adapters.upstream.wire import WireEvents, WireStatus, as_defined
 from gatelodge.core.catalog.server import EraWish, HttpTransport
-from gatelodge.core.catalog.transport import HttpEndpoint
 from gatelodge.core.errors import (
     HouseError,
     UpstreamBrokeProtocol,
     UpstreamUnreachable,
 )
+from gatelodge.core.http.endpoint import HttpEndpoint
 from gatelodge.core.protocol import upstream, upstream_status
 from gatelodge.core.protocol.upstream import (
     UnreadableBytes,
@@ -48,6 +48,8 @@ from gatelodge.core.protocol.upstream_era import ServerFeatures, ServerHello, ca
 from gatelodge.core.protocol.version import HEADER_MISMATCH
 from gatelodge.ports.upstream import UpstreamReply, UpstreamRequest
 
+FIELDS = frozenset((b"location", b"mcp-session-id", b"retry-after"))
+"""What is read of an answer's head here."""
 _ASKED_IN_VAIN = "The server lost its session while a question of it was open."
 
 
@@ -350,7 +352,8 @@ class HttpWire:
     async def _connect_to_endpoint(self) -> HttpConnection:
         assert self._endpoint is not None
         tls = self._means.tls() if self._endpoint.tls else None
-        return await connect(self._endpoint, lambda: HttpConnection(self._client), tls)
+        with as_defined():
+            return await connect(self._endpoint, lambda: HttpConnection(self._client, FIELDS), tls)
 
     async def listen(self) -> None:
         """Hear of changes, and keep the watched resources watched, while this task lives."""

@@ -6,7 +6,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from gatelodge.adapters.upstream.portions import InboundPortions
+from gatelodge.adapters.net.portions import InboundPortions
 from gatelodge.adapters.upstream.stdio.early import StartOutput
 
 

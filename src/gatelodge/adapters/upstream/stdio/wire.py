@@ -18,7 +18,6 @@ from gatelodge.adapters.upstream.pending import (
     ConnectionLoss,
     PendingRequest,
     WireContext,
-    too_large,
 )
 from gatelodge.adapters.upstream.stdio.child import ChildProcess, start_child
 from gatelodge.adapters.upstream.stdio.early import cure
@@ -370,7 +369,7 @@ class StdioWire:
         if flight is None and self._desk.flights.calls == 1:
             flight = next(f for f in self._desk.flights.open.values() if not f.kept)
         if flight is not None:
-            self._desk.flights.fail(flight, too_large(flight.limit))
+            self._desk.flights.fail(flight, flight.outgrown(flight.limit + 1))
         self._report_lost_child("The server sent a line that is too long.")
 
     def _schedule_end_report(self) -> None:

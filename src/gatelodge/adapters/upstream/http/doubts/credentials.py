@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gatelodge.adapters.upstream.http.dial import head_lines
+from gatelodge.adapters.upstream.http.head import head_lines
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import HouseError
 from gatelodge.ports.world import SecretResolver

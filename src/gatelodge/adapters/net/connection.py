@@ -1,4 +1,4 @@
-"""One connection to an HTTP upstream: a turn at a time is written, and its answer is read.
+"""One HTTP/1.1 connection: a turn at a time is written, and its answer is read.
 
 A stream, and what is packed, is handed on in portions, one in each round of the loop.
 """
@@ -10,22 +10,21 @@ from typing import Protocol, cast
 import httptools
 from msgspec import Struct
 
-from gatelodge.adapters.upstream.http.connection.coding import (
+from gatelodge.adapters.net.coding import (
     IDENTITY,
     BodyDecoder,
     CodingFault,
     unpacks,
 )
-from gatelodge.adapters.upstream.http.exchange import AnswerBody, Fields, HttpExchange
-from gatelodge.adapters.upstream.pending import too_large, too_much
-from gatelodge.adapters.upstream.portions import PORTION, InboundPortions
+from gatelodge.adapters.net.exchange import AnswerBody, Fields, HttpExchange
+from gatelodge.adapters.net.portions import PORTION, InboundPortions
 from gatelodge.core.errors import (
     HouseError,
     Stale,
     UpstreamBrokeProtocol,
 )
 from gatelodge.core.http.head import head_of
-from gatelodge.core.protocol.upstream_sse import EventParser
+from gatelodge.core.http.sse import EventParser
 
 MOST_HEAD = 64 * 1024
 """What may come of an answer before, between and behind the pieces of its body: heads of every
@@ -33,12 +32,10 @@ status, trailers, extensions of chunks. The parser copies a field anew with each
 UNPACKED = 256 * 1024
 """Bytes of a packed body, which is not looked at before it is whole, that are unpacked at once."""
 
-_KEPT = frozenset((
-    b"content-type", b"content-length", b"transfer-encoding", b"keep-alive", b"mcp-session-id",
-    b"location", b"retry-after", b"content-encoding",
+_FRAMING = frozenset((
+    b"content-type", b"content-length", b"transfer-encoding", b"keep-alive", b"content-encoding",
 ))  # fmt: skip
-
-
+"""Fields that decide how an answer is read."""
 _LENGTH, _CHUNKED = b"content-length", b"transfer-encoding"
 
 
@@ -79,10 +76,14 @@ class ConnectionOwner(Protocol):
 
 
 class HttpConnection(asyncio.Protocol):
-    """One connection. Owned by its client; `turn` is what it carries now."""
+    """One connection. Owned by its client; `turn` is what it carries now.
 
-    def __init__(self, client: ConnectionOwner) -> None:
+    `fields` are those of an answer that its turns want to know, beside how it is framed.
+    """
+
+    def __init__(self, client: ConnectionOwner, fields: frozenset[bytes] = frozenset()) -> None:
         self._client = client
+        self._kept = _FRAMING | fields
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self.turn: HttpExchange | None = None
@@ -136,6 +137,11 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
             self._transport = None
         self._client.lost(self)
+
+    def abandon(self) -> bool:
+        """Nobody waits for its turn. Its answer is still to come, so it can carry nothing else."""
+        self.close()
+        return True
 
     @property
     def alive(self) -> bool:
@@ -244,7 +250,7 @@ class HttpConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the few fields that matter; the first of several counts."""
         name = name.lower()
-        if name in _KEPT:
+        if name in self._kept:
             self._fields.setdefault(name, value)
 
     def on_headers_complete(self) -> None:
@@ -259,10 +265,13 @@ class HttpConnection(asyncio.Protocol):
             return
         if b"content-encoding" in self._fields and not self._accept_content_coding():
             return
+        events = None
         if self._fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
-            self._events = turn.events = EventParser(endpoint=turn.endless)
+            events = EventParser(endpoint=turn.endless)
+        if events is not None and turn.stream(events):
+            self._events = events
         elif int(self._fields.get(b"content-length", b"0")) > turn.limit:
-            self._close_and_fail_turn(too_large(turn.limit))
+            self._close_and_fail_turn(turn.outgrown(turn.limit + 1))
 
     def _accept_content_coding(self) -> bool:
         """Choose how a packed body is unpacked; false when it fails, since it cannot be."""
@@ -376,10 +385,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _fits_limits_or_fails(self, turn: HttpExchange, size: int, held: int) -> bool:
         """Go on while the answer is not too large, and its caller may keep what is held of it."""
-        if size > turn.limit:
-            self._close_and_fail_turn(too_large(turn.limit))
-        elif not turn.keeps(held):
-            self._close_and_fail_turn(too_much())
+        if size > turn.limit or not turn.keeps(held):
+            self._close_and_fail_turn(turn.outgrown(size))
         return self.turn is turn
 
     def _close_and_fail_turn(self, fault: HouseError) -> None:

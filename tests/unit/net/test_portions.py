@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from tests.unit.upstream.test_turns import Asked, Socket
+from tests.unit.net.test_turns import Asked, Socket
 
-from gatelodge.adapters.upstream.http.client import HttpClient
-from gatelodge.adapters.upstream.http.connection.connection import MOST_HEAD, HttpConnection
-from gatelodge.adapters.upstream.http.exchange import MOST_PIECES, AnswerBody
-from gatelodge.adapters.upstream.pace import turnstile
-from gatelodge.adapters.upstream.portions import HEAVY, PORTION, InboundPortions
+from gatelodge.adapters.net import turnstile
+from gatelodge.adapters.net.client import HttpClient
+from gatelodge.adapters.net.connection import MOST_HEAD, HttpConnection
+from gatelodge.adapters.net.exchange import MOST_PIECES, AnswerBody
+from gatelodge.adapters.net.portions import HEAVY, PORTION, InboundPortions
 from gatelodge.core.errors import UpstreamBrokeProtocol
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: %b\r\n\r\n"

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from gatelodge.core.errors import HouseError
-from gatelodge.core.protocol.upstream_sse import EventParser
+from gatelodge.core.errors import HouseError, LimitReached
+from gatelodge.core.http.sse import EventParser
 
 IDLE_SECONDS = 4.0
 """An idle connection is not used after this: common servers close theirs after 5 s, and a request
@@ -16,12 +16,19 @@ MOST_PIECES = 32
 Fields = dict[bytes, bytes]
 
 
+class ExchangePlace(Protocol):
+    """What has an exchange under way."""
+
+    def abandon(self) -> bool:
+        """Nobody waits for it any more; true when the other side may have seen it."""
+        ...
+
+
 class HttpExchange(Protocol):
     """One request on its way: `wire` goes out, exactly one of the ends below comes back.
 
     `limit` is for the whole answer, and for each event when the stream is `endless`. The client
-    sets `place` (where it is under way), `again` (it was sent twice) and `events` (the reader of
-    its stream, when the answer is one).
+    sets `place` (where it is under way) and `again` (it was sent twice).
     """
 
     person: str
@@ -30,8 +37,7 @@ class HttpExchange(Protocol):
     limit: int
     endless: bool
     again: bool
-    place: object | None
-    events: EventParser | None
+    place: ExchangePlace | None
 
     @property
     def repeatable(self) -> bool:
@@ -48,6 +54,14 @@ class HttpExchange(Protocol):
         """Says whether so much may be kept of the answer; one that may not fails."""
         ...
 
+    def outgrown(self, size: int) -> HouseError:
+        """Why an answer of so many bytes, or what is kept of it, is too large."""
+        ...
+
+    def stream(self, events: EventParser) -> bool:
+        """The answer is a stream, which `events` reads; false when it is to be read as a whole."""
+        ...
+
     def whole(self, status: int, fields: Fields, body: bytes) -> None:
         """The answer, complete. For a stream that ended too, then with an empty body."""
         ...
@@ -59,6 +73,38 @@ class HttpExchange(Protocol):
     def failed(self, fault: HouseError) -> None:
         """No answer will come."""
         ...
+
+
+def _always() -> bool:
+    """Nobody's access stands behind it."""
+    return True
+
+
+class GateExchange:
+    """What the gate asks for itself, against nobody's shares; it does no harm when asked twice."""
+
+    person = ""
+    endless = False
+    repeatable = True
+
+    def __init__(self, wire: bytes, limit: int, admitted: Callable[[], bool] = _always) -> None:
+        self.wire = wire
+        self.limit = limit
+        self.admitted = admitted
+        self.again = False
+        self.place: ExchangePlace | None = None
+
+    def keeps(self, size: int) -> bool:  # noqa: ARG002 - an exchange's form
+        """What fits its limit is kept."""
+        return True
+
+    def stream(self, events: EventParser) -> bool:  # noqa: ARG002 - an exchange's form
+        """Its events are heard."""
+        return True
+
+    def outgrown(self, size: int) -> HouseError:  # noqa: ARG002 - an exchange's form
+        """It is larger than its limit."""
+        return LimitReached(f"The server's answer is larger than {self.limit} bytes.")
 
 
 class AnswerBody:

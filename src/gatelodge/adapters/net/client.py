@@ -9,9 +9,9 @@ an answer was seen, and then once; a connection that was idle for long is not us
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
-from gatelodge.adapters.upstream.http.exchange import IDLE_SECONDS, HttpExchange, idle_seconds
-from gatelodge.adapters.upstream.pace.share import FairQueue, PersonShares
+from gatelodge.adapters.net.connection import HttpConnection
+from gatelodge.adapters.net.exchange import IDLE_SECONDS, HttpExchange, idle_seconds
+from gatelodge.adapters.net.share import FairQueue, PersonShares
 from gatelodge.core.errors import HouseError, LimitReached
 
 MOST_CONNECTIONS = 512
@@ -106,10 +106,8 @@ class HttpClient:
     def forget(self, turn: HttpExchange) -> bool:
         """Drop a turn that nobody waits for; true when the server may have seen it."""
         place, turn.place = turn.place, None
-        if isinstance(place, HttpConnection):
-            # Its answer is still to come, so the connection can carry nothing else.
-            place.close()
-            return True
+        if place is not None:
+            return place.abandon()
         self._waiting.drop(turn.person, turn)
         return False
 

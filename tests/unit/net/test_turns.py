@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 from tests.upstreams.pools import until
 
-from gatelodge.adapters.upstream.http import client as pool_of_connections
-from gatelodge.adapters.upstream.http.client import DRAIN_SECONDS, HttpClient
-from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
+from gatelodge.adapters.net import client as pool_of_connections
+from gatelodge.adapters.net.client import DRAIN_SECONDS, HttpClient
+from gatelodge.adapters.net.connection import HttpConnection
+from gatelodge.adapters.net.exchange import GateExchange
 from gatelodge.core.errors import UpstreamUnreachable
-from gatelodge.ports.upstream import always, any_size
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b"e\r\ndata: answer\n\n\r\n"
@@ -36,17 +36,14 @@ class Socket:
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
-class Asked:
+class Asked(GateExchange):
     """A turn that wants one event, or a whole answer."""
 
-    limit = 1000
-    endless = again = repeatable = False
-    keeps = staticmethod(any_size)
-    admitted = staticmethod(always)
-    events = place = None
+    repeatable = False
 
     def __init__(self, wire, person=""):
-        self.wire, self.person = wire, person
+        super().__init__(wire, 1000)
+        self.person = person
         self.heard = []
 
     def event(self, message, _fields):

@@ -6,13 +6,13 @@ import json
 import zlib
 
 import pytest
-from tests.unit.upstream.test_portions import Pipe
-from tests.unit.upstream.test_turns import Asked
+from tests.unit.net.test_portions import Pipe
+from tests.unit.net.test_turns import Asked
 
-from gatelodge.adapters.upstream.http.client import HttpClient
-from gatelodge.adapters.upstream.http.connection.coding import BodyDecoder
-from gatelodge.adapters.upstream.http.connection.connection import HttpConnection
-from gatelodge.adapters.upstream.pace import turnstile
+from gatelodge.adapters.net import turnstile
+from gatelodge.adapters.net.client import HttpClient
+from gatelodge.adapters.net.coding import BodyDecoder
+from gatelodge.adapters.net.connection import HttpConnection
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol
 
 BODY = json.dumps({"rows": list(range(5000))}).encode()
@@ -42,7 +42,7 @@ async def asked(packed, limit=1_000_000, size=1 << 20, wants=1):
         return connection
 
     client, turn = HttpClient(dial), Asked(b"asked")
-    turn.limit, turn.admitted = limit, lambda: True
+    turn.limit = limit
     turn.event = lambda message, _: turn.heard.append(message) or len(turn.heard) == wants
     client.send(turn)
     await dialled.wait()

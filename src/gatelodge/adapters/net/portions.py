@@ -8,7 +8,7 @@ whole at the same moment: what may end a large one waits for its turn, however s
 from collections.abc import Callable
 from typing import Protocol
 
-from gatelodge.adapters.upstream.pace.turnstile import turnstile
+from gatelodge.adapters.net.turnstile import turnstile
 
 HEAVY = 64 * 1024
 """Bytes of a message that is read in a turn of its own."""

@@ -1,4 +1,4 @@
-"""Connecting to an HTTP upstream: the address is resolved once, judged, and connected to as judged.
+"""Connecting to an endpoint: its name is resolved once, and what was judged is connected to.
 
 The egress guard stands here (identity: confused deputy and SSRF): https unless an admin allowed a
 private address, no address that `core.http.egress` refuses, and no second look-up between judgement
@@ -12,16 +12,8 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-from gatelodge.adapters.upstream.wire import as_defined
-from gatelodge.core.catalog.server import HttpTransport
-from gatelodge.core.catalog.transport import (
-    HttpEndpoint,
-    check_address,
-    check_transport,
-    header_line,
-    http_endpoint,
-)
 from gatelodge.core.errors import Invalid, UpstreamUnreachable
+from gatelodge.core.http.endpoint import HttpEndpoint, check_address
 
 CONNECT_SECONDS = 10.0
 _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
@@ -30,27 +22,14 @@ _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 P = TypeVar("P", bound=asyncio.Protocol)
 
 
-def read_endpoint(transport: HttpTransport) -> HttpEndpoint:
-    """Where a transport leads. Raises UpstreamUnreachable when it must not be used as it stands."""
-    with as_defined():
-        check_transport(transport)
-        return http_endpoint(transport)
-
-
-def head_lines(headers: dict[str, str], resolve: Callable[[str], str]) -> bytes:
-    """The server's own headers as lines, secret references resolved.
-
-    Raises KeyUnreachable for a reference, and UpstreamUnreachable for a header that is malformed or
-    that belongs to this client. No value is ever named.
-    """
-    with as_defined():
-        return b"".join(header_line(name, resolve(value)) for name, value in headers.items())
-
-
 async def connect(
     endpoint: HttpEndpoint, protocol: Callable[[], P], tls: ssl.SSLContext | None
 ) -> P:
-    """A connection to the first judged address that takes it. Raises UpstreamUnreachable."""
+    """A connection to the first judged address that takes it.
+
+    Raises Invalid when no address of the host may be connected to, UpstreamUnreachable when none
+    takes the connection.
+    """
     loop = asyncio.get_running_loop()
     addresses = await _resolve_allowed_addresses(endpoint)
     last = ""
@@ -111,6 +90,5 @@ async def _resolve_allowed_addresses(endpoint: HttpEndpoint) -> list[str]:
         else:
             good.append(address)
     if not good:
-        with as_defined():
-            raise refused
+        raise refused
     return good

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatelodge.core.protocol.upstream_sse import EventParser
+from gatelodge.core.http.sse import EventParser
 
 STREAM = (
     b"\xef\xbb\xbf: comment\nid: 7\nretry: 10\ndata:\n\n"

@@ -1,0 +1,1 @@
+"""The one guarded way out over HTTP, which every adapter may use."""

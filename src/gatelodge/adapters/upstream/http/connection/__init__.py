@@ -1,1 +1,0 @@
-"""One connection to an HTTP upstream, and what its answers are packed in."""
