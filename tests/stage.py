@@ -160,7 +160,7 @@ class Place:
         self.api("POST", f"/servers/{alias}/tools/review", {"tools": {tool: finding}})
 
     def looked_at(self, *aliases: str) -> None:
-        """Wait until it is known which tools of these servers need a capability; some do."""
+        """Wait until it is known which tools these servers add for clients that declare."""
         for alias in aliases:
 
             def told() -> str:

@@ -1,7 +1,8 @@
 """An MCP server over stdio that shows each client the tools that fit what it declared.
 
 choosy_server.py ERA FOLDER [alone]   with ERA one of modern, legacy
-It asks a legacy client that has roots for them at once, and writes each answer into FOLDER. `alone`
+It leaves a file in FOLDER for each start, asks a legacy client that has roots for them at once, and
+writes each answer there too. A tool that it did not offer it refuses, in words of its own. `alone`
 lets only one copy of it run at a time. Standard library only.
 """
 
@@ -44,11 +45,24 @@ def answer(message, declared):
             return {"protocolVersion": "2025-11-25", **server}
         case "tools/list":
             return {"tools": offered(declared)}
-        case "tools/call":
+        case "tools/call" if message["params"]["name"] in {t["name"] for t in offered(declared)}:
             return {"content": [{"type": "text", "text": message["params"]["name"]}]}
     return None
 
 
+def refused(message):
+    """Why there is no result: of a tool, that this client lacks what it wants."""
+    name = message.get("params", {}).get("name")
+    if message["method"] != "tools/call" or name not in SHOWN:
+        return {"code": -32601, "message": "unknown"}
+    if not MODERN:
+        return {"code": -32602, "message": f"{name} is not for you"}
+    wanted = {each: {} for each in SHOWN[name] if "/" not in each}
+    data = {"requiredCapabilities": wanted or {"extensions": {each: {} for each in SHOWN[name]}}}
+    return {"code": -32021, "message": f"{name} is not for you", "data": data}
+
+
+(FOLDER / f"start-{os.getpid()}").touch()
 if "alone" in sys.argv:
     lock = os.open(FOLDER / "lock", os.O_CREAT | os.O_RDWR)
     try:
@@ -74,6 +88,6 @@ for line in sys.stdin:
             declared = params["capabilities"]
         result = answer(message, declared)
         if result is None:
-            send({"id": message["id"], "error": {"code": -32601, "message": "unknown"}})
+            send({"id": message["id"], "error": refused(message)})
         else:
             send({"id": message["id"], "result": {"resultType": "complete", **result}})

@@ -126,7 +126,7 @@ def _server_view(
 
 def _server_fields_in_entries(server: Server) -> tuple[object, ...]:
     """What the entry of each of its tools says of the server itself."""
-    return server.alias, server.tags, server.hidden_capabilities, server.timing
+    return server.alias, server.tags
 
 
 def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
@@ -136,8 +136,6 @@ def _read_entry(kind: ReadKind, server: Server) -> ReadEntry:
         workspace=server.workspace,
         alias=server.alias,
         tags=server.tags,
-        hidden_capabilities=server.hidden_capabilities,
-        timing=server.timing,
     )
 
 
@@ -164,8 +162,6 @@ def _tool_entry(server: Server, row: Tool, longest: int) -> ToolEntry:
         destructive=destructive,
         open_world=open_world,
         tags=server.tags,
-        hidden_capabilities=server.hidden_capabilities,
-        timing=server.timing,
         uid=plain(tool_id(server.id, row.name)),
         listed=shown_tool(UriPrefix(server.alias), _tool_with_name(members, shown)),
         bare=_tool_with_name(members, row.name),

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from msgspec import Raw, Struct
 
-from gatelodge.core.catalog.server import Server, ServerTiming, Tool
+from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.ids import CredentialId, GroupId, Instant, PrincipalId, ServerId, WorkspaceId
 from gatelodge.core.people import CredentialKind
 from gatelodge.core.protocol.envelope import Era
@@ -76,8 +76,7 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     notice of ours, so that no unreviewed word reaches a model. `digest` is the approved one,
     `unfit` are the eras whose clients would refuse a list with it in, so it is not there for them,
     `uid` the id of the tool in policy text (`server/name`, percent-encoded where not plain),
-    `mirrors` the arguments that headers repeat (`x-mcp-header`), `hidden_capabilities` what its
-    server is not told of a client, `timing` how long it may take.
+    `mirrors` the arguments that headers repeat (`x-mcp-header`).
     """
 
     server: ServerId
@@ -92,8 +91,6 @@ class ToolEntry(Struct, frozen=True, kw_only=True, gc=False):
     destructive: bool
     open_world: bool
     tags: tuple[str, ...] = ()
-    hidden_capabilities: tuple[str, ...] = ()
-    timing: ServerTiming = ServerTiming()
     uid: str
     listed: Raw
     bare: Raw
@@ -126,8 +123,6 @@ class ReadEntry(Struct, frozen=True, kw_only=True, gc=False):
     workspace: WorkspaceId
     alias: str
     tags: tuple[str, ...] = ()
-    hidden_capabilities: tuple[str, ...] = ()
-    timing: ServerTiming = ServerTiming()
 
     read_only: ClassVar[bool] = True
     destructive: ClassVar[bool] = False

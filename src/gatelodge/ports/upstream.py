@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.offer import OfferKind
 from gatelodge.core.catalog.server import Server
-from gatelodge.core.protocol.needs import Needs
 from gatelodge.core.protocol.upstream_headers import HeaderMirror
 from gatelodge.core.protocol.version import Era
 
@@ -202,9 +201,8 @@ class ObservedOffer(Struct, frozen=True, kw_only=True):
     `refused` says which tools are left out because a client must not use them, and why: no name,
     or, from a modern HTTP server, an invalid `x-mcp-header`. A list that the server does not have
     is empty. `capabilities` is the raw object that it declared in the era in which it was observed.
-    `needs` names the tools that it offers only to clients which declare one of these capabilities;
-    for a server that is not in the pool it is empty, though its tools are there. `unread` are
-    the lists that could not be read this time, which are empty here.
+    `added` names those of its tools that it offers only to clients which declare something.
+    `unread` are the lists that could not be read this time, which are empty here.
     """
 
     tools: tuple[msgspec.Raw, ...]
@@ -214,7 +212,7 @@ class ObservedOffer(Struct, frozen=True, kw_only=True):
     capabilities: msgspec.Raw = msgspec.Raw(b"{}")
     instructions: str = ""
     refused: tuple[str, ...] = ()
-    needs: dict[str, Needs] = {}
+    added: frozenset[str] = frozenset()
     unread: frozenset[OfferKind] = frozenset()
 
 

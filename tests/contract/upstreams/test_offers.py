@@ -17,6 +17,13 @@ from tests.upstreams.pools import ask, asker, call, ready, text, until
 from gatelodge.ports.upstream import UpstreamReply, UpstreamRequest, always
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+ADDED = {
+    "get-roots-list",
+    "trigger-elicitation-request",
+    "trigger-url-elicitation",
+    "trigger-sampling-request",
+}
+"""What it offers only to clients that declare something."""
 ANN = asker("ann", elicitation={}, sampling={}, roots={})
 
 
@@ -32,14 +39,8 @@ async def test_everything_that_a_real_server_offers_is_observed(pool, served, wa
     assert said["resources"]["subscribe"] is True
     assert observed.instructions
     assert "that declare a capability: 4 of its tools" in pool.health(real.at.id).detail
-    forms = {"elicitation.form", "elicitation.url"}
-    assert observed.needs == {
-        "get-roots-list": {"roots"},
-        "trigger-elicitation-request": forms,
-        "trigger-url-elicitation": {"elicitation.url"},
-        "trigger-sampling-request": {"sampling", "sampling.tools"},
-    }
-    await until(lambda: pool.counts()["tasks"] <= 2, "but one session that looked is ended")
+    assert observed.added == ADDED
+    assert pool.counts()["tasks"] == 2
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -47,7 +48,7 @@ async def test_a_server_that_is_not_in_use_is_looked_at_whole_and_left(pool, ser
     real = await everything(way, served)
     observed = await pool.observe(real.at)
     assert len(observed.tools) == real.tools
-    assert not observed.needs
+    assert observed.added == ADDED
     assert pool.counts()["tasks"] == 0
 
 

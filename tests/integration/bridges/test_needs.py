@@ -3,7 +3,6 @@
 import pytest
 from tests.integration.bridges.visitors import (
     ELICIT,
-    MODERN,
     ROOTS,
     SAMPLE,
     Refused,
@@ -42,22 +41,31 @@ async def listed(visitor, alias):
 
 @pytest.fixture(scope="module")
 def known(fair):
-    """The fair, once it is known which tools need what."""
+    """The fair, once it is known which tools its servers add."""
     fair.looked_at("io", "web", "old")
     return fair
 
 
 @every_client
-async def test_a_client_is_shown_the_tools_that_it_can_be_asked_for(known, kind):
-    for asked, shown in (
-        ((), set()),
-        ((SAMPLE,), {"trigger-sampling-request"}),
-        ((ROOTS,), {"get-roots-list"}),
-        ((ROOTS, SAMPLE), {"trigger-sampling-request", "get-roots-list"}),
-    ):
+async def test_a_client_that_declares_something_is_shown_what_the_server_adds(known, kind):
+    for asked, shown in (((), set()), ((ROOTS,), set(TOOLS))):
         answers = {method: [answer] for method, answer in TOOLS.values() if method in asked}
         async with visiting(kind, known.url(), known.ada, answers) as visitor:
             assert await listed(visitor, "io") == shown
+
+
+@form_client
+async def test_a_client_that_lacks_what_a_tool_wants_is_told_so_by_its_server(known, kind):
+    async with visiting(kind, known.url(), known.ada, {ROOTS: [TOOLS["get-roots-list"][1]]}) as it:
+        before = len(known.leaves())
+        try:
+            result = await it.do("tools/call", name="web__trigger-sampling-request", arguments={})
+            assert result["isError"]
+            words = text(result)
+        except Refused as refused:
+            words = str(refused)
+        assert "trigger-sampling-request not found" in words
+        assert "call.intent" in [leaf["t"] for leaf in known.since(before)]
 
 
 @each_tool
@@ -75,27 +83,16 @@ async def test_such_a_tool_is_called_over_each_transport(known, kind, tool):
         assert TOOLS[tool][0] in {each["method"] for each in visitor.asked}
 
 
-@each_tool
 @every_client
-async def test_a_client_that_cannot_be_asked_is_told_what_is_missing(known, kind, tool):
-    missing = TOOLS[tool][0].split("/")[0]
+async def test_a_client_that_declares_nothing_is_told_why_it_may_not_call_such_a_tool(known, kind):
     async with visiting(kind, known.url(), known.ada) as visitor:
         before = len(known.leaves())
-        if kind in MODERN:
-            with pytest.raises(Refused) as refused:
-                await visitor.do("tools/call", name=f"web__{tool}", arguments={})
-            assert refused.value.code == -32021
-            assert list(refused.value.details["requiredCapabilities"]) == [missing]
-            words = str(refused.value)
-        else:
-            result = await visitor.do("tools/call", name=f"web__{tool}", arguments={})
-            assert result["isError"]
-            words = text(result)
-        assert f"only to clients that declare {missing}" in words
+        result = await visitor.do("tools/call", name="web__get-roots-list", arguments={})
+        assert result["isError"]
+        assert "only to clients that declare" in text(result)
         (denied,) = known.since(before)
         told = (denied["t"], denied["reason"], denied["tool"])
-        assert told == ("call.denied", "missing_capability", tool)
-        assert not visitor.asked
+        assert told == ("call.denied", "missing_capability", "get-roots-list")
 
 
 @modern_client

@@ -6,37 +6,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate import ROOT
+from tests.gate import ROOT, Gate
 from tests.integration.attacks.scene import BOTH, Modern, Old
 from tests.stage import Place, Stage
 from tests.wire import Wire
 
 CHOOSY = str(ROOT / "tests/upstreams/choosy_server.py")
 UI = {"mimeTypes": ["text/html;profile=mcp-app"]}
+EVERY = ["open", "form", "picture", "both"]
 CLIENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "nothing": ({}, {"open"}),
-    "form": ({"elicitation": {"form": {}}}, {"open", "form", "both"}),
-    "app": ({"extensions": {"io.modelcontextprotocol/ui": UI}}, {"open", "picture", "both"}),
+    "form": ({"elicitation": {"form": {}}}, {"open", "form"}),
+    "app": ({"extensions": {"io.modelcontextprotocol/ui": UI}}, {"open", "picture"}),
     "two": ({"elicitation": {}, "sampling": {}}, {"open", "form", "both"}),
 }
-"""What a client declares, and the tools that it is shown; `both` wants two, so one will do."""
-ALIASES = ("now", "then")
-"""The same server of each era."""
+"""What a client declares, and the tools that the server itself offers it."""
+HIDDEN = ["elicitation", "roots", "sampling"]
+ALIASES = ("now", "then", "shy")
+"""The same server of each era, and one that is told of nobody that it could ask."""
 
 
 @pytest.fixture(scope="module")
 def place(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = stage.place("choosy")
-    for alias, era in zip(ALIASES, ("modern", "legacy"), strict=True):
-        folder = Path(tmp_path_factory.mktemp(alias))
-        place.spawn(alias, sys.executable, CHOOSY, era, str(folder), era=era)
+    for alias, era in zip(ALIASES, ("modern", "legacy", "legacy"), strict=True):
+        folder = str(tmp_path_factory.mktemp(alias))
+        hidden = HIDDEN if alias == "shy" else []
+        place.spawn(alias, sys.executable, CHOOSY, era, folder, era=era, hidden_capabilities=hidden)
     place.looked_at(*ALIASES)
     return place
 
 
 @pytest.fixture(scope="module")
 def ada(place: Place) -> str:
-    return place.admit("ada", now="all", then="all")
+    return place.admit("ada", now="all", then="all", shy="all")
 
 
 @pytest.fixture(params=[Modern, Old], ids=["modern", "legacy"])
@@ -44,39 +47,64 @@ def kind(request: pytest.FixtureRequest) -> type[Modern | Old]:
     return request.param
 
 
+def tools_of(client: Modern | Old) -> list[str]:
+    """The names on every page of its list."""
+    names, page = [], {}
+    while True:
+        result = client.request("tools/list", page, accept=BOTH).json["result"]
+        names += [tool["name"] for tool in result["tools"]]
+        if "nextCursor" not in result:
+            return names
+        page = {"cursor": result["nextCursor"]}
+
+
+@pytest.mark.guarantee("access:list-equals-call")
+@pytest.mark.parametrize("alias", ALIASES)
 @pytest.mark.parametrize("declared", CLIENTS)
-def test_a_list_shows_what_the_client_is_offered_and_all_of_that_can_be_called(
-    place: Place, ada: str, kind: type[Modern | Old], declared: str
+def test_what_a_client_is_listed_is_what_reaches_the_server_and_that_says_what_it_lacks(
+    place: Place, ada: str, kind: type[Modern | Old], declared: str, alias: str
 ):
-    can, shown = CLIENTS[declared]
-    for alias in ALIASES:
-        client = kind(place, ada, alias, can)
-        listed = client.request("tools/list", {}, accept=BOTH).json["result"]["tools"]
-        assert {tool["name"] for tool in listed} == shown
-        for tool in shown:
-            told = client.call(tool, {}, accept=BOTH)
-            assert told.json["result"]["content"][0]["text"] == tool
+    can, served = CLIENTS[declared]
+    client = kind(place, ada, alias, can)
+    listed = tools_of(client)
+    told = HIDDEN if alias == "shy" else []
+    every = ["open", "picture"] if alias == "shy" else EVERY
+    assert listed == (every if {*can} - {*told} else ["open"])
+    for tool in every:
+        before = len(place.leaves())
+        answer = client.call(tool, {}, accept=BOTH).json
+        forwarded = "call.intent" in [leaf["t"] for leaf in place.since(before)]
+        assert forwarded == (tool in listed), tool
+        if tool in served:
+            assert answer["result"]["content"][0]["text"] == tool
+        elif forwarded:
+            assert answer["error"]["message"] == f"{tool} is not for you"
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_a_call_of_what_the_client_is_not_offered_says_what_is_missing(
+def test_a_call_of_what_is_not_listed_for_want_of_a_capability_says_so(
     place: Place, ada: str, kind: type[Modern | Old], alias: str
 ):
     client, before = kind(place, ada, alias, {}), len(place.leaves())
-    answer = client.call("form", {})
-    if kind is Modern:
-        assert answer.status == 400
-        error = answer.json["error"]
-        assert (error["code"], error["data"]) == (
-            -32021,
-            {"requiredCapabilities": {"elicitation": {"form": {}}}},
-        )
-    else:
-        assert answer.json["result"]["isError"]
-        assert "only to clients that declare" in answer.json["result"]["content"][0]["text"]
+    answer = client.call("picture", {}).json
+    assert answer["result"]["isError"]
+    assert "only to clients that declare" in answer["result"]["content"][0]["text"]
     told = [(leaf["t"], leaf.get("reason"), leaf.get("tool")) for leaf in place.since(before)]
-    assert told[-1] == ("call.denied", "missing_capability", "form")
-    assert "call.intent" not in [kind for kind, *_ in told]
+    assert told[-1] == ("call.denied", "missing_capability", "picture")
+
+
+def test_tools_that_a_server_adds_stay_approved_over_a_restart(tmp_path: Path):
+    gate, seen = Gate(tmp_path / "data"), []
+    for start in range(2):
+        with gate.running():
+            gate.token = gate.token or gate.ready["token"]
+            place = Place(gate, "main", gate.token)
+            if not start:
+                place.spawn("then", sys.executable, CHOOSY, "legacy", str(tmp_path), era="legacy")
+            place.looked_at("then")
+            seen.append(place.api("GET", "/tools?server=then")["items"])
+    assert [tool["standing"] for tool in seen[0]] == ["pinned"] * len(EVERY)
+    assert seen[0] == seen[1]
 
 
 def test_a_member_without_a_grant_is_told_nothing_of_what_is_missing(

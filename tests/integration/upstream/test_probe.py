@@ -1,21 +1,17 @@
-"""What a server offers to some clients only is found by looking as each of them."""
+"""What a server offers to some clients only is found by one look as a client that declares all."""
 
 import json
 import os
 import sys
 
 import pytest
-from tests.upstreams import pools
 from tests.upstreams.pools import HERE, ask, asker, call, make_pool, names, ready, stdio, until
 
 from gatelodge.adapters.upstream import probe
-from gatelodge.core.protocol.capabilities import APPS
-from gatelodge.core.protocol.needs import ALONE, lacking, required, suffices
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 CHOOSY = str(HERE / "choosy_server.py")
 EVERY = ["open", "form", "picture", "both"]
-FORMS = frozenset({"elicitation.form", "elicitation.url"})
 each_era = pytest.mark.parametrize("era", ["modern", "legacy"])
 
 
@@ -32,31 +28,53 @@ async def pool():
     assert made.counts() == {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
 
 
-def choosy(era, folder, *more):
-    return stdio(command=(sys.executable, CHOOSY, era, str(folder), *more))
+def choosy(speaks, folder, *more, **said):
+    return stdio(command=(sys.executable, CHOOSY, speaks, str(folder), *more), **said)
 
 
 @each_era
-async def test_each_tool_is_seen_and_so_is_what_it_needs(pool, tmp_path, era):
-    at = choosy(era, tmp_path)
+async def test_each_tool_is_seen_by_at_most_two_starts_however_often_it_is_looked_at(
+    pool, tmp_path, era
+):
+    at = choosy(era, tmp_path, era=era)
     await ready(pool, at)
-    observed = await pool.observe(at)
-    assert names(observed) == EVERY
-    assert observed.needs == {"form": FORMS, "picture": {APPS}, "both": frozenset(ALONE)}
+    for _ in range(3):
+        observed = await pool.observe(at)
+        assert names(observed) == EVERY
+        assert observed.added == {"form", "picture", "both"}
     assert pool.health(at.id).detail == (
         "Offered only to clients that declare a capability: 3 of its tools."
     )
+    assert len(list(tmp_path.glob("start-*"))) == (1 if era == "modern" else 2)
+
+
+@each_era
+async def test_a_server_is_looked_at_without_what_is_hidden_from_it(pool, tmp_path, era):
+    at = choosy(era, tmp_path, hidden_capabilities=("elicitation", "roots"))
+    await ready(pool, at)
+    observed = await pool.observe(at)
+    assert (names(observed), observed.added) == (["open", "picture"], {"picture"})
+    assert not list(tmp_path.glob("answer-*"))
 
 
 async def test_whoever_looks_is_asked_nothing_and_soon_gone(pool, tmp_path, monkeypatch):
-    monkeypatch.setattr("gatelodge.adapters.upstream.server_connections.SURVEY_SECONDS", 0.0)
+    monkeypatch.setattr("gatelodge.adapters.upstream.server_connections.PROBE_SECONDS", 0.0)
     at = choosy("legacy", tmp_path)
     await ready(pool, at)
     await pool.observe(at)
-    await until(lambda: pool.counts()["children"] == 1, "the copies are ended")
+    await until(lambda: pool.counts()["children"] == 1, "the copy is ended")
     answers = [json.loads(each.read_text()) for each in tmp_path.glob("answer-*")]
     assert answers
     assert all("error" in each for each in answers)
+    assert names(await pool.observe(at)) == EVERY
+
+
+async def test_a_session_that_looks_is_none_of_the_callers(pool, tmp_path):
+    at = choosy("legacy", tmp_path)
+    await ready(pool, at)
+    await pool.observe(at)
+    load = pool.load()[at.id]
+    assert (load.sessions, load.children) == (0, 2)
 
 
 async def test_a_member_reaches_such_a_tool_in_a_session_of_their_own(pool, tmp_path):
@@ -75,7 +93,7 @@ async def test_a_server_that_runs_only_once_is_listed_as_all_see_it_and_looked_a
     pool.on_list_changed(heard.append)
     await ready(pool, at)
     observed = await pool.observe(at)
-    assert (names(observed), observed.needs) == (["open"], {})
+    assert (names(observed), observed.added) == (["open"], set())
     assert "could not be met as one" in pool.health(at.id).detail
     before = len(heard)
     await until(lambda: len(heard) > before, "it is looked at again")
@@ -90,19 +108,7 @@ async def test_a_look_while_the_server_is_away_forgets_nothing(pool, tmp_path):
     assert await pool.observe(at) == whole
 
 
-@pytest.mark.parametrize("name", ALONE)
-def test_a_client_that_declares_a_capability_has_what_it_suffices_for(name):
-    assert suffices(frozenset({name}), ALONE[name])
-    assert not suffices(frozenset({name}), b"{}")
-    assert suffices(frozenset(), b"{}")
-    assert name in lacking(frozenset({name}))
-    told = json.loads(required(frozenset({name})))
-    assert told == {"requiredCapabilities": json.loads(ALONE[name])}
-
-
 async def test_a_proposed_server_is_looked_at_whole(pool, tmp_path):
-    observed = await pool.observe(pools.stdio(
-        command=(sys.executable, CHOOSY, "legacy", str(tmp_path)), status="proposed"
-    ))  # fmt: skip
-    assert (names(observed), observed.needs) == (EVERY, {})
+    observed = await pool.observe(choosy("legacy", tmp_path, status="proposed"))
+    assert (names(observed), observed.added) == (EVERY, {*EVERY} - {"open"})
     assert pool.counts()["children"] == 0

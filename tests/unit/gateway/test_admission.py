@@ -140,7 +140,7 @@ class Scene:
             alias="",
             log="calls:home",
             method="tools/call",
-            find=lambda _view, params: CallTarget(entry, "log", params, "log"),
+            find=lambda _view, params: CallTarget(entry, "log", params, "log", server()),
             mirrored=lambda _tool: True,
             params={},
             meta={},

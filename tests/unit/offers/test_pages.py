@@ -213,8 +213,11 @@ FORM, SAMPLING = b'{"elicitation":{"form":{}}}', b'{"sampling":{}}'
     ("capabilities", "shown"),
     [(NOTHING, ["t1", "t3"]), (FORM, ["t1", "t2", "t3"]), (SAMPLING, ["t1", "t3"])],
 )
-def test_a_tool_that_needs_a_capability_is_listed_for_clients_that_declare_it(capabilities, shown):
-    known = offers(a={"needs": {"t2": frozenset({"elicitation.form", "roots"})}})
-    look = outlook(view(*HOUSE))
+def test_a_tool_that_a_server_adds_is_listed_for_clients_that_declare_something_to_it(
+    capabilities, shown
+):
+    known = offers(a={"added": frozenset({"t2"})})
+    hiding = [server("srv_a", "a", hidden_capabilities=("sampling",)), *HOUSE]
+    look = outlook(view(*(row for row in hiding if row is not HOUSE[3])))
     assert [tool.name for tool in tools_of(look, known, capabilities)] == shown
     assert [tool.name for tool in tools_of(look, KNOWN, capabilities)] == ["t1", "t2", "t3"]

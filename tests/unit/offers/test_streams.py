@@ -106,10 +106,10 @@ class TestLists:
         node.sees("b", prompts=["sum"])
         assert ann.since() == far.since() == []
 
-    def test_a_tool_that_turns_out_to_need_a_capability_is_gone_for_those_without_it(self, node):
+    def test_a_tool_that_turns_out_to_be_added_is_gone_for_those_who_declare_nothing(self, node):
         able, _ = node.listen(can=b'{"roots":{}}')
         unable, _ = node.listen()
-        node.sees("git", needs={"log": frozenset({"roots"})})
+        node.sees("git", added=frozenset({"log"}))
         assert (able.since(), unable.since()) == ([], ["tools"])
         node.sees("git")
         assert (able.since(), unable.since()) == ([], ["tools"])

@@ -1,13 +1,14 @@
 """Reading what a server says of itself: all pages of each list, each object as it was sent."""
 
 import asyncio
-from collections.abc import Callable
 
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from gatelodge.adapters.upstream.pending import PendingRequest
+from gatelodge.adapters.upstream.server_connection import ServerConnection
+from gatelodge.config.schema import LimitSettings
 from gatelodge.core.catalog.offer import OfferKind
+from gatelodge.core.catalog.server import HttpTransport, Server
 from gatelodge.core.errors import (
     HouseError,
     Invalid,
@@ -60,163 +61,149 @@ OTHERS: dict[OfferKind, OfferedList] = {
 }
 
 
-class ListingLimits(Struct, frozen=True):
-    """How a server's tools are taken: at most so many, within so many seconds for each list.
+class ListedTools(Struct, frozen=True):
+    """The tools of one list that clients may use, why others are left out, and how it ended."""
 
-    `strict_headers` = without those that a modern HTTP client must drop.
-    """
+    usable: tuple[Raw, ...] = ()
+    refused: tuple[str, ...] = ()
+    note: str = ""
 
-    most: int
-    seconds: float
-    strict_headers: bool
 
-    @property
-    def listing(self) -> OfferedList:
-        """The list of tools, with its limit."""
-        return structs.replace(TOOLS, most=self.most)
+class OfferReader:
+    """Reads what a server offers over a link on which it was met."""
 
-    async def refusals(self, tools: list[Raw]) -> list[str]:
-        """Why no client may use each tool, empty where clients may; read beside the loop.
+    def __init__(self, link: ServerConnection, server: Server, limits: LimitSettings) -> None:
+        self._link = link
+        self._tools = structs.replace(TOOLS, most=limits.tools_per_server)
+        self._seconds = limits.list_seconds
+        # A modern HTTP client must drop a tool whose annotations of headers are not valid.
+        self._strict_headers = link.modern and isinstance(server.transport, HttpTransport)
 
-        How much work that is, the server decides.
+    async def read_offers(self, hello: ServerHello) -> tuple[ObservedOffer, str]:
+        """What the server offers, and what an admin should know of how it was read.
+
+        Raises UpstreamError, or LimitReached for too many tools, 50 pages or 4 MiB, when the tools
+        cannot be read in time; any other list is empty then.
         """
-
-        def read() -> list[str]:
-            return [refusal(tool, strict_headers=self.strict_headers) for tool in tools]
-
-        return await asyncio.to_thread(read)
-
-
-async def read_offers(
-    begin: Callable[[UpstreamRequest], PendingRequest], hello: ServerHello, taken: ListingLimits
-) -> tuple[ObservedOffer, str]:
-    """What the server offers, and what an admin should know of how it was read.
-
-    Raises UpstreamError, or LimitReached for too many tools, 50 pages or 4 MiB, when the tools
-    cannot be read in time; any other list is empty then.
-    """
-    can, seconds = capable(hello.capabilities), taken.seconds
-    lists_tools = TOOLS.offer in can.lists
-    told = await _read_whole_list(begin, taken.listing, seconds) if lists_tools else ListedItems([])
-    why = await taken.refusals(told.raws)
-    tools = [tool for tool, refused in zip(told.raws, why, strict=True) if not refused]
-    refused = tuple(f"tool {place}: {said}" for place, said in enumerate(why, 1) if said)
-    notes = [f"{len(refused)} unusable tools were left out."] if refused else []
-    notes += [told.note] if told.note else []
-    wanted = {kind: each for kind, each in OTHERS.items() if each.offer in can.lists}
-    read = await asyncio.gather(*(_read_if_able(begin, each, seconds) for each in wanted.values()))
-    lists: dict[OfferKind, tuple[Raw, ...]] = {}
-    unread: set[OfferKind] = set()
-    for (kind, listing), items in zip(wanted.items(), read, strict=True):
-        if isinstance(items, ListedItems):
-            lists[kind] = tuple(items.raws)
-            notes += [items.note] if items.note else []
-            continue
-        notes.append(f"Its {listing.what} could not be read.")
-        # A fault of the moment: what was known of that list stays, and it is read again.
-        if isinstance(items, UpstreamError):
-            unread.add(kind)
-        else:  # what is over a limit stays so
-            notes.append(items.detail)
-    observed = ObservedOffer(
-        tools=tuple(tools),
-        prompts=lists.get("prompts", ()),
-        resources=lists.get("resources", ()),
-        templates=lists.get("templates", ()),
-        capabilities=hello.capabilities,
-        instructions=hello.instructions,
-        refused=refused,
-        unread=frozenset(unread),
-    )
-    return observed, " ".join(notes)
-
-
-async def read_tools(
-    begin: Callable[[UpstreamRequest], PendingRequest], capabilities: bytes, taken: ListingLimits
-) -> dict[str, Raw]:
-    """The usable tools that a client with these capabilities is offered, by name, in order.
-
-    Raises as `read_offers` does.
-    """
-    told = await _read_whole_list(
-        begin, taken.listing, taken.seconds, OnBehalfOf(capabilities=capabilities)
-    )
-    why = await taken.refusals(told.raws)
-    usable = [tool for tool, refused in zip(told.raws, why, strict=True) if not refused]
-    return {named(tool): tool for tool in usable}
-
-
-async def _read_if_able(
-    begin: Callable[[UpstreamRequest], PendingRequest], listing: OfferedList, seconds: float
-) -> ListedItems | HouseError:
-    try:
-        return await _read_whole_list(begin, listing, seconds)
-    except HouseError as fault:
-        return fault
-
-
-async def _read_whole_list(
-    begin: Callable[[UpstreamRequest], PendingRequest],
-    listing: OfferedList,
-    seconds: float,
-    asker: OnBehalfOf = NOBODY,
-) -> ListedItems:
-    """All objects of one list; one that ends badly is what was read until then."""
-    found: list[Raw] = []
-    size = 0
-    cursors: set[str] = set()
-    params: dict[str, Raw] = {}
-    until = asyncio.get_running_loop().time() + seconds
-    for _ in range(MOST_PAGES):
-        left = until - asyncio.get_running_loop().time()
-        if left <= 0:
-            raise UpstreamTimeout(f"The {listing.what} were not listed within {seconds:g} s.")
-        asked = UpstreamRequest(
-            method=listing.method, params=params, seconds=left, max_bytes=MOST_BYTES, asker=asker
+        can = capable(hello.capabilities)
+        tools = await self.read_tools() if TOOLS.offer in can.lists else ListedTools()
+        notes = [f"{len(tools.refused)} unusable tools were left out."] if tools.refused else []
+        notes += [tools.note] if tools.note else []
+        wanted = {kind: each for kind, each in OTHERS.items() if each.offer in can.lists}
+        read = await asyncio.gather(*(self._read_if_able(each) for each in wanted.values()))
+        lists: dict[OfferKind, tuple[Raw, ...]] = {}
+        unread: set[OfferKind] = set()
+        for (kind, listing), items in zip(wanted.items(), read, strict=True):
+            if isinstance(items, ListedItems):
+                lists[kind] = tuple(items.raws)
+                notes += [items.note] if items.note else []
+                continue
+            notes.append(f"Its {listing.what} could not be read.")
+            # A fault of the moment: what was known of that list stays, and it is read again.
+            if isinstance(items, UpstreamError):
+                unread.add(kind)
+            else:  # what is over a limit stays so
+                notes.append(items.detail)
+        observed = ObservedOffer(
+            tools=tools.usable,
+            prompts=lists.get("prompts", ()),
+            resources=lists.get("resources", ()),
+            templates=lists.get("templates", ()),
+            capabilities=hello.capabilities,
+            instructions=hello.instructions,
+            refused=tools.refused,
+            unread=frozenset(unread),
         )
-        page = await _fetch_list_page(begin, listing, asked)
+        return observed, " ".join(notes)
+
+    async def read_tools(self, asker: OnBehalfOf = NOBODY) -> ListedTools:
+        """The tools that such a client is offered. Raises as `read_offers` does."""
+        listed = await self._read_whole_list(self._tools, asker)
+
+        def faults() -> list[str]:
+            return [refusal(tool, strict_headers=self._strict_headers) for tool in listed.raws]
+
+        # Read beside the loop: how much work that is, the server decides.
+        why = await asyncio.to_thread(faults)
+        return ListedTools(
+            tuple(tool for tool, refused in zip(listed.raws, why, strict=True) if not refused),
+            tuple(f"tool {place}: {said}" for place, said in enumerate(why, 1) if said),
+            listed.note,
+        )
+
+    def crowded(self) -> LimitReached:
+        """The error of too many tools."""
+        return self._tools.crowded()
+
+    async def _read_if_able(self, listing: OfferedList) -> ListedItems | HouseError:
+        try:
+            return await self._read_whole_list(listing)
+        except HouseError as fault:
+            return fault
+
+    async def _read_whole_list(
+        self, listing: OfferedList, asker: OnBehalfOf = NOBODY
+    ) -> ListedItems:
+        """All objects of one list; one that ends badly is what was read until then."""
+        found: list[Raw] = []
+        size = 0
+        cursors: set[str] = set()
+        params: dict[str, Raw] = {}
+        until = asyncio.get_running_loop().time() + self._seconds
+        for _ in range(MOST_PAGES):
+            left = until - asyncio.get_running_loop().time()
+            if left <= 0:
+                text = f"The {listing.what} were not listed within {self._seconds:g} s."
+                raise UpstreamTimeout(text)
+            asked = UpstreamRequest(
+                method=listing.method,
+                params=params,
+                seconds=left,
+                max_bytes=MOST_BYTES,
+                asker=asker,
+            )
+            page = await self._fetch_page(listing, asked)
+            if page is None:
+                return ListedItems(found, f"Its list of {listing.what} refuses its own cursor.")
+            if len(found) + len(page.items) > listing.most:
+                raise listing.crowded()
+            # Copies: what msgspec hands out would keep the bytes of the whole page in memory.
+            found += [Raw(bytes(item)) for item in page.items]
+            size += sum(len(bytes(item)) for item in page.items)
+            if size > MOST_BYTES:
+                text = f"The {listing.what} are larger than {MOST_BYTES} bytes."
+                raise LimitReached(text, remedy=_REMEDY)
+            if not page.cursor:
+                return ListedItems(found)
+            if page.cursor in cursors:
+                return ListedItems(found, f"Its list of {listing.what} runs in a circle.")
+            cursors.add(page.cursor)
+            params = {"cursor": Raw(msgspec.json.encode(page.cursor))}
+        text = f"The list of {listing.what} has more than {MOST_PAGES} pages."
+        raise LimitReached(text, remedy=_REMEDY)
+
+    async def _fetch_page(
+        self, listing: OfferedList, asked: UpstreamRequest
+    ) -> UpstreamPage | None:
+        """One page; None when the server does not know the cursor that it gave."""
+        flight = self._link.begin(asked, None)
+        try:
+            reply = await flight.reply
+        finally:
+            # Also when this look is cancelled: no server works on for a page that nobody reads.
+            flight.abort("cancelled")
+        if reply.result is None:
+            code = 0 if reply.error is None else parse_fault(reply.error).code
+            if code == -32_601 and not asked.params:
+                return UpstreamPage([])  # it declares what it does not have, or nothing at all
+            if code == _BAD_CURSOR and asked.params:
+                return None
+            raise UpstreamBrokeProtocol(f"The server answered {listing.method} with error {code}.")
+        page = parse_page(reply.result, listing.member)
         if page is None:
-            return ListedItems(found, f"Its list of {listing.what} refuses its own cursor.")
-        if len(found) + len(page.items) > listing.most:
-            raise listing.crowded()
-        # Copies: what msgspec hands out would keep the bytes of the whole page in memory.
-        found += [Raw(bytes(item)) for item in page.items]
-        size += sum(len(bytes(item)) for item in page.items)
-        if size > MOST_BYTES:
-            text = f"The {listing.what} are larger than {MOST_BYTES} bytes."
-            raise LimitReached(text, remedy=_REMEDY)
-        if not page.cursor:
-            return ListedItems(found)
-        if page.cursor in cursors:
-            return ListedItems(found, f"Its list of {listing.what} runs in a circle.")
-        cursors.add(page.cursor)
-        params = {"cursor": Raw(msgspec.json.encode(page.cursor))}
-    text = f"The list of {listing.what} has more than {MOST_PAGES} pages."
-    raise LimitReached(text, remedy=_REMEDY)
-
-
-async def _fetch_list_page(
-    begin: Callable[[UpstreamRequest], PendingRequest], listing: OfferedList, asked: UpstreamRequest
-) -> UpstreamPage | None:
-    """One page; None when the server does not know the cursor that it gave."""
-    flight = begin(asked)
-    try:
-        reply = await flight.reply
-    finally:
-        # Also when this look is cancelled: no server works on for a page that nobody reads.
-        flight.abort("cancelled")
-    if reply.result is None:
-        code = 0 if reply.error is None else parse_fault(reply.error).code
-        if code == -32_601 and not asked.params:
-            return UpstreamPage([])  # it declares what it does not have, or nothing at all
-        if code == _BAD_CURSOR and asked.params:
-            return None
-        raise UpstreamBrokeProtocol(f"The server answered {listing.method} with error {code}.")
-    page = parse_page(reply.result, listing.member)
-    if page is None:
-        text = f"The server answered {listing.method} with something else."
-        raise UpstreamBrokeProtocol(text)
-    return page
+            text = f"The server answered {listing.method} with something else."
+            raise UpstreamBrokeProtocol(text)
+        return page
 
 
 class _Schemed(Struct):

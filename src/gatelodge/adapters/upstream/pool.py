@@ -11,11 +11,10 @@ import ssl
 from collections.abc import Callable, Collection
 
 import msgspec
-from msgspec import Raw, structs
+from msgspec import structs
 
 from gatelodge.adapters.upstream.absent import failed_request
 from gatelodge.adapters.upstream.http.wire import HttpWire
-from gatelodge.adapters.upstream.observe import ListingLimits, read_offers, read_tools
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
 from gatelodge.adapters.upstream.pace.overlap import OverlappingLooks
 from gatelodge.adapters.upstream.pending import (
@@ -23,9 +22,8 @@ from gatelodge.adapters.upstream.pending import (
     PendingRequest,
     WireContext,
 )
-from gatelodge.adapters.upstream.probe import CapabilityProbe
 from gatelodge.adapters.upstream.server_connection import ServerConnection, off
-from gatelodge.adapters.upstream.server_connections import ConnectionCallbacks, ServerConnections
+from gatelodge.adapters.upstream.server_connections import ServerConnections
 from gatelodge.adapters.upstream.stdio.places import HostAbilities, ProcessPlaces
 from gatelodge.adapters.upstream.stdio.wire import StdioWire
 from gatelodge.adapters.upstream.wire import UpstreamWire
@@ -35,7 +33,6 @@ from gatelodge.core.errors import HouseError, UpstreamUnreachable
 from gatelodge.core.jsontext.jsonrpc import notification_body
 from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.upstream import ROOTS_CHANGED
-from gatelodge.core.protocol.upstream_era import capable
 from gatelodge.ports.upstream import (
     ObservedOffer,
     OnBehalfOf,
@@ -118,16 +115,17 @@ class UpstreamPool:
             return await self._look_at(server)
 
     async def _look_at(self, server: Server) -> ObservedOffer:
-        lodging, survey = self._lodgings.get(server.id), None
-        if lodging is not None and lodging.main.definition == _encoded_link_definition(server):
-            survey = lodging.survey
-            if lodging.main.hopeful:
-                return await self._observe_through_lodging(lodging, server, survey)
+        lodging = self._lodgings.get(server.id)
+        kept = lodging is not None and lodging.main.definition == _encoded_link_definition(server)
+        if lodging is not None and kept and lodging.main.hopeful:
+            return await lodging.observe(self._limits)
         # The pool's listeners must not hear of this meeting: they would ask for one more look.
-        once = ServerConnections(server, self._upkeep_for_lodging(UpstreamListeners(), once=True))
+        once = self._lodging_for(server, None)
+        if lodging is not None and kept:
+            once.probe = lodging.probe
         self._unmet.pop(server.id, None)
         try:
-            return await self._observe_through_lodging(once, server, survey)
+            return await once.observe(self._limits)
         except HouseError as fault:
             self._unmet[server.id] = fault.again()
             _log.info("server %s could not be looked at: %s", server.alias, fault.detail)
@@ -231,73 +229,18 @@ class UpstreamPool:
             self._timer.cancel()
             self._timer = None
 
-    async def _observe_through_lodging(
-        self, lodging: ServerConnections, server: Server, survey: CapabilityProbe | None
-    ) -> ObservedOffer:
-        """What a server offers; without a survey that is kept, not which capability adds what."""
-        main = lodging.main
-        # To agree on an era may take two handshakes, each with the whole time to start.
-        hello = await main.meet(self._means_of(server).upstream.start_seconds * 2)
-        looked = CapabilityProbe(server.hidden_capabilities) if survey is None else survey
-        taken = ListingLimits(
-            most=self._limits.tools_per_server,
-            seconds=self._limits.list_seconds,
-            strict_headers=isinstance(server.transport, HttpTransport) and hello.era == "modern",
-        )
-
-        async def listed(capabilities: bytes) -> dict[str, Raw]:
-            link = lodging.surveyor(capabilities)
-            keep = False
-            try:
-                await link.meet(self._means_of(server).upstream.start_seconds * 2)
-                tools = await read_tools(
-                    lambda request: link.begin(request, None), capabilities, taken
-                )
-                # The session that declares all stays a while: a server may soon tell of changes.
-                keep = capabilities == looked.most
-                return tools
-            finally:
-                if not keep:
-                    lodging.dismiss(link)
-
-        try:
-            observed, note = await read_offers(
-                lambda request: main.begin(request, None), hello, taken
-            )
-            added = ""
-            if "tools" in capable(hello.capabilities).lists:
-                thorough = survey is not None
-                observed, added = await looked.complete(observed, listed, thorough=thorough)
-            # The limit is for all tools: a server may list others for each kind of client.
-            if len(observed.tools) > taken.most:
-                raise taken.listing.crowded()
-        except HouseError as fault:
-            # A server that is away tells in its health why, and this note would only repeat it.
-            if main.ready:
-                main.note = f"Its tools could not be read: {fault.detail}"
-            raise
-        main.note = " ".join(part for part in (note, added) if part)
-        return observed
-
-    def _upkeep_for_lodging(
-        self, listeners: UpstreamListeners, *, once: bool = False
-    ) -> ConnectionCallbacks:
-        return ConnectionCallbacks(
-            begin=self._start_link,
-            end=self._stop_link,
-            listeners=listeners,
-            upstream=self._means.upstream,
-            once=once,
-        )
+    def _lodging_for(
+        self, server: Server, listeners: UpstreamListeners | None
+    ) -> ServerConnections:
+        upstream = self._means.upstream
+        return ServerConnections(server, upstream, self._start_link, self._stop_link, listeners)
 
     def _begin_or_replace_lodging(self, server: Server) -> None:
         """Begin with a server, or begin anew; what was watched there goes on being watched."""
         before = self._lodgings.pop(server.id, None)
         if before is not None:
             before.close()
-        self._lodgings[server.id] = ServerConnections(
-            server, self._upkeep_for_lodging(self._listeners)
-        )
+        self._lodgings[server.id] = self._lodging_for(server, self._listeners)
         self.subscribe(server.id, frozenset() if before is None else before.main.watched)
 
     def _start_link(self, lodging: ServerConnections, asker: OnBehalfOf | None) -> ServerConnection:

@@ -254,11 +254,6 @@ class ServerConnection:
         """True while something runs in it, or waits until it has begun."""
         return bool(self.flights.open) or self._state == "starting"
 
-    @property
-    def surveys(self) -> bool:
-        """True for a session in which the gate looks as others would, and is asked nothing."""
-        return not self.asker.principal and self.asker.capabilities != NOTHING
-
     def stop(self) -> None:
         """Nothing more is sent, and whoever waits is told. The pool ends the owner task."""
         self._enter_state("off")

@@ -4,30 +4,34 @@ The main link is everybody's and declares nothing, so nothing can be asked in it
 told what a client can do when a session begins, so whoever can be asked something has a session of
 their own there, opened when it is first needed and closed when it was idle for long. A modern
 server is told with each request. A server that speaks both eras is spoken to in the caller's
-(decision 0014). For a short while the gate has sessions too, to see what others are offered.
+(decision 0014). For a short while the gate has a session too, to see what others are offered.
 """
 
 import asyncio
+import functools
 import math
 from collections.abc import Callable
 
-from msgspec import Struct, structs
+from msgspec import Raw, structs
 
 from gatelodge.adapters.upstream.dual.asking import AskingEras
+from gatelodge.adapters.upstream.observe import OfferReader, named
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
 from gatelodge.adapters.upstream.pace.server_lines import ServerLines
 from gatelodge.adapters.upstream.pace.starts import RecentStarts
 from gatelodge.adapters.upstream.pending import PendingRequest
 from gatelodge.adapters.upstream.probe import CapabilityProbe
 from gatelodge.adapters.upstream.server_connection import ServerConnection
-from gatelodge.config.schema import UpstreamSettings
+from gatelodge.config.schema import LimitSettings, UpstreamSettings
 from gatelodge.core.catalog.server import Server, StdioTransport
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 from gatelodge.core.protocol.bridge.both_eras import AskingSign, asking_sign, with_cure
 from gatelodge.core.protocol.bridge.questions import ASKING
-from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, tells_roots, without
+from gatelodge.core.protocol.capabilities import EVERYTHING, NOTHING, for_legacy, tells_roots
+from gatelodge.core.protocol.upstream_era import capable
 from gatelodge.ports.upstream import (
     NOBODY,
+    ObservedOffer,
     OnBehalfOf,
     ServerHealth,
     ServerLoad,
@@ -39,26 +43,13 @@ from gatelodge.ports.upstream import (
 MOST_OWN = 8
 """Sessions of one person, agents included, with one server: for each principal one for each set of
 capabilities and log level."""
-SURVEY_SECONDS = 10.0
-"""How long a session that only looks is kept idle: a server may tell of changes soon after."""
+PROBE_SECONDS = 10.0
+"""How long the session that only looks is kept idle: a server may tell of changes soon after."""
 MOST_RECENT = 64
 """Different things asked for in a session that are remembered; the oldest are forgotten."""
 _MOST = "Too many sessions with this server are open."
 _OFTEN = "You began too many sessions with this server within a minute."
 _REMEDY = "Try again later; an admin can raise upstream.sessions_per_server."
-
-
-class ConnectionCallbacks(Struct, frozen=True, kw_only=True):
-    """What a lodging is given: how a link is begun and ended, and who hears of its server.
-
-    `once` = for one look, of which whoever asked for it is told.
-    """
-
-    begin: "Callable[[ServerConnections, OnBehalfOf | None], ServerConnection]"
-    end: Callable[[ServerConnection], None]
-    listeners: UpstreamListeners
-    upstream: UpstreamSettings
-    once: bool = False
 
 
 class ServerConnections:
@@ -68,19 +59,32 @@ class ServerConnections:
     whether it can ask anything there, which one that keeps no session cannot.
     """
 
-    def __init__(self, server: Server, upkeep: ConnectionCallbacks) -> None:
+    def __init__(
+        self,
+        server: Server,
+        upstream: UpstreamSettings,
+        begin: "Callable[[ServerConnections, OnBehalfOf | None], ServerConnection]",
+        end: Callable[[ServerConnection], None],
+        listeners: UpstreamListeners | None,
+    ) -> None:
+        """`begin` and `end` are for one link; `listeners` None = for one look, nobody hears."""
         self.server = server
-        self._upkeep = upkeep
+        self._upstream = upstream
+        self._begin, self._end = begin, end
+        self._once = listeners is None
+        self._listeners = UpstreamListeners() if listeners is None else listeners
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[OnBehalfOf, ServerConnection] = {}
         process = isinstance(server.transport, StdioTransport)
-        self._starts = RecentStarts(upkeep.upstream.starts_per_minute if process else 0)
+        self._starts = RecentStarts(upstream.starts_per_minute if process else 0)
         self._legacy: bool | None = None
         self._pushes = True
         self._asking = AskingEras()
         self._fault = ""
         self._lines = ServerLines(server.alias)
-        self.survey = CapabilityProbe(server.hidden_capabilities)
+        self.probe = CapabilityProbe()
+        self._most = server.told_of(EVERYTHING)
+        self._probing: ServerConnection | None = None
         self.main = self._begin_link(None)
 
     def carrier(self, request: UpstreamRequest) -> ServerConnection | HouseError:
@@ -107,34 +111,35 @@ class ServerConnections:
         _remember_recent_request(session, request)
         return session
 
-    def surveyor(self, capabilities: bytes) -> ServerConnection:
-        """The link over which the gate looks as a client with these capabilities would.
+    async def observe(self, limits: LimitSettings) -> ObservedOffer:
+        """What the server offers, also to clients that declare something (decision 0028).
 
-        A legacy server needs a session for it, which is begun anew when it failed. Raises
-        UpstreamUnreachable when the server left: nobody would end what is begun now.
+        Raises UpstreamError, LimitReached or KeyUnreachable.
         """
-        if self.main.off:
-            raise UpstreamUnreachable("The server is not in use.")
-        asker = OnBehalfOf(capabilities=bytes(for_legacy(capabilities)))
-        if self.main.modern or asker == NOBODY:
-            return self.main
-        session = self._sessions.get(asker)
-        # A session that failed rests until a request wakes it, and would tell its old fault.
-        if session is None or not session.hopeful:
-            if session is not None:
-                self._end_session(session)
-            session = self._sessions[asker] = self._begin_link(asker)
-        session.used = self._loop.time()
-        return session
-
-    def dismiss(self, link: ServerConnection) -> None:
-        """End a session that only looked; the main link stays."""
-        if link is not self.main and self._sessions.get(link.asker) is link:
-            self._end_session(link)
+        main = self.main
+        hello = await main.meet(self._start_seconds())
+        reader = OfferReader(main, self.server, limits)
+        note = added = ""
+        try:
+            observed, note = await reader.read_offers(hello)
+            if "tools" in capable(hello.capabilities).lists:
+                look = functools.partial(self._tools_for_most, limits)
+                observed, added = await self.probe.complete(observed, look)
+            # The limit is for all tools: a server may list others for each kind of client.
+            if len(observed.tools) > limits.tools_per_server:
+                raise reader.crowded()
+        except HouseError as fault:
+            # A server that is away tells in its health why, and this note would only repeat it.
+            if main.ready:
+                main.note = f"Its tools could not be read: {fault.detail}"
+            raise
+        main.note = " ".join(part for part in (note, added) if part)
+        return observed
 
     def links(self) -> tuple[ServerConnection, ...]:
         """All of them."""
-        return (self.main, *self._sessions.values())
+        probing = () if self._probing is None else (self._probing,)
+        return (self.main, *self._sessions.values(), *probing)
 
     def elsewhere(
         self, link: ServerConnection, request: UpstreamRequest
@@ -204,7 +209,7 @@ class ServerConnections:
         """
         if link is self.main:
             self._log_server_state(fault.detail)
-        if link is self.main or link.surveys:
+        if link is self.main or link is self._probing:
             return
         self._fault = f"A session could not be begun or was lost: {fault.detail}"
         # Once a session was begun there, a failure says nothing against the legacy era.
@@ -217,21 +222,21 @@ class ServerConnections:
 
     def changed(self) -> None:
         """What the server offers may have changed."""
-        self._upkeep.listeners.tell_changed(self.server.id)
+        self._listeners.tell_changed(self.server.id)
 
     def updated(self, uri: str) -> None:
         """A watched resource may have changed."""
-        self._upkeep.listeners.tell_updated(self.server.id, uri)
+        self._listeners.tell_updated(self.server.id, uri)
 
     def aside(self, link: ServerConnection, method: str, params: bytes) -> bool:
         """Tell whose session it is."""
         used = tuple(link.recent)
         said = SessionNotification(self.server.id, link.asker, used, method, params)
-        return self._upkeep.listeners.tell_said(said)
+        return self._listeners.tell_said(said)
 
     def rooted(self, asker: OnBehalfOf) -> list[ServerConnection]:
         """This asker's own sessions, whatever their log level, if they are told of its roots."""
-        said = without(asker.capabilities, self.server.hidden_capabilities)
+        said = self.server.told_of(asker.capabilities)
         if not tells_roots(said):
             return []
         whose = (asker.principal, bytes(for_legacy(said)))
@@ -246,24 +251,23 @@ class ServerConnections:
 
     def sweep(self, now: float) -> None:
         """End the sessions that were idle for too long; look again where a look failed."""
-        for link in list(self._sessions.values()):
-            idle = SURVEY_SECONDS if link.surveys else self._upkeep.upstream.session_idle_seconds
+        for link in self.links()[1:]:
+            idle = self._upstream.session_idle_seconds
             # A session is idle from the end of its last request on, however long that ran.
             if link.busy:
                 link.used = now
-            elif now - link.used > idle:
+            elif now - link.used > (PROBE_SECONDS if link is self._probing else idle):
                 self._end_session(link)
-        if now > self.survey.due:
+        if now > self.probe.due:
             # The look that follows sets the next moment by itself when it fails again.
-            self.survey.due = math.inf
+            self.probe.due = math.inf
             self.changed()
         self._lines.tell(now)
 
     def close(self) -> None:
         """End all links."""
-        for link in list(self._sessions.values()):
+        for link in self.links():
             self._end_session(link)
-        self._upkeep.end(self.main)
 
     def health(self) -> ServerHealth:
         """How the server is doing; the main link speaks for all."""
@@ -285,18 +289,17 @@ class ServerConnections:
 
     def _log_server_state(self, why: str) -> None:
         """Have it be known how the server does now."""
-        if not self._upkeep.once:
+        if not self._once:
             self._lines.change(self.main.health().state, why, self._loop.time())
 
     def _has_room(self, asker: OnBehalfOf) -> bool:
         """Say whether one more session can be begun; the one idle for longest makes room for it.
 
         Whoever has many, or as many as are left for others, gets it from their own (an agent counts
-        for its owner), so nobody takes them all. One in which something runs is never ended. Those
-        in which the gate looks are not callers'.
+        for its owner), so nobody takes them all. One in which something runs is never ended.
         """
-        most = self._upkeep.upstream.sessions_per_server
-        every = [link for link in self._sessions.values() if not link.surveys]
+        most = self._upstream.sessions_per_server
+        every = list(self._sessions.values())
         own = [link for link in every if link.asker.whose == asker.whose]
         if own and len(own) >= min(MOST_OWN, most - len(every)):
             crowd = own
@@ -337,15 +340,44 @@ class ServerConnections:
         return known == "legacy" and self._pushes
 
     def _begin_link(self, asker: OnBehalfOf | None) -> ServerConnection:
-        link = self._upkeep.begin(self, asker)
+        link = self._begin(self, asker)
         # Where an admin fixed the era, an answer cannot change what is spoken.
         if self.server.era == "auto":
             link.flights.judge = self
         return link
 
     def _end_session(self, link: ServerConnection) -> None:
-        self._sessions.pop(link.asker, None)
-        self._upkeep.end(link)
+        if link is self._probing:
+            self._probing = None
+        elif link is not self.main:
+            self._sessions.pop(link.asker, None)
+        self._end(link)
+
+    async def _tools_for_most(self, limits: LimitSettings) -> dict[str, Raw]:
+        """The tools that a client is offered which declares everything, by name. Raises HouseError.
+
+        A legacy server needs a session for it, which is begun anew when it failed.
+        """
+        if self.main.off:  # nobody would end what is begun now
+            raise UpstreamUnreachable("The server is not in use.")
+        asker = OnBehalfOf(capabilities=self._most)
+        link = self.main
+        if not link.modern:
+            # A session that failed rests until a request wakes it, and would tell its old fault.
+            if self._probing is not None and not self._probing.hopeful:
+                self._end_session(self._probing)
+            if self._probing is None:
+                said = bytes(for_legacy(self._most))
+                self._probing = self._begin_link(OnBehalfOf(capabilities=said))
+            link = self._probing
+            link.used = self._loop.time()
+        await link.meet(self._start_seconds())
+        read = await OfferReader(link, self.server, limits).read_tools(asker)
+        return {named(tool): tool for tool in read.usable}
+
+    def _start_seconds(self) -> float:
+        """How long to wait for a link: to agree on an era may take two whole handshakes."""
+        return (self.server.timing.start_seconds or self._upstream.start_seconds) * 2
 
 
 def _remember_recent_request(session: ServerConnection, request: UpstreamRequest) -> None:

@@ -13,7 +13,6 @@ from msgspec import Raw, Struct
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.capabilities import TASKS
-from gatelodge.core.protocol.needs import Needs
 from gatelodge.core.protocol.shown.conform import nonconformities
 from gatelodge.core.protocol.shown.names import LONGEST, shown_name
 
@@ -55,7 +54,7 @@ class ServerOffer(Struct, frozen=True, kw_only=True):
 
     `capabilities` is the object that it declared, raw.
 
-    `needs` are the tools that it offers only to clients which declare one of these capabilities.
+    `added` are the names of the tools that it offers only to clients which declare something.
 
     `named` and `shown` find a prompt: by its own name, and by the one under which it is shown
     beside those of other servers. `web` are the resources and templates that a client could fetch
@@ -72,7 +71,7 @@ class ServerOffer(Struct, frozen=True, kw_only=True):
     web: frozenset[str] = frozenset()
     capabilities: Raw = Raw(b"{}")
     abilities: OfferAbilities = OfferAbilities()
-    needs: dict[str, Needs] = {}
+    added: frozenset[str] = frozenset()
     left_out: tuple[str, ...] = ()
 
     def items(self, kind: OfferKind) -> tuple[OfferedItem, ...]:

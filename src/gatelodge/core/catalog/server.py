@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from gatelodge.core.ids import Instant, ServerId, WorkspaceId
+from gatelodge.core.protocol.capabilities import without
 
 ServerStatus = Literal["proposed", "approved", "disabled"]
 EraWish = Literal["auto", "modern", "legacy"]
@@ -94,6 +95,11 @@ class Server(Struct, frozen=True, kw_only=True):
     def told(self) -> str:
         """The instructions that sessions are given: the approved ones, while it has any."""
         return self.approved_instructions if self.instructions else ""
+
+    def told_of(self, capabilities: bytes) -> bytes:
+        """What it is told of a client with these capabilities: the same, without hidden ones."""
+        hidden = self.hidden_capabilities
+        return without(capabilities, hidden) if hidden else capabilities
 
 
 class Tool(Struct, frozen=True, kw_only=True):

@@ -29,6 +29,16 @@ _EXTENSIONS: Final[dict[Era, frozenset[str]]] = {
 }
 
 NOTHING: Final = b"{}"
+EVERYTHING: Final = msgspec.json.encode(
+    {
+        "elicitation": {"form": {}, "url": {}},
+        "extensions": {TASKS: {}, APPS: {"mimeTypes": ["text/html;profile=mcp-app"]}},
+        "roots": {},
+        "sampling": {"tools": {}},
+    },
+    order="sorted",
+)
+"""How a client declares all that this gate can pass on (in the form of `declared`)."""
 TOOLS_ONLY: Final = Raw(b'{"tools":{"listChanged":true}}')
 """What is announced where no server offers more than tools."""
 

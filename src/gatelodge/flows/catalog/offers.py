@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from gatelodge.core.catalog.offer import OfferKind, ServerOffer, read_offer
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
-from gatelodge.core.protocol.needs import NONE, Needs
 from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.view import PolicyView
 from gatelodge.ports.upstream import ObservedOffer
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 class OfferMemory:
@@ -31,7 +32,6 @@ class OfferMemory:
     def __init__(self, longest: int = LONGEST) -> None:
         self._longest = longest
         self._known: dict[ServerId, ServerOffer] = {}
-        self._choosy: dict[str, dict[str, Needs]] = {}
         self._listeners: list[Callable[[ServerId], None]] = []
         self.version = 0
 
@@ -39,15 +39,10 @@ class OfferMemory:
         """What that server offers; None until it was met for the first time."""
         return self._known.get(server)
 
-    @property
-    def choosy(self) -> bool:
-        """True when some server offers some tools only to clients that declare something."""
-        return bool(self._choosy)
-
-    def needs(self, server: str, tool: str) -> Needs:
-        """The capabilities of which a client has to declare one to be offered that tool."""
-        found = self._choosy.get(server)
-        return NONE if found is None else found.get(tool, NONE)
+    def added(self, server: ServerId) -> frozenset[str]:
+        """The tools that this server offers only to clients which declare something to it."""
+        offer = self._known.get(server)
+        return _NOTHING if offer is None else offer.added
 
     def on_observed(self, listener: Callable[[ServerId], None]) -> None:
         """Call `listener(server id)` whenever a server was met or looked at again."""
@@ -84,14 +79,13 @@ class OfferMemory:
             capabilities=seen.capabilities,
             longest=self._longest,
         )
-        return replace(offer, needs=seen.needs)
+        return replace(offer, added=seen.added)
 
     def _remember_offer(self, server: Server, offer: ServerOffer) -> None:
         last = self._known.get(server.id)
         if last is None or offer != last:
             self._known[server.id] = offer if last is None else _with_lists_of(last, offer)
             self.version += 1
-            self._rebuild_needs_index()
         for listener in self._listeners:
             listener(server.id)
 
@@ -101,10 +95,6 @@ class OfferMemory:
         for server in self._known.keys() - approved:
             del self._known[server]
             self.version += 1
-        self._rebuild_needs_index()
-
-    def _rebuild_needs_index(self) -> None:
-        self._choosy = {ident: offer.needs for ident, offer in self._known.items() if offer.needs}
 
 
 def _seen_or_last_items(

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from gatelodge.core.errors import HouseError, LedgerDown, LimitReached, Stale, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.bridge.questions import ASKING
+from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.envelope import Members
-from gatelodge.core.protocol.needs import lacking, suffices
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.audit.recorder import AllowedCall, AuditRecorder, CallEnd, DeniedCall
@@ -44,6 +44,10 @@ from gatelodge.ports.upstream import UpstreamRequest, Upstreams
 from gatelodge.ports.world import Clock
 
 Durability = Literal["strict", "overlap", "async"]
+_NOT_OFFERED = (
+    "its server offers it only to clients that declare a capability to it: "
+    "elicitation, sampling, roots or an extension"
+)
 
 
 class CallLimits(Struct, frozen=True, kw_only=True):
@@ -89,8 +93,8 @@ class CallPath:
         now = standing.view
         target = cut.target = request.find(now, request.params)  # what
         # To a server from which an admin hides a capability, the client is one that lacks it.
-        if target is not None and target.entry.hidden_capabilities:
-            request = request.hiding(target.entry.hidden_capabilities)
+        if target is not None:
+            request = request.told_to(target.host)
         decision = self._decide_call(now, request, target)  # the same tool? may they?
         if target is None or isinstance(decision, Deny):
             return self._not_allowed(request, target, decision, standing)
@@ -211,8 +215,9 @@ class CallPath:
         if type(entry) is ToolEntry and entry.mirrors and not request.mirrored(entry):
             text = "the Mcp-Param headers must repeat the arguments that the tool's schema names"
             return Deny("header_mismatch", text=text)
-        if not suffices(target.needs, request.asker.capabilities):
-            return Deny("missing_capability", text=lacking(target.needs))
+        # It stands in no list of this client (`tools_of`); which capability it lacks is not known.
+        if target.added and request.asker.capabilities == NOTHING:
+            return Deny("missing_capability", text=_NOT_OFFERED)
         calls, _ = self._inflight.counts(request.who.person)
         # The retry of a parked call goes on in that call's place, which is counted already.
         if calls >= self._limits.per_principal and not self._questions.waits(request, target):
@@ -360,8 +365,8 @@ class CallPath:
             meta=meta,
             name=target.label,
             client=request.caller.client,
-            seconds=tool.timing.call_seconds or self._limits.seconds,
-            longest=tool.timing.longest_seconds or self._limits.longest,
+            seconds=target.host.timing.call_seconds or self._limits.seconds,
+            longest=target.host.timing.longest_seconds or self._limits.longest,
             max_bytes=self._limits.result_bytes,
             mirrors=tool.mirrors if type(tool) is ToolEntry else (),
             era=request.era,

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.offer import OfferedItem, OfferKind
 from gatelodge.core.ids import Instant
+from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.envelope import Era
-from gatelodge.core.protocol.needs import suffices
 from gatelodge.core.protocol.session import PageCursor, pack, read_cursor
 from gatelodge.core.view import PolicyView, reachable, visible
 from gatelodge.core.view_entry import PrincipalEntry, ReadKind, ServerView, ToolEntry, WorkspaceView
@@ -74,9 +74,14 @@ def tools_of(look: ListViewer, offers: OfferMemory, capabilities: bytes) -> tupl
     The same tuple object in two answers means no change.
     """
     tools = allowed_tools(look)
-    if not offers.choosy:
+    unseen = {
+        server.id: added
+        for server in look.workspace.servers.values()
+        if (added := offers.added(server.id)) and server.server.told_of(capabilities) == NOTHING
+    }
+    if not unseen:
         return tools
-    kept = [t for t in tools if suffices(offers.needs(t.server, t.name), capabilities)]
+    kept = [tool for tool in tools if tool.name not in unseen.get(tool.server, ())]
     return tools if len(kept) == len(tools) else tuple(kept)
 
 

@@ -6,8 +6,8 @@ from typing import Protocol
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from gatelodge.core.catalog.server import Server
 from gatelodge.core.protocol.bridge.questions import InputRequest
-from gatelodge.core.protocol.capabilities import without
 from gatelodge.core.protocol.envelope import Era, Members, given
 from gatelodge.core.protocol.upstream import progress_made, progress_restored
 from gatelodge.core.protocol.version import META_PROGRESS
@@ -142,9 +142,11 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     put: Put | None
     tasks: bool
 
-    def hiding(self, hidden_capabilities: tuple[str, ...]) -> "CallRequest":
-        """The same request, of a client that did not declare these capabilities."""
-        capabilities = without(self.asker.capabilities, hidden_capabilities)
+    def told_to(self, server: Server) -> "CallRequest":
+        """The same request, of a client that declares what this server is told of."""
+        capabilities = server.told_of(self.asker.capabilities)
+        if capabilities == self.asker.capabilities:
+            return self
         return replace(self, asker=replace(self.asker, capabilities=capabilities))
 
 

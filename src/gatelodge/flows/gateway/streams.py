@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from gatelodge.core.ids import Instant, PrincipalId, ServerId
 from gatelodge.core.policy.decision import Allow
-from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, without
+from gatelodge.core.protocol.capabilities import NOTHING, for_legacy
 from gatelodge.core.protocol.upstream import UPDATED, updated_uri
 from gatelodge.core.view import PolicyView, decide, reachable
 from gatelodge.core.view_entry import Entry, ServerView, ToolEntry
@@ -324,7 +324,7 @@ def _is_of_such(look: ListViewer, stream: ListenStream, said: SessionNotificatio
     if server is None or look.alias not in ("", server.alias):
         return False
     # A session is of one set of capabilities: what is said there is for clients with these.
-    own = for_legacy(without(stream.capabilities, server.server.hidden_capabilities))
+    own = for_legacy(server.server.told_of(stream.capabilities))
     return bytes(own) == said.asker.capabilities
 
 

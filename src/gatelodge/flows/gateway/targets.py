@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.catalog.offer import OfferedItem
+from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import Instant, PrincipalId
 from gatelodge.core.protocol.bridge.state import TaskId
 from gatelodge.core.protocol.envelope import Members, read_text
-from gatelodge.core.protocol.needs import NONE, Needs
 from gatelodge.core.protocol.shown.messages import read_reference, with_reference
 from gatelodge.core.protocol.shown.uris import BARE, UriPrefix, original_uri
 from gatelodge.core.view import PolicyView
@@ -28,14 +28,16 @@ class CallTarget(Struct, frozen=True, gc=False):
     """One thing that may be used: what is decided about, and the request as its server takes it.
 
     `name` is what the record says (a tool's or prompt's name; URIs are never recorded), `label`
-    what headers repeat. `needs` = what its client has to declare one of.
+    what headers repeat. `host` is its server; `added` = a tool that is offered only to clients
+    which declare something.
     """
 
     entry: Entry
     name: str
     params: Members
     label: str
-    needs: Needs = NONE
+    host: Server
+    added: bool = False
 
     @property
     def server(self) -> str:
@@ -69,25 +71,25 @@ class TargetFinder:
             return None
         if not self._alias:
             tool = workspace.tools.get(name)
+            server = None if tool is None else workspace.servers.get(tool.alias)
         else:
             server = workspace.servers.get(self._alias)
             tool = None if server is None else server.tools.get(name)
-        if tool is None:
+        if tool is None or server is None:
             return None
         forwarded = _forwarded_params(params)
         forwarded["name"] = Raw(_encode(tool.name))
-        needs = self._offers.needs(tool.server, tool.name)
-        return CallTarget(tool, tool.name, forwarded, tool.name, needs)
+        added = tool.name in self._offers.added(tool.server)
+        return CallTarget(tool, tool.name, forwarded, tool.name, server.server, added)
 
     def prompt(self, view: PolicyView, name: str, params: Members) -> CallTarget | None:
         """The prompt that goes by this name here."""
         found = self._prompt_by_name(view.workspaces.get(self._slug), name)
         if found is None:
             return None
-        entry, item = found
-        return CallTarget(
-            entry, item.name, _params_with_value(params, "name", item.name), item.name
-        )
+        server, item = found
+        forwarded = _params_with_value(params, "name", item.name)
+        return CallTarget(server.prompts, item.name, forwarded, item.name, server.server)
 
     def resource(self, view: PolicyView, uri: str, params: Members) -> CallTarget | None:
         """The resource of this URI; whether its server has it is the server's to say."""
@@ -95,7 +97,8 @@ class TargetFinder:
         if found is None:
             return None
         server, own = found
-        return CallTarget(server.resources, "", _params_with_value(params, "uri", own), own)
+        forwarded = _params_with_value(params, "uri", own)
+        return CallTarget(server.resources, "", forwarded, own, server.server)
 
     def completion(self, view: PolicyView, params: Members) -> CallTarget | None:
         """What the reference of a completion/complete is about."""
@@ -108,15 +111,17 @@ class TargetFinder:
             prompt = self._prompt_by_name(view.workspaces.get(self._slug), reference.name)
             if prompt is None:
                 return None
-            entry, own = prompt[0], prompt[1].name
+            server, own = prompt[0], prompt[1].name
+            entry = server.prompts
         else:
             resource = self._resource_by_uri(view, reference.name)
             if resource is None:
                 return None
-            entry, own = resource[0].resources, resource[1]
+            server, own = resource
+            entry = server.resources
         forwarded = _forwarded_params(params)
         forwarded["ref"] = with_reference(ref, own)
-        return CallTarget(entry, "", forwarded, own)
+        return CallTarget(entry, "", forwarded, own, server.server)
 
     def task(self, view: PolicyView, task: TaskId, params: Members) -> CallTarget | None:
         """The tool whose call became this task; each request about it is decided anew."""
@@ -125,11 +130,10 @@ class TargetFinder:
         # The id is asked for and not the alias, which another server may bear by now.
         server = next((each for each in servers if each.id == task.server), None)
         tool = None if server is None else server.tools.get(task.tool)
-        if tool is None:
+        if tool is None or server is None:
             return None
-        return CallTarget(
-            tool, tool.name, _params_with_value(params, "taskId", task.task), task.task
-        )
+        forwarded = _params_with_value(params, "taskId", task.task)
+        return CallTarget(tool, tool.name, forwarded, task.task, server.server)
 
     def prefix(self, view: PolicyView, alias: str) -> UriPrefix:
         """How the URIs of the server of that alias are shown here."""
@@ -142,11 +146,10 @@ class TargetFinder:
 
     def _prompt_by_name(
         self, workspace: WorkspaceView | None, name: str
-    ) -> tuple[ReadEntry, OfferedItem] | None:
-        found = None
-        if workspace is not None:
-            found = find_prompt(workspace, self._alias, name, self._offers)
-        return None if found is None else (found[0].prompts, found[1])
+    ) -> tuple[ServerView, OfferedItem] | None:
+        if workspace is None:
+            return None
+        return find_prompt(workspace, self._alias, name, self._offers)
 
     def _web_resource_servers(self, view: PolicyView) -> dict[str, tuple[ServerView, ...]]:
         """The servers that list each web resource which this principal may read here."""

@@ -17,7 +17,6 @@ from gatelodge.core.protocol.bridge.error_map import NOT_FOUND, error_for, http_
 from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, pack
 from gatelodge.core.protocol.bridge.tasks import shown_task, task_of
 from gatelodge.core.protocol.envelope import read_text
-from gatelodge.core.protocol.needs import required
 from gatelodge.core.protocol.result import (
     for_client,
     mended,
@@ -28,7 +27,7 @@ from gatelodge.core.protocol.result import (
 )
 from gatelodge.core.protocol.shown.messages import holds_uris, shown_error, shown_result
 from gatelodge.core.protocol.shown.uris import BARE, UriPrefix
-from gatelodge.core.protocol.version import HEADER_MISMATCH, MISSING_CAPABILITY
+from gatelodge.core.protocol.version import HEADER_MISMATCH
 from gatelodge.flows.gateway.answers import (
     CallAnswer,
     CallFailed,
@@ -80,7 +79,7 @@ def render(
             raw, members = mended(answer.raw, members, visit.message.method)
             return 200, result_body(raw_id, for_client(raw, members, visit.era, gate.info))
         case NotAllowed():
-            return _not_allowed(visit, name, target, answer)
+            return _not_allowed(visit, name, answer)
         case CallFailed():
             return _render_failure(visit, answer.error, answer.call)
         case _:
@@ -154,18 +153,12 @@ def unknown(visit: RequestContext, name: str) -> tuple[int, bytes]:
     return status, error_body(raw_id, INVALID_PARAMS, "Unknown reference")
 
 
-def _not_allowed(
-    visit: RequestContext, name: str, target: CallTarget | None, answer: NotAllowed
-) -> tuple[int, bytes]:
+def _not_allowed(visit: RequestContext, name: str, answer: NotAllowed) -> tuple[int, bytes]:
     raw_id, deny = visit.message.id, answer.deny
     if deny.hidden:
         return unknown(visit, name)
     if deny.reason == "header_mismatch":
         return 400, error_body(raw_id, HEADER_MISMATCH, deny.text)
-    if deny.reason == "missing_capability" and visit.era == "modern" and target is not None:
-        return 400, error_body(
-            raw_id, MISSING_CAPABILITY, _denial_text(deny), required(target.needs)
-        )
     decision: dict[str, object] = {
         "decision": "deny",
         "reason": deny.reason,
