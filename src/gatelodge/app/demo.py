@@ -155,7 +155,7 @@ async def _set_up_demo_server(
         tools.take_stock(act, workspace.id, server.id, definitions)
         rows = tools.listed(act.tx, workspace.id, server.id)
         offered = {row.name: row.observed for row in rows if row.present and not row.blocked}
-        pins.approve(act, workspace.id, server.id, offered)
+        pins.approve(act, server, offered)
         pins.note_instructions(act, workspace.id, server.id, seen.instructions)
         told = pins.instructions_digest(pins.kept_instructions(seen.instructions))
         pins.approve_instructions(act, workspace.id, server.id, told)

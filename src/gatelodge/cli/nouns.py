@@ -35,9 +35,12 @@ def commands(noun: Noun[Any]) -> click.Group:
     """The group of a noun's commands."""
     made = lazy.group(noun.name, noun.about)
     made.add_command(_list_command(noun))
-    made.add_command(_show_command(noun))
-    for verb in noun.verbs:
-        made.add_command(_verb_command(noun, verb))
+    # Rows below others are named several at once, by patterns, and are shown before they are
+    # approved: those commands are written by hand.
+    if noun.below is None:
+        made.add_command(_show_command(noun))
+        for verb in noun.verbs:
+            made.add_command(_verb_command(noun, verb))
     return made
 
 
@@ -45,18 +48,19 @@ def _list_command(noun: Noun[Any]) -> click.Command:
     # What is revoked stays as a row, where it is not removed.
     ends = any(each.name == "revoke" and not each.removes for each in noun.verbs)
 
-    def run(terminal: CommandRun, *, everything: bool = True) -> None:
+    def run(terminal: CommandRun, *, everything: bool = True, **above: str) -> None:
         gate = terminal.gate
-        rows = gate.every(gate.here(noun.plural))
-        terminal.rows(
-            present(rows, everything=everything) if ends else rows, noun.columns, noun.empty
-        )
+        rows = gate.every(gate.here(noun.plural), **above)
+        shown = present(rows, everything=everything) if ends else rows
+        empty = noun.empty_below.format(*above.values()) if any(above.values()) else noun.empty
+        terminal.rows(shown, noun.columns, empty)
 
     does: Does = click.pass_obj(run)
     does = lazy.everyone(does) if ends else does
-    return click.command(
-        "list", cls=lazy.JsonCommand, help=f"List the {noun.plural} of the workspace."
-    )(does)
+    if noun.below is not None:
+        above, says = noun.below, f"Only this {noun.below.name}'s."
+        does = click.option(f"--{above.name}", default="", metavar=above.called, help=says)(does)
+    return click.command("list", cls=lazy.JsonCommand, help=noun.listing)(does)
 
 
 def _show_command(noun: Noun[Any]) -> click.Command:

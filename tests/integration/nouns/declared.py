@@ -23,7 +23,14 @@ def run(act, change, *given, **named):
         return change(act, *given, **named)
     noun, verb = found
     workspace, *given = given
-    row = workspace if verb.makes else noun.find(act.tx, workspace, given.pop(0))
+    if verb.makes:
+        row = workspace
+    elif verb.above:
+        row = noun.below.find(act.tx, workspace, given.pop(0))
+    else:
+        # What stands below another row is given behind it.
+        name = [given.pop(0)] + ([given.pop(0)] if noun.below else [])
+        row = noun.find(act.tx, workspace, "/".join(name))
     told = {each.name: None if each.needed else each.default for each in verb.inputs}
     told |= dict(zip(told, given, strict=False)) | named
     return verb.run(act, row, **verb.words(act.tx, workspace, SimpleNamespace(**told)))

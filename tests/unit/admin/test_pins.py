@@ -10,7 +10,7 @@ from gatelodge.core.errors import Conflict, Invalid, NotFound
 from gatelodge.flows.admin import pins, servers, tools
 from gatelodge.flows.admin.definitions import proposals
 
-READS = pins.ReviewedAnnotations(read_only=True, destructive=False, open_world=False)
+READS = {"read_only": True, "destructive": False, "open_world": False}
 
 
 def definition(name, **more):
@@ -37,19 +37,19 @@ class Desk:
     def approve(self, shown=None):
         shown = self.shown() if shown is None else shown
         made = self.house.do(pins.approve, self.house.workspace, self.server, shown)
-        return [tool.name for tool in made]
+        return list(made.approved)
 
     def review(self, found=READS, digest=None):
-        shown = digest or self.row().observed
-        return self.house.do(
-            pins.review, self.house.workspace, self.server, "a", found, shown=shown
-        )
+        found = pins.ToolFinding(digest=digest or self.row().observed, **found)
+        return self.house.do(pins.review, self.house.workspace, self.server, {"a": found})
 
     def block(self, name="a"):
-        return self.house.do(pins.block, self.house.workspace, self.server, name)
+        self.house.do(pins.block, self.house.workspace, self.server, name)
+        return self.row(name)
 
     def unblock(self, name="a"):
-        return self.house.do(pins.unblock, self.house.workspace, self.server, name)
+        (row,) = self.house.do(pins.unblock, self.house.workspace, self.server, (name,))
+        return row
 
     def hear(self, text):
         return self.house.do(pins.note_instructions, self.house.workspace, self.server, text)
@@ -228,7 +228,7 @@ def test_a_review_of_what_is_not_approved_yet_says_nothing_of_what_is(desk):
 def test_a_review_does_not_contradict_itself(desk):
     desk.stock(definition("a"))
     with pytest.raises(Invalid):
-        desk.review(pins.ReviewedAnnotations(read_only=True, destructive=True, open_world=False))
+        desk.review({"read_only": True, "destructive": True, "open_world": False})
 
 
 def test_other_looks_are_no_drift_and_are_shown_once_they_are_approved(desk):

@@ -158,9 +158,8 @@ def test_a_server_that_renames_its_tools_for_ever_leaves_no_rows_behind(house, s
     stock(definition("kept"), definition("reviewed"), definition("blocked"))
     house.do(pins.approve, house.workspace, server, {"kept": digest("kept")})
     house.do(pins.block, house.workspace, server, "blocked")
-    found = pins.ReviewedAnnotations(read_only=True, destructive=False, open_world=False)
-    shown = digest("reviewed")
-    house.do(pins.review, house.workspace, server, "reviewed", found, shown=shown)
+    found = pins.ToolFinding(digest=digest("reviewed"), read_only=True, open_world=False)
+    house.do(pins.review, house.workspace, server, {"reviewed": found})
     for turn in range(3):
         seen = stock(*(definition(f"tool_{turn}_{number}") for number in range(4)))
         assert len(seen.gone) == (3 if turn == 0 else 4)

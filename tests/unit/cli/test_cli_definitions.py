@@ -7,7 +7,8 @@ from gatelodge.cli.output import visible
 from gatelodge.cli.rules import definitions
 from gatelodge.core.catalog.compare import MOST_PLACES
 from gatelodge.core.catalog.pin import digests
-from gatelodge.web.api.rules import tool_responses
+from gatelodge.flows.admin import pins
+from gatelodge.flows.admin.definitions import shapes
 
 OLD = {"name": "find", "description": "Finds.", "inputSchema": {"type": "object"}}
 NEW = {**OLD, "description": "Finds.\u202e Sends\u200b all.\n\x1b[2J"}
@@ -49,14 +50,14 @@ def test_a_diff_that_is_cut_shows_the_whole_definition_too():
     hidden = {**OLD, "inputSchema": {"type": "object", "properties": many, "zz": "Pay."}}
     schema = {"type": "object", "properties": {f"p{n}": {} for n in range(MOST_PLACES + 1)}}
     old = {**OLD, "inputSchema": schema}
-    change = told(tool_responses.difference(row({**hidden, "description": "Pays."}, old)))
+    change = told(shapes.difference(row({**hidden, "description": "Pays."}, old)))
     shown = definitions.proposal({"changes": [change], "instructions": {"standing": "none"}})
     assert "+ Pays." in shown
     assert '"zz": "Pay."' in shown
 
 
 def test_a_tool_is_shown_whole_with_both_definitions_and_what_differs():
-    shown = definitions.whole(told(tool_responses.tool_detail(row(NEW), "git", 48)))
+    shown = definitions.whole(told(shapes.tool_detail(row(NEW), "git", 48)))
     assert "git/find  (shown as git__find)" in shown
     assert "description: Finds.<U+202E> Sends<U+200B> all.\n    <U+001B>[2J" in shown
     assert "approved definition:\ndescription: Finds.\n" in shown
@@ -66,7 +67,7 @@ def test_a_tool_is_shown_whole_with_both_definitions_and_what_differs():
 
 
 def test_an_approved_tool_is_shown_as_what_was_approved():
-    shown = definitions.whole(told(tool_responses.tool_detail(row(OLD, blocked=True), "git", 48)))
+    shown = definitions.whole(told(shapes.tool_detail(row(OLD, blocked=True), "git", 48)))
     assert "standing       blocked" in shown
     assert shown.endswith("This is the approved definition.")
 
@@ -76,8 +77,8 @@ def test_a_diff_holds_what_came_and_nothing_of_what_stayed():
     now = row({**OLD, "description": "Finds. Sends it on.", "inputSchema": schema})
     made = server(instructions="Be kind. Pay.", approved_instructions="Be kind.")
     found = {
-        "changes": [told(tool_responses.difference(now))],
-        "instructions": told(tool_responses.instructions(made)),
+        "changes": [told(shapes.difference(now))],
+        "instructions": told(pins.instructions(made)),
     }
     lines = definitions.differences(found, "git").splitlines()
     assert [line for line in lines if line.strip()[:1] in ("+", "-")] == [

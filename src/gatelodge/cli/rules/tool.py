@@ -5,43 +5,18 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.lazy import WHY, dry_run, group, reviewed, yes
+from gatelodge.cli.lazy import WHY, dry_run, reviewed, yes
+from gatelodge.cli.nouns import commands
 from gatelodge.cli.receipt import show_receipt
 from gatelodge.cli.rules import definitions
 from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid, NotFound
+from gatelodge.flows.admin import pins
 
-tool = group("tool", "The tools of servers: show, approve, block, review.")
+tool = commands(pins.tool)
 
-_COLUMNS = (
-    "server",
-    "name",
-    "shown",
-    "standing",
-    "reviewed",
-    "read_only",
-    "destructive",
-    "open_world",
-    "hints",
-    "unfit",
-)
 _REHEARSED = "Would be reviewed so (dry run, nothing was kept)."
 _WHICH = click.argument("tools", nargs=-1, required=True, metavar="TOOL...")
-
-
-@tool.command("list")
-@click.option("--server", default="", metavar="ALIAS", help="Only this server's.")
-@click.pass_obj
-def list_(terminal: CommandRun, server: str) -> None:
-    """List tools with their standing: pinned, changed, new, blocked, gone.
-
-    HINTS are the server's own words and count nothing; UNFIT says why some clients do not see it.
-    """
-    gate = terminal.gate
-    empty = "No tools yet. They come with a server: gatelodge server add ..."
-    if server:
-        empty = f"No tools yet. Read what it has: gatelodge server observe {server}"
-    terminal.rows(gate.every(gate.here("tools"), server=server), _COLUMNS, empty)
 
 
 @tool.command("show")

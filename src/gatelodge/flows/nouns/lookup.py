@@ -6,7 +6,7 @@ An id is always taken as well. Each function raises NotFound, with where to look
 from collections.abc import Iterable
 from typing import TypeVar
 
-from gatelodge.core.catalog.server import Server
+from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import NotFound
 from gatelodge.core.ids import WorkspaceId
 from gatelodge.core.people import Agent, Credential, Group, Member, folded
@@ -77,6 +77,19 @@ def server(tx: StoreTx, workspace: WorkspaceId, text: str) -> Server:
     # Not folded: an alias has lower-case letters only, and is the same text in every tool's name.
     found = found or tx.find(Server, workspace=workspace, alias=text)
     return _first_or_not_found(found, f"no server is called {text!r}", "server list")
+
+
+def tool(tx: StoreTx, workspace: WorkspaceId, text: str) -> Tool:
+    """The tool of SERVER/TOOL; of the two only a tool's name may hold a slash."""
+    alias, _, name = text.partition("/")
+    return tool_of(tx, server(tx, workspace, alias), name)
+
+
+def tool_of(tx: StoreTx, server: Server, name: str) -> Tool:
+    """The tool of that name, also one that is gone."""
+    found = tx.find(Tool, workspace=server.workspace, server=server.id, name=name)
+    missing = f"the server {server.alias} has no tool {name!r}"
+    return _first_or_not_found(found, missing, "tool list")
 
 
 def grant(tx: StoreTx, workspace: WorkspaceId, text: str) -> Grant:

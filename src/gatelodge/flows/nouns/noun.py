@@ -20,7 +20,7 @@ from typing import (
     get_type_hints,
 )
 
-from msgspec import NODEFAULT, Struct
+from msgspec import NODEFAULT, Struct, defstruct
 
 from gatelodge.core.ids import Instant, ServerId, WorkspaceId
 from gatelodge.core.state import Row
@@ -96,6 +96,10 @@ class NounVerb(Struct, frozen=True, kw_only=True):
     why: Literal["", "may", "must"]
     """Whether it takes a ticket or a reason code, and whether a command has to say one."""
     about: str
+    above: bool
+    """It is about the row above its noun's, and is given the names of several below it."""
+    rows: str
+    """Under which name its answer has the rows that it returns; empty where it returns none."""
     asks: str
     look: str
     told: str | Callable[[dict[str, Any]], str]
@@ -122,11 +126,15 @@ class NounVerb(Struct, frozen=True, kw_only=True):
 
 
 class ShowContext(Struct, frozen=True, kw_only=True):
-    """When rows are shown, to whom (what they `may`), and by a node that knows servers' health."""
+    """When rows are shown, to whom (what they `may`), and by a node that knows servers' health.
+
+    `name_length` is how many characters the name of a tool may have that clients are shown.
+    """
 
     at: Instant
     may: Callable[[str], bool]
     health: Callable[[ServerId], ServerHealth]
+    name_length: int
 
 
 class EndedIds(Protocol):
@@ -142,6 +150,9 @@ class Noun(Generic[R]):
     """One kind of row. `find` gives the row that a name means, `columns` are those of its list.
 
     `called` stands for its name in the help of commands. `name` is the row's, unless it is said.
+    Rows that stand `below` those of another noun are found as ROW/NAME; a NAME may hold a slash, so
+    it stands in the body or the query of a request, and the path ends in the verb. `empty_below` is
+    told of a row that has none below it.
     """
 
     def __init__(
@@ -155,6 +166,9 @@ class Noun(Generic[R]):
         columns: tuple[str, ...],
         empty: str,
         name: str = "",
+        below: "Noun[Any] | None" = None,
+        empty_below: str = "",
+        listing: str = "",
     ) -> None:
         self.row = row
         self.name = name or row.__name__.lower()
@@ -164,6 +178,10 @@ class Noun(Generic[R]):
         self.about = about
         self.columns = columns
         self.empty = empty
+        self.below = below
+        self.empty_below = empty_below
+        self.listing = listing or f"List the {plural} of the workspace."
+        """What its list says of itself in the help of commands."""
         self.verbs: list[NounVerb] = []
         self.shape: Any = row
         """What the outside sees of a row in a list."""
@@ -196,6 +214,10 @@ class Noun(Generic[R]):
         self.own = made
         return made
 
+    def ident(self, row: Any) -> str:
+        """What a row is called for good: its id, or its name behind the id of the row above it."""
+        return str(row.id if self.below is None else f"{getattr(row, self.below.name)}/{row.name}")
+
     def _alone(self, tx: StoreTx, row: R, context: ShowContext) -> Any:
         return self.show(tx, [row], context)[0]
 
@@ -207,6 +229,7 @@ class Noun(Generic[R]):
         act: str = "",
         removes: bool = False,
         ends: str = "",
+        rows: str = "",
         why: Literal["", "may", "must"] = "",
         asks: str = "",
         look: str = "",
@@ -221,19 +244,26 @@ class Noun(Generic[R]):
             # With the extras, or the marks by which a name becomes a row would be lost.
             hints = get_type_hints(run, include_extras=True)
             _act, about, *given = signature(run).parameters.values()
+            answer = self.shape if hints["return"] is self.row else hints["return"]
+            if rows:
+                shapes = [(rows, tuple[self.shape, ...])]  # type: ignore[name-defined]
+                called = f"{rows}_{self.plural}".title().replace("_", "")
+                answer = defstruct(called, shapes, frozen=True)
             self.verbs.append(
                 NounVerb(
                     name=name or run.__name__.replace("_", "-"),
                     act=act or f"{self.name}.{run.__name__}",
                     run=run,
                     inputs=tuple(_input_of_parameter(each, hints[each.name]) for each in given),
-                    answer=self.shape if hints["return"] is self.row else hints["return"],
+                    answer=answer,
                     # By the type and not by a flag: a verb cannot claim to make what it is about.
                     makes=hints[about.name] is WorkspaceId,
                     removes=removes,
                     ends=ends,
                     why=why or ("may" if ends else ""),
                     about=(getdoc(run) or "").partition("Raises ")[0].strip(),
+                    above=self.below is not None and hints[about.name] is self.below.row,
+                    rows=rows,
                     asks=asks,
                     look=look or f"gatelodge {self.name} list",
                     told=told,

@@ -316,9 +316,9 @@ class WorkspaceContext(Struct, frozen=True):
     def showing(self) -> ShowContext:
         """To whom rows are shown, now, by this node."""
         gate = self.gate
-        return ShowContext(at=gate.clock.now(), may=self.caller.may, health=gate.upstreams.health)
-
-    @property
-    def name_length(self) -> int:
-        """How many characters a shown name may have."""
-        return self.gate.settings.limits.name_length
+        return ShowContext(
+            at=gate.clock.now(),
+            may=self.caller.may,
+            health=gate.upstreams.health,
+            name_length=gate.settings.limits.name_length,
+        )

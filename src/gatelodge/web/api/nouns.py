@@ -6,6 +6,7 @@ is made from the declaration, from which the framework reads where each comes fr
 
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import Parameter, Signature
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -13,7 +14,6 @@ from litestar import delete, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from gatelodge.core.errors import Forbidden
-from gatelodge.core.state import Row
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.identity.revocation import RevocationReceipt
 from gatelodge.flows.nouns.noun import EndedIds, Noun, NounVerb
@@ -35,14 +35,14 @@ def routes(noun: Noun[Any]) -> tuple[HTTPRouteHandler, ...]:
 
 
 def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
-    async def answer(place: WorkspaceContext, limit: int, cursor: str) -> Any:
+    async def answer(place: WorkspaceContext, limit: int, cursor: str, **above: str) -> Any:
         def look(tx: StoreTx) -> ItemPage[Any]:
             asked = PageRequest(limit, cursor)
-            rows: Sequence[Any] = tx.find(noun.row, workspace=place.id)
+            rows = _rows(noun, tx, place, *above.values())
             # Before a page is cut: its cursor and its gaps would else tell of other people's rows.
             if rows and noun.own is not None and not place.caller.may(f"{noun.name}.read"):
                 rows = noun.own(tx, rows, place.caller.by)
-            found = page(rows, _id_of_row, lambda row: row, asked)
+            found = page(rows, noun.ident, lambda row: row, asked)
             items = noun.show(tx, found.items, place.showing) if found.items else ()
             return ItemPage(items=tuple(items), next=found.next)
 
@@ -54,27 +54,31 @@ def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
         _keyword_parameter("cursor", Asks, ""),
     ]
     shapes = ItemPage[noun.shape]  # type: ignore[name-defined] # a type that is made here
-    own = "" if noun.own is None else " Without the right to see all, one's own."
-    made = _build_route(
-        answer, "list", f"List the {noun.plural}, oldest first.{own}", takes, shapes
-    )
+    says = f"List the {noun.plural}, oldest first."
+    if noun.own is not None:
+        says += " Without the right to see all, one's own."
+    if noun.below is not None:
+        takes.insert(1, _keyword_parameter(noun.below.name, Asks, ""))
+        says = f"List the {noun.plural} of one {noun.below.name}, or of all."
+    made = _build_route(answer, "list", says, takes, shapes)
     return get(f"/{noun.plural}", opt=_route_options(noun, f"{noun.name}.read", "list"))(made)
 
 
 def _show_route(noun: Noun[Any]) -> HTTPRouteHandler:
-    async def answer(place: WorkspaceContext, name: str) -> Any:
+    async def answer(place: WorkspaceContext, name: str, **below: str) -> Any:
         def look(tx: StoreTx) -> Any:
-            row = _row(noun, place, tx, name, f"{noun.name}.read")
+            row = _row(noun, place, tx, f"{noun.name}.read", name, *below.values())
             return noun.show_one(tx, row, place.showing)
 
         return await place.gate.read(look)
 
     takes = [_keyword_parameter("place", Here), _keyword_parameter("name", Named)]
+    if noun.below is not None:
+        takes.append(_keyword_parameter(noun.name, Asks, ""))
     answers = noun.whole or noun.shape
     made = _build_route(answer, "show", f"Show one {noun.name}.", takes, answers)
-    return get(
-        f"/{noun.plural}/{{name:str}}", opt=_route_options(noun, f"{noun.name}.read", "show")
-    )(made)
+    path = _path_of_row(noun, "" if noun.below is None else "/show")
+    return get(path, opt=_route_options(noun, f"{noun.name}.read", "show"))(made)
 
 
 def _verb_route(noun: Noun[Any], verb: NounVerb) -> HTTPRouteHandler:
@@ -84,7 +88,7 @@ def _verb_route(noun: Noun[Any], verb: NounVerb) -> HTTPRouteHandler:
         takes.append(_keyword_parameter("name", Named))
     if verb.why and verb.removes:
         takes.append(_keyword_parameter("why", Asks, ""))
-    elif verb.inputs or verb.why:
+    elif verb.inputs or verb.why or noun.below is not None:
         takes.append(_keyword_parameter("data", JSONBody[_body_type(noun, verb)]))  # type: ignore[misc]
     if verb.tries:
         takes.append(_keyword_parameter("dry_run", Flag, default=False))
@@ -93,10 +97,10 @@ def _verb_route(noun: Noun[Any], verb: NounVerb) -> HTTPRouteHandler:
     made = _build_route(answer, verb.run.__name__, verb.about, takes, gives)
     opt = _route_options(noun, verb.act, verb.run.__name__, owned=not verb.makes)
     if verb.removes:
-        return delete(f"/{noun.plural}/{{name:str}}", opt=opt, status_code=200)(made)
+        return delete(_path_of_row(noun), opt=opt, status_code=200)(made)
     if verb.makes:
         return post(f"/{noun.plural}", opt=opt)(made)
-    return post(f"/{noun.plural}/{{name:str}}/{verb.name}", opt=opt, status_code=200)(made)
+    return post(_path_of_row(noun, f"/{verb.name}"), opt=opt, status_code=200)(made)
 
 
 def _row_changing_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
@@ -106,10 +110,12 @@ def _row_changing_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
         place: WorkspaceContext, name: str = "", data: Any = None, **asked: Any
     ) -> Any:
         def work(act: GovernanceAct) -> Any:
-            about = place.id if verb.makes else _row(noun, place, act.tx, name, verb.act)
+            about = _about(noun, verb, place, act.tx, name, data)
             done = verb.run(act, about, **verb.words(act.tx, place.id, data))
+            # In the same transaction: right after it the row may be another one already.
+            if verb.rows:
+                return verb.answer(tuple(noun.show(act.tx, done, place.showing) if done else ()))
             if isinstance(done, noun.row):
-                # In the same transaction: right after it the row may be another one already.
                 return noun.show(act.tx, [done], place.showing)[0]
             return done
 
@@ -123,17 +129,18 @@ def _access_ending_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
     """What answers a verb that ends access: the receipt, once it holds on every node."""
 
     async def answer(place: WorkspaceContext, name: str, data: Any = None, **asked: Any) -> Any:
-        row = await place.gate.read(lambda tx: _row(noun, place, tx, name, verb.act))
+        row = await place.gate.read(lambda tx: _about(noun, verb, place, tx, name, data))
+        ident = noun.ident(row)
 
         def work(act: GovernanceAct) -> tuple[str, ...]:
             # By the id that the receipt will name: the name may stand for another row by now.
-            about = _row(noun, place, act.tx, row.id, verb.act)
+            about = _row(noun, place, act.tx, verb.act, *ident.split("/", 1))
             ended: EndedIds = verb.run(act, about, **verb.words(act.tx, place.id, data))
             return ended.ids
 
         if asked.get("dry_run"):
             return await place.gate.rehearse(place.caller, work, _why(data, asked))
-        ended = (verb.ends, row.id, place.id)
+        ended = (verb.ends, ident, place.id)
         return await place.gate.end(place.caller, ended, _why(data, asked), work)
 
     return answer
@@ -144,13 +151,42 @@ def _why(data: Any, asked: dict[str, Any]) -> str:
     return str(getattr(data, "why", asked.get("why", "")))
 
 
-def _row(noun: Noun[Any], place: WorkspaceContext, tx: StoreTx, name: str, act: str) -> Any:
+def _rows(noun: Noun[Any], tx: StoreTx, place: WorkspaceContext, above: str = "") -> Sequence[Any]:
+    """All rows; of one that stands below others those of each of these, or of the one named."""
+    if noun.below is None:
+        return tx.find(noun.row, workspace=place.id)
+    if above:
+        over = [noun.below.find(tx, place.id, above)]
+    else:
+        over = tx.find(noun.below.row, workspace=place.id)
+    of = noun.below.name
+    found = (tx.find(noun.row, workspace=place.id, **{of: noun.below.ident(row)}) for row in over)
+    return list(chain.from_iterable(found))
+
+
+def _row(
+    noun: Noun[Any], place: WorkspaceContext, tx: StoreTx, act: str, name: str, below: str = ""
+) -> Any:
     """The row of that name. Raises NotFound, Forbidden (it is not theirs, as it has to be)."""
+    if noun.below is not None:
+        # By its id: a slash in what a path names would divide it elsewhere.
+        name = f"{noun.below.ident(noun.below.find(tx, place.id, name))}/{below}"
     row = noun.find(tx, place.id, name)
     # The door knows no row, so it opened by either verb: whose row it is counts here.
     if not place.caller.may(act) and not (noun.own and noun.own(tx, [row], place.caller.by)):
         raise Forbidden(f"this role may {act.partition('.')[2]} its own {noun.plural} only")
     return row
+
+
+def _about(
+    noun: Noun[Any], verb: NounVerb, place: WorkspaceContext, tx: StoreTx, name: str, data: Any
+) -> Any:
+    """What a verb is about: the workspace, the row, or that above it. Raises as `_row` does."""
+    if verb.makes:
+        return place.id
+    if verb.above and noun.below is not None:
+        return noun.below.find(tx, place.id, name)
+    return _row(noun, place, tx, verb.act, name, getattr(data, noun.name, ""))
 
 
 def _body_type(noun: Noun[Any], verb: NounVerb) -> type[msgspec.Struct]:
@@ -159,6 +195,8 @@ def _body_type(noun: Noun[Any], verb: NounVerb) -> type[msgspec.Struct]:
         (each.name, each.type) if each.needed else (each.name, each.type, each.default)
         for each in verb.inputs
     ]
+    if noun.below is not None and not verb.above:
+        fields.append((noun.name, str))
     if verb.why:
         fields.append(("why", str, ""))
     words = [noun.name, *verb.run.__name__.split("_")]
@@ -187,13 +225,16 @@ def _keyword_parameter(name: str, hint: Any, default: Any = Parameter.empty) -> 
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
+def _path_of_row(noun: Noun[Any], rest: str = "") -> str:
+    """The path that names a row, or the row above it."""
+    if noun.below is None:
+        return f"/{noun.plural}/{{name:str}}{rest}"
+    return f"/{noun.below.plural}/{{name:str}}/{noun.plural}{rest}"
+
+
 def _route_options(
     noun: Noun[Any], act: str, operation: str, *, owned: bool = True
 ) -> dict[str, Any]:
     """What the role must allow; and the names under which the description of the API has it."""
     acts = (act, f"{noun.name}.own") if owned and noun.own else (act,)
     return {"act": acts, "noun": noun.plural, "operation": operation}
-
-
-def _id_of_row(row: Row) -> str:
-    return row.id  # type: ignore[union-attr] # every row of a declared noun has one

@@ -26,6 +26,7 @@ from gatelodge.core.errors import (
 )
 from gatelodge.core.people import Workspace
 from gatelodge.flows.admin import agents, grants, groups, members
+from gatelodge.flows.admin.pins import tool
 from gatelodge.flows.admin.servers import server
 from gatelodge.flows.admin.tokens import token
 from gatelodge.ports.store import StoreTx
@@ -43,7 +44,7 @@ from gatelodge.web.endpoint.origins import origins
 
 Asked = Request[Any, Any, Any]
 
-NOUNS: Final = (members.member, agents.agent, groups.group, token, server, grants.grant)
+NOUNS: Final = (members.member, agents.agent, groups.group, token, server, grants.grant, tool)
 """The nouns that are declared, in the order of the API's description."""
 
 IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (

@@ -12,6 +12,7 @@ from gatelodge.core.catalog.server import (
     HidableCapability,
     Server,
     ServerTiming,
+    Tool,
     Transport,
 )
 from gatelodge.core.errors import Conflict
@@ -19,18 +20,14 @@ from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import pins, servers, tools
 from gatelodge.flows.admin.definitions import edits
 from gatelodge.flows.admin.definitions.proposals import ServerProposal, description_digest
+from gatelodge.flows.admin.definitions.shapes import ToolShape
 from gatelodge.flows.catalog import observe
 from gatelodge.flows.catalog.stock import keep_in_parts
 from gatelodge.flows.nouns import lookup
+from gatelodge.ports.store import StoreTx
 from gatelodge.ports.upstream import ServerHealth
 from gatelodge.web.api.context import DryRun, WorkspaceContext
 from gatelodge.web.api.parameters import Flag, Here, JSONBody, Named
-from gatelodge.web.api.rules.tool_responses import (
-    InstructionsState,
-    ToolShape,
-    instructions,
-    tool_shape,
-)
 
 
 class NewServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +60,7 @@ class ObservedServer(Struct, frozen=True, kw_only=True):
 
     alias: str
     digest: str
-    instructions: InstructionsState
+    instructions: pins.InstructionsState
     tools: tuple[ToolShape, ...]
     new: tuple[str, ...]
     changed: tuple[str, ...]
@@ -142,13 +139,16 @@ async def look_again(place: Here, name: Named) -> ObservedServer:
         await place.gate.change(place.caller, note)
     # Read anew, since the parts above changed the row, and somebody may have edited it meanwhile.
     now = await _find_server(place, name)
-    rows = await place.gate.read(lambda tx: tools.listed(tx, place.id, row.id))
-    length = place.name_length
+
+    def shapes(tx: StoreTx) -> list[ToolShape]:
+        rows = tx.find(Tool, workspace=place.id, server=row.id, present=True)
+        return pins.shapes(tx, rows, place.showing) if rows else []
+
     return ObservedServer(
         alias=now.alias,
         digest=description_digest(now),
-        instructions=instructions(now),
-        tools=tuple(tool_shape(each, row.alias, length) for each in rows if each.present),
+        instructions=pins.instructions(now),
+        tools=tuple(await place.gate.read(shapes)),
         new=seen.new,
         changed=seen.changed,
         gone=seen.gone,
@@ -169,12 +169,12 @@ async def approve(place: Here, name: Named, data: JSONBody[ServerApproval]) -> A
                 f"not what was shown any more: the description of {name}",
                 remedy=f"Look at it again: gatelodge server show {name}",
             )
-        pinned = pins.approve(act, place.id, row.id, data.tools)
+        pinned = pins.approve(act, row, data.tools)
         # An empty digest approves none: sessions go on hearing what was approved.
         if data.instructions:
             pins.approve_instructions(act, place.id, row.id, data.instructions)
         changed = servers.approve(act, place.id, row.id)
-        return ApprovedServer(row.alias, changed.status, tuple(each.name for each in pinned))
+        return ApprovedServer(row.alias, changed.status, pinned.approved)
 
     return await place.gate.change(place.caller, work)
 

@@ -1,20 +1,14 @@
-"""Tools and instructions as an admin sees them: what is there, what was approved, what differs."""
+"""Tools as an admin sees them: what is there, what was approved, what differs."""
 
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.catalog.compare import (
-    DefinitionComparison,
-    TextChange,
-    compare_definitions,
-    compare_texts,
-)
-from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.catalog.compare import DefinitionComparison, compare_definitions
+from gatelodge.core.catalog.server import Tool
 from gatelodge.core.protocol.shown.names import shown_name
-from gatelodge.flows.admin.definitions.standing import instructions_standing, standing, unfit
-from gatelodge.flows.admin.pins import instructions_digest
+from gatelodge.flows.admin.definitions.standing import standing, unfit
 
 _TITLE = 100
 _HINTS = {
@@ -75,19 +69,6 @@ class ToolDifference(Struct, frozen=True, kw_only=True):
     differences: DefinitionComparison
 
 
-class InstructionsState(Struct, frozen=True, kw_only=True):
-    """What a server tells every session. `standing`: none, approved, changed, new.
-
-    Sessions hear `approved`, and nothing while `text` is empty.
-    """
-
-    standing: str
-    digest: str
-    text: str
-    approved: str
-    differences: TextChange
-
-
 def tool_shape(row: Tool, alias: str, longest: int) -> ToolShape:
     """The outer shape of a tool; its server's alias, and how long a shown name may be, given."""
     read_only, destructive, open_world = row.effect
@@ -97,7 +78,7 @@ def tool_shape(row: Tool, alias: str, longest: int) -> ToolShape:
         shown=shown_name(alias, row.name, longest),
         standing=standing(row),
         title=title(row.definition),
-        digest=digest_of(row),
+        digest=row.observed,
         read_only=read_only,
         destructive=destructive,
         open_world=open_world,
@@ -127,7 +108,7 @@ def difference(row: Tool) -> ToolDifference:
         name=row.name,
         standing=standing(row),
         title=title(row.definition),
-        digest=digest_of(row),
+        digest=row.observed,
         approved=row.approved,
         definition=Raw(row.definition.encode()),
         approved_definition=_approved_definition(row),
@@ -140,22 +121,6 @@ def differs(row: Tool) -> bool:
     if not row.present:
         return bool(row.approved)
     return not row.pinned or row.observed != row.approved
-
-
-def instructions(row: Server) -> InstructionsState:
-    """What a server tells every session, and what of it was approved."""
-    return InstructionsState(
-        standing=instructions_standing(row),
-        digest=instructions_digest(row.instructions),
-        text=row.instructions,
-        approved=row.approved_instructions,
-        differences=compare_texts(row.approved_instructions, row.instructions, "instructions"),
-    )
-
-
-def digest_of(row: Tool) -> str:
-    """The digest that an admin names: of what is there, or was when it went."""
-    return row.observed
 
 
 def title(definition: str) -> str:
