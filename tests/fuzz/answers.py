@@ -8,6 +8,7 @@ would get is JSON-RPC that every client reads.
 import asyncio
 import json
 import random
+from functools import partial
 from types import SimpleNamespace
 
 from msgspec import Raw
@@ -18,11 +19,12 @@ from tests.unit.net.test_portions import Pipe
 from gatelodge.adapters.net.client import HttpClient
 from gatelodge.adapters.net.connection import HttpConnection
 from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
-from gatelodge.adapters.upstream.http.wire import HttpWire
-from gatelodge.adapters.upstream.pending import PendingRequest, PendingRequests
+from gatelodge.adapters.upstream.http.streamable_http import StreamableHttpTransport
+from gatelodge.adapters.upstream.pending import PendingRequest
+from gatelodge.adapters.upstream.session import McpSession
 from gatelodge.adapters.upstream.stdio.early import StartOutput
 from gatelodge.adapters.upstream.stdio.lines import LineCallbacks, LineSplitter
-from gatelodge.adapters.upstream.stdio.wire import StdioWire
+from gatelodge.adapters.upstream.stdio.pipes import StdioPipesTransport
 from gatelodge.core.catalog.server import HttpTransport, StdioTransport
 from gatelodge.core.errors import HouseError
 from gatelodge.core.jsontext.jsonrpc import raw_error_body, result_body
@@ -36,22 +38,25 @@ METHODS = ("tools/call", "tools/call", "prompts/get", "resources/read", "complet
 STREAM = b"text/event-stream"
 
 
-class Desk:
-    """A link that only keeps its flights, and takes note of nothing else."""
-
-    shared = again = False
-    watched: frozenset[str] = frozenset()
-    asker = OnBehalfOf("ada")
-
-    def __init__(self, kind: type[PendingRequest]) -> None:
-        quiet = SimpleNamespace(cancel=_nothing, respond=_nothing, refuse=_nothing)
-        self.flights = PendingRequests(quiet, kind)
-        self.changed = self.missed = self.updated = self.broke = self.hold = _nothing
-        self.aside = _nothing
-
-
 def _nothing(*_: object) -> None:
     pass
+
+
+QUIET = SimpleNamespace(
+    cancel=_nothing,
+    respond=_nothing,
+    hold=_nothing,
+    broke=_nothing,
+    changed=_nothing,
+    updated=_nothing,
+    aside=_nothing,
+)
+"""A connection that takes note of nothing."""
+
+
+def _session(transport: object, context: object) -> McpSession:
+    make = partial(transport, context)  # type: ignore[call-overload]
+    return McpSession(make, "auto", context, QUIET, OnBehalfOf("ada"))  # type: ignore[arg-type]
 
 
 def message(dice: random.Random, number: int) -> bytes:
@@ -198,10 +203,16 @@ def _dispatch_output_line(notes: list[bytes]) -> object:
 
 async def over_http(dice: random.Random) -> list[str]:
     """One answer over HTTP; what was wrong."""
-    desk, pipe, dialled = Desk(PendingHttpRequest), Pipe(), asyncio.Event()
-    means = SimpleNamespace(secrets=None, version="1")  # no header names one, nothing is dialled
-    wire = HttpWire(HttpTransport(url="http://127.0.0.1:1/mcp"), "auto", means, desk)  # type: ignore[arg-type]
-    wire._modern = dice.random() < 0.5
+    pipe, dialled = Pipe(), asyncio.Event()
+    means = SimpleNamespace(
+        secrets=SimpleNamespace(resolve=str), version="1"
+    )  # no header names one, nothing is dialled
+    definition = HttpTransport(url="http://127.0.0.1:1/mcp", allow_private=True)
+    session = _session(partial(StreamableHttpTransport, definition), means)
+    session._speak(modern=dice.random() < 0.5)
+    wire = session.transport
+    assert isinstance(wire, StreamableHttpTransport)
+    await wire.open()
 
     async def dial() -> HttpConnection:
         connection = HttpConnection(client)
@@ -212,10 +223,11 @@ async def over_http(dice: random.Random) -> list[str]:
     client, notes = HttpClient(dial), []
     wire._client = client
     asked = UpstreamRequest(method=dice.choice(METHODS), params={}, seconds=60, max_bytes=LARGEST)
-    flight = desk.flights.add(asked, _dispatch_output_line(notes))  # type: ignore[arg-type]
+    flight = session.flights.add(asked, _dispatch_output_line(notes))  # type: ignore[arg-type]
     flight.token = Raw(b"1")
     assert isinstance(flight, PendingHttpRequest)
     flight.owner, flight.in_session, flight.last, flight.events = wire, False, b"", None
+    flight.epoch = wire._epoch
     client.send(flight)
     await dialled.wait()
     text, connection = answer(dice, flight.number), flight.place
@@ -228,15 +240,18 @@ async def over_http(dice: random.Random) -> list[str]:
 
 async def over_stdio(dice: random.Random) -> list[str]:
     """Some lines over stdio; what was wrong."""
-    desk, pipe, notes = Desk(PendingRequest), Pipe(), []
+    pipe, notes = Pipe(), []
     means = SimpleNamespace(result_bytes=LARGEST)
-    wire = StdioWire(StdioTransport(command=("x",)), "auto", means, desk, None)  # type: ignore[arg-type]
+    definition = StdioTransport(command=("x",))
+    session = _session(lambda means, own: StdioPipesTransport(definition, means, None, own), means)  # type: ignore[arg-type]
+    wire = session.transport
+    assert isinstance(wire, StdioPipesTransport)
     asked = UpstreamRequest(method=dice.choice(METHODS), params={}, seconds=60, max_bytes=LARGEST)
-    flight = desk.flights.add(asked, _dispatch_output_line(notes))  # type: ignore[arg-type]
+    flight = session.flights.add(asked, _dispatch_output_line(notes))  # type: ignore[arg-type]
     flight.token, flight.place = Raw(b"1"), wire
     ears = LineCallbacks(
         longest=wire._longest_awaited_line,
-        line=wire._dispatch_output_line,
+        line=session.inbound.receive,
         too_long=wire._too_long,
         end=_nothing,
     )

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.offer import OfferKind
 from gatelodge.core.catalog.server import Server
+from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.upstream_headers import HeaderMirror
 from gatelodge.core.protocol.version import Era
 
@@ -58,6 +59,11 @@ class OnBehalfOf(Struct, frozen=True):
     def whose(self) -> str:
         """Against whose shares it counts; empty for the gate itself."""
         return self.person or self.principal
+
+    @property
+    def shared(self) -> bool:
+        """True when nothing is declared and no level wanted: a session for it is nobody's own."""
+        return self.capabilities == NOTHING and not self.level
 
 
 NOBODY = OnBehalfOf()

@@ -21,7 +21,7 @@ from tests.upstreams.pools import (
     until,
 )
 
-from gatelodge.adapters.upstream.http import sse
+from gatelodge.adapters.upstream.http import http_sse
 from gatelodge.core.errors import (
     LimitReached,
     UpstreamBrokeProtocol,
@@ -110,7 +110,7 @@ async def test_any_other_address_is_refused_and_never_posted_to(pool, relay, end
 
 
 async def test_a_stream_that_names_no_address_is_none(pool, relay, monkeypatch):
-    monkeypatch.setattr(sse, "ENDPOINT_SECONDS", 0.2)
+    monkeypatch.setattr(http_sse, "ENDPOINT_SECONDS", 0.2)
     relay.endpoint = ""
     with pytest.raises(UpstreamUnreachable) as nothing:
         await pool.observe(http(relay.url))
@@ -184,7 +184,7 @@ async def test_progress_bears_the_callers_own_token(pool, relay):
 
 
 async def test_a_secret_that_is_rotated_during_the_handshake_is_read_anew(relay, monkeypatch):
-    monkeypatch.setattr(sse, "STEADY_SECONDS", 0)  # it is met again at once
+    monkeypatch.setattr(http_sse, "STEADY_SECONDS", 0)  # it is met again at once
     secrets, answer = Secrets(TOKEN="old"), relay._answer
     wanted = "old"
 

@@ -220,7 +220,7 @@ async def test_a_gate_that_may_not_give_a_folder_away_says_so(monkeypatch):
 async def test_a_modern_server_that_refuses_a_resource_is_heard_of_all_else(
     pool, upstream, monkeypatch
 ):
-    monkeypatch.setattr("gatelodge.adapters.upstream.watch.LISTEN_FIRST", 0.01)
+    monkeypatch.setattr("gatelodge.adapters.upstream.subscriptions.LISTEN_FIRST", 0.01)
     upstream.era = "modern"
     refused = []
 
@@ -274,7 +274,7 @@ async def test_a_legacy_server_that_became_a_modern_one_is_met_as_such(pool, tmp
 async def test_a_resource_that_a_busy_server_did_not_watch_is_asked_for_again(
     pool, upstream, monkeypatch
 ):
-    monkeypatch.setattr("gatelodge.adapters.upstream.watch.LISTEN_FIRST", 0.01)
+    monkeypatch.setattr("gatelodge.adapters.upstream.subscriptions.LISTEN_FIRST", 0.01)
     upstream.can = {"resources": {"subscribe": True}}
     busy = iter([True])
 

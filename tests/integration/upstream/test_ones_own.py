@@ -10,7 +10,7 @@ from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import Secrets, ask, asker, call, http, make_pool, ready, text, until
 
 from gatelodge.adapters.net import client
-from gatelodge.adapters.upstream.http import wire
+from gatelodge.adapters.upstream.http import streamable_http
 from gatelodge.core.errors import UpstreamError, UpstreamUnreachable
 from gatelodge.ports.upstream import OnBehalfOf
 
@@ -163,7 +163,7 @@ async def test_a_server_that_takes_no_more_connections_goes_on_with_those_it_has
     async def full(*_given):
         raise UpstreamUnreachable("The server refused the connection.")
 
-    monkeypatch.setattr(wire, "connect", full)
+    monkeypatch.setattr(streamable_http, "connect", full)
     with pytest.raises(UpstreamUnreachable):
         await ask(pool, at, call("echo"))
     assert pool.health(at.id).state == "ready"

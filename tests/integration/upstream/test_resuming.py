@@ -7,7 +7,7 @@ from msgspec import Raw
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import LOOPS, ask, asker, call, http, make_pool, ready, text, until
 
-from gatelodge.adapters.upstream.http.resume import MOST_TRIES
+from gatelodge.adapters.upstream.http.streamable_http import MOST_TRIES
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol, UpstreamTimeout
 from gatelodge.ports.upstream import UpstreamReply, always
 

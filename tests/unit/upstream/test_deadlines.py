@@ -24,7 +24,7 @@ class Nobody:
     def cancel(self, *_):
         pass
 
-    respond = refuse = cancel
+    respond = cancel
 
 
 class Watch:

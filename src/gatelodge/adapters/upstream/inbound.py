@@ -10,15 +10,23 @@ from collections.abc import Callable
 
 from msgspec import UNSET, Raw
 
-from gatelodge.adapters.upstream.pending import PendingRequest
-from gatelodge.adapters.upstream.wire import WireEvents
+from gatelodge.adapters.upstream.pending import (
+    PendingRequest,
+    PendingRequests,
+)
+from gatelodge.adapters.upstream.transport import SessionOwner
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.protocol import upstream
 from gatelodge.core.protocol.bridge.questions import ASKED, NOBODYS, refusal
 from gatelodge.core.protocol.capabilities import may_ask
-from gatelodge.core.protocol.upstream import UnreadableBytes, UpstreamMessage
-from gatelodge.core.protocol.version import Era
-from gatelodge.ports.upstream import UpstreamReply
+from gatelodge.core.protocol.upstream import (
+    UnreadableBytes,
+    UpstreamMessage,
+    parse_fault,
+    read_message,
+)
+from gatelodge.core.protocol.version import HEADER_MISMATCH
+from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply
 
 ENVELOPE = 4096
 """Room in a message for what surrounds a result."""
@@ -26,34 +34,73 @@ ENVELOPE = 4096
 GARBLED = (
     "The server's answer cannot be read: it is not JSON in UTF-8, or holds half of a surrogate pair"
 )
+_NAMING = (upstream.PROGRESS, upstream.ACKNOWLEDGED)
 
 
 class InboundMessages:
-    """The ear of one wire; `say` writes a message of ours to the server."""
+    """What one server says, read; `say` writes a message of ours to it, `modern` is its era."""
 
-    def __init__(self, desk: WireEvents, say: Callable[[bytes], None]) -> None:
-        self._desk = desk
+    def __init__(
+        self,
+        flights: PendingRequests,
+        asker: OnBehalfOf,
+        owner: SessionOwner,
+        say: Callable[[bytes], None],
+    ) -> None:
+        self.modern = False
+        self.garbage = 0
+        """How often it wrote what is no message, and answers nothing."""
+        self._flights = flights
+        self._asker = asker
+        self._owner = owner
         self._say = say
-        self.era: Era = "legacy"
+
+    def receive(self, text: bytes, flight: PendingRequest | None = None) -> bool:
+        """One message of the server; true when it ended a request (hot path).
+
+        `flight` is whose stream carried it, if any: then it answers no other.
+        """
+        message = read_message(text)
+        if isinstance(message, UnreadableBytes):
+            return self._fail_garbled(text, message, flight)
+        if message.method:
+            self.take(message, flight)
+            return False
+        if flight is None:
+            return self._answer(message, len(text))
+        if message.id != flight.number:
+            return False
+        if message.error is not UNSET:
+            self.refuse(flight, message.error)
+        elif message.result is not UNSET:
+            self._flights.settle(flight, UpstreamReply(result=message.result))
+        else:
+            return False
+        return True
+
+    def refuse(self, flight: PendingRequest, error: Raw) -> None:
+        """The server's own error; headers that do not fit its tool tell that the tool changed."""
+        self._flights.settle(flight, UpstreamReply(error=error))
+        if self.modern and parse_fault(error).code == HEADER_MISMATCH:
+            self._owner.changed()
 
     def take(self, message: UpstreamMessage, flight: PendingRequest | None) -> None:
         """A request or notification of the server; `flight` is whose stream carried it, if any."""
         if message.id is not UNSET:
-            if self.era == "legacy":
+            if not self.modern:
                 self._forward_or_refuse_question(message, flight)
             return  # a modern server never sends requests
         params = b"{}" if message.params is UNSET else bytes(message.params)
         if params[:1] != b"{":
             return  # no notification of any revision has anything but an object
         if message.method in upstream.CHANGED:
-            self._desk.changed()
+            self._owner.changed()
         elif message.method == upstream.UPDATED:
             self._report_updated_resource(params)
         elif message.method == upstream.CANCELLED:
             self._withdraw_cancelled_question(params)
-        elif message.method == upstream.PROGRESS:
-            # Tokens are our own numbers and may come any way: `hear` checks whose this one is.
-            found = flight or self._desk.flights.open.get(upstream.progress_number(params))
+        elif message.method in _NAMING:
+            found = flight or self._named_request(message.method, params)
             if found is not None:
                 found.hear(message.method, params)
         elif flight is not None:
@@ -61,38 +108,45 @@ class InboundMessages:
         else:
             self._route_session_notification(message.method, params)
 
-    def answer(self, message: UpstreamMessage, size: int) -> None:
+    def _named_request(self, method: str, params: bytes) -> PendingRequest | None:
+        """The request of ours that a notification names, whichever way it comes."""
+        if method == upstream.PROGRESS:
+            # Tokens are our own numbers: `hear` checks whose this one is.
+            return self._flights.open.get(upstream.progress_number(params))
+        found = self._flights.open.get(upstream.subscription(params))
+        return found if found is not None and found.kept else None
+
+    def _answer(self, message: UpstreamMessage, size: int) -> bool:
         """A response of the server, of so many bytes, on a way that carries those of many."""
-        flights = self._desk.flights
+        flights = self._flights
         flight = flights.open.get(message.id) if isinstance(message.id, int) else None
         # The caller was told already that no answer would come, or gave up.
         if flight is None:
-            return
+            return False
         if size > flight.limit + ENVELOPE or not flight.keeps(size):
             flights.fail(flight, flight.outgrown(size - ENVELOPE))
         elif message.error is not UNSET:
-            flights.settle(flight, UpstreamReply(error=message.error))
+            self.refuse(flight, message.error)
         elif message.result is not UNSET:
             flights.settle(flight, UpstreamReply(result=message.result))
         else:
             text = "The server answered without a result."
             flights.fail(flight, UpstreamBrokeProtocol(text))
+        return True
 
-    def garbled(
-        self, body: bytes, why: UnreadableBytes, flight: PendingRequest | None = None
+    def _fail_garbled(
+        self, text: bytes, why: UnreadableBytes, flight: PendingRequest | None
     ) -> bool:
-        """What cannot be read; true when it was the answer to a request, which then fails.
-
-        `flight` is whose stream carried it, if any: on that way it answers nobody else.
-        """
-        found = self._desk.flights.open.get(upstream.answered_number(body))
+        """What cannot be read; true when it was the answer to a request, which then fails."""
+        found = self._flights.open.get(upstream.answered_number(text))
         if found is None or (flight is not None and found is not flight):
+            self.garbage += 1
             return False
         if why.too_much and "deeper" not in why.too_much:
-            text = f"The server's answer is too much to read: {why.too_much}."
-            self._desk.flights.fail(found, LimitReached(text, remedy="Ask for less."))
+            said = f"The server's answer is too much to read: {why.too_much}."
+            self._flights.fail(found, LimitReached(said, remedy="Ask for less."))
         else:
-            self._desk.flights.fail(found, UpstreamBrokeProtocol(GARBLED))
+            self._flights.fail(found, UpstreamBrokeProtocol(GARBLED))
         return True
 
     def _forward_or_refuse_question(
@@ -103,7 +157,7 @@ class InboundMessages:
         if message.method not in ASKED:
             self._say(upstream.answer_bytes(message))
             return
-        flights, capabilities = self._desk.flights, self._desk.asker.capabilities
+        flights, capabilities = self._flights, self._asker.capabilities
         params = Raw(b"{}") if message.params is UNSET else message.params
         whose = flight or self._sole_cause_of_question()
         if not may_ask(capabilities, message.method, params):
@@ -121,13 +175,13 @@ class InboundMessages:
 
     def _report_updated_resource(self, params: bytes) -> None:
         uri = upstream.updated_uri(params)
-        if uri and not self._desk.aside(upstream.UPDATED, params):
-            self._desk.updated(uri)
+        if uri and not self._owner.aside(upstream.UPDATED, params):
+            self._owner.updated(uri)
 
     def _withdraw_cancelled_question(self, params: bytes) -> None:
         number = upstream.withdrawn(params)
         if number is not None:
-            self._desk.flights.withdraw(number)
+            self._flights.withdraw(number)
 
     def _route_session_notification(self, method: str, params: bytes) -> None:
         """Hand on a notification that no stream and no token ties to a request.
@@ -136,13 +190,13 @@ class InboundMessages:
         server/utilities/logging): there it is for the only one that did.
         """
         under_way = self._under_way()
-        if self.era == "modern":
+        if self.modern:
             asked = [f for f in under_way if f.level]
             if len(asked) == 1:
                 asked[0].hear(method, params)
-        elif not self._desk.shared:
+        elif not self._asker.shared:
             heard = [f for f in under_way if f.listener is not None]
-            if len(heard) != 1 and self._desk.aside(method, params):
+            if len(heard) != 1 and self._owner.aside(method, params):
                 return
             if heard:  # all of one principal; without a stream of its own the last one hears
                 heard[-1].hear(method, params)
@@ -159,6 +213,6 @@ class InboundMessages:
         return found[0] if len(found) == 1 else None
 
     def _under_way(self) -> list[PendingRequest]:
-        flights = self._desk.flights.open.values()
+        flights = self._flights.open.values()
         # A request that was not written, or is answered, cannot be what a server speaks about.
         return [f for f in flights if f.place is not None and not (f.kept or f.over)]

@@ -7,14 +7,12 @@ looked at by one periodic sweep (`PendingRequests.sweep`), not by a timer each.
 import asyncio
 import itertools
 import math
-import ssl
 from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Raw, Struct
 
-from gatelodge.adapters.upstream.question import GATHER_SECONDS, OpenQuestions, PendingQuestion
-from gatelodge.config.schema import HostingSettings, UpstreamSettings
+from gatelodge.adapters.upstream.question import GATHER_SECONDS, OpenQuestions
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamTimeout
 from gatelodge.core.protocol.upstream import (
     PROGRESS,
@@ -22,25 +20,15 @@ from gatelodge.core.protocol.upstream import (
     progress_made,
     progress_number,
     progress_restored,
+    refusal_bytes,
+    response_bytes,
 )
 from gatelodge.core.protocol.version import META_PROGRESS, Era
-from gatelodge.ports.upstream import MayGo, UpstreamReply, UpstreamRequest
-from gatelodge.ports.world import SecretResolver
+from gatelodge.ports.upstream import MayGo, UpstreamReply, UpstreamRequest, always
 
 Listener = Callable[[str, bytes], None]
 DEFAULT_LEVEL = "info"
 """Of log messages of a modern server, for a legacy client that set no level."""
-
-
-class WireContext(Struct, frozen=True, kw_only=True):
-    """What every wire is given: secrets, our version, and how long it may take."""
-
-    secrets: SecretResolver
-    version: str
-    tls: Callable[[], ssl.SSLContext]
-    upstream: UpstreamSettings
-    hosting: HostingSettings
-    result_bytes: int
 
 
 class ConnectionLoss(Struct, frozen=True):
@@ -121,11 +109,6 @@ class PendingRequest:
         return asked.asker.level or (DEFAULT_LEVEL if unsaid else "")
 
     @property
-    def progress(self) -> int:
-        """Our own progress token for the upstream, 0 when the caller asked for none."""
-        return self.number if self.token is not None else 0
-
-    @property
     def allowed(self) -> float:
         """How long it was waited for: since there was progress at last, or in all."""
         asked = self.request
@@ -182,26 +165,16 @@ class PendingRequest:
 
 
 class RequestCarrier(Protocol):
-    """What tells the upstream of what happens to a flight here; `modern` = in that era."""
-
-    modern: bool
+    """What tells the upstream of what happens to a flight here."""
 
     def cancel(self, flight: PendingRequest, reason: str) -> None:
-        """Nobody waits any more."""
+        """Nobody waits any more, nor answers what the server still asks."""
         ...
 
     def respond(
-        self,
-        flight: PendingRequest,
-        question: PendingQuestion,
-        reply: UpstreamReply,
-        admitted: MayGo,
+        self, flight: PendingRequest, response: bytes, admitted: Callable[[], bool]
     ) -> None:
-        """The caller answered a question of the server."""
-        ...
-
-    def refuse(self, flight: PendingRequest) -> None:
-        """Nobody will answer what the server still asks."""
+        """Send the answer to a question of the server, while it is admitted."""
         ...
 
 
@@ -218,21 +191,21 @@ class ReplyJudge(Protocol):
 
 
 class PendingRequests:
-    """The requests in flight of one link, by number; `settled` counts what was answered."""
+    """The requests in flight of one connection, by number; `settled` counts what was answered.
 
-    def __init__(self, carrier: RequestCarrier, kind: type[PendingRequest]) -> None:
+    `modern` is the era in which its server was last met.
+    """
+
+    def __init__(self, carrier: RequestCarrier | None, kind: type[PendingRequest]) -> None:
+        """Without a carrier nothing is ever sent."""
         self.loop = asyncio.get_running_loop()
         self.numbers = itertools.count(1)
         self.open: dict[int, PendingRequest] = {}
         self.settled = 0
+        self.modern = False
         self.judge: ReplyJudge | None = None
         self._carrier = carrier
         self._kind = kind
-
-    @property
-    def modern(self) -> bool:
-        """True when the server is spoken to in the modern era."""
-        return self._carrier.modern
 
     def add(self, request: UpstreamRequest, listener: Listener | None) -> PendingRequest:
         """A new flight in the table, not sent yet."""
@@ -264,7 +237,7 @@ class PendingRequests:
             asked.ended = reply
         elif self.open.pop(flight.number, None) is not None:
             if asked is not None:
-                self._carrier.refuse(flight)
+                self._refuse_questions(flight)
             self._deliver_or_defer_outcome(flight, reply)
 
     def fail(self, flight: PendingRequest, fault: HouseError) -> None:
@@ -303,7 +276,8 @@ class PendingRequests:
                 _complete_reply_future(flight.reply, asked.ended)
             return
         if not closed.withdrawn:
-            self._carrier.respond(flight, closed, reply, admitted)
+            response = response_bytes(closed.id, reply.result, reply.error)
+            self._respond(flight, response, admitted)
         if asked.open or self.open.get(flight.number) is not flight:
             return  # what cannot be sent has ended the flight
         stood = self.loop.time() - asked.since
@@ -313,7 +287,7 @@ class PendingRequests:
             self._open_soon(flight, asked)
         else:
             del self.open[flight.number]
-            self._carrier.refuse(flight)
+            self._refuse_questions(flight)
             self._deliver_or_defer_outcome(flight, asked.ended)
 
     def withdraw(self, number: int | str) -> None:
@@ -329,9 +303,9 @@ class PendingRequests:
         flight.reply.cancel()
         # An answered request cannot be cancelled any more; only its open questions are left.
         if flight.over:
-            self._carrier.refuse(flight)
+            self._refuse_questions(flight)
         else:
-            self._carrier.cancel(flight, reason)
+            self._cancel(flight, reason)
 
     def sweep(self, now: float) -> None:
         """End every flight that is past its deadline or whose caller is gone.
@@ -344,7 +318,7 @@ class PendingRequests:
                 self.give_up(flight, "cancelled")
             elif flight.deadline <= now and not flight.reply.done():
                 self.fail(flight, UpstreamTimeout(f"No answer within {flight.allowed:g} s."))
-                self._carrier.cancel(flight, "timeout")
+                self._cancel(flight, "timeout")
 
     def fail_all(self, fault: Callable[[PendingRequest], HouseError], place: object = None) -> None:
         """Fail every flight, or each that `place` carries; each gets an error of its own."""
@@ -356,6 +330,19 @@ class PendingRequests:
     def calls(self) -> int:
         """How many callers wait; subscriptions of our own do not count."""
         return sum(not flight.kept for flight in self.open.values())
+
+    def _cancel(self, flight: PendingRequest, reason: str) -> None:
+        if self._carrier is not None:
+            self._carrier.cancel(flight, reason)
+
+    def _respond(self, flight: PendingRequest, response: bytes, admitted: MayGo) -> None:
+        if self._carrier is not None:
+            self._carrier.respond(flight, response, admitted)
+
+    def _refuse_questions(self, flight: PendingRequest) -> None:
+        """Tell the server that nobody will answer what it still asks."""
+        for pending in () if flight.asked is None else flight.asked.rest():
+            self._respond(flight, refusal_bytes(pending.id), always)
 
     def _deliver_or_defer_outcome(
         self, flight: PendingRequest, ended: UpstreamReply | HouseError
@@ -378,6 +365,14 @@ class PendingRequests:
         questions = asked.next(self.loop.time())
         if questions:
             flight.reply.set_result(UpstreamReply(questions=questions))
+
+
+def failed_request(fault: HouseError, request: UpstreamRequest) -> PendingRequest:
+    """A request that failed with this fault before it began."""
+    table = PendingRequests(None, PendingRequest)
+    flight = table.add(request, None)
+    table.fail(flight, fault)
+    return flight
 
 
 def _brought_questions(reply: "asyncio.Future[UpstreamReply]") -> bool:

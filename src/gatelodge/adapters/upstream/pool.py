@@ -9,24 +9,25 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Collection
+from functools import partial
 
 import msgspec
 from msgspec import structs
 
-from gatelodge.adapters.upstream.absent import failed_request
-from gatelodge.adapters.upstream.http.wire import HttpWire
+from gatelodge.adapters.upstream.http.streamable_http import StreamableHttpTransport
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
 from gatelodge.adapters.upstream.pace.overlap import OverlappingLooks
 from gatelodge.adapters.upstream.pending import (
     Listener,
     PendingRequest,
-    WireContext,
+    failed_request,
 )
 from gatelodge.adapters.upstream.server_connection import ServerConnection, off
 from gatelodge.adapters.upstream.server_connections import ServerConnections
+from gatelodge.adapters.upstream.session import McpSession
+from gatelodge.adapters.upstream.stdio.pipes import StdioPipesTransport
 from gatelodge.adapters.upstream.stdio.places import HostAbilities, ProcessPlaces
-from gatelodge.adapters.upstream.stdio.wire import StdioWire
-from gatelodge.adapters.upstream.wire import UpstreamWire
+from gatelodge.adapters.upstream.transport import TransportContext
 from gatelodge.config.schema import HostingSettings, LimitSettings, UpstreamSettings
 from gatelodge.core.catalog.server import HttpTransport, Server
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
@@ -67,7 +68,7 @@ class UpstreamPool:
         self._tls = tls
         self._places = ProcessPlaces(hosting.first_uid, site)
         self._limits = limits
-        self._means = WireContext(
+        self._means = TransportContext(
             secrets=secrets,
             version=version,
             tls=self._tls_context,
@@ -251,7 +252,7 @@ class UpstreamPool:
         server = lodging.server
         link = ServerConnection(
             _encoded_link_definition(server),
-            lambda desk: self._create_wire(server, desk),
+            lambda link: self._create_session(server, link),
             lodging,
             self._means.upstream.backoff_seconds,
             asker,
@@ -261,18 +262,20 @@ class UpstreamPool:
         task.add_done_callback(self._clean_up_owner_task)
         return link
 
-    def _create_wire(self, server: Server, desk: ServerConnection) -> UpstreamWire:
+    def _create_session(self, server: Server, link: ServerConnection) -> McpSession:
         # Sessions beside the main link are begun for the legacy era only (decision 0014).
-        transport, wish = server.transport, server.era if desk.main else "legacy"
+        transport, wish = server.transport, server.era if link.main else "legacy"
         means = self._means_of(server)
         if isinstance(transport, HttpTransport):
-            return HttpWire(transport, wish, means, desk)
+            http = partial(StreamableHttpTransport, transport, means)
+            return McpSession(http, wish, means, link, link.asker)
         key, own = msgspec.json.encode(transport), transport.run_as == "own"
-        place = self._places.take(server.id, key, desk, own=own)
-        return StdioWire(transport, wish, means, desk, place)
+        place = self._places.take(server.id, key, link, own=own)
+        pipes = partial(StdioPipesTransport, transport, means, place)
+        return McpSession(pipes, wish, means, link, link.asker)
 
-    def _means_of(self, server: Server) -> WireContext:
-        """What its wires are given: a server may have its own time to start."""
+    def _means_of(self, server: Server) -> TransportContext:
+        """What its sessions are given: a server may have its own time to start."""
         seconds = server.timing.start_seconds
         if not seconds:
             return self._means

@@ -23,10 +23,9 @@ from gatelodge.adapters.upstream.pending import (
     ConnectionLoss,
     Listener,
     PendingRequest,
-    PendingRequests,
 )
-from gatelodge.adapters.upstream.question import PendingQuestion
-from gatelodge.adapters.upstream.wire import SLOW, UpstreamWire, WireStatus
+from gatelodge.adapters.upstream.session import McpSession
+from gatelodge.adapters.upstream.transport import SLOW, TransportStatus
 from gatelodge.core.errors import (
     HouseError,
     LimitReached,
@@ -34,8 +33,6 @@ from gatelodge.core.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
-from gatelodge.core.protocol.capabilities import NOTHING
-from gatelodge.core.protocol.upstream import refusal_bytes, response_bytes
 from gatelodge.core.protocol.upstream_era import ServerHello, capable
 from gatelodge.ports.upstream import (
     NOBODY,
@@ -43,9 +40,7 @@ from gatelodge.ports.upstream import (
     OnBehalfOf,
     ServerHealth,
     State,
-    UpstreamReply,
     UpstreamRequest,
-    always,
 )
 
 REPLACE_SECONDS = 60.0
@@ -64,7 +59,7 @@ class ServerConnection:
     def __init__(
         self,
         definition: bytes,
-        wire: "Callable[[ServerConnection], UpstreamWire]",
+        session: "Callable[[ServerConnection], McpSession]",
         keeper: "LinkKeeper[ServerConnection]",
         first_pause: float,
         asker: OnBehalfOf | None = None,
@@ -76,17 +71,14 @@ class ServerConnection:
         self.replace_at = math.inf
         self.modern = False
         self.logs, self.pushes = False, True
-        self.again = False
         self.asker = NOBODY if asker is None else asker
         self.main = asker is None
         self.used = 0.0
         self.recent: dict[tuple[str, str], None] = {}
-        self.watched: frozenset[str] = frozenset()
-        self.rewatch = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._keeper = keeper
-        self._wire = wire(self)
-        self.flights = PendingRequests(self, self._wire.kind)
+        self._session = session(self)
+        self.flights = self._session.flights
         self._first_pause = first_pause
         self._recovery = LinkRecovery(first_pause)
         self._state: State = "starting"
@@ -103,7 +95,7 @@ class ServerConnection:
         """Send a request, now or when the server is ready; refuse it when it is away."""
         flight = self.flights.add(request, listener)
         if self._state == "ready":
-            self._wire.transmit(flight)
+            self._session.transmit(flight)
         else:
             self._send_hold_or_refuse(flight)
         return flight
@@ -117,7 +109,7 @@ class ServerConnection:
         """Send this flight as soon as the server is ready."""
         flight.place = None
         if self._state == "ready":
-            self._wire.transmit(flight)
+            self._session.transmit(flight)
         elif self._state != "starting":
             self.flights.fail(flight, self._not_running_error())
         elif not self._held.add(flight):
@@ -129,15 +121,14 @@ class ServerConnection:
         held = self._held.take()
         return [flight for flight in held if self.flights.open.get(flight.number) is flight]
 
-    def rewire(self, wire: UpstreamWire) -> None:
-        """Speak to the server another way from now on (streamable HTTP, HTTP with SSE)."""
-        self._wire = wire
+    @property
+    def watched(self) -> frozenset[str]:
+        """The resources that are watched."""
+        return self._session.watching.uris
 
     def watch(self, uris: frozenset[str]) -> None:
         """Have exactly these resources watched."""
-        if uris != self.watched:
-            self.watched = uris
-            self.rewatch.set()
+        self._session.watching.watch(uris)
 
     def broke(self, why: ConnectionLoss) -> None:
         """The wire lost the server; requests are held or refused from this moment on."""
@@ -160,43 +151,24 @@ class ServerConnection:
 
     def aside(self, method: str, params: bytes) -> bool:
         """Tell whose session it is what was said outside of every request; false = nobody hears."""
-        whose = not self.shared and self.asker.principal
+        whose = not self.asker.shared and self.asker.principal
         return bool(whose) and self._keeper.aside(self, method, params)
-
-    def missed(self) -> None:
-        """Something may have been said that nobody heard."""
-        self.changed()
-        for uri in self.watched:
-            self._keeper.updated(uri)
 
     def say(self, message: bytes) -> None:
         """Send a notification of ours, if the server is there to hear it."""
         if self._state == "ready":
-            self._wire.say(message)
+            self._session.transport.say(message)
 
     def cancel(self, flight: PendingRequest, reason: str) -> None:
         """Tell the server that nobody waits, also not for its questions."""
         # A held request was never sent, so the server has nothing to hear.
         if self._held.drop(flight):
             return
-        open_still = () if flight.asked is None else flight.asked.rest()
-        self._wire.cancel(flight, reason, tuple(refusal_bytes(each.id) for each in open_still))
+        self._session.cancel(flight, reason)
 
-    def refuse(self, flight: PendingRequest) -> None:
-        """Tell the server that nobody will answer what it still asks."""
-        for pending in () if flight.asked is None else flight.asked.rest():
-            self._wire.respond(flight, refusal_bytes(pending.id), always)
-
-    def respond(
-        self,
-        flight: PendingRequest,
-        question: PendingQuestion,
-        reply: UpstreamReply,
-        admitted: MayGo,
-    ) -> None:
+    def respond(self, flight: PendingRequest, response: bytes, admitted: MayGo) -> None:
         """Send a caller's answer to the server that asked."""
-        response = response_bytes(question.id, reply.result, reply.error)
-        self._wire.respond(flight, response, admitted)
+        self._session.transport.respond(flight, response, admitted)
 
     async def run(self) -> None:
         """Keep the server met for as long as this task lives."""
@@ -206,7 +178,7 @@ class ServerConnection:
                 if pause:
                     await self._wait_before_retry(fault, pause)
         finally:
-            await self._wire.shut()
+            await self._session.shut()
 
     async def meet(self, seconds: float) -> ServerHello:
         """The server's hello, as soon as it was met. Raises why it could not be."""
@@ -219,7 +191,7 @@ class ServerConnection:
         if fault is None:
             text = "The server could not be started in time."
             slow = UpstreamUnreachable(text, remedy=SLOW)
-            slow.said = self._wire.told().said
+            slow.said = self._session.transport.told().said
             raise slow
         # Several callers may wait here, and each needs an exception of its own.
         raise fault.again()
@@ -245,11 +217,6 @@ class ServerConnection:
         return self._state == "off"
 
     @property
-    def shared(self) -> bool:
-        """True while the session is nobody's own: it declares nothing and wants no level."""
-        return self.asker.capabilities == NOTHING and not self.asker.level
-
-    @property
     def busy(self) -> bool:
         """True while something runs in it, or waits until it has begun."""
         return bool(self.flights.open) or self._state == "starting"
@@ -270,15 +237,15 @@ class ServerConnection:
     def sweep(self, now: float) -> None:
         """End what is past its deadline, here and on the wire."""
         self.flights.sweep(now)
-        self._wire.sweep(now)
+        self._session.transport.sweep(now)
 
-    def told(self) -> WireStatus:
+    def told(self) -> TransportStatus:
         """What the wire says of itself."""
-        return self._wire.told()
+        return self._session.transport.told()
 
     def health(self) -> ServerHealth:
         """How the server is doing now."""
-        told = self._wire.told()
+        told = self._session.transport.told()
         met = self._hello if self._state == "ready" else None
         fault = "" if met is not None or self._fault is None else self._fault.detail
         return ServerHealth(
@@ -297,15 +264,13 @@ class ServerConnection:
         self._enter_state("starting")
         self._wake.clear()
         try:
-            self._hello = await self._wire.open()
+            self._hello = await self._session.open()
         except HouseError as fault:
-            await self._wire.let_go()
+            await self._session.let_go()
             return fault, self._recovery.unmet()
-        self.modern = self._hello.era == "modern"
+        self.modern = self.flights.modern = self._session.modern
         self.logs = capable(self._hello.capabilities).logs
         self.pushes = self._hello.pushes
-        # A server that was lost may have told of changes that nobody heard (`missed`).
-        self.again = self._restarts > 0
         since, settled = self._loop.time(), self.flights.settled
         self._lost = self._loop.create_future()
         self._enter_state("ready")
@@ -313,7 +278,7 @@ class ServerConnection:
         self._keeper.met(self)
         for flight in self.released():
             self._dispatch_held_flight(flight)
-        listening = self._loop.create_task(self._wire.listen())
+        listening = self._loop.create_task(self._session.listen(again=self._restarts > 0))
         try:
             why = await self._lost
         finally:
@@ -323,7 +288,7 @@ class ServerConnection:
         if not listening.cancelled():
             listening.result()
         self._restarts += 1
-        await self._wire.let_go()
+        await self._session.let_go()
         lasted, answered = self._loop.time() - since, self.flights.settled > settled
         pause, held = self._recovery.lost(lasted, answered=answered, at_once=why.at_once)
         # `broke` entered `starting`: requests are held over this pause and not refused.
@@ -336,7 +301,9 @@ class ServerConnection:
         self._fault = fault
         now = self._loop.time()
         self._until = now + pause
-        self._deaf_until = now + self._recovery.deaf(pause) if self._wire.wakes else self._until
+        self._deaf_until = (
+            now + self._recovery.deaf(pause) if self._session.transport.wakes else self._until
+        )
         self._enter_state("failed" if self._recovery.failed else "waiting")
         # The keeper may carry held requests over another link; what it leaves is refused below.
         self._keeper.unmet(self, fault)
@@ -372,7 +339,9 @@ class ServerConnection:
 
     def _wake_if_allowed(self) -> bool:
         """True when this request ended the rest."""
-        deaf = self._loop.time() < self._deaf_until or (self.main and not self._wire.wakes)
+        deaf = self._loop.time() < self._deaf_until or (
+            self.main and not self._session.transport.wakes
+        )
         if self._state == "off" or deaf:
             return False
         self._wake.set()

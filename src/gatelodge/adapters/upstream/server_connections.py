@@ -246,7 +246,7 @@ class ServerConnections:
     def leave(self, principal: str) -> None:
         """End every session of this principal; what nobody owns stays."""
         for asker, link in list(self._sessions.items()):
-            if asker.principal == principal and not link.shared:
+            if asker.principal == principal and not link.asker.shared:
                 self._end_session(link)
 
     def sweep(self, now: float) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw, structs
 
-from gatelodge.adapters.upstream.wire import as_defined
+from gatelodge.adapters.upstream.transport import as_defined
 from gatelodge.core.catalog.masking import LEAST_HIDDEN, SecretMask
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.catalog.transport import check_transport, http_endpoint

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable
 
 from gatelodge.adapters.upstream.http.responses import EventStream
-from gatelodge.adapters.upstream.watch import LISTEN_FIRST, LISTEN_LAST
-from gatelodge.adapters.upstream.wire import WireEvents
+from gatelodge.adapters.upstream.session import McpSession
+from gatelodge.adapters.upstream.subscriptions import LISTEN_FIRST, LISTEN_LAST
 
 STREAM_SECONDS = 1.0
 """How long a request waits for a session's own stream to be open."""
@@ -18,17 +18,12 @@ class SessionStream:
     """Opens the stream of one session with `make`; `lost` is called when the session is gone."""
 
     def __init__(
-        self, make: Callable[[], EventStream], lost: Callable[[], None], desk: WireEvents
+        self, make: Callable[[], EventStream], lost: Callable[[], None], session: McpSession
     ) -> None:
         self._make = make
         self._lost = lost
-        self._desk = desk
+        self._session = session
         self._stream: EventStream | None = None
-
-    @property
-    def wanted(self) -> bool:
-        """True while there is one to be kept open."""
-        return self._stream is not None
 
     async def open(self) -> None:
         """Open it: a server may ask there, and waits until it is answered.
@@ -37,7 +32,7 @@ class SessionStream:
         """
         self.close()  # of a session that was lost before it was heard
         stream = self._stream = self._make()
-        if not self._desk.shared:
+        if not self._session.asker.shared:
             await asyncio.wait(
                 (stream.opened, stream.ended),
                 timeout=STREAM_SECONDS,
@@ -70,4 +65,4 @@ class SessionStream:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LISTEN_LAST)
             stream, again = self._make(), True
-            self._desk.missed()  # whatever was said in between was not heard
+            self._session.watching.missed()  # whatever was said in between was not heard

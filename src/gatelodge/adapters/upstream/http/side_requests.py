@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from gatelodge.adapters.net.client import HttpClient
 from gatelodge.adapters.upstream.http.head import request_wire
 from gatelodge.adapters.upstream.http.responses import BufferedResponse, HttpReply
-from gatelodge.adapters.upstream.wire import SLOW
+from gatelodge.adapters.upstream.transport import SLOW
 from gatelodge.core.errors import HouseError, UpstreamTimeout
 from gatelodge.ports.upstream import always
 
@@ -15,11 +15,11 @@ MOST_ASIDE = 256
 """Notifications and refusals of ours under way at once; more are dropped."""
 TELL_SECONDS = 5.0
 LAST_SECONDS = 0.5
-"""How long the last words of a link that ends may take, such as that nobody waits any more."""
+"""How long the last words in a session may take, such as that nobody waits any more."""
 
 
 class SideRequests:
-    """Runs them on the connections of one client; owned by a wire, which closes it."""
+    """Runs them on the connections of one client; owned by a transport, which closes it."""
 
     def __init__(self, client: HttpClient) -> None:
         self.client = client
@@ -48,7 +48,7 @@ class SideRequests:
 
     def say(self, head: bytes, *bodies: bytes) -> None:
         """Tell these in order, without waiting: that nobody hears, a caller's request finds out."""
-        if len(self._aside) < MOST_ASIDE:
+        if bodies and len(self._aside) < MOST_ASIDE:
             self._start_background_task(self._tell_ignoring_faults(head, bodies))
 
     def deliver(

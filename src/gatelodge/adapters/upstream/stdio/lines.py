@@ -14,7 +14,7 @@ class LineCallbacks(Struct, frozen=True, kw_only=True):
     """Who hears of lines, of a line that outgrows `longest` (its beginning), and of the end."""
 
     longest: Callable[[], int]
-    line: Callable[[bytes], None]
+    line: Callable[[bytes], object]
     too_long: Callable[[bytes], None]
     end: Callable[[], None]
 

@@ -2,17 +2,18 @@
 
 import asyncio
 
-from gatelodge.adapters.upstream.pending import WireContext
 from gatelodge.adapters.upstream.stdio.child import SpawnSpec, usual_path
 from gatelodge.adapters.upstream.stdio.places import ChildPlace
-from gatelodge.adapters.upstream.wire import as_defined
+from gatelodge.adapters.upstream.transport import TransportContext, as_defined
 from gatelodge.core.catalog.masking import LEAST_HIDDEN
 from gatelodge.core.catalog.references import reference
 from gatelodge.core.catalog.server import StdioTransport
 from gatelodge.core.catalog.transport import check_transport, check_variable
 
 
-async def spawn_spec(transport: StdioTransport, means: WireContext, place: ChildPlace) -> SpawnSpec:
+async def spawn_spec(
+    transport: StdioTransport, means: TransportContext, place: ChildPlace
+) -> SpawnSpec:
     """The process that this definition describes. Raises UpstreamError or KeyUnreachable."""
     given = transport.env
     with as_defined():

@@ -1,14 +1,23 @@
-"""The secret of a server, read anew when it is refused."""
+"""Answers to one request that may speak for more: a 401 for our secret, a 404 for our session.
+
+Neither is believed at once: a member could take a server from all others with a call that it
+refuses. The secret is read anew beside the traffic, and the session is asked whether it is there.
+"""
 
 import asyncio
+from collections.abc import Callable
 
-from gatelodge.adapters.upstream.http.head import head_lines
+from gatelodge.adapters.upstream.http.head import head_lines, request_wire
+from gatelodge.adapters.upstream.http.responses import BufferedResponse, HttpReply
+from gatelodge.adapters.upstream.http.side_requests import SideRequests
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import HouseError
+from gatelodge.core.protocol import upstream, upstream_status
 from gatelodge.ports.world import SecretResolver
 
 READ_AGAIN_SECONDS = 1.0
 """Between two readings of a secret that is refused."""
+PING_SECONDS = 5.0
 _REFUSED = "It refuses our credentials (HTTP 401)."
 
 
@@ -56,3 +65,38 @@ class ServerCredentials:
         except HouseError:
             return None
         return None if lines == last else lines
+
+
+class SessionDoubt:
+    """Asks a session that may be lost; one question at a time, whoever doubts it meanwhile."""
+
+    def __init__(self, side: SideRequests) -> None:
+        self._side = side
+        self._told: list[Callable[[bool], None]] = []
+
+    def ask(self, head: bytes, number: int, told: Callable[[bool], None]) -> None:
+        """`told` hears whether the session is lost; where nothing is known it is not.
+
+        `number` is that of a ping, if one is sent.
+        """
+        self._told.append(told)
+        if len(self._told) > 1:
+            return
+        body = upstream.request_bytes(number, "ping", {}, b"")
+        reading = BufferedResponse(request_wire(head, body), number)
+
+        def heard(answer: HttpReply | None) -> None:
+            # Emptied first: whoever hears may doubt again, and that takes a question of its own.
+            waiting, self._told = self._told, []
+            for each in waiting:
+                each(_is_lost(answer, number))
+
+        self._side.ask(reading, PING_SECONDS, heard)
+
+
+def _is_lost(answer: HttpReply | None, number: int) -> bool:
+    if answer is None or answer.status < 300:
+        return False
+    status, body = answer.status, answer.body
+    judged = upstream_status.rejected(status, body, number, session=True, wait=0.0)
+    return judged == "session_lost"
