@@ -1,6 +1,7 @@
 """The part of a view that says who may come in: active principals and good credentials."""
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from gatelodge.core.ids import GroupId, PrincipalId, WorkspaceId
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member
@@ -10,6 +11,7 @@ from gatelodge.core.view_entry import AGENT, PERSONAL, CredentialEntry, Principa
 Groups = dict[PrincipalId, tuple[tuple[WorkspaceId, GroupId], ...]]
 Principals = dict[PrincipalId, PrincipalEntry]
 Credentials = dict[str, CredentialEntry]
+T = TypeVar("T", PrincipalEntry, CredentialEntry)
 
 
 def places(groups: Iterable[Group], members: Iterable[GroupMember]) -> Groups:
@@ -31,32 +33,37 @@ def principals(
     Entries that did not change are those of `before`, so that what hangs on them can be kept.
     """
     found: Principals = {}
-    for row in members:
-        if row.status == "active" and plain(row.id) == row.id:
-            entry = PrincipalEntry(
-                id=PrincipalId(row.id),
-                workspace=row.workspace,
-                kind="member",
-                role=row.role,
-                groups=_groups_of(groups, row.id, row.workspace),
-                generation=row.generation,
-            )
-            found[entry.id] = _reuse_unchanged_entry(entry, before)
+    for member in members:
+        _let_in(found, member, None, groups, before)
     for agent in agents:
         # Among those who are let in only: an agent rests with its owner, though its row is active.
         owner = found.get(PrincipalId(agent.owner))
-        answered = owner is not None and owner.workspace == agent.workspace
-        if agent.status == "active" and answered and plain(agent.id) == agent.id:
-            entry = PrincipalEntry(
-                id=PrincipalId(agent.id),
-                workspace=agent.workspace,
-                kind="agent",
-                owner=owner,
-                groups=_groups_of(groups, agent.id, agent.workspace),
-                generation=agent.generation,
-            )
-            found[entry.id] = _reuse_unchanged_entry(entry, before)
+        if owner is not None and owner.workspace == agent.workspace:
+            _let_in(found, agent, owner, groups, before)
     return found
+
+
+def _let_in(
+    found: Principals,
+    row: Member | Agent,
+    owner: PrincipalEntry | None,
+    groups: Groups,
+    before: Principals,
+) -> None:
+    """Put an active principal into `found`; `owner` answers for an agent."""
+    if row.status != "active" or plain(row.id) != row.id:
+        return
+    ident = PrincipalId(row.id)
+    entry = PrincipalEntry(
+        id=ident,
+        workspace=row.workspace,
+        kind="agent" if owner else "member",
+        role=row.role if isinstance(row, Member) else "",
+        owner=owner,
+        groups=tuple(group for home, group in groups.get(ident, ()) if home == row.workspace),
+        generation=row.generation,
+    )
+    found[ident] = _unchanged_or_new(before.get(ident), entry)
 
 
 def credentials(rows: Iterable[Credential], known: Principals, before: Credentials) -> Credentials:
@@ -75,11 +82,7 @@ def credentials(rows: Iterable[Credential], known: Principals, before: Credentia
             or row.workspace != principal.workspace
         ):
             continue
-        last = before.get(row.digest)
-        if last is not None and _is_unchanged_credential(last, row):
-            found[row.digest] = last
-            continue
-        found[row.digest] = CredentialEntry(
+        entry = CredentialEntry(
             id=row.id,
             digest=row.digest,
             workspace=row.workspace,
@@ -90,26 +93,9 @@ def credentials(rows: Iterable[Credential], known: Principals, before: Credentia
             expires_at=row.expires_at,
             context=PERSONAL if row.kind == "personal" else AGENT,
         )
+        found[row.digest] = _unchanged_or_new(before.get(row.digest), entry)
     return found
 
 
-def _groups_of(groups: Groups, principal: str, workspace: WorkspaceId) -> tuple[GroupId, ...]:
-    its = groups.get(PrincipalId(principal), ())
-    return tuple(group for home, group in its if home == workspace)
-
-
-def _reuse_unchanged_entry(entry: PrincipalEntry, before: Principals) -> PrincipalEntry:
-    last = before.get(entry.id)
-    return last if last == entry and last is not None else entry
-
-
-def _is_unchanged_credential(entry: CredentialEntry, row: Credential) -> bool:
-    return (
-        entry.id == row.id
-        and entry.principal == row.principal
-        and entry.workspace == row.workspace
-        and entry.kind == row.kind
-        and entry.pepper == row.pepper
-        and entry.generation == row.generation
-        and entry.expires_at == row.expires_at
-    )
+def _unchanged_or_new(last: T | None, entry: T) -> T:
+    return last if last is not None and last == entry else entry

@@ -4,7 +4,7 @@ Every item keeps the server's own bytes. What has no usable name, or one that an
 before it, or what clients would refuse together with the whole list, is left out and told.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -13,12 +13,19 @@ from msgspec import Raw, Struct
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.capabilities import TASKS
+from gatelodge.core.protocol.envelope import members_of, read_text
 from gatelodge.core.protocol.shown.conform import nonconformities
 from gatelodge.core.protocol.shown.names import LONGEST, shown_name
 
 LONGEST_NAME: Final = 128
 """Characters in a prompt's name, as in a tool's: it is recorded with each use."""
 OfferKind = Literal["prompts", "resources", "templates"]
+_NAMED_BY: Final[dict[OfferKind, str]] = {
+    "prompts": "name",
+    "resources": "uri",
+    "templates": "uriTemplate",
+}
+_encode = msgspec.json.Encoder().encode
 
 
 class OfferedItem(Struct, frozen=True, kw_only=True, gc=False):
@@ -99,12 +106,9 @@ def read_offer(
     `longest` is how many characters a shown name may have. Never raises: what cannot be read, and
     what clients would refuse, is left out.
     """
-    shown: dict[str, OfferedItem] = {}
-    left_out = _collect_usable_items("prompts", shown, (server.alias, longest), prompts)
-    documents: dict[str, OfferedItem] = {}
-    left_out += _collect_usable_items("resources", documents, (server.alias, longest), resources)
-    patterns: dict[str, OfferedItem] = {}
-    left_out += _collect_usable_items("templates", patterns, (server.alias, longest), templates)
+    shown, odd_prompts = _usable_items("prompts", prompts, server.alias, longest)
+    documents, odd_resources = _usable_items("resources", resources, server.alias, longest)
+    patterns, odd_templates = _usable_items("templates", templates, server.alias, longest)
     return ServerOffer(
         server=server.id,
         alias=server.alias,
@@ -116,62 +120,44 @@ def read_offer(
         web=frozenset(each for each in (*documents, *patterns) if _on_the_web(each)),
         capabilities=capabilities,
         abilities=read_abilities(capabilities),
-        left_out=tuple(left_out),
+        left_out=(*odd_prompts, *odd_resources, *odd_templates),
     )
 
 
 def read_abilities(capabilities: Raw) -> OfferAbilities:
     """What the server's capabilities object declares; nothing where it cannot be read."""
-    said = _members_of_object(capabilities) or {}
-    resources = _members_of_object(said.get("resources"))
-    extensions = _members_of_object(said.get("extensions")) or {}
+    said = members_of(capabilities) or {}
+    resources = members_of(said.get("resources"))
+    extensions = members_of(said.get("extensions")) or {}
     return OfferAbilities(
-        prompts=_members_of_object(said.get("prompts")) is not None,
+        prompts=members_of(said.get("prompts")) is not None,
         resources=resources is not None,
         # MCP has a boolean here: any other value declares nothing.
         subscribe=resources is not None and bytes(resources.get("subscribe", b"")) == b"true",
-        completions=_members_of_object(said.get("completions")) is not None,
-        logging=_members_of_object(said.get("logging")) is not None,
-        tasks=_members_of_object(extensions.get(TASKS)) is not None,
+        completions=members_of(said.get("completions")) is not None,
+        logging=members_of(said.get("logging")) is not None,
+        tasks=members_of(extensions.get(TASKS)) is not None,
     )
 
 
-class _Prompt(Struct):
-    name: str
-
-
-class _Resource(Struct):
-    uri: str
-
-
-class _Template(Struct):
-    uriTemplate: str  # noqa: N815 - the wire's spelling
-
-
-_prompts = msgspec.json.Decoder(_Prompt).decode
-_resources = msgspec.json.Decoder(_Resource).decode
-_templates = msgspec.json.Decoder(_Template).decode
-_members = msgspec.json.Decoder(dict[str, Raw]).decode
-_encode = msgspec.json.Encoder().encode
-
-_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
-_Naming = tuple[str, int]
-"""The alias of a server, and how many characters a shown name may have."""
-_Read = Callable[[_Naming, Raw], tuple[str, str, Raw]]
-"""What an item is found by, its own name, and its object as it is listed. Raises ValueError."""
-
-
-def _collect_usable_items(
-    kind: OfferKind, found: dict[str, OfferedItem], shown: _Naming, raws: Iterable[Raw]
-) -> list[str]:
-    """Put the usable items into `found`, in order, the first of each name; say what is left out."""
-    left_out = []
+def _usable_items(
+    kind: OfferKind, raws: Iterable[Raw], alias: str, longest: int
+) -> tuple[dict[str, OfferedItem], list[str]]:
+    """The usable items by what they are found by, in order, the first of each; what is left out."""
+    found: dict[str, OfferedItem] = {}
+    left_out: list[str] = []
     for position, raw in enumerate(raws):
-        try:
-            key, name, listed = _READ[kind](shown, raw)
-        except _UNREADABLE:
+        members = members_of(raw) or {}
+        name = read_text(members.get(_NAMED_BY[kind])) or ""
+        prompt = kind == "prompts"
+        if not name or (prompt and (len(name) > LONGEST_NAME or not name.isprintable())):
             left_out.append(f"{kind[:-1]} {position + 1}: it has no usable name")
             continue
+        key, listed = name, raw
+        if prompt:
+            # Two names that are shown alike count as one: nobody could tell them apart in a list.
+            key = shown_name(alias, name, longest)
+            listed = Raw(_encode({**members, "name": key}))
         wrong = nonconformities(kind, raw)
         if wrong:
             # Cut and in ASCII: the server chose this name, and an admin's terminal shows it.
@@ -181,48 +167,11 @@ def _collect_usable_items(
             left_out.append(f"{kind[:-1]} {name[:80]!a}: one before it has that name")
         else:
             found[key] = OfferedItem(
-                alias=shown[0], position=position, name=name, raw=raw, listed=listed
+                alias=alias, position=position, name=name, raw=raw, listed=listed
             )
-    return left_out
-
-
-def _read_prompt(naming: _Naming, raw: Raw) -> tuple[str, str, Raw]:
-    """Two names that are shown alike count as one: nobody could tell them apart in a list."""
-    name = _prompts(raw).name
-    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-        raise ValueError(name)
-    shown = shown_name(naming[0], name, naming[1])
-    return shown, name, Raw(_encode({**_members(raw), "name": shown}))
-
-
-def _read_resource(_: _Naming, raw: Raw) -> tuple[str, str, Raw]:
-    uri = _resources(raw).uri
-    if not uri:
-        raise ValueError(uri)
-    return uri, uri, raw
-
-
-def _read_template(_: _Naming, raw: Raw) -> tuple[str, str, Raw]:
-    pattern = _templates(raw).uriTemplate
-    if not pattern:
-        raise ValueError(pattern)
-    return pattern, pattern, raw
-
-
-_READ: Final[dict[OfferKind, _Read]] = {
-    "prompts": _read_prompt,
-    "resources": _read_resource,
-    "templates": _read_template,
-}
+    return found, left_out
 
 
 def _on_the_web(uri: str) -> bool:
     # A scheme has no case (RFC 3986 section 3.1); cut first, since a URI can be very long.
     return uri[:8].lower() == "https://"
-
-
-def _members_of_object(raw: Raw | None) -> dict[str, Raw] | None:
-    try:
-        return None if raw is None else _members(raw)
-    except _UNREADABLE:
-        return None

@@ -14,14 +14,10 @@ from gatelodge.core.ids import Instant
 from gatelodge.core.policy.guardrails import CompiledGuardrail
 from gatelodge.core.policy.schema import (
     UNKNOWN,
-    action_ref,
-    action_uid,
+    as_text,
     circumstances,
     entities,
-    principal_ref,
-    principal_uid,
-    resource_ref,
-    resource_uid,
+    request_entities,
 )
 from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry
 
@@ -37,7 +33,7 @@ class PolicyQuestion(Struct, frozen=True, eq=False, gc=False):
     guard: CompiledGuardrail
     policies: cedarpy.PolicySet
     entities: cedarpy.Entities
-    request: dict[str, object]
+    named: dict[str, dict[str, str]]
 
 
 def foresee(
@@ -55,22 +51,10 @@ def foresee(
     except ValueError:
         # Of an entity that Cedar cannot hold nothing can be ruled out, so the rule denies it.
         return "fails"
-    question = PolicyQuestion(
-        guard,
-        guard.policies,
-        found,
-        {
-            "principal": principal_ref(principal),
-            "action": action_ref(entry),
-            "resource": resource_ref(entry),
-        },
-    )
-    request = {
-        "principal": principal_uid(principal),
-        "action": action_uid(entry),
-        "resource": resource_uid(entry),
-        "context": UNKNOWN,
-    }
+    named = request_entities(principal, entry)
+    question = PolicyQuestion(guard, guard.policies, found, named)
+    # Partial evaluation takes entities as text only.
+    request = {what: as_text(ref) for what, ref in named.items()} | {"context": UNKNOWN}
     try:
         result = cedarpy.is_authorized_partial(request, guard.policies, found)
     except (ValueError, TypeError):
@@ -83,7 +67,7 @@ def foresee(
 def judge(question: PolicyQuestion, at: Instant, context: CallContext) -> Outcome:
     """Whether the guardrail forbids this call now, by full evaluation; `fails` means deny."""
     try:
-        request = {**question.request, "context": circumstances(at, context)}
+        request = {**question.named, "context": circumstances(at, context)}
         result = cedarpy.is_authorized(request, question.policies, question.entities)
     except (ValueError, TypeError):
         # A time that Cedar cannot hold ends here too: who cannot be judged is denied.

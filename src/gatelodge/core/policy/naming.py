@@ -171,19 +171,13 @@ def _resolve_tool(name: str, bearers: NamedEntities) -> tuple[str, str] | None:
 def _unmatched_mention(
     mention: EntityMention, found: tuple[str, str] | None, bearers: NamedEntities, *, near: bool
 ) -> UnmatchedMention | None:
-    close = _similar_names if near else _no_similar_names
-    if found is None:
-        return UnmatchedMention(mention, close(mention, bearers))
-    if mention.kind != "Tool":
-        return None
-    server, _, own = found[0].partition("/")
-    if (server, unquote(own)) in bearers.tools:
-        return None
-    return UnmatchedMention(mention, close(mention, bearers), unseen=server not in bearers.observed)
-
-
-def _no_similar_names(_mention: EntityMention, _bearers: NamedEntities) -> tuple[str, ...]:
-    return ()
+    unseen = False
+    if found is not None:
+        server, _, own = found[0].partition("/")
+        if mention.kind != "Tool" or (server, unquote(own)) in bearers.tools:
+            return None
+        unseen = server not in bearers.observed
+    return UnmatchedMention(mention, _similar_names(mention, bearers) if near else (), unseen)
 
 
 def _similar_names(mention: EntityMention, bearers: NamedEntities) -> tuple[str, ...]:

@@ -11,11 +11,9 @@ from msgspec import Struct
 
 from gatelodge.core.ids import Instant
 from gatelodge.core.policy.schema import (
-    action_uid,
     circumstances,
     entities,
-    principal_uid,
-    resource_uid,
+    request_entities,
     schema,
 )
 from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry
@@ -36,13 +34,8 @@ def rule_in_full(
     text: str, principal: PrincipalEntry, entry: Entry, at: Instant, context: CallContext
 ) -> CedarRuling:
     """Evaluate the text. A text that does not parse allows nothing."""
-    request = {
-        "principal": principal_uid(principal),
-        "action": action_uid(entry),
-        "resource": resource_uid(entry),
-        "context": circumstances(at, context),
-    }
     try:
+        request = {**request_entities(principal, entry), "context": circumstances(at, context)}
         found = cedarpy.is_authorized(
             request, _parsed_policy_set(text), entities(principal, entry), schema()
         )

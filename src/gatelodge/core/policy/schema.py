@@ -99,24 +99,22 @@ def moment(at: Instant) -> str:
         raise ValueError(str(at)) from fault
 
 
-def principal_uid(principal: PrincipalEntry) -> str:
-    """The principal of a request."""
-    return uid("Member" if principal.kind == "member" else "Agent", principal.id)
+def request_entities(principal: PrincipalEntry, entry: Entry) -> dict[str, dict[str, str]]:
+    """Principal, action and resource of a request, in parts, which Cedar takes without parsing.
+
+    The action is what can be done with the resource.
+    """
+    action = "call" if isinstance(entry, ToolEntry) else "get"
+    return {
+        "principal": _principal_ref(principal),
+        "action": {"type": "Gatelodge::Action", "id": action},
+        "resource": _resource_ref(entry),
+    }
 
 
-def principal_ref(principal: PrincipalEntry) -> dict[str, str]:
-    """The principal of a request in parts, which Cedar takes without parsing."""
-    return _entity_ref("Member" if principal.kind == "member" else "Agent", principal.id)
-
-
-def resource_ref(entry: Entry) -> dict[str, str]:
-    """The resource of a request in parts."""
-    return _entity_ref(resource_kind(entry), _resource_id(entry))
-
-
-def resource_uid(entry: Entry) -> str:
-    """The resource of a request."""
-    return uid(resource_kind(entry), _resource_id(entry))
+def as_text(ref: dict[str, str]) -> str:
+    """An entity of a request in Cedar's own syntax: its id is in plain characters already."""
+    return f'{ref["type"]}::"{ref["id"]}"'
 
 
 def resource_kind(entry: Entry) -> Kind:
@@ -124,16 +122,6 @@ def resource_kind(entry: Entry) -> Kind:
     if isinstance(entry, ToolEntry):
         return "Tool"
     return "Prompt" if entry.kind == "prompts" else "Resource"
-
-
-def action_ref(entry: Entry) -> dict[str, str]:
-    """The action of a request in parts: what can be done with this resource."""
-    return {"type": "Gatelodge::Action", "id": _action_id(entry)}
-
-
-def action_uid(entry: Entry) -> str:
-    """The action of a request: what can be done with this resource."""
-    return f'Gatelodge::Action::"{_action_id(entry)}"'
 
 
 def circumstances(at: Instant, context: CallContext) -> str:
@@ -163,12 +151,13 @@ def entities(principal: PrincipalEntry, entry: Entry) -> cedarpy.Entities:
     return cedarpy.Entities.from_json_str(text, schema())
 
 
-def _resource_id(entry: Entry) -> str:
-    return tool_id(entry.server, entry.name) if isinstance(entry, ToolEntry) else entry.server
+def _principal_ref(principal: PrincipalEntry) -> dict[str, str]:
+    return _entity_ref("Member" if principal.kind == "member" else "Agent", principal.id)
 
 
-def _action_id(entry: Entry) -> str:
-    return "call" if isinstance(entry, ToolEntry) else "get"
+def _resource_ref(entry: Entry) -> dict[str, str]:
+    ident = tool_id(entry.server, entry.name) if isinstance(entry, ToolEntry) else entry.server
+    return _entity_ref(resource_kind(entry), ident)
 
 
 def _entity_ref(kind: Kind, ident: str) -> dict[str, str]:
@@ -185,9 +174,9 @@ def _principal_entities(principal: PrincipalEntry) -> list[dict[str, Any]]:
     parents = [_entity_ref("Group", group) for group in principal.groups]
     parents.append(_entity_ref("Workspace", principal.workspace))
     if principal.owner is None:
-        return [_cedar_entity(principal_ref(principal), {"role": principal.role}, parents)]
+        return [_cedar_entity(_principal_ref(principal), {"role": principal.role}, parents)]
     owner = {"__entity": _entity_ref("Member", principal.owner.id)}
-    agent = _cedar_entity(principal_ref(principal), {"owner": owner}, parents)
+    agent = _cedar_entity(_principal_ref(principal), {"owner": owner}, parents)
     return [agent, *_principal_entities(principal.owner)]
 
 
@@ -204,4 +193,4 @@ def _resource_entity(entry: Entry) -> dict[str, Any]:
         "openWorld": entry.open_world,
         "pinned": entry.standing == "pinned",
     }
-    return _cedar_entity(resource_ref(entry), attrs, [_entity_ref("Server", entry.server)])
+    return _cedar_entity(_resource_ref(entry), attrs, [_entity_ref("Server", entry.server)])
