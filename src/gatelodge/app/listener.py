@@ -19,7 +19,6 @@ from gatelodge.core.http.authority import bracketed
 from gatelodge.web.api.context import LOCAL
 from gatelodge.web.endpoint.http.bounds import PersonBytes, TrafficCounts, connections
 from gatelodge.web.endpoint.http.connection import ClientConnection
-from gatelodge.web.endpoint.http.idle import close_idle
 from gatelodge.web.endpoint.http.request import HttpLimits
 from gatelodge.web.front import SocketFront
 
@@ -76,7 +75,7 @@ class SocketListener:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            await close_idle(self._connections.open, loop.time())
+            await self._connections.close_idle(loop.time())
 
     def stop(self) -> None:
         """Take no more connections, and close those on which nothing is being answered."""

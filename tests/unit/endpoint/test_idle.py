@@ -10,7 +10,6 @@ import pytest
 
 from gatelodge.web.endpoint.http.bounds import PersonBytes, connections
 from gatelodge.web.endpoint.http.connection import ClientConnection
-from gatelodge.web.endpoint.http.idle import close_idle
 from gatelodge.web.endpoint.http.request import HttpLimits
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +70,7 @@ class Kept:
 
     async def sweep(self, now: float) -> None:
         """Look for idle connections at this time."""
-        await close_idle(self.connections, now)
+        await self.connections.close_idle(now)
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ async def kept():
     server = await loop.create_server(connection, "127.0.0.1", 0)
     client = socket.create_connection(server.sockets[0].getsockname(), timeout=WAIT)
     client.setblocking(False)
-    line = Kept(client, shared.open, serving)
+    line = Kept(client, shared, serving)
     await asyncio.wait_for(opened.wait(), WAIT)
     yield line
     for each in tuple(shared.open):

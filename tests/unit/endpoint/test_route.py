@@ -3,7 +3,7 @@
 import pytest
 
 from gatelodge.core.protocol.shown.names import alias_for, is_alias
-from gatelodge.web.endpoint.route import EndpointRoute, route_of
+from gatelodge.web.endpoint.request_context import EndpointRoute, route_of
 
 
 @pytest.mark.parametrize(

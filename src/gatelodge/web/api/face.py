@@ -37,7 +37,7 @@ from gatelodge.web.api.context import LOCAL, AdminCaller, AdminContext
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.reader import Unreadable
 from gatelodge.web.endpoint.http.request import HttpRequest
-from gatelodge.web.endpoint.http.turns import LIGHT, FaceTurns
+from gatelodge.web.endpoint.http.serving import LIGHT, FaceTurns
 from gatelodge.web.endpoint.origins import NOT_SERVED, AllowedOrigins
 from gatelodge.web.written import look_at
 

@@ -28,10 +28,8 @@ from gatelodge.ports.upstream import OnBehalfOf
 from gatelodge.web.endpoint.context import EndpointContext, TurnedAway, durable, turn_away
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.request import HttpRequest
-from gatelodge.web.endpoint.origins import NOT_SERVED
-from gatelodge.web.endpoint.pages import is_preflight, preflight
-from gatelodge.web.endpoint.request_context import AdmissionCache, RequestContext
-from gatelodge.web.endpoint.route import route_of
+from gatelodge.web.endpoint.origins import NOT_SERVED, is_preflight, preflight
+from gatelodge.web.endpoint.request_context import AdmissionCache, RequestContext, route_of
 from gatelodge.web.written import look_at
 
 _JSON = b"application/json"

@@ -22,10 +22,9 @@ from gatelodge.web.endpoint.context import (
     too_many,
     turn_away,
 )
-from gatelodge.web.endpoint.http.permit import WritePermit
+from gatelodge.web.endpoint.http.delivery import WritePermit
 from gatelodge.web.endpoint.methods.tables import Method
-from gatelodge.web.endpoint.part import BatchPart
-from gatelodge.web.endpoint.request_context import RequestContext
+from gatelodge.web.endpoint.request_context import BatchPart, RequestContext
 
 _BATCHES = BATCHES.encode()
 
@@ -135,7 +134,7 @@ async def _answer_part(
     # A context for each part: who was let in for the part before must decide nothing here.
     part = RequestContext(visit.connection, visit.request, visit.started)
     let_in(gate, part)  # each anew: access may have ended while the last one ran
-    answer = part.answer = BatchPart(visit)
+    answer = part.answer = BatchPart(visit.connection, visit.request)
     part.size = len(message)
     try:
         await method_of(part, _read_batch_message(gate, part, message))(gate, part)

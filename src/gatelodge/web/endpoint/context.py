@@ -29,9 +29,7 @@ from gatelodge.ports.tracing import Tracer
 from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, FreshIds, StringSealer
 from gatelodge.web.endpoint.origins import AllowedOrigins
-from gatelodge.web.endpoint.part import BatchPart
-from gatelodge.web.endpoint.request_context import RequestContext
-from gatelodge.web.endpoint.route import EndpointRoute
+from gatelodge.web.endpoint.request_context import BatchPart, EndpointRoute, RequestContext
 
 _NO_CONTENT = 204
 

@@ -31,7 +31,7 @@ from gatelodge.web.endpoint.context import (
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.reader import Unreadable
 from gatelodge.web.endpoint.http.request import HttpRequest
-from gatelodge.web.endpoint.http.turns import LIGHT, FaceTurns
+from gatelodge.web.endpoint.http.serving import LIGHT, FaceTurns
 from gatelodge.web.endpoint.methods.listening import legacy_stream
 from gatelodge.web.endpoint.methods.subscribing import roots_changed
 from gatelodge.web.endpoint.methods.tables import (
@@ -41,8 +41,7 @@ from gatelodge.web.endpoint.methods.tables import (
     accepted,
     unknown,
 )
-from gatelodge.web.endpoint.origins import AllowedOrigins
-from gatelodge.web.endpoint.pages import readable_by
+from gatelodge.web.endpoint.origins import AllowedOrigins, readable_by
 from gatelodge.web.endpoint.request_context import RequestContext
 
 log = logging.getLogger(__name__)

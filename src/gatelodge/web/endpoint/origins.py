@@ -1,17 +1,23 @@
-"""Host and Origin checks: a page in somebody's browser must not reach a gate on their machine.
+"""Pages in somebody's browser: which may reach a gate, what they may send, what they may read.
 
 A request whose Host is not ours was led here by DNS rebinding; one whose Origin is not allowed
-comes from a foreign page. Source: MCP basic/transports/streamable-http, Security; decision 0002.
+comes from a foreign page. An allowed one may send and read; there are no cookies, so it has what
+its own script was given. Source: MCP basic/transports/streamable-http, Security; decision 0002;
+Fetch standard, CORS protocol.
 """
 
 from msgspec import Struct
 
 from gatelodge.core.http.authority import bracketed
+from gatelodge.web.endpoint.http.request import HttpRequest
 
 NOT_SERVED = (
     "this Host is not served here; an operator names it in listen.allowed_hosts or "
     "listen.public_url"
 )
+_ASKED = b"access-control-request-method"
+_FIELDS = b"access-control-request-headers"
+_EXPOSED = b"access-control-expose-headers: Mcp-Session-Id, WWW-Authenticate"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -56,6 +62,29 @@ def origins(
         frozenset(h.lower().encode() for h in hosts if h),
         frozenset(o.lower().encode() for o in given),
     )
+
+
+def is_preflight(request: HttpRequest) -> bool:
+    """Say whether a browser asks what its page may send; such a question carries no token."""
+    return request.method == b"OPTIONS" and _ASKED in request.headers
+
+
+def preflight(request: HttpRequest) -> tuple[bytes, ...]:
+    """What the page may send: the endpoint's verbs, with the fields that it asked for."""
+    asked = request.headers.get(_FIELDS, b"")
+    # The field goes back as it came: llhttp lets no line break through, so it adds no field.
+    allowed = (b"access-control-allow-headers: " + asked,) if asked else ()
+    return (
+        b"access-control-allow-methods: POST, GET, DELETE",
+        b"access-control-max-age: 600",
+        *allowed,
+    )
+
+
+def readable_by(origin: bytes) -> tuple[bytes, ...]:
+    """The fields that let a page of this origin read the answer."""
+    # The one origin and never `*`: every page could read it. So caches have to tell them apart.
+    return (b"access-control-allow-origin: " + origin, b"vary: Origin", _EXPOSED)
 
 
 def _without_port(authority: bytes) -> bytes:

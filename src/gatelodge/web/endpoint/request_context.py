@@ -1,8 +1,14 @@
 """One request at the endpoint: what is known of it so far, filled in as it is read."""
 
+import re
+from collections.abc import Callable
+
+from msgspec import Struct
+
 from gatelodge.core.protocol.capabilities import NOTHING, declared
 from gatelodge.core.protocol.envelope import ClientMessage, Era, Members
 from gatelodge.core.protocol.session import LegacySession
+from gatelodge.core.protocol.shown.names import ALIAS
 from gatelodge.core.protocol.version import META_CLIENT_CAPABILITIES
 from gatelodge.core.records.origin import UNROUTED
 from gatelodge.core.view import PolicyView
@@ -14,7 +20,45 @@ from gatelodge.ports.upstream import OnBehalfOf
 from gatelodge.web.endpoint.http.answer import HttpAnswer
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.request import HttpRequest
-from gatelodge.web.endpoint.route import EndpointRoute
+
+_TARGET = re.compile(rb"/k/([a-z0-9][a-z0-9-]{0,62})(?:/s/(%b))?/mcp/?(?:\?|$)" % ALIAS.encode())
+
+
+class EndpointRoute(Struct, frozen=True):
+    """A workspace's endpoint; an `alias` narrows it to one server with bare names."""
+
+    workspace: str
+    alias: str
+
+
+def route_of(target: bytes) -> EndpointRoute | None:
+    """The endpoint of `/k/{workspace}/mcp` or `/k/{workspace}/s/{alias}/mcp`; None for no such."""
+    found = _TARGET.match(target)
+    if found is None:
+        return None
+    return EndpointRoute(found[1].decode(), (found[2] or b"").decode())
+
+
+class BatchPart(HttpAnswer):
+    """The answer to one message of a batch: kept until all are there."""
+
+    __slots__ = ("body", "status", "still")
+
+    def __init__(self, connection: ClientConnection, request: HttpRequest) -> None:
+        super().__init__(connection, request)
+        self.body = b""
+        self.status = 0
+        self.still: Callable[[PolicyView], bool] | None = None
+        """Says whether it would be given under this view too; None where who asks decides alone.
+
+        It waits for the other parts, and what let it be given may end meanwhile.
+        """
+
+    def end(self, status: int, body: bytes) -> None:
+        """Keep the body."""
+        if not self.ended:
+            self.ended, self.status, self.body = True, status, body
+            self.bytes_out = len(body)
 
 
 class AdmissionCache:

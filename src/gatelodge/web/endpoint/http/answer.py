@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from gatelodge.core.jsontext.jsonrpc import notification_body
 from gatelodge.web.endpoint.http.connection import ClientConnection
-from gatelodge.web.endpoint.http.permit import WritePermit
+from gatelodge.web.endpoint.http.delivery import WritePermit
 from gatelodge.web.endpoint.http.request import HttpRequest
 
 _PHRASE = {s.value: s.phrase.encode() for s in HTTPStatus}

@@ -5,30 +5,30 @@ greediest of them loses. After it, bodies that arrive, results that servers send
 are not read are charged to the member who answers for the caller.
 """
 
+import asyncio
 from collections import Counter
 from typing import Protocol
 
 from msgspec import Struct
 
-from gatelodge.web.endpoint.http.outbox import RoundOutbox
 from gatelodge.web.endpoint.http.request import HttpLimits, HttpRequest
 
 _SHARE = 4
 """Nobody has more than this part of all connections when others find none."""
 
 
-class YieldingConnection(Protocol):
-    """A connection that can be made to give up what is kept for it."""
-
-    def give_way(self) -> None:
-        """Give it up now, or end."""
-        ...
-
-
-class OpenConnection(YieldingConnection, Protocol):
+class OpenConnection(Protocol):
     """A connection as those see it who sweep and count."""
 
     person: str
+
+    def flush(self) -> None:
+        """Write now what was to be written soon."""
+        ...
+
+    def give_way(self) -> None:
+        """Give up what is kept for it now, or end."""
+        ...
 
     def idle(self, now: float) -> bool:
         """Say whether it said nothing, or no whole request, for longer than it may."""
@@ -47,6 +47,32 @@ class OpenConnection(YieldingConnection, Protocol):
         ...
 
 
+class RoundOutbox:
+    """Connections that write at the end of the present round of the loop, all together.
+
+    Clients that sleep are then woken once for many answers instead of once for each; on a busy
+    machine that is a fifth of what a call costs.
+    """
+
+    __slots__ = ("_loop", "_waiting")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[OpenConnection] = []
+
+    def add(self, connection: OpenConnection) -> None:
+        """Have it flushed soon."""
+        if not self._waiting:
+            self._loop.call_soon(self._flush_connections)
+        self._waiting.append(connection)
+
+    def _flush_connections(self) -> None:
+        # A flush may ask for another one: that belongs to the next round, or this never ends.
+        waiting, self._waiting = self._waiting, []
+        for connection in waiting:
+            connection.flush()
+
+
 class StrangerBytes:
     """Bytes that were taken before anybody knew whose they are, under one total.
 
@@ -57,10 +83,10 @@ class StrangerBytes:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: dict[YieldingConnection, int] = {}
+        self._held: dict[OpenConnection, int] = {}
         self.total = 0
 
-    def hold(self, connection: YieldingConnection, size: int) -> None:
+    def hold(self, connection: OpenConnection, size: int) -> None:
         """Count that this is what is kept for a stranger's connection now."""
         self.total += size - self._held.get(connection, 0)
         self._held[connection] = size
@@ -71,7 +97,7 @@ class StrangerBytes:
             self.release(greediest)
             greediest.give_way()
 
-    def release(self, connection: YieldingConnection) -> None:
+    def release(self, connection: OpenConnection) -> None:
         """Nothing is kept for it any more, or it is known whose it is."""
         self.total -= self._held.pop(connection, 0)
 
@@ -89,7 +115,7 @@ class PersonBytes:
     def __init__(self, most: int, whole: int) -> None:
         self._most, self._whole = most, whole
         self._taken: dict[str, int] = {}
-        self._unread: dict[str, dict[YieldingConnection, int]] = {}
+        self._unread: dict[str, dict[OpenConnection, int]] = {}
         self.total = 0
 
     def under_way(self, person: str) -> int:
@@ -128,7 +154,7 @@ class PersonBytes:
         self.give(request.person, request.charged)
         request.charged = 0
 
-    def unread(self, person: str, connection: YieldingConnection, size: int) -> None:
+    def unread(self, person: str, connection: OpenConnection, size: int) -> None:
         """Count that so much of an answer waits to be read; 0 = none."""
         mine = self._unread.setdefault(person, {})
         # Taken out and put in anew: whose answer grew last stands last in the order of giving way.
@@ -201,6 +227,25 @@ class ClientConnections(Struct, frozen=True, eq=False):
             stranger_bytes=self.strangers.total,
             person_bytes=self.persons.total,
         )
+
+    async def close_idle(self, now: float) -> None:
+        """Close those idle for too long at this time of the loop, after what they sent was read.
+
+        Those whose clients do not take what was said, or are not there any more, are cut off.
+        """
+        for connection in tuple(self.open):
+            if connection.stuck(now):
+                connection.abort()
+        overdue = [connection for connection in self.open if connection.idle(now)]
+        if not overdue:
+            return
+        # A loop that was held up may come here before it reads what arrived in the meantime. Two
+        # turns are one look at the sockets for certain, whichever comes first in a turn.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for connection in overdue:
+            if connection.idle(now):
+                connection.shut()
 
     def make_room(self, most: int) -> bool:
         """See to it that one more fits; False when each belongs to somebody who has few.

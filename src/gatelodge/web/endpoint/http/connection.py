@@ -11,8 +11,7 @@ from typing import cast
 
 from gatelodge.web.endpoint.http import peer
 from gatelodge.web.endpoint.http.bounds import AnswerRoom, ClientConnections
-from gatelodge.web.endpoint.http.delivery import AnswerDelivery
-from gatelodge.web.endpoint.http.permit import WritePermit
+from gatelodge.web.endpoint.http.delivery import AnswerDelivery, WritePermit
 from gatelodge.web.endpoint.http.reader import RequestReader
 from gatelodge.web.endpoint.http.request import HttpRequest
 from gatelodge.web.endpoint.http.serving import RequestServing

@@ -1,12 +1,24 @@
 """What is written to a client, under what lets it leave; what it has not read yet is charged."""
 
 import asyncio
+from typing import Protocol
 
 from gatelodge.web.endpoint.http.bounds import ClientConnections, OpenConnection
-from gatelodge.web.endpoint.http.permit import WritePermit
 
 _SLOWEST = 64 * 1024
 """Bytes a second that a client has to take, after a first grace."""
+
+
+class WritePermit(Protocol):
+    """Under what bytes leave: asked right before they are written, and then they are."""
+
+    def holds(self) -> bool:
+        """Say whether what is said may leave now."""
+        ...
+
+    def withheld(self) -> None:
+        """It did not leave."""
+        ...
 
 
 class AnswerDelivery:

@@ -1,10 +1,13 @@
 """What stands behind a connection: whoever judges, answers and counts its requests."""
 
+import asyncio
 from typing import Protocol, TypeVar
 
 from gatelodge.web.endpoint.http.reader import Unreadable
 from gatelodge.web.endpoint.http.request import HttpRequest
 
+LIGHT = 64 * 1024
+"""Bytes of a body that waits for no turn."""
 C_contra = TypeVar("C_contra", contravariant=True)
 """The connection, which knows this file and not the other way round."""
 
@@ -31,3 +34,16 @@ class RequestServing(Protocol[C_contra]):
     def gone(self, request: HttpRequest) -> None:
         """The client left this request, whole or in part, before it was looked at."""
         ...
+
+
+class FaceTurns:
+    """The turns of one face: large bodies are read one in each round, however many came at once."""
+
+    def __init__(self) -> None:
+        self._large = asyncio.Lock()
+
+    async def wait(self) -> None:
+        """Wait until it is the turn of a body that is not light."""
+        # The lock is held over the pause, so that of many who wait each gets a round of its own.
+        async with self._large:
+            await asyncio.sleep(0)

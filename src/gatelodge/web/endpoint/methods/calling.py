@@ -47,8 +47,7 @@ from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply
 from gatelodge.web.endpoint.context import AnswerPermit, EndpointContext, answer_here
 from gatelodge.web.endpoint.methods.rendering import render
 from gatelodge.web.endpoint.methods.telling import trace_end
-from gatelodge.web.endpoint.part import BatchPart
-from gatelodge.web.endpoint.request_context import RequestContext
+from gatelodge.web.endpoint.request_context import BatchPart, RequestContext
 
 _TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
 """How the JSON of a progress token, a string or a number, can begin."""
