@@ -28,10 +28,11 @@ from tests.unit.view.rows import (
 from gatelodge.core.errors import LedgerDown, Stale
 from gatelodge.core.policy.schema import moment
 from gatelodge.core.view_entry import ReadEntry
+from gatelodge.flows.gateway.admission import CallControl
 from gatelodge.flows.gateway.answers import CallFailed, UpstreamResult, WasCut
 from gatelodge.flows.gateway.call import CallLimits, CallPath
 from gatelodge.flows.gateway.inflight import InFlight
-from gatelodge.flows.gateway.request import CallControl, CallRequest
+from gatelodge.flows.gateway.request import CallRequest
 from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.flows.health import NodeHealth
 from gatelodge.ports.journal import record_landed, record_refused
@@ -140,8 +141,11 @@ class Scene:
             alias="",
             log="calls:home",
             method="tools/call",
-            find=lambda _view, params: CallTarget(entry, "log", params, "log", server()),
-            mirrored=lambda _tool: True,
+            targets=SimpleNamespace(
+                find=lambda *given: CallTarget(entry, "log", given[-1], "log", server())
+            ),
+            name="git__log",
+            headers={},
             params={},
             meta={},
             proto="2026-07-28",
@@ -181,8 +185,8 @@ async def test_a_call_whose_access_did_not_end_comes_back_with_its_answer():
     assert scene.journal.said == ["intent", "ok"]
 
 
-class SeenCut(CallControl):
-    __slots__ = ("__weakref__",)
+class SeenCut(CallControl, weakref=True):
+    pass
 
 
 async def test_a_call_that_is_over_is_forgotten_at_once_and_not_when_a_collector_comes():

@@ -7,9 +7,10 @@ from tests.fakes.world import CountedIds, StillClock
 from tests.unit.view.rows import agent, member, view
 
 from gatelodge.core.protocol.bridge.state import StateBinding
+from gatelodge.flows.gateway.admission import ExchangeLicence
 from gatelodge.flows.gateway.bridge.rounds import InputRounds, ParkedExchange, RoundLimits
 from gatelodge.flows.gateway.inflight import InFlight, RunningRequest
-from gatelodge.flows.gateway.request import ExchangeLicence, NotificationBuffer
+from gatelodge.flows.gateway.request import NotificationBuffer
 
 
 def running(who, kind="call"):

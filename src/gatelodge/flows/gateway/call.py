@@ -23,7 +23,7 @@ from gatelodge.core.protocol.envelope import Members
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.audit.recorder import AllowedCall, AuditRecorder, CallEnd, DeniedCall
-from gatelodge.flows.gateway.admission import CallAdmission
+from gatelodge.flows.gateway.admission import CallAdmission, CallControl
 from gatelodge.flows.gateway.answers import (
     CallAnswer,
     CallFailed,
@@ -36,7 +36,7 @@ from gatelodge.flows.gateway.answers import (
 from gatelodge.flows.gateway.bridge.questions import GoesOn, QuestionBridge, checked
 from gatelodge.flows.gateway.follower import ViewFollower
 from gatelodge.flows.gateway.inflight import CutReason, InFlight, RunningRequest
-from gatelodge.flows.gateway.request import CallControl, CallRequest
+from gatelodge.flows.gateway.request import CallRequest
 from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.flows.gateway.unclosed import UnclosedCalls, Written
 from gatelodge.ports.journal import RecordWrite
@@ -91,7 +91,8 @@ class CallPath:
         What is decided here is decided before anything is awaited (a coroutine: the hot path).
         """
         now = standing.view
-        target = cut.target = request.find(now, request.params)  # what
+        find = request.targets.find
+        target = cut.target = find(now, request.method, request.name, request.params)  # what
         # To a server from which an admin hides a capability, the client is one that lacks it.
         if target is not None:
             request = request.told_to(target.host)

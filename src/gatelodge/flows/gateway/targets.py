@@ -10,8 +10,8 @@ from msgspec import Raw, Struct
 
 from gatelodge.core.catalog.offer import OfferedItem
 from gatelodge.core.catalog.server import Server
-from gatelodge.core.ids import Instant, PrincipalId
-from gatelodge.core.protocol.bridge.state import TaskId
+from gatelodge.core.ids import Instant, PrincipalId, ServerId
+from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, read_task_id
 from gatelodge.core.protocol.envelope import Members, read_text
 from gatelodge.core.protocol.shown.messages import read_reference, with_reference
 from gatelodge.core.protocol.shown.uris import BARE, UriPrefix, original_uri
@@ -19,7 +19,7 @@ from gatelodge.core.view import PolicyView
 from gatelodge.core.view_entry import Entry, ReadEntry, ServerView, ToolEntry, WorkspaceView
 from gatelodge.flows.catalog.offers import OfferMemory
 from gatelodge.flows.gateway.listing import ListViewer, find_prompt, web_servers
-from gatelodge.ports.world import Clock
+from gatelodge.ports.world import Clock, StringSealer
 
 _encode = msgspec.json.Encoder().encode
 
@@ -53,16 +53,34 @@ class CallTarget(Struct, frozen=True, gc=False):
 class TargetFinder:
     """Finds targets for one principal at one endpoint: a workspace's, or (`alias`) a server's."""
 
-    __slots__ = ("_alias", "_clock", "_offers", "_principal", "_slug")
+    __slots__ = ("_alias", "_clock", "_offers", "_principal", "_sealer", "_slug")
 
     def __init__(
-        self, offers: OfferMemory, clock: Clock, principal: PrincipalId, slug: str, alias: str
+        self,
+        offers: OfferMemory,
+        clock: Clock,
+        sealer: StringSealer,
+        principal: PrincipalId,
+        slug: str,
+        alias: str,
     ) -> None:
-        self._offers = offers
-        self._clock = clock
-        self._principal = principal
-        self._slug = slug
-        self._alias = alias
+        self._offers, self._clock, self._sealer = offers, clock, sealer
+        self._principal, self._slug, self._alias = principal, slug, alias
+
+    def find(self, view: PolicyView, method: str, name: str, params: Members) -> CallTarget | None:
+        """What a request of this method is about: the tool, prompt, resource or task of that name.
+
+        A completion is about what its reference names.
+        """
+        if method == "tools/call":  # first, as nearly every one is (hot path)
+            return self.tool(view, name, params)
+        if method == "prompts/get":
+            return self.prompt(view, name, params)
+        if method == "resources/read":
+            return self.resource(view, name, params)
+        if method == "completion/complete":
+            return self.completion(view, params)
+        return self.task(view, name, params)
 
     def tool(self, view: PolicyView, name: str, params: Members) -> CallTarget | None:
         """The tool that goes by this name here."""
@@ -123,12 +141,21 @@ class TargetFinder:
         forwarded["ref"] = with_reference(ref, own)
         return CallTarget(entry, "", forwarded, own, server.server)
 
-    def task(self, view: PolicyView, task: TaskId, params: Members) -> CallTarget | None:
-        """The tool whose call became this task; each request about it is decided anew."""
+    def task(self, view: PolicyView, sealed: str, params: Members) -> CallTarget | None:
+        """The tool whose call became this task of the caller's, got at this endpoint.
+
+        Each request about it is decided anew.
+        """
+        task = read_task_id(self._sealer.open(sealed, TASK_CONTEXT))
         workspace = view.workspaces.get(self._slug)
-        servers = () if workspace is None else workspace.servers.values()
+        if task is None or workspace is None:
+            return None
+        # Another's task is as unknown as one that never was: an answer that differs would tell.
+        mine = (workspace.id, self._alias, self._principal)
+        if (task.workspace, task.alias, task.principal) != mine:
+            return None
         # The id is asked for and not the alias, which another server may bear by now.
-        server = next((each for each in servers if each.id == task.server), None)
+        server = workspace.server(ServerId(task.server))
         tool = None if server is None else server.tools.get(task.tool)
         if tool is None or server is None:
             return None

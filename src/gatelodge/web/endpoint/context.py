@@ -70,7 +70,8 @@ class EndpointContext(Struct, frozen=True, kw_only=True):
 
     def targets(self, who: PrincipalId, route: EndpointRoute) -> TargetFinder:
         """What this principal can ask for at this endpoint."""
-        return TargetFinder(self.offers, self.clock, who, route.workspace, route.alias)
+        place = (route.workspace, route.alias)
+        return TargetFinder(self.offers, self.clock, self.sealer, who, *place)
 
 
 _TRY_AGAIN = 503

@@ -29,6 +29,7 @@ from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members, given
 from gatelodge.core.protocol.result import misshapen, rpc_code
+from gatelodge.flows.gateway.admission import CallControl
 from gatelodge.flows.gateway.answers import (
     CallAnswer,
     CallFailed,
@@ -39,7 +40,7 @@ from gatelodge.flows.gateway.answers import (
 )
 from gatelodge.flows.gateway.bridge.rounds import InputRounds, ParkedExchange
 from gatelodge.flows.gateway.inflight import RunningRequest
-from gatelodge.flows.gateway.request import CallControl, CallRequest, NotificationBuffer
+from gatelodge.flows.gateway.request import CallRequest, NotificationBuffer
 from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.ports.upstream import UpstreamReply
 

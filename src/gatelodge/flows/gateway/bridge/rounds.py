@@ -21,8 +21,9 @@ from gatelodge.core.protocol.bridge.state import (
     pack,
     read_state,
 )
+from gatelodge.flows.gateway.admission import ExchangeLicence
 from gatelodge.flows.gateway.inflight import CutReason, InFlight, RunningRequest
-from gatelodge.flows.gateway.request import ExchangeLicence, NotificationBuffer
+from gatelodge.flows.gateway.request import NotificationBuffer
 from gatelodge.ports.upstream import UpstreamExchange
 from gatelodge.ports.world import Clock, FreshIds, StringSealer
 

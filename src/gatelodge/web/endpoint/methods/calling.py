@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from anyio import to_thread
-from msgspec import Raw
 
 from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, error_body
 from gatelodge.core.protocol.bridge.levels import heard, read_level
@@ -13,18 +12,16 @@ from gatelodge.core.protocol.bridge.questions import (
     read_retry,
     without_round,
 )
-from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, read_task_id
 from gatelodge.core.protocol.bridge.tasks import AUGMENTED, REQUIRED
 from gatelodge.core.protocol.capabilities import NOTHING, TASKS, has_extension
 from gatelodge.core.protocol.envelope import Members, read_text
-from gatelodge.core.protocol.era import headers_mirror
 from gatelodge.core.protocol.version import (
     META_LOG_LEVEL,
     META_PROGRESS,
     MISSING_CAPABILITY,
 )
 from gatelodge.core.view import PolicyView
-from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.gateway.admission import CallAdmission, CallControl, NoAdmission
 from gatelodge.flows.gateway.answers import (
     CallAnswer,
     CallFailed,
@@ -33,16 +30,13 @@ from gatelodge.flows.gateway.answers import (
     WasCut,
 )
 from gatelodge.flows.gateway.request import (
-    CallControl,
     CallRequest,
-    EffectAdmission,
     MonotonicProgress,
     NotificationBuffer,
     Notify,
     Put,
     RetryRound,
 )
-from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply
 from gatelodge.web.endpoint.context import AnswerPermit, EndpointContext, answer_here
 from gatelodge.web.endpoint.methods.rendering import render
@@ -54,42 +48,29 @@ _TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
 _PROGRESS = "notifications/progress"
 LIGHT = 64 * 1024
 """Bytes of a result that is rendered on the loop: at most a few milliseconds of work."""
-Find = Callable[[PolicyView, Members], CallTarget | None]
+_NAMED_BY = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+"""The member of a request's params that says what it is about."""
 
 
-def call_tool(gate: EndpointContext, visit: RequestContext) -> Awaitable[None]:
+def make_call(gate: EndpointContext, visit: RequestContext) -> Awaitable[None]:
     """Make the call that the visit asks for and send its answer (a coroutine: the hot path)."""
-    name = read_text(visit.message.params.get("name"))
+    member = _NAMED_BY[visit.message.method]
+    name = read_text(visit.message.params.get(member))
     if name is None:
-        return _answer_invalid_params(gate, visit, "params.name must be a string")
-    targets = visit.targets
-    return _forward_call(gate, visit, name, lambda view, params: targets.tool(view, name, params))
+        return _answer_invalid_params(gate, visit, f"params.{member} must be a string")
+    return _forward_call(gate, visit, name)
 
 
-async def get_prompt(gate: EndpointContext, visit: RequestContext) -> None:
-    """Answer prompts/get."""
-    name = read_text(visit.message.params.get("name"))
-    if name is None:
-        await _answer_invalid_params(gate, visit, "params.name must be a string")
-        return
-    targets = visit.targets
-    await _forward_call(gate, visit, name, lambda view, params: targets.prompt(view, name, params))
-
-
-async def read_resource(gate: EndpointContext, visit: RequestContext) -> None:
-    """Answer resources/read."""
-    uri = read_text(visit.message.params.get("uri"))
-    if uri is None:
-        await _answer_invalid_params(gate, visit, "params.uri must be a string")
-        return
-    targets = visit.targets
-    await _forward_call(gate, visit, uri, lambda view, params: targets.resource(view, uri, params))
-
-
-async def complete(gate: EndpointContext, visit: RequestContext) -> None:
-    """Answer completion/complete."""
-    targets = visit.targets
-    await _forward_call(gate, visit, "", targets.completion)
+def complete(gate: EndpointContext, visit: RequestContext) -> Awaitable[None]:
+    """Answer completion/complete, which says by a reference what it is about."""
+    return _forward_call(gate, visit, "")
 
 
 async def about_task(gate: EndpointContext, visit: RequestContext) -> None:
@@ -99,29 +80,8 @@ async def about_task(gate: EndpointContext, visit: RequestContext) -> None:
         body = error_body(visit.message.id, MISSING_CAPABILITY, text, REQUIRED)
         await answer_here(gate, visit, body, status=400, rpc_code=MISSING_CAPABILITY)
         return
-    sealed = read_text(visit.message.params.get("taskId"))
-    if sealed is None:
-        await _answer_invalid_params(gate, visit, "params.taskId must be a string")
-        return
-    task = _unseal_task_id(gate, visit, sealed)
-    targets = visit.targets
-    visit.task = sealed
-    await _forward_call(
-        gate,
-        visit,
-        sealed,
-        lambda view, params: None if task is None else targets.task(view, task, params),
-    )
-
-
-def _unseal_task_id(gate: EndpointContext, visit: RequestContext, sealed: str) -> TaskId | None:
-    """The task, when this caller got its id at this endpoint."""
-    task = read_task_id(gate.sealer.open(sealed, TASK_CONTEXT))
-    mine = (visit.workspace.id, visit.route.alias, visit.who.id)
-    # Another's task is as unknown as one that never was: an answer that differs would tell.
-    if task is None or (task.workspace, task.alias, task.principal) != mine:
-        return None
-    return task
+    visit.task = read_text(visit.message.params.get("taskId")) or ""
+    await make_call(gate, visit)
 
 
 async def _answer_invalid_params(gate: EndpointContext, visit: RequestContext, text: str) -> None:
@@ -130,9 +90,7 @@ async def _answer_invalid_params(gate: EndpointContext, visit: RequestContext, t
     await answer_here(gate, visit, body, status=status, rpc_code=INVALID_PARAMS)
 
 
-async def _forward_call(
-    gate: EndpointContext, visit: RequestContext, name: str, find: Find
-) -> None:
+async def _forward_call(gate: EndpointContext, visit: RequestContext, name: str) -> None:
     params = visit.message.params
     retry: RetriedRequest | None = None
     rounds = "requestState" in params or "inputResponses" in params
@@ -154,7 +112,7 @@ async def _forward_call(
         _cut_when_gone(visit, cut)
     leave = AnswerPermit(gate, visit)
     visit.answer.permit = leave
-    request = _call_request(gate, visit, cut, params, find, retry)
+    request = _call_request(gate, visit, name, cut, params, retry)
     if gate.tracer is not None:
         cut.trace = gate.tracer.sample(request.method, request.proto, visit.message.meta)
     try:
@@ -185,7 +143,7 @@ def _cut_when_gone(visit: RequestContext, cut: CallControl) -> None:
 
 
 def _still_admitted(
-    answer: CallAnswer, admission: EffectAdmission
+    answer: CallAnswer, admission: CallAdmission | NoAdmission
 ) -> Callable[[PolicyView], bool] | None:
     """What a batch asks of a call whose answer waits for others; None when nothing came of one."""
     if isinstance(answer, NotAllowed | CallFailed | WasCut):
@@ -218,19 +176,12 @@ async def _rendered_apart(
 def _call_request(
     gate: EndpointContext,
     visit: RequestContext,
+    name: str,
     cut: CallControl,
     params: Members,
-    find: Find,
     retry: RetriedRequest | None,
 ) -> CallRequest:
     assert visit.caller is not None
-
-    def mirrored(tool: ToolEntry) -> bool:
-        arguments = params.get("arguments", Raw(b"{}"))
-        modern = visit.era == "modern"
-        # No legacy revision has these headers, so there their absence says nothing.
-        return not modern or headers_mirror(visit.request.headers, tool.mirrors, arguments)
-
     session, message = visit.session, visit.message
     capabilities, level = visit.capabilities, _wanted_log_level(gate, visit)
     notify = _notification_channel(visit, level, cut)
@@ -248,8 +199,9 @@ def _call_request(
         alias=visit.route.alias,
         log=visit.log,
         method=message.method,
-        find=find,
-        mirrored=mirrored,
+        targets=visit.targets,
+        name=name,
+        headers=visit.request.headers,
         params=params,
         meta=visit.passing,
         proto=visit.proto,

@@ -23,11 +23,11 @@ async def unknown(gate: EndpointContext, visit: RequestContext) -> None:
 
 
 _BOTH: dict[str, Method] = {
-    "tools/call": calling.call_tool,
+    "tools/call": calling.make_call,
     "tools/list": lists.list_tools,
-    "prompts/get": calling.get_prompt,
+    "prompts/get": calling.make_call,
     "prompts/list": lists.list_prompts,
-    "resources/read": calling.read_resource,
+    "resources/read": calling.make_call,
     "resources/list": lists.list_resources,
     "resources/templates/list": lists.list_templates,
     "completion/complete": calling.complete,
