@@ -72,13 +72,15 @@ def records() -> str:
     for name, kind in leaves.LEAVES.items():
         lines += ["", f"## `{name}`", "", cleandoc(kind.__doc__ or "")]
         lines += ["", "| field | type | meaning |", "|---|---|---|"]
-        hints = get_type_hints(kind)
-        for field in msgspec.structs.fields(kind):
-            optional = "" if field.required else ", may be absent"
-            lines.append(f"| `{field.name}` | {_plain(hints[field.name])}{optional} "
-                         f"| {prose.CALLS[field.name]} |")  # fmt: skip
-        for literal, field_name in _choices(name):
-            lines += ["", f"`{field_name}` is one of {', '.join(f'`{v}`' for v in literal)}."]
+        needed, hints = _always_there(kind), get_type_hints(kind)
+        for field in kind.__struct_fields__:
+            absent = "" if field in needed else ", may be absent"
+            meaning = leaves.MEANINGS[field]
+            lines.append(f"| `{field}` | {_plain(hints[field])}{absent} | {meaning} |")
+        for field, hint in hints.items():
+            if get_origin(hint) is Literal:
+                choices = ", ".join(f"`{choice}`" for choice in get_args(hint))
+                lines += ["", f"`{field}` is one of {choices}."]
     lines += ["", "## Pairs", ""]
     lines += [
         f"- `{opening}` is closed by {' or '.join(_closers(field))} of the same `{field}`."
@@ -105,7 +107,13 @@ def records_schema() -> str:
     kinds = list(leaves.LEAVES.values())
     refs, components = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     for name, kind in leaves.LEAVES.items():
-        components[kind.__name__]["properties"]["t"] = {"const": name}
+        shape = components[kind.__name__]
+        shape["required"] = _always_there(kind)
+        for field, said in shape["properties"].items():
+            said["description"] = leaves.MEANINGS[field]
+            if field in shape["required"]:
+                said.pop("default", None)
+        shape["properties"]["t"]["const"] = name
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A leaf of a gatelodge calls log",
@@ -274,19 +282,16 @@ def _first(kind: type) -> str:
 
 
 def _plain(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "text"
     kinds = [k for k in get_args(hint) or (hint,) if k is not type(None)]
     return {str: "text", int: "integer", bool: "true or false"}[kinds[0]]
 
 
-def _choices(name: str) -> list[tuple[tuple[str, ...], str]]:
-    table = {
-        "call.outcome": (leaves.Outcome, "outcome"),
-        "call.late": (leaves.Outcome, "outcome"),
-        "call.unresolved": (leaves.UnresolvedReason, "reason"),
-        "request.refused": (leaves.RefusedReason, "reason"),
-        "answer.withheld": (leaves.WithheldReason, "reason"),
-    }
-    return [(get_args(table[name][0]), table[name][1])] if name in table else []
+def _always_there(kind: type[msgspec.Struct]) -> list[str]:
+    """The fields that every leaf of this type has."""
+    fields = msgspec.structs.fields(kind)
+    return [f.name for f in fields if f.default is msgspec.NODEFAULT or f.type is leaves.Later]
 
 
 def _closers(field: str) -> list[str]:

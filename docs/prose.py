@@ -1,41 +1,5 @@
 """What the generated pages say that no code says: their first lines, and what fields mean."""
 
-CALLS: dict[str, str] = {
-    "actor_c": "Commitment to the opening, which says who called, and to all that follows it in "
-    "this leaf; the only trace of a person (decisions 0006 and 0016). Empty when no caller was "
-    "known.",
-    "at": "When it was written, RFC 3339 UTC with six digits.",
-    "bytes_in": "Size of the request's body.",
-    "bytes_out": "Size of the answer's body; 0 when none was handed on.",
-    "call": "The call's id; its first six bytes are the time in milliseconds.",
-    "count": "How many requests this record stands for.",
-    "credential": "The id of the token that was good no more, where it once was one of this "
-    "workspace.",
-    "decision": "`allow` or `deny`.",
-    "gov": "Size of the gov log that the decision was made under.",
-    "http": "The HTTP status that was answered; 0 when the connection was gone.",
-    "intent": "Index of the `call.intent` that this closes.",
-    "method": "The JSON-RPC method, when it is one that MCP knows.",
-    "ms": "Milliseconds from the opening record to this one.",
-    "node": "The gate's process that wrote it.",
-    "origin": "The log's name: the first line of its checkpoints.",
-    "outcome": "How it ended.",
-    "policy": "Digest of all grants and guardrails in force.",
-    "process": "True when a process of the server was started for this call: a session of the "
-    "caller's own with it began.",
-    "proto": "The revision of MCP that the client speaks.",
-    "reason": "Why.",
-    "rpc_code": "The JSON-RPC error code, when there was one.",
-    "rule": "The grant or guardrail that decided.",
-    "server": "The upstream server's id.",
-    "stream": "The listen stream's id.",
-    "t": "The type of the leaf.",
-    "tool": "The tool's own name at its server.",
-    "tool_def": "SHA-256 of the approved definition of the tool.",
-    "v": "Version of this type: 2 where there is an `actor_c`, else 1.",
-    "window_ms": "Over how long they were counted.",
-}
-
 SETTINGS = """# Settings
 
 One TOML file, `gatelodge.toml`. Later sources win: defaults, the file, the environment

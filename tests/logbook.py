@@ -23,16 +23,11 @@ from gatelodge.adapters.ledger.lock import PostgresLeader
 from gatelodge.config.schema import AuditSettings
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.governance import GovFact, gov_leaf
+from gatelodge.core.records.leaves import CallDenied, CallIntent, CallOutcome
 from gatelodge.core.records.origin import GOV, LogOrigins, calls_log
 from gatelodge.flows.audit.fsck import LedgerExamination, LedgerFsck
 from gatelodge.flows.audit.prove import ProofMaker
-from gatelodge.flows.audit.recorder import (
-    AllowedCall,
-    AuditRecorder,
-    CallEnd,
-    DeniedCall,
-    RecordedCaller,
-)
+from gatelodge.flows.audit.recorder import AuditRecorder, RecordedCaller
 from gatelodge.flows.audit.search import AuditSearch
 from gatelodge.flows.audit.sequencer import LogSequencer, SequencerPorts
 from gatelodge.flows.health import NodeHealth
@@ -167,8 +162,8 @@ class Logbook:
 
     async def ended(self, call: str, outcome: str = "ok", log: str = LOG) -> None:
         durable = asyncio.get_running_loop().create_future()
-        ending = CallEnd(call=call, bytes_out=10, ms=5, outcome=outcome)
-        self.recorder.outcome(log, ending, durable)
+        ending = CallOutcome(call=call, bytes_out=10, ms=5, outcome=outcome)
+        self.recorder.outcome(log, "srv_1", ending, durable)
         await asyncio.wait_for(durable, 10)
 
     async def called(
@@ -180,7 +175,7 @@ class Logbook:
 
     async def denied(self, who: RecordedCaller = ANN, tool: str = "drop") -> str:
         durable = asyncio.get_running_loop().create_future()
-        denial = DeniedCall(
+        denial = CallDenied(
             bytes_in=9,
             gov=3,
             method="tools/call",
@@ -215,8 +210,8 @@ class Logbook:
         return await fsck.examine(living)
 
 
-def intent(tool: str = "read") -> AllowedCall:
-    return AllowedCall(
+def intent(tool: str = "read") -> CallIntent:
+    return CallIntent(
         bytes_in=9,
         gov=3,
         method="tools/call",

@@ -1,6 +1,7 @@
 """Laws of records: one spelling, commitments that bind, and verdicts instead of exceptions."""
 
 from base64 import b64encode
+from typing import get_args
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.logbook import SeededSigner
 
-from gatelodge.core.records.leaves import LEAVES, encode
+from gatelodge.core.records.leaves import LEAVES, CallsLeaf, encode
 from gatelodge.core.records.opening import (
     SALT_BYTES,
     Opening,
@@ -44,8 +45,9 @@ def leaves(draw):
     for field in msgspec.structs.fields(LEAVES[kind]):
         if not field.required and draw(st.booleans()):
             continue
-        made[field.name] = draw(texts if field.type is str else counts)
-    return LEAVES[kind](**{**made, "t": kind, "v": 1})
+        number = field.type in (int, bool, int | None)
+        made[field.name] = draw(counts if number else texts)
+    return LEAVES[kind](**{**made, "t": kind})
 
 
 @given(leaves())
@@ -54,6 +56,10 @@ def test_a_leaf_is_encoded_as_rfc_8785_would(leaf):
     values = msgspec.to_builtins(leaf)
     assert body == rfc8785.dumps(values)
     assert parse_leaf(body) == values
+
+
+def test_each_leaf_has_a_word_of_its_own_which_it_writes():
+    assert set(LEAVES.values()) == set(get_args(CallsLeaf))
 
 
 @pytest.mark.parametrize("kind", sorted(LEAVES))

@@ -39,7 +39,7 @@ async def knock(tallies, times):
 @pytest.mark.parametrize("fault", [None, LedgerDown("the disk is gone")])
 async def test_each_of_a_burst_waits_until_its_first_is_durable_and_hears_how_that_ended(fault):
     disk = Disk()
-    tallies = RefusalTallies(StillClock(), "n1", disk)
+    tallies = RefusalTallies(StillClock(), disk)
     leaving, *others = await knock(tallies, 3)
     leaving.cancel()
     (written,) = disk.waiting
@@ -64,7 +64,7 @@ def end_window(tallies):
 
 async def test_however_long_a_burst_lasts_nobody_of_it_is_answered_before_its_first_is_durable():
     disk = Disk()
-    tallies = RefusalTallies(StillClock(), "n1", disk)
+    tallies = RefusalTallies(StillClock(), disk)
     for _ in range(3):
         await knock(tallies, 2)
         end_window(tallies)
@@ -78,7 +78,7 @@ async def test_however_long_a_burst_lasts_nobody_of_it_is_answered_before_its_fi
 
 async def test_where_a_bursts_first_came_to_nothing_its_next_record_is_waited_for():
     disk = Disk()
-    tallies = RefusalTallies(StillClock(), "n1", disk)
+    tallies = RefusalTallies(StillClock(), disk)
     made = await knock(tallies, 2)
     disk.waiting[0].set_exception(LedgerDown("the disk is full"))
     await asyncio.wait_for(asyncio.gather(*made, return_exceptions=True), 5)

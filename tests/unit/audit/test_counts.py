@@ -8,8 +8,8 @@ from tests.ledgers import sqlite_sessions
 from tests.logbook import ANN, LOG, Logbook
 
 from gatelodge.core.errors import LimitReached
+from gatelodge.core.records.leaves import CallOutcome, RequestAnswered, RequestRefused
 from gatelodge.core.records.origin import UNROUTED
-from gatelodge.flows.audit.recorder import AnsweredRequest, CallEnd, RefusedRequest
 from gatelodge.flows.counts import CALL_MS, Histogram, merged
 
 pytestmark = pytest.mark.anyio
@@ -30,8 +30,8 @@ async def book(tmp_path):
     sessions.engine.dispose()
 
 
-def ending(call: str, **more) -> CallEnd:
-    return CallEnd(**{"call": call, "outcome": "ok", "ms": 7, "bytes_out": 0, **more})
+def ending(call: str, **more) -> CallOutcome:
+    return CallOutcome(**{"call": call, "outcome": "ok", "ms": 7, "bytes_out": 0, **more})
 
 
 async def test_calls_are_counted_by_server_and_outcome_with_their_durations(book):
@@ -41,7 +41,7 @@ async def test_calls_are_counted_by_server_and_outcome_with_their_durations(book
         ("srv_2", "ok", 0),
     ):
         call = await book.begun()
-        book.recorder.outcome(LOG, ending(call, server=server, outcome=outcome, ms=ms), None)
+        book.recorder.outcome(LOG, server, ending(call, outcome=outcome, ms=ms), None)
     calls = book.recorder.counts.calls
     assert set(calls) == {(LOG, "srv_1"), (LOG, "srv_2")}
     assert calls[LOG, "srv_1"].outcomes == {"ok": 1, "timeout": 1}
@@ -53,8 +53,8 @@ async def test_calls_are_counted_by_server_and_outcome_with_their_durations(book
 
 async def test_an_outcome_that_is_written_again_is_one_call(book):
     call = await book.begun()
-    book.recorder.outcome(LOG, ending(call), None)
-    book.recorder.outcome(LOG, ending(call), None, again=True)
+    book.recorder.outcome(LOG, "", ending(call), None)
+    book.recorder.outcome(LOG, "", ending(call), None, again=True)
     assert book.recorder.counts.calls[LOG, ""].outcomes == {"ok": 1}
 
 
@@ -62,7 +62,7 @@ async def test_what_is_added_up_in_the_log_is_counted_one_by_one(book):
     for _ in range(5):
         book.recorder.auth_failed(UNROUTED, "malformed")
         book.recorder.refused(
-            UNROUTED, None, RefusedRequest(bytes_in=1, http=404, reason="not_found"), None
+            UNROUTED, None, RequestRefused(bytes_in=1, http=404, reason="not_found"), None
         )
     book.recorder.close()
     await book.begun()  # behind all of those
@@ -76,7 +76,7 @@ async def test_what_is_added_up_in_the_log_is_counted_one_by_one(book):
 
 
 async def test_what_leaves_no_record_is_not_counted(book):
-    answer = AnsweredRequest(
+    answer = RequestAnswered(
         bytes_in=1, bytes_out=1, gov=1, method="ping", ms=0, outcome="ok", proto="2025-06-18"
     )
     book.recorder.answered(LOG, ANN, answer, None)

@@ -7,12 +7,8 @@ from tests.logbook import ANN, LOG, Logbook
 
 from gatelodge.config.schema import LimitSettings
 from gatelodge.core.errors import LimitReached
-from gatelodge.flows.audit.recorder import (
-    AnsweredRequest,
-    DeniedCall,
-    RecordedCaller,
-    RefusedRequest,
-)
+from gatelodge.core.records.leaves import CallDenied, RequestAnswered, RequestRefused
+from gatelodge.flows.audit.recorder import RecordedCaller
 from gatelodge.flows.rates import AT_ONCE_SECONDS, PersonRates
 
 AT_ONCE = int(AT_ONCE_SECONDS)
@@ -56,13 +52,12 @@ def test_what_is_kept_of_people_who_are_quiet_is_bounded():
     assert len(rates._left) <= 10_000
 
 
-DENIAL = DeniedCall(
+DENIAL = CallDenied(
     bytes_in=9, gov=1, method="tools/call", policy="", proto="2025-11-25", reason="tool_unknown"
 )
-ANSWER = AnsweredRequest(
+ANSWER = RequestAnswered(
     bytes_in=9, bytes_out=9, gov=1, method="ping", ms=0, outcome="ok", proto=""
 )
-REFUSAL = RefusedRequest(bytes_in=9, http=400, reason="malformed_json")
 
 
 @pytest.mark.anyio
@@ -85,7 +80,8 @@ async def test_beyond_the_rate_a_person_and_their_agent_leave_counts_instead_of_
         with pytest.raises(LimitReached):
             book.recorder.stream_opened(LOG, who, 1, "", None)
     for _ in range(2_000):
-        book.recorder.refused(LOG, agent, REFUSAL, None)
+        refusal = RequestRefused(bytes_in=9, http=400, reason="malformed_json")
+        book.recorder.refused(LOG, agent, refusal, None)
     book.recorder.close()
     await book.called()  # what was written before it is durable now
     await book.sequencer.recover(frozenset())

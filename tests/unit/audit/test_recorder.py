@@ -9,8 +9,9 @@ from tests.ledgers import sqlite_sessions
 from tests.logbook import ANN, CI, LOG, Logbook, intent
 
 from gatelodge.core.errors import KeyUnreachable, LimitReached
+from gatelodge.core.records.leaves import RequestAnswered, RequestRefused
 from gatelodge.core.records.origin import UNROUTED
-from gatelodge.flows.audit.recorder import AnsweredRequest, RecordedCaller, RefusedRequest
+from gatelodge.flows.audit.recorder import RecordedCaller
 from gatelodge.flows.audit.tallies import MOST_BURSTS
 
 pytestmark = pytest.mark.anyio
@@ -132,12 +133,12 @@ async def test_what_a_client_calls_itself_is_cut(book):
 
 async def test_every_other_kind_of_record_has_its_fields(book):
     recorder = book.recorder
-    answer = AnsweredRequest(
+    answer = RequestAnswered(
         bytes_in=1, bytes_out=2, gov=3, method="tools/list", ms=4, outcome="ok", proto="p"
     )
     recorder.answered(LOG, ANN, answer, None)
-    recorder.refused(LOG, None, RefusedRequest(bytes_in=1, http=400, reason="malformed_json"), None)
-    recorder.refused(LOG, ANN, RefusedRequest(bytes_in=1, http=413, reason="too_large"), None)
+    recorder.refused(LOG, None, RequestRefused(bytes_in=1, http=400, reason="malformed_json"), None)
+    recorder.refused(LOG, ANN, RequestRefused(bytes_in=1, http=413, reason="too_large"), None)
     stream = recorder.stream_opened(LOG, ANN, 3, "2025-06-18", None)
     durable = asyncio.get_running_loop().create_future()
     recorder.stream_closed(LOG, stream, 77, "client_gone", durable)

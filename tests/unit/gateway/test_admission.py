@@ -84,7 +84,7 @@ class Journal:
         self._take("intent", durable)
         return "c1"
 
-    def outcome(self, _log, ending, durable, *, again=False):
+    def outcome(self, _log, _server, ending, durable, *, again=False):
         self._take(ending.outcome, durable)
 
     def withheld(self, _log, call, _method, reason):

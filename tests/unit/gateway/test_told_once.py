@@ -57,7 +57,7 @@ async def test_many_refused_sign_ins_are_two_lines_and_their_number(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("gatelodge.flows.audit.tallies.BURST_SECONDS", 0.01)
-    tallies = RefusalTallies(StillClock(), "nod_1", lambda *_: None)
+    tallies = RefusalTallies(StillClock(), lambda *_: None)
     for _ in range(5):
         tallies.auth_failed("calls/wsp_1", "ended", None, "crd_7")
     assert [each.message.partition(";")[0] for each in caplog.records] == [
@@ -71,7 +71,7 @@ async def test_many_refused_sign_ins_are_two_lines_and_their_number(
 
 @pytest.mark.anyio
 async def test_strangers_cannot_write_lines_without_end(caplog: pytest.LogCaptureFixture):
-    tallies = RefusalTallies(StillClock(), "nod_1", lambda *_: None)
+    tallies = RefusalTallies(StillClock(), lambda *_: None)
     for number in range(60):
         tallies.auth_failed("calls/wsp_1", "ended", None, f"crd_{number}")
     assert len(caplog.records) == MOST_LINES

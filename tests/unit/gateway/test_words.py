@@ -128,7 +128,7 @@ class CountingJournal(Journal):
         self.intents[call] = durable
         return call
 
-    def outcome(self, _log, ending, durable, *, again=False):
+    def outcome(self, _log, _server, ending, durable, *, again=False):
         self.ended[ending.call] = ending.outcome
         if durable is not None:
             durable.set_result(None)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct
 
-from gatelodge.core.records.leaves import CLOSES, OPENS
+from gatelodge.core.records.leaves import CLOSES, LATE, OPENS
 
 
 class LeafGlance(Struct, frozen=True, gc=False):
@@ -35,9 +35,6 @@ class WaitingOpener(Struct, frozen=True, gc=False):
     node: str
     t: str
 
-
-LATE = {"call.outcome": "call.late", "stream.closed": "stream.late"}
-"""What a closer is called when its pair was closed before."""
 
 _glance = msgspec.json.Decoder(LeafGlance).decode
 

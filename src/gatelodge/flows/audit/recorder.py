@@ -8,8 +8,6 @@ for an outcome that came too late.
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
 from gatelodge.config.schema import LimitSettings
 from gatelodge.core.errors import LimitReached
 from gatelodge.core.instant import rfc3339
@@ -23,11 +21,12 @@ from gatelodge.core.records.leaves import (
     RequestRefused,
     StreamClosed,
     StreamOpened,
+    WithheldReason,
     encode,
 )
 from gatelodge.core.records.opening import Opening, opening_bytes, unsigned_rest
 from gatelodge.flows.audit.sealing import OpeningSealer
-from gatelodge.flows.audit.tallies import Durable, RefusalTallies, RefusedRequest
+from gatelodge.flows.audit.tallies import Durable, RefusalTallies
 from gatelodge.flows.counts import RecordCounts
 from gatelodge.flows.rates import PersonRates
 from gatelodge.ports.journal import DataKeys, Journal, JournalEntry
@@ -37,9 +36,6 @@ MAX_LEAF = 16 * 1024
 _CLIENT_LENGTH = 128
 
 _TAILS = 4096
-_INTENT_REST = b'"at":"%b","bytes_in":%d,"call":"%b",%b'
-"""A `call.intent` after its `actor_c`, up to where it depends on tool, rule and view only."""
-_BEFORE_TAIL = len(_INTENT_REST % (b"", 0, b"", b""))
 _TOO_LARGE = "the record of this request would be larger than 16 KiB"
 
 
@@ -65,62 +61,6 @@ class RecordedCaller:
         )
 
 
-class AllowedCall(Struct, frozen=True, kw_only=True, gc=False):
-    """A call that was allowed; fields as in `call.intent`."""
-
-    bytes_in: int
-    gov: int
-    method: str
-    policy: str
-    proto: str
-    rule: str
-    server: str
-    tool: str
-    tool_def: str
-
-
-class DeniedCall(Struct, frozen=True, kw_only=True, gc=False):
-    """A call that was not allowed; fields as in `call.denied`."""
-
-    bytes_in: int
-    gov: int
-    method: str
-    policy: str
-    proto: str
-    reason: str
-    rule: str = ""
-    server: str = ""
-    tool: str = ""
-
-
-class CallEnd(Struct, frozen=True, kw_only=True, gc=False):
-    """How the call of an intent ended; fields as in `call.outcome`.
-
-    `server` is counted and not recorded: the intent names it.
-    """
-
-    call: str
-    bytes_out: int
-    ms: int
-    outcome: str
-    process: bool = False
-    rpc_code: int | None = None
-    server: str = ""
-
-
-class AnsweredRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """A request that the gate answered itself; fields as in `request.answered`."""
-
-    bytes_in: int
-    bytes_out: int
-    gov: int
-    method: str
-    ms: int
-    outcome: str
-    proto: str
-    rpc_code: int | None = None
-
-
 class AuditRecorder:
     """Appends leaves to the journal. Everything here belongs to the event loop's thread.
 
@@ -144,9 +84,9 @@ class AuditRecorder:
         self._now = clock.now
         self._ids = ids
         self._node = node
-        self._sealing = OpeningSealer(ids, deks, origin)
-        self._tails: dict[tuple[int, str, str, str, str, str], bytes] = {}
-        self._tallies = RefusalTallies(clock, node, self._append_anonymous_leaf)
+        self._seal = OpeningSealer(ids, deks, origin).sealed
+        self._tails: dict[tuple[int, str, str, str, str, str], str] = {}
+        self._tallies = RefusalTallies(clock, self._append_leaf)
         self.rates = PersonRates(LimitSettings(), clock.boottime)
         """Another one is put here by whoever has settings of their own."""
         self.counts = RecordCounts()
@@ -157,7 +97,7 @@ class AuditRecorder:
         """True when records do not become durable; admit nothing."""
         return self._journal.failed
 
-    def intent(self, log: str, who: RecordedCaller, call: AllowedCall, durable: Durable) -> str:
+    def intent(self, log: str, who: RecordedCaller, call: CallIntent, durable: Durable) -> str:
         """Record that a call is about to be forwarded; returns its id. Forward once durable.
 
         What follows `call` in the leaf is the same for every call of a tool under one rule and
@@ -169,128 +109,64 @@ class AuditRecorder:
         about = (call.gov, call.proto, call.rule, call.server, call.tool, call.method)
         tail = self._tails.get(about) or self._encode_intent_tail(about, call)
         at = rfc3339(self._now())
-        rest = _INTENT_REST % (at.encode(), call.bytes_in, name.encode(), tail)
-        self._append_sealed(log, who, rest, durable)
+        rest = f'"at":"{at}","bytes_in":{call.bytes_in},"call":"{name}",{tail}'
+        self._append_sealed(log, who, rest.encode(), durable)
         return name
 
     def _encode_intent_tail(
-        self, about: tuple[int, str, str, str, str, str], call: AllowedCall
-    ) -> bytes:
-        leaf = CallIntent(
-            actor_c="",
-            at="",
-            bytes_in=0,
-            call="",
-            decision="allow",
-            gov=call.gov,
-            method=call.method,
-            node=self._node,
-            policy=call.policy,
-            proto=call.proto,
-            rule=call.rule,
-            server=call.server,
-            t="call.intent",
-            tool=call.tool,
-            tool_def=call.tool_def,
-            v=2,
-        )
+        self, about: tuple[int, str, str, str, str, str], call: CallIntent
+    ) -> str:
+        """All of the leaf that depends on tool, rule and view only."""
+        call.node = self._node
         # Each new view makes new tails, and nobody asks for the old ones again.
         if len(self._tails) >= _TAILS:
             self._tails.clear()
-        # The varying fields are empty in this leaf as in the pattern, so both end at one byte.
-        tail = self._tails[about] = unsigned_rest(encode(leaf))[_BEFORE_TAIL:]
+        # Time and id are still empty in this leaf, so that they are left out of it.
+        varying = f'"bytes_in":{call.bytes_in},'
+        rest = unsigned_rest(encode(call)).decode()
+        tail = self._tails[about] = rest.removeprefix(varying)
         return tail
 
-    def outcome(self, log: str, ending: CallEnd, durable: Durable, *, again: bool = False) -> None:
+    def outcome(
+        self, log: str, server: str, leaf: CallOutcome, durable: Durable, *, again: bool = False
+    ) -> None:
         """Close the intent of the same call. Release the last frame once durable.
 
-        `again` = it was tried before and could not be written: it is one call all the same.
+        `server` is counted and not recorded: the intent names it. `again` = it was tried before
+        and could not be written: it is one call all the same.
         """
-        leaf = CallOutcome(
-            at=rfc3339(self._now()),
-            bytes_out=ending.bytes_out,
-            call=ending.call,
-            ms=ending.ms,
-            node=self._node,
-            outcome=ending.outcome,
-            process=ending.process,
-            rpc_code=ending.rpc_code,
-            t="call.outcome",
-            v=1,
-        )
+        leaf.at, leaf.node = rfc3339(self._now()), self._node  # as `_append_leaf` does (hot path)
         self._append(JournalEntry(log, encode(leaf)), durable)
         if not again:
-            self.counts.ended(log, ending.server, ending.outcome, ending.ms)
+            self.counts.ended(log, server, leaf.outcome, leaf.ms)
 
-    def withheld(self, log: str, call: str, method: str, reason: str) -> None:
+    def withheld(self, log: str, call: str, method: str, reason: WithheldReason) -> None:
         """Record that an answer, which was recorded, was not handed out after all."""
-        leaf = AnswerWithheld(
-            at=rfc3339(self._now()),
-            call=call,
-            method=method,
-            node=self._node,
-            reason=reason,
-            t="answer.withheld",
-            v=1,
-        )
         # Nobody waits: the answer stays here, whether this record is durable or not.
-        self._append(JournalEntry(log, encode(leaf)), None)
+        self._append_leaf(log, AnswerWithheld(call=call, method=method, reason=reason), None)
         self.counts.withheld[log, reason] += 1
 
-    def denied(self, log: str, who: RecordedCaller, call: DeniedCall, durable: Durable) -> str:
+    def denied(self, log: str, who: RecordedCaller, leaf: CallDenied, durable: Durable) -> str:
         """Record a call that was not allowed; returns its id."""
         # The limit comes first: whoever causes too many must not leave a leaf for each.
         self.rates.spend(who.member, "denied")
-        name = self._ids.call()
-        leaf = CallDenied(
-            actor_c="",
-            at=rfc3339(self._now()),
-            bytes_in=call.bytes_in,
-            call=name,
-            decision="deny",
-            gov=call.gov,
-            method=call.method,
-            node=self._node,
-            policy=call.policy,
-            proto=call.proto,
-            reason=call.reason,
-            rule=call.rule,
-            server=call.server,
-            t="call.denied",
-            tool=call.tool,
-            v=2,
-        )
+        leaf.call = self._ids.call()
         self._append_leaf_of_caller(log, leaf, who, durable)
         # It is counted last: what raised before here left no record, and numbers tell of records.
-        self.counts.denied[log, call.reason] += 1
-        return name
+        self.counts.denied[log, leaf.reason] += 1
+        return leaf.call
 
     def answered(
-        self, log: str, who: RecordedCaller, answer: AnsweredRequest, durable: Durable
+        self, log: str, who: RecordedCaller, leaf: RequestAnswered, durable: Durable
     ) -> None:
         """Record a request that the gate answered itself."""
         # No server's time bounds what the gate answers itself, so a rate bounds what it writes.
         self.rates.spend(who.member, "answered")
-        leaf = RequestAnswered(
-            actor_c="",
-            at=rfc3339(self._now()),
-            bytes_in=answer.bytes_in,
-            bytes_out=answer.bytes_out,
-            gov=answer.gov,
-            method=answer.method,
-            ms=answer.ms,
-            node=self._node,
-            outcome=answer.outcome,
-            proto=answer.proto,
-            rpc_code=answer.rpc_code,
-            t="request.answered",
-            v=2,
-        )
         self._append_leaf_of_caller(log, leaf, who, durable)
-        self.counts.answered[log, answer.outcome] += 1
+        self.counts.answered[log, leaf.outcome] += 1
 
     def refused(
-        self, log: str, who: RecordedCaller | None, refusal: RefusedRequest, durable: Durable
+        self, log: str, who: RecordedCaller | None, leaf: RequestRefused, durable: Durable
     ) -> None:
         """Record a request that was turned away before any decision.
 
@@ -299,21 +175,11 @@ class AuditRecorder:
         """
         # A stranger must not be able to fill the disk one leaf a request (decision 0013).
         if who is None or not self.rates.allows(who.member, "denied"):
-            self._tallies.refused(log, refusal, durable)
-            self.counts.refused[log, refusal.reason] += 1
-            return
-        leaf = RequestRefused(
-            actor_c="",
-            at=rfc3339(self._now()),
-            bytes_in=refusal.bytes_in,
-            http=refusal.http,
-            node=self._node,
-            reason=refusal.reason,
-            t="request.refused",
-            v=2,
-        )
-        self._append_leaf_of_caller(log, leaf, who, durable)
-        self.counts.refused[log, refusal.reason] += 1
+            self._tallies.refused(log, leaf, durable)
+        else:
+            leaf.v = 2  # it has an `actor_c`
+            self._append_leaf_of_caller(log, leaf, who, durable)
+        self.counts.refused[log, leaf.reason] += 1
 
     def stream_opened(
         self, log: str, who: RecordedCaller, gov: int, proto: str, durable: Durable
@@ -321,31 +187,14 @@ class AuditRecorder:
         """Record that a listen stream was opened; returns the stream's id."""
         self.rates.spend(who.member, "answered")
         name = "s" + self._ids.call()[1:]
-        leaf = StreamOpened(
-            actor_c="",
-            at=rfc3339(self._now()),
-            gov=gov,
-            node=self._node,
-            proto=proto,
-            stream=name,
-            t="stream.opened",
-            v=2,
+        self._append_leaf_of_caller(
+            log, StreamOpened(gov=gov, proto=proto, stream=name), who, durable
         )
-        self._append_leaf_of_caller(log, leaf, who, durable)
         return name
 
     def stream_closed(self, log: str, stream: str, ms: int, reason: str, durable: Durable) -> None:
         """Close a listen stream, which was open for that many milliseconds."""
-        leaf = StreamClosed(
-            at=rfc3339(self._now()),
-            ms=ms,
-            node=self._node,
-            reason=reason,
-            stream=stream,
-            t="stream.closed",
-            v=1,
-        )
-        self._append(JournalEntry(log, encode(leaf)), durable)
+        self._append_leaf(log, StreamClosed(ms=ms, reason=reason, stream=stream), durable)
 
     def auth_failed(
         self, log: str, reason: str, durable: Durable = None, credential: str = ""
@@ -361,17 +210,20 @@ class AuditRecorder:
         """Write every count that is still open. Call it before the journal is closed."""
         self._tallies.close()
 
-    def _append_anonymous_leaf(self, log: str, leaf: CallsLeaf, durable: Durable) -> None:
+    def _append_leaf(self, log: str, leaf: CallsLeaf, durable: Durable) -> None:
+        """Append a leaf that names nobody."""
+        leaf.at, leaf.node = rfc3339(self._now()), self._node
         self._append(JournalEntry(log, encode(leaf)), durable)
 
     def _append_leaf_of_caller(
         self, log: str, leaf: CallsLeaf, who: RecordedCaller, durable: Durable
     ) -> None:
+        leaf.at, leaf.node = rfc3339(self._now()), self._node
         self._append_sealed(log, who, unsigned_rest(encode(leaf)), durable)
 
     def _append_sealed(self, log: str, who: RecordedCaller, rest: bytes, durable: Durable) -> None:
         """Append the leaf that commits to who did this act; `rest` is all after its `actor_c`."""
-        body, opening = self._sealing.sealed(log, who.member, who.opening, rest)
+        body, opening = self._seal(log, who.member, who.opening, rest)
         # The limit holds for the leaf with its commitment, as it would stand in the log.
         if len(body) > MAX_LEAF:
             raise LimitReached(_TOO_LARGE)

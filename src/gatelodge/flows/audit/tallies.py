@@ -9,13 +9,11 @@ second.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Literal
 
 from msgspec import Struct
 
 from gatelodge.core.access.rate_limit import RateLimit
-from gatelodge.core.instant import rfc3339
-from gatelodge.core.records.leaves import AuthFailed, CallsLeaf, RequestRefused
+from gatelodge.core.records.leaves import AuthFailed, CallsLeaf, RefusedReason, RequestRefused
 from gatelodge.ports.world import Clock
 
 log = logging.getLogger(__name__)
@@ -34,22 +32,23 @@ MOST_LINES = 20
 _ALL = "bursts"
 
 
-class RefusedRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """A request turned away before any decision; fields as in `request.refused`."""
-
-    bytes_in: int
-    http: int
-    reason: str
-
-
-class _Kind(Struct, frozen=True):
-    """What is added up together."""
+class _SignIns(Struct, frozen=True):
+    """Requests without a good credential that are added up together."""
 
     log: str
-    t: Literal["auth.failed", "request.refused"]
     reason: str
-    http: int = 0
     credential: str = ""
+
+
+class _Refusals(Struct, frozen=True):
+    """Requests turned away that are added up together."""
+
+    log: str
+    reason: RefusedReason
+    http: int
+
+
+_Kind = _SignIns | _Refusals
 
 
 class _Burst(Struct):
@@ -69,11 +68,8 @@ class _Burst(Struct):
 class RefusalTallies:
     """Adds up what strangers do; `write` puts a leaf into a log. Owned by the event loop."""
 
-    def __init__(
-        self, clock: Clock, node: str, write: Callable[[str, CallsLeaf, Durable], None]
-    ) -> None:
+    def __init__(self, clock: Clock, write: Callable[[str, CallsLeaf, Durable], None]) -> None:
         self._clock = clock
-        self._node = node
         self._write = write
         self._bursts: dict[_Kind, _Burst] = {}
         self._alone = float(ALONE)
@@ -86,9 +82,9 @@ class RefusalTallies:
         One that came with somebody's old token is counted under its id, unless that is so of very
         many at once: whoever kept a thousand of them shall not write a thousand leaves a second.
         """
-        kind = _Kind(log, "auth.failed", reason, 0, credential)
+        kind = _SignIns(log, reason, credential)
         if credential and kind not in self._bursts and len(self._bursts) >= MOST_BURSTS:
-            kind = _Kind(log, "auth.failed", reason)
+            kind = _SignIns(log, reason)
         burst = self._bursts.get(kind)
         if burst is None:
             burst = self._bursts[kind] = self._open_burst(kind)
@@ -104,13 +100,13 @@ class RefusalTallies:
             burst.all += 1
             _release_once_written(burst.written, durable)
 
-    def refused(self, log: str, refusal: RefusedRequest, durable: Durable) -> None:
+    def refused(self, log: str, refusal: RequestRefused, durable: Durable) -> None:
         """Count a request that was turned away; each is a leaf at once until there are many."""
-        kind = _Kind(log, "request.refused", refusal.reason, refusal.http)
+        kind = _Refusals(log, refusal.reason, refusal.http)
         burst = self._bursts.get(kind)
         if burst is None:
             if self._spend_leaf_allowance():
-                self._write(log, self._refusal_leaf(kind, 1, refusal.bytes_in, 0), durable)
+                self._write(log, refusal, durable)
                 return
             burst = self._bursts[kind] = self._open_burst(kind)
         burst.count += 1
@@ -152,7 +148,7 @@ class RefusalTallies:
             self._write_burst_leaf(kind, burst, self._window_milliseconds(burst), waits)
             again = self._bursts[kind] = self._open_burst(kind)
             again.all, again.began, again.written = burst.all, burst.began, written
-        elif burst.all > 1:
+        elif isinstance(kind, _SignIns) and burst.all > 1:
             seconds = round(self._clock.boottime() - burst.began)
             self._log_rate_limited(
                 f"{burst.all} sign-ins were refused ({_kind_description(kind)}) in {seconds} s"
@@ -175,38 +171,25 @@ class RefusalTallies:
     def _write_burst_leaf(
         self, kind: _Kind, burst: _Burst, window_ms: int, durable: Durable
     ) -> None:
-        if kind.t == "request.refused":
-            leaf: CallsLeaf = self._refusal_leaf(kind, burst.count, burst.bytes_in, window_ms)
+        if isinstance(kind, _Refusals):
+            leaf: CallsLeaf = RequestRefused(
+                bytes_in=burst.bytes_in,
+                count=burst.count,
+                http=kind.http,
+                reason=kind.reason,
+                window_ms=window_ms,
+            )
         else:
             leaf = AuthFailed(
-                at=rfc3339(self._clock.now()),
                 count=burst.count,
                 credential=kind.credential,
-                node=self._node,
                 reason=kind.reason,
-                t="auth.failed",
-                v=1,
                 window_ms=window_ms,
             )
         self._write(kind.log, leaf, durable)
 
-    def _refusal_leaf(
-        self, kind: _Kind, count: int, bytes_in: int, window_ms: int
-    ) -> RequestRefused:
-        return RequestRefused(
-            at=rfc3339(self._clock.now()),
-            bytes_in=bytes_in,
-            count=count,
-            http=kind.http,
-            node=self._node,
-            reason=kind.reason,
-            t="request.refused",
-            v=1,
-            window_ms=window_ms,
-        )
 
-
-def _kind_description(kind: _Kind) -> str:
+def _kind_description(kind: _SignIns) -> str:
     return f"{kind.reason}, {kind.credential}" if kind.credential else kind.reason
 
 

@@ -23,8 +23,7 @@ from gatelodge.core.protocol.envelope import Members, given
 from gatelodge.core.protocol.result import call_ending, read_result, result_kind, rpc_code
 from gatelodge.core.protocol.upstream import is_error
 from gatelodge.core.protocol.version import Era
-from gatelodge.core.records.leaves import Outcome
-from gatelodge.flows.audit.recorder import CallEnd
+from gatelodge.core.records.leaves import CallOutcome, Outcome
 from gatelodge.flows.gateway.inflight import CutReason
 from gatelodge.ports.upstream import UpstreamReply
 
@@ -152,34 +151,22 @@ def _answer_of_result(
     return ServerAsks(required.requests, members=members, state=required.state)
 
 
-def ending_of(answer: CallAnswer, call: str, ms: int, server: str) -> CallEnd:
-    """The outcome record of a call forwarded to this server, which took `ms` milliseconds."""
+def ending_of(answer: CallAnswer, call: str, ms: int) -> CallOutcome:
+    """The outcome record of a call that was forwarded, and took `ms` milliseconds."""
     match answer:
         case UpstreamResult():
-            size = len(answer.raw)
-            return CallEnd(call=call, outcome=answer.ending, ms=ms, bytes_out=size, server=server)
+            return CallOutcome(call=call, outcome=answer.ending, ms=ms, bytes_out=len(answer.raw))
         case RpcFailed():
             size, code = len(bytes(answer.error)), rpc_code(answer.error)
-            return CallEnd(
-                call=call, outcome="rpc_error", ms=ms, bytes_out=size, rpc_code=code, server=server
-            )
+            return CallOutcome(call=call, outcome="rpc_error", ms=ms, bytes_out=size, rpc_code=code)
         case QuestionsForClient():
             size = len(bytes(answer.raw))
-            return CallEnd(
-                call=call, outcome="input_required", ms=ms, bytes_out=size, server=server
-            )
+            return CallOutcome(call=call, outcome="input_required", ms=ms, bytes_out=size)
         case WasCut():
-            return CallEnd(
-                call=call, outcome=_CUT[answer.reason], ms=ms, bytes_out=0, server=server
-            )
+            return CallOutcome(call=call, outcome=_CUT[answer.reason], ms=ms, bytes_out=0)
         case CallFailed():
-            return CallEnd(
-                call=call,
-                outcome=_outcome_of_error(answer.error),
-                ms=ms,
-                bytes_out=0,
-                server=server,
-            )
+            outcome = _outcome_of_error(answer.error)
+            return CallOutcome(call=call, outcome=outcome, ms=ms, bytes_out=0)
         case NotAllowed():
             raise AssertionError("a call that was not allowed has no outcome")
 

@@ -13,16 +13,16 @@ from collections.abc import Awaitable
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gatelodge.core.errors import HouseError, LedgerDown, LimitReached, Stale, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.envelope import Members
+from gatelodge.core.records.leaves import CallDenied, CallIntent, CallOutcome
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import ToolEntry
-from gatelodge.flows.audit.recorder import AllowedCall, AuditRecorder, CallEnd, DeniedCall
+from gatelodge.flows.audit.recorder import AuditRecorder
 from gatelodge.flows.gateway.admission import CallAdmission, CallControl
 from gatelodge.flows.gateway.answers import (
     CallAnswer,
@@ -115,7 +115,7 @@ class CallPath:
         started, call, ending = self._clock.boottime(), "", None
         noted: Written = None
         written: Written = None
-        admission, closed = cut.admission, False
+        admission, server, closed = cut.admission, target.entry.server, False
         # Nothing was awaited since the decision, so a cut that comes from here on finds the call.
         running = self._register_running_call(request, target, cut, started)
         try:
@@ -129,7 +129,7 @@ class CallPath:
             if admission.holds() or await admission.renewed():
                 answer = await self._forward_until_answered(request, target, cut, call)  # forward
                 if cut.trace is not None:
-                    came = ending_of(answer, call, 0, target.entry.server)
+                    came = ending_of(answer, call, 0)
                     cut.trace.replied(came.outcome, came.rpc_code)
             # No answer leaves before the intent is durable, however early the call was forwarded.
             if noted is not None and overlaps:
@@ -138,10 +138,10 @@ class CallPath:
             if not (admission.holds() or await admission.renewed()):
                 answer = WasCut(admission.why_not, call)
             ms = int((self._clock.boottime() - started) * 1000)
-            ending = ending_of(answer, call, ms, target.entry.server)
-            ending = replace(ending, process=True) if cut.licence.process else ending
+            ending = ending_of(answer, call, ms)
+            ending.process = cut.licence.process
             written = RecordWrite(loop=self._loop) if self._waits else None
-            self._recorder.outcome(request.log, ending, written)  # close the record
+            self._recorder.outcome(request.log, server, ending, written)  # close the record
             if written is not None:
                 await written
             closed = True
@@ -156,9 +156,9 @@ class CallPath:
             self._inflight.remove(running)
             if call and not closed:
                 # A record failed, or we did: no answer leaves, the pair is closed later.
-                left = ending or _ending_of_internal_error(call, target.entry.server)
+                left = ending or _ending_of_internal_error(call)
                 counted = ending is not None
-                self.unclosed.add(request.log, left, noted, written, counted=counted)
+                self.unclosed.add(request.log, server, left, noted, written, counted=counted)
 
     def _register_running_call(
         self, request: CallRequest, target: CallTarget, cut: CallControl, started: float
@@ -237,7 +237,7 @@ class CallPath:
         if not self._waits and self._recorder.failed:
             raise LedgerDown("records cannot be written now")  # nobody would be told otherwise
         entry = target.entry
-        intent = AllowedCall(
+        intent = CallIntent(
             method=request.method,
             proto=request.proto,
             gov=view.gov,
@@ -260,7 +260,7 @@ class CallPath:
     ) -> NotAllowed | CallFailed | WasCut:
         view = standing.view
         deny = decision if isinstance(decision, Deny) else Deny("tool_unknown", hidden=True)
-        denial = DeniedCall(
+        denial = CallDenied(
             method=request.method,
             proto=request.proto,
             gov=view.gov,
@@ -393,5 +393,5 @@ def _answer_of_failure(cut: CallControl, error: HouseError, call: str) -> CallFa
     return WasCut(cut.admission.why_not, call) if type(error) is Stale else CallFailed(error, call)
 
 
-def _ending_of_internal_error(call: str, server: str) -> CallEnd:
-    return CallEnd(call=call, outcome="internal", ms=0, bytes_out=0, server=server)
+def _ending_of_internal_error(call: str) -> CallOutcome:
+    return CallOutcome(call=call, outcome="internal", ms=0, bytes_out=0)

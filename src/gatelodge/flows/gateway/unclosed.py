@@ -8,7 +8,8 @@ import asyncio
 from msgspec import Struct
 
 from gatelodge.core.errors import LedgerDown
-from gatelodge.flows.audit.recorder import AuditRecorder, CallEnd
+from gatelodge.core.records.leaves import CallOutcome
+from gatelodge.flows.audit.recorder import AuditRecorder
 from gatelodge.flows.health import NodeHealth
 from gatelodge.ports.journal import RecordWrite
 
@@ -25,7 +26,8 @@ class _Unclosed(Struct, eq=False):
     """
 
     log: str
-    ending: CallEnd
+    server: str
+    ending: CallOutcome
     noted: Written
     written: Written
     counted: bool
@@ -50,7 +52,8 @@ class UnclosedCalls:
     def add(
         self,
         log: str,
-        ending: CallEnd,
+        server: str,
+        ending: CallOutcome,
         noted: Written,
         written: Written = None,
         *,
@@ -62,7 +65,7 @@ class UnclosedCalls:
         """
         # What is not known yet is kept, and asked for again until the journal has answered.
         if stands_in_log(noted) is not False:
-            self._unclosed.append(_Unclosed(log, ending, noted, written, counted))
+            self._unclosed.append(_Unclosed(log, server, ending, noted, written, counted))
 
     async def settle(self, health: NodeHealth) -> None:
         """Close what could not be closed at once, until cancelled."""
@@ -83,7 +86,9 @@ class UnclosedCalls:
                 written = RecordWrite(loop=self._loop)
                 # It counts from this try on, whatever becomes of it: a call is one in the numbers.
                 counted, waiting.counted = waiting.counted, True
-                self._recorder.outcome(waiting.log, waiting.ending, written, again=counted)
+                self._recorder.outcome(
+                    waiting.log, waiting.server, waiting.ending, written, again=counted
+                )
                 waiting.written = written
                 with health.watched("closing records that could not be closed"):
                     await written

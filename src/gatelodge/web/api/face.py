@@ -26,10 +26,9 @@ from gatelodge.core.errors import (
     Unavailable,
 )
 from gatelodge.core.jsontext.weight import burden
-from gatelodge.core.records.leaves import RefusedReason
+from gatelodge.core.records.leaves import RefusedReason, RequestRefused
 from gatelodge.core.records.origin import UNROUTED, calls_log
 from gatelodge.flows.audit.recorder import AuditRecorder, RecordedCaller
-from gatelodge.flows.audit.tallies import RefusedRequest
 from gatelodge.web import problems
 from gatelodge.web.api.asgi import AsgiApp, AsgiExchange, rendered
 from gatelodge.web.api.authentication import OPENAPI_PATH, PROBES, UNPROVEN, identify
@@ -107,7 +106,7 @@ class _Leave:
 
     def withheld(self) -> None:
         """Record that what was read did not leave."""
-        refusal = RefusedRequest(reason="stale", http=0, bytes_in=0)
+        refusal = RequestRefused(reason="stale", http=0, bytes_in=0)
         self._recorder.refused(UNROUTED, None, refusal, None)
 
 
@@ -166,7 +165,7 @@ class ApiFace:
     def gone(self, request: HttpRequest) -> None:
         """Record a request that its client left before it was looked at."""
         if not self._local:
-            refusal = RefusedRequest(reason="client_gone", http=0, bytes_in=request.size)
+            refusal = RequestRefused(reason="client_gone", http=0, bytes_in=request.size)
             self._recorder.refused(UNROUTED, None, refusal, None)
 
     async def drain(self, seconds: float) -> None:
@@ -203,7 +202,7 @@ class ApiFace:
         connection.write(rendered(connection, request, told.status, told.headers, told.body))
         if not self._local:
             # Nobody waits for this record: whatever failed may be what would write it.
-            refusal = RefusedRequest(reason="internal", http=told.status, bytes_in=request.size)
+            refusal = RequestRefused(reason="internal", http=told.status, bytes_in=request.size)
             self._recorder.refused(UNROUTED, None, refusal, None)
 
     def _admitted_person(self, connection: ClientConnection, request: HttpRequest) -> str:
@@ -336,7 +335,7 @@ class ApiFace:
             told, whose = self._gate.authenticator.recorded_failure(header, reply.auth, UNROUTED)
             self._recorder.auth_failed(UNROUTED, told, written, whose)
         else:
-            refusal = RefusedRequest(reason=reply.reason, http=reply.status, bytes_in=request.size)
+            refusal = RequestRefused(reason=reply.reason, http=reply.status, bytes_in=request.size)
             log, who = await self._log_and_caller(request, reply)
             self._recorder.refused(log, who, refusal, written)
         await asyncio.wait((written,), timeout=_RECORD_SECONDS)

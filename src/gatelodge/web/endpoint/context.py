@@ -11,9 +11,13 @@ from gatelodge.core.errors import LimitReached
 from gatelodge.core.ids import PrincipalId
 from gatelodge.core.jsontext.jsonrpc import INVALID_REQUEST, UNAVAILABLE, error_body
 from gatelodge.core.protocol.envelope import RequestFault
-from gatelodge.core.records.leaves import RefusedReason, WithheldReason
-from gatelodge.flows.audit.recorder import AnsweredRequest, AuditRecorder
-from gatelodge.flows.audit.tallies import RefusedRequest
+from gatelodge.core.records.leaves import (
+    RefusedReason,
+    RequestAnswered,
+    RequestRefused,
+    WithheldReason,
+)
+from gatelodge.flows.audit.recorder import AuditRecorder
 from gatelodge.flows.catalog.offers import OfferMemory
 from gatelodge.flows.gateway.bridge.asking import OpenBatches
 from gatelodge.flows.gateway.bridge.words import ServerNotices
@@ -164,7 +168,7 @@ async def answer_here(
     gate.recorder.answered(
         visit.log,
         visit.caller,
-        AnsweredRequest(
+        RequestAnswered(
             gov=visit.view.gov,
             method=visit.method,
             outcome="ok" if rpc_code is None else "rpc_error",
@@ -231,7 +235,7 @@ async def refuse_here(gate: EndpointContext, visit: RequestContext, fault: Reque
     gate.recorder.refused(
         visit.log,
         visit.caller,
-        RefusedRequest(reason=fault.reason, http=fault.http, bytes_in=visit.bytes_in),
+        RequestRefused(reason=fault.reason, http=fault.http, bytes_in=visit.bytes_in),
         written,
     )
     if written is not None:

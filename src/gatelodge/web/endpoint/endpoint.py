@@ -15,9 +15,8 @@ from gatelodge.core.protocol.bridge.batch import is_batch
 from gatelodge.core.protocol.envelope import ClientMessage, ClientResponse, RequestFault
 from gatelodge.core.protocol.session import LegacySession
 from gatelodge.core.protocol.version import LEGACY
-from gatelodge.core.records.leaves import RefusedReason
+from gatelodge.core.records.leaves import RefusedReason, RequestRefused
 from gatelodge.core.records.origin import UNROUTED
-from gatelodge.flows.audit.tallies import RefusedRequest
 from gatelodge.web.endpoint.admit import judge, let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.batch import answer_batch, may_batch
 from gatelodge.web.endpoint.context import (
@@ -89,7 +88,7 @@ class McpEndpoint:
     def full(self) -> None:
         """Count a connection that found no place, with what it may have asked."""
         # Nothing of the request was read, so no workspace is known to whose log it belongs.
-        refusal = RefusedRequest(reason="limit", http=503, bytes_in=0)
+        refusal = RequestRefused(reason="limit", http=503, bytes_in=0)
         self._gate.recorder.refused(UNROUTED, None, refusal, None)
 
     def turn_away(
@@ -104,7 +103,7 @@ class McpEndpoint:
 
     def gone(self, request: HttpRequest) -> None:
         """Record a request that its client left before it was looked at."""
-        refusal = RefusedRequest(reason="client_gone", http=0, bytes_in=request.size)
+        refusal = RequestRefused(reason="client_gone", http=0, bytes_in=request.size)
         # Nobody is left to be answered, so nobody waits for this record.
         self._gate.recorder.refused(log_of(self._gate, request.target), None, refusal, None)
 
@@ -262,7 +261,7 @@ class McpEndpoint:
 
     def _answer_unavailable(self, visit: RequestContext, down: Unavailable) -> None:
         """Say that it cannot be done now; the record waits for nobody, it may be what is down."""
-        refusal = RefusedRequest(reason="unavailable", http=503, bytes_in=visit.bytes_in)
+        refusal = RequestRefused(reason="unavailable", http=503, bytes_in=visit.bytes_in)
         self._gate.recorder.refused(visit.log, None, refusal, None)
         visit.answer.header(b"retry-after: 1")
         visit.answer.end(503, error_body(visit.raw_id, UNAVAILABLE, down.detail))
@@ -271,7 +270,7 @@ class McpEndpoint:
         incident = self._gate.ids.new("inc")
         log.error("incident %s: %s", incident, type(error).__name__, exc_info=error)
         # Nobody waits for this record: whatever failed may be what would write it.
-        refusal = RefusedRequest(reason="internal", http=500, bytes_in=visit.bytes_in)
+        refusal = RequestRefused(reason="internal", http=500, bytes_in=visit.bytes_in)
         self._gate.recorder.refused(visit.log, None, refusal, None)
         text = f"internal error, incident {incident}"
         visit.answer.end(500, error_body(visit.raw_id, INTERNAL_ERROR, text))

@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from gatelodge.core.ids import Instant, ServerId
 from gatelodge.core.policy.decision import Allow
+from gatelodge.core.records.leaves import CallIntent, CallOutcome, Outcome
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import CredentialEntry, Entry, PrincipalEntry, ServerView
-from gatelodge.flows.audit.recorder import AllowedCall, AuditRecorder, CallEnd, RecordedCaller
+from gatelodge.flows.audit.recorder import AuditRecorder, RecordedCaller
 from gatelodge.flows.gateway.follower import ViewFollower
 from gatelodge.flows.gateway.unclosed import UnclosedCalls
 from gatelodge.ports.world import Clock
@@ -26,7 +27,7 @@ Noted = dict[ServerId, str]
 """The servers that may be told, each with the id under which that is recorded."""
 
 
-_UNTOLD = frozenset(("client_gone", "revoked", "stale"))
+_UNTOLD: dict[str, Outcome] = {"client_gone": "client_gone", "revoked": "revoked", "stale": "stale"}
 """Why a stream ends, as far as a call's outcome has the same word for it."""
 
 
@@ -94,8 +95,8 @@ class ServerNotices:
         except BaseException:
             # Nobody is told: what stands in the log, or comes to stand there, is closed later.
             for server, call in found.items():
-                ending = _ending(server, call, "internal")
-                self._unclosed.add(said.log, ending, waiting.get(call), counted=False)
+                ending = _ending(call, "internal")
+                self._unclosed.add(said.log, server, ending, waiting.get(call), counted=False)
             raise
         # Access may have ended while the records were written, so the view of now decides.
         now = self._standing.view
@@ -110,7 +111,7 @@ class ServerNotices:
 
     def untold(self, said: NoticeOrigin, noted: Noted, why: str) -> None:
         """Record that they were told nothing after all; `why` is that of `stream.closed`."""
-        self._close_intents(said, noted, why if why in _UNTOLD else "cancelled")
+        self._close_intents(said, noted, _UNTOLD.get(why, "cancelled"))
 
     def _allowing_rule(
         self, view: PolicyView, said: NoticeOrigin, server: ServerId, entries: Entries
@@ -135,7 +136,7 @@ class ServerNotices:
         waiting: dict[str, asyncio.Future[None]],
     ) -> str:
         server, rule = of
-        intent = AllowedCall(
+        intent = CallIntent(
             method=said.method,
             proto=said.proto,
             gov=view.gov,
@@ -152,13 +153,13 @@ class ServerNotices:
             waiting[call] = durable
         return call
 
-    def _close_intents(self, said: NoticeOrigin, noted: Noted, outcome: str) -> None:
+    def _close_intents(self, said: NoticeOrigin, noted: Noted, outcome: Outcome) -> None:
         for server, call in noted.items():
-            self._recorder.outcome(said.log, _ending(server, call, outcome), None)
+            self._recorder.outcome(said.log, server, _ending(call, outcome), None)
 
 
-def _ending(server: ServerId, call: str, outcome: str) -> CallEnd:
-    return CallEnd(call=call, outcome=outcome, ms=0, bytes_out=0, server=server)
+def _ending(call: str, outcome: Outcome) -> CallOutcome:
+    return CallOutcome(call=call, outcome=outcome, ms=0, bytes_out=0)
 
 
 async def _all_durable(waiting: Collection[asyncio.Future[None]]) -> None:

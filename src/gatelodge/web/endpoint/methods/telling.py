@@ -28,7 +28,7 @@ _rendered = msgspec.json.Decoder(_Rendered).decode
 def trace_end(name: str, target: CallTarget | None, answer: CallAnswer, body: bytes) -> TraceEnd:
     """How this answer ended its request; `name` is told only when it is one of the catalog."""
     denied = isinstance(answer, NotAllowed)
-    outcome = "denied" if denied else ending_of(answer, answer.call, 0, "").outcome
+    outcome = "denied" if denied else ending_of(answer, answer.call, 0).outcome
     return TraceEnd(
         outcome=outcome,
         code=None if isinstance(answer, UpstreamResult | QuestionsForClient) else _code(body),
