@@ -3,6 +3,7 @@
 import gc
 import signal
 
+import pytest
 from hypothesis import settings
 from tests.postgres import own_postgres_url, postgres_url
 from tests.workers import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
@@ -13,6 +14,12 @@ __all__ = [
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
 ]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The loop of asynchronous tests; where it matters, their room runs them on uvloop."""
+    return "asyncio"
 
 
 def pytest_collection_finish() -> None:

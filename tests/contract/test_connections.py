@@ -18,11 +18,6 @@ NOTICES = {"connect_timeout", "keepalives_idle", "keepalives_count", "tcp_user_t
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 def connections(monkeypatch):
     """Every connection that is made, in order."""
     made, connect = [], psycopg.connect

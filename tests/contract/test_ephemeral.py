@@ -26,11 +26,6 @@ ANN, BOB = "mem_ann", "mem_bob"
 PORTION = 100
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request):
     if request.param == "sqlite":

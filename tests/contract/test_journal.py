@@ -19,11 +19,6 @@ pytestmark = pytest.mark.anyio
 KEY = b"k" * 32
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class FileHouse:
     """A directory of segments, and the ledger that it empties into."""
 

@@ -27,11 +27,6 @@ LOG, ORIGIN = "calls:wsp_1", "gate.example.com/calls/wsp_1"
 SEALED = SealedOpening("dek_1", b"n" * 12, b"secret")
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def sessions(request, tmp_path):
     if request.param == "sqlite":

@@ -23,11 +23,6 @@ MANY = 100
 """More changes than a proof remembers one by one."""
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request):
     if request.param == "sqlite":

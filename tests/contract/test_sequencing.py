@@ -17,11 +17,6 @@ from gatelodge.ports.store import NodeSeen
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 async def start(request, tmp_path):
     """A callable that starts a process: `await start(node)`."""

@@ -29,11 +29,6 @@ KEYS = {"log": "aa" * 16, "peppers/1": "bb" * 16}
 FOLLOWING = FollowerSettings(node="nod_1", poll_seconds=0.02, lease_seconds=1.0)
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Hurried:
     """A store in which somebody else's change commits between a poll and the read after it."""
 

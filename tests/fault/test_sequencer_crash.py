@@ -43,11 +43,6 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 def told_before_it_was_killed(place: Path, node: str, lines: int) -> list[str]:
     command = [sys.executable, "-c", _CHILD, str(place), node]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as child:

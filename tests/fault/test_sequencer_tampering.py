@@ -16,11 +16,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 async def book(tmp_path):
     """600 leaves, signed at 301 and at the end; the process has ended."""
     sessions = sqlite_sessions(tmp_path / "ledger.db")

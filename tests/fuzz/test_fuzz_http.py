@@ -14,11 +14,6 @@ from tests.gate import Gate
 SECONDS = seconds_to_fuzz()
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.mark.anyio
 async def test_a_second_of_odd_bytes_finds_nothing():
     assert await fuzz(1.0, seed=1) == []

@@ -15,11 +15,6 @@ SECONDS = seconds_to_fuzz()
 KEPT_MIB = 96
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.mark.anyio
 async def test_half_a_second_of_odd_messages_finds_nothing():
     assert await envelopes.fuzz(0.5, seed=1) == []

@@ -20,11 +20,6 @@ OPERATOR = AdminCaller(by=LOCAL)
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def ground(tmp_path: Path) -> AsyncIterator[OpenResources]:
     made = await lay(Settings(data_dir=str(tmp_path / "data")))
     yield made

@@ -48,11 +48,6 @@ class Aside(HttpUpstream):
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 async def pool():
     made = make_pool()
     yield made

@@ -16,11 +16,6 @@ SEGMENTS = 4
 """As many as are in use in the scene, with the one that is prepared."""
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Stated:
     """An inventory in memory."""
 

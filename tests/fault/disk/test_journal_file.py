@@ -22,11 +22,6 @@ pytestmark = pytest.mark.anyio
 KEY = b"k" * 32
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class FailingDisk(JournalDisk):
     """The real disk until it is told to fail."""
 

@@ -22,11 +22,6 @@ from gatelodge.core.errors import LedgerDown
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 async def test_while_the_disk_takes_nothing_so_many_records_are_kept_and_no_more(
     tmp_path, monkeypatch
 ):

@@ -147,8 +147,3 @@ def fair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         urls = {"web": f"http://127.0.0.1:{web}/mcp", "old": f"http://127.0.0.1:{old}/sse"}
         open_.enter_context(gate.running())
         yield Town(gate, urls, {"io": ["node", str(EVERYTHING), "stdio"]})
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"

@@ -3,13 +3,14 @@
 import pytest
 from tests.integration.bridges.visitors import (
     ELICIT,
+    ONE_OF_EACH,
     ROOTS,
     SAMPLE,
     Refused,
     accept,
+    clients,
     every_client,
     form_client,
-    modern_client,
     of_clients,
     roots,
     said,
@@ -54,7 +55,7 @@ async def test_a_client_that_declares_something_is_shown_what_the_server_adds(kn
             assert await listed(visitor, "io") == shown
 
 
-@form_client
+@clients(*ONE_OF_EACH)
 async def test_a_client_that_lacks_what_a_tool_wants_is_told_so_by_its_server(known, kind):
     async with visiting(kind, known.url(), known.ada, {ROOTS: [TOOLS["get-roots-list"][1]]}) as it:
         before = len(known.leaves())
@@ -81,21 +82,3 @@ async def test_such_a_tool_is_called_over_each_transport(known, kind, tool):
             assert WORDS[tool] in told
             assert known.outcomes(before)[-1] == "ok"
         assert TOOLS[tool][0] in {each["method"] for each in visitor.asked}
-
-
-@every_client
-async def test_a_client_that_declares_nothing_is_told_why_it_may_not_call_such_a_tool(known, kind):
-    async with visiting(kind, known.url(), known.ada) as visitor:
-        before = len(known.leaves())
-        result = await visitor.do("tools/call", name="web__get-roots-list", arguments={})
-        assert result["isError"]
-        assert "only to clients that declare" in text(result)
-        (denied,) = known.since(before)
-        told = (denied["t"], denied["reason"], denied["tool"])
-        assert told == ("call.denied", "missing_capability", "get-roots-list")
-
-
-@modern_client
-async def test_a_tool_that_anybody_is_offered_needs_nothing(known, kind):
-    async with visiting(kind, known.url(), known.ada) as visitor:
-        assert await visitor.call("io__get-sum", a=1, b=2) == "The sum of 1 and 2 is 3."

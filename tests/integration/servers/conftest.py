@@ -64,8 +64,3 @@ def fleet(folder: Path, homes: Path, scene: Scene) -> Iterator[Fleet]:
         finally:
             for alias in list(made.remote):
                 made.end(alias)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"

@@ -5,7 +5,7 @@ import json
 import pytest
 from msgspec import Raw, structs
 from tests.upstreams.http_upstream import HttpUpstream
-from tests.upstreams.pools import ask, asker, call, http, make_pool, ready, text, until
+from tests.upstreams.pools import ask, asker, call, http, ready, text, until
 
 from gatelodge.ports.upstream import UpstreamReply, always
 
@@ -27,24 +27,11 @@ PYTHON = (-32603, "Handler returned an invalid result")
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture
 async def upstream():
     made = await HttpUpstream(era="both", many=True).start()
     made.tools["push"] = pushing(made)
     yield made
     await made.stop()
-
-
-@pytest.fixture
-async def pool():
-    made = make_pool()
-    yield made
-    await made.close()
-    assert made.counts() == {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
 
 
 @pytest.fixture

@@ -25,11 +25,6 @@ own = pytest.param(
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture
 def room():
     """A directory that every uid may use."""
     with tempfile.TemporaryDirectory() as folder:

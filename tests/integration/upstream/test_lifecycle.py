@@ -60,14 +60,6 @@ async def upstream():
     await made.stop()
 
 
-@pytest.fixture
-async def pool():
-    made = make_pool()
-    yield made
-    await made.close()
-    assert made.counts() == NOTHING_OPEN
-
-
 async def test_nothing_is_begun_while_the_pool_ends(pool, upstream):
     answers = asyncio.Event()
     upstream.methods["DELETE"] = lambda _: answers.wait()

@@ -29,11 +29,6 @@ ALL = ["resources", "prompts", "tools"]
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture
 async def relay():
     made = await Relay(via="get").start()
     yield made

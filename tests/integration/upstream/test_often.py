@@ -10,11 +10,6 @@ pytestmark = pytest.mark.anyio
 CLIENTS = ({"elicitation": {}}, {"roots": {}}, {"elicitation": {}, "roots": {}})
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio", {"use_uvloop": True}
-
-
 async def test_a_person_who_had_so_many_processes_started_waits_and_others_do_not():
     often = msgspec.structs.replace(UPSTREAM, starts_per_minute=2)
     pool, at = make_pool(upstream=often), asking()

@@ -19,22 +19,10 @@ OK = "HTTP/1.1 200 OK\nContent-Type: application/json\n"
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture
 async def upstream():
     made = await HttpUpstream().start()
     yield made
     await made.stop()
-
-
-@pytest.fixture
-async def pool():
-    made = make_pool()
-    yield made
-    await made.close()
 
 
 def status(line, body=b"<html>", **headers):

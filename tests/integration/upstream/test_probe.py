@@ -5,7 +5,7 @@ import os
 import sys
 
 import pytest
-from tests.upstreams.pools import HERE, ask, asker, call, make_pool, names, ready, stdio, until
+from tests.upstreams.pools import HERE, ask, asker, call, names, ready, stdio, until
 
 from gatelodge.adapters.upstream import probe
 
@@ -13,19 +13,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 CHOOSY = str(HERE / "choosy_server.py")
 EVERY = ["open", "form", "picture", "both"]
 each_era = pytest.mark.parametrize("era", ["modern", "legacy"])
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture
-async def pool():
-    made = make_pool()
-    yield made
-    await made.close()
-    assert made.counts() == {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
 
 
 def choosy(speaks, folder, *more, **said):

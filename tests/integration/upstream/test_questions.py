@@ -37,11 +37,6 @@ BOB = asker("bob", elicitation={}, roots={})
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture
 async def relay():
     made = await Relay(via="post").start()
     yield made

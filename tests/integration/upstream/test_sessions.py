@@ -40,11 +40,6 @@ NOTHING = {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture
 async def relay():
     made = await Relay(via="post").start()
     yield made

@@ -20,11 +20,6 @@ from gatelodge.core.errors import HouseError, UpstreamTimeout, UpstreamUnreachab
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio", {"use_uvloop": True}
-
-
 def unruly(*words, **fields):
     return stdio(command=(DEBIAN, UNRULY, *map(str, words)), era="legacy", **fields)
 

@@ -24,11 +24,6 @@ SESSION = EphemeralKind(
 OPERATOR = AdminCaller(by=LOCAL)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":

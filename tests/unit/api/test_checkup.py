@@ -10,11 +10,6 @@ from gatelodge.web.api.checkup import LedgerCheckup
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Slow:
     """A check that goes on until it is let go."""
 

@@ -16,11 +16,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 def settings(tmp_path):
     return Settings(data_dir=str(tmp_path / "data"))
 

@@ -24,11 +24,6 @@ from gatelodge.core.errors import LedgerDown, LogForked, StoreDown
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 @pytest.fixture(
     params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)],
 )

@@ -12,11 +12,6 @@ from gatelodge.flows.audit.tallies import RefusalTallies
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Disk:
     """Keeps the leaves, and who waits for each."""
 

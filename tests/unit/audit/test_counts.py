@@ -16,11 +16,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 async def book(tmp_path):
     sessions = sqlite_sessions(tmp_path / "ledger.db")
     made = await Logbook.open(tmp_path, sessions)

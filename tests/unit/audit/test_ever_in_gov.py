@@ -11,11 +11,6 @@ from gatelodge.ports.journal import LeafAt, LedgerHead
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Ledger:
     """A gov log and an earlier shard of it, one leaf for each workspace that is named."""
 

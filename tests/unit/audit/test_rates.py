@@ -93,8 +93,3 @@ async def test_beyond_the_rate_a_person_and_their_agent_leave_counts_instead_of_
     assert len(told) == 2 * AT_ONCE
     await book.journal.close()
     sessions.engine.dispose()
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"

@@ -14,11 +14,6 @@ ROOTS = InputRequest("roots/list")
 FOUND = Raw(b'{"roots":[]}')
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 async def test_a_question_is_answered_in_its_own_session_and_once():
     questions, said = asking.OpenBatches(), []
     put = questions.put(b"ada", {"roots": ROOTS}, said.append)

@@ -25,11 +25,6 @@ WITHOUT = SEEN.without(credentials=("crd_ann",))
 BOTH = [("ping", "revoked"), ("ping", "revoked")]
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Records:
     """A journal that is quick, but for a record at which the test does something."""
 

@@ -22,11 +22,6 @@ pytestmark = pytest.mark.anyio
 URI = (ServerId("srv_git"), "file:///a")
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Journal:
     """Says that a stream was opened, and writes it down when the test lets it."""
 

@@ -54,11 +54,6 @@ ENDS = {
 }
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Node:
     """The lease and the view."""
 

@@ -11,11 +11,6 @@ from gatelodge.ports.upstream import OnBehalfOf, SessionNotification
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Heard:
     def __init__(self):
         self.all, self.own = [], []

@@ -20,11 +20,6 @@ WHOLE = {"the tool is blocked", "the tool drifted"}
 """What ends one tool ends nothing of the resources of its server."""
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Scene:
     """A member who has something said, and what came of it: `noted` is None until then."""
 

@@ -13,11 +13,6 @@ ENDING = AccessEnd(kind="member", subject="mem_ann", workspace="wsp_home", by="l
 GOV = 7
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 def seen(node, applied=0, lease_ms=1000, **more):
     return NodeSeen(node=node, boot=node, applied=applied, seen_at=0, lease_ms=lease_ms, **more)
 

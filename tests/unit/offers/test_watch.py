@@ -18,11 +18,6 @@ pytestmark = pytest.mark.anyio
 GIT, B = server("srv_git", "git"), server("srv_b", "b")
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class House:
     """A watch, the servers it looks at and the store it writes to, all told by the test."""
 

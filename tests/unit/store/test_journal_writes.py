@@ -9,11 +9,6 @@ from gatelodge.adapters.journal.file import FileJournal
 from gatelodge.ports.journal import JournalEntry
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class CountingDisk(JournalDisk):
     """The real disk; counts the writes of records (what begins a segment is its label)."""
 

@@ -13,11 +13,6 @@ from gatelodge.ports.upstream import UpstreamRequest
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 class Nobody:
     """Carries nothing."""
 
