@@ -1,4 +1,4 @@
-"""A server over stdio that does not start says why, and what it fetched is not fetched again."""
+"""How processes of servers start: why one does not, what it keeps, and how often for one person."""
 
 import asyncio
 import contextlib
@@ -7,15 +7,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.integration.upstream.test_endings import DEBIAN, UNRULY
 from tests.upstreams import pools
-from tests.upstreams.pools import ask, call, make_pool, stdio
+from tests.upstreams.pools import ask, asker, asking, call, make_pool, ready, stdio, text
 
 from gatelodge.adapters.keys.secret_refs import SecretRefs
 from gatelodge.adapters.upstream.stdio.child import PATH, SpawnSpec, start_child
 from gatelodge.adapters.upstream.stdio.lines import LineCallbacks
 from gatelodge.config.schema import HostingSettings, UpstreamSettings
-from gatelodge.core.errors import HouseError, UpstreamTimeout, UpstreamUnreachable
+from gatelodge.core.errors import HouseError, LimitReached, UpstreamTimeout, UpstreamUnreachable
 
 pytestmark = pytest.mark.anyio
 
@@ -136,3 +137,26 @@ async def test_a_cache_that_cannot_be_made_keeps_no_server_from_starting(tmp_pat
     observed = await pool.observe(unruly("plain", status="proposed"))
     assert pools.names(observed) == ["where"]
     await pool.close()
+
+
+CLIENTS = ({"elicitation": {}}, {"roots": {}}, {"elicitation": {}, "roots": {}})
+
+
+async def test_a_person_who_had_so_many_processes_started_waits_and_others_do_not():
+    often = structs.replace(pools.UPSTREAM, starts_per_minute=2)
+    pool, at = make_pool(upstream=often), asking()
+
+    async def echo(who, can):
+        return text(await ask(pool, at, call("echo", {"n": 1}, asker=asker(who, **can))))
+
+    try:
+        await ready(pool, at)
+        for can in CLIENTS[:2]:
+            assert await echo("ann", can)
+        with pytest.raises(LimitReached) as refused:
+            await echo("ann", CLIENTS[2])
+        assert refused.value.retry_after > 0
+        assert await echo("ann", CLIENTS[0]), "what was started goes on serving"
+        assert await echo("bob", CLIENTS[2])
+    finally:
+        await pool.close()
