@@ -72,19 +72,23 @@ class FairQueue(Generic[T]):
                 return thing
         return None
 
-    def drop(self, person: str, thing: T) -> None:
-        """Wait no more."""
+    def drop(self, person: str, thing: T) -> bool:
+        """Wait no more; false when it did not wait."""
         own = self._by.get(person)
-        if own is not None and thing in own:
-            own.remove(thing)
-            self.size -= 1
-            if not own:
-                del self._by[person]
+        if own is None or thing not in own:
+            return False
+        own.remove(thing)
+        self.size -= 1
+        if not own:
+            del self._by[person]
+        return True
 
-    def clear(self) -> None:
-        """Nothing waits."""
+    def clear(self) -> list[T]:
+        """Nothing waits any more; what waited until now."""
+        waited = [thing for own in self._by.values() for thing in own]
         self._by.clear()
         self.size = 0
+        return waited
 
     def any_may(self, held: PersonShares, most: int) -> bool:
         """True when `take` would find one."""

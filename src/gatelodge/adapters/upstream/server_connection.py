@@ -1,24 +1,17 @@
-"""One server and its wire: met, kept, lost, met again after a pause, until the pool ends it.
+"""One server and its session: met, kept, lost, met again after a pause, until the pool ends it.
 
-| state | requests are | leaves for |
-|---|---|---|
-| starting | held, at most `MOST_HELD` | ready, or waiting when the server cannot be met |
-| ready | sent | starting when meeting anew mends it at once, else waiting |
-| waiting, failed | refused; over HTTP they may also wake it, after the first pause | starting |
-| off | refused | nothing: the pool ended it |
-
-The main link of a server tries again by itself. A session that was lost rests until a request wakes
-it, which may be never.
+What leads from one state to another, and how long it pauses, is a table (`lifecycle.py`). Here is
+what is done in each: requests are sent, held or refused, and the owner task meets the server.
 """
 
 import asyncio
 import contextlib
 import math
 from collections.abc import Callable
+from typing import Protocol
 
-from gatelodge.adapters.upstream.pace.keeper import LinkKeeper
-from gatelodge.adapters.upstream.pace.recovery import LinkRecovery
-from gatelodge.adapters.upstream.pace.unsent import UnsentRequests
+from gatelodge.adapters.net.share import FairQueue
+from gatelodge.adapters.upstream.lifecycle import ConnectionLife, Event
 from gatelodge.adapters.upstream.pending import (
     ConnectionLoss,
     Listener,
@@ -39,12 +32,43 @@ from gatelodge.ports.upstream import (
     MayGo,
     OnBehalfOf,
     ServerHealth,
-    State,
     UpstreamRequest,
 )
 
 REPLACE_SECONDS = 60.0
 """How long a server is left alone at which the gate itself failed."""
+MOST_HELD = 1024
+"""Requests that wait for a server to be met; no person keeps the others out."""
+
+
+class ConnectionKeeper(Protocol):
+    """Whoever keeps a connection: hears what becomes of it, and which one carries a request."""
+
+    def elsewhere(
+        self, link: "ServerConnection", request: UpstreamRequest
+    ) -> "ServerConnection | HouseError | None":
+        """The connection that carries what was held while nothing was known; None = this one."""
+        ...
+
+    def met(self, link: "ServerConnection") -> None:
+        """The server was met."""
+        ...
+
+    def unmet(self, link: "ServerConnection", fault: HouseError) -> None:
+        """It was not met, or was lost; what it holds may be taken away (`released`)."""
+        ...
+
+    def changed(self) -> None:
+        """What the server offers may have changed."""
+        ...
+
+    def updated(self, uri: str) -> None:
+        """A watched resource may have changed."""
+        ...
+
+    def aside(self, link: "ServerConnection", method: str, params: bytes) -> bool:
+        """Something was said in somebody's own session, outside of every request."""
+        ...
 
 
 class ServerConnection:
@@ -60,7 +84,7 @@ class ServerConnection:
         self,
         definition: bytes,
         session: "Callable[[ServerConnection], McpSession]",
-        keeper: "LinkKeeper[ServerConnection]",
+        keeper: ConnectionKeeper,
         first_pause: float,
         asker: OnBehalfOf | None = None,
     ) -> None:
@@ -79,22 +103,19 @@ class ServerConnection:
         self._keeper = keeper
         self._session = session(self)
         self.flights = self._session.flights
-        self._first_pause = first_pause
-        self._recovery = LinkRecovery(first_pause)
-        self._state: State = "starting"
-        self._held = UnsentRequests()
+        self._life = ConnectionLife(first_pause, wakes=self._session.transport.wakes)
+        self._held: FairQueue[PendingRequest] = FairQueue()
         self._wake = asyncio.Event()
         self._met = asyncio.Event()
         self._lost: asyncio.Future[ConnectionLoss] = self._loop.create_future()
         self._hello: ServerHello | None = None
         self._fault: HouseError | None = None
-        self._until = self._deaf_until = 0.0
         self._restarts = 0
 
     def begin(self, request: UpstreamRequest, listener: Listener | None) -> PendingRequest:
         """Send a request, now or when the server is ready; refuse it when it is away."""
         flight = self.flights.add(request, listener)
-        if self._state == "ready":
+        if self._life.state == "ready":
             self._session.transmit(flight)
         else:
             self._send_hold_or_refuse(flight)
@@ -108,17 +129,17 @@ class ServerConnection:
     def hold(self, flight: PendingRequest) -> None:
         """Send this flight as soon as the server is ready."""
         flight.place = None
-        if self._state == "ready":
+        if self._life.state == "ready":
             self._session.transmit(flight)
-        elif self._state != "starting":
+        elif self._life.state != "starting":
             self.flights.fail(flight, self._not_running_error())
-        elif not self._held.add(flight):
+        elif not self._held.add(flight.request.asker.whose, flight, MOST_HELD):
             text = "Too many requests wait for this server to start."
             self.flights.fail(flight, LimitReached(text, retry_after=1.0))
 
     def released(self) -> list[PendingRequest]:
         """The flights that were held; whoever asks carries them elsewhere."""
-        held = self._held.take()
+        held = self._held.clear()
         return [flight for flight in held if self.flights.open.get(flight.number) is flight]
 
     @property
@@ -131,17 +152,16 @@ class ServerConnection:
         self._session.watching.watch(uris)
 
     def broke(self, why: ConnectionLoss) -> None:
-        """The wire lost the server; requests are held or refused from this moment on."""
-        if self._state == "ready":
+        """The transport lost the server; requests are held or refused from this moment on."""
+        if self._life.state == "ready":
             self._fault = why.fault
-            self._enter_state("starting" if why.at_once else "waiting")
-            # Until the owner task knows the real pause, no request may wake the server.
-            self._deaf_until = self._until = self._loop.time() + self._first_pause
+            self._life.lose(self._loop.time(), at_once=why.at_once)
+            self._note_state()
             self._lost.set_result(why)
 
     def changed(self) -> None:
         """What the server offers may have changed."""
-        if self._state == "ready":  # what comes before that is read anyway
+        if self._life.state == "ready":  # what comes before that is read anyway
             self._keeper.changed()
 
     def updated(self, uri: str) -> None:
@@ -156,13 +176,13 @@ class ServerConnection:
 
     def say(self, message: bytes) -> None:
         """Send a notification of ours, if the server is there to hear it."""
-        if self._state == "ready":
+        if self._life.state == "ready":
             self._session.transport.say(message)
 
     def cancel(self, flight: PendingRequest, reason: str) -> None:
         """Tell the server that nobody waits, also not for its questions."""
         # A held request was never sent, so the server has nothing to hear.
-        if self._held.drop(flight):
+        if self._held.drop(flight.request.asker.whose, flight):
             return
         self._session.cancel(flight, reason)
 
@@ -185,7 +205,7 @@ class ServerConnection:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._met.wait()
-        if self._hello is not None and self._state == "ready":
+        if self._hello is not None and self._life.state == "ready":
             return self._hello
         fault = self._fault
         if fault is None:
@@ -199,12 +219,12 @@ class ServerConnection:
     @property
     def hopeful(self) -> bool:
         """True when the server is there, or is being met right now."""
-        return self._state in ("ready", "starting") and not self.dead
+        return self._life.state in ("ready", "starting") and not self.dead
 
     @property
     def ready(self) -> bool:
         """True while requests are sent to it."""
-        return self._state == "ready"
+        return self._life.state == "ready"
 
     @property
     def known(self) -> bool:
@@ -214,17 +234,17 @@ class ServerConnection:
     @property
     def off(self) -> bool:
         """True when it was stopped."""
-        return self._state == "off"
+        return self._life.state == "off"
 
     @property
     def busy(self) -> bool:
         """True while something runs in it, or waits until it has begun."""
-        return bool(self.flights.open) or self._state == "starting"
+        return bool(self.flights.open) or self._life.state == "starting"
 
     def stop(self) -> None:
         """Nothing more is sent, and whoever waits is told. The pool ends the owner task."""
-        self._enter_state("off")
-        self._held.take()
+        self._become("stopped")
+        self._held.clear()
         self.flights.fail_all(_stopped_server_error)
 
     def crashed(self, kind: str) -> None:
@@ -235,21 +255,21 @@ class ServerConnection:
         self.replace_at = self._loop.time() + REPLACE_SECONDS
 
     def sweep(self, now: float) -> None:
-        """End what is past its deadline, here and on the wire."""
+        """End what is past its deadline, here and on the transport."""
         self.flights.sweep(now)
         self._session.transport.sweep(now)
 
     def told(self) -> TransportStatus:
-        """What the wire says of itself."""
+        """What the transport says of itself."""
         return self._session.transport.told()
 
     def health(self) -> ServerHealth:
         """How the server is doing now."""
         told = self._session.transport.told()
-        met = self._hello if self._state == "ready" else None
+        met = self._hello if self._life.state == "ready" else None
         fault = "" if met is not None or self._fault is None else self._fault.detail
         return ServerHealth(
-            state="failed" if self.dead else self._state,
+            state="failed" if self.dead else self._life.state,
             era="" if met is None else met.era,
             version="" if met is None else met.version,
             isolation=told.isolation,
@@ -261,19 +281,19 @@ class ServerConnection:
 
     async def _meet_and_serve_once(self) -> tuple[HouseError, float]:
         """Meet the server and serve until it is lost; why it was, and the pause after that."""
-        self._enter_state("starting")
+        self._become("tried")
         self._wake.clear()
         try:
             self._hello = await self._session.open()
         except HouseError as fault:
             await self._session.let_go()
-            return fault, self._recovery.unmet()
+            return fault, self._life.pause_unmet()
         self.modern = self.flights.modern = self._session.modern
         self.logs = capable(self._hello.capabilities).logs
         self.pushes = self._hello.pushes
         since, settled = self._loop.time(), self.flights.settled
         self._lost = self._loop.create_future()
-        self._enter_state("ready")
+        self._become("met")
         # The keeper learns first what this server can do: that decides where a held request goes.
         self._keeper.met(self)
         for flight in self.released():
@@ -290,32 +310,28 @@ class ServerConnection:
         self._restarts += 1
         await self._session.let_go()
         lasted, answered = self._loop.time() - since, self.flights.settled > settled
-        pause, held = self._recovery.lost(lasted, answered=answered, at_once=why.at_once)
-        # `broke` entered `starting`: requests are held over this pause and not refused.
+        pause, held = self._life.pause_lost(lasted, answered=answered, at_once=why.at_once)
+        # `lose` entered `starting`: requests are held over this pause and not refused.
         if held:
             await asyncio.sleep(pause)
         return why.fault, 0.0 if held else pause
 
     async def _wait_before_retry(self, fault: HouseError, pause: float) -> None:
-        """Refuse for a while; a request may end the rest early where the wire says so."""
+        """Refuse for a while; a request may end the rest early where the transport says so."""
         self._fault = fault
-        now = self._loop.time()
-        self._until = now + pause
-        self._deaf_until = (
-            now + self._recovery.deaf(pause) if self._session.transport.wakes else self._until
-        )
-        self._enter_state("failed" if self._recovery.failed else "waiting")
+        self._life.rest(self._loop.time(), pause)
+        self._note_state()
         # The keeper may carry held requests over another link; what it leaves is refused below.
         self._keeper.unmet(self, fault)
         for flight in self.released():
             self.flights.fail(flight, self._not_running_error())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._until if self.main else None):
+            async with asyncio.timeout_at(self._life.until if self.main else None):
                 await self._wake.wait()
 
     def _send_hold_or_refuse(self, flight: PendingRequest) -> None:
         """Send, hold or refuse a flight, whatever the state."""
-        if self._state in ("ready", "starting") or self._wake_if_allowed():
+        if self._life.state in ("ready", "starting") or self._wake_if_allowed():
             self.hold(flight)
         else:
             self.flights.fail(flight, self._not_running_error())
@@ -330,26 +346,27 @@ class ServerConnection:
         else:
             other.adopt(flight)
 
-    def _enter_state(self, state: State) -> None:
-        self._state = state
-        if state == "starting":
+    def _become(self, event: Event) -> None:
+        self._life.become(event)
+        self._note_state()
+
+    def _note_state(self) -> None:
+        """Let those who wait for the server to be met look again."""
+        if self._life.state == "starting":
             self._met.clear()
         else:
             self._met.set()
 
     def _wake_if_allowed(self) -> bool:
         """True when this request ended the rest."""
-        deaf = self._loop.time() < self._deaf_until or (
-            self.main and not self._session.transport.wakes
-        )
-        if self._state == "off" or deaf:
+        if not self._life.wake(self._loop.time(), main=self.main):
             return False
         self._wake.set()
-        self._enter_state("starting")
+        self._note_state()
         return True
 
     def _not_running_error(self) -> UpstreamError:
-        wait = max(0.1, self._until - self._loop.time())
+        wait = max(0.1, self._life.until - self._loop.time())
         return UpstreamUnreachable("The server is not running now.", retry_after=round(wait, 1))
 
 

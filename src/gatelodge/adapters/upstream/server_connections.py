@@ -53,7 +53,7 @@ _REMEDY = "Try again later; an admin can raise upstream.sessions_per_server."
 
 
 class ServerConnections:
-    """Keeps the links of one server (`LinkKeeper`). On one event loop, like its pool.
+    """Keeps the links of one server (`ConnectionKeeper`). On one event loop, like its pool.
 
     `_legacy` says whether a modern server also speaks legacy: None until it was tried. `_pushes`
     whether it can ask anything there, which one that keeps no session cannot.
