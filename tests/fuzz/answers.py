@@ -22,8 +22,7 @@ from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
 from gatelodge.adapters.upstream.http.streamable_http import StreamableHttpTransport
 from gatelodge.adapters.upstream.pending import PendingRequest
 from gatelodge.adapters.upstream.session import McpSession
-from gatelodge.adapters.upstream.stdio.early import StartOutput
-from gatelodge.adapters.upstream.stdio.lines import LineCallbacks, LineSplitter
+from gatelodge.adapters.upstream.stdio.channel import LineCallbacks, StdioChannel
 from gatelodge.adapters.upstream.stdio.pipes import StdioPipesTransport
 from gatelodge.core.catalog.server import HttpTransport, StdioTransport
 from gatelodge.core.errors import HouseError
@@ -243,7 +242,9 @@ async def over_stdio(dice: random.Random) -> list[str]:
     pipe, notes = Pipe(), []
     means = SimpleNamespace(result_bytes=LARGEST)
     definition = StdioTransport(command=("x",))
-    session = _session(lambda means, own: StdioPipesTransport(definition, means, None, own), means)  # type: ignore[arg-type]
+    session = _session(
+        lambda means, own: StdioPipesTransport("srv_x", definition, means, None, own), means
+    )  # type: ignore[arg-type]
     wire = session.transport
     assert isinstance(wire, StdioPipesTransport)
     asked = UpstreamRequest(method=dice.choice(METHODS), params={}, seconds=60, max_bytes=LARGEST)
@@ -255,7 +256,7 @@ async def over_stdio(dice: random.Random) -> list[str]:
         too_long=wire._too_long,
         end=_nothing,
     )
-    lines = LineSplitter(ears, StartOutput())
+    lines = StdioChannel(ears)
     lines.connection_made(pipe)  # type: ignore[arg-type]
     filler = dice.choice((b"\n", b"x\n", b"{}\n", b'{"id":1}\n', b"\r\n", b'"id":1\n'))
     parts = [filler * dice.choice((0, 0, 3, 20_000, 200_000))]

@@ -8,7 +8,7 @@ REPORTS = {"failed", "watched", "_run_watched", "_close_all"}
 """Calls that let Health know how it went (`flows/health.py`)."""
 LOGS = {"debug", "info", "warning", "error", "exception"}
 EXPECTED = {"TimeoutError", "CancelledError", "asyncio.CancelledError"}
-SPEECHLESS = {"adapters/upstream/stdio/supervisor.py": "a process of its own, which has no log"}
+SPEECHLESS = {"adapters/runtime/process/supervisor.py": "a process of its own, which has no log"}
 """Exceptions by which a loop goes on as it is meant to."""
 
 

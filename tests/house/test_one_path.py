@@ -28,7 +28,7 @@ TELLS = {
 OTHER_BEGINNINGS = ("adapters/upstream/", "ports/", "core/", "tlog/")
 """The port and what stands behind it; and the floors whose contracts keep every port out."""
 
-STARTS_PROCESSES = ("adapters/upstream/",)
+STARTS_PROCESSES = ("adapters/runtime/",)
 
 CATCHES_ALL = {
     "web/endpoint/endpoint.py": "the web face: an unknown fault becomes an incident id",
@@ -100,7 +100,7 @@ def test_what_servers_are_told_outside_of_calls_is_told_where_its_intent_is_writ
 
 
 @pytest.mark.guarantee("isolation:no-second-path")
-def test_only_the_upstream_room_starts_processes():
+def test_only_the_runtime_room_starts_processes():
     faults = []
     for m in house():
         if m.room.startswith(STARTS_PROCESSES):
@@ -118,7 +118,7 @@ def test_only_the_upstream_room_starts_processes():
     assert not faults, told(
         "Processes are started from approved definitions in one room (isolation:no-second-path).",
         faults,
-        "describe the server in the catalog; adapters/upstream starts it.",
+        "describe the server in the catalog; adapters/runtime starts it.",
     )
 
 

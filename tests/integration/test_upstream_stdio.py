@@ -9,7 +9,7 @@ from msgspec import Raw
 from tests.upstreams import pools
 from tests.upstreams.pools import LOOPS, alive, ask, call, make_pool, ready, stdio, text, until
 
-from gatelodge.adapters.upstream.stdio.child import usual_path
+from gatelodge.adapters.runtime.process.runtime import usual_path
 from gatelodge.config.schema import HostingSettings, UpstreamSettings
 from gatelodge.core.errors import (
     KeyUnreachable,

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from gatelodge.adapters.runtime.process.runtime import ProcessRuntime
 from gatelodge.adapters.upstream.pool import UpstreamPool
-from gatelodge.adapters.upstream.stdio.places import HostAbilities
 from gatelodge.config.schema import HostingSettings, LimitSettings, UpstreamSettings
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Transport
 from gatelodge.core.errors import KeyUnreachable
@@ -52,13 +52,15 @@ class Secrets:
 
 
 def make_pool(secrets: Secrets | None = None, **settings: Any) -> UpstreamPool:
+    hosting = settings.pop("hosting", HOSTING)
+    root, caches = settings.pop("root", False), settings.pop("caches", None)
     return UpstreamPool(
         secrets=secrets or Secrets(),
         limits=settings.pop("limits", LimitSettings()),
         upstream=settings.pop("upstream", UPSTREAM),
-        hosting=settings.pop("hosting", HOSTING),
+        hosting=hosting,
         version="9.9",
-        site=HostAbilities(root=settings.pop("root", False), caches=settings.pop("caches", None)),
+        runtime=ProcessRuntime(hosting, root=root, caches=caches),
         **settings,
     )
 

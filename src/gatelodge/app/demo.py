@@ -17,8 +17,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatelodge.adapters.upstream.stdio.child import PATH
-from gatelodge.adapters.upstream.stdio.reach import barred
+from gatelodge.adapters.runtime.process.exec_permissions import PATH, barred
 from gatelodge.app.announce import StartupAnnouncer
 from gatelodge.app.build import OpenResources
 from gatelodge.app.node import NodeComponents

@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import gatelodge
+from gatelodge.adapters.runtime.process.runtime import process_runtime
 from gatelodge.adapters.upstream.pool import UpstreamPool
-from gatelodge.adapters.upstream.stdio.places import site_of
 from gatelodge.app.build import OpenResources
 from gatelodge.app.faces import LazyApplication, ServedFaces
 from gatelodge.app.keeping.closing import each_in_turn
@@ -75,7 +75,7 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
         upstream=settings.upstream,
         hosting=settings.hosting,
         version=gatelodge.__version__,
-        site=site_of(settings.hosting.cache_dir, ground.directory),
+        runtime=process_runtime(settings.hosting, ground.directory),
     )
     inflight, offers = InFlight(), OfferMemory(limits.name_length)
     # The view is asked for each time: the follower, made below, replaces it at every change.

@@ -20,8 +20,7 @@ from tests.integration.servers.pages import Site
 from tests.stage import Place, all_of
 from tests.wire import until
 
-from gatelodge.adapters.upstream.stdio.child import PATH
-from gatelodge.adapters.upstream.stdio.reach import barred
+from gatelodge.adapters.runtime.process.exec_permissions import PATH, barred
 
 TESTS = Path(__file__).parents[2]
 EVERYTHING = TESTS / "node/node_modules/@modelcontextprotocol/server-everything/dist/index.js"

@@ -12,7 +12,7 @@ import pytest
 from tests.upstreams import pools
 from tests.upstreams.pools import alive, ask, call, make_pool, ready, stdio, text, until
 
-from gatelodge.adapters.upstream.stdio.supervisor import remove_tree
+from gatelodge.adapters.runtime.process.supervisor import remove_tree
 from gatelodge.config.schema import HostingSettings, UpstreamSettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -110,7 +110,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 _HANGING = """
 import os, subprocess
-from gatelodge.adapters.upstream.stdio import supervisor
+from gatelodge.adapters.runtime.process import supervisor
 
 # What hangs in the kernel takes no signal, and nothing that a test may start does that.
 kill, os.kill, os.killpg = os.kill, lambda *_: None, lambda *_: None

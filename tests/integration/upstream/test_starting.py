@@ -13,10 +13,10 @@ from tests.upstreams import pools
 from tests.upstreams.pools import ask, asker, asking, call, make_pool, ready, stdio, text
 
 from gatelodge.adapters.keys.secret_refs import SecretRefs
-from gatelodge.adapters.upstream.stdio.child import PATH, SpawnSpec, start_child
-from gatelodge.adapters.upstream.stdio.lines import LineCallbacks
+from gatelodge.adapters.runtime.process.runtime import ProcessRuntime
 from gatelodge.config.schema import HostingSettings, UpstreamSettings
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamTimeout, UpstreamUnreachable
+from gatelodge.ports.runtime import LaunchSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -80,13 +80,10 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    def nothing(*_):
-        pass
-
-    ears = LineCallbacks(longest=lambda: 1000, line=nothing, too_long=nothing, end=nothing)
-    plan = SpawnSpec(command=("sleep", "60"), env={}, cwd="", uid=0, gid=0, path=PATH, grace=0.1)
+    runtime = ProcessRuntime(HostingSettings(), root=False, caches=None)
+    spec = LaunchSpec(server="srv_a", command=("sleep", "60"), env={})
     before = open_pipes()
-    starting = asyncio.create_task(start_child(plan, ears))
+    starting = asyncio.create_task(runtime.start(spec, asyncio.Protocol(), asyncio.Protocol()))
     for _ in range(rounds):
         await asyncio.sleep(0)
     starting.cancel()
@@ -96,6 +93,7 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(
         await starting.result().stop(0.0)
     await pools.until(lambda: open_pipes() <= before, "all is closed")
     await pools.until(lambda: not list(tmp_path.iterdir()), "its home is removed")
+    assert runtime.instances() == ()
     gc.collect()  # what was not closed would be told now, and no test here may leave a warning
 
 

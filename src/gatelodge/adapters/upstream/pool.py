@@ -25,8 +25,9 @@ from gatelodge.adapters.upstream.pending import (
 from gatelodge.adapters.upstream.server_connection import ServerConnection, off
 from gatelodge.adapters.upstream.server_connections import ServerConnections
 from gatelodge.adapters.upstream.session import McpSession
+from gatelodge.adapters.upstream.stdio.launch import StdioContext
 from gatelodge.adapters.upstream.stdio.pipes import StdioPipesTransport
-from gatelodge.adapters.upstream.stdio.places import HostAbilities, ProcessPlaces
+from gatelodge.adapters.upstream.stdio.unread import UnreadTotal
 from gatelodge.adapters.upstream.transport import TransportContext
 from gatelodge.config.schema import HostingSettings, LimitSettings, UpstreamSettings
 from gatelodge.core.catalog.server import HttpTransport, Server
@@ -34,6 +35,7 @@ from gatelodge.core.errors import HouseError, UpstreamUnreachable
 from gatelodge.core.jsontext.jsonrpc import notification_body
 from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.upstream import ROOTS_CHANGED
+from gatelodge.ports.runtime import Runtime
 from gatelodge.ports.upstream import (
     ObservedOffer,
     OnBehalfOf,
@@ -61,12 +63,13 @@ class UpstreamPool:
         upstream: UpstreamSettings,
         hosting: HostingSettings,
         version: str,
-        site: HostAbilities,
+        runtime: Runtime,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """`tls` replaces the system's trust."""
         self._tls = tls
-        self._places = ProcessPlaces(hosting.first_uid, site)
+        self._runtime = runtime
+        self._stdio = StdioContext(runtime=runtime, eras={}, unread=UnreadTotal())
         self._limits = limits
         self._means = TransportContext(
             secrets=secrets,
@@ -79,7 +82,6 @@ class UpstreamPool:
         self._lodgings: dict[str, ServerConnections] = {}
         self._tasks: dict[asyncio.Task[None], ServerConnection] = {}
         self._unmet: dict[str, HouseError] = {}
-        self._removals: set[asyncio.Task[None]] = set()
         self._listeners = UpstreamListeners()
         self._looks = OverlappingLooks(self._listeners.tell_changed)
         self._timer: asyncio.TimerHandle | None = None
@@ -154,7 +156,9 @@ class UpstreamPool:
             if key not in self._lodgings:
                 self._begin_or_replace_lodging(server)
         # A server that is only disabled keeps its cache, so all servers count here.
-        self._forget_removed_servers(frozenset(server.id for server in servers))
+        known = frozenset(server.id for server in servers)
+        self._unmet = {key: fault for key, fault in self._unmet.items() if key in known}
+        self._runtime.keep(known)
 
     def health(self, server: str) -> ServerHealth:
         """How that server is doing now; `off` when it is not in the pool."""
@@ -208,7 +212,7 @@ class UpstreamPool:
         return {
             "calls": sum(link.flights.calls for link in self._tasks.values()),
             "connections": sum(each.connections for each in told),
-            "children": sum(each.children for each in told),
+            "children": len(self._runtime.instances()),
             "tasks": len(self._tasks),
         }
 
@@ -224,8 +228,7 @@ class UpstreamPool:
             self._stop_link(link)
         if self._tasks:
             await asyncio.wait(list(self._tasks))
-        if self._removals:
-            await asyncio.wait(list(self._removals))
+        await self._runtime.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -269,9 +272,7 @@ class UpstreamPool:
         if isinstance(transport, HttpTransport):
             http = partial(StreamableHttpTransport, transport, means)
             return McpSession(http, wish, means, link, link.asker)
-        key, own = msgspec.json.encode(transport), transport.run_as == "own"
-        place = self._places.take(server.id, key, link, own=own)
-        pipes = partial(StdioPipesTransport, transport, means, place)
+        pipes = partial(StdioPipesTransport, server.id, transport, means, self._stdio)
         return McpSession(pipes, wish, means, link, link.asker)
 
     def _means_of(self, server: Server) -> TransportContext:
@@ -282,27 +283,9 @@ class UpstreamPool:
         upstream = structs.replace(self._means.upstream, start_seconds=seconds)
         return structs.replace(self._means, upstream=upstream)
 
-    def _forget_removed_servers(self, servers: frozenset[str]) -> None:
-        """Remove the caches of servers that are no more, when nothing of them runs."""
-        self._unmet = {key: fault for key, fault in self._unmet.items() if key in servers}
-        for gone in self._places.keep(servers):
-            ending = [task for task in self._tasks if task.get_name() == f"upstream {gone}"]
-            removal = asyncio.get_running_loop().create_task(
-                self._remove_cache_when_ended(gone, ending)
-            )
-            self._removals.add(removal)
-            removal.add_done_callback(self._removals.discard)
-
-    async def _remove_cache_when_ended(self, server: str, ending: list[asyncio.Task[None]]) -> None:
-        # A process that still ends could write into what is being removed.
-        if ending:
-            await asyncio.wait(ending)
-        await self._places.removal(server)
-
     def _clean_up_owner_task(self, task: asyncio.Task[None]) -> None:
         """An owner task is over: as it was told to, or because of something nobody thought of."""
         link = self._tasks.pop(task)
-        self._places.give_back(link)
         fault = None if task.cancelled() else task.exception()
         if fault is not None:
             _log.error("the task of %s died: %s", task.get_name(), type(fault).__name__)

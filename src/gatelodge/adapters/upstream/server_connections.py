@@ -284,7 +284,7 @@ class ServerConnections:
             pending=sum(link.flights.calls for link in links),
             sessions=len(self._sessions),
             connections=sum(each.connections for each in told),
-            children=sum(each.children for each in told),
+            children=sum(each.pid is not None for each in told),
         )
 
     def _log_server_state(self, why: str) -> None:

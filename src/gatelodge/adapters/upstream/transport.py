@@ -63,7 +63,6 @@ class TransportStatus(Struct, frozen=True, kw_only=True):
     detail: str = ""
     said: tuple[str, ...] = ()
     connections: int = 0
-    children: int = 0
 
 
 class ChangeStream(Protocol):

@@ -15,10 +15,9 @@ KEY = "-----BEGIN KEY-----\nc2VjcmV0\nYW5vdGhlcg==\n-----END KEY-----"
 def told(said: str | bytes, *secrets: str, each: int = 10_000) -> str:
     """What is shown of what a server with these secrets says, in chunks of so many bytes."""
     octets = said.encode() if isinstance(said, str) else said
-    early = StartOutput()
-    early.hide(secrets)
+    early = StartOutput(secrets)
     for begin in range(0, len(octets), each):
-        early.err(octets[begin : begin + each])
+        early.data_received(octets[begin : begin + each])
     return "\n".join(line.removeprefix("stderr: ") for line in early.lines())
 
 

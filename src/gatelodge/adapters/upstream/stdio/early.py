@@ -5,6 +5,7 @@ to its output is kept until then, in memory only, and is forgotten when it was m
 definition are masked, and control characters made visible: it is shown on terminals.
 """
 
+import asyncio
 import re
 from collections.abc import Iterable
 
@@ -16,25 +17,27 @@ _LINE = 400
 _UNSEEN = re.compile(r"[^\t -~\u00a1-\u167f\u1681-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff]")
 
 
-class StartOutput:
-    """The last bytes of one start; bounded, and nothing at all once `met`."""
+class StartOutput(asyncio.Protocol):
+    """The last bytes of one start; bounded, and nothing at all once `met`.
 
-    def __init__(self) -> None:
+    It hears the standard error by itself: that is counted, and dropped once the server was met.
+    """
+
+    def __init__(self, hidden: Iterable[str] = ()) -> None:
+        """`hidden` are the secrets that are masked wherever they are told."""
+        self.error_bytes = 0
         self._out = bytearray()
         self._err = bytearray()
-        self._mask = SecretMask(())
+        self._mask = SecretMask(hidden)
         self._keeps = True
-
-    def hide(self, secrets: Iterable[str]) -> None:
-        """Mask these wherever they are told."""
-        self._mask = SecretMask(secrets)
 
     def out(self, data: bytes) -> None:
         """It wrote to its output."""
         self._keep_last_bytes(self._out, data)
 
-    def err(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:
         """It wrote to its standard error."""
+        self.error_bytes += len(data)
         self._keep_last_bytes(self._err, data)
 
     def met(self) -> None:

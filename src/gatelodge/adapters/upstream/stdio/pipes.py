@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import Callable
 
+import msgspec
 from msgspec import UNSET, Raw, structs
 
 from gatelodge.adapters.upstream.inbound import ENVELOPE
@@ -17,11 +18,9 @@ from gatelodge.adapters.upstream.pending import (
     PendingRequest,
 )
 from gatelodge.adapters.upstream.session import DISCOVER, McpSession
-from gatelodge.adapters.upstream.stdio.child import ChildProcess, start_child
+from gatelodge.adapters.upstream.stdio.channel import LineCallbacks, StdioChannel, open_channel
 from gatelodge.adapters.upstream.stdio.early import cure
-from gatelodge.adapters.upstream.stdio.lines import LineCallbacks
-from gatelodge.adapters.upstream.stdio.places import ChildPlace
-from gatelodge.adapters.upstream.stdio.spec import spawn_spec
+from gatelodge.adapters.upstream.stdio.launch import StdioContext, hidden_values, launch_spec
 from gatelodge.adapters.upstream.stdio.unread import UnreadBytes
 from gatelodge.adapters.upstream.transport import SLOW, TransportContext, TransportStatus
 from gatelodge.core.catalog.server import StdioTransport
@@ -53,17 +52,20 @@ class StdioPipesTransport:
 
     def __init__(
         self,
+        server: str,
         definition: StdioTransport,
         context: TransportContext,
-        place: ChildPlace,
+        shared: StdioContext,
         session: McpSession,
     ) -> None:
+        self._server = server
         self._definition = definition
+        self._key = msgspec.json.encode(definition)
         self._context = context
-        self._place = place
+        self._shared = shared
         self._session = session
         self.known_legacy = False
-        self._child: ChildProcess | None = None
+        self._child: StdioChannel | None = None
         self._unread: UnreadBytes | None = None
         self._ready = False
         self._last = ""
@@ -71,9 +73,9 @@ class StdioPipesTransport:
 
     async def open(self) -> None:
         """A server known as legacy is not asked by a throw-away sibling, until a start fails."""
-        eras = self._place.eras
+        eras = self._shared.eras
         auto = self._session.wish == "auto"
-        self.known_legacy = auto and eras.pop(self._place.key, None) == "legacy"
+        self.known_legacy = auto and eras.pop(self._key, None) == "legacy"
 
     async def ask(self, asked: UpstreamRequest) -> UpstreamMessage:
         """Start the server, and hear its answer to the first request of a handshake."""
@@ -113,7 +115,7 @@ class StdioPipesTransport:
         self._child.early.met()
         self._ready = True
         if self._session.wish == "auto":
-            self._place.eras[self._place.key] = hello.era
+            self._shared.eras[self._key] = hello.era
 
     async def listen(self) -> None:
         """All comes on the one pipe."""
@@ -177,13 +179,13 @@ class StdioPipesTransport:
             if child is not None:
                 self._write_counted_line(child, message, whose)
 
-    def _reader(self, whose: str) -> ChildProcess | None:
+    def _reader(self, whose: str) -> StdioChannel | None:
         """The child, while it reads and more may lie before it for this person."""
         child = self._child
         room = self._unread is None or self._unread.room(whose)
         return child if child is not None and child.reads and room else None
 
-    def _write_counted_line(self, child: ChildProcess, line: bytes, whose: str) -> None:
+    def _write_counted_line(self, child: StdioChannel, line: bytes, whose: str) -> None:
         child.write(line)
         if self._unread is not None:
             self._unread.add(whose, len(line) + 1)
@@ -196,33 +198,32 @@ class StdioPipesTransport:
         child = self._child
         if child is None or child.silent:
             return
-        if child.over or (child.closed and not self._session.flights.calls):
+        if child.over or (child.instance.closed and not self._session.flights.calls):
             self._schedule_end_report()
 
     def told(self) -> TransportStatus:
         """The process, how far it is kept apart, and what it said before it was met."""
         child, garbage = self._child, self._session.inbound.garbage
-        uid = f", uid {self._place.uid}" if self._place.uid else ""
         return TransportStatus(
-            pid=None if child is None else child.pid,
-            isolation=f"{self._definition.isolation}{uid}",
+            pid=None if child is None else child.instance.pid,
+            isolation=self._definition.isolation if child is None else child.instance.isolation,
             detail=f"{garbage} lines of its output were not MCP." if garbage else "",
             said=self._said if child is None else child.early.lines(),
-            children=int(child is not None),
         )
 
     async def _start_new_child(self) -> None:
         await self._end_child(0.0)
         self._last = ""
-        plan = await spawn_spec(self._definition, self._context, self._place)
+        spec = launch_spec(self._server, self._definition, self._context.secrets)
         ears = LineCallbacks(
             longest=self._longest_awaited_line,
             line=self._session.inbound.receive,
             too_long=self._too_long,
             end=self._schedule_end_report,
         )
-        child = self._child = await start_child(plan, ears)
-        self._unread = UnreadBytes(self._place.pot, lambda: child.unread)
+        hidden = hidden_values(self._definition, spec)
+        child = self._child = await open_channel(self._shared.runtime, spec, ears, hidden)
+        self._unread = UnreadBytes(self._shared.unread, lambda: child.instance.unread)
         if self._child.silent:
             self._schedule_end_report()  # it was gone before we could listen
 
@@ -260,7 +261,7 @@ class StdioPipesTransport:
         later = asyncio.get_running_loop().call_later
         later(_STATUS_SECONDS, self._tell_end, self._child, _STATUS_LOOKS)
 
-    def _tell_end(self, child: ChildProcess | None, looks: int) -> None:
+    def _tell_end(self, child: StdioChannel | None, looks: int) -> None:
         # The report comes some moments later, and another child may run by now.
         if child is None or child is not self._child:
             return

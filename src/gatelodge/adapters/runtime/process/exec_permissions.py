@@ -9,8 +9,36 @@ import os
 import stat
 from pathlib import Path
 
+from gatelodge.core.errors import UpstreamUnreachable
+from gatelodge.ports.runtime import LaunchSpec
+
+PATH = "/usr/local/bin:/usr/bin:/bin"
+MEND_OWN = 'Set run_as = "gateway" for this server, or install it where every uid can read it.'
+_MEND_PATH = (
+    "Name the program by its whole path, or add its directory to hosting.path; "
+    "to correct the command: gatelodge server edit ALIAS -- CMD ARGS..."
+)
+_MEND_CWD = "Make the directory, or name another: gatelodge server edit ALIAS --cwd DIR"
 _MOST_LINKS = 40
 _READ, _RUN = 4, 1
+
+
+def find_runnable(spec: LaunchSpec, path: str, uid: int, gid: int) -> str:
+    """The file of the program that a spec means. Raises UpstreamUnreachable when it cannot run."""
+    path = spec.env.get("PATH", path)
+    if spec.cwd and not Path(spec.cwd).is_dir():
+        text = f"The directory {spec.cwd!r}, where the server shall start, is not there."
+        raise UpstreamUnreachable(text, remedy=_MEND_CWD)
+    program = find_program(spec.command[0], path, spec.cwd or "/nonexistent")
+    if not program:
+        text = f"The program {spec.command[0]!r} was not found on {path}."
+        raise UpstreamUnreachable(text, remedy=_MEND_PATH)
+    if uid:
+        at = barred(program, path, uid, gid)
+        if at:
+            text = f"The program {program!r} cannot be run by the server's own uid: {at!r} bars it."
+            raise UpstreamUnreachable(text, remedy=MEND_OWN)
+    return program
 
 
 def find_program(name: str, path: str, cwd: str) -> str:

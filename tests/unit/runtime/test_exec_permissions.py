@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from gatelodge.adapters.upstream.stdio.reach import barred, find_program
+from gatelodge.adapters.runtime.process.exec_permissions import barred, find_program
 
 UID = 54_321
 

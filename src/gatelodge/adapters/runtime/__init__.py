@@ -1,0 +1,1 @@
+"""What runs the programs of servers, behind `ports/runtime.py`: one folder for each backend."""

@@ -1,0 +1,1 @@
+"""Plain child processes: the weakest runtime, which isolates nothing and says so."""

@@ -1,0 +1,254 @@
+"""One child process: started clean, with pipes, and ended with all its descendants.
+
+It gets a new session, three pipes, an environment of its own and nothing else of ours. Between it
+and the gate stands a supervisor (`supervisor.py`) which ends all that it started, also when the
+gate is killed.
+uvloop's subprocesses hand over no socket, hence `subprocess.Popen` with pipes of the loop.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+
+from msgspec import Struct, structs
+
+from gatelodge.adapters.runtime.process import supervisor
+from gatelodge.core.errors import UpstreamUnreachable
+
+_MEND = "Correct it: gatelodge server edit ALIAS -- CMD ARGS..."
+_GONE_SECONDS = 12.0
+"""How long the supervisor may take to kill and to tidy up; then it goes on without us."""
+_START_SECONDS = 10.0
+_TIDYING: list[subprocess.Popen[bytes]] = []
+"""Supervisors that tidied up for longer than their child's end was waited for; the next start reaps
+them, so that none stays a zombie. Owned by the event loop."""
+
+
+class SupervisorOrder(Struct, frozen=True, kw_only=True):
+    """What the supervisor is told to start, and where; `uid` 0 means our own.
+
+    `env` holds resolved secrets: it goes through a socket, and is never kept. `home` is removed
+    when all is gone; `grace` is how long the program may go on when the gate is killed.
+    """
+
+    program: str
+    command: tuple[str, ...]
+    env: dict[str, str]
+    cwd: str
+    uid: int
+    gid: int
+    home: str
+    grace: float
+
+
+class _SupervisorPipe(asyncio.Protocol):
+    """What the supervisor tells: the server's pid, its status, and that all of it is gone."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[int] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self.status: int | None = None
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take each whole line."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            word, _, number = line.partition(b" ")
+            if word == b"over":
+                self.status = int(number)
+            elif word == b"gone":
+                self._all_gone()
+            elif not self.started.done():
+                self.started.set_result(int(number) if word == b"pid" else -int(number))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
+        """The supervisor is over."""
+        if not self.started.done():
+            self.started.set_result(-errno.ECHILD)
+        if self.status is None:
+            # It died without a word, and took the server with it (`supervisor.py`).
+            self.status = -signal.SIGKILL
+        self._all_gone()
+
+    def _all_gone(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+
+class ProcessInstance:
+    """Implements `RuntimeInstance`; `gone` is called once nothing of it is left."""
+
+    def __init__(self, server: str, uid: int, gone: "Callable[[ProcessInstance], None]") -> None:
+        self.server = server
+        self.uid = uid
+        self.pid = 0
+        self._gone = gone
+        self._home = ""
+        """Its home, until the supervisor knows of it and removes it."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._leash = _SupervisorPipe()
+        self._rein: asyncio.WriteTransport | None = None
+        self._input: asyncio.WriteTransport | None = None
+        self._outputs: list[asyncio.BaseTransport] = []
+
+    @property
+    def isolation(self) -> str:
+        """None at all: a uid of its own is no border that would be worth the name."""
+        return f"not isolated, uid {self.uid}" if self.uid else "not isolated"
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status (a signal is negative), None while it runs."""
+        return self._leash.status
+
+    @property
+    def unread(self) -> int:
+        """Bytes that it was sent and has not taken yet."""
+        return 0 if self._input is None else self._input.get_write_buffer_size()
+
+    @property
+    def closed(self) -> bool:
+        """True when it closed its input, so that nothing can be said to it any more."""
+        return self._input is not None and self._input.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Write to its input; to a closed one nothing is written."""
+        if self._input is not None and not self._input.is_closing():
+            self._input.write(data)
+
+    async def launch(
+        self, order: SupervisorOrder, output: asyncio.Protocol, errors: asyncio.Protocol
+    ) -> None:
+        """Have it started. Raises UpstreamUnreachable; `stop` is due also when this fails."""
+        self._home = order.home
+        try:
+            ours = self._spawn_supervisor()
+        except OSError as failed:
+            text = f"No process could be started for the server: {failed.strerror}."
+            raise UpstreamUnreachable(text) from failed
+        await _finish_despite_cancellation(self._connect_pipes(ours, output, errors))
+        assert self._rein is not None
+        self._rein.write(json.dumps(structs.asdict(order)).encode() + b"\n")
+        self._home = ""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_START_SECONDS):
+                # Unshielded, the timeout would cancel the future whose result is read below.
+                await asyncio.shield(self._leash.started)
+        said = self._leash.started.result() if self._leash.started.done() else -errno.EAGAIN
+        self.pid = max(said, 0)
+        if said < 0:
+            text = f"The program {order.program!r} could not be started: {os.strerror(-said)}."
+            raise UpstreamUnreachable(text, remedy=_MEND)
+
+    def _spawn_supervisor(self) -> socket.socket:
+        """Our end of the leash of a supervisor that waits to be told what to start."""
+        _TIDYING[:] = [each for each in _TIDYING if each.poll() is None]
+        ours, theirs = socket.socketpair()
+        try:
+            ours.setblocking(False)
+            # A fork takes a few milliseconds of the loop; in a thread, a cancelled start would
+            # leave a child that nobody owns.
+            self._process = subprocess.Popen(
+                (sys.executable, "-I", "-S", supervisor.__file__, str(theirs.fileno())),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                # Python may need this one to start; all else of the gate's may hold secrets.
+                env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
+                cwd="/",
+                start_new_session=True,
+                pass_fds=(theirs.fileno(),),
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return ours
+
+    async def _connect_pipes(
+        self, ours: socket.socket, output: asyncio.Protocol, errors: asyncio.Protocol
+    ) -> None:
+        """Hand the pipes to the loop: all of them, or one would be closed twice, or never."""
+        loop = asyncio.get_running_loop()
+        process = self._process
+        assert process is not None
+        self._input, _ = await loop.connect_write_pipe(asyncio.Protocol, process.stdin)
+        # At once, not at the end of the round: whether it may be written was asked just before.
+        self._input.set_write_buffer_limits(high=0)
+        for factory, pipe in ((lambda: output, process.stdout), (lambda: errors, process.stderr)):
+            transport, _ = await loop.connect_read_pipe(factory, pipe)
+            self._outputs.append(transport)
+        self._rein, _ = await loop.create_unix_connection(lambda: self._leash, sock=ours)
+
+    async def stop(self, seconds: float) -> None:
+        """End it: close its input, then TERM, then KILL, each after `seconds`; idempotent.
+
+        When this is cancelled in the middle all is killed at once, and the cancellation waits until
+        it is gone. A crash of ours here leaves the rest to the supervisor.
+        """
+        if self._input is not None:
+            self._input.close()
+        try:
+            if self.pid and not await self._wait_for_exit(seconds):
+                self._send_to_supervisor(b"T")
+                await self._wait_for_exit(seconds)
+        finally:
+            self._send_to_supervisor(b"K")
+            for transport in self._outputs:
+                transport.close()
+            await _finish_despite_cancellation(self._wait_until_gone())
+
+    async def _wait_until_gone(self) -> None:
+        """Wait until nothing of it runs; the supervisor may tidy up for longer than that."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _GONE_SECONDS
+        if self._home:  # the supervisor was told of nothing, and will not be
+            supervisor.remove_tree(self._home)
+        elif self._rein is not None:
+            await asyncio.wait((self._leash.gone,), timeout=_GONE_SECONDS)
+        if self._rein is not None:
+            self._rein.close()
+        process = self._process
+        while process is not None and process.poll() is None:
+            if loop.time() >= until:
+                _TIDYING.append(process)
+                break
+            await asyncio.sleep(0.005)
+        self._gone(self)
+
+    async def _wait_for_exit(self, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while self.status is None:
+            if loop.time() >= until:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    def _send_to_supervisor(self, what: bytes) -> None:
+        if self._rein is not None and not self._rein.is_closing():
+            self._rein.write(what)
+
+
+async def _finish_despite_cancellation(work: Coroutine[None, None, None]) -> None:
+    """Do it to its end, and only then be cancelled: half of it would leave something behind."""
+    task = asyncio.ensure_future(work)
+    cut = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cut = True
+    if cut:
+        raise asyncio.CancelledError

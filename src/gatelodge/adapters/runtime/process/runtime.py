@@ -1,0 +1,143 @@
+"""Runs servers as child processes: uids that nobody else has, and a cache for each server.
+
+Each process has a uid of its own, so that it can be ended without another's; their group is the
+server's, so that they share its cache.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from gatelodge.adapters.runtime.process.directories import cache_variables, make_home
+from gatelodge.adapters.runtime.process.exec_permissions import find_runnable
+from gatelodge.adapters.runtime.process.instance import ProcessInstance, SupervisorOrder
+from gatelodge.adapters.runtime.process.supervisor import remove_tree
+from gatelodge.config.schema import HostingSettings
+from gatelodge.ports.runtime import LaunchSpec
+
+UIDS = 60_000
+"""Numbers from hosting.first_uid on that servers may get as uids."""
+
+
+class ProcessRuntime:
+    """Implements `Runtime`. Used on one event loop."""
+
+    def __init__(self, settings: HostingSettings, *, root: bool, caches: Path | None) -> None:
+        """`root` = it may change uids; `caches` is where servers have their caches, None = none."""
+        self._settings = settings
+        self._root = root
+        self._caches = caches
+        self._instances: set[ProcessInstance] = set()
+        self._gids: dict[str, int] = {}
+        self._known = frozenset[str]()
+        self._obsolete = set[str]()
+        self._removals: set[asyncio.Task[bool]] = set()
+        with contextlib.suppress(OSError):
+            if caches is not None:
+                # Only what bears a server's id is removed from a directory that a setting names.
+                names = [each.name for each in caches.iterdir()]
+                self._obsolete.update(name for name in names if name.startswith("srv_"))
+
+    async def start(
+        self, spec: LaunchSpec, output: asyncio.Protocol, errors: asyncio.Protocol
+    ) -> ProcessInstance:
+        """Start a process for this server. Raises UpstreamUnreachable."""
+        uid, gid = self._assign_ids(spec.server) if spec.own_uid and self._root else (0, 0)
+        instance = ProcessInstance(spec.server, uid, self._release)
+        self._instances.add(instance)
+        try:
+            await instance.launch(await self._order(spec, uid, gid), output, errors)
+        except BaseException:
+            await instance.stop(0.0)
+            raise
+        return instance
+
+    def instances(self) -> tuple[ProcessInstance, ...]:
+        """All that were started and are not wholly gone."""
+        return tuple(self._instances)
+
+    def keep(self, servers: frozenset[str]) -> None:
+        """Remove the caches of all other servers, at first also of those left behind."""
+        self._obsolete = (self._obsolete | self._known) - servers
+        self._known = servers
+        self._tidy_up()
+
+    async def close(self) -> None:
+        """Wait for the caches that are being removed."""
+        if self._removals:
+            await asyncio.wait(self._removals)
+
+    async def _order(self, spec: LaunchSpec, uid: int, gid: int) -> SupervisorOrder:
+        path = usual_path(self._settings.path)
+        program = find_runnable(spec, path, uid, gid)
+        env = {"PATH": path, "LANG": "C.UTF-8"}
+        if self._caches is not None:
+            cache = self._caches / spec.server
+            env |= await asyncio.to_thread(cache_variables, cache, uid, gid)
+        home = make_home(uid, gid)
+        return SupervisorOrder(
+            program=program,
+            command=(program, *spec.command[1:]),
+            env={**env, "HOME": home, "TMPDIR": home, **spec.env},
+            cwd=spec.cwd or home,
+            uid=uid,
+            gid=gid,
+            home=home,
+            grace=self._settings.stop_seconds,
+        )
+
+    def _assign_ids(self, server: str) -> tuple[int, int]:
+        """A free uid and the server's group; always the same ones where that is possible."""
+        if server not in self._gids:
+            wish = int.from_bytes(hashlib.sha256(server.encode()).digest()[:4])
+            self._gids[server] = self._first_free(wish, set(self._gids.values()))
+        gid = self._gids[server]
+        taken = {each.uid for each in self._instances}
+        return self._first_free(gid - self._settings.first_uid, taken), gid
+
+    def _first_free(self, wish: int, taken: set[int]) -> int:
+        first = self._settings.first_uid
+        while first + wish % UIDS in taken:
+            wish += 1
+        return first + wish % UIDS
+
+    def _release(self, instance: ProcessInstance) -> None:
+        """Nothing of that process runs any more."""
+        self._instances.discard(instance)
+        self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """Let go of the groups and caches of servers that are no more, and of which nothing runs.
+
+        A process that still ends could write into what is being removed.
+        """
+        running = {each.server for each in self._instances}
+        used = self._known | running
+        self._gids = {server: gid for server, gid in self._gids.items() if server in used}
+        for server in self._obsolete - running:
+            self._obsolete.discard(server)
+            if self._caches is not None:
+                removal = asyncio.get_running_loop().create_task(
+                    asyncio.to_thread(remove_tree, str(self._caches / server))
+                )
+                self._removals.add(removal)
+                removal.add_done_callback(self._removals.discard)
+
+
+def usual_path(setting: str) -> str:
+    """Where programs are looked for: `~` is the home of the gate's own user."""
+    parts = (str(Path(each).expanduser()) for each in setting.split(":") if each)
+    return ":".join(dict.fromkeys(parts))
+
+
+def process_runtime(settings: HostingSettings, data_dir: Path) -> ProcessRuntime:
+    """On this machine: where the gate is root, its caches are where other uids can reach them."""
+    root = os.geteuid() == 0
+    mark = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
+    if settings.cache_dir:
+        caches = Path(settings.cache_dir).expanduser() / mark
+    else:
+        caches = Path("/var/cache/gatelodge") / mark if root else data_dir / "cache"
+    return ProcessRuntime(settings, root=root, caches=caches)
