@@ -66,16 +66,17 @@ class InboundMessages:
         if message.method:
             self.take(message, flight)
             return False
-        if flight is None:
-            return self._answer(message, len(text))
-        if message.id != flight.number:
+        found = self._waiting_for(message, len(text)) if flight is None else flight
+        # The caller was told already that no answer would come, or gave up; or it answers another.
+        if found is None or found.number != message.id:
             return False
         if message.error is not UNSET:
-            self.refuse(flight, message.error)
+            self.refuse(found, message.error)
         elif message.result is not UNSET:
-            self._flights.settle(flight, UpstreamReply(result=message.result))
+            self._flights.settle(found, UpstreamReply(result=message.result))
         else:
-            return False
+            why = UpstreamBrokeProtocol("The server answered without a result.")
+            self._flights.fail(found, why)
         return True
 
     def refuse(self, flight: PendingRequest, error: Raw) -> None:
@@ -116,23 +117,13 @@ class InboundMessages:
         found = self._flights.open.get(upstream.subscription(params))
         return found if found is not None and found.kept else None
 
-    def _answer(self, message: UpstreamMessage, size: int) -> bool:
-        """A response of the server, of so many bytes, on a way that carries those of many."""
-        flights = self._flights
-        flight = flights.open.get(message.id) if isinstance(message.id, int) else None
-        # The caller was told already that no answer would come, or gave up.
-        if flight is None:
-            return False
-        if size > flight.limit + ENVELOPE or not flight.keeps(size):
-            flights.fail(flight, flight.outgrown(size - ENVELOPE))
-        elif message.error is not UNSET:
-            self.refuse(flight, message.error)
-        elif message.result is not UNSET:
-            flights.settle(flight, UpstreamReply(result=message.result))
-        else:
-            text = "The server answered without a result."
-            flights.fail(flight, UpstreamBrokeProtocol(text))
-        return True
+    def _waiting_for(self, message: UpstreamMessage, size: int) -> PendingRequest | None:
+        """Whose response this is, of so many bytes, on a way that carries those of many."""
+        flight = self._flights.open.get(message.id) if isinstance(message.id, int) else None
+        if flight is None or (size <= flight.limit + ENVELOPE and flight.keeps(size)):
+            return flight
+        self._flights.fail(flight, flight.outgrown(size - ENVELOPE))
+        return None
 
     def _fail_garbled(
         self, text: bytes, why: UnreadableBytes, flight: PendingRequest | None
