@@ -7,6 +7,7 @@ the resumption of a stream over HTTP, lines over stdio. All else is the session'
 import asyncio
 import contextlib
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -76,66 +77,64 @@ class ChangeStream(Protocol):
         ...
 
 
-class UpstreamTransport(Protocol):
+class UpstreamTransport(ABC):
     """Moves messages to one server and hands what comes to the session (`McpSession.inbound`).
 
-    `wakes` = a request is a reason to try the server again; `silence_is_legacy` = no answer to a
-    question of the modern era is one as well; `known_legacy` = it was legacy at its last start, and
-    asking would cost another start.
+    What is written here is said by one way that carries all, in order, for one session.
     """
 
-    wakes: bool
-    silence_is_legacy: bool
-    known_legacy: bool
+    kind: type[PendingRequest] = PendingRequest
+    """What a request in flight is on this transport."""
+    wakes = True
+    """Whether a request is a reason to try the server again."""
+    silence_is_legacy = False
+    """Whether no answer to a question of the modern era is one as well."""
+    known_legacy = False
+    """Whether it was legacy at its last start, so that asking would cost another start."""
 
-    @property
-    def kind(self) -> type[PendingRequest]:
-        """What a request in flight is on this transport."""
-        ...
-
+    @abstractmethod
     async def open(self) -> None:
         """Be ready for a handshake. Raises UpstreamError or KeyUnreachable."""
-        ...
 
+    @abstractmethod
     async def ask(self, asked: UpstreamRequest) -> UpstreamMessage | None:
         """The answer to a request of the handshake; None when it is no message.
 
         Raises UpstreamError, LimitReached, or KeyUnreachable.
         """
-        ...
 
     def older(self) -> "UpstreamTransport | None":
         """What may be spoken instead, when this transport was refused as such."""
-        ...
+        return None
 
-    def agree(self, version: str) -> bool:
+    def agree(self, version: str) -> bool:  # noqa: ARG002 - what has no headers names it nowhere
         """Speak this legacy revision from now on; false = the server keeps no session of ours."""
-        ...
+        return True
 
     async def tell(self, message: bytes) -> None:
         """Send a message that has no answer; what is sent after it arrives after it."""
-        ...
+        self.say(message)
 
+    @abstractmethod
     async def met(self, hello: ServerHello) -> None:
         """The handshake is over. Raises UpstreamError when the server went away during it."""
-        ...
 
-    async def listen(self) -> None:
+    async def listen(self) -> None:  # noqa: B027 - where all comes on one way, nothing is to do
         """Hear what comes beside the answers, while the server is ready."""
-        ...
 
-    def subscribe(self, params: dict[str, Raw]) -> ChangeStream | None:
+    def subscribe(self, params: dict[str, Raw]) -> ChangeStream | None:  # noqa: ARG002
         """A modern subscription on a stream of its own; None where all comes on one way."""
-        ...
+        return None
 
+    @abstractmethod
     def transmit(self, flight: PendingRequest, body: bytes) -> None:
         """Write a request, whose message is `body`, while it is admitted."""
-        ...
 
+    @abstractmethod
     def cancel(self, flight: PendingRequest, messages: tuple[bytes, ...]) -> None:
         """Nobody waits for it any more; a server that has it hears so, in these messages."""
-        ...
 
+    @abstractmethod
     def respond(
         self, flight: PendingRequest, response: bytes, admitted: Callable[[], bool]
     ) -> None:
@@ -143,27 +142,26 @@ class UpstreamTransport(Protocol):
 
         It goes only while `admitted`, which is asked right before it is written.
         """
-        ...
 
+    @abstractmethod
     def say(self, *messages: bytes) -> None:
         """Send what has no answer, in order, without waiting for it to arrive."""
-        ...
 
+    @abstractmethod
     def sweep(self, now: float) -> None:
         """Look at what is only looked at now and then."""
-        ...
 
+    @abstractmethod
     async def let_go(self) -> None:
         """The server was lost: leave nothing of it running."""
-        ...
 
+    @abstractmethod
     async def shut(self) -> None:
         """End whatever is open, in order."""
-        ...
 
+    @abstractmethod
     def told(self) -> TransportStatus:
         """What an admin may know of it."""
-        ...
 
 
 class SessionOwner(RequestCarrier, Protocol):

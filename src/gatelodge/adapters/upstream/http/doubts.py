@@ -5,10 +5,9 @@ refuses. The secret is read anew beside the traffic, and the session is asked wh
 """
 
 import asyncio
-from collections.abc import Callable
 
 from gatelodge.adapters.upstream.http.head import head_lines, request_wire
-from gatelodge.adapters.upstream.http.responses import BufferedResponse, HttpReply
+from gatelodge.adapters.upstream.http.responses import BufferedResponse
 from gatelodge.adapters.upstream.http.side_requests import SideRequests
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import HouseError
@@ -72,31 +71,31 @@ class SessionDoubt:
 
     def __init__(self, side: SideRequests) -> None:
         self._side = side
-        self._told: list[Callable[[bool], None]] = []
+        self._asking: asyncio.Task[bool] | None = None
 
-    def ask(self, head: bytes, number: int, told: Callable[[bool], None]) -> None:
-        """`told` hears whether the session is lost; where nothing is known it is not.
+    async def is_lost(self, head: bytes, number: int) -> bool:
+        """Whether the session is lost; where nothing is known it is not.
 
         `number` is that of a ping, if one is sent.
         """
-        self._told.append(told)
-        if len(self._told) > 1:
-            return
+        if self._asking is None:
+            self._asking = self._side.start(self._ask(head, number))
+        # Others may wait for the same answer when one of them is cancelled.
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self, head: bytes, number: int) -> bool:
         body = upstream.request_bytes(number, "ping", {}, b"")
         reading = BufferedResponse(request_wire(head, body), number)
-
-        def heard(answer: HttpReply | None) -> None:
-            # Emptied first: whoever hears may doubt again, and that takes a question of its own.
-            waiting, self._told = self._told, []
-            for each in waiting:
-                each(_is_lost(answer, number))
-
-        self._side.ask(reading, PING_SECONDS, heard)
-
-
-def _is_lost(answer: HttpReply | None, number: int) -> bool:
-    if answer is None or answer.status < 300:
-        return False
-    status, body = answer.status, answer.body
-    judged = upstream_status.rejected(status, body, number, session=True, wait=0.0)
-    return judged == "session_lost"
+        try:
+            answer = await self._side.read(reading, PING_SECONDS)
+        except HouseError:
+            return False
+        finally:
+            # Whoever hears may doubt again, and that takes a question of its own.
+            self._asking = None
+        if answer.status < 300:
+            return False
+        judged = upstream_status.rejected(
+            answer.status, answer.body, number, session=True, wait=0.0
+        )
+        return judged == "session_lost"

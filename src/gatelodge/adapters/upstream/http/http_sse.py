@@ -8,7 +8,6 @@ When it ends the session goes back to streamable HTTP, and finds out anew.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from functools import partial
 from urllib.parse import urljoin
 
 from msgspec import UNSET, Raw, structs
@@ -22,7 +21,7 @@ from gatelodge.adapters.upstream.http.side_requests import SideRequests
 from gatelodge.adapters.upstream.inbound import ENVELOPE
 from gatelodge.adapters.upstream.pending import ConnectionLoss, PendingRequest
 from gatelodge.adapters.upstream.session import McpSession
-from gatelodge.adapters.upstream.transport import TransportStatus
+from gatelodge.adapters.upstream.transport import TransportStatus, UpstreamTransport
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.catalog.transport import http_endpoint
 from gatelodge.core.errors import (
@@ -43,16 +42,13 @@ STEADY_SECONDS = 5.0
 """A stream that lasted this long is opened again at once when it ends."""
 
 
-class HttpSseTransport:
-    """One server over HTTP with SSE (`UpstreamTransport`), for as long as one stream lasts.
+class HttpSseTransport(UpstreamTransport):
+    """One server over HTTP with SSE for as long as one stream lasts.
 
     What it posts goes over the connections of the transport that made it, which closes them.
     """
 
     kind = PendingHttpRequest
-    wakes = True
-    silence_is_legacy = False
-    known_legacy = True
 
     def __init__(
         self,
@@ -91,9 +87,6 @@ class HttpSseTransport:
         reply = await self._session.request(asked)
         return UpstreamMessage(result=UNSET if reply.result is None else reply.result)
 
-    def older(self) -> None:
-        """Nothing is older."""
-
     def agree(self, version: str) -> bool:
         """Name this revision in each POST; the session is the stream."""
         self._heads.agreed(version, b"")
@@ -107,12 +100,6 @@ class HttpSseTransport:
         """Raises UpstreamBrokeProtocol when the stream ended: only a ready server can be lost."""
         if self._over:
             raise UpstreamBrokeProtocol("The server ended its stream during the handshake.")
-
-    async def listen(self) -> None:
-        """All comes on the one stream."""
-
-    def subscribe(self, params: dict[str, Raw]) -> None:
-        """All comes on the one stream."""
 
     def transmit(self, flight: PendingRequest, body: bytes) -> None:
         """POST the request; its answer comes on the stream."""
@@ -135,8 +122,8 @@ class HttpSseTransport:
         self, flight: PendingRequest, response: bytes, admitted: Callable[[], bool]
     ) -> None:
         """POST a response of ours."""
-        failed = partial(self._not_told, flight)
-        self._side.deliver(self._heads.legacy, response, failed, admitted)
+        assert isinstance(flight, PendingHttpRequest)
+        self._side.start(self._deliver(flight, response, admitted))
 
     def say(self, *messages: bytes) -> None:
         """POST what has no answer, one after the other."""
@@ -186,11 +173,7 @@ class HttpSseTransport:
             flights.fail(flight, judged)
             fault = UpstreamUnreachable(judged.detail, remedy=judged.remedy)
             if status in (404, 410):
-                self._doubt.ask(
-                    self._heads.legacy,
-                    next(flights.numbers),
-                    lambda lost: self._fail_flights_and_reconnect(fault) if lost else None,
-                )
+                self._side.start(self._verify_doubted_session(fault))
             elif status == 401 and self._credentials.refused(flight.request.asker.principal):
                 self._fail_flights_and_reconnect(fault)  # its secret is another one now
 
@@ -236,15 +219,24 @@ class HttpSseTransport:
             if isinstance(f, PendingHttpRequest) and getattr(f, "owner", None) is self
         ]
 
-    def _not_told(self, flight: PendingRequest, status: int, fault: HouseError | None) -> None:
-        """The answer to a server's question did not reach it.
+    async def _verify_doubted_session(self, fault: UpstreamUnreachable) -> None:
+        number = next(self._session.flights.numbers)
+        if await self._doubt.is_lost(self._heads.legacy, number):
+            self._fail_flights_and_reconnect(fault)
+
+    async def _deliver(
+        self, flight: PendingHttpRequest, response: bytes, admitted: Callable[[], bool]
+    ) -> None:
+        """Tell the answer to a server's question.
 
         A question that the server does not know any more may have been given up: its call goes on.
         """
-        assert isinstance(flight, PendingHttpRequest)
-        if fault is not None:
+        try:
+            answer = await self._side.tell(self._heads.legacy, response, admitted)
+        except HouseError as fault:
             self.lost(flight, fault)
-        elif status == 404:
+            return
+        if answer.status == 404:
             self._fail_flights_and_reconnect(UpstreamUnreachable("The server lost its session."))
 
     def _same_origin_post_path(self, named: bytes) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from typing import TypeVar
 
 from gatelodge.adapters.net.client import HttpClient
 from gatelodge.adapters.upstream.http.head import request_wire
@@ -16,6 +17,7 @@ MOST_ASIDE = 256
 TELL_SECONDS = 5.0
 LAST_SECONDS = 0.5
 """How long the last words in a session may take, such as that nobody waits any more."""
+T = TypeVar("T")
 
 
 class SideRequests:
@@ -23,7 +25,7 @@ class SideRequests:
 
     def __init__(self, client: HttpClient) -> None:
         self.client = client
-        self._aside: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[object]] = set()
 
     async def read(self, reading: BufferedResponse, seconds: float) -> HttpReply:
         """The whole answer. Raises UpstreamError, or LimitReached for a large one."""
@@ -49,27 +51,14 @@ class SideRequests:
     def say(self, head: bytes, *bodies: bytes) -> None:
         """Tell these in order, without waiting: that nobody hears, a caller's request finds out."""
         if bodies and len(self._aside) < MOST_ASIDE:
-            self._start_background_task(self._tell_ignoring_faults(head, bodies))
+            self.start(self._tell_ignoring_faults(head, bodies))
 
-    def deliver(
-        self,
-        head: bytes,
-        body: bytes,
-        failed: Callable[[int, HouseError | None], None],
-        admitted: Callable[[], bool],
-    ) -> None:
-        """Tell something that matters: `failed` hears the status, or the fault, if it did not go.
-
-        It is a caller's word, so it goes only while `admitted`, asked right before. There are no
-        more of these than callers who wait, so none is dropped.
-        """
-        self._start_background_task(self._tell_and_report_failure(head, body, failed, admitted))
-
-    def ask(
-        self, reading: BufferedResponse, seconds: float, heard: Callable[[HttpReply | None], None]
-    ) -> None:
-        """Ask without waiting: `heard` gets the answer, None when there was none."""
-        self._start_background_task(self._ask_and_report_answer(reading, seconds, heard))
+    def start(self, work: Coroutine[None, None, T]) -> "asyncio.Task[T]":
+        """Have work done that somebody waits for; there is no more of it than callers who wait."""
+        task = asyncio.ensure_future(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+        return task
 
     async def close(self) -> None:
         """Let what is under way be said, if it can be said soon."""
@@ -79,36 +68,7 @@ class SideRequests:
             task.cancel()
         await asyncio.gather(*self._aside, return_exceptions=True)
 
-    def _start_background_task(self, telling: Coroutine[None, None, None]) -> None:
-        task = asyncio.ensure_future(telling)
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
-
     async def _tell_ignoring_faults(self, head: bytes, bodies: tuple[bytes, ...]) -> None:
         with contextlib.suppress(HouseError):
             for body in bodies:
                 await self.tell(head, body)
-
-    async def _ask_and_report_answer(
-        self, reading: BufferedResponse, seconds: float, heard: Callable[[HttpReply | None], None]
-    ) -> None:
-        try:
-            answer = await self.read(reading, seconds)
-        except HouseError:
-            answer = None
-        heard(answer)
-
-    async def _tell_and_report_failure(
-        self,
-        head: bytes,
-        body: bytes,
-        failed: Callable[[int, HouseError | None], None],
-        admitted: Callable[[], bool],
-    ) -> None:
-        try:
-            answer = await self.tell(head, body, admitted)
-        except HouseError as fault:
-            failed(0, fault)
-            return
-        if answer.status >= 300:
-            failed(answer.status, None)

@@ -8,7 +8,6 @@ speak HTTP with SSE, which has a transport of its own.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from functools import partial
 
 from msgspec import UNSET, Raw
 
@@ -25,7 +24,12 @@ from gatelodge.adapters.upstream.http.session_stream import SessionStream
 from gatelodge.adapters.upstream.http.side_requests import SideRequests
 from gatelodge.adapters.upstream.pending import ConnectionLoss, PendingRequest
 from gatelodge.adapters.upstream.session import DISCOVER, McpSession
-from gatelodge.adapters.upstream.transport import TransportContext, TransportStatus, as_defined
+from gatelodge.adapters.upstream.transport import (
+    TransportContext,
+    TransportStatus,
+    UpstreamTransport,
+    as_defined,
+)
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import (
     HouseError,
@@ -49,13 +53,10 @@ _TAKES_NO_POST = frozenset((400, 404, 405))
 _ASKED_IN_VAIN = "The server lost its session while a question of it was open."
 
 
-class StreamableHttpTransport:
-    """One server over streamable HTTP (`UpstreamTransport`)."""
+class StreamableHttpTransport(UpstreamTransport):
+    """One server over streamable HTTP."""
 
     kind = PendingHttpRequest
-    wakes = True
-    silence_is_legacy = False
-    known_legacy = False
 
     def __init__(
         self, definition: HttpTransport, context: TransportContext, session: McpSession
@@ -177,11 +178,10 @@ class StreamableHttpTransport:
         self, flight: PendingRequest, response: bytes, admitted: Callable[[], bool]
     ) -> None:
         """POST a response of ours (2025-11-25 transports: answered by 202)."""
+        assert isinstance(flight, PendingHttpRequest)
         if flight.epoch == self._epoch:
-            failed = partial(self._not_told, flight)
-            self._side.deliver(self._heads.legacy, response, failed, admitted)
+            self._side.start(self._deliver(flight, response, admitted))
         else:  # the session that it was asked in is gone, and nobody there waits any more
-            assert isinstance(flight, PendingHttpRequest)
             self._client.forget(flight)
             self._session.flights.fail(flight, UpstreamBrokeProtocol(_ASKED_IN_VAIN))
 
@@ -242,7 +242,7 @@ class StreamableHttpTransport:
         if isinstance(judged, Raw):
             session.inbound.refuse(flight, judged)
         elif judged == "session_lost":
-            self._verify_doubted_session(flight, status, body)
+            self._side.start(self._verify_doubted_session(flight, status, body))
         elif status != 401 or not self._retry_with_new_secret(flight):
             session.flights.fail(flight, judged)
 
@@ -316,27 +316,25 @@ class StreamableHttpTransport:
         self._session.owner.hold(flight)
         return True
 
-    def _verify_doubted_session(self, flight: PendingHttpRequest, status: int, body: bytes) -> None:
+    async def _verify_doubted_session(
+        self, flight: PendingHttpRequest, status: int, body: bytes
+    ) -> None:
         """Its session may be lost, or the server refused this one request in words like these."""
-        if flight.epoch != self._epoch:
+        flights, number = self._session.flights, flight.number
+        lost = flight.epoch != self._epoch or await self._doubt.is_lost(
+            self._heads.legacy, next(flights.numbers)
+        )
+        # The caller may have given up while the session was being tried.
+        if flights.open.get(number) is not flight:
+            return
+        if lost or flight.epoch != self._epoch:
             self._session_lost(flight)
             return
-
-        def told(lost: bool) -> None:  # noqa: FBT001 - as it is heard
-            # The caller may have given up while the session was being tried.
-            if self._session.flights.open.get(flight.number) is not flight:
-                return
-            if lost or flight.epoch != self._epoch:
-                self._session_lost(flight)
-                return
-            number = flight.number
-            judged = upstream_status.rejected(status, body, number, session=False, wait=0.0)
-            if isinstance(judged, Raw):
-                self._session.inbound.refuse(flight, judged)
-            elif isinstance(judged, HouseError):
-                self._session.flights.fail(flight, judged)
-
-        self._doubt.ask(self._heads.legacy, next(self._session.flights.numbers), told)
+        judged = upstream_status.rejected(status, body, number, session=False, wait=0.0)
+        if isinstance(judged, Raw):
+            self._session.inbound.refuse(flight, judged)
+        elif isinstance(judged, HouseError):
+            flights.fail(flight, judged)
 
     def _session_lost(self, flight: PendingHttpRequest) -> None:
         """Send the flight once more in a new session: this answer says that it was not run."""
@@ -359,16 +357,20 @@ class StreamableHttpTransport:
         why = UpstreamUnreachable("The server lost its session.")
         self._session.owner.broke(ConnectionLoss(why, at_once=True))
 
-    def _not_told(self, flight: PendingRequest, status: int, fault: HouseError | None) -> None:
-        """The answer to a server's question did not reach it, or it does not know the question.
+    async def _deliver(
+        self, flight: PendingHttpRequest, response: bytes, admitted: Callable[[], bool]
+    ) -> None:
+        """Tell the answer to a server's question, or fail its call when the session is gone.
 
-        A question that it does not know any more may have been given up: its call goes on.
+        A question that the server does not know any more may have been given up: the call goes on.
         """
-        assert isinstance(flight, PendingHttpRequest)
-        if fault is not None:
+        try:
+            answer = await self._side.tell(self._heads.legacy, response, admitted)
+        except HouseError as fault:
             self._client.forget(flight)
             self.lost(flight, fault)
-        elif status == 404 and self._session_id:
+            return
+        if answer.status == 404 and self._session_id:
             self._client.forget(flight)
             self._session.flights.fail(flight, UpstreamBrokeProtocol(_ASKED_IN_VAIN))
             # The server may have lost the session with the question, so it is met anew.

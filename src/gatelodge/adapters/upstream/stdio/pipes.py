@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 import msgspec
-from msgspec import UNSET, Raw, structs
+from msgspec import UNSET, structs
 
 from gatelodge.adapters.upstream.inbound import ENVELOPE
 from gatelodge.adapters.upstream.pending import (
@@ -22,7 +22,12 @@ from gatelodge.adapters.upstream.stdio.channel import LineCallbacks, StdioChanne
 from gatelodge.adapters.upstream.stdio.early import cure
 from gatelodge.adapters.upstream.stdio.launch import StdioContext, hidden_values, launch_spec
 from gatelodge.adapters.upstream.stdio.unread import UnreadBytes
-from gatelodge.adapters.upstream.transport import SLOW, TransportContext, TransportStatus
+from gatelodge.adapters.upstream.transport import (
+    SLOW,
+    TransportContext,
+    TransportStatus,
+    UpstreamTransport,
+)
 from gatelodge.core.catalog.server import StdioTransport
 from gatelodge.core.errors import (
     HouseError,
@@ -43,10 +48,9 @@ _STATUS_LOOKS = 10
 _NUMBER = re.compile(rb'"id"\s*:\s*(\d+)\s*[,}]')
 
 
-class StdioPipesTransport:
-    """One server over stdio (`UpstreamTransport`)."""
+class StdioPipesTransport(UpstreamTransport):
+    """One server over stdio."""
 
-    kind = PendingRequest
     wakes = False
     silence_is_legacy = True
 
@@ -64,7 +68,6 @@ class StdioPipesTransport:
         self._context = context
         self._shared = shared
         self._session = session
-        self.known_legacy = False
         self._child: StdioChannel | None = None
         self._unread: UnreadBytes | None = None
         self._ready = False
@@ -97,17 +100,6 @@ class StdioPipesTransport:
             error=UNSET if reply.error is None else reply.error,
         )
 
-    def older(self) -> None:
-        """There is one way to speak over pipes."""
-
-    def agree(self, version: str) -> bool:  # noqa: ARG002 - no message of it names the revision
-        """The session is the child."""
-        return True
-
-    async def tell(self, message: bytes) -> None:
-        """Lines arrive in the order in which they are written."""
-        self.say(message)
-
     async def met(self, hello: ServerHello) -> None:
         """Forget what was said before. Raises UpstreamUnreachable when the child ended by now."""
         if self._child is None or self._last:
@@ -116,12 +108,6 @@ class StdioPipesTransport:
         self._ready = True
         if self._session.wish == "auto":
             self._shared.eras[self._key] = hello.era
-
-    async def listen(self) -> None:
-        """All comes on the one pipe."""
-
-    def subscribe(self, params: dict[str, Raw]) -> None:
-        """All comes on the one pipe."""
 
     async def let_go(self) -> None:
         """The child broke, or its pipe did: end it with all it started."""
