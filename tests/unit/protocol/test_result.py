@@ -5,6 +5,8 @@ import json
 import pytest
 from msgspec import Raw
 
+from gatelodge.core.jsontext.jsonrpc import rpc_code
+from gatelodge.core.protocol.envelope import members_of
 from gatelodge.core.protocol.result import (
     INSTRUCTION_BYTES,
     call_ending,
@@ -17,9 +19,7 @@ from gatelodge.core.protocol.result import (
     mended,
     misshapen,
     no_completions,
-    read_result,
     result_kind,
-    rpc_code,
     tool_error,
 )
 
@@ -29,7 +29,7 @@ SERVER = '"io.modelcontextprotocol/serverInfo"'
 
 def passed(text: str, era, method="tools/call"):
     raw = Raw(text.encode())
-    return for_client(raw, read_result(raw), era, INFO, method).decode()
+    return for_client(raw, members_of(raw), era, INFO, method).decode()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_structured_content_that_is_an_object_stays():
     ],
 )
 def test_the_kind_of_a_result_is_what_it_says_or_complete(text, kind):
-    assert result_kind(read_result(Raw(text.encode()))) == kind
+    assert result_kind(members_of(Raw(text.encode()))) == kind
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_kind_of_a_result_is_what_it_says_or_complete(text, kind):
     ],
 )
 def test_how_a_call_ended_is_what_its_result_says(text, ending):
-    assert call_ending(read_result(Raw(text.encode()))) == ending
+    assert call_ending(members_of(Raw(text.encode()))) == ending
 
 
 def test_a_definition_with_a_schema_that_is_no_object_is_mended_for_legacy_clients():
@@ -235,12 +235,12 @@ def test_an_error_code_is_read_when_it_is_one():
 )
 def test_what_clients_would_stumble_over_is_left_out(given, shown):
     raw = Raw(given.encode())
-    assert json.loads(bytes(mended(raw, read_result(raw), "tools/call")[0])) == shown
+    assert json.loads(bytes(mended(raw, members_of(raw), "tools/call")[0])) == shown
 
 
 def test_a_result_that_every_client_reads_is_not_touched():
     raw = Raw(b'{ "content" : [ ] , "isError" : true , "_meta" : { } }')
-    assert mended(raw, read_result(raw), "tools/call")[0] is raw
+    assert mended(raw, members_of(raw), "tools/call")[0] is raw
 
 
 @pytest.mark.parametrize(
@@ -257,4 +257,4 @@ def test_a_result_that_every_client_reads_is_not_touched():
     ],
 )
 def test_a_result_lacks_what_no_client_can_do_without(method, given, lacks):
-    assert misshapen(method, read_result(Raw(given.encode()))) == lacks
+    assert misshapen(method, members_of(Raw(given.encode()))) == lacks

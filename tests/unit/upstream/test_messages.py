@@ -5,6 +5,7 @@ import json
 import pytest
 from msgspec import UNSET, Raw
 
+from gatelodge.core.jsontext.jsonrpc import is_error
 from gatelodge.core.protocol import upstream
 from gatelodge.core.protocol.upstream import UpstreamMessage
 
@@ -117,7 +118,7 @@ def test_an_error_is_handed_on_up_to_a_bound_and_beyond_it_its_call_is_told(byte
     ],
 )
 def test_an_error_is_an_object_with_a_code_and_a_message(error, good):
-    assert upstream.is_error(Raw(error)) is good
+    assert is_error(Raw(error)) is good
 
 
 def test_progress_is_given_back_its_callers_token():

@@ -16,13 +16,13 @@ from gatelodge.adapters.upstream.pending import (
 )
 from gatelodge.adapters.upstream.transport import SessionOwner
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol
+from gatelodge.core.jsontext.jsonrpc import parse_fault
 from gatelodge.core.protocol import upstream
 from gatelodge.core.protocol.bridge.questions import ASKED, NOBODYS, refusal
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.upstream import (
     UnreadableBytes,
     UpstreamMessage,
-    parse_fault,
     read_message,
 )
 from gatelodge.core.protocol.version import HEADER_MISMATCH

@@ -17,7 +17,8 @@ from gatelodge.core.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gatelodge.core.protocol.upstream import UpstreamPage, parse_fault, parse_page
+from gatelodge.core.jsontext.jsonrpc import parse_fault
+from gatelodge.core.protocol.upstream import UpstreamPage, parse_page
 from gatelodge.core.protocol.upstream_era import Offer, ServerHello, capable
 from gatelodge.core.protocol.upstream_headers import mirrors
 from gatelodge.ports.upstream import NOBODY, ObservedOffer, OnBehalfOf, UpstreamRequest

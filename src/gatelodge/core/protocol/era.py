@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS
+from gatelodge.core.jsontext.shape import read_as
 from gatelodge.core.protocol.envelope import (
     ClientMessage,
     Era,
@@ -189,11 +190,9 @@ def said_of_itself(message: ClientMessage) -> Raw | None:
 
 def client_text(raw: bytes) -> str:
     """`name/version` of a client's info; unverified, at most 64 characters."""
-    try:
-        said = _implementations.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # What a client calls itself is unproven, so what cannot be read refuses nobody.
-        return ""
+    said = read_as(raw, _Implementation)
+    if said is None:
+        return ""  # what a client calls itself is unproven: what cannot be read refuses nobody
     return f"{_text_or_raw_excerpt(said.name)}/{_text_or_raw_excerpt(said.version)}"[:64]
 
 
@@ -202,9 +201,6 @@ class _Implementation(Struct):
 
     name: Raw = Raw(b'""')
     version: Raw = Raw(b'""')
-
-
-_implementations = msgspec.json.Decoder(_Implementation)
 
 
 def _text_or_raw_excerpt(raw: Raw) -> str:

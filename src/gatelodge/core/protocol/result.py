@@ -6,7 +6,7 @@ server/tools (structured content).
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Raw
@@ -19,7 +19,6 @@ from gatelodge.core.protocol.envelope import (
     given,
     is_object,
     join_members,
-    members_of,
 )
 from gatelodge.core.protocol.shown.conform import takes_output
 from gatelodge.core.protocol.version import META_SERVER_INFO
@@ -118,30 +117,6 @@ def mended(raw: Raw, result: Members, method: str) -> tuple[Raw, Members]:
     if bare and empty is not None:
         kept[name] = empty
     return Raw(join_members(kept)), kept
-
-
-def read_result(raw: Raw) -> Members | None:
-    """The result's members, or None when it is no object."""
-    return members_of(raw)
-
-
-def rpc_code(error: Raw) -> int | None:
-    """The code of a JSON-RPC error object, None when it has none that fits.
-
-    One that needs more than 32 bits is a message and no code: the code stands in the log, in which
-    nothing that a server says may stand (guarantee audit:no-payload).
-    """
-    try:
-        return msgspec.json.decode(error, type=_ErrorCode).code
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-_Code = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
-
-
-class _ErrorCode(msgspec.Struct):
-    code: _Code | None = None
 
 
 def for_client(

@@ -4,8 +4,12 @@ The id is no authentication: every request still carries its own token, and a se
 principal opened is unknown to this one (MCP 2025-11-25 transports, Session Management).
 """
 
+from typing import TypeVar
+
 import msgspec
 from msgspec import Struct
+
+Packed = TypeVar("Packed")
 
 CONTEXT = b"mcp-session"
 
@@ -41,27 +45,27 @@ class PageCursor(Struct, frozen=True, array_like=True):
     endpoint: str = ""
 
 
-_session = msgspec.msgpack.Decoder(LegacySession).decode
-_cursor = msgspec.msgpack.Decoder(PageCursor).decode
+_sessions = msgspec.msgpack.Decoder(LegacySession)
+_cursors = msgspec.msgpack.Decoder(PageCursor)
 pack = msgspec.msgpack.Encoder().encode
+
+
+def unpacked(plain: bytes | None, decoder: "msgspec.msgpack.Decoder[Packed]") -> Packed | None:
+    """The value in opened bytes, None when there is none.
+
+    Where the seal was good and the value is not, another release made it: its client begins anew.
+    """
+    try:
+        return None if plain is None else decoder.decode(plain)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def read_session(plain: bytes | None) -> LegacySession | None:
     """The session in opened bytes, None when there is none."""
-    if plain is None:
-        return None
-    try:
-        return _session(plain)
-    except msgspec.DecodeError:
-        # The seal was good, so another release made it: its client begins anew.
-        return None
+    return unpacked(plain, _sessions)
 
 
 def read_cursor(plain: bytes | None) -> PageCursor | None:
     """The cursor in opened bytes, None when there is none."""
-    if plain is None:
-        return None
-    try:
-        return _cursor(plain)
-    except msgspec.DecodeError:
-        return None
+    return unpacked(plain, _cursors)

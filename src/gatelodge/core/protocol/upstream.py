@@ -20,9 +20,10 @@ from gatelodge.core.jsontext.jsonrpc import (
     request_body,
     result_body,
 )
+from gatelodge.core.jsontext.shape import read_as
 from gatelodge.core.jsontext.weight import MOST_DEPTH, burden
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy, for_modern
-from gatelodge.core.protocol.envelope import NULL
+from gatelodge.core.protocol.envelope import NULL, members_of
 from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
     META_CLIENT_CAPABILITIES,
@@ -68,16 +69,7 @@ class UpstreamMessage(Struct):
     error: Raw | UnsetType = UNSET
 
 
-class ErrorObject(Struct):
-    """The members of a JSON-RPC error that era detection and session loss look at."""
-
-    code: int = 0
-    message: str = ""
-    data: Raw = Raw(b"null")
-
-
 _messages = msgspec.json.Decoder(UpstreamMessage)
-_faults = msgspec.json.Decoder(ErrorObject)
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -149,14 +141,6 @@ _HEAD: Final = re.compile(
 )
 _OPENS: Final = re.compile(rb'\s*\{(?:%b,)?\s*"(?:result|error)"' % _JSONRPC)
 _TAIL: Final = re.compile(rb",(?:%b,)?%b(?:,%b)?\}\s*$" % (_JSONRPC, _ID, _JSONRPC))
-
-
-def parse_fault(error: Raw) -> ErrorObject:
-    """The error's code, message and details; code 0 when it is not a JSON-RPC error object."""
-    try:
-        return _faults.decode(error)
-    except (msgspec.MsgspecError, RecursionError):
-        return ErrorObject()
 
 
 @lru_cache(maxsize=1024)
@@ -255,42 +239,7 @@ def cancelled_bytes(number: int, reason: str) -> bytes:
     return notification_body(CANCELLED, _encode({"requestId": number, "reason": reason}))
 
 
-def is_error(error: Raw) -> bool:
-    """True for a JSON-RPC error object: a whole number as its code, a text as its message."""
-    try:
-        _errors.decode(error)
-    except (msgspec.MsgspecError, RecursionError):
-        return False
-    return True
-
-
-class _ErrorMember(Struct):
-    code: int
-    message: str
-
-
-_errors = msgspec.json.Decoder(_ErrorMember)
-
-
-def progress_number(params: bytes) -> int:
-    """The token of ours that a `notifications/progress` bears; 0 when it bears none."""
-    try:
-        token = _tokens.decode(params).progressToken
-    except (msgspec.MsgspecError, RecursionError):
-        return 0
-    # The tokens of this side are numbers, so a text that spells one belongs to nobody.
-    return token if isinstance(token, int) else 0
-
-
-def progress_made(params: bytes) -> float | None:
-    """How far a `notifications/progress` says it is; None when it does not say."""
-    try:
-        return _steps.decode(params).progress
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-
-
-class _Token(Struct):
+class _Progress(Struct):
     progressToken: int | str | None = None  # noqa: N815 - the wire's spelling
 
 
@@ -298,10 +247,33 @@ class _Step(Struct):
     progress: float
 
 
-_steps = msgspec.json.Decoder(_Step)
+class _Update(Struct):
+    uri: str
 
 
-_tokens = msgspec.json.Decoder(_Token)
+class _Withdrawal(Struct):
+    requestId: int | str  # noqa: N815 - the wire's spelling
+
+
+class _Subscribed(Struct, rename={"meta": "_meta"}):
+    meta: dict[str, object] = {}
+
+
+class _Cursor(Struct):
+    nextCursor: str | None = None  # noqa: N815 - the wire's spelling
+
+
+def progress_number(params: bytes) -> int:
+    """The token of ours that a `notifications/progress` bears; 0 when it bears none."""
+    found = read_as(params, _Progress)
+    # The tokens of this side are numbers, so a text that spells one belongs to nobody.
+    return found.progressToken if found and isinstance(found.progressToken, int) else 0
+
+
+def progress_made(params: bytes) -> float | None:
+    """How far a `notifications/progress` says it is; None when it does not say."""
+    found = read_as(params, _Step)
+    return None if found is None else found.progress
 
 
 def progress_restored(params: bytes, token: Raw) -> bytes:
@@ -316,48 +288,21 @@ def progress_restored(params: bytes, token: Raw) -> bytes:
 
 def updated_uri(params: bytes) -> str:
     """The resource that a `notifications/resources/updated` names; empty when it names none."""
-    try:
-        return _updates.decode(params).uri
-    except (msgspec.MsgspecError, RecursionError):
-        return ""
-
-
-class _Update(Struct):
-    uri: str
-
-
-_updates = msgspec.json.Decoder(_Update)
+    found = read_as(params, _Update)
+    return "" if found is None else found.uri
 
 
 def withdrawn(params: bytes) -> int | str | None:
     """The question of its own that a server's `notifications/cancelled` takes back, if any."""
-    try:
-        return _withdrawals.decode(params).requestId
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-
-
-class _Withdrawal(Struct):
-    requestId: int | str  # noqa: N815 - the wire's spelling
-
-
-_withdrawals = msgspec.json.Decoder(_Withdrawal)
+    found = read_as(params, _Withdrawal)
+    return None if found is None else found.requestId
 
 
 def subscription(params: bytes) -> int:
     """The listen request of ours to which a notification belongs; 0 when it names none."""
-    try:
-        found = _subscriptions.decode(params).meta.get(META_SUBSCRIPTION)
-    except (msgspec.MsgspecError, RecursionError):
-        return 0
-    return found if isinstance(found, int) else 0
-
-
-class _Subscribed(Struct, rename={"meta": "_meta"}):
-    meta: dict[str, object] = {}
-
-
-_subscriptions = msgspec.json.Decoder(_Subscribed)
+    found = read_as(params, _Subscribed)
+    number = None if found is None else found.meta.get(META_SUBSCRIPTION)
+    return number if isinstance(number, int) else 0
 
 
 class UpstreamPage(Struct, frozen=True):
@@ -367,18 +312,8 @@ class UpstreamPage(Struct, frozen=True):
     cursor: str | None = None
 
 
-class _Cursor(Struct):
-    nextCursor: str | None = None  # noqa: N815 - the wire's spelling
-
-
-_cursors = msgspec.json.Decoder(_Cursor)
-_items = msgspec.json.Decoder(list[Raw])
-
-
 def parse_page(result: Raw, member: str) -> UpstreamPage | None:
     """The page in this result, whose objects stand in `member`; None when it is not one."""
-    try:
-        items = _items.decode(_members.decode(result)[member])
-        return UpstreamPage(items, _cursors.decode(result).nextCursor)
-    except (msgspec.MsgspecError, RecursionError, KeyError):
-        return None
+    items = read_as((members_of(result) or {}).get(member, b""), list[Raw])
+    rest = read_as(result, _Cursor)
+    return None if items is None or rest is None else UpstreamPage(items, rest.nextCursor)

@@ -9,8 +9,11 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
+from gatelodge.core.jsontext.jsonrpc import parse_fault
+from gatelodge.core.jsontext.shape import read_as
 from gatelodge.core.protocol.capabilities import LONGEST
-from gatelodge.core.protocol.upstream import UpstreamMessage, parse_fault
+from gatelodge.core.protocol.envelope import members_of
+from gatelodge.core.protocol.upstream import UpstreamMessage
 from gatelodge.core.protocol.version import (
     LEGACY_UPSTREAM,
     MODERN,
@@ -54,8 +57,8 @@ def capable(capabilities: Raw) -> ServerFeatures:
     A server that declares none of the three lists may have tools all the same: early ones did not
     say, and a server that was met by a modern error could not.
     """
-    said = _members_or_empty(capabilities)
-    lists = {offer: _members_or_empty(said[offer]) for offer in OFFERS if offer in said}
+    said = members_of(capabilities) or {}
+    lists = {offer: members_of(said[offer]) or {} for offer in OFFERS if offer in said}
     resources = lists.get("resources", {})
     return ServerFeatures(
         lists=frozenset(lists) or frozenset({"tools"}),
@@ -73,13 +76,6 @@ def listening(can: ServerFeatures, uris: frozenset[str]) -> dict[str, Raw] | Non
     if uris:
         wanted["resourceSubscriptions"] = sorted(uris)
     return {"notifications": Raw(msgspec.json.encode(wanted))} if wanted else None
-
-
-def _members_or_empty(raw: Raw) -> dict[str, Raw]:
-    try:
-        return msgspec.json.decode(raw, type=dict[str, Raw])
-    except (msgspec.MsgspecError, RecursionError):
-        return {}
 
 
 def _is_true_member(members: dict[str, Raw], name: str) -> bool:
@@ -115,9 +111,8 @@ def discovered(message: UpstreamMessage | None) -> Meeting:
         return _judge_discover_error(message.error)
     if message.result is UNSET:
         return "legacy"
-    try:
-        said = msgspec.json.decode(message.result, type=_Discovered)
-    except (msgspec.MsgspecError, RecursionError):
+    said = read_as(message.result, _Discovered)
+    if said is None:
         return "legacy"
     # It said that it is modern: a legacy handshake is for servers that know no other.
     if MODERN not in said.supportedVersions:
@@ -131,11 +126,8 @@ def _judge_discover_error(error: Raw) -> Meeting:
     if fault.code not in MODERN_ERRORS:
         return "legacy"
     if fault.code == UNSUPPORTED_VERSION:
-        try:
-            supported = msgspec.json.decode(fault.data, type=_Versions).supported
-        except (msgspec.MsgspecError, RecursionError):
-            return "strange"
-        if MODERN not in supported:
+        known = read_as(fault.data, _Versions)
+        if known is None or MODERN not in known.supported:
             return "strange"
     # The error told nothing of what it can: `capable` takes it to have tools.
     return ServerHello(era="modern", version=MODERN)
@@ -143,11 +135,8 @@ def _judge_discover_error(error: Raw) -> Meeting:
 
 def initialized(result: Raw) -> ServerHello | None:
     """The hello of a legacy server; None when it chose a revision that we do not speak."""
-    try:
-        said = msgspec.json.decode(result, type=_Initialized)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-    if said.protocolVersion not in LEGACY_UPSTREAM:
+    said = read_as(result, _Initialized)
+    if said is None or said.protocolVersion not in LEGACY_UPSTREAM:
         return None
     return _build_hello("legacy", said.protocolVersion, said.capabilities, said.instructions)
 
@@ -157,7 +146,7 @@ def _build_hello(
 ) -> ServerHello:
     said = bytes(capabilities)
     # What cannot be read costs a server its lists but tools, and not its connection.
-    whole = Raw(said if len(said) <= LONGEST and _members_or_empty(capabilities) else b"{}")
+    whole = Raw(said if len(said) <= LONGEST and members_of(capabilities) else b"{}")
     return ServerHello(
         era=era, version=version, instructions=instructions or "", capabilities=whole
     )

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gatelodge.core.errors import Invalid
+from gatelodge.core.jsontext.shape import read_as
 from gatelodge.core.protocol.envelope import Members, members_of
 from gatelodge.core.protocol.version import PARAM_HEADER
 
@@ -135,10 +136,7 @@ def _argument_at_path(arguments: Raw, path: tuple[str, ...], read: _Read) -> Any
     # The first byte tells a scalar, so nothing large is decoded only to be thrown away.
     if value is None or bytes(memoryview(value)[:1]) in {b"[", b"{"}:
         return None  # no header says it
-    try:
-        return msgspec.json.decode(value)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
+    return read_as(value, object)
 
 
 def _text_of_scalar(value: Any) -> str | None:

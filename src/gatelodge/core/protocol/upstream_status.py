@@ -11,8 +11,8 @@ from urllib.parse import urljoin, urlsplit
 from msgspec import UNSET, Raw
 
 from gatelodge.core.errors import HouseError, UpstreamBrokeProtocol, UpstreamUnreachable
-from gatelodge.core.jsontext.jsonrpc import METHOD_NOT_FOUND
-from gatelodge.core.protocol.upstream import UpstreamMessage, parse_fault, parse_message
+from gatelodge.core.jsontext.jsonrpc import METHOD_NOT_FOUND, parse_fault
+from gatelodge.core.protocol.upstream import UpstreamMessage, parse_message
 
 Rejection = Raw | HouseError | Literal["session_lost"]
 """The JSON-RPC error that answers the request; our own error; or a legacy session that is gone."""

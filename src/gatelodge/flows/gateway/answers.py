@@ -12,6 +12,7 @@ from gatelodge.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gatelodge.core.jsontext.jsonrpc import is_error, rpc_code
 from gatelodge.core.policy.decision import Deny
 from gatelodge.core.protocol.bridge.questions import (
     InputRequest,
@@ -19,9 +20,8 @@ from gatelodge.core.protocol.bridge.questions import (
     from_url_required,
     read_input_required,
 )
-from gatelodge.core.protocol.envelope import Members, given
-from gatelodge.core.protocol.result import call_ending, read_result, result_kind, rpc_code
-from gatelodge.core.protocol.upstream import is_error
+from gatelodge.core.protocol.envelope import Members, given, members_of
+from gatelodge.core.protocol.result import call_ending, result_kind
 from gatelodge.core.protocol.version import Era
 from gatelodge.core.records.leaves import CallOutcome, Outcome
 from gatelodge.flows.gateway.inflight import CutReason
@@ -120,7 +120,7 @@ def answer_of(
             if urls is None
             else ServerAsks(urls, error=reply.error)
         )
-    members = None if reply.result is None else read_result(reply.result)
+    members = members_of(reply.result)
     if reply.result is None or members is None:
         return CallFailed(UpstreamBrokeProtocol("the server's answer holds no result"), call)
     return _answer_of_result(reply.result, members, call, tasks=tasks, asks=asks)

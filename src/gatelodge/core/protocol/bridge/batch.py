@@ -6,15 +6,13 @@ stands in one.
 
 from collections.abc import Iterable
 
-import msgspec
 from msgspec import Raw
 
 from gatelodge.core.jsontext.jsonrpc import INVALID_REQUEST, PARSE_ERROR
+from gatelodge.core.jsontext.shape import read_as
 from gatelodge.core.jsontext.weight import MOST_DEPTH
 from gatelodge.core.protocol.envelope import MessageFault, RequestFault, check_burden
 from gatelodge.core.records.leaves import RefusedReason
-
-_raws = msgspec.json.Decoder(list[Raw]).decode
 
 
 def is_batch(body: bytes) -> bool:
@@ -30,10 +28,9 @@ def split_batch(body: bytes, most: int) -> tuple[bytes, ...]:
     """
     # How deep a client may nest is judged of each message later; here only the split is guarded.
     check_burden(body, MOST_DEPTH)
-    try:
-        messages = _raws(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _batch_fault(PARSE_ERROR, "the batch is not JSON", "malformed_json") from None
+    messages = read_as(body, list[Raw])
+    if messages is None:
+        raise _batch_fault(PARSE_ERROR, "the batch is not JSON", "malformed_json")
     if not messages:
         raise _batch_fault(INVALID_REQUEST, "the batch is empty", "invalid_request")
     # Each message may be a call: without a bound one body would order any number of them.

@@ -11,10 +11,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.jsontext.jsonrpc import INTERNAL_ERROR
+from gatelodge.core.jsontext.jsonrpc import INTERNAL_ERROR, parse_fault
 from gatelodge.core.protocol.envelope import join_members, members_of
-from gatelodge.core.protocol.result import read_result, result_kind
-from gatelodge.core.protocol.upstream import parse_fault
+from gatelodge.core.protocol.result import result_kind
 from gatelodge.core.protocol.version import MODERN, Era
 
 _LONGEST: Final = 64 * 1024
@@ -57,7 +56,7 @@ def asking_sign(spoken: Era, result: Raw | None, error: Raw | None) -> AskingSig
     if result is None or memoryview(result).nbytes > _LONGEST:
         return None
     raw = bytes(result)
-    if b'"input_required"' in raw and result_kind(read_result(result) or {}) == "input_required":
+    if b'"input_required"' in raw and result_kind(members_of(result) or {}) == "input_required":
         return AskingSign("modern")
     if spoken == "modern" and any(words in raw for words in _NO_WAY_BACK):
         # A tool may write these words itself, so the sign is believed for one call only.

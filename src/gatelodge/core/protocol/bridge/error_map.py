@@ -15,10 +15,10 @@ from gatelodge.core.jsontext.jsonrpc import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     PARSE_ERROR,
+    parse_fault,
 )
 from gatelodge.core.protocol.bridge.questions import URL_REQUIRED
 from gatelodge.core.protocol.envelope import join_members, members_of, read_text
-from gatelodge.core.protocol.upstream import parse_fault
 from gatelodge.core.protocol.version import (
     HEADER_MISMATCH,
     MISSING_CAPABILITY,

@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND
+from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, parse_fault
 from gatelodge.core.jsontext.keys import repeats_a_key
+from gatelodge.core.jsontext.shape import read_as
 from gatelodge.core.jsontext.weight import MOST_MEMBERS
 from gatelodge.core.protocol.envelope import (
     NULL,
@@ -24,7 +25,6 @@ from gatelodge.core.protocol.envelope import (
     members_of,
     read_text,
 )
-from gatelodge.core.protocol.upstream import parse_fault
 from gatelodge.core.protocol.version import (
     META_PREFIX,
     META_PROGRESS,
@@ -57,7 +57,6 @@ _FIRST_MODES: Final = "2025-11-25"
 """Revisions are dates, and compare as such."""
 
 _encode = msgspec.json.Encoder().encode
-_raws = msgspec.json.Decoder(list[Raw]).decode
 
 
 class InputRequest(Struct, frozen=True):
@@ -290,11 +289,8 @@ def from_url_required(error: Raw) -> dict[str, InputRequest] | None:
     listed = (members_of(fault.data) or {}).get("elicitations")
     if fault.code != URL_REQUIRED or listed is None:
         return None
-    try:
-        elicitations = _raws(listed)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    if not 0 < len(elicitations) <= MOST:
+    elicitations = read_as(listed, list[Raw])
+    if elicitations is None or not 0 < len(elicitations) <= MOST:
         return None
     found: dict[str, InputRequest] = {}
     for number, raw in enumerate(elicitations, 1):

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gatelodge.core.protocol.envelope import Members
+from gatelodge.core.protocol.session import unpacked
 
 CONTEXT: Final = b"mcp-state"
 TASK_CONTEXT: Final = b"mcp-task"
@@ -81,23 +82,12 @@ _task_ids = msgspec.msgpack.Decoder(TaskId)
 
 def read_state(plain: bytes | None) -> State | None:
     """The state in opened bytes, None when there is none."""
-    if plain is None:
-        return None
-    try:
-        return _states.decode(plain)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # The seal was good, so another release made it: its client begins anew.
-        return None
+    return unpacked(plain, _states)
 
 
 def read_task_id(plain: bytes | None) -> TaskId | None:
     """The task in opened bytes, None when there is none."""
-    if plain is None:
-        return None
-    try:
-        return _task_ids.decode(plain)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    return unpacked(plain, _task_ids)
 
 
 def holds(state: State, binding: StateBinding, now: int) -> bool:

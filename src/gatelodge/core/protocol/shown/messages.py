@@ -13,10 +13,10 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS
+from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, parse_fault
+from gatelodge.core.jsontext.shape import read_as
 from gatelodge.core.protocol.envelope import Members, join_members, members_of, read_text
 from gatelodge.core.protocol.shown.uris import UriPrefix, shown_uri
-from gatelodge.core.protocol.upstream import parse_fault
 
 _NOT_FOUND: Final = frozenset((INVALID_PARAMS, -32_002))
 """How either era says that a resource is not there."""
@@ -27,7 +27,6 @@ Change = Callable[[Raw], Raw]
 """Gives back the very same object when there is nothing to change."""
 
 _encode = msgspec.json.Encoder().encode
-_raws = msgspec.json.Decoder(list[Raw]).decode
 
 
 def shown_result(method: str, raw: Raw, result: Members, prefix: UriPrefix) -> tuple[Raw, Members]:
@@ -119,11 +118,9 @@ def _change_of_each_element(change: Change) -> Change:
     """The change of each element of an array; of anything else, none."""
 
     def apply(raw: Raw) -> Raw:
-        try:
-            old = _raws(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            # What is no list passes as it is: what is wrong with it is for its client to say.
-            return raw
+        old = read_as(raw, list[Raw])
+        if old is None:
+            return raw  # what is wrong with what is no list is for its client to say
         new = [change(each) for each in old]
         same = all(one is other for one, other in zip(new, old, strict=True))
         return raw if same else Raw(_encode(new))

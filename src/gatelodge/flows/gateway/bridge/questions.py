@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from msgspec import Raw, Struct
 
 from gatelodge.core.errors import Invalid, LimitReached, UpstreamBrokeProtocol
+from gatelodge.core.jsontext.jsonrpc import rpc_code
 from gatelodge.core.protocol.bridge import questions as wire
 from gatelodge.core.protocol.bridge.questions import InputRequest
 from gatelodge.core.protocol.bridge.state import (
@@ -28,7 +29,7 @@ from gatelodge.core.protocol.bridge.state import (
 from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members, given
-from gatelodge.core.protocol.result import misshapen, rpc_code
+from gatelodge.core.protocol.result import misshapen
 from gatelodge.flows.gateway.admission import CallControl
 from gatelodge.flows.gateway.answers import (
     CallAnswer,

@@ -11,18 +11,17 @@ from gatelodge.core.jsontext.jsonrpc import (
     error_body,
     raw_error_body,
     result_body,
+    rpc_code,
 )
 from gatelodge.core.policy.decision import Deny
 from gatelodge.core.protocol.bridge.error_map import NOT_FOUND, error_for, http_status
 from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, TaskId, pack
 from gatelodge.core.protocol.bridge.tasks import shown_task, task_of
-from gatelodge.core.protocol.envelope import read_text
+from gatelodge.core.protocol.envelope import members_of, read_text
 from gatelodge.core.protocol.result import (
     for_client,
     mended,
     no_completions,
-    read_result,
-    rpc_code,
     tool_error,
 )
 from gatelodge.core.protocol.shown.messages import holds_uris, shown_error, shown_result
@@ -75,7 +74,7 @@ def render(
         case RpcFailed():
             return _render_rpc_error(visit, target, answer)
         case QuestionsForClient():
-            members = read_result(answer.raw) or {}
+            members = members_of(answer.raw) or {}
             raw, members = mended(answer.raw, members, visit.message.method)
             return 200, result_body(raw_id, for_client(raw, members, visit.era, gate.info))
         case NotAllowed():
