@@ -77,7 +77,7 @@ class Node:
 
     def listen(self, principal="mem_ann", wants=EVERY, uris=(), alias="", can=b"{}"):
         ear = Heard()
-        stream = ListenStream(principal, ("home", alias), ear, wants, frozenset(uris), can)
+        stream = ListenStream(principal, "home", alias, ear, wants, frozenset(uris), can)
         self.streams.add(stream)
         return ear, stream
 
@@ -189,7 +189,7 @@ class TestLists:
 
     def test_a_member_who_left_or_a_workspace_that_is_unknown_has_nothing(self, node):
         stranger = Heard()
-        node.streams.add(ListenStream("mem_ann", ("nowhere", ""), stranger, EVERY))
+        node.streams.add(ListenStream("mem_ann", "nowhere", "", stranger, EVERY))
         ann, _ = node.listen()
         node.sees("git", prompts=["a"])
         assert ann.since() == ["prompts"]
@@ -301,7 +301,7 @@ class TestWaiting:
         assert node.told() == [("srv_git", [])]
 
     def test_a_stream_that_is_not_open_yet_waits_from_its_opening_on(self, node):
-        stream = ListenStream("mem_ann", ("home", ""), Heard())
+        stream = ListenStream("mem_ann", "home", "", Heard())
         node.streams.wait_for(stream, frozenset([self.X1]))
         assert node.told() == []
         node.streams.add(stream)

@@ -6,7 +6,7 @@ changes; a cursor means nothing to another principal, in another list or at anot
 """
 
 from itertools import chain
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -25,26 +25,8 @@ CONTEXT = b"mcp-cursor"
 ListKind = Literal["tools"] | OfferKind
 
 
-class ListedEntry(Protocol):
-    """Anything that stands in a list: ordered by alias, then by its place at its server."""
-
-    @property
-    def alias(self) -> str:
-        """The alias of its server."""
-        ...
-
-    @property
-    def position(self) -> int:
-        """Its place among those of its server."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The server's own name for it."""
-        ...
-
-
-T = TypeVar("T", bound=ListedEntry)
+T = TypeVar("T", ToolEntry, OfferedItem)
+"""What stands in a list: ordered by alias, then by its place at its server."""
 
 
 class ListViewer(Struct, frozen=True):
@@ -62,10 +44,6 @@ class ListPage(Struct, Generic[T], frozen=True):
 
     items: tuple[T, ...]
     cursor: str | None
-
-
-class BadCursor(Struct, frozen=True):
-    """The cursor was not made here for this principal, list and endpoint."""
 
 
 def tools_of(look: ListViewer, offers: OfferMemory, capabilities: bytes) -> tuple[ToolEntry, ...]:
@@ -155,16 +133,18 @@ def page_of(
     cursor: str | None,
     size: int,
     sealer: StringSealer,
-) -> ListPage[T] | BadCursor:
-    """The page of `items` after `cursor` (None = the first page)."""
+) -> ListPage[T] | None:
+    """The page of `items` after `cursor` (None = the first page).
+
+    None for a cursor that was not made here for this principal, list and endpoint.
+    """
     start = 0
     if cursor is not None:
         # The seal says only that this house made it; for whom and for which list stands inside.
         last = read_cursor(sealer.open(cursor, CONTEXT))
-        if last is None or (last.principal, last.kind, last.endpoint) != _cursor_binding(
-            look, kind
-        ):
-            return BadCursor()
+        binding = (look.who.id, kind, look.alias)
+        if last is None or (last.principal, last.kind, last.endpoint) != binding:
+            return None
         # The place is sought by order: items may have come or gone since the last page.
         after = (last.alias, last.position, last.name)
         start = next(
@@ -174,10 +154,5 @@ def page_of(
     if start + size >= len(items):
         return ListPage(chosen, None)
     end = chosen[-1]
-    principal, _, endpoint = _cursor_binding(look, kind)
-    mark = PageCursor(principal, end.alias, end.position, end.name, kind, endpoint)
+    mark = PageCursor(look.who.id, end.alias, end.position, end.name, kind, look.alias)
     return ListPage(chosen, sealer.seal(pack(mark), CONTEXT))
-
-
-def _cursor_binding(look: ListViewer, kind: ListKind) -> tuple[str, ListKind, str]:
-    return look.who.id, kind, look.alias

@@ -8,6 +8,8 @@ so that nobody's sessions push out another's; agents count for whoever answers f
 
 from collections import OrderedDict
 
+from msgspec import Struct, field
+
 from gatelodge.core.ids import Instant
 from gatelodge.flows.gateway.streams import ListenStream
 from gatelodge.flows.gateway.subscriptions import Uris
@@ -20,32 +22,26 @@ UNHEARD = 32
 """Sessions of one person that wait for resources and have no stream to hear by."""
 
 
-class KeptSession:
+class KeptSession(Struct, eq=False):
     """One session: `level` of its log messages, `uris` that it waits for, its open `streams`."""
 
-    __slots__ = ("ended", "ends_at", "level", "streams", "uris")
-
-    def __init__(self, ends_at: Instant) -> None:
-        self.ends_at = ends_at
-        self.ended = False
-        self.level = ""
-        self.uris: Uris = frozenset()
-        self.streams: list[ListenStream] = []
+    ends_at: Instant
+    ended: bool = False
+    level: str = ""
+    uris: Uris = frozenset()
+    streams: list[ListenStream] = []
 
 
-class _Person:
-    """The sessions of one person by nonce, oldest first.
+class _Person(Struct, eq=False):
+    """The sessions of one person by nonce, oldest first; `waiting` are those that wait.
 
     `over` is the latest end of an ended session that was forgotten: whatever ends no later was
     begun no later, and counts as ended too, so that none of those lives again.
     """
 
-    __slots__ = ("kept", "over", "waiting")
-
-    def __init__(self) -> None:
-        self.kept: OrderedDict[bytes, KeptSession] = OrderedDict()
-        self.waiting: dict[KeptSession, None] = {}
-        self.over = 0
+    kept: OrderedDict[bytes, KeptSession] = field(default_factory=OrderedDict)
+    waiting: dict[KeptSession, None] = {}
+    over: int = 0
 
     def make_room(self, now: Instant) -> None:
         """Forget what is over, and the oldest when there are too many."""

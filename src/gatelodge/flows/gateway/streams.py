@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 from gatelodge.core.ids import Instant, PrincipalId, ServerId
 from gatelodge.core.policy.decision import Allow
 from gatelodge.core.protocol.capabilities import NOTHING, for_legacy
@@ -31,7 +33,6 @@ Kind = Literal["tools", "prompts", "resources"]
 """What a list-changed notification is about; templates belong to resources."""
 Known = tuple[tuple[object, ...], ...]
 """What a stream last knew, for each kind that it wants: tuples of the view and of the offers."""
-_NO_URIS: Uris = frozenset()
 
 
 class StreamClient(Protocol):
@@ -54,42 +55,22 @@ class StreamClient(Protocol):
         ...
 
 
-class ListenStream:
+class ListenStream(Struct, eq=False):
     """One open stream: whose, at which endpoint (workspace's slug and alias), and what it wants.
 
-    `capabilities` are those of its client, for which servers may have more tools.
+    `capabilities` are those of its client, for which servers may have more tools. `person` answers
+    for what it waits for; empty where a session does.
     """
 
-    __slots__ = (
-        "alias",
-        "capabilities",
-        "ear",
-        "knows",
-        "person",
-        "principal",
-        "slug",
-        "uris",
-        "wants",
-    )
-
-    def __init__(
-        self,
-        principal: PrincipalId,
-        place: tuple[str, str],
-        ear: StreamClient,
-        wants: tuple[Kind, ...] = (),
-        uris: Uris = _NO_URIS,
-        capabilities: bytes = NOTHING,
-    ) -> None:
-        self.capabilities = capabilities
-        self.principal = principal
-        self.person = ""
-        """Who answers for what it waits for; empty where a session does."""
-        self.slug, self.alias = place
-        self.ear = ear
-        self.wants = wants
-        self.uris = uris
-        self.knows: Known = ()
+    principal: PrincipalId
+    slug: str
+    alias: str
+    ear: StreamClient
+    wants: tuple[Kind, ...] = ()
+    uris: Uris = frozenset()
+    capabilities: bytes = NOTHING
+    person: str = ""
+    knows: Known = ()
 
 
 class OpenStreams:

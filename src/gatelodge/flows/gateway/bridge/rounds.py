@@ -30,26 +30,18 @@ from gatelodge.ports.world import Clock, FreshIds, StringSealer
 _HANDLE_BYTES = 16
 
 
-class ParkedExchange:
-    """A parked call. `cut` ends it for good: the server is told, the place is free."""
+class ParkedExchange(Struct, eq=False):
+    """A parked call. `cut` ends it for good: the server is told, the place is free.
 
-    __slots__ = ("ears", "exchange", "key", "licence", "numbers", "running", "timer")
+    `numbers` are those of the open questions, by the keys under which the client answers them.
+    """
 
-    def __init__(
-        self,
-        exchange: UpstreamExchange,
-        numbers: dict[str, int],
-        ears: NotificationBuffer,
-        licence: ExchangeLicence,
-    ) -> None:
-        self.exchange = exchange
-        self.licence = licence
-        self.numbers = numbers
-        """Of the open questions, by the keys under which the client answers them."""
-        self.ears = ears
-        self.key = b""
-        self.running: RunningRequest | None = None
-        self.timer: asyncio.TimerHandle | None = None
+    exchange: UpstreamExchange
+    numbers: dict[str, int]
+    ears: NotificationBuffer
+    licence: ExchangeLicence
+    running: RunningRequest | None = None
+    timer: asyncio.TimerHandle | None = None
 
 
 class RoundLimits(Struct, frozen=True, kw_only=True):
@@ -104,7 +96,7 @@ class InputRounds:
         """
         if self._persons[running.person] >= self._limits.per_principal:
             return None
-        handle = waiting.key = self._ids.random(_HANDLE_BYTES)
+        handle = self._ids.random(_HANDLE_BYTES)
         waiting.running = running
         running.parked, running.began = True, self._clock.boottime()
         running.cut = lambda reason: self._end_waiting_call(handle, reason)

@@ -284,8 +284,8 @@ def _build_stream(
     """What stands for the stream where things are cut, and where they are told."""
     who, credential, workspace = visit.who, visit.credential.id, visit.workspace.id
     running = RunningRequest("stream", who.id, credential, workspace, open_.cut, who.person)
-    place = (visit.route.workspace, visit.route.alias)
-    stream = ListenStream(visit.who.id, place, open_, *wants, visit.capabilities)
+    route = visit.route
+    stream = ListenStream(who.id, route.workspace, route.alias, open_, *wants, visit.capabilities)
     if visit.session is None:
         stream.person = visit.answerable
     else:  # what it waits for is counted with the session

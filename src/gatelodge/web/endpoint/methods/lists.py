@@ -1,7 +1,7 @@
 """Lists: exactly what this caller may use here, a page at a time; no list waits for a server."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal
 
 from msgspec import Raw
 
@@ -14,10 +14,8 @@ from gatelodge.core.protocol.shown.messages import shown_resource, shown_templat
 from gatelodge.core.protocol.shown.uris import UriPrefix
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.gateway.listing import (
-    BadCursor,
-    ListedEntry,
-    ListPage,
     ListViewer,
+    T,
     fitting,
     offered,
     page_of,
@@ -35,99 +33,69 @@ async def list_tools(gate: EndpointContext, visit: RequestContext) -> None:
         raw = tool.bare if bare else tool.listed
         return for_legacy(raw) if legacy else bytes(raw)
 
-    def pages() -> _Pages:
-        look = _outlook_of_visit(gate, visit)
-        size, cursor = gate.limits.page_size, _cursor_of_request(visit)
+    def page() -> _Page:
+        look = _viewer_of_visit(gate, visit)
         tools = fitting(tools_of(look, gate.offers, visit.capabilities), visit.era)
-        return _rendered_page(page_of(tools, "tools", look, cursor, size, gate.sealer), listed)
+        return _rendered_page(gate, visit, look, "tools", tools, listed)
 
-    await _answer_list(gate, visit, "tools", pages)
-
-
-async def list_prompts(gate: EndpointContext, visit: RequestContext) -> None:
-    """Answer prompts/list."""
-    bare = bool(visit.route.alias)
-    await _list_offers(
-        gate, visit, "prompts", lambda item: bytes(item.raw if bare else item.listed)
-    )
+    await _answer_list(gate, visit, "tools", page)
 
 
-async def list_resources(gate: EndpointContext, visit: RequestContext) -> None:
-    """Answer resources/list, with shown URIs."""
-    prefix = _prefix_by_alias(visit)
-    await _list_offers(
-        gate, visit, "resources", lambda i: bytes(shown_resource(prefix(i.alias), i.raw))
-    )
+async def list_offers(gate: EndpointContext, visit: RequestContext) -> None:
+    """Answer prompts/list, resources/list and resources/templates/list; URIs are shown ones."""
+    kind, member = _OFFERS[visit.message.method]
+    bare, prefixes = bool(visit.route.alias), dict[str, UriPrefix]()
+
+    def listed(item: OfferedItem) -> bytes:
+        if kind == "prompts":
+            return bytes(item.raw if bare else item.listed)
+        # How the URIs of an alias are shown is worked out once for all of its items.
+        if item.alias not in prefixes:
+            prefixes[item.alias] = visit.targets.prefix(visit.view, item.alias)
+        shown = shown_resource if kind == "resources" else shown_template
+        return bytes(shown(prefixes[item.alias], item.raw))
+
+    def page() -> _Page:
+        look = _viewer_of_visit(gate, visit)
+        return _rendered_page(gate, visit, look, kind, offered(look, kind, gate.offers), listed)
+
+    await _answer_list(gate, visit, member, page)
 
 
-async def list_templates(gate: EndpointContext, visit: RequestContext) -> None:
-    """Answer resources/templates/list, with shown URI templates."""
-    prefix = _prefix_by_alias(visit)
-    await _list_offers(
-        gate, visit, "templates", lambda i: bytes(shown_template(prefix(i.alias), i.raw))
-    )
-
-
-T = TypeVar("T", bound=ListedEntry)
-
-_MEMBER: dict[OfferKind, ListKind] = {
-    "prompts": "prompts",
-    "resources": "resources",
-    "templates": "resourceTemplates",
+_OFFERS: dict[str, tuple[OfferKind, ListKind]] = {
+    "prompts/list": ("prompts", "prompts"),
+    "resources/list": ("resources", "resources"),
+    "resources/templates/list": ("templates", "resourceTemplates"),
 }
+"""What is listed by each method, and the member of the result in which it stands."""
+_Page = tuple[list[bytes], str | None] | None
+"""Items as they are shown, and the next cursor; None where the request's own is not good."""
 
 
-async def _list_offers(
-    gate: EndpointContext,
-    visit: RequestContext,
-    kind: OfferKind,
-    listed: Callable[[OfferedItem], bytes],
-) -> None:
-    def pages() -> _Pages:
-        look = _outlook_of_visit(gate, visit)
-        items = offered(look, kind, gate.offers)
-        page = page_of(
-            items, kind, look, _cursor_of_request(visit), gate.limits.page_size, gate.sealer
-        )
-        return _rendered_page(page, listed)
-
-    await _answer_list(gate, visit, _MEMBER[kind], pages)
-
-
-def _prefix_by_alias(visit: RequestContext) -> Callable[[str], UriPrefix]:
-    """How the URIs of each alias are shown, worked out once for all of its items."""
-    known: dict[str, UriPrefix] = {}
-
-    def prefix(alias: str) -> UriPrefix:
-        if alias not in known:
-            known[alias] = visit.targets.prefix(visit.view, alias)
-        return known[alias]
-
-    return prefix
-
-
-def _outlook_of_visit(gate: EndpointContext, visit: RequestContext) -> ListViewer:
+def _viewer_of_visit(gate: EndpointContext, visit: RequestContext) -> ListViewer:
     at = Instant(gate.clock.now())
     return ListViewer(visit.view, visit.who, visit.workspace, visit.route.alias, at)
 
 
-def _cursor_of_request(visit: RequestContext) -> str | None:
-    """The cursor in the request; one that is no text is as bad as one that was not made here."""
+def _rendered_page(
+    gate: EndpointContext,
+    visit: RequestContext,
+    look: ListViewer,
+    kind: OfferKind | Literal["tools"],
+    items: tuple[T, ...],
+    listed: Callable[[T], bytes],
+) -> _Page:
     raw: Raw | None = given(visit.message.params, "cursor")
-    return None if raw is None else read_text(raw) or ""
-
-
-_Pages = tuple[list[bytes], str | None] | None
-
-
-def _rendered_page(page: ListPage[T] | BadCursor, listed: Callable[[T], bytes]) -> _Pages:
-    return None if isinstance(page, BadCursor) else ([listed(i) for i in page.items], page.cursor)
+    # A cursor that is no text is as bad as one that was not made here.
+    cursor = None if raw is None else read_text(raw) or ""
+    page = page_of(items, kind, look, cursor, gate.limits.page_size, gate.sealer)
+    return None if page is None else ([listed(item) for item in page.items], page.cursor)
 
 
 async def _answer_list(
-    gate: EndpointContext, visit: RequestContext, kind: ListKind, pages: Callable[[], _Pages]
+    gate: EndpointContext, visit: RequestContext, kind: ListKind, made: Callable[[], _Page]
 ) -> None:
-    page = pages()
+    page = made()
     if page is None:
         body = error_body(visit.message.id, INVALID_PARAMS, "invalid cursor")
         status = 400 if visit.era == "modern" else 200
@@ -137,7 +105,7 @@ async def _answer_list(
 
     def the_same() -> bool:
         # Compared as text: a new view that shows this caller the same holds nothing back.
-        now = pages()
+        now = made()
         return now is not None and now[0] == page[0]
 
     await answer_here(gate, visit, result_body(visit.message.id, result), still=the_same)

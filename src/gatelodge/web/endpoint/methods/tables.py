@@ -26,10 +26,10 @@ _BOTH: dict[str, Method] = {
     "tools/call": calling.make_call,
     "tools/list": lists.list_tools,
     "prompts/get": calling.make_call,
-    "prompts/list": lists.list_prompts,
+    "prompts/list": lists.list_offers,
     "resources/read": calling.make_call,
-    "resources/list": lists.list_resources,
-    "resources/templates/list": lists.list_templates,
+    "resources/list": lists.list_offers,
+    "resources/templates/list": lists.list_offers,
     "completion/complete": calling.complete,
 }
 MODERN_METHODS: dict[str, Method] = _BOTH | {
