@@ -42,7 +42,7 @@ from gatelodge.web.endpoint.context import EndpointContext
 from gatelodge.web.endpoint.endpoint import McpEndpoint
 from gatelodge.web.endpoint.http.bounds import TrafficCounts
 from gatelodge.web.endpoint.origins import origins
-from gatelodge.web.telemetry.inside import NodeInsides
+from gatelodge.web.telemetry.gathering import NodeInsides
 
 log = logging.getLogger(__name__)
 

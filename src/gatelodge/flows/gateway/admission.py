@@ -128,33 +128,24 @@ class CallControl(Struct, eq=False):
         return self.reason in ("client_gone", "cancelled")
 
 
-class CallAdmission:
+class CallAdmission(Struct, eq=False):
     """One call that was allowed under a view; decided again whenever the view is another one."""
 
-    __slots__ = ("_clock", "_cut", "_request", "_standing", "_target", "_view")
-
-    def __init__(
-        self,
-        request: CallRequest,
-        target: CallTarget,
-        cut: CallControl,
-        view: PolicyView,
-        standing: ViewFollower,
-        clock: Clock,
-    ) -> None:
-        self._request, self._target, self._cut = request, target, cut
-        self._view = view
-        self._standing = standing
-        self._clock = clock
+    request: CallRequest
+    target: CallTarget
+    cut: CallControl
+    view: PolicyView
+    standing: ViewFollower
+    clock: Clock
 
     def holds(self) -> bool:
         """Say whether the call may have an effect now (hot path)."""
         # A view is swapped whole, so the same object means that nothing changed in between.
-        standing = self._standing
+        standing = self.standing
         return (
-            self._cut.reason is None
+            self.cut.reason is None
             and standing.fresh()
-            and (standing.view is self._view or self._is_still_admitted())
+            and (standing.view is self.view or self._is_still_admitted())
         )
 
     def holds_anew(self) -> bool:
@@ -162,10 +153,10 @@ class CallAdmission:
 
         What is asked for must be what it was: the same server, and the tool as it was approved.
         """
-        view = self._standing.view
+        view = self.standing.view
         return (
-            self._cut.reason is None
-            and self._standing.fresh()
+            self.cut.reason is None
+            and self.standing.fresh()
             and self._is_still_admitted()
             and self._is_the_same(view)
         )
@@ -173,12 +164,12 @@ class CallAdmission:
     async def renewed(self) -> bool:
         """The same, after a wait for the lease if it is only that."""
         # It is decided again after the wait: the view that came with the lease may say no.
-        return self.holds() or (await self._standing.renewed() and self.holds())
+        return self.holds() or (await self.standing.renewed() and self.holds())
 
     def ended_in(self, view: PolicyView) -> bool:
         """Say whether the call may not go on under this view."""
-        request, entry = self._request, self._target.entry
-        context, now = request.credential.context, self._clock.now()
+        request, entry = self.request, self.target.entry
+        context, now = request.credential.context, self.clock.now()
         if now >= request.credential.expires_at:
             return True
         if not view.admits(request.credential, entry.server):
@@ -188,26 +179,26 @@ class CallAdmission:
     @property
     def why_not(self) -> CutReason:
         """Why it does not hold."""
-        if self._cut.reason is not None:
-            return self._cut.reason
-        return "revoked" if self.ended_in(self._standing.view) else "stale"
+        if self.cut.reason is not None:
+            return self.cut.reason
+        return "revoked" if self.ended_in(self.standing.view) else "stale"
 
     def _is_the_same(self, view: PolicyView) -> bool:
         # The name may stand for another server by now, or the tool may have a new definition:
         # the caller's answers belong to neither.
-        request = self._request
+        request = self.request
         found = request.targets.find(view, request.method, request.name, request.params)
-        if found is None or found.server != self._target.server:
+        if found is None or found.server != self.target.server:
             return False
-        was, now = self._target.entry, found.entry
+        was, now = self.target.entry, found.entry
         return not isinstance(was, ToolEntry) or (
             isinstance(now, ToolEntry) and now.digest == was.digest
         )
 
     def _is_still_admitted(self) -> bool:
-        view = self._standing.view
+        view = self.standing.view
         if self.ended_in(view):
             return False
         # What was decided under this view needs no second decision, only the comparison.
-        self._view = view
+        self.view = view
         return True

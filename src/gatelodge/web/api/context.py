@@ -39,7 +39,7 @@ from gatelodge.tlog.note import ED25519, VerifierKey
 from gatelodge.web.api.checkup import LedgerCheckup
 from gatelodge.web.endpoint.http.bounds import TrafficCounts
 from gatelodge.web.telemetry.exposition import MetricsScrapes
-from gatelodge.web.telemetry.inside import NodeInsides
+from gatelodge.web.telemetry.gathering import NodeInsides
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)

@@ -28,6 +28,7 @@ from gatelodge.ports.upstream import OnBehalfOf
 from gatelodge.web.endpoint.context import EndpointContext, TurnedAway, durable, turn_away
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.request import HttpRequest
+from gatelodge.web.endpoint.methods.tables import LEGACY_METHODS, MODERN_METHODS
 from gatelodge.web.endpoint.origins import NOT_SERVED, is_preflight, preflight
 from gatelodge.web.endpoint.request_context import AdmissionCache, RequestContext, route_of
 from gatelodge.web.written import look_at
@@ -37,24 +38,8 @@ _CHALLENGE = b'www-authenticate: Bearer realm="gatelodge"'
 _INVALID = _CHALLENGE + b', error="invalid_token"'
 _KNOWN_METHODS = frozenset(
     (
-        "initialize",
-        "ping",
-        "server/discover",
-        "tools/list",
-        "tools/call",
-        "prompts/list",
-        "prompts/get",
-        "resources/list",
-        "resources/templates/list",
-        "resources/read",
-        "resources/subscribe",
-        "resources/unsubscribe",
-        "completion/complete",
-        "logging/setLevel",
-        "subscriptions/listen",
-        "tasks/get",
-        "tasks/update",
-        "tasks/cancel",
+        *MODERN_METHODS,
+        *LEGACY_METHODS,
         "notifications/initialized",
         "notifications/cancelled",
         "notifications/roots/list_changed",

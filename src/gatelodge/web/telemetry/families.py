@@ -26,127 +26,108 @@ class MetricFamily(Struct, frozen=True):
         return self.name + {"counter": "_total", "info": "_info"}.get(self.kind, "")
 
 
-BUILD = MetricFamily("gatelodge_build", "info", "The version that runs.", ("version",))
-READY = MetricFamily(
-    "gatelodge_node_ready", "gauge", "1 while this node serves calls, as /readyz says."
-)
-FRESH = MetricFamily(
-    "gatelodge_node_fresh", "gauge", "1 while this node can prove that its view holds."
-)
-GOV = MetricFamily(
-    "gatelodge_gov_version", "gauge", "Changes of the gov log that this node decides by."
-)
-CONNECTIONS = MetricFamily(
+def _info(name: str, says: str, *labels: str) -> MetricFamily:
+    return MetricFamily(name, "info", says, labels)
+
+
+def _gauge(name: str, says: str, *labels: str) -> MetricFamily:
+    return MetricFamily(name, "gauge", says, labels)
+
+
+def _counter(name: str, says: str, *labels: str) -> MetricFamily:
+    return MetricFamily(name, "counter", says, labels)
+
+
+def _histogram(name: str, says: str, *labels: str) -> MetricFamily:
+    return MetricFamily(name, "histogram", says, labels)
+
+
+BUILD = _info("gatelodge_build", "The version that runs.", "version")
+READY = _gauge("gatelodge_node_ready", "1 while this node serves calls, as /readyz says.")
+FRESH = _gauge("gatelodge_node_fresh", "1 while this node can prove that its view holds.")
+GOV = _gauge("gatelodge_gov_version", "Changes of the gov log that this node decides by.")
+CONNECTIONS = _gauge(
     "gatelodge_client_connections",
-    "gauge",
     "Open connections of clients; strangers are those over which no good token came yet.",
-    ("kind",),
+    "kind",
 )
-HELD = MetricFamily(
+HELD = _gauge(
     "gatelodge_client_held_bytes",
-    "gauge",
     "Bytes under way for clients: what is limited by limits.stranger_bytes, limits.total_bytes.",
-    ("kind",),
+    "kind",
 )
-LAG = MetricFamily(
-    "gatelodge_event_loop_lag_seconds",
-    "histogram",
-    "How late the event loop woke a task that sleeps for 50 ms.",
+LAG = _histogram(
+    "gatelodge_event_loop_lag_seconds", "How late the event loop woke a task that sleeps for 50 ms."
 )
-WORK = MetricFamily(
-    "gatelodge_work", "gauge", "Background work that fails for 3 s, or takes over 30 s.", ("state",)
+WORK = _gauge("gatelodge_work", "Background work that fails for 3 s, or takes over 30 s.", "state")
+TROUBLE = _gauge("gatelodge_work_trouble", "1 for each such work, by its name.", "kind", "state")
+JOURNAL_FAILED = _gauge(
+    "gatelodge_journal_failed", "1 while records cannot be made durable: no call is taken."
 )
-TROUBLE = MetricFamily(
-    "gatelodge_work_trouble", "gauge", "1 for each such work, by its name.", ("kind", "state")
-)
-JOURNAL_FAILED = MetricFamily(
-    "gatelodge_journal_failed", "gauge", "1 while records cannot be made durable: no call is taken."
-)
-UNWRITTEN = MetricFamily(
-    "gatelodge_journal_unwritten_records", "gauge", "Records that are not on disk yet."
-)
-BACKLOG = MetricFamily(
+UNWRITTEN = _gauge("gatelodge_journal_unwritten_records", "Records that are not on disk yet.")
+BACKLOG = _gauge(
     "gatelodge_journal_backlog_frames",
-    "gauge",
     "Durable writes not in the Merkle logs yet; not known with PostgreSQL.",
 )
-CHECKPOINT = MetricFamily(
+CHECKPOINT = _gauge(
     "gatelodge_checkpoint_age_seconds",
-    "gauge",
     "Since this node last found every log signed as far as it went.",
 )
-SIGNED = MetricFamily(
-    "gatelodge_log_signed_leaves",
-    "gauge",
-    "Leaves of a log that were signed.",
-    ("kind", "workspace"),
+SIGNED = _gauge(
+    "gatelodge_log_signed_leaves", "Leaves of a log that were signed.", "kind", "workspace"
 )
-CALLS = MetricFamily(
+CALLS = _counter(
     "gatelodge_calls",
-    "counter",
     "Forwarded calls that ended, by outcome (docs/reference/records.md, call.outcome).",
-    ("workspace", "server", "outcome"),
+    "workspace",
+    "server",
+    "outcome",
 )
-DURATION = MetricFamily(
+DURATION = _histogram(
     "gatelodge_call_duration_seconds",
-    "histogram",
     "How long they took, the gate's own part included, in whole milliseconds.",
-    ("workspace", "server"),
+    "workspace",
+    "server",
 )
-DENIED = MetricFamily(
-    "gatelodge_calls_denied", "counter", "Calls that were not allowed.", ("workspace", "reason")
-)
-ANSWERED = MetricFamily(
+DENIED = _counter("gatelodge_calls_denied", "Calls that were not allowed.", "workspace", "reason")
+ANSWERED = _counter(
     "gatelodge_requests_answered",
-    "counter",
     "Requests that the gate answered itself: lists, handshakes, pings.",
-    ("workspace", "outcome"),
+    "workspace",
+    "outcome",
 )
-REFUSED = MetricFamily(
-    "gatelodge_requests_refused",
-    "counter",
-    "Requests turned away before any decision.",
-    ("workspace", "reason"),
+REFUSED = _counter(
+    "gatelodge_requests_refused", "Requests turned away before any decision.", "workspace", "reason"
 )
-UNAUTHENTICATED = MetricFamily(
-    "gatelodge_sign_ins_failed",
-    "counter",
-    "Requests without a good token.",
-    ("workspace", "reason"),
+UNAUTHENTICATED = _counter(
+    "gatelodge_sign_ins_failed", "Requests without a good token.", "workspace", "reason"
 )
-WITHHELD = MetricFamily(
+WITHHELD = _counter(
     "gatelodge_answers_withheld",
-    "counter",
     "Answers that were recorded and did not leave.",
-    ("workspace", "reason"),
+    "workspace",
+    "reason",
 )
-IN_FLIGHT = MetricFamily(
-    "gatelodge_calls_in_flight", "gauge", "Calls under way now.", ("workspace", "server")
+IN_FLIGHT = _gauge("gatelodge_calls_in_flight", "Calls under way now.", "workspace", "server")
+PARKED = _gauge(
+    "gatelodge_calls_parked", "Calls that wait for their client to answer.", "workspace"
 )
-PARKED = MetricFamily(
-    "gatelodge_calls_parked", "gauge", "Calls that wait for their client to answer.", ("workspace",)
+STREAMS = _gauge("gatelodge_listen_streams", "Open listen streams.", "workspace")
+SERVERS = _gauge(
+    "gatelodge_servers", "Approved servers, by state (waiting = backing off).", "workspace", "state"
 )
-STREAMS = MetricFamily("gatelodge_listen_streams", "gauge", "Open listen streams.", ("workspace",))
-SERVERS = MetricFamily(
-    "gatelodge_servers",
-    "gauge",
-    "Approved servers, by state (waiting = backing off).",
-    ("workspace", "state"),
-)
-SERVER_READY = MetricFamily(
-    "gatelodge_server_ready", "gauge", "1 while a server is ready.", ("workspace", "server")
-)
-PENDING = MetricFamily(
+SERVER_READY = _gauge("gatelodge_server_ready", "1 while a server is ready.", "workspace", "server")
+PENDING = _gauge(
     "gatelodge_server_pending_requests",
-    "gauge",
     "Requests that wait for a server's answer, or for the server.",
-    ("workspace", "server"),
+    "workspace",
+    "server",
 )
-RESTARTS = MetricFamily(
+RESTARTS = _counter(
     "gatelodge_server_restarts",
-    "counter",
     "How often a server that had been ready was lost.",
-    ("workspace", "server"),
+    "workspace",
+    "server",
 )
 
 FAMILIES = (

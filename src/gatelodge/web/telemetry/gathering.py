@@ -4,23 +4,54 @@ Neither the disk nor the store is asked: both may be what somebody looks for.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
 import gatelodge
+from gatelodge.core.errors import Unavailable
 from gatelodge.core.records.origin import GOV as GOV_LOG
 from gatelodge.core.records.origin import UNROUTED, calls_log, is_past
 from gatelodge.core.view import PolicyView
+from gatelodge.flows.audit.recorder import AuditRecorder
+from gatelodge.flows.audit.sequencer import LogSequencer
 from gatelodge.flows.counts import Histogram, Reasons, merged
+from gatelodge.flows.gateway.follower import ViewFollower
+from gatelodge.flows.gateway.inflight import InFlight
+from gatelodge.flows.health import NodeHealth
+from gatelodge.ports.journal import HeadGuard, Journal
+from gatelodge.ports.upstream import ServerLoad, Upstreams
+from gatelodge.ports.world import Clock
 from gatelodge.web.endpoint.http.bounds import TrafficCounts
 from gatelodge.web.telemetry import families as f
-from gatelodge.web.telemetry.inside import NodeInsides
 
 _STATES = ("off", "starting", "ready", "waiting", "failed")
 _CALLS = calls_log("")
 
 Numbers = dict[tuple[str, ...], float]
+
+
+class NodeInsides(Struct, frozen=True, kw_only=True):
+    """The parts of a node that say how it is; built once by the app.
+
+    `unready` says why it serves no call (None when it does), `faults` which work fails and why,
+    `load` what is open at each server, by id, `entries` how many short-lived entries there are of
+    each kind.
+    """
+
+    clock: Clock
+    follower: ViewFollower
+    unready: Callable[[], Unavailable | None]
+    recorder: AuditRecorder
+    inflight: InFlight
+    health: NodeHealth
+    faults: Callable[[], dict[str, str]]
+    journal: Journal
+    sequencer: LogSequencer
+    guard: HeadGuard
+    upstreams: Upstreams
+    load: Callable[[], dict[str, ServerLoad]]
+    entries: Callable[[], dict[str, int]]
 
 
 class MeasuredFamily(Struct, frozen=True):
