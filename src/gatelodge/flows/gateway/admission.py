@@ -13,8 +13,9 @@ from msgspec import Struct, field
 from gatelodge.core.policy.decision import Allow
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import ToolEntry
+from gatelodge.flows.gateway.answers import WasCut
 from gatelodge.flows.gateway.follower import ViewFollower
-from gatelodge.flows.gateway.inflight import CutReason
+from gatelodge.flows.gateway.inflight import CutReason, RunningRequest
 from gatelodge.flows.gateway.request import HELD_BYTES, CallRequest, NotificationBuffer
 from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.ports.tracing import RequestTrace
@@ -62,7 +63,7 @@ class ExchangeLicence(Struct, eq=False):
     While it belongs to none little is kept of an answer, since it is counted against nobody.
     """
 
-    holder: "CallAdmission | NoAdmission" = _NOT_YET
+    holder: "AdmittedCall | NoAdmission" = _NOT_YET
     room: Callable[[int], bool] = _fits_resting_limit
     process: bool = False
     """A process of the server was started for it."""
@@ -87,7 +88,7 @@ class ExchangeLicence(Struct, eq=False):
 class CallControl(Struct, eq=False):
     """A running call's ear: remembers why it was cut and stops the exchange that it has by then."""
 
-    admission: "CallAdmission | NoAdmission" = _NOT_YET
+    admission: "AdmittedCall | NoAdmission" = _NOT_YET
     licence: ExchangeLicence = field(default_factory=ExchangeLicence)
     exchange: UpstreamExchange | None = None
     ears: NotificationBuffer | None = None
@@ -128,7 +129,7 @@ class CallControl(Struct, eq=False):
         return self.reason in ("client_gone", "cancelled")
 
 
-class CallAdmission(Struct, eq=False):
+class AdmittedCall(Struct, eq=False):
     """One call that was allowed under a view; decided again whenever the view is another one."""
 
     request: CallRequest
@@ -137,6 +138,28 @@ class CallAdmission(Struct, eq=False):
     view: PolicyView
     standing: ViewFollower
     clock: Clock
+    call: str = ""
+    """The id under which its intent is recorded."""
+
+    def registered(self) -> RunningRequest:
+        """What stands for the call where things are cut."""
+        request, who = self.request, self.request.who
+        return RunningRequest(
+            kind="call",
+            principal=who.id,
+            credential=request.credential.id,
+            workspace=request.workspace,
+            cut=self.cut,
+            person=who.person,
+            server=self.target.server,
+            ended_in=self.ended_in,
+            method=request.method,
+            call=self.call,
+        )
+
+    def was_cut(self) -> WasCut:
+        """How it comes back when it may not go on."""
+        return WasCut(self.why_not, self.call)
 
     def holds(self) -> bool:
         """Say whether the call may have an effect now (hot path)."""

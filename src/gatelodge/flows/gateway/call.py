@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gatelodge.core.errors import HouseError, LedgerDown, LimitReached, Stale, UpstreamError
+from gatelodge.core.errors import LedgerDown, LimitReached, Stale, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.capabilities import NOTHING
@@ -23,7 +23,7 @@ from gatelodge.core.records.leaves import CallDenied, CallIntent, CallOutcome
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import ToolEntry
 from gatelodge.flows.audit.recorder import AuditRecorder
-from gatelodge.flows.gateway.admission import CallAdmission, CallControl
+from gatelodge.flows.gateway.admission import AdmittedCall, CallControl
 from gatelodge.flows.gateway.answers import (
     CallAnswer,
     CallFailed,
@@ -35,7 +35,7 @@ from gatelodge.flows.gateway.answers import (
 )
 from gatelodge.flows.gateway.bridge.questions import GoesOn, QuestionBridge, checked
 from gatelodge.flows.gateway.follower import ViewFollower
-from gatelodge.flows.gateway.inflight import CutReason, InFlight, RunningRequest
+from gatelodge.flows.gateway.inflight import CutReason, InFlight
 from gatelodge.flows.gateway.request import CallRequest
 from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.flows.gateway.unclosed import UnclosedCalls, Written
@@ -44,6 +44,7 @@ from gatelodge.ports.upstream import UpstreamRequest, Upstreams
 from gatelodge.ports.world import Clock
 
 Durability = Literal["strict", "overlap", "async"]
+_UNKNOWN = Deny("tool_unknown", hidden=True)
 _NOT_OFFERED = (
     "its server offers it only to clients that declare a capability to it: "
     "elicitation, sampling, roots or an extension"
@@ -93,41 +94,37 @@ class CallPath:
         now = standing.view
         find = request.targets.find
         target = cut.target = find(now, request.method, request.name, request.params)  # what
+        if target is None:
+            return self._not_allowed(request, None, _UNKNOWN, standing)
         # To a server from which an admin hides a capability, the client is one that lacks it.
-        if target is not None:
-            request = request.told_to(target.host)
+        request = request.told_to(target.host)
         decision = self._decide_call(now, request, target)  # the same tool? may they?
-        if target is None or isinstance(decision, Deny):
+        if isinstance(decision, Deny):
             return self._not_allowed(request, target, decision, standing)
-        cut.admission = CallAdmission(request, target, cut, now, standing, self._clock)
-        cut.licence.holder = cut.admission
-        return self._make_admitted_call(now, request, target, decision, cut)
+        admitted = AdmittedCall(request, target, cut, now, standing, self._clock)
+        cut.admission = cut.licence.holder = admitted
+        return self._make_admitted_call(admitted, decision.rule)
 
-    async def _make_admitted_call(
-        self,
-        now: PolicyView,
-        request: CallRequest,
-        target: CallTarget,
-        decision: Allow,
-        cut: CallControl,
-    ) -> CallAnswer:
+    async def _make_admitted_call(self, admitted: AdmittedCall, rule: str) -> CallAnswer:
         """Write it down, forward, close the record, hand back: each while it is admitted."""
-        started, call, ending = self._clock.boottime(), "", None
+        request, target, cut = admitted.request, admitted.target, admitted.cut
+        started, ending, closed = self._clock.boottime(), None, False
         noted: Written = None
         written: Written = None
-        admission, server, closed = cut.admission, target.entry.server, False
         # Nothing was awaited since the decision, so a cut that comes from here on finds the call.
-        running = self._register_running_call(request, target, cut, started)
+        running = admitted.registered()
+        running.request, running.began = request.request, started
+        self._inflight.add(running)
         try:
-            call, noted = self._write_down(now, request, target, decision)  # write it down
-            running.call = call
+            noted = self._write_down(admitted, rule)  # write it down
+            running.call = call = admitted.call
             # Only a review makes a tool read-only, never its server's own hint (decision 0004).
             overlaps = self._overlaps(target)
             if noted is not None and not overlaps:
                 await noted
             answer: CallAnswer = WasCut("stale", call)
-            if admission.holds() or await admission.renewed():
-                answer = await self._forward_until_answered(request, target, cut, call)  # forward
+            if admitted.holds() or await admitted.renewed():
+                answer = await self._forward_until_answered(admitted)  # forward
                 if cut.trace is not None:
                     came = ending_of(answer, call, 0)
                     cut.trace.replied(came.outcome, came.rpc_code)
@@ -135,51 +132,33 @@ class CallPath:
             if noted is not None and overlaps:
                 await noted
             # The admission is asked for first, so that the record says what the client will get.
-            if not (admission.holds() or await admission.renewed()):
-                answer = WasCut(admission.why_not, call)
+            if not (admitted.holds() or await admitted.renewed()):
+                answer = admitted.was_cut()
             ms = int((self._clock.boottime() - started) * 1000)
             ending = ending_of(answer, call, ms)
             ending.process = cut.licence.process
             written = RecordWrite(loop=self._loop) if self._waits else None
-            self._recorder.outcome(request.log, server, ending, written)  # close the record
+            self._recorder.outcome(request.log, target.server, ending, written)  # close the record
             if written is not None:
                 await written
             closed = True
             # The wait for the disk may have outlasted the admission: the record is closed by now,
             # and a further leaf has to say that the answer was withheld.
-            if not admission.holds():
+            if not admitted.holds():
                 answer = await self.confirmed(request, answer, cut)
             return answer  # hand back
         except LedgerDown as down:
-            return CallFailed(down, call)
+            return CallFailed(down, admitted.call)
         finally:
             self._inflight.remove(running)
-            if call and not closed:
+            if admitted.call and not closed:
                 # A record failed, or we did: no answer leaves, the pair is closed later.
-                left = ending or _ending_of_internal_error(call)
                 counted = ending is not None
-                self.unclosed.add(request.log, server, left, noted, written, counted=counted)
-
-    def _register_running_call(
-        self, request: CallRequest, target: CallTarget, cut: CallControl, started: float
-    ) -> RunningRequest:
-        """Register the call: from now on whatever ends it reaches it."""
-        who, ended_in = request.who, cut.admission.ended_in
-        running = RunningRequest(
-            "call",
-            who.id,
-            request.credential.id,
-            request.workspace,
-            cut,
-            who.person,
-            target.entry.server,
-            ended_in,
-            request.request,
-            method=request.method,
-            began=started,
-        )
-        self._inflight.add(running)
-        return running
+                left = ending or CallOutcome(
+                    call=admitted.call, outcome="internal", ms=0, bytes_out=0
+                )
+                unclosed = self.unclosed
+                unclosed.add(request.log, target.server, left, noted, written, counted=counted)
 
     async def confirmed(
         self, request: CallRequest, answer: CallAnswer, cut: CallControl
@@ -196,12 +175,11 @@ class CallPath:
         return WasCut(reason, call)
 
     def _decide_call(
-        self, view: PolicyView, request: CallRequest, target: CallTarget | None
+        self, view: PolicyView, request: CallRequest, target: CallTarget
     ) -> Allow | Deny:
-        entry = None if target is None else target.entry
-        if target is None or (type(entry) is ToolEntry and request.era in entry.unfit):
-            return Deny("tool_unknown", hidden=True)  # it stands in no list of this client either
         entry = target.entry
+        if type(entry) is ToolEntry and request.era in entry.unfit:
+            return _UNKNOWN  # it stands in no list of this client either
         decision = decide(view, request.who, entry, self._clock.now(), request.credential.context)
         if isinstance(decision, Deny):
             return decision
@@ -231,35 +209,33 @@ class CallPath:
         entry = target.entry
         return self._overlapping and type(entry) is ToolEntry and entry.read_only
 
-    def _write_down(
-        self, view: PolicyView, request: CallRequest, target: CallTarget, decision: Allow
-    ) -> tuple[str, Written]:
+    def _write_down(self, admitted: AdmittedCall, rule: str) -> Written:
         if not self._waits and self._recorder.failed:
             raise LedgerDown("records cannot be written now")  # nobody would be told otherwise
-        entry = target.entry
+        request, target, entry = admitted.request, admitted.target, admitted.target.entry
         intent = CallIntent(
             method=request.method,
             proto=request.proto,
-            gov=view.gov,
-            policy=_policy_digest(view, request),
-            rule=decision.rule,
+            gov=admitted.view.gov,
+            policy=_policy_digest(admitted.view, request),
+            rule=rule,
             server=entry.server,
             tool=target.name,
             tool_def=entry.digest if type(entry) is ToolEntry else "",
             bytes_in=request.bytes_in,
         )
         written = RecordWrite(loop=self._loop) if self._waits else None
-        return self._recorder.intent(request.log, request.caller, intent, written), written
+        admitted.call = self._recorder.intent(request.log, request.caller, intent, written)
+        return written
 
     async def _not_allowed(
         self,
         request: CallRequest,
         target: CallTarget | None,
-        decision: Allow | Deny,
+        deny: Deny,
         standing: ViewFollower,
     ) -> NotAllowed | CallFailed | WasCut:
         view = standing.view
-        deny = decision if isinstance(decision, Deny) else Deny("tool_unknown", hidden=True)
         denial = CallDenied(
             method=request.method,
             proto=request.proto,
@@ -286,14 +262,13 @@ class CallPath:
             return self._withhold_answer(request, call, "revoked")
         return NotAllowed(deny, call)
 
-    async def _forward_until_answered(
-        self, request: CallRequest, target: CallTarget, cut: CallControl, call: str
-    ) -> CallAnswer:
+    async def _forward_until_answered(self, admitted: AdmittedCall) -> CallAnswer:
         """Forward, and wait for what comes back; what the server asks goes to the client first.
 
         The exchange keeps its own deadline.
         """
-        number = self._begin_or_resume_exchange(request, target, cut)
+        request, cut = admitted.request, admitted.cut
+        number = self._begin_or_resume_exchange(admitted)
         if isinstance(number, CallFailed):
             return number
         while True:
@@ -301,61 +276,52 @@ class CallPath:
             try:
                 reply = await cut.exchange.reply
             except (UpstreamError, LimitReached, Stale) as error:
-                return _answer_of_failure(cut, error, call)
+                return _answer_of_failure(admitted, error)
             except asyncio.CancelledError:
                 # A cut cancels the reply; any other cancellation is of the task itself.
                 if cut.reason is None:
                     raise
             # A reply that came before the cut is dropped: the record says what the client gets.
             if cut.reason is not None:
-                return WasCut(cut.reason, call)
+                return admitted.was_cut()
             asks = request.method in ASKING
             spoken = request.era if reply.error is None else cut.exchange.spoken
-            answer = answer_of(reply, call, spoken, tasks=request.tasks, asks=asks)
+            answer = answer_of(reply, admitted.call, spoken, tasks=request.tasks, asks=asks)
             if not isinstance(answer, ServerAsks):
                 return checked(request, answer)
             number += 1
-            settled = await self._questions.settle(
-                request, target, answer, cut, call=call, number=number
-            )
+            settled = await self._questions.settle(admitted, answer, number)
             if not isinstance(settled, GoesOn):
                 return settled
-            if settled.again and not self._begin_exchange_again(
-                request, target, settled.params, cut
-            ):
-                return WasCut(cut.admission.why_not, call)
+            if settled.again and not self._begin_exchange_again(admitted, settled.params):
+                return admitted.was_cut()
 
-    def _begin_or_resume_exchange(
-        self, request: CallRequest, target: CallTarget, cut: CallControl
-    ) -> int | CallFailed:
+    def _begin_or_resume_exchange(self, admitted: AdmittedCall) -> int | CallFailed:
         """Begin an exchange, or take up that of the call which a retry belongs to; rounds so far.
 
         A retry goes on with a parked exchange, or by what the server itself wanted to be told.
         """
-        if request.round is None:
-            self._begin_exchange(request, target, target.params, cut)
+        if admitted.request.round is None:
+            self._begin_exchange(admitted, admitted.target.params)
             return 0
-        taken = self._questions.take_up(request, target, cut)
+        taken = self._questions.take_up(admitted, admitted.request.round)
         if isinstance(taken, CallFailed):
             return taken
         # A parked exchange still runs at its server: a second one would run the tool twice.
-        if cut.exchange is None:
-            self._begin_exchange(request, target, taken.params, cut)
+        if admitted.cut.exchange is None:
+            self._begin_exchange(admitted, taken.params)
         return taken.number
 
-    def _begin_exchange_again(
-        self, request: CallRequest, target: CallTarget, params: Members, cut: CallControl
-    ) -> bool:
+    def _begin_exchange_again(self, admitted: AdmittedCall, params: Members) -> bool:
         """Begin one more exchange if the call may still be made: people take long to answer."""
-        if not cut.admission.holds_anew():
+        if not admitted.holds_anew():
             return False
-        self._begin_exchange(request, target, params, cut)
+        self._begin_exchange(admitted, params)
         return True
 
-    def _begin_exchange(
-        self, request: CallRequest, target: CallTarget, params: Members, cut: CallControl
-    ) -> None:
-        tool, meta = target.entry, request.meta
+    def _begin_exchange(self, admitted: AdmittedCall, params: Members) -> None:
+        request, target, cut = admitted.request, admitted.target, admitted.cut
+        tool, timing, meta = target.entry, target.host.timing, request.meta
         if cut.trace is not None:
             meta = cut.trace.forwarded(tool.alias, target.name, meta)
         # It gets the licence, not this request's admission: a parked exchange outlives the request,
@@ -366,8 +332,8 @@ class CallPath:
             meta=meta,
             name=target.label,
             client=request.caller.client,
-            seconds=target.host.timing.call_seconds or self._limits.seconds,
-            longest=target.host.timing.longest_seconds or self._limits.longest,
+            seconds=timing.call_seconds or self._limits.seconds,
+            longest=timing.longest_seconds or self._limits.longest,
             max_bytes=self._limits.result_bytes,
             mirrors=tool.mirrors if type(tool) is ToolEntry else (),
             era=request.era,
@@ -386,12 +352,8 @@ def _policy_digest(view: PolicyView, request: CallRequest) -> str:
     return "" if workspace is None else workspace.policy
 
 
-def _answer_of_failure(cut: CallControl, error: HouseError, call: str) -> CallFailed | WasCut:
+def _answer_of_failure(admitted: AdmittedCall, error: HouseError) -> CallFailed | WasCut:
     """What an exchange that failed means; Stale = not written, for want of an admission."""
-    if cut.reason is not None:
-        return WasCut(cut.reason, call)
-    return WasCut(cut.admission.why_not, call) if type(error) is Stale else CallFailed(error, call)
-
-
-def _ending_of_internal_error(call: str) -> CallOutcome:
-    return CallOutcome(call=call, outcome="internal", ms=0, bytes_out=0)
+    if admitted.cut.reason is None and type(error) is not Stale:
+        return CallFailed(error, admitted.call)
+    return admitted.was_cut()

@@ -30,7 +30,7 @@ from gatelodge.core.protocol.bridge.tasks import METHODS
 from gatelodge.core.protocol.capabilities import may_ask
 from gatelodge.core.protocol.envelope import Members, given
 from gatelodge.core.protocol.result import misshapen
-from gatelodge.flows.gateway.admission import CallControl
+from gatelodge.flows.gateway.admission import AdmittedCall, CallControl
 from gatelodge.flows.gateway.answers import (
     CallAnswer,
     CallFailed,
@@ -40,8 +40,7 @@ from gatelodge.flows.gateway.answers import (
     UpstreamResult,
 )
 from gatelodge.flows.gateway.bridge.rounds import InputRounds, ParkedExchange
-from gatelodge.flows.gateway.inflight import RunningRequest
-from gatelodge.flows.gateway.request import CallRequest, NotificationBuffer
+from gatelodge.flows.gateway.request import CallRequest, NotificationBuffer, Put, RetryRound
 from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.ports.upstream import UpstreamReply
 
@@ -74,12 +73,9 @@ class QuestionBridge:
         state = self._rounds.opened(request.round.state, _state_binding(request, target))
         return isinstance(state, ParkedCall) and self._rounds.waits(state)
 
-    def take_up(
-        self, request: CallRequest, target: CallTarget, cut: CallControl
-    ) -> GoesOn | CallFailed:
+    def take_up(self, admitted: AdmittedCall, brought: RetryRound) -> GoesOn | CallFailed:
         """Go on with the call that a retry belongs to."""
-        brought = request.round
-        assert brought is not None
+        request, target, cut = admitted.request, admitted.target, admitted.cut
         if brought.state is None:
             # A server that keeps no state is simply told the answers.
             return GoesOn(wire.retry_params(target.params, brought.responses or None, b""))
@@ -100,78 +96,63 @@ class QuestionBridge:
         # Whatever cuts this retry has to end the exchange that it took over.
         cut.exchange, cut.ears, cut.licence = waiting.exchange, waiting.ears, waiting.licence
         # The request that began the exchange is over: from now on the retry's admission decides.
-        cut.licence.holder = cut.admission
+        cut.licence.holder = admitted
         waiting.ears.attach(request.notify, request.meta)
-        if not waiting.numbers.keys() <= brought.responses.keys():
-            # Something is still open: the exchange says it again, and the client is asked again.
-            return GoesOn(target.params, state.round)
-        for key, number in waiting.numbers.items():
-            said = UpstreamReply(result=brought.responses[key])
-            waiting.exchange.answer(number, said, cut.admission.holds)
+        # While something is still open the exchange says it again, and the client is asked again.
+        if waiting.numbers.keys() <= brought.responses.keys():
+            for key, number in waiting.numbers.items():
+                said = UpstreamReply(result=brought.responses[key])
+                waiting.exchange.answer(number, said, admitted.holds)
         return GoesOn(target.params, state.round)
 
     async def settle(
-        self,
-        request: CallRequest,
-        target: CallTarget,
-        asks: ServerAsks,
-        cut: CallControl,
-        *,
-        call: str,
-        number: int,
+        self, admitted: AdmittedCall, asks: ServerAsks, number: int
     ) -> GoesOn | CallAnswer:
         """Bring the questions to the client; what then becomes of the call."""
+        request, cut, call = admitted.request, admitted.cut, admitted.call
+        legacy = request.era == "legacy"
         # A server that never stops asking would keep the call's place for ever.
         if number > ROUNDS:
             _abort_exchange(cut)
             return CallFailed(LimitReached(f"the server asked more than {ROUNDS} times"), call)
-        if not asks.questions and request.era == "legacy":
+        if not asks.questions and legacy:
             # Nobody is asked anything, so nothing but this pause keeps it from a busy loop.
             await asyncio.sleep(min(PAUSE * 2 ** (number - 1), LONGEST_PAUSE))
-            params = wire.retry_params(target.params, None, asks.state)
+            params = wire.retry_params(admitted.target.params, None, asks.state)
             return GoesOn(params, again=cut.reason is None)
         askable = _may_be_asked(request, asks)
-        if asks.error is not None and (request.era == "legacy" or not askable):
+        if asks.error is not None and (legacy or not askable):
             # A legacy client would visit the page that the error names, so it gets the error only
             # if it declared that it can be sent there.
-            barred = request.era == "legacy" and not askable
             return (
                 CallFailed(_undeclared_capability_error(asks.questions), call)
-                if barred
+                if legacy and not askable
                 else RpcFailed(asks.error, call, "legacy")
             )
-        if not askable or (request.era == "legacy" and request.put is None):
-            return self._refuse_questions(request, asks, cut, call)
+        if not askable or (legacy and request.put is None):
+            return self._refuse_questions(admitted, asks)
         if request.put is not None:
-            return await self._ask_legacy_client(request, target, asks, cut, call)
-        return self._answer_with_questions(request, target, asks, cut, call=call, number=number)
+            return await self._ask_legacy_client(admitted, asks, request.put)
+        return self._answer_with_questions(admitted, asks, number)
 
     def _answer_with_questions(
-        self,
-        request: CallRequest,
-        target: CallTarget,
-        asks: ServerAsks,
-        cut: CallControl,
-        *,
-        call: str,
-        number: int,
+        self, admitted: AdmittedCall, asks: ServerAsks, number: int
     ) -> QuestionsForClient | CallFailed:
         """Answer a modern client with the questions, and a state to come back with."""
-        binding = _state_binding(request, target)
+        request, cut, call = admitted.request, admitted.cut, admitted.call
+        binding = _state_binding(request, admitted.target)
         if not asks.numbers:
             kept = asks.state if asks.error is None else REPEATED
             sealed = self._rounds.relayed(binding, number, kept)
-            return QuestionsForClient(_input_required_result(asks, sealed), call)
+            if asks.members is None:
+                return QuestionsForClient(wire.input_required(asks.questions, sealed), call)
+            return QuestionsForClient(wire.with_state(asks.members, sealed), call)
         assert cut.exchange is not None
         ears = cut.ears or request.hearing
         ears = ears if isinstance(ears, NotificationBuffer) else NotificationBuffer(None)
         waiting = ParkedExchange(cut.exchange, asks.numbers, ears, cut.licence)
-        who, ended_in = request.who, cut.admission.ended_in
-        place = (request.credential.id, request.workspace)
         # This request ends with its answer; the parked call needs an entry by which it can be cut.
-        running = RunningRequest("call", who.id, *place, cut, who.person, target.server, ended_in)
-        running.call, running.method = call, request.method
-        parked = self._rounds.park(waiting, running, binding, number)
+        parked = self._rounds.park(waiting, admitted.registered(), binding, number)
         if parked is None:
             _abort_exchange(cut)
             return CallFailed(LimitReached("too many of your calls wait for an answer"), call)
@@ -181,56 +162,48 @@ class QuestionBridge:
         return QuestionsForClient(wire.input_required(asked, parked), call)
 
     async def _ask_legacy_client(
-        self,
-        request: CallRequest,
-        target: CallTarget,
-        asks: ServerAsks,
-        cut: CallControl,
-        call: str,
+        self, admitted: AdmittedCall, asks: ServerAsks, ask_client: Put
     ) -> GoesOn | CallAnswer:
         """Ask a legacy client; one that cannot be asked a thing in its revision declines it."""
-        assert request.put is not None
-        put, told = _for_revision(asks.questions, request.proto, call)
+        request, cut, params = admitted.request, admitted.cut, admitted.target.params
+        put, told = _for_revision(asks.questions, request.proto, admitted.call)
         # Questions may hold what the server knows, so they leave only while the call is admitted.
-        answers = await request.put(put) if put and cut.admission.holds() else {}
+        answers = await ask_client(put) if put and admitted.holds() else {}
         told |= _declined_unknown_questions(put, answers, request.proto)
-        if cut.reason is None and not cut.admission.holds_anew():
+        if cut.reason is None and not admitted.holds_anew():
             # What the client says goes nowhere once its call could not be made any more.
-            cut(cut.admission.why_not)
+            cut(admitted.why_not)
         if cut.reason is not None:
             # Whoever cut it told the server; what is awaited next says so.
-            return GoesOn(target.params)
+            return GoesOn(params)
         if asks.numbers:
             assert cut.exchange is not None
             for name, number in asks.numbers.items():
-                cut.exchange.answer(number, _told_or(answers, name, told), cut.admission.holds)
-            return GoesOn(target.params)
+                # What stands for the client's answer where it was not or could not be asked.
+                said = UpstreamReply(result=told[name]) if name in told else answers.get(name)
+                cut.exchange.answer(number, said or _UNANSWERED, admitted.holds)
+            return GoesOn(params)
         responses: Members = dict(told)
         for name, question in put.items():
             if name in told:
                 continue
             value = wire.response_value(question.method, answers.get(name, _UNANSWERED).result)
             if value is None:
-                return CallFailed(
-                    UpstreamBrokeProtocol("the client did not answer the server"), call
-                )
+                fault = UpstreamBrokeProtocol("the client did not answer the server")
+                return CallFailed(fault, admitted.call)
             responses[name] = value
-        params = wire.retry_params(target.params, responses, asks.state)
-        return GoesOn(params, again=True)
+        return GoesOn(wire.retry_params(params, responses, asks.state), again=True)
 
-    def _refuse_questions(
-        self, request: CallRequest, asks: ServerAsks, cut: CallControl, call: str
-    ) -> GoesOn | CallFailed:
+    def _refuse_questions(self, admitted: AdmittedCall, asks: ServerAsks) -> GoesOn | CallFailed:
         """The client cannot be asked this."""
-        exchange = cut.exchange
+        request, exchange = admitted.request, admitted.cut.exchange
         if asks.numbers and exchange is not None:
             for name, question in asks.questions.items():
-                capabilities = request.asker.capabilities
-                error = wire.refusal(capabilities, question.method, request.era)
-                exchange.answer(asks.numbers[name], UpstreamReply(error=error), cut.admission.holds)
+                error = wire.refusal(request.asker.capabilities, question.method, request.era)
+                exchange.answer(asks.numbers[name], UpstreamReply(error=error), admitted.holds)
             # The server hears the refusals, and ends its call in its own way.
             return GoesOn({})
-        return CallFailed(_undeclared_capability_error(asks.questions), call)
+        return CallFailed(_undeclared_capability_error(asks.questions), admitted.call)
 
 
 def checked(request: CallRequest, answer: Ended) -> Ended:
@@ -293,19 +266,6 @@ def _may_be_asked(request: CallRequest, asks: ServerAsks) -> bool:
 
 def _may_ask_question(request: CallRequest, question: InputRequest) -> bool:
     return may_ask(request.asker.capabilities, question.method, question.params)
-
-
-def _input_required_result(asks: ServerAsks, sealed: str) -> Raw:
-    if asks.members is None:
-        return wire.input_required(asks.questions, sealed)
-    return wire.with_state(asks.members, sealed)
-
-
-def _told_or(answers: Mapping[str, UpstreamReply], name: str, told: Members) -> UpstreamReply:
-    """The client's answer, or what stands for it where it was not or could not be asked."""
-    if name in told:
-        return UpstreamReply(result=told[name])
-    return answers.get(name, _UNANSWERED)
 
 
 def _for_revision(

@@ -21,7 +21,7 @@ from gatelodge.core.protocol.version import (
     MISSING_CAPABILITY,
 )
 from gatelodge.core.view import PolicyView
-from gatelodge.flows.gateway.admission import CallAdmission, CallControl, NoAdmission
+from gatelodge.flows.gateway.admission import AdmittedCall, CallControl, NoAdmission
 from gatelodge.flows.gateway.answers import (
     CallAnswer,
     CallFailed,
@@ -143,7 +143,7 @@ def _cut_when_gone(visit: RequestContext, cut: CallControl) -> None:
 
 
 def _still_admitted(
-    answer: CallAnswer, admission: CallAdmission | NoAdmission
+    answer: CallAnswer, admission: AdmittedCall | NoAdmission
 ) -> Callable[[PolicyView], bool] | None:
     """What a batch asks of a call whose answer waits for others; None when nothing came of one."""
     if isinstance(answer, NotAllowed | CallFailed | WasCut):
