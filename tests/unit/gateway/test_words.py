@@ -9,7 +9,8 @@ from tests.unit.gateway.test_admission import ENDS, GOOD, Journal, Node, a_few_r
 from tests.unit.view.rows import NOON, grant, view
 
 from gatelodge.core.errors import LedgerDown, LimitReached
-from gatelodge.flows.gateway.bridge.words import NoticeOrigin, ServerNotices, all_of, resources_of
+from gatelodge.flows.gateway.bridge.words import ServerNotices, all_of, resources_of
+from gatelodge.flows.gateway.request import RequestOrigin
 from gatelodge.flows.gateway.sessions import LIFE_MICROSECONDS, MOST_KEPT, SessionTable
 from gatelodge.flows.gateway.unclosed import UnclosedCalls
 from gatelodge.flows.health import NodeHealth
@@ -27,7 +28,7 @@ class Scene:
         self.node, self.journal = Node(), journal or Journal()
         now = self.node.view
         (known,) = now.credentials.values()
-        self.said = NoticeOrigin(
+        self.said = RequestOrigin(
             who=now.principals["mem_ann"],
             credential=known,
             caller=SimpleNamespace(client=""),

@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gatelodge.core.errors import LedgerDown, LimitReached, Stale, UpstreamError
+from gatelodge.core.errors import HouseError, LedgerDown, LimitReached, Stale, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.bridge.questions import ASKING
 from gatelodge.core.protocol.capabilities import NOTHING

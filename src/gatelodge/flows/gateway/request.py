@@ -104,7 +104,20 @@ class NotificationBuffer:
             self._size -= len(self._held.pop(0)[1])
 
 
-class CallRequest(Struct, frozen=True, kw_only=True):
+class RequestOrigin(Struct, frozen=True, kw_only=True):
+    """Who says what, for a server to be told of: as in a call's intent."""
+
+    who: PrincipalEntry
+    credential: CredentialEntry
+    caller: RecordedCaller
+    slug: str
+    log: str
+    method: str
+    proto: str
+    bytes_in: int
+
+
+class CallRequest(RequestOrigin, frozen=True, kw_only=True):
     """One request for a tool, prompt, resource, completion or task.
 
     `targets` finds what its `name` stands for: a tool's or prompt's name, a URI, a sealed task.
@@ -114,23 +127,15 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     answered instead. `tasks` = a task is an answer that it understands.
     """
 
-    who: PrincipalEntry
-    credential: CredentialEntry
-    caller: RecordedCaller
     workspace: str
-    slug: str
     alias: str
-    log: str
-    method: str
     targets: TargetFinder
     name: str
     headers: dict[bytes, bytes]
     params: Members
     meta: Members
-    proto: str
     era: Era
     asker: OnBehalfOf
-    bytes_in: int
     request: tuple[bytes, bytes] | None
     notify: Notify | None
     hearing: NotificationBuffer | MonotonicProgress | Notify | None

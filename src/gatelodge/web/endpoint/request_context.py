@@ -14,7 +14,7 @@ from gatelodge.core.records.origin import UNROUTED
 from gatelodge.core.view import PolicyView
 from gatelodge.core.view_entry import CredentialEntry, PrincipalEntry, WorkspaceView
 from gatelodge.flows.audit.recorder import RecordedCaller
-from gatelodge.flows.gateway.bridge.words import NoticeOrigin
+from gatelodge.flows.gateway.request import RequestOrigin
 from gatelodge.flows.gateway.targets import TargetFinder
 from gatelodge.ports.upstream import OnBehalfOf
 from gatelodge.web.endpoint.http.answer import HttpAnswer
@@ -203,10 +203,10 @@ class RequestContext:
         self.task = ""
         """The sealed id of the task that the request is about."""
 
-    def said(self) -> NoticeOrigin:
+    def said(self) -> RequestOrigin:
         """Who says what, for servers that are told of it."""
         assert self.caller is not None
-        return NoticeOrigin(
+        return RequestOrigin(
             who=self.who,
             credential=self.credential,
             caller=self.caller,

@@ -9,15 +9,14 @@ audit:intent-before-effect, isolation:no-second-path).
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 
-from msgspec import Struct
-
 from gatelodge.core.ids import Instant, ServerId
 from gatelodge.core.policy.decision import Allow
 from gatelodge.core.records.leaves import CallIntent, CallOutcome, Outcome
 from gatelodge.core.view import PolicyView, decide
-from gatelodge.core.view_entry import CredentialEntry, Entry, PrincipalEntry, ServerView
-from gatelodge.flows.audit.recorder import AuditRecorder, RecordedCaller
+from gatelodge.core.view_entry import Entry, ServerView
+from gatelodge.flows.audit.recorder import AuditRecorder
 from gatelodge.flows.gateway.follower import ViewFollower
+from gatelodge.flows.gateway.request import RequestOrigin
 from gatelodge.flows.gateway.unclosed import UnclosedCalls
 from gatelodge.ports.world import Clock
 
@@ -29,19 +28,6 @@ Noted = dict[ServerId, str]
 
 _UNTOLD: dict[str, Outcome] = {"client_gone": "client_gone", "revoked": "revoked", "stale": "stale"}
 """Why a stream ends, as far as a call's outcome has the same word for it."""
-
-
-class NoticeOrigin(Struct, frozen=True, kw_only=True):
-    """Who says what: as in a call's intent."""
-
-    who: PrincipalEntry
-    credential: CredentialEntry
-    caller: RecordedCaller
-    slug: str
-    log: str
-    method: str
-    proto: str
-    bytes_in: int
 
 
 def resources_of(server: ServerView) -> Iterable[Entry]:
@@ -76,7 +62,7 @@ class ServerNotices:
         self._waits = waits
 
     async def noted(
-        self, said: NoticeOrigin, servers: Collection[ServerId], entries: Entries
+        self, said: RequestOrigin, servers: Collection[ServerId], entries: Entries
     ) -> Noted:
         """Write down what these servers are about to be told; those that may be, as of now.
 
@@ -89,7 +75,7 @@ class ServerNotices:
             for server in sorted(servers):
                 rule = self._allowing_rule(view, said, server, entries)
                 if rule is not None:
-                    found[server] = self._write_down(view, said, (server, rule), waiting)
+                    found[server] = self._write_down(view, said, server, rule, waiting)
             await _all_durable(waiting.values())
             fresh = await self._standing.renewed()
         except BaseException:
@@ -105,16 +91,16 @@ class ServerNotices:
         self._close_intents(said, ended, "revoked" if fresh else "stale")
         return found
 
-    def told(self, said: NoticeOrigin, noted: Noted) -> None:
+    def told(self, said: RequestOrigin, noted: Noted) -> None:
         """Record that they were told."""
         self._close_intents(said, noted, "ok")
 
-    def untold(self, said: NoticeOrigin, noted: Noted, why: str) -> None:
+    def untold(self, said: RequestOrigin, noted: Noted, why: str) -> None:
         """Record that they were told nothing after all; `why` is that of `stream.closed`."""
         self._close_intents(said, noted, _UNTOLD.get(why, "cancelled"))
 
     def _allowing_rule(
-        self, view: PolicyView, said: NoticeOrigin, server: ServerId, entries: Entries
+        self, view: PolicyView, said: RequestOrigin, server: ServerId, entries: Entries
     ) -> str | None:
         """The rule that lets them say anything to this server; None when there is none."""
         workspace = view.workspaces.get(said.slug)
@@ -131,11 +117,11 @@ class ServerNotices:
     def _write_down(
         self,
         view: PolicyView,
-        said: NoticeOrigin,
-        of: tuple[ServerId, str],
+        said: RequestOrigin,
+        server: ServerId,
+        rule: str,
         waiting: dict[str, asyncio.Future[None]],
     ) -> str:
-        server, rule = of
         intent = CallIntent(
             method=said.method,
             proto=said.proto,
@@ -153,7 +139,7 @@ class ServerNotices:
             waiting[call] = durable
         return call
 
-    def _close_intents(self, said: NoticeOrigin, noted: Noted, outcome: Outcome) -> None:
+    def _close_intents(self, said: RequestOrigin, noted: Noted, outcome: Outcome) -> None:
         for server, call in noted.items():
             self._recorder.outcome(said.log, server, _ending(call, outcome), None)
 
