@@ -189,7 +189,7 @@ async def test_a_server_at_which_the_gate_itself_failed_is_met_again(monkeypatch
                 raise RuntimeError(value)
             return value
 
-    monkeypatch.setattr("gatelodge.adapters.upstream.server_connection.REPLACE_SECONDS", 0.0)
+    monkeypatch.setattr("gatelodge.adapters.upstream.connection.REPLACE_SECONDS", 0.0)
     pool, at = make_pool(Once()), stdio(env={"KEY": "x"})
     await ready(pool, at)
     assert b"echo" in bytes((await ask(pool, at, call("echo", {"text": "echo"}))).result)

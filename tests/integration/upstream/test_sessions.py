@@ -27,7 +27,7 @@ from tests.upstreams.pools import (
     until,
 )
 
-from gatelodge.adapters.upstream import server_connection
+from gatelodge.adapters.upstream import connection
 from gatelodge.config.schema import UpstreamSettings
 from gatelodge.core.errors import LimitReached, UpstreamError, UpstreamUnreachable
 from gatelodge.ports.upstream import UpstreamRequest
@@ -195,7 +195,7 @@ async def test_the_agents_of_one_person_leave_sessions_to_others(at):
 
 
 async def test_what_waits_for_a_server_to_start_is_shared_by_person(pool, at, monkeypatch):
-    monkeypatch.setattr(server_connection, "MOST_HELD", 4)
+    monkeypatch.setattr(connection, "MOST_HELD", 4)
     await pool.reconcile((at,))
     people = ["ann", "ann", "ann", "bob", "bob", "cho", "dan"]
     asked = [

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from gatelodge.adapters.upstream.server_connection import ServerConnection
+from gatelodge.adapters.upstream.connection import ServerConnection
 from gatelodge.config.schema import LimitSettings
 from gatelodge.core.catalog.offer import OfferKind
 from gatelodge.core.catalog.server import HttpTransport, Server

@@ -32,7 +32,7 @@ DEFAULT_LEVEL = "info"
 
 
 class ConnectionLoss(Struct, frozen=True):
-    """Why a wire cannot go on; `at_once` = meeting the server anew will mend it."""
+    """Why a transport cannot go on; `at_once` = meeting the server anew will mend it."""
 
     fault: HouseError
     at_once: bool = False

@@ -14,6 +14,7 @@ from functools import partial
 import msgspec
 from msgspec import structs
 
+from gatelodge.adapters.upstream.connection import ServerConnection, off
 from gatelodge.adapters.upstream.http.streamable_http import StreamableHttpTransport
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
 from gatelodge.adapters.upstream.pace.overlap import OverlappingLooks
@@ -22,7 +23,6 @@ from gatelodge.adapters.upstream.pending import (
     PendingRequest,
     failed_request,
 )
-from gatelodge.adapters.upstream.server_connection import ServerConnection, off
 from gatelodge.adapters.upstream.server_connections import ServerConnections
 from gatelodge.adapters.upstream.session import McpSession
 from gatelodge.adapters.upstream.stdio.launch import StdioContext
@@ -296,7 +296,7 @@ class UpstreamPool:
         if link.off:
             return
         link.stop()
-        # The owner task closes the wire when it is cancelled; nobody waits for that here.
+        # The owner task ends the session when it is cancelled; nobody waits for that here.
         for task, owned in self._tasks.items():
             if owned is link:
                 task.cancel()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from msgspec import Raw, structs
 
+from gatelodge.adapters.upstream.connection import ServerConnection
 from gatelodge.adapters.upstream.dual.asking import AskingEras
 from gatelodge.adapters.upstream.observe import OfferReader, named
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
@@ -21,7 +22,6 @@ from gatelodge.adapters.upstream.pace.server_lines import ServerLines
 from gatelodge.adapters.upstream.pace.starts import RecentStarts
 from gatelodge.adapters.upstream.pending import PendingRequest
 from gatelodge.adapters.upstream.probe import CapabilityProbe
-from gatelodge.adapters.upstream.server_connection import ServerConnection
 from gatelodge.config.schema import LimitSettings, UpstreamSettings
 from gatelodge.core.catalog.server import Server, StdioTransport
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable

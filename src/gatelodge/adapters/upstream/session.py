@@ -84,7 +84,7 @@ class McpSession:
             if hello is None:
                 hello = await self._initialize_or_fall_back()
             self._can = capable(hello.capabilities)
-            await self.transport.met(hello)
+            await self.transport.met(hello.era)
         except HouseError as fault:
             fault.said = self.transport.told().said
             raise

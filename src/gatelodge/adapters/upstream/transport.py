@@ -17,7 +17,7 @@ from gatelodge.adapters.upstream.pending import ConnectionLoss, PendingRequest, 
 from gatelodge.config.schema import HostingSettings, UpstreamSettings
 from gatelodge.core.errors import Invalid, UpstreamUnreachable
 from gatelodge.core.protocol.upstream import UpstreamMessage
-from gatelodge.core.protocol.upstream_era import ServerHello
+from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import UpstreamRequest
 from gatelodge.ports.world import SecretResolver
 
@@ -116,7 +116,7 @@ class UpstreamTransport(ABC):
         self.say(message)
 
     @abstractmethod
-    async def met(self, hello: ServerHello) -> None:
+    async def met(self, era: Era) -> None:
         """The handshake is over. Raises UpstreamError when the server went away during it."""
 
     async def listen(self) -> None:  # noqa: B027 - where all comes on one way, nothing is to do

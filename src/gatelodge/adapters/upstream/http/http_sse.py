@@ -33,7 +33,7 @@ from gatelodge.core.errors import (
 )
 from gatelodge.core.protocol import upstream_status
 from gatelodge.core.protocol.upstream import UpstreamMessage
-from gatelodge.core.protocol.upstream_era import ServerHello
+from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import UpstreamRequest
 
 ENDPOINT_SECONDS = 5.0
@@ -96,7 +96,7 @@ class HttpSseTransport(UpstreamTransport):
         """POST a message that has no answer, and wait until it was taken."""
         await self._side.tell(self._heads.legacy, message)
 
-    async def met(self, hello: ServerHello) -> None:  # noqa: ARG002 - a transport's form
+    async def met(self, era: Era) -> None:  # noqa: ARG002 - a transport's form
         """Raises UpstreamBrokeProtocol when the stream ended: only a ready server can be lost."""
         if self._over:
             raise UpstreamBrokeProtocol("The server ended its stream during the handshake.")

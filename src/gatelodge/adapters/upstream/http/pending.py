@@ -12,7 +12,7 @@ ONCE = frozenset(("tools/call", "tasks/update"))
 
 
 class RequestOwner(Protocol):
-    """The wire that sent a flight and reads what comes back for it."""
+    """The transport that sent a flight and reads what comes back for it."""
 
     def answered(
         self, flight: "PendingHttpRequest", status: int, fields: Fields, body: bytes

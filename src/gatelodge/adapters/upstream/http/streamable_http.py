@@ -40,7 +40,7 @@ from gatelodge.core.errors import (
 from gatelodge.core.http.endpoint import HttpEndpoint
 from gatelodge.core.protocol import upstream, upstream_status
 from gatelodge.core.protocol.upstream import UpstreamMessage, parse_message
-from gatelodge.core.protocol.upstream_era import ServerHello
+from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import UpstreamRequest
 
 FIELDS = frozenset((b"location", b"mcp-session-id", b"retry-after"))
@@ -135,10 +135,10 @@ class StreamableHttpTransport(UpstreamTransport):
         """POST a message that has no answer, and wait until it was taken."""
         await self._side.tell(self._heads.legacy, message)
 
-    async def met(self, hello: ServerHello) -> None:
+    async def met(self, era: Era) -> None:
         """Open the stream that a legacy session has of its own."""
         self._met = True
-        if hello.era == "legacy":
+        if era == "legacy":
             await self._stream.open()
 
     async def listen(self) -> None:

@@ -14,7 +14,7 @@ from gatelodge.ports.world import SecretResolver
 
 
 class StdioContext(Struct, frozen=True, kw_only=True):
-    """What the wires of all stdio servers share: what runs them, and what is known of them.
+    """What the transports of all stdio servers share: what runs them, and what is known of them.
 
     `eras` remembers by its transport in which era a server was met, `unread` counts what lies
     before all of them.

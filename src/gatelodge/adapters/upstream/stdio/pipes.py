@@ -38,7 +38,7 @@ from gatelodge.core.errors import (
     UpstreamUnreachable,
 )
 from gatelodge.core.protocol.upstream import UpstreamMessage
-from gatelodge.core.protocol.upstream_era import ServerHello
+from gatelodge.core.protocol.version import Era
 from gatelodge.ports.upstream import UpstreamRequest
 
 PROBE_SECONDS = 10.0
@@ -100,14 +100,14 @@ class StdioPipesTransport(UpstreamTransport):
             error=UNSET if reply.error is None else reply.error,
         )
 
-    async def met(self, hello: ServerHello) -> None:
+    async def met(self, era: Era) -> None:
         """Forget what was said before. Raises UpstreamUnreachable when the child ended by now."""
         if self._child is None or self._last:
             raise UpstreamUnreachable(self._last)
         self._child.early.met()
         self._ready = True
         if self._session.wish == "auto":
-            self._shared.eras[self._key] = hello.era
+            self._shared.eras[self._key] = era
 
     async def let_go(self) -> None:
         """The child broke, or its pipe did: end it with all it started."""
@@ -176,7 +176,7 @@ class StdioPipesTransport(UpstreamTransport):
         if self._unread is not None:
             self._unread.add(whose, len(line) + 1)
 
-    def sweep(self, now: float) -> None:  # noqa: ARG002 - the same for every wire
+    def sweep(self, now: float) -> None:  # noqa: ARG002 - the same for every transport
         """Notice a child that died while a descendant keeps its pipes open.
 
         Or that closed its input: what it was asked before, it may still answer.
