@@ -30,6 +30,12 @@ OTHER_BEGINNINGS = ("adapters/upstream/", "ports/", "core/", "tlog/")
 
 STARTS_PROCESSES = ("adapters/runtime/",)
 
+HTTP_CLIENTS = {"aiohttp", "http.client", "httpx", "requests", "urllib.request", "urllib3"}
+SPEAKS_HTTP = {
+    "adapters/telemetry/": "spans leave by the thread of their SDK (decision 0024)",
+    "cli/": "a command speaks to its own gate",
+}
+
 CATCHES_ALL = {
     "web/endpoint/endpoint.py": "the web face: an unknown fault becomes an incident id",
     "cli/main.py": "the command line: an unknown fault becomes an exit code",
@@ -119,6 +125,22 @@ def test_only_the_runtime_room_starts_processes():
         "Processes are started from approved definitions in one room (isolation:no-second-path).",
         faults,
         "describe the server in the catalog; adapters/runtime starts it.",
+    )
+
+
+def test_what_goes_out_over_http_goes_the_guarded_way():
+    faults = [
+        f"{m.path}:{line} imports {name}"
+        for m in house()
+        if not m.room.startswith(tuple(SPEAKS_HTTP))
+        for line, name in imports(m)
+        if name.startswith(tuple(HTTP_CLIENTS))
+    ]
+    assert not faults, told(
+        "Another client would bring rules of its own for where it leads (decision 0026). Allowed: "
+        + "; ".join(f"{path} ({why})" for path, why in SPEAKS_HTTP.items()),
+        faults,
+        "ask through GuardedClient.fetch of adapters/net/fetch.py.",
     )
 
 

@@ -1,13 +1,9 @@
 """What goes wrong with servers over HTTP, what the caller is told, and that nothing runs twice."""
 
 import asyncio
-import datetime as dt
-import ssl
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from tests.integration.net.certificates import certificate
 from tests.upstreams import pools
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import LOOPS, ask, call, http, make_pool, ready, text, until
@@ -340,28 +336,6 @@ async def test_metadata_addresses_are_out_of_reach_even_then(pool):
     with pytest.raises(UpstreamUnreachable) as refused:
         await pool.observe(http("http://169.254.169.254/latest", allow_private=True))
     assert "cloud metadata" in refused.value.detail
-
-
-def certificate(folder, name):
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file = folder / f"{name}.pem"
-    file.write_bytes(made.public_bytes(pem) + private)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context, ssl.create_default_context(cafile=str(file))
 
 
 @pytest.mark.parametrize("name", ["localhost", "elsewhere.test"])

@@ -153,6 +153,16 @@ class GateUnreachable(Unavailable):
     default_remedy = "Check --url and that the gate is running (`gatelodge up`)."
 
 
+class OutsideFailed(Unavailable):
+    """A service outside, which the gate itself has to ask, was not reached or gave no good answer.
+
+    `detail` names no path, no query and no header's value: each may hold a secret.
+    """
+
+    code = "error.unavailable.outside"
+    default_remedy = "Check the address that the settings name, and whether it answers."
+
+
 class NotYet(Unavailable):
     """Work that this node does behind its calls is late, or fails for now."""
 

@@ -48,6 +48,7 @@ ANSWERS: dict[type[HouseError], ProblemAnswer] = {
     errors.KeyUnreachable: ProblemAnswer(503, -31513, 4),
     errors.GateUnreachable: ProblemAnswer(503, -31514, 4),
     errors.NotYet: ProblemAnswer(503, -31515, 4),
+    errors.OutsideFailed: ProblemAnswer(502, -31516, 4),
     errors.LogForked: ProblemAnswer(500, -31520, 5),
     errors.KeyMismatch: ProblemAnswer(500, -31521, 5),
     errors.SettingsError: ProblemAnswer(500, -31522, 2),

@@ -165,3 +165,21 @@ async def test_every_turn_has_an_end_when_all_connections_are_lost_while_as_many
     await until(lambda: all(turn.heard for turn in first + waiting), "every turn has an end")
     assert all(len(turn.heard) == 1 for turn in first + waiting)
     await client.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_attempt_that_fails_as_nobody_expected_is_not_made_again():
+    attempts, seen = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: seen.append(told))
+
+    async def dial():
+        attempts.append(1)
+        raise RuntimeError("a context that cannot be made")
+
+    client, turn = HttpClient(dial), Asked(b"asked")
+    client.send(turn)
+    await until(lambda: turn.heard, "the turn has an end")
+    await client.close()
+    assert [str(fault) for fault in turn.heard] == ["No connection could be made."]
+    assert attempts == [1]

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from gatelodge.adapters.net.connection import HttpConnection
 from gatelodge.adapters.net.exchange import IDLE_SECONDS, HttpExchange, idle_seconds
 from gatelodge.adapters.net.share import FairQueue, PersonShares
-from gatelodge.core.errors import HouseError, LimitReached
+from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 
 MOST_CONNECTIONS = 512
 MOST_WAITING = 1024
@@ -212,14 +212,21 @@ class HttpClient:
         if self._waiting.size:
             self._open_more()
 
+    def _fail_next_turn(self, fault: HouseError) -> None:
+        """One failed attempt fails one turn: a server that is full may take the next connection."""
+        turn = self._take_next_turn()
+        if turn is not None:
+            turn.failed(fault)
+
     async def _open_connection(self) -> None:
         try:
             connection = await self._dial()
         except HouseError as fault:
-            # One failed attempt fails one turn: a server that is full may take the next connection.
-            turn = self._take_next_turn()
-            if turn is not None:
-                turn.failed(fault)
+            self._fail_next_turn(fault)
             return
+        except BaseException:
+            # Else attempts would be made for it without an end.
+            self._fail_next_turn(UpstreamUnreachable("No connection could be made."))
+            raise
         self._all.add(connection)
         self.release(connection, b"")

@@ -1,9 +1,13 @@
 """One request on its way over a connection, and the body of its answer."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import Struct
+
 from gatelodge.core.errors import HouseError, LimitReached
+from gatelodge.core.http.endpoint import HttpEndpoint
 from gatelodge.core.http.sse import EventParser
 
 IDLE_SECONDS = 4.0
@@ -80,6 +84,14 @@ def _always() -> bool:
     return True
 
 
+class HttpReply(Struct, frozen=True):
+    """A whole answer. From a stream, `body` is the response alone."""
+
+    status: int
+    fields: Fields
+    body: bytes
+
+
 class GateExchange:
     """What the gate asks for itself, against nobody's shares; it does no harm when asked twice."""
 
@@ -107,6 +119,28 @@ class GateExchange:
         return LimitReached(f"The server's answer is larger than {self.limit} bytes.")
 
 
+class BufferedExchange(GateExchange):
+    """An exchange whose whole answer is wanted: it is `done`."""
+
+    def __init__(self, wire: bytes, limit: int, admitted: Callable[[], bool] = _always) -> None:
+        super().__init__(wire, limit, admitted)
+        self.done: asyncio.Future[HttpReply] = asyncio.get_running_loop().create_future()
+
+    def event(self, message: bytes, fields: Fields) -> bool:  # noqa: ARG002 - an exchange's form
+        """What a stream brings is passed over."""
+        return False
+
+    def whole(self, status: int, fields: Fields, body: bytes) -> None:
+        """It is there."""
+        if not self.done.done():
+            self.done.set_result(HttpReply(status, fields, body))
+
+    def failed(self, fault: HouseError) -> None:
+        """It will not come."""
+        if not self.done.done():
+            self.done.set_exception(fault)
+
+
 class AnswerBody:
     """The body of an answer, in the pieces in which it comes."""
 
@@ -130,6 +164,14 @@ class AnswerBody:
         """All of it."""
         pieces = self._pieces
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+
+def opening_lines(endpoint: HttpEndpoint, method: str, version: str) -> bytes:
+    """How each request of this gate begins; `version` is our own."""
+    return (
+        f"{method} {endpoint.path} HTTP/1.1\r\nHost: {endpoint.authority}\r\n"
+        f"User-Agent: gatelodge/{version}\r\nAccept-Encoding: identity\r\n"
+    ).encode()
 
 
 def idle_seconds(keep_alive: bytes) -> float:

@@ -44,6 +44,11 @@ class HttpEndpoint(Struct, frozen=True, kw_only=True):
     private: bool
     opens: str
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: whoever shares them may be told the same secrets."""
+        return f"{'https' if self.tls else 'http'}://{self.authority}"
+
 
 def read_url(url: str, *, private: bool, opens: str) -> HttpEndpoint:
     """Where a URL leads. Raises Invalid for one that cannot be used.
@@ -113,20 +118,25 @@ def check_address(endpoint: HttpEndpoint, address: str) -> None:
 
 
 def header_line(name: str, value: str) -> bytes:
-    """A header of the server's own as it is sent, without the space around its value.
+    """A header of somebody's own as it is sent, without the space around its value.
 
     Raises Invalid for one that belongs to the gate, and for characters that no header may hold.
     """
-    if _HEADER_NAME.fullmatch(name) is None:
-        raise Invalid(
-            f"headers: not a name that can be used: {name[:40]!r}",
-            remedy="Write the header's name alone: letters, digits and hyphens.",
-        )
     lower = name.lower()
     if lower in _GATES_HEADERS or lower.startswith(_GATES_PREFIXES):
         raise Invalid(
             f"headers: {name!r} belongs to the connection, which is the gate's own",
             remedy="Leave it out.",
+        )
+    return field_line(name, value)
+
+
+def field_line(name: str, value: str) -> bytes:
+    """A header as it is sent, whosesoever it is. Raises Invalid for what no header may hold."""
+    if _HEADER_NAME.fullmatch(name) is None:
+        raise Invalid(
+            f"headers: not a name that can be used: {name[:40]!r}",
+            remedy="Write the header's name alone: letters, digits and hyphens.",
         )
     # A secret file may end in a line break; one within the value would begin a header of its own,
     # so it is refused below.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw, structs
 
+from gatelodge.adapters.net.exchange import opening_lines
 from gatelodge.adapters.upstream.transport import as_defined
 from gatelodge.core.catalog.masking import LEAST_HIDDEN, SecretMask
 from gatelodge.core.catalog.server import HttpTransport
@@ -49,11 +50,10 @@ class RequestHeads:
         self._endpoint = endpoint
         self._own = own
         self._version = version
-        self._agent = b"gatelodge/" + version.encode()
         self._modern: dict[tuple[str, str], bytes] = {}
         self._lines = b""
         self.renewals = 0
-        self.legacy = self._initial_head_lines(b"POST", _BOTH) + _LENGTH
+        self.legacy = self._initial_head_lines("POST", _BOTH) + _LENGTH
         """For a legacy request; before the handshake without version and session."""
 
     def agreed(self, version: str, session: bytes) -> None:
@@ -61,27 +61,26 @@ class RequestHeads:
         self._lines = b"MCP-Protocol-Version: %b\r\n" % version.encode()
         if session:
             self._lines += b"Mcp-Session-Id: %b\r\n" % session
-        self.legacy = self._initial_head_lines(b"POST", _BOTH) + self._lines + _LENGTH
+        self.legacy = self._initial_head_lines("POST", _BOTH) + self._lines + _LENGTH
 
     def renew(self, own: bytes) -> None:
         """The configured header lines are others from now on."""
         self._own = own
         self._modern.clear()
         self.renewals += 1
-        self.legacy = self._initial_head_lines(b"POST", _BOTH) + self._lines + _LENGTH
+        self.legacy = self._initial_head_lines("POST", _BOTH) + self._lines + _LENGTH
 
     def listening(self, last: bytes = b"") -> bytes:
         """The whole request that opens a stream of a legacy session, or goes on after `last`."""
         resumed = b"Last-Event-ID: %b\r\n" % last if last else b""
         return (
-            self._initial_head_lines(b"GET", b"text/event-stream") + self._lines + resumed + b"\r\n"
+            self._initial_head_lines("GET", b"text/event-stream") + self._lines + resumed + b"\r\n"
         )
 
     @property
     def url(self) -> str:
         """Where these heads go, without what is asked there."""
-        at = self._endpoint
-        return f"{'https' if at.tls else 'http'}://{at.authority}{at.path.partition('?')[0]}"
+        return self._endpoint.origin + self._endpoint.path.partition("?")[0]
 
     def bears(self, text: str) -> bool:
         """Say whether a text holds what may be secret of the configured header lines."""
@@ -96,7 +95,7 @@ class RequestHeads:
     def ending(self) -> bytes:
         """The whole request that ends a legacy session."""
         return (
-            self._initial_head_lines(b"DELETE", _BOTH) + self._lines + b"Content-Length: 0\r\n\r\n"
+            self._initial_head_lines("DELETE", _BOTH) + self._lines + b"Content-Length: 0\r\n\r\n"
         )
 
     def modern(self, request: UpstreamRequest) -> bytes:
@@ -118,7 +117,7 @@ class RequestHeads:
         if member is not None:
             name = request.name or _name_in_params(request, member)
             lines += f"Mcp-Name: {header_value(name)}\r\n"
-        head = self._initial_head_lines(b"POST", _BOTH) + lines.encode() + _LENGTH
+        head = self._initial_head_lines("POST", _BOTH) + lines.encode() + _LENGTH
         if member is None or (member == "name" and request.name):
             # Names are others' texts, so there is a bound; a table that was emptied fills again.
             if len(self._modern) >= _MOST_KEPT:
@@ -126,12 +125,9 @@ class RequestHeads:
             self._modern[request.method, request.name] = head
         return head
 
-    def _initial_head_lines(self, verb: bytes, accept: bytes) -> bytes:
-        path, authority = self._endpoint.path.encode(), self._endpoint.authority.encode()
-        head = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (verb, path, authority)
-        head += b"Accept: %b\r\nUser-Agent: %b\r\n" % (accept, self._agent)
-        head += b"Accept-Encoding: identity\r\n"
-        if verb == b"POST":
+    def _initial_head_lines(self, verb: str, accept: bytes) -> bytes:
+        head = opening_lines(self._endpoint, verb, self._version) + b"Accept: %b\r\n" % accept
+        if verb == "POST":
             head += b"Content-Type: application/json\r\n"
         return head + self._own
 

@@ -248,6 +248,6 @@ class HttpSseTransport(UpstreamTransport):
         except (ValueError, Invalid):  # what it said is a payload
             raise UpstreamBrokeProtocol("The server named no URL to post to.") from None
         # Each POST bears the server's secrets, which it must not send on to another host.
-        if (to.tls, to.host, to.port) != (own.tls, own.host, own.port):
+        if to.origin != own.origin:
             raise UpstreamBrokeProtocol("The server named a URL of another origin to post to.")
         return to.path

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from gatelodge.adapters.net.client import HttpClient
-from gatelodge.adapters.net.exchange import Fields, GateExchange
+from gatelodge.adapters.net.exchange import BufferedExchange, Fields, GateExchange
 from gatelodge.core.errors import HouseError
 from gatelodge.core.http.sse import EventParser
 from gatelodge.core.protocol.upstream import ACKNOWLEDGED, UpstreamMessage, parse_message
@@ -16,15 +16,7 @@ READING_BYTES = 1024 * 1024
 """Largest answer to a handshake, largest event of a listening stream."""
 
 
-class HttpReply(Struct, frozen=True):
-    """A whole answer. From a stream, `body` is the response alone."""
-
-    status: int
-    fields: Fields
-    body: bytes
-
-
-class BufferedResponse(GateExchange):
+class BufferedResponse(BufferedExchange):
     """One of our own requests: `done` is its answer. `number` 0 is a notification or a DELETE.
 
     `admitted` is that of the call which it is told for, if there is one.
@@ -32,13 +24,7 @@ class BufferedResponse(GateExchange):
 
     def __init__(self, wire: bytes, number: int = 0, admitted: MayGo = always) -> None:
         super().__init__(wire, READING_BYTES, admitted)
-        self.done: asyncio.Future[HttpReply] = asyncio.get_running_loop().create_future()
         self._number = number
-
-    def whole(self, status: int, fields: Fields, body: bytes) -> None:
-        """Read."""
-        if not self.done.done():
-            self.done.set_result(HttpReply(status, fields, body))
 
     def event(self, message: bytes, fields: Fields) -> bool:
         """Read, when the event is the response; what else is on the stream is passed over."""
@@ -47,11 +33,6 @@ class BufferedResponse(GateExchange):
             return False
         self.whole(200, fields, message)
         return True
-
-    def failed(self, fault: HouseError) -> None:
-        """Not read."""
-        if not self.done.done():
-            self.done.set_exception(fault)
 
 
 class EventStream(GateExchange):

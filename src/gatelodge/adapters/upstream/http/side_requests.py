@@ -6,8 +6,9 @@ from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 from gatelodge.adapters.net.client import HttpClient
+from gatelodge.adapters.net.exchange import HttpReply
 from gatelodge.adapters.upstream.http.head import request_wire
-from gatelodge.adapters.upstream.http.responses import BufferedResponse, HttpReply
+from gatelodge.adapters.upstream.http.responses import BufferedResponse
 from gatelodge.adapters.upstream.transport import SLOW
 from gatelodge.core.errors import HouseError, UpstreamTimeout
 from gatelodge.ports.upstream import always

@@ -14,12 +14,12 @@ from msgspec import UNSET, Raw
 from gatelodge.adapters.net.client import HttpClient
 from gatelodge.adapters.net.connection import HttpConnection
 from gatelodge.adapters.net.dial import connect
-from gatelodge.adapters.net.exchange import Fields
+from gatelodge.adapters.net.exchange import Fields, HttpReply
 from gatelodge.adapters.upstream.http.doubts import ServerCredentials, SessionDoubt
 from gatelodge.adapters.upstream.http.head import RequestHeads, read_endpoint, request_wire
 from gatelodge.adapters.upstream.http.http_sse import HttpSseTransport
 from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
-from gatelodge.adapters.upstream.http.responses import BufferedResponse, EventStream, HttpReply
+from gatelodge.adapters.upstream.http.responses import BufferedResponse, EventStream
 from gatelodge.adapters.upstream.http.session_stream import SessionStream
 from gatelodge.adapters.upstream.http.side_requests import SideRequests
 from gatelodge.adapters.upstream.pending import ConnectionLoss, PendingRequest
