@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from msgspec import Raw
@@ -32,8 +30,6 @@ from gatelodge.core.errors import (
 from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply, always
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-
-ROOT = Path(__file__).parent.parent.parent
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a child its own uid")
 
@@ -252,21 +248,6 @@ async def test_descendants_end_with_their_server(pool):
     with pytest.raises(UpstreamBrokeProtocol):
         await ask(pool, at, call("die"))
     await until(lambda: not alive(left), "the descendant is gone")
-
-
-def killed_gates_child(home):
-    command = (sys.executable, "-m", "tests.upstreams.pool_process")
-    env = {**os.environ, "TMPDIR": str(home)}  # the child's home stays behind, in the test's folder
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=env) as gate:
-        child = int(gate.stdout.readline())
-        assert alive(child)
-        gate.kill()
-    return child
-
-
-async def test_no_child_outlives_a_killed_gate(tmp_path):
-    child = killed_gates_child(tmp_path)
-    await until(lambda: not alive(child), "the child is gone")
 
 
 async def test_a_server_that_ignores_its_end_is_killed():

@@ -1,24 +1,21 @@
 """How processes of servers start: why one does not, what it keeps, and how often for one person."""
 
-import asyncio
 import contextlib
-import gc
-import tempfile
 from pathlib import Path
 
 import pytest
 from msgspec import structs
-from tests.integration.upstream.test_endings import DEBIAN, UNRULY
 from tests.upstreams import pools
 from tests.upstreams.pools import ask, asker, asking, call, make_pool, ready, stdio, text
 
 from gatelodge.adapters.keys.secret_refs import SecretRefs
-from gatelodge.adapters.runtime.process.runtime import ProcessRuntime
 from gatelodge.config.schema import HostingSettings, UpstreamSettings
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamTimeout, UpstreamUnreachable
-from gatelodge.ports.runtime import LaunchSpec
 
 pytestmark = pytest.mark.anyio
+
+UNRULY = str(Path(pools.HERE) / "asking" / "unruly.py")
+DEBIAN = "/usr/bin/python3"
 
 
 def unruly(*words, **fields):
@@ -65,38 +62,6 @@ async def test_after_the_handshake_nothing_of_it_is_kept():
     await pool.close()
 
 
-def open_pipes():
-    """The pipes and sockets that this process has open."""
-    found = set()
-    for each in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found.add(str(each.readlink()))
-    return {what for what in found if what.startswith(("pipe", "socket"))}
-
-
-@pytest.mark.parametrize("rounds", [1, 3, 6, 14])
-async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(
-    rounds, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-    runtime = ProcessRuntime(HostingSettings(), root=False, caches=None)
-    spec = LaunchSpec(server="srv_a", command=("sleep", "60"), env={})
-    before = open_pipes()
-    starting = asyncio.create_task(runtime.start(spec, asyncio.Protocol(), asyncio.Protocol()))
-    for _ in range(rounds):
-        await asyncio.sleep(0)
-    starting.cancel()
-    await asyncio.wait((starting,), timeout=10)
-    assert starting.done()
-    if not starting.cancelled():
-        await starting.result().stop(0.0)
-    await pools.until(lambda: open_pipes() <= before, "all is closed")
-    await pools.until(lambda: not list(tmp_path.iterdir()), "its home is removed")
-    assert runtime.instances() == ()
-    gc.collect()  # what was not closed would be told now, and no test here may leave a warning
-
-
 @pytest.mark.slow
 async def test_a_server_that_needs_three_starts_to_fetch_is_met_then_and_fetches_once(tmp_path):
     log = tmp_path / "fetched"
@@ -126,14 +91,6 @@ async def test_a_program_that_is_not_there_is_told_with_where_it_was_looked_for(
         await pool.observe(stdio(command=("no-such-program",)))
     assert "/usr/bin:/nowhere" in absent.value.detail
     assert "hosting.path" in absent.value.remedy
-    await pool.close()
-
-
-async def test_a_cache_that_cannot_be_made_keeps_no_server_from_starting(tmp_path):
-    (tmp_path / "file").write_text("")
-    pool = make_pool(caches=tmp_path / "file" / "caches")
-    observed = await pool.observe(unruly("plain", status="proposed"))
-    assert pools.names(observed) == ["where"]
     await pool.close()
 
 

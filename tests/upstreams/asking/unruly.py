@@ -1,9 +1,7 @@
-"""A legacy server over stdio that leaves behind what is hard to end, or will not start.
+"""A legacy server over stdio that takes its time, or will not start.
 
-`chain N`: processes that each begin a next one in a session of its own and end; `deep N`: a
-directory of that depth in its home; `stay`: does not end with its input; `fetch N DIR`: needs N
-steps of half a second before it answers, and keeps how far it came in its cache;
-`fails`: says why and ends.
+`fetch N DIR`: needs N steps of half a second before it answers, and keeps how far it came in its
+cache; `fails`: says why and ends; `plain`: neither.
 """
 
 import json
@@ -37,26 +35,6 @@ def answer():
         say(json.dumps(said))
 
 
-def chain(links, note):
-    """Begin a chain; each link writes its pid, so that a test sees how far it came."""
-    if os.fork():
-        return
-    for _ in range(links):
-        os.setsid()
-        Path(note).write_text(f"{os.getpid()}")
-        if os.fork():
-            os._exit(0)
-        time.sleep(0.001)
-    os._exit(0)
-
-
-def deep(levels):
-    os.chdir(os.environ["HOME"])
-    for _ in range(levels):
-        Path("d").mkdir()
-        os.chdir("d")
-
-
 def fetch(steps, log):
     """One step after the other, each kept in the cache; what is there is not fetched again."""
     cache = Path(os.environ["XDG_CACHE_HOME"])
@@ -72,28 +50,14 @@ def fetch(steps, log):
 
 
 def main(what, *given):
-    if what == "chain":
-        chain(int(given[0]), given[1])
-    elif what == "deep":
-        deep(int(given[0]))
-    elif what == "fetch":
+    if what == "fetch":
         fetch(int(given[0]), given[1])
     elif what == "fails":
         say("not MCP \x1b[31mred\x07 token=" + os.environ["TOKEN"])
         say("npm error 404 Not Found - GET " + os.environ["TOKEN"], sys.stderr)
         say("refused: " + os.environ["TOKEN"].split()[-1], sys.stderr)
         sys.exit(3)
-    if what == "child":
-        pid = os.fork()
-        if pid == 0:
-            os.setsid()
-            time.sleep(600)
-        Path(given[0]).write_text(str(pid))
     answer()
-    if what in ("stay", "child"):
-        time.sleep(600)
-    if what == "chain":
-        time.sleep(600)
 
 
 main(*sys.argv[1:])

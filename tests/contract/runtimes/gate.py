@@ -1,0 +1,19 @@
+"""A process that has a runtime start a guest, and waits to be killed."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.contract.runtimes.kinds import KINDS, spec
+
+from gatelodge.config.schema import HostingSettings
+
+
+async def main(kind: str, caches: str, script: str, *words: str) -> None:
+    runtime = KINDS[kind].make(HostingSettings(stop_seconds=0.2), Path(caches))
+    await runtime.start(spec(script, *words), asyncio.Protocol(), asyncio.Protocol())
+    print("up", flush=True)  # noqa: T201 - the one line that the test reads
+    await asyncio.sleep(600)
+
+
+asyncio.run(main(*sys.argv[1:]))
