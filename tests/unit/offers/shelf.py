@@ -37,7 +37,7 @@ def offers(**by_alias):
     """A memory of these offers, by the server's alias (its id is srv_ and the alias)."""
     made = OfferMemory()
     for alias, said in by_alias.items():
-        made.keep(rows.server(f"srv_{alias}", alias), observed(**said))
+        made.keep(made.read(rows.server(f"srv_{alias}", alias), observed(**said)))
     return made
 
 

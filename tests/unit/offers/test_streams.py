@@ -73,7 +73,7 @@ class Node:
 
     def sees(self, alias, **said):
         """The server of that alias was looked at."""
-        self.offers.keep(server(f"srv_{alias}", alias), observed(**said))
+        self.offers.keep(self.offers.read(server(f"srv_{alias}", alias), observed(**said)))
 
     def listen(self, principal="mem_ann", wants=EVERY, uris=(), alias="", can=b"{}"):
         ear = Heard()

@@ -5,8 +5,8 @@ megabyte that came at once can be a hundred thousand lines. So would many whose 
 whole at the same moment: what may end a large one waits for its turn, however small it is.
 """
 
+from asyncio import ReadTransport
 from collections.abc import Callable
-from typing import Protocol
 
 from gatelodge.adapters.net.turnstile import turnstile
 
@@ -14,22 +14,6 @@ HEAVY = 64 * 1024
 """Bytes of a message that is read in a turn of its own."""
 PORTION = 16 * 1024
 """Bytes of one portion: some thousand events or lines, a few milliseconds of work."""
-
-
-class PausableTransport(Protocol):
-    """A transport that can be told to read no more for now."""
-
-    def pause_reading(self) -> None:
-        """Read no more."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Read on."""
-        ...
-
-    def is_closing(self) -> bool:
-        """True when nothing more will come."""
-        ...
 
 
 def _never_left_over() -> bool:
@@ -54,10 +38,10 @@ class InboundPortions:
         self._busy = False
         self._size = PORTION
         self._turnstile = turnstile()
-        self._transport: PausableTransport | None = None
+        self._transport: ReadTransport | None = None
         self._then: Callable[[], None] | None = None
 
-    def feed(self, data: bytes, transport: PausableTransport | None, held: int = 0) -> None:
+    def feed(self, data: bytes, transport: ReadTransport | None, held: int = 0) -> None:
         """Hand on the first portion now and each further one in its turn.
 
         `held` bytes are kept already of the message that this goes on with.
@@ -81,7 +65,7 @@ class InboundPortions:
             transport.pause_reading()
         self._turnstile.add(self._go_on)
 
-    def feed_body(self, data: bytes, transport: PausableTransport | None, held: int) -> None:
+    def feed_body(self, data: bytes, transport: ReadTransport | None, held: int) -> None:
         """Hand on a part of what is only kept: a small one now, all of a larger one in its turn."""
         if not self._busy and held + len(data) <= HEAVY:
             self._take(data)

@@ -72,7 +72,7 @@ class ConnectionKeeper(Protocol):
 
 
 class ServerConnection:
-    """The life of one server. `run` is its owner task; all else is called on the same loop.
+    """The life of one server. `run` is its owner `task`, which the pool begins, on the same loop.
 
     `asker` is what a session declares, and for whom; the main link declares nothing. `dead` is one
     whose owner task died; another may be begun at `replace_at` (event loop's clock). `modern` is
@@ -82,14 +82,13 @@ class ServerConnection:
 
     def __init__(
         self,
-        definition: bytes,
         session: "Callable[[ServerConnection], McpSession]",
         keeper: ConnectionKeeper,
         first_pause: float,
         asker: OnBehalfOf | None = None,
     ) -> None:
         """`asker` makes it a session; without it this is the main link."""
-        self.definition = definition
+        self.task: asyncio.Task[None]
         self.note = ""
         self.dead = False
         self.replace_at = math.inf
@@ -242,10 +241,13 @@ class ServerConnection:
         return bool(self.flights.open) or self._life.state == "starting"
 
     def stop(self) -> None:
-        """Nothing more is sent, and whoever waits is told. The pool ends the owner task."""
+        """Nothing more is sent, whoever waits is told, and the owner task closes what is open."""
+        if self.off:  # a second cancellation would cut that short
+            return
         self._become("stopped")
         self._held.clear()
         self.flights.fail_all(_stopped_server_error)
+        self.task.cancel()
 
     def crashed(self, kind: str) -> None:
         """The owner task died of something that nobody thought of."""

@@ -11,7 +11,6 @@ import ssl
 from collections.abc import Callable, Collection
 from functools import partial
 
-import msgspec
 from msgspec import structs
 
 from gatelodge.adapters.upstream.connection import ServerConnection, off
@@ -80,7 +79,7 @@ class UpstreamPool:
             result_bytes=limits.result_bytes,
         )
         self._lodgings: dict[str, ServerConnections] = {}
-        self._tasks: dict[asyncio.Task[None], ServerConnection] = {}
+        self._links: set[ServerConnection] = set()
         self._unmet: dict[str, HouseError] = {}
         self._listeners = UpstreamListeners()
         self._looks = OverlappingLooks(self._listeners.tell_changed)
@@ -119,12 +118,13 @@ class UpstreamPool:
 
     async def _look_at(self, server: Server) -> ObservedOffer:
         lodging = self._lodgings.get(server.id)
-        kept = lodging is not None and lodging.main.definition == _encoded_link_definition(server)
-        if lodging is not None and kept and lodging.main.hopeful:
+        if lodging is not None and not lodging.reaches(server):
+            lodging = None
+        if lodging is not None and lodging.main.hopeful:
             return await lodging.observe(self._limits)
         # The pool's listeners must not hear of this meeting: they would ask for one more look.
         once = self._lodging_for(server, None)
-        if lodging is not None and kept:
+        if lodging is not None:
             once.probe = lodging.probe
         self._unmet.pop(server.id, None)
         try:
@@ -135,10 +135,8 @@ class UpstreamPool:
             raise
         finally:
             links = once.links()
-            tasks = [task for task, link in self._tasks.items() if link in links]
             once.close()
-            if tasks:  # one that died is among them no more
-                await asyncio.wait(tasks)
+            await asyncio.wait([link.task for link in links])
 
     async def reconcile(self, servers: tuple[Server, ...]) -> None:
         """Make the pool equal to the approved servers of this list; waits for no start or stop."""
@@ -146,11 +144,11 @@ class UpstreamPool:
             return
         wanted: dict[str, Server] = {s.id: s for s in servers if s.status == "approved"}
         for key, lodging in list(self._lodgings.items()):
-            kept, link = wanted.get(key), lodging.main
+            kept = wanted.get(key)
             if kept is None:
                 del self._lodgings[key]
                 lodging.close()
-            elif link.dead or _encoded_link_definition(kept) != link.definition:
+            elif lodging.main.dead or not lodging.reaches(kept):
                 self._begin_or_replace_lodging(kept)
         for key, server in wanted.items():
             if key not in self._lodgings:
@@ -208,12 +206,12 @@ class UpstreamPool:
 
     def counts(self) -> dict[str, int]:
         """What is open now: calls, connections, children, owner tasks."""
-        told = [link.told() for link in self._tasks.values()]
+        told = [link.told() for link in self._links]
         return {
-            "calls": sum(link.flights.calls for link in self._tasks.values()),
+            "calls": sum(link.flights.calls for link in self._links),
             "connections": sum(each.connections for each in told),
             "children": len(self._runtime.instances()),
-            "tasks": len(self._tasks),
+            "tasks": len(self._links),
         }
 
     async def close(self) -> None:
@@ -223,11 +221,11 @@ class UpstreamPool:
         """
         self._closed = True
         self._lodgings.clear()
-        # The links of a look that is under way are in no lodging, only among the tasks.
-        for link in list(self._tasks.values()):
-            self._stop_link(link)
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
+        # The links of a look that is under way are in no lodging, only among these.
+        for link in list(self._links):
+            link.stop()
+        if self._links:
+            await asyncio.wait([link.task for link in self._links])
         await self._runtime.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -236,8 +234,8 @@ class UpstreamPool:
     def _lodging_for(
         self, server: Server, listeners: UpstreamListeners | None
     ) -> ServerConnections:
-        upstream = self._means.upstream
-        return ServerConnections(server, upstream, self._start_link, self._stop_link, listeners)
+        upstream = self._means_of(server).upstream
+        return ServerConnections(server, upstream, self._start_link, listeners)
 
     def _begin_or_replace_lodging(self, server: Server) -> None:
         """Begin with a server, or begin anew; what was watched there goes on being watched."""
@@ -254,15 +252,14 @@ class UpstreamPool:
             self._timer = loop.call_later(SWEEP_SECONDS, self._run_periodic_sweep)
         server = lodging.server
         link = ServerConnection(
-            _encoded_link_definition(server),
             lambda link: self._create_session(server, link),
             lodging,
             self._means.upstream.backoff_seconds,
             asker,
         )
-        task = loop.create_task(link.run(), name=f"upstream {server.id}")
-        self._tasks[task] = link
-        task.add_done_callback(self._clean_up_owner_task)
+        link.task = loop.create_task(link.run(), name=f"upstream {server.id}")
+        self._links.add(link)
+        link.task.add_done_callback(partial(self._clean_up_link, link))
         return link
 
     def _create_session(self, server: Server, link: ServerConnection) -> McpSession:
@@ -283,30 +280,20 @@ class UpstreamPool:
         upstream = structs.replace(self._means.upstream, start_seconds=seconds)
         return structs.replace(self._means, upstream=upstream)
 
-    def _clean_up_owner_task(self, task: asyncio.Task[None]) -> None:
+    def _clean_up_link(self, link: ServerConnection, task: asyncio.Task[None]) -> None:
         """An owner task is over: as it was told to, or because of something nobody thought of."""
-        link = self._tasks.pop(task)
+        self._links.discard(link)
         fault = None if task.cancelled() else task.exception()
         if fault is not None:
             _log.error("the task of %s died: %s", task.get_name(), type(fault).__name__)
             link.crashed(type(fault).__name__)
-
-    def _stop_link(self, link: ServerConnection) -> None:
-        """End a link, once: a second cancellation would cut short what ends its connections."""
-        if link.off:
-            return
-        link.stop()
-        # The owner task ends the session when it is cancelled; nobody waits for that here.
-        for task, owned in self._tasks.items():
-            if owned is link:
-                task.cancel()
 
     def _run_periodic_sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         # The next sweep is set first: an error in this one must not end all deadlines.
         self._timer = loop.call_later(SWEEP_SECONDS, self._run_periodic_sweep)
-        for link in list(self._tasks.values()):
+        for link in list(self._links):
             link.sweep(now)
         # A lodging may be replaced on the way, so the loop goes through a copy.
         for lodging in list(self._lodgings.values()):
@@ -318,9 +305,3 @@ class UpstreamPool:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
-
-
-def _encoded_link_definition(server: Server) -> bytes:
-    """What a change of makes a restart: how the server is reached, and what it is told of whom."""
-    told = (server.transport, server.era, server.hidden_capabilities, server.timing.start_seconds)
-    return msgspec.json.encode(told, order="sorted")

@@ -64,13 +64,12 @@ class ServerConnections:
         server: Server,
         upstream: UpstreamSettings,
         begin: "Callable[[ServerConnections, OnBehalfOf | None], ServerConnection]",
-        end: Callable[[ServerConnection], None],
         listeners: UpstreamListeners | None,
     ) -> None:
-        """`begin` and `end` are for one link; `listeners` None = for one look, nobody hears."""
+        """`begin` begins a link; `listeners` None = for one look, of which nobody hears."""
         self.server = server
         self._upstream = upstream
-        self._begin, self._end = begin, end
+        self._begin = begin
         self._once = listeners is None
         self._listeners = UpstreamListeners() if listeners is None else listeners
         self._loop = asyncio.get_running_loop()
@@ -135,6 +134,10 @@ class ServerConnections:
             raise
         main.note = " ".join(part for part in (note, added) if part)
         return observed
+
+    def reaches(self, server: Server) -> bool:
+        """Say whether these links reach it, or it takes new ones: its definition is another."""
+        return _link_definition(self.server) == _link_definition(server)
 
     def links(self) -> tuple[ServerConnection, ...]:
         """All of them."""
@@ -351,7 +354,7 @@ class ServerConnections:
             self._probing = None
         elif link is not self.main:
             self._sessions.pop(link.asker, None)
-        self._end(link)
+        link.stop()
 
     async def _tools_for_most(self, limits: LimitSettings) -> dict[str, Raw]:
         """The tools that a client is offered which declares everything, by name. Raises HouseError.
@@ -377,7 +380,12 @@ class ServerConnections:
 
     def _start_seconds(self) -> float:
         """How long to wait for a link: to agree on an era may take two whole handshakes."""
-        return (self.server.timing.start_seconds or self._upstream.start_seconds) * 2
+        return self._upstream.start_seconds * 2
+
+
+def _link_definition(server: Server) -> tuple[object, ...]:
+    """What a change of makes a restart: how the server is reached, and what it is told of whom."""
+    return server.transport, server.era, server.hidden_capabilities, server.timing.start_seconds
 
 
 def _remember_recent_request(session: ServerConnection, request: UpstreamRequest) -> None:

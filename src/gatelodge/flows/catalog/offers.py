@@ -4,7 +4,6 @@ Lists are answered from here, so none waits for a server, and one that is away i
 was (decision 0014). Nothing is kept on disk: a server that is met again tells it again.
 """
 
-import asyncio
 from collections.abc import Callable
 
 from msgspec import Raw
@@ -13,6 +12,8 @@ from msgspec.structs import replace
 from gatelodge.core.catalog.offer import OfferKind, ServerOffer, read_offer
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
+from gatelodge.core.protocol.envelope import members_of, read_text
+from gatelodge.core.protocol.shown.conform import nonconformities
 from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.view import PolicyView
 from gatelodge.ports.upstream import ObservedOffer
@@ -48,29 +49,12 @@ class OfferMemory:
         """Call `listener(server id)` whenever a server was met or looked at again."""
         self._listeners.append(listener)
 
-    async def learn(self, server: Server, seen: ObservedOffer, still: Callable[[], bool]) -> None:
-        """Remember it (`keep`) where `still` holds once it is read, which is done beside the loop.
+    def read(self, server: Server, seen: ObservedOffer) -> ServerOffer:
+        """The offer in what the server said of itself; how much work that is, the server decides.
 
-        How much work that is, the server decides.
+        A list that could not be read stays as it last was.
         """
         last = self._known.get(server.id)
-        offer = await asyncio.to_thread(self._read_observed_offer, server, seen, last)
-        if still():
-            self._remember_offer(server, offer)
-
-    def keep(self, server: Server, seen: ObservedOffer) -> None:
-        """Remember what the server said of itself; lists that did not change stay the same objects.
-
-        Streams hold on to those lists, so that the same object means that nothing changed. A list
-        that could not be read stays as it last was.
-        """
-        self._remember_offer(
-            server, self._read_observed_offer(server, seen, self._known.get(server.id))
-        )
-
-    def _read_observed_offer(
-        self, server: Server, seen: ObservedOffer, last: ServerOffer | None
-    ) -> ServerOffer:
         offer = read_offer(
             server,
             prompts=_seen_or_last_items(seen.prompts, "prompts", seen, last),
@@ -81,13 +65,17 @@ class OfferMemory:
         )
         return replace(offer, added=seen.added)
 
-    def _remember_offer(self, server: Server, offer: ServerOffer) -> None:
-        last = self._known.get(server.id)
+    def keep(self, offer: ServerOffer) -> None:
+        """Remember it; lists that did not change stay the same objects.
+
+        Streams hold on to those lists, so that the same object means that nothing changed.
+        """
+        last = self._known.get(offer.server)
         if last is None or offer != last:
-            self._known[server.id] = offer if last is None else _with_lists_of(last, offer)
+            self._known[offer.server] = offer if last is None else _with_lists_of(last, offer)
             self.version += 1
         for listener in self._listeners:
-            listener(server.id)
+            listener(offer.server)
 
     def on_view(self, view: PolicyView) -> None:
         """Forget the servers that are approved no more."""
@@ -95,6 +83,21 @@ class OfferMemory:
         for server in self._known.keys() - approved:
             del self._known[server]
             self.version += 1
+
+
+def left_out(server: Server, seen: ObservedOffer) -> tuple[str, ...]:
+    """What stands in no list, or not in that of some clients, and why."""
+    tools = []
+    for tool in seen.tools:
+        wrong = nonconformities("tools", tool)
+        if wrong:
+            name = read_text((members_of(tool) or {}).get("name")) or ""
+            # The name is the server's own text: it is cut and escaped, for terminals obey some.
+            tools.append(f"tool {name[:80]!a}: {wrong[0]}")
+    offer = read_offer(
+        server, prompts=seen.prompts, resources=seen.resources, templates=seen.templates
+    )
+    return (*seen.refused, *tools, *offer.left_out)
 
 
 def _seen_or_last_items(

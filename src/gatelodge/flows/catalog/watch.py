@@ -144,8 +144,10 @@ class ToolWatcher:
             if self._upstreams.health(server.id).state == "ready":
                 self._schedule_retry(server, fault.detail)  # others tell when they are back
             return 0
-        # It may have left meanwhile.
-        await self._offers.learn(server, seen, lambda: bool(self._approved_servers({server.id})))
+        # How much work it is to read, the server decides.
+        offer = await asyncio.to_thread(self._offers.read, server, seen)
+        if self._approved_servers({server.id}):  # it may have left meanwhile
+            self._offers.keep(offer)
         try:
             await self._stocktaking.take(server, [bytes(tool) for tool in seen.tools], wrote)
             await self._stocktaking.hear(server, seen.instructions, wrote)

@@ -6,7 +6,6 @@ refuses. The secret is read anew beside the traffic, and the session is asked wh
 
 import asyncio
 
-from gatelodge.adapters.net.exchange import HttpReply
 from gatelodge.adapters.upstream.http.head import head_lines, request_wire
 from gatelodge.adapters.upstream.http.responses import BufferedResponse
 from gatelodge.adapters.upstream.http.side_requests import SideRequests

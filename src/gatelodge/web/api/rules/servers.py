@@ -21,7 +21,7 @@ from gatelodge.flows.admin import pins, servers, tools
 from gatelodge.flows.admin.definitions import edits
 from gatelodge.flows.admin.definitions.proposals import ServerProposal, description_digest
 from gatelodge.flows.admin.definitions.shapes import ToolShape
-from gatelodge.flows.catalog import observe
+from gatelodge.flows.catalog.offers import left_out
 from gatelodge.flows.catalog.stock import keep_in_parts
 from gatelodge.flows.nouns import lookup
 from gatelodge.ports.store import StoreTx
@@ -125,9 +125,9 @@ async def look_again(place: Here, name: Named) -> ObservedServer:
         lambda act: servers.look_at(act, place.id, lookup.server(act.tx, place.id, name).id),
     )
     # Behind the change: the process that this may start stands in the log before it runs.
-    found = await observe.look(place.gate.upstreams, row)
+    found = await place.gate.upstreams.observe(row)
     # How much work its lists are, the server decides: they are read beside the loop.
-    refused = await to_thread.run_sync(observe.left_out, row, found)
+    refused = await to_thread.run_sync(left_out, row, found)
     definitions = [bytes(each) for each in found.tools]
     stock = await to_thread.run_sync(tools.read_stock, definitions)
     seen = await keep_in_parts(lambda part: place.gate.change(place.caller, part), row, stock)
