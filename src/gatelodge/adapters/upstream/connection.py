@@ -117,20 +117,20 @@ class ServerConnection:
         if self._life.state == "ready":
             self._session.transmit(flight)
         else:
-            self._send_hold_or_refuse(flight)
+            self.hold(flight)
         return flight
 
     def adopt(self, flight: PendingRequest) -> None:
         """Carry a flight that was begun on another link and not sent there."""
         self.flights.take_over(flight)
-        self._send_hold_or_refuse(flight)
+        self.hold(flight)
 
     def hold(self, flight: PendingRequest) -> None:
-        """Send this flight as soon as the server is ready."""
+        """Send this flight, now or as soon as the server is ready; refuse it when it is away."""
         flight.place = None
         if self._life.state == "ready":
             self._session.transmit(flight)
-        elif self._life.state != "starting":
+        elif self._life.state != "starting" and not self._wake_if_allowed():
             self.flights.fail(flight, self._not_running_error())
         elif not self._held.add(flight.request.asker.whose, flight, MOST_HELD):
             text = "Too many requests wait for this server to start."
@@ -331,13 +331,6 @@ class ServerConnection:
             async with asyncio.timeout_at(self._life.until if self.main else None):
                 await self._wake.wait()
 
-    def _send_hold_or_refuse(self, flight: PendingRequest) -> None:
-        """Send, hold or refuse a flight, whatever the state."""
-        if self._life.state in ("ready", "starting") or self._wake_if_allowed():
-            self.hold(flight)
-        else:
-            self.flights.fail(flight, self._not_running_error())
-
     def _dispatch_held_flight(self, flight: PendingRequest) -> None:
         """Send what was held, now that it is known how."""
         other = self._keeper.elsewhere(self, flight.request)
@@ -370,11 +363,6 @@ class ServerConnection:
     def _not_running_error(self) -> UpstreamError:
         wait = max(0.1, self._life.until - self._loop.time())
         return UpstreamUnreachable("The server is not running now.", retry_after=round(wait, 1))
-
-
-def off(fault: HouseError) -> ServerHealth:
-    """A server that is not in the pool, and why the last look at it failed."""
-    return ServerHealth(state="off", detail=fault.detail, said=fault.said)
 
 
 def _stopped_server_error(flight: PendingRequest) -> HouseError:

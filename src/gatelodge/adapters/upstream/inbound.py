@@ -99,7 +99,7 @@ class InboundMessages:
         elif message.method == upstream.UPDATED:
             self._report_updated_resource(params)
         elif message.method == upstream.CANCELLED:
-            self._withdraw_cancelled_question(params)
+            self._flights.withdraw(upstream.withdrawn(params))
         elif message.method in _NAMING:
             found = flight or self._named_request(message.method, params)
             if found is not None:
@@ -168,11 +168,6 @@ class InboundMessages:
         uri = upstream.updated_uri(params)
         if uri and not self._owner.aside(upstream.UPDATED, params):
             self._owner.updated(uri)
-
-    def _withdraw_cancelled_question(self, params: bytes) -> None:
-        number = upstream.withdrawn(params)
-        if number is not None:
-            self._flights.withdraw(number)
 
     def _route_session_notification(self, method: str, params: bytes) -> None:
         """Hand on a notification that no stream and no token ties to a request.

@@ -290,10 +290,10 @@ class PendingRequests:
             self._refuse_questions(flight)
             self._deliver_or_defer_outcome(flight, asked.ended)
 
-    def withdraw(self, number: int | str) -> None:
-        """The server takes back a question that it asked."""
+    def withdraw(self, number: int | str | None) -> None:
+        """The server takes back a question that it asked; None names none."""
         for flight in self.open.values():
-            if flight.asked is not None and flight.asked.withdraw(number):
+            if number is not None and flight.asked is not None and flight.asked.withdraw(number):
                 return
 
     def give_up(self, flight: PendingRequest, reason: str) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 
 from msgspec import structs
 
-from gatelodge.adapters.upstream.connection import ServerConnection, off
+from gatelodge.adapters.upstream.connection import ServerConnection
 from gatelodge.adapters.upstream.http.streamable_http import StreamableHttpTransport
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
 from gatelodge.adapters.upstream.pace.overlap import OverlappingLooks
@@ -164,7 +164,9 @@ class UpstreamPool:
         if lodging is not None:
             return lodging.health()
         fault = self._unmet.get(server)
-        return ServerHealth(state="off") if fault is None else off(fault)
+        if fault is None:
+            return ServerHealth(state="off")
+        return ServerHealth(state="off", detail=fault.detail, said=fault.said)
 
     def on_list_changed(self, listener: Callable[[str], None]) -> None:
         """Call `listener(server id)` when what a server offers may have changed."""
