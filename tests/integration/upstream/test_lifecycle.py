@@ -45,7 +45,6 @@ for line in iter(sys.stdin.readline, ""):
         fault = {"code": -32601, "message": "no"}
         print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": fault}), flush=True)
 """
-LISTENING = "gatelodge.adapters.upstream.http.session_stream"
 
 
 @pytest.fixture(params=LOOPS)
@@ -150,7 +149,7 @@ async def test_a_server_that_says_much_at_the_end_keeps_no_connection(pool, upst
 async def test_a_stream_is_opened_again_by_a_server_that_still_holds_the_lost_one(
     pool, upstream, monkeypatch
 ):
-    monkeypatch.setattr(f"{LISTENING}.LISTEN_FIRST", 0.01)
+    monkeypatch.setattr("gatelodge.adapters.upstream.subscriptions.LISTEN_FIRST", 0.01)
     at = http(upstream.url)
     await ready(pool, at)
     [lost] = await until(lambda: list(upstream.listening), "it is listened to")

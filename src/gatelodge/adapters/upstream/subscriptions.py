@@ -117,6 +117,30 @@ class WatchedResources:
                     await self._other.wait()
             pause = min(pause * 2, LISTEN_LAST) if open_still else LISTEN_FIRST
 
+    async def keep_open(self, stream: ChangeStream, make: Callable[[], ChangeStream]) -> bool:
+        """Keep a legacy session's own stream open; true when it was there and its session is gone.
+
+        A server that has no such stream is left in peace (MCP 2025-11-25 basic/transports,
+        listening for messages from the server).
+        """
+        loop = asyncio.get_running_loop()
+        pause, again = LISTEN_FIRST, False
+        while True:
+            began = loop.time()
+            try:
+                refused = await stream.ended
+            finally:
+                stream.close()
+            # A first 404 says that there is no such stream; after one, that the session is gone.
+            if refused:
+                return refused == 404 and again
+            if loop.time() - began > LISTEN_LAST:
+                pause = LISTEN_FIRST
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LISTEN_LAST)
+            stream, again = make(), True
+            self.missed()  # whatever was said in between was not heard
+
 
 async def _handed_over(old: ChangeStream | None, new: ChangeStream | None) -> ChangeStream | None:
     """The stream to listen to from now on: the new one, once it is there.

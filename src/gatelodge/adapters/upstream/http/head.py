@@ -15,6 +15,7 @@ from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.catalog.transport import check_transport, http_endpoint
 from gatelodge.core.http.endpoint import HttpEndpoint, header_line
 from gatelodge.core.protocol.upstream_headers import header_value, mirror_headers
+from gatelodge.core.protocol.upstream_status import redirected
 from gatelodge.core.protocol.version import MODERN, NAMED
 from gatelodge.ports.upstream import UpstreamRequest
 
@@ -77,16 +78,12 @@ class RequestHeads:
             self._initial_head_lines("GET", b"text/event-stream") + self._lines + resumed + b"\r\n"
         )
 
-    @property
-    def url(self) -> str:
-        """Where these heads go, without what is asked there."""
-        return self._endpoint.origin + self._endpoint.path.partition("?")[0]
-
-    def bears(self, text: str) -> bool:
-        """Say whether a text holds what may be secret of the configured header lines."""
+    def redirect_target(self, location: bytes) -> str:
+        """Where a redirect leads, if that may be told: not where a server repeats our secret."""
+        to = redirected(location, self._endpoint.origin + self._endpoint.path.partition("?")[0])
         values = [line.partition(": ")[2] for line in self._own.decode("latin-1").splitlines()]
         words = [word for value in values for word in value.split() if len(word) >= LEAST_HIDDEN]
-        return SecretMask(words).masked(text) != text
+        return to if SecretMask(words).masked(to) == to else ""
 
     def to(self, path: str) -> "RequestHeads":
         """The same heads for another path of this origin."""

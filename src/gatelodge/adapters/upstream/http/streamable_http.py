@@ -14,13 +14,12 @@ from msgspec import UNSET, Raw
 from gatelodge.adapters.net.client import HttpClient
 from gatelodge.adapters.net.connection import HttpConnection
 from gatelodge.adapters.net.dial import connect
-from gatelodge.adapters.net.exchange import Fields, HttpReply
+from gatelodge.adapters.net.exchange import Fields
 from gatelodge.adapters.upstream.http.doubts import ServerCredentials, SessionDoubt
 from gatelodge.adapters.upstream.http.head import RequestHeads, read_endpoint, request_wire
 from gatelodge.adapters.upstream.http.http_sse import HttpSseTransport
 from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
 from gatelodge.adapters.upstream.http.responses import BufferedResponse, EventStream
-from gatelodge.adapters.upstream.http.session_stream import SessionStream
 from gatelodge.adapters.upstream.http.side_requests import SideRequests
 from gatelodge.adapters.upstream.pending import ConnectionLoss, PendingRequest
 from gatelodge.adapters.upstream.session import DISCOVER, McpSession
@@ -49,6 +48,8 @@ MOST_TRIES = 5
 """Attempts in a row to get the rest of a stream that may bring nothing new."""
 RESUME_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """The pause where the server named none, and the longest that is waited; the deadline runs on."""
+STREAM_SECONDS = 1.0
+"""How long a request waits for a session's own stream to be open."""
 _TAKES_NO_POST = frozenset((400, 404, 405))
 _ASKED_IN_VAIN = "The server lost its session while a question of it was open."
 
@@ -64,7 +65,6 @@ class StreamableHttpTransport(UpstreamTransport):
         self._definition = definition
         self._context = context
         self._session = session
-        self._loop = asyncio.get_running_loop()
         self._client = HttpClient(self._connect_to_endpoint)
         self._side = SideRequests(self._client)
         self._credentials = ServerCredentials(definition, context.secrets)
@@ -75,7 +75,7 @@ class StreamableHttpTransport(UpstreamTransport):
         self._met = False
         self._epoch = 0
         self._no_post = self._refused = False
-        self._stream = SessionStream(self._new_stream, self._session_gone, session)
+        self._stream: EventStream | None = None
 
     async def open(self) -> None:
         """Read the definition and its secrets anew. Raises UpstreamError or KeyUnreachable."""
@@ -97,15 +97,15 @@ class StreamableHttpTransport(UpstreamTransport):
         said = message is not None and (message.error is not UNSET or message.result is not UNSET)
         self._no_post = self._no_post and answer.status in _TAKES_NO_POST and not said
         wait = upstream_status.retry_after(answer.fields.get(b"retry-after", b""))
-        refused = upstream_status.refusal(answer.status, wait, self._redirect_target(answer))
+        to = heads.redirect_target(answer.fields.get(b"location", b""))
+        refused = upstream_status.refusal(answer.status, wait, to)
         if refused is not None:
             raise refused
         if modern:
             # A proxy's answer tells no era; taken for the server's it would mean a legacy one.
             if answer.status in (502, 504):
-                raise UpstreamUnreachable(
-                    f"The server is behind a failing proxy ({answer.status})."
-                )
+                text = f"The server is behind a failing proxy ({answer.status})."
+                raise UpstreamUnreachable(text)
         elif answer.status != 200:
             self._refused = True
             judged = upstream_status.rejected(answer.status, b"", 0, session=False, wait=0.0)
@@ -136,14 +136,24 @@ class StreamableHttpTransport(UpstreamTransport):
         await self._side.tell(self._heads.legacy, message)
 
     async def met(self, era: Era) -> None:
-        """Open the stream that a legacy session has of its own."""
+        """Open the stream that a legacy session has of its own: a server may ask there, and waits.
+
+        In a session of somebody's own that is waited for: what is asked before reaches nobody.
+        """
         self._met = True
         if era == "legacy":
-            await self._stream.open()
+            stream = self._stream = self._new_stream()
+            if not self._session.asker.shared:
+                opened = (stream.opened, stream.ended)
+                first = asyncio.FIRST_COMPLETED
+                await asyncio.wait(opened, timeout=STREAM_SECONDS, return_when=first)
 
     async def listen(self) -> None:
         """Keep that stream open."""
-        await self._stream.keep_open()
+        stream = self._stream
+        gone = stream and await self._session.watching.keep_open(stream, self._new_stream)
+        if gone and self._session_id:
+            self._begin_anew()
 
     def subscribe(self, params: dict[str, Raw]) -> EventStream:
         """A modern subscription, on the stream of its own request."""
@@ -179,11 +189,7 @@ class StreamableHttpTransport(UpstreamTransport):
     ) -> None:
         """POST a response of ours (2025-11-25 transports: answered by 202)."""
         assert isinstance(flight, PendingHttpRequest)
-        if flight.epoch == self._epoch:
-            self._side.start(self._deliver(flight, response, admitted))
-        else:  # the session that it was asked in is gone, and nobody there waits any more
-            self._client.forget(flight)
-            self._session.flights.fail(flight, UpstreamBrokeProtocol(_ASKED_IN_VAIN))
+        self._side.start(self._deliver(flight, response, admitted))
 
     def say(self, *messages: bytes) -> None:
         """POST these, one after the other, without waiting for it."""
@@ -202,7 +208,8 @@ class StreamableHttpTransport(UpstreamTransport):
 
     async def let_go(self) -> None:
         """Connections that carry nothing are not trusted after a loss; the others may finish."""
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
         self._met = False
         self._client.close_idle()
 
@@ -289,7 +296,7 @@ class StreamableHttpTransport(UpstreamTransport):
         flight.wire = self._heads.listening(flight.last)
         flight.place = self
         pause = RESUME_PAUSE if events.retry is None else min(events.retry / 1000, LONGEST_PAUSE)
-        self._loop.call_later(pause, self._resume, flight)
+        asyncio.get_running_loop().call_later(pause, self._resume, flight)
         return True
 
     def _resume(self, flight: PendingHttpRequest) -> None:
@@ -349,10 +356,6 @@ class StreamableHttpTransport(UpstreamTransport):
         flight.replayed = True
         self._session.owner.hold(flight)
 
-    def _session_gone(self) -> None:
-        if self._session_id:
-            self._begin_anew()
-
     def _begin_anew(self) -> None:
         why = UpstreamUnreachable("The server lost its session.")
         self._session.owner.broke(ConnectionLoss(why, at_once=True))
@@ -364,13 +367,15 @@ class StreamableHttpTransport(UpstreamTransport):
 
         A question that the server does not know any more may have been given up: the call goes on.
         """
+        answer = None
         try:
-            answer = await self._side.tell(self._heads.legacy, response, admitted)
+            if flight.epoch == self._epoch:  # else the session that it was asked in is gone
+                answer = await self._side.tell(self._heads.legacy, response, admitted)
         except HouseError as fault:
             self._client.forget(flight)
             self.lost(flight, fault)
             return
-        if answer.status == 404 and self._session_id:
+        if answer is None or (answer.status == 404 and self._session_id):
             self._client.forget(flight)
             self._session.flights.fail(flight, UpstreamBrokeProtocol(_ASKED_IN_VAIN))
             # The server may have lost the session with the question, so it is met anew.
@@ -381,12 +386,6 @@ class StreamableHttpTransport(UpstreamTransport):
         """A request of the gate's own, as it is written."""
         meta = upstream.modern_meta(self._context.version, "") + b"}" if modern else b""
         return upstream.request_bytes(number, asked.method, asked.params, meta)
-
-    def _redirect_target(self, answer: HttpReply) -> str:
-        """Where a redirect leads, if that may be told: not where a server repeats our secret."""
-        heads = self._heads
-        to = upstream_status.redirected(answer.fields.get(b"location", b""), heads.url)
-        return "" if heads.bears(to) else to
 
     async def _connect_to_endpoint(self) -> HttpConnection:
         tls = self._context.tls() if self._endpoint.tls else None
