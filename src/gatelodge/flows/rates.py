@@ -8,8 +8,6 @@ rate for each person, who answers for their agents too.
 from collections.abc import Callable
 from typing import Literal
 
-from msgspec import Struct
-
 from gatelodge.config.schema import LimitSettings
 from gatelodge.core.errors import LimitReached
 
@@ -18,14 +16,6 @@ Kind = Literal["denied", "answered"]
 AT_ONCE_SECONDS = 30.0
 """How long a person may have been quiet for, and make up for at once."""
 _MANY = 10_000
-
-
-class _Left(Struct):
-    """What a person may still do now, for each kind."""
-
-    at: float
-    denied: float
-    answered: float
 
 
 class PersonRates:
@@ -37,19 +27,20 @@ class PersonRates:
             "denied": float(limits.denials_per_second),
             "answered": float(limits.answers_per_second),
         }
-        self._left: dict[str, _Left] = {}
+        self._left: dict[tuple[str, Kind], tuple[float, float]] = {}
+        """Until when it was counted, and what the person might still do then."""
 
     def allows(self, member: str, kind: Kind) -> bool:
         """Count one more of this member's; false when there were too many."""
-        left = self._replenished_allowance(member)
-        have = left.denied if kind == "denied" else left.answered
-        if have < 1:
-            return False
-        if kind == "denied":
-            left.denied = have - 1
-        else:
-            left.answered = have - 1
-        return True
+        now, rate = self._now(), self._rates[kind]
+        most = rate * AT_ONCE_SECONDS
+        if (member, kind) not in self._left:
+            self._make_room(now)
+        since, left = self._left.get((member, kind), (now, most))
+        left = min(left + (now - since) * rate, most)
+        allowed = left >= 1
+        self._left[member, kind] = (now, left - 1 if allowed else left)
+        return allowed
 
     def spend(self, member: str, kind: Kind) -> None:
         """Count one more of this member's. Raises LimitReached when there were too many."""
@@ -57,27 +48,11 @@ class PersonRates:
             what, limit = _NAMES[kind]
             raise LimitReached(f"too many of your requests are {what} ({limit})", retry_after=1.0)
 
-    def _replenished_allowance(self, member: str) -> _Left:
-        now, most = self._now(), self._rates
-        left = self._left.get(member)
-        if left is None:
-            self._make_room(now)
-            left = self._left[member] = _Left(
-                now, most["denied"] * AT_ONCE_SECONDS, most["answered"] * AT_ONCE_SECONDS
-            )
-            return left
-        gone, left.at = now - left.at, now
-        left.denied = min(left.denied + gone * most["denied"], most["denied"] * AT_ONCE_SECONDS)
-        left.answered = min(
-            left.answered + gone * most["answered"], most["answered"] * AT_ONCE_SECONDS
-        )
-        return left
-
     def _make_room(self, now: float) -> None:
         """Forget those who were quiet for long enough to be as good as new."""
         if len(self._left) >= _MANY:
             since = now - AT_ONCE_SECONDS
-            self._left = {who: left for who, left in self._left.items() if left.at > since}
+            self._left = {who: left for who, left in self._left.items() if left[0] > since}
 
 
 _NAMES: dict[Kind, tuple[str, str]] = {

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from gatelodge.adapters.net.connection import HttpConnection
 from gatelodge.adapters.net.exchange import IDLE_SECONDS, HttpExchange, idle_seconds
-from gatelodge.adapters.net.share import FairQueue, PersonShares
+from gatelodge.core.access.shares import FairQueue, PersonShares
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 
 MOST_CONNECTIONS = 512

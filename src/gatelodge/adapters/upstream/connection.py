@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from gatelodge.adapters.net.share import FairQueue
 from gatelodge.adapters.upstream.lifecycle import ConnectionLife, Event
 from gatelodge.adapters.upstream.pending import (
     ConnectionLoss,
@@ -19,6 +18,7 @@ from gatelodge.adapters.upstream.pending import (
 )
 from gatelodge.adapters.upstream.session import McpSession
 from gatelodge.adapters.upstream.transport import SLOW, TransportStatus
+from gatelodge.core.access.shares import FairQueue
 from gatelodge.core.errors import (
     HouseError,
     LimitReached,

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gatelodge.core.access.shares import PersonShares
 from gatelodge.core.view import PolicyView
 
 CutReason = Literal["revoked", "server_disabled", "stale", "shutdown", "client_gone", "cancelled"]
@@ -49,25 +50,22 @@ class InFlight:
 
     def __init__(self) -> None:
         self._by_principal: defaultdict[str, set[RunningRequest]] = defaultdict(set)
-        self._calls: defaultdict[str, int] = defaultdict(int)
-        self._streams: defaultdict[str, int] = defaultdict(int)
+        self._calls = PersonShares()
+        self._streams = PersonShares()
         self._requests: dict[tuple[bytes, bytes], RunningRequest] = {}
-        self._total = 0
 
     def __len__(self) -> int:
         """How many calls and streams are running."""
-        return self._total
+        return self._calls.total + self._streams.total
 
     def counts(self, person: str) -> tuple[int, int]:
         """Running calls and open streams of a person and their agents."""
-        return self._calls.get(person, 0), self._streams.get(person, 0)
+        return self._calls.of(person), self._streams.of(person)
 
     def add(self, running: RunningRequest) -> None:
         """Register; from now on a cut reaches it."""
         self._by_principal[running.principal].add(running)
-        counter = self._calls if running.kind == "call" else self._streams
-        counter[running.person] += 1
-        self._total += 1
+        self._shares_of_kind(running).take(running.person)
         if running.request is not None:
             self._requests[running.request] = running
 
@@ -77,16 +75,15 @@ class InFlight:
         if group is None or running not in group:
             return
         group.remove(running)
-        self._total -= 1
-        counter = self._calls if running.kind == "call" else self._streams
-        counter[running.person] -= 1
-        if not counter[running.person]:
-            del counter[running.person]
+        self._shares_of_kind(running).give(running.person)
         if not group:
             del self._by_principal[running.principal]
         # A client may use an id again while its first call runs: the later call has the entry then.
         if running.request is not None and self._requests.get(running.request) is running:
             del self._requests[running.request]
+
+    def _shares_of_kind(self, running: RunningRequest) -> PersonShares:
+        return self._calls if running.kind == "call" else self._streams
 
     def of_request(self, nonce: bytes, raw_id: bytes) -> RunningRequest | None:
         """The call that a legacy session made under this request id."""

@@ -8,7 +8,6 @@ stand in the gov log whoever makes them.
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from gatelodge.core.access.shares import PersonShares
 from gatelodge.core.errors import (
     Forbidden,
     HouseError,
@@ -129,7 +129,7 @@ class ApiFace:
         self._local = local
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._under_way: Counter[str] = Counter()
+        self._under_way = PersonShares()
         self._turns = FaceTurns()
 
     def receive(self, connection: ClientConnection, request: HttpRequest) -> None:
@@ -242,7 +242,7 @@ class ApiFace:
             self.judge(connection, request)
         if request.away is not None:
             reply = self._turned_away(request)
-        elif request.person != LOCAL and self._under_way[request.person] >= MOST_AT_ONCE:
+        elif request.person != LOCAL and self._under_way.of(request.person) >= MOST_AT_ONCE:
             text = "too many of your requests are being answered at once"
             reply = _reply_of_problem(problems.problem(LimitReached(text, retry_after=1.0)))
             named = self._identified_caller(request.headers)
@@ -258,14 +258,11 @@ class ApiFace:
         person = request.person
         if not person:
             return await self._run_request(connection, request)
-        self._under_way[person] += 1
+        self._under_way.take(person)
         try:
             return await self._run_request(connection, request)
         finally:
-            self._under_way[person] -= 1
-            # A count of 0 would be kept for everybody who ever asked.
-            if not self._under_way[person]:
-                del self._under_way[person]
+            self._under_way.give(person)
 
     def _turned_away(self, request: HttpRequest) -> _Reply:
         why = request.away

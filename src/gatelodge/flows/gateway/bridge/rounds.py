@@ -8,10 +8,10 @@ Source: MCP 2026-07-28 basic/patterns/mrtr; decision 0014.
 """
 
 import asyncio
-from collections import Counter
 
 from msgspec import Struct
 
+from gatelodge.core.access.shares import PersonShares
 from gatelodge.core.protocol.bridge.state import (
     CONTEXT,
     ParkedCall,
@@ -69,7 +69,7 @@ class InputRounds:
         self._inflight = inflight
         self._limits = limits
         self._waiting: dict[bytes, ParkedExchange] = {}
-        self._persons: Counter[str] = Counter()
+        self._persons = PersonShares()
 
     def __len__(self) -> int:
         """How many calls wait."""
@@ -94,7 +94,7 @@ class InputRounds:
 
         `running` is registered for it, so that whatever ends the caller's access ends it too.
         """
-        if self._persons[running.person] >= self._limits.per_principal:
+        if self._persons.of(running.person) >= self._limits.per_principal:
             return None
         handle = self._ids.random(_HANDLE_BYTES)
         waiting.running = running
@@ -103,7 +103,7 @@ class InputRounds:
         # No stream is open to the client before its retry, so notifications are kept till then.
         waiting.ears.detach()
         self._waiting[handle] = waiting
-        self._persons[running.person] += 1
+        self._persons.take(running.person)
         self._inflight.add(running)
         loop = asyncio.get_running_loop()
         waiting.timer = loop.call_later(
@@ -135,10 +135,7 @@ class InputRounds:
             assert waiting.timer is not None
             waiting.timer.cancel()
             self._inflight.remove(waiting.running)
-            self._persons[waiting.running.person] -= 1
-            # A counter keeps its zeros: one for each person who was ever asked something.
-            if not self._persons[waiting.running.person]:
-                del self._persons[waiting.running.person]
+            self._persons.give(waiting.running.person)
         return waiting
 
     def _end_waiting_call(self, handle: bytes, reason: CutReason) -> None:

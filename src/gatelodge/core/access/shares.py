@@ -1,4 +1,4 @@
-"""Who is next at a server: in turns, and nobody takes more than they leave for others.
+"""How much of something each person has, and who is next: nobody takes more than they leave.
 
 One person alone gets half of what there is, two get a third each: whoever comes is served at once.
 An agent counts for its owner.

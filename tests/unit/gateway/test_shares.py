@@ -2,7 +2,7 @@
 
 import pytest
 
-from gatelodge.adapters.net.share import FairQueue, PersonShares
+from gatelodge.core.access.shares import FairQueue, PersonShares
 
 
 def test_each_person_who_waits_has_their_turn():
