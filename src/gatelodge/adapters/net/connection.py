@@ -10,19 +10,10 @@ from typing import Protocol, cast
 import httptools
 from msgspec import Struct
 
-from gatelodge.adapters.net.coding import (
-    IDENTITY,
-    BodyDecoder,
-    CodingFault,
-    unpacks,
-)
+from gatelodge.adapters.net.coding import IDENTITY, BodyDecoder, CodingFault, unpacks
 from gatelodge.adapters.net.exchange import AnswerBody, Fields, HttpExchange
 from gatelodge.adapters.net.portions import PORTION, InboundPortions
-from gatelodge.core.errors import (
-    HouseError,
-    Stale,
-    UpstreamBrokeProtocol,
-)
+from gatelodge.core.errors import HouseError, Stale, UpstreamBrokeProtocol
 from gatelodge.core.http.head import head_of
 from gatelodge.core.http.sse import EventParser
 
@@ -177,17 +168,13 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
-            self._close_and_fail_turn(UpstreamBrokeProtocol("The answer could not be read."))
+            self._break_off("The answer could not be read.")
             raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._close_and_fail_turn(
-                UpstreamBrokeProtocol("The server answered something that is not HTTP/1.1.")
-            )
+            self._break_off("The server answered something that is not HTTP/1.1.")
             return
         if self._bodiless > MOST_HEAD:
-            self._close_and_fail_turn(
-                UpstreamBrokeProtocol("The server's answer has an endless head.")
-            )
+            self._break_off("The server's answer has an endless head.")
         if self._spare is not None:
             # A head can stand for the next one only if its own answer came whole and alone.
             self._repeats = self._reusable_answer_head(data) if alone else None
@@ -221,9 +208,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             piece = packed.piece(UNPACKED if self._events is None else PORTION)
         except CodingFault:
-            self._close_and_fail_turn(
-                UpstreamBrokeProtocol("The server's compressed answer cannot be read.")
-            )
+            self._break_off("The server's compressed answer cannot be read.")
             return False
         self._consume_body_chunk(turn, piece)
         # The parser has seen the end already, and will not call again.
@@ -243,9 +228,7 @@ class HttpConnection(asyncio.Protocol):
             self._spare = None
             self.close()
         elif self._ended:
-            self._close_and_fail_turn(
-                UpstreamBrokeProtocol("The server sent two answers to one request.")
-            )
+            self._break_off("The server sent two answers to one request.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the few fields that matter; the first of several counts."""
@@ -270,7 +253,7 @@ class HttpConnection(asyncio.Protocol):
             events = EventParser(endpoint=turn.endless)
         if events is not None and turn.stream(events):
             self._events = events
-        elif int(self._fields.get(b"content-length", b"0")) > turn.limit:
+        elif int(self._fields.get(_LENGTH, b"0")) > turn.limit:
             self._close_and_fail_turn(turn.outgrown(turn.limit + 1))
 
     def _accept_content_coding(self) -> bool:
@@ -280,7 +263,7 @@ class HttpConnection(asyncio.Protocol):
             self._packed = BodyDecoder(coding)
         elif coding != IDENTITY:
             text = "The server compressed its answer, unasked, and neither with gzip nor deflate."
-            self._close_and_fail_turn(UpstreamBrokeProtocol(text))
+            self._break_off(text)
             return False
         return True
 
@@ -328,9 +311,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _deliver_complete_answer(self) -> None:
         if self._packed is not None and self._cut_off():
-            self._close_and_fail_turn(
-                UpstreamBrokeProtocol("The server's compressed answer is cut off.")
-            )
+            self._break_off("The server's compressed answer is cut off.")
             return
         turn, status, fields, body = self.turn, self._status, self._fields, self._body
         framed = status == 200 and _LENGTH in fields and _CHUNKED not in fields
@@ -358,9 +339,7 @@ class HttpConnection(asyncio.Protocol):
         turn = self.turn
         # A body without a length ends with its connection (RFC 9112 clause 6.3); a reset, which
         # comes with an `exc`, may have cut the body off.
-        unframed = self._headed and not (
-            b"content-length" in self._fields or b"transfer-encoding" in self._fields
-        )
+        unframed = self._headed and not (_LENGTH in self._fields or _CHUNKED in self._fields)
         if turn is not None and unframed and exc is None and not self._cut_off():
             self.turn = turn.place = None
             turn.whole(self._status, self._fields, self._body.whole())
@@ -375,9 +354,7 @@ class HttpConnection(asyncio.Protocol):
             turn.again = True
             self._client.repeat(turn)
             return
-        self._close_and_fail_turn(
-            UpstreamBrokeProtocol("The server closed the connection before it had answered.")
-        )
+        self._break_off("The server closed the connection before it had answered.")
 
     def _cut_off(self) -> bool:
         """True when a packed body ends too early; a stream is over wherever it ends."""
@@ -388,6 +365,10 @@ class HttpConnection(asyncio.Protocol):
         if size > turn.limit or not turn.keeps(held):
             self._close_and_fail_turn(turn.outgrown(size))
         return self.turn is turn
+
+    def _break_off(self, why: str) -> None:
+        """What the server sent is no answer that can be read."""
+        self._close_and_fail_turn(UpstreamBrokeProtocol(why))
 
     def _close_and_fail_turn(self, fault: HouseError) -> None:
         turn = self.turn
