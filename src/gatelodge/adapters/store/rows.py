@@ -13,12 +13,11 @@ from gatelodge.core.state import NOUNS, GovernanceState, Row
 
 R = TypeVar("R", bound=Row)
 
-_JSON = frozenset({"transport", "tags", "timing", "hidden_capabilities"})
 _decode = msgspec.json.Decoder().decode
 
 
 class KeptRows(Struct, frozen=True):
-    """How one kind of row is kept: its table, its columns its key and its query.
+    """How one kind of row is kept: its table, its columns (some JSON text), its key, its query.
 
     Columns stand in the order of the struct's fields; the query gives all rows, oldest first.
     """
@@ -26,6 +25,7 @@ class KeptRows(Struct, frozen=True):
     field: str
     table: Table
     names: tuple[str, ...]
+    json: frozenset[str]
     key: tuple[str, ...]
     select: Select[Any]
 
@@ -42,7 +42,8 @@ def _kept_rows_of_noun(noun: type[Row], field: str) -> KeptRows:
     wish = ("created_at", "id") if "created_at" in names else ("server", "position", *key)
     order = tuple(table.c[name] for name in wish if name in names)
     columns = select(*(table.c[name] for name in names))
-    return KeptRows(field, table, names, key, columns.order_by(*order))
+    ordered = columns.order_by(*order)
+    return KeptRows(field, table, names, tables.kept_as_json(noun), key, ordered)
 
 
 _FIELDS = tuple(
@@ -56,12 +57,16 @@ BY_FIELD: dict[str, type[Row]] = {kept.field: noun for noun, kept in KEPT.items(
 
 def columns_of(row: Row) -> dict[str, object]:
     """The row as the values of its columns."""
-    return {name: _to_column(name, getattr(row, name)) for name in row.__struct_fields__}
+    return equal_to(type(row), {name: getattr(row, name) for name in row.__struct_fields__})
 
 
-def equal_to(equals: dict[str, object]) -> dict[str, object]:
-    """The wanted values of fields as values of columns."""
-    return {name: _to_column(name, value) for name, value in equals.items()}
+def equal_to(noun: type[Any], equals: dict[str, object]) -> dict[str, object]:
+    """Values of fields as values of columns."""
+    json = KEPT[noun].json
+    return {
+        name: msgspec.json.encode(value).decode() if name in json else value
+        for name, value in equals.items()
+    }
 
 
 def structs_of(noun: type[R], rows: Iterable[Sequence[object]]) -> list[R]:
@@ -69,17 +74,10 @@ def structs_of(noun: type[R], rows: Iterable[Sequence[object]]) -> list[R]:
 
     Raises StoreDown when a row holds what this version does not know, such as a later status.
     """
-    names = KEPT[noun].names
-    if _JSON.isdisjoint(names):
-        plain = [dict(zip(names, row, strict=True)) for row in rows]
-    else:
-        plain = [
-            {
-                name: _decode(value) if name in _JSON else value  # type: ignore[arg-type]
-                for name, value in zip(names, row, strict=True)
-            }
-            for row in rows
-        ]
+    names, json = KEPT[noun].names, KEPT[noun].json
+    plain = [dict(zip(names, row, strict=True)) for row in rows]
+    for row in plain:
+        row.update({name: _decode(row[name]) for name in json})  # type: ignore[arg-type]
     try:
         return msgspec.convert(plain, list[noun])  # type: ignore[valid-type]
     except msgspec.ValidationError as fault:
@@ -87,7 +85,3 @@ def structs_of(noun: type[R], rows: Iterable[Sequence[object]]) -> list[R]:
             f"a row of {KEPT[noun].field} is not what this version knows",
             remedy="Start the version of gatelodge that last wrote this database.",
         ) from fault
-
-
-def _to_column(name: str, value: object) -> object:
-    return msgspec.json.encode(value).decode() if name in _JSON else value

@@ -1,16 +1,21 @@
 """The tables of governance state: one for each field of `core.state.State`, of the same name.
 
-Columns are the fields of the struct, of the same name and order. Times are BIGINT microseconds,
-transports and tags JSON text. `epoch`, `nodes` and `ephemeral` are no part of that state. The
-ledger's tables stand in its own room; the migrations make both.
+Their columns follow from the fields of the structs, so a new field costs its line there and a
+migration; what a struct cannot say, keys, indexes and where a row points, stands here. Times are
+BIGINT microseconds, and what is neither text, number nor truth value is kept as JSON text.
+`epoch`, `nodes` and `ephemeral` are no part of that state. The ledger's tables stand in its own
+room; the migrations make both.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import inspect
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    ForeignKey,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
@@ -18,25 +23,59 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    UniqueConstraint,
 )
+from sqlalchemy.schema import SchemaItem
+
+from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Workspace
+from gatelodge.core.policy.rules import Grant, Guardrail
+from gatelodge.core.state import Row
 
 metadata = MetaData()
 
-
-def _text_column(name: str, *, null: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null)
-
-
-def _number_column(name: str, *, null: bool = False) -> Column[int]:
-    return Column(name, BigInteger, nullable=null)
-
-
-def _boolean_column(name: str) -> Column[bool]:
-    return Column(name, Boolean, nullable=False)
+_TYPES: dict[type[inspect.Type], type[Any]] = {
+    inspect.StrType: Text,
+    inspect.LiteralType: Text,
+    inspect.IntType: BigInteger,
+    inspect.BoolType: Boolean,
+}
 
 
-def _workspace_column() -> Column[str]:
-    return Column("workspace", Text, ForeignKey("workspaces.id"), nullable=False)
+def _kinds_of(field: inspect.Field) -> set[type[inspect.Type]]:
+    found = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+    return {type(each) for each in found}
+
+
+def _fields_of(noun: type[Row]) -> tuple[inspect.Field, ...]:
+    found = inspect.type_info(noun)
+    assert isinstance(found, inspect.StructType)
+    return found.fields
+
+
+def kept_as_json(noun: type[Row]) -> frozenset[str]:
+    """The columns that hold their field as JSON text."""
+    return frozenset(
+        each.name for each in _fields_of(noun) if not _kinds_of(each) <= {*_TYPES, inspect.NoneType}
+    )
+
+
+def _columns(noun: type[Row]) -> Iterable[Column[Any]]:
+    for each in _fields_of(noun):
+        kinds = _kinds_of(each)
+        # A field of two forms would find no column that sorts and compares it as the struct does.
+        (form,) = {_TYPES.get(kind, Text) for kind in kinds - {inspect.NoneType}}
+        yield Column(each.name, form, nullable=inspect.NoneType in kinds)
+
+
+def _table(name: str, noun: type[Row], *rules: SchemaItem) -> Table:
+    return Table(name, metadata, *_columns(noun), *rules)
+
+
+def _owned_table(name: str, noun: type[Row], *rules: SchemaItem) -> Table:
+    """A table whose rows stand in a workspace and are known there by their id."""
+    key = PrimaryKeyConstraint("workspace", "id")
+    return _table(name, noun, key, ForeignKeyConstraint(["workspace"], ["workspaces.id"]), *rules)
 
 
 def _of_workspace(column: str, table: str) -> ForeignKeyConstraint:
@@ -44,161 +83,40 @@ def _of_workspace(column: str, table: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["workspace", column], [f"{table}.workspace", f"{table}.id"])
 
 
-workspaces = Table(
-    "workspaces",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("slug", Text, nullable=False, unique=True),
-    _text_column("name"),
-    _number_column("created_at"),
-)
+def _text_column(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
 
-members = Table(
-    "members",
-    metadata,
-    _text_column("id"),
-    _workspace_column(),
-    _text_column("email"),
-    _text_column("display"),
-    _text_column("role"),
-    _text_column("status"),
-    _number_column("generation"),
-    _number_column("created_at"),
-    PrimaryKeyConstraint("workspace", "id"),
-    Index("members_email", "workspace", "email"),
-)
 
-agents = Table(
-    "agents",
-    metadata,
-    _text_column("id"),
-    _workspace_column(),
-    _text_column("name"),
-    _text_column("owner"),
-    _text_column("status"),
-    _number_column("generation"),
-    _number_column("created_at"),
-    PrimaryKeyConstraint("workspace", "id"),
-    _of_workspace("owner", "members"),
-)
+def _number_column(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
 
-groups = Table(
-    "groups",
-    metadata,
-    _text_column("id"),
-    _workspace_column(),
-    _text_column("name"),
-    _number_column("created_at"),
-    PrimaryKeyConstraint("workspace", "id"),
-    Index("groups_name", "workspace", "name", unique=True),
-)
 
-group_members = Table(
+_table("workspaces", Workspace, PrimaryKeyConstraint("id"), UniqueConstraint("slug"))
+_owned_table("members", Member, Index("members_email", "workspace", "email"))
+_owned_table("agents", Agent, _of_workspace("owner", "members"))
+_owned_table("groups", Group, Index("groups_name", "workspace", "name", unique=True))
+_table(
     "group_members",
-    metadata,
-    _text_column("workspace"),
-    _text_column("group"),
-    _text_column("principal"),
+    GroupMember,
     PrimaryKeyConstraint("workspace", "group", "principal"),
     _of_workspace("group", "groups"),
 )
-
-credentials = Table(
+_owned_table(
     "credentials",
-    metadata,
-    _text_column("id"),
-    _workspace_column(),
-    _text_column("principal"),
-    _text_column("kind"),
-    _text_column("label"),
-    Column("digest", Text, nullable=False, unique=True),
-    _text_column("pepper"),
-    _text_column("last4"),
-    _number_column("generation"),
-    _number_column("created_at"),
-    _number_column("expires_at"),
-    _number_column("revoked_at", null=True),
-    _text_column("parent"),
-    PrimaryKeyConstraint("workspace", "id"),
+    Credential,
+    UniqueConstraint("digest"),
     Index("credentials_principal", "workspace", "principal"),
 )
-
-servers = Table(
-    "servers",
-    metadata,
-    _text_column("id"),
-    _workspace_column(),
-    _text_column("alias"),
-    _text_column("transport"),
-    _text_column("status"),
-    _text_column("era"),
-    _text_column("tags"),
-    _text_column("hidden_capabilities"),
-    _number_column("revision"),
-    _text_column("instructions"),
-    _text_column("approved_instructions"),
-    _text_column("timing"),
-    _number_column("created_at"),
-    PrimaryKeyConstraint("workspace", "id"),
-    Index("servers_alias", "workspace", "alias", unique=True),
-)
-
-tools = Table(
+_owned_table("servers", Server, Index("servers_alias", "workspace", "alias", unique=True))
+_table(
     "tools",
-    metadata,
-    _text_column("workspace"),
-    _text_column("server"),
-    _text_column("name"),
-    _text_column("definition"),
-    _text_column("observed"),
-    _text_column("approved"),
-    _number_column("position"),
-    _boolean_column("read_only"),
-    _boolean_column("destructive"),
-    _boolean_column("open_world"),
-    _boolean_column("present"),
-    _boolean_column("reviewed"),
-    _text_column("observed_use"),
-    _text_column("approved_use"),
-    _text_column("approved_definition"),
-    _text_column("reviewed_use"),
-    _boolean_column("blocked"),
+    Tool,
     PrimaryKeyConstraint("workspace", "server", "name"),
     _of_workspace("server", "servers"),
 )
-
-grants = Table(
-    "grants",
-    metadata,
-    _text_column("id"),
-    _workspace_column(),
-    _text_column("grantee_kind"),
-    _text_column("grantee"),
-    _text_column("server"),
-    _text_column("tool"),
-    _text_column("level"),
-    _number_column("expires_at", null=True),
-    _text_column("ticket"),
-    _text_column("created_by"),
-    _number_column("created_at"),
-    PrimaryKeyConstraint("workspace", "id"),
-    _of_workspace("server", "servers"),
-)
-
-guardrails = Table(
-    "guardrails",
-    metadata,
-    _text_column("id"),
-    _text_column("workspace"),  # empty = the whole organization, so no foreign key
-    _text_column("name"),
-    _text_column("text"),
-    _text_column("written"),
-    _text_column("digest"),
-    _text_column("mode"),
-    _text_column("created_by"),
-    _number_column("created_at"),
-    PrimaryKeyConstraint("workspace", "id"),
-)
+_owned_table("grants", Grant, _of_workspace("server", "servers"))
+# The workspace of a guardrail is empty for the whole organization, so it is no foreign key.
+_table("guardrails", Guardrail, PrimaryKeyConstraint("workspace", "id"))
 
 epoch = Table(
     "epoch",

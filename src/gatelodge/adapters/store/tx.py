@@ -34,7 +34,7 @@ class SqlTx:
         unknown = equals.keys() - set(kept.names)
         if unknown:
             raise TypeError(f"{kept.field} has no {', '.join(sorted(unknown))}")
-        wanted = equal_to(equals)
+        wanted = equal_to(noun, equals)
         query = kept.select.where(*(kept.table.c[name] == wanted[name] for name in wanted))
         return structs_of(noun, self._connection.execute(query))
 
