@@ -16,6 +16,7 @@ from gatelodge.web.endpoint.admit import let_in
 from gatelodge.web.endpoint.batch import answer_batch
 from gatelodge.web.endpoint.context import TurnedAway, answer_here
 from gatelodge.web.endpoint.http.request import HttpRequest
+from gatelodge.web.endpoint.methods.tables import LEGACY_METHODS
 from gatelodge.web.endpoint.origins import origins
 from gatelodge.web.endpoint.request_context import RequestContext
 
@@ -83,6 +84,12 @@ async def fails(_gate, _visit):
     raise Unavailable("the disk is full")
 
 
+@pytest.fixture(autouse=True)
+def methods(monkeypatch):
+    monkeypatch.setitem(LEGACY_METHODS, "ping", said)
+    monkeypatch.setitem(LEGACY_METHODS, "tools/list", fails)
+
+
 class Wire(Connection):
     """Keeps what would be written at the end of the round."""
 
@@ -104,9 +111,7 @@ async def sent(gate, *methods):
     )
     visit = RequestContext(connection, request, 0.0)
     let_in(gate, visit)
-    answers = {"ping": said, "tools/list": fails}
-    work = answer_batch(gate, visit, lambda _visit, message: answers[message.method])
-    await asyncio.wait_for(work, 5)
+    await asyncio.wait_for(answer_batch(gate, visit), 5)
     return connection
 
 

@@ -89,6 +89,7 @@ class Door(SimpleNamespace):
             started=0.0,
             forget=lambda: None,
             capabilities=b"{}",
+            invalid_status=200,
         )
 
 

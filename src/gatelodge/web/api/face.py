@@ -36,17 +36,9 @@ from gatelodge.web.api.context import LOCAL, AdminCaller, AdminContext
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.reader import Unreadable
 from gatelodge.web.endpoint.http.request import HttpRequest
-from gatelodge.web.endpoint.http.serving import LIGHT, FaceTurns
+from gatelodge.web.endpoint.http.serving import CROWDED, LIGHT, UNREADABLE, FaceTurns, look_at
 from gatelodge.web.endpoint.origins import NOT_SERVED, AllowedOrigins
-from gatelodge.web.written import look_at
 
-_UNREADABLE: dict[Unreadable, tuple[int, str]] = {
-    "malformed": (400, "the request is malformed"),
-    "head": (431, "the head is too large"),
-    "body": (413, "the body is too large"),
-    "version": (505, "speak HTTP/1.1"),
-    "strangers": (503, "too much is being sent by others; try again"),
-}
 _REASONS: dict[int, RefusedReason] = {
     403: "forbidden",
     404: "not_found",
@@ -147,19 +139,16 @@ class ApiFace:
 
     def crowded(self, request: HttpRequest) -> None:
         """Its person has too much under way."""
-        text = "too much of what you sent, or did not read, is under way (limits.person_bytes)"
-        request.away = LimitReached(text, retry_after=5.0)
+        request.away = LimitReached(CROWDED, retry_after=5.0)
 
     def turn_away(
         self, connection: ClientConnection, request: HttpRequest, fault: Unreadable
     ) -> None:
         """Answer what could not be read as a request, and close."""
-        status, text = _UNREADABLE[fault]
+        status, text, reason = UNREADABLE[fault]
         told = problems.problem(Invalid(text))
         reply = _reply_of_problem(msgspec.structs.replace(told, status=status))
-        reply.reason = _REASONS.get(status, "malformed_http")
-        if fault == "strangers":
-            reply.reason = "limit"
+        reply.reason = reason
         self._start_task(connection, request, self._send_reply(connection, request, reply))
 
     def gone(self, request: HttpRequest) -> None:

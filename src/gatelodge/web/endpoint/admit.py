@@ -28,10 +28,10 @@ from gatelodge.ports.upstream import OnBehalfOf
 from gatelodge.web.endpoint.context import EndpointContext, TurnedAway, durable, turn_away
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.request import HttpRequest
+from gatelodge.web.endpoint.http.serving import look_at
 from gatelodge.web.endpoint.methods.tables import LEGACY_METHODS, MODERN_METHODS
 from gatelodge.web.endpoint.origins import NOT_SERVED, is_preflight, preflight
 from gatelodge.web.endpoint.request_context import AdmissionCache, RequestContext, route_of
-from gatelodge.web.written import look_at
 
 _JSON = b"application/json"
 _CHALLENGE = b'www-authenticate: Bearer realm="gatelodge"'

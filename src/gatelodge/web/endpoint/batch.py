@@ -23,13 +23,11 @@ from gatelodge.web.endpoint.context import (
     turn_away,
 )
 from gatelodge.web.endpoint.http.delivery import WritePermit
-from gatelodge.web.endpoint.methods.tables import Method
+from gatelodge.web.endpoint.methods.tables import method_of
 from gatelodge.web.endpoint.request_context import BatchPart, RequestContext
 
 _BATCHES = BATCHES.encode()
 
-MethodOf = Callable[[RequestContext, ClientMessage | ClientResponse], Method]
-"""What answers a message that was read for this visit."""
 Still = Callable[[PolicyView], bool] | None
 """Whether a part would be given under a view too."""
 
@@ -94,7 +92,7 @@ def may_batch(gate: EndpointContext, visit: RequestContext) -> bool:
     return visit.session.version == BATCHES
 
 
-async def answer_batch(gate: EndpointContext, visit: RequestContext, method_of: MethodOf) -> None:
+async def answer_batch(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer every message of the batch; 202 when none of them wants an answer.
 
     Raises TurnedAway when access ended on the way: then nothing of it is answered.
@@ -107,7 +105,7 @@ async def answer_batch(gate: EndpointContext, visit: RequestContext, method_of: 
     leave = BatchPermit(gate, visit)
     try:
         for message in messages:
-            part = await _answer_part(gate, visit, message, method_of)
+            part = await _answer_part(gate, visit, message)
             leave.add(part)
             if part.body:
                 bodies.append(part.body)
@@ -127,9 +125,7 @@ async def answer_batch(gate: EndpointContext, visit: RequestContext, method_of: 
     visit.answer.end(200 if joined else 202, joined)
 
 
-async def _answer_part(
-    gate: EndpointContext, visit: RequestContext, message: bytes, method_of: MethodOf
-) -> BatchPart:
+async def _answer_part(gate: EndpointContext, visit: RequestContext, message: bytes) -> BatchPart:
     """Answer one message of a batch, as if it came alone. Raises TurnedAway when access ended."""
     # A context for each part: who was let in for the part before must decide nothing here.
     part = RequestContext(visit.connection, visit.request, visit.started)
@@ -137,7 +133,7 @@ async def _answer_part(
     answer = part.answer = BatchPart(visit.connection, visit.request)
     part.size = len(message)
     try:
-        await method_of(part, _read_batch_message(gate, part, message))(gate, part)
+        await method_of(gate, part, _read_batch_message(gate, part, message))(gate, part)
     except LimitReached as many:
         await refuse_here(gate, part, too_many(many).fault)
     except TurnedAway as away:

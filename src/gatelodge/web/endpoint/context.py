@@ -9,7 +9,7 @@ from msgspec import Struct
 from gatelodge.config.schema import LimitSettings
 from gatelodge.core.errors import LimitReached
 from gatelodge.core.ids import PrincipalId
-from gatelodge.core.jsontext.jsonrpc import INVALID_REQUEST, UNAVAILABLE, error_body
+from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, UNAVAILABLE, error_body
 from gatelodge.core.protocol.envelope import RequestFault
 from gatelodge.core.records.leaves import (
     RefusedReason,
@@ -195,6 +195,18 @@ async def answer_here(
     if still is not None and isinstance(visit.answer, BatchPart):
         visit.answer.still = lambda view: visit.look_again(view) and still()
     visit.answer.end(status, body)
+
+
+async def answer_invalid(
+    gate: EndpointContext,
+    visit: RequestContext,
+    text: str,
+    code: int = INVALID_PARAMS,
+    details: bytes = b"",
+) -> None:
+    """Answer a request that can be read, and asks for what it may not or not so."""
+    body = error_body(visit.message.id, code, text, details)
+    await answer_here(gate, visit, body, status=visit.invalid_status, rpc_code=code)
 
 
 async def _why_not(

@@ -12,10 +12,9 @@ import logging
 from gatelodge.core.errors import HouseError, LimitReached, Unavailable
 from gatelodge.core.jsontext.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, UNAVAILABLE, error_body
 from gatelodge.core.protocol.bridge.batch import is_batch
-from gatelodge.core.protocol.envelope import ClientMessage, ClientResponse, RequestFault
-from gatelodge.core.protocol.session import LegacySession
+from gatelodge.core.protocol.envelope import RequestFault
 from gatelodge.core.protocol.version import LEGACY
-from gatelodge.core.records.leaves import RefusedReason, RequestRefused
+from gatelodge.core.records.leaves import RequestRefused
 from gatelodge.core.records.origin import UNROUTED
 from gatelodge.web.endpoint.admit import judge, let_in, log_of, read_body, session_of
 from gatelodge.web.endpoint.batch import answer_batch, may_batch
@@ -30,29 +29,13 @@ from gatelodge.web.endpoint.context import (
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.reader import Unreadable
 from gatelodge.web.endpoint.http.request import HttpRequest
-from gatelodge.web.endpoint.http.serving import LIGHT, FaceTurns
+from gatelodge.web.endpoint.http.serving import CROWDED, LIGHT, UNREADABLE, FaceTurns
 from gatelodge.web.endpoint.methods.listening import legacy_stream
-from gatelodge.web.endpoint.methods.subscribing import roots_changed
-from gatelodge.web.endpoint.methods.tables import (
-    LEGACY_METHODS,
-    MODERN_METHODS,
-    Method,
-    accepted,
-    unknown,
-)
+from gatelodge.web.endpoint.methods.tables import method_of
 from gatelodge.web.endpoint.origins import AllowedOrigins, readable_by
 from gatelodge.web.endpoint.request_context import RequestContext
 
 log = logging.getLogger(__name__)
-
-_UNREADABLE: dict[Unreadable, tuple[int, str, RefusedReason]] = {
-    "malformed": (400, "the request is malformed", "malformed_http"),
-    "head": (431, "the head is too large", "too_large"),
-    "body": (413, "the body is too large", "too_large"),
-    "version": (505, "speak HTTP/1.1", "malformed_http"),
-    "strangers": (503, "too much is being sent by others; try again", "limit"),
-}
-"""What is answered and recorded of a request that cannot be read (RFC 9110, RFC 6585)."""
 
 _ALLOWED = b"allow: POST, GET, DELETE"
 
@@ -82,8 +65,7 @@ class McpEndpoint:
 
     def crowded(self, request: HttpRequest) -> None:
         """Its person has too much under way."""
-        text = "too much of what you sent, or did not read, is under way (limits.person_bytes)"
-        request.away = turn_away(429, text, "limit", UNAVAILABLE, b"retry-after: 5")
+        request.away = turn_away(429, CROWDED, "limit", UNAVAILABLE, b"retry-after: 5")
 
     def full(self) -> None:
         """Count a connection that found no place, with what it may have asked."""
@@ -95,7 +77,7 @@ class McpEndpoint:
         self, connection: ClientConnection, request: HttpRequest, fault: Unreadable
     ) -> None:
         """Answer what could not be read as a request, and close."""
-        http, text, reason = _UNREADABLE[fault]
+        http, text, reason = UNREADABLE[fault]
         told = RequestFault(http, INVALID_REQUEST, text, reason)
         self._tasks[request] = self._loop.create_task(
             self._answer_unreadable(connection, request, told)
@@ -132,9 +114,9 @@ class McpEndpoint:
                 await gate.deks.ensure(visit.answerable)
             if request.method == b"POST":
                 if is_batch(request.body) and may_batch(gate, visit):
-                    await answer_batch(gate, visit, self._method_of)
+                    await answer_batch(gate, visit)
                 else:
-                    await self._method_of(visit, read_body(gate, visit))(gate, visit)
+                    await method_of(gate, visit, read_body(gate, visit))(gate, visit)
             else:
                 await self._dispatch_http_method(visit)
         except (TurnedAway, LimitReached) as away:
@@ -223,41 +205,6 @@ class McpEndpoint:
         for running in gate.inflight.of_session(visit.who.id, session.nonce):
             running.cut("cancelled")
         await answer_here(gate, visit, b"")
-
-    def _method_of(self, visit: RequestContext, message: ClientMessage | ClientResponse) -> Method:
-        """What answers this message; a client's answer to a question of ours is handed on here."""
-        if isinstance(message, ClientResponse):
-            visit.method, session = "response", visit.session
-            if session is not None:
-                nonce = session.nonce
-                # The nonce is part of the question's key, so no session answers for another.
-                self._gate.asking.answered(nonce, message.id, message.result, message.error)
-            return accepted
-        # A tools/call without an id goes no further either: nobody could be told how it ended.
-        if not message.id:  # a notification
-            if message.method == "notifications/roots/list_changed":
-                return roots_changed
-            self._apply_notification(visit)
-            return accepted
-        methods = MODERN_METHODS if visit.era == "modern" else LEGACY_METHODS
-        return methods.get(message.method, unknown)
-
-    def _apply_notification(self, visit: RequestContext) -> None:
-        """A legacy client tells something (MCP 2025-11-25 client/roots, basic/utilities)."""
-        session = visit.session
-        # A modern client takes a request back by closing its connection, never by a notification.
-        if session is None:
-            return
-        if visit.message.method == "notifications/cancelled":
-            self._cancel_request(visit, session)
-
-    def _cancel_request(self, visit: RequestContext, session: LegacySession) -> None:
-        """The client takes a request back."""
-        raw_id = visit.message.params.get("requestId")
-        running = self._gate.inflight.of_request(session.nonce, bytes(raw_id or b""))
-        # Request ids are the client's to choose, so they alone give no right to end anything.
-        if running is not None and running.principal == visit.who.id:
-            running.cut("cancelled")
 
     def _answer_unavailable(self, visit: RequestContext, down: Unavailable) -> None:
         """Say that it cannot be done now; the record waits for nobody, it may be what is down."""

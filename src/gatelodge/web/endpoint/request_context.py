@@ -251,6 +251,11 @@ class RequestContext:
         return self.session.capabilities if self.answer.may_stream else NOTHING
 
     @property
+    def invalid_status(self) -> int:
+        """The HTTP status of an error that is the client's own; a legacy one reads the body."""
+        return 400 if self.era == "modern" else 200
+
+    @property
     def bytes_in(self) -> int:
         """Size of the request's body, or of its part of a batch."""
         return self.size

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from anyio import to_thread
+from msgspec import Raw
 
-from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, error_body
+from gatelodge.core.jsontext.jsonrpc import rpc_code
 from gatelodge.core.protocol.bridge.levels import heard, read_level
 from gatelodge.core.protocol.bridge.questions import (
     InputRequest,
@@ -14,7 +15,7 @@ from gatelodge.core.protocol.bridge.questions import (
 )
 from gatelodge.core.protocol.bridge.tasks import AUGMENTED, REQUIRED
 from gatelodge.core.protocol.capabilities import NOTHING, TASKS, has_extension
-from gatelodge.core.protocol.envelope import Members, read_text
+from gatelodge.core.protocol.envelope import Members, members_of, read_text
 from gatelodge.core.protocol.version import (
     META_LOG_LEVEL,
     META_PROGRESS,
@@ -28,6 +29,7 @@ from gatelodge.flows.gateway.answers import (
     NotAllowed,
     UpstreamResult,
     WasCut,
+    ending_of,
 )
 from gatelodge.flows.gateway.request import (
     CallRequest,
@@ -37,10 +39,11 @@ from gatelodge.flows.gateway.request import (
     Put,
     RetryRound,
 )
+from gatelodge.flows.gateway.targets import CallTarget
+from gatelodge.ports.tracing import TraceEnd
 from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply
-from gatelodge.web.endpoint.context import AnswerPermit, EndpointContext, answer_here
+from gatelodge.web.endpoint.context import AnswerPermit, EndpointContext, answer_invalid
 from gatelodge.web.endpoint.methods.rendering import render
-from gatelodge.web.endpoint.methods.telling import trace_end
 from gatelodge.web.endpoint.request_context import BatchPart, RequestContext
 
 _TOKEN_BEGINS = frozenset((b'"', b"-", *(b"%d" % digit for digit in range(10))))
@@ -64,7 +67,7 @@ def make_call(gate: EndpointContext, visit: RequestContext) -> Awaitable[None]:
     member = _NAMED_BY[visit.message.method]
     name = read_text(visit.message.params.get(member))
     if name is None:
-        return _answer_invalid_params(gate, visit, f"params.{member} must be a string")
+        return answer_invalid(gate, visit, f"params.{member} must be a string")
     return _forward_call(gate, visit, name)
 
 
@@ -77,17 +80,10 @@ async def about_task(gate: EndpointContext, visit: RequestContext) -> None:
     """Answer tasks/get, tasks/update and tasks/cancel, for whoever the task was made for."""
     if not has_extension(visit.capabilities, TASKS):
         text = "the tasks extension was not declared"
-        body = error_body(visit.message.id, MISSING_CAPABILITY, text, REQUIRED)
-        await answer_here(gate, visit, body, status=400, rpc_code=MISSING_CAPABILITY)
+        await answer_invalid(gate, visit, text, MISSING_CAPABILITY, REQUIRED)
         return
     visit.task = read_text(visit.message.params.get("taskId")) or ""
     await make_call(gate, visit)
-
-
-async def _answer_invalid_params(gate: EndpointContext, visit: RequestContext, text: str) -> None:
-    body = error_body(visit.message.id, INVALID_PARAMS, text)
-    status = 400 if visit.era == "modern" else 200
-    await answer_here(gate, visit, body, status=status, rpc_code=INVALID_PARAMS)
 
 
 async def _forward_call(gate: EndpointContext, visit: RequestContext, name: str) -> None:
@@ -100,9 +96,7 @@ async def _forward_call(gate: EndpointContext, visit: RequestContext, name: str)
     elif rounds:
         retry = read_retry(params)
         if retry is None:
-            await _answer_invalid_params(
-                gate, visit, "inputResponses and requestState cannot be read"
-            )
+            await answer_invalid(gate, visit, "inputResponses and requestState cannot be read")
             return
         params = retry.params
     cut = CallControl()
@@ -125,13 +119,27 @@ async def _forward_call(gate: EndpointContext, visit: RequestContext, name: str)
         if isinstance(visit.answer, BatchPart):
             visit.answer.still = _still_admitted(answer, cut.admission)
         if cut.trace is not None:
-            cut.trace.ended(trace_end(name, cut.target, answer, body))
+            cut.trace.ended(_trace_end(name, cut.target, answer, body))
     finally:
         cut.over()
     if not isinstance(answer, UpstreamResult) and isinstance(answer, WasCut | CallFailed):
         visit.answer.permit = None  # nothing of a server's is in it
     leave.recorded = answer.call
     visit.answer.end(status, body)
+
+
+def _trace_end(name: str, target: CallTarget | None, answer: CallAnswer, body: bytes) -> TraceEnd:
+    """How this answer ended its request; `name` is told only when it is one of the catalog."""
+    denied, came = isinstance(answer, NotAllowed), isinstance(answer, UpstreamResult)
+    # What came from a server may be large, and is no error: it is not read again.
+    error = None if came else (members_of(Raw(body)) or {}).get("error")
+    return TraceEnd(
+        outcome="denied" if denied else ending_of(answer, answer.call, 0).outcome,
+        code=None if error is None else rpc_code(error),
+        # A name that no catalog has is the client's own word (guarantee audit:no-payload).
+        name="" if target is None else name,
+        call=answer.call,
+    )
 
 
 def _cut_when_gone(visit: RequestContext, cut: CallControl) -> None:

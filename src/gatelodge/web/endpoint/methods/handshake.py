@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from gatelodge.core.ids import Instant, ServerId
-from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, error_body, result_body
+from gatelodge.core.jsontext.jsonrpc import result_body
 from gatelodge.core.protocol.bridge.levels import read_level
 from gatelodge.core.protocol.capabilities import (
     LEGACY_EXTENSIONS,
@@ -21,7 +21,7 @@ from gatelodge.core.view import reachable
 from gatelodge.core.view_entry import ServerView
 from gatelodge.flows.gateway.listing import ListViewer, allowed_tools
 from gatelodge.flows.gateway.sessions import LIFE_MICROSECONDS
-from gatelodge.web.endpoint.context import EndpointContext, answer_here
+from gatelodge.web.endpoint.context import EndpointContext, answer_here, answer_invalid
 from gatelodge.web.endpoint.request_context import RequestContext
 
 _INSTRUCTIONS = (
@@ -47,8 +47,7 @@ async def initialize(gate: EndpointContext, visit: RequestContext) -> None:
     """Open a legacy session: a sealed id, bound to the caller and this endpoint."""
     wanted = read_text(visit.message.params.get("protocolVersion"))
     if wanted is None:
-        body = error_body(visit.message.id, INVALID_PARAMS, "params.protocolVersion is missing")
-        await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
+        await answer_invalid(gate, visit, "params.protocolVersion is missing")
         return
     # An unknown revision is answered with the newest of the era (2025-11-25 basic/lifecycle).
     visit.proto = wanted if wanted in LEGACY else LEGACY[0]
@@ -84,8 +83,7 @@ async def set_level(gate: EndpointContext, visit: RequestContext) -> None:
     session = visit.session
     level = read_level(visit.message.params.get("level"))
     if not level or session is None:
-        body = error_body(visit.message.id, INVALID_PARAMS, "params.level is not a log level")
-        await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
+        await answer_invalid(gate, visit, "params.level is not a log level")
         return
     gate.sessions.of(
         session.nonce, session.ends_at, gate.clock.now(), visit.answerable

@@ -16,7 +16,6 @@ from gatelodge.core.ids import ServerId
 from gatelodge.core.jsontext.jsonrpc import (
     INVALID_PARAMS,
     UNAVAILABLE,
-    error_body,
     notification_body,
     result_body,
 )
@@ -34,7 +33,7 @@ from gatelodge.flows.gateway.subscriptions import Uris
 from gatelodge.web.endpoint.context import (
     AnswerPermit,
     EndpointContext,
-    answer_here,
+    answer_invalid,
     durable,
     elapsed_ms,
     turn_away,
@@ -58,8 +57,7 @@ async def listen(gate: EndpointContext, visit: RequestContext) -> None:
     """Serve subscriptions/listen until somebody ends it."""
     wants = _subscriptions_of_request(gate, visit)
     if isinstance(wants, _Refusal):
-        body = error_body(visit.message.id, wants.code, wants.text, wants.details)
-        await answer_here(gate, visit, body, status=400, rpc_code=wants.code)
+        await answer_invalid(gate, visit, wants.text, wants.code, wants.details)
         return
     kinds, found = wants
     tag = b'"_meta":{"%b":%b}' % (META_SUBSCRIPTION.encode(), visit.message.id)

@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from gatelodge.core.catalog.offer import OfferedItem, OfferKind
 from gatelodge.core.ids import Instant
-from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, error_body, result_body
+from gatelodge.core.jsontext.jsonrpc import result_body
 from gatelodge.core.protocol.envelope import given, read_text
 from gatelodge.core.protocol.result import ListKind, for_legacy, list_result
 from gatelodge.core.protocol.shown.messages import shown_resource, shown_template
@@ -21,7 +21,7 @@ from gatelodge.flows.gateway.listing import (
     page_of,
     tools_of,
 )
-from gatelodge.web.endpoint.context import EndpointContext, answer_here
+from gatelodge.web.endpoint.context import EndpointContext, answer_here, answer_invalid
 from gatelodge.web.endpoint.request_context import RequestContext
 
 
@@ -97,9 +97,7 @@ async def _answer_list(
 ) -> None:
     page = made()
     if page is None:
-        body = error_body(visit.message.id, INVALID_PARAMS, "invalid cursor")
-        status = 400 if visit.era == "modern" else 200
-        await answer_here(gate, visit, body, status=status, rpc_code=INVALID_PARAMS)
+        await answer_invalid(gate, visit, "invalid cursor")
         return
     result = list_result(page[0], page[1], visit.era, kind)
 

@@ -139,11 +139,10 @@ def _render_rpc_error(
 def unknown(visit: RequestContext, name: str) -> tuple[int, bytes]:
     """What is said of something that is not there, or that this caller must take for not there."""
     raw_id, method = visit.message.id, visit.message.method
-    modern = visit.era == "modern"
-    status = 400 if modern else 200
+    status = visit.invalid_status
     if method.startswith("resources/"):
         data = _encode({"uri": name})
-        code = INVALID_PARAMS if modern else NOT_FOUND
+        code = INVALID_PARAMS if visit.era == "modern" else NOT_FOUND
         return status, error_body(raw_id, code, "Resource not found", data)
     if method.startswith("tasks/"):
         return status, error_body(raw_id, INVALID_PARAMS, "Unknown task")
@@ -184,8 +183,7 @@ def _render_failure(visit: RequestContext, error: HouseError, call: str) -> tupl
         text = f"{error.detail.rstrip('.')}. Nothing was forwarded that is not written down."
         return 503, error_body(raw_id, UNAVAILABLE, text)
     if isinstance(error, Refused) and not call:
-        status = 400 if visit.era == "modern" else 200
-        return status, error_body(raw_id, INVALID_PARAMS, error.detail)
+        return visit.invalid_status, error_body(raw_id, INVALID_PARAMS, error.detail)
     remedy = f" {error.remedy}" if error.remedy else ""
     text = f"{error.detail.rstrip('.')}.{remedy}"
     decision: dict[str, object] = {"decision": "allow", "error": error.code, "call": call}

@@ -8,14 +8,14 @@ for and may read (`flows.gateway.subscriptions`). Source: MCP 2025-11-25 server/
 from collections.abc import Collection
 
 from gatelodge.core.ids import Instant, ServerId
-from gatelodge.core.jsontext.jsonrpc import INVALID_PARAMS, error_body, result_body
+from gatelodge.core.jsontext.jsonrpc import result_body
 from gatelodge.core.policy.decision import Allow
 from gatelodge.core.protocol.envelope import read_text
 from gatelodge.core.view import decide
 from gatelodge.flows.gateway.bridge.words import all_of, resources_of
 from gatelodge.flows.gateway.subscriptions import Uris
 from gatelodge.ports.upstream import OnBehalfOf
-from gatelodge.web.endpoint.context import EndpointContext, answer_here
+from gatelodge.web.endpoint.context import EndpointContext, answer_here, answer_invalid
 from gatelodge.web.endpoint.methods.rendering import unknown
 from gatelodge.web.endpoint.request_context import RequestContext
 
@@ -71,8 +71,7 @@ async def _change_subscription(
     session, uri = visit.session, read_text(visit.message.params.get("uri"))
     assert session is not None
     if uri is None:
-        body = error_body(visit.message.id, INVALID_PARAMS, "params.uri must be a string")
-        await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
+        await answer_invalid(gate, visit, "params.uri must be a string")
         return
     kept = gate.sessions.of(session.nonce, session.ends_at, gate.clock.now(), visit.answerable)
     found = watched(gate, visit, uri)
@@ -86,8 +85,7 @@ async def _change_subscription(
     uris = kept.uris | {found} if wanted else kept.uris - {found}
     text = unbearable(gate, visit, [own for _, own in uris], len(uris - kept.uris))
     if text:
-        body = error_body(visit.message.id, INVALID_PARAMS, text)
-        await answer_here(gate, visit, body, rpc_code=INVALID_PARAMS)
+        await answer_invalid(gate, visit, text)
         return
     said = visit.said()
     noted = await gate.words.noted(said, {found[0]}, resources_of)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from gatelodge.core.jsontext.jsonrpc import METHOD_NOT_FOUND, error_body
+from gatelodge.core.protocol.envelope import ClientMessage, ClientResponse
 from gatelodge.web.endpoint.context import EndpointContext, answer_here
 from gatelodge.web.endpoint.methods import calling, handshake, listening, lists, subscribing
 from gatelodge.web.endpoint.request_context import RequestContext
@@ -46,3 +47,31 @@ LEGACY_METHODS: dict[str, Method] = _BOTH | {
     "resources/subscribe": subscribing.subscribe,
     "resources/unsubscribe": subscribing.unsubscribe,
 }
+
+
+def method_of(
+    gate: EndpointContext, visit: RequestContext, message: ClientMessage | ClientResponse
+) -> Method:
+    """What answers this message; a client's answer to a question of ours is handed on here."""
+    session = visit.session
+    if isinstance(message, ClientResponse):
+        visit.method = "response"
+        if session is not None:
+            # The nonce is part of the question's key, so no session answers for another.
+            gate.asking.answered(session.nonce, message.id, message.result, message.error)
+        return accepted
+    if message.id:
+        methods = MODERN_METHODS if visit.era == "modern" else LEGACY_METHODS
+        return methods.get(message.method, unknown)
+    # A notification; a tools/call without an id is none and goes no further either: nobody could be
+    # told how it ended.
+    if message.method == "notifications/roots/list_changed":
+        return subscribing.roots_changed
+    # A modern client takes a request back by closing its connection, never by a notification.
+    if message.method == "notifications/cancelled" and session is not None:
+        raw_id = bytes(message.params.get("requestId") or b"")
+        running = gate.inflight.of_request(session.nonce, raw_id)
+        # Request ids are the client's to choose, so they alone give no right to end anything.
+        if running is not None and running.principal == visit.who.id:
+            running.cut("cancelled")
+    return accepted
