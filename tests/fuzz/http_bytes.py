@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.fuzz.oracles import STALL, Stall, finds, from_terminal, stood_still
 
-from gatelodge.web.endpoint.http.bounds import ClientConnections, PersonBytes, connections
+from gatelodge.web.endpoint.http.bounds import ClientConnections, PersonBytes, StrangerBytes
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.reader import RequestReader
 from gatelodge.web.endpoint.http.request import HttpLimits, HttpRequest
@@ -269,7 +269,7 @@ def visit(dice: random.Random, shared: ClientConnections, serving: Counting) -> 
 
 async def fuzz(seconds: float, seed: int) -> list[str]:
     """Run for so long; what was found, each with the seed that finds it again."""
-    shared = connections(LIMITS, STRANGERS, PersonBytes(PERSON, 4 * PERSON))
+    shared = ClientConnections(LIMITS, StrangerBytes(STRANGERS), PersonBytes(PERSON, 4 * PERSON))
 
     async def connection_and_reader(dice: random.Random) -> list[str]:
         return [*visit(dice, shared, Counting(dice)), *told_apart(dice)]

@@ -17,7 +17,12 @@ from gatelodge.config.schema import ListenSettings, Settings
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.http.authority import bracketed
 from gatelodge.web.api.context import LOCAL
-from gatelodge.web.endpoint.http.bounds import PersonBytes, TrafficCounts, connections
+from gatelodge.web.endpoint.http.bounds import (
+    ClientConnections,
+    PersonBytes,
+    StrangerBytes,
+    TrafficCounts,
+)
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.request import HttpLimits
 from gatelodge.web.front import SocketFront
@@ -45,7 +50,7 @@ class SocketListener:
             write=limits.write_seconds,
         )
         persons = PersonBytes(limits.person_bytes, limits.total_bytes)
-        self._connections = connections(sizes, limits.stranger_bytes, persons)
+        self._connections = ClientConnections(sizes, StrangerBytes(limits.stranger_bytes), persons)
 
     async def open(self) -> str:
         """Begin to listen; returns the address as `http://host:port`. Raises Conflict, Invalid."""

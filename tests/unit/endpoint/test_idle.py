@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from gatelodge.web.endpoint.http.bounds import PersonBytes, connections
+from gatelodge.web.endpoint.http.bounds import ClientConnections, PersonBytes, StrangerBytes
 from gatelodge.web.endpoint.http.connection import ClientConnection
 from gatelodge.web.endpoint.http.request import HttpLimits
 
@@ -76,7 +76,7 @@ class Kept:
 @pytest.fixture
 async def kept():
     loop, serving, opened = asyncio.get_running_loop(), Serving(), asyncio.Event()
-    shared = connections(LIMITS, 1 << 20, PersonBytes(1 << 20, 1 << 22))
+    shared = ClientConnections(LIMITS, StrangerBytes(1 << 20), PersonBytes(1 << 20, 1 << 22))
 
     class Heard(ClientConnection):
         def connection_made(self, transport):

@@ -8,7 +8,6 @@ Source: decision 0014; MCP 2026-07-28 server/tools, server/prompts, server/resou
 import msgspec
 from msgspec import Raw, Struct
 
-from gatelodge.core.catalog.offer import OfferedItem
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import Instant, PrincipalId, ServerId
 from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, read_task_id
@@ -16,7 +15,7 @@ from gatelodge.core.protocol.envelope import Members, read_text
 from gatelodge.core.protocol.shown.messages import read_reference, with_reference
 from gatelodge.core.protocol.shown.uris import BARE, UriPrefix, original_uri
 from gatelodge.core.view import PolicyView
-from gatelodge.core.view_entry import Entry, ReadEntry, ServerView, ToolEntry, WorkspaceView
+from gatelodge.core.view_entry import Entry, ServerView, WorkspaceView
 from gatelodge.flows.catalog.offers import OfferMemory
 from gatelodge.flows.gateway.listing import ListViewer, find_prompt, web_servers
 from gatelodge.ports.world import Clock, StringSealer
@@ -44,11 +43,6 @@ class CallTarget(Struct, frozen=True, gc=False):
         """The id of its server."""
         return self.entry.server
 
-    @property
-    def tool(self) -> ToolEntry | None:
-        """The tool, when it is one."""
-        return self.entry if isinstance(self.entry, ToolEntry) else None
-
 
 class TargetFinder:
     """Finds targets for one principal at one endpoint: a workspace's, or (`alias`) a server's."""
@@ -72,21 +66,20 @@ class TargetFinder:
 
         A completion is about what its reference names.
         """
-        if method == "tools/call":  # first, as nearly every one is (hot path)
-            return self.tool(view, name, params)
-        if method == "prompts/get":
-            return self.prompt(view, name, params)
-        if method == "resources/read":
-            return self.resource(view, name, params)
-        if method == "completion/complete":
-            return self.completion(view, params)
-        return self.task(view, name, params)
-
-    def tool(self, view: PolicyView, name: str, params: Members) -> CallTarget | None:
-        """The tool that goes by this name here."""
         workspace = view.workspaces.get(self._slug)
         if workspace is None:
             return None
+        if method == "tools/call":  # first, as nearly every one is (hot path)
+            return self._tool(workspace, name, params)
+        if method == "prompts/get":
+            return self._prompt(workspace, name, params)
+        if method == "resources/read":
+            return self._resource(view, workspace, name, params)
+        if method == "completion/complete":
+            return self._completion(view, workspace, params)
+        return self._task(workspace, name, params)
+
+    def _tool(self, workspace: WorkspaceView, name: str, params: Members) -> CallTarget | None:
         if not self._alias:
             tool = workspace.tools.get(name)
             server = None if tool is None else workspace.servers.get(tool.alias)
@@ -100,59 +93,52 @@ class TargetFinder:
         added = tool.name in self._offers.added(tool.server)
         return CallTarget(tool, tool.name, forwarded, tool.name, server.server, added)
 
-    def prompt(self, view: PolicyView, name: str, params: Members) -> CallTarget | None:
-        """The prompt that goes by this name here."""
-        found = self._prompt_by_name(view.workspaces.get(self._slug), name)
+    def _prompt(self, workspace: WorkspaceView, name: str, params: Members) -> CallTarget | None:
+        found = find_prompt(workspace, self._alias, name, self._offers)
         if found is None:
             return None
         server, item = found
         forwarded = _params_with_value(params, "name", item.name)
         return CallTarget(server.prompts, item.name, forwarded, item.name, server.server)
 
-    def resource(self, view: PolicyView, uri: str, params: Members) -> CallTarget | None:
+    def _resource(
+        self, view: PolicyView, workspace: WorkspaceView, uri: str, params: Members
+    ) -> CallTarget | None:
         """The resource of this URI; whether its server has it is the server's to say."""
-        found = self._resource_by_uri(view, uri)
+        found = self._resource_by_uri(view, workspace, uri)
         if found is None:
             return None
         server, own = found
         forwarded = _params_with_value(params, "uri", own)
         return CallTarget(server.resources, "", forwarded, own, server.server)
 
-    def completion(self, view: PolicyView, params: Members) -> CallTarget | None:
-        """What the reference of a completion/complete is about."""
+    def _completion(
+        self, view: PolicyView, workspace: WorkspaceView, params: Members
+    ) -> CallTarget | None:
+        """The prompt or resource that the reference of a completion/complete names."""
         ref = params.get("ref")
         reference = read_reference(ref)
         if ref is None or reference is None:
             return None
-        entry: ReadEntry
         if reference.kind == "prompt":
-            prompt = self._prompt_by_name(view.workspaces.get(self._slug), reference.name)
-            if prompt is None:
-                return None
-            server, own = prompt[0], prompt[1].name
-            entry = server.prompts
+            about = self._prompt(workspace, reference.name, {})
         else:
-            resource = self._resource_by_uri(view, reference.name)
-            if resource is None:
-                return None
-            server, own = resource
-            entry = server.resources
+            about = self._resource(view, workspace, reference.name, {})
+        if about is None:
+            return None
         forwarded = _forwarded_params(params)
-        forwarded["ref"] = with_reference(ref, own)
-        return CallTarget(entry, "", forwarded, own, server.server)
+        forwarded["ref"] = with_reference(ref, about.label)
+        return CallTarget(about.entry, "", forwarded, about.label, about.host)
 
-    def task(self, view: PolicyView, sealed: str, params: Members) -> CallTarget | None:
+    def _task(self, workspace: WorkspaceView, sealed: str, params: Members) -> CallTarget | None:
         """The tool whose call became this task of the caller's, got at this endpoint.
 
         Each request about it is decided anew.
         """
         task = read_task_id(self._sealer.open(sealed, TASK_CONTEXT))
-        workspace = view.workspaces.get(self._slug)
-        if task is None or workspace is None:
-            return None
-        # Another's task is as unknown as one that never was: an answer that differs would tell.
         mine = (workspace.id, self._alias, self._principal)
-        if (task.workspace, task.alias, task.principal) != mine:
+        # Another's task is as unknown as one that never was: an answer that differs would tell.
+        if task is None or (task.workspace, task.alias, task.principal) != mine:
             return None
         # The id is asked for and not the alias, which another server may bear by now.
         server = workspace.server(ServerId(task.server))
@@ -171,13 +157,6 @@ class TargetFinder:
         )
         return UriPrefix(alias, frozenset(several))
 
-    def _prompt_by_name(
-        self, workspace: WorkspaceView | None, name: str
-    ) -> tuple[ServerView, OfferedItem] | None:
-        if workspace is None:
-            return None
-        return find_prompt(workspace, self._alias, name, self._offers)
-
     def _web_resource_servers(self, view: PolicyView) -> dict[str, tuple[ServerView, ...]]:
         """The servers that list each web resource which this principal may read here."""
         workspace, who = view.workspaces.get(self._slug), view.principals.get(self._principal)
@@ -186,10 +165,9 @@ class TargetFinder:
         at = Instant(self._clock.now())
         return web_servers(ListViewer(view, who, workspace, self._alias, at), self._offers)
 
-    def _resource_by_uri(self, view: PolicyView, uri: str) -> tuple[ServerView, str] | None:
-        workspace = view.workspaces.get(self._slug)
-        if workspace is None:
-            return None
+    def _resource_by_uri(
+        self, view: PolicyView, workspace: WorkspaceView, uri: str
+    ) -> tuple[ServerView, str] | None:
         if self._alias:
             server = workspace.servers.get(self._alias)
             return None if server is None else (server, uri)

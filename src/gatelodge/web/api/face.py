@@ -339,22 +339,17 @@ class ApiFace:
         if who is not None:
             sender = who.workspace, RecordedCaller(who.by, who.by, "", who.credential)
         elif reply.reason != "origin_not_allowed":
-            sender = self._workspace_and_sender(request.headers)
+            with contextlib.suppress(HouseError):
+                header = request.headers.get(b"authorization")
+                found = self._gate.authenticator.authenticate(header)
+                if not isinstance(found, str):
+                    sender = found.who.workspace, found.recorded
         if sender is not None:
             with contextlib.suppress(Unavailable):
                 # The recorder waits for nothing: the caller's data key has to be in memory before.
                 await self._gate.deks.ensure(sender[1].member)
                 return calls_log(sender[0]), sender[1]
         return UNROUTED, None
-
-    def _workspace_and_sender(
-        self, headers: dict[bytes, bytes]
-    ) -> tuple[str, RecordedCaller] | None:
-        """The workspace of whoever's token was sent, and how they are recorded."""
-        with contextlib.suppress(HouseError):
-            found = self._gate.authenticator.authenticate(headers.get(b"authorization"))
-            return None if isinstance(found, str) else (found.who.workspace, found.recorded)
-        return None
 
 
 def _is_probe(request: HttpRequest) -> bool:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from anyio import Lock, to_thread
 
 from gatelodge.flows.counts import Histogram
-from gatelodge.web.telemetry.families import MetricFamily
 from gatelodge.web.telemetry.gathering import MeasuredFamily
 
 if TYPE_CHECKING:
@@ -88,25 +87,21 @@ class _KeptText:
 def _build_metric(measured: MeasuredFamily) -> "Metric":
     from prometheus_client import core
 
-    family, labels = measured.family, measured.family.labels
-    if family.kind == "histogram":
-        made = core.HistogramMetricFamily(family.name, family.says, labels=labels)
+    name, says, labels = measured.family.name, measured.family.says, measured.family.labels
+    if measured.family.kind == "histogram":
+        histogram = core.HistogramMetricFamily(name, says, labels=labels)
         for values, spread in measured.spread.items():
-            made.add_metric(values, _cumulative_buckets(spread), spread.total / 1000)
-        return made
-    return _build_scalar_metric(family, measured)
-
-
-def _build_scalar_metric(family: MetricFamily, measured: MeasuredFamily) -> "Metric":
-    from prometheus_client import core
-
-    if family.kind == "info":
-        told = core.InfoMetricFamily(family.name, family.says)
+            histogram.add_metric(values, _cumulative_buckets(spread), spread.total / 1000)
+        return histogram
+    if measured.family.kind == "info":
+        told = core.InfoMetricFamily(name, says)
         for values in measured.numbers:
-            told.add_metric((), dict(zip(family.labels, values, strict=True)))
+            told.add_metric((), dict(zip(labels, values, strict=True)))
         return told
-    kind = core.CounterMetricFamily if family.kind == "counter" else core.GaugeMetricFamily
-    made = kind(family.name, family.says, labels=family.labels)
+    counter = measured.family.kind == "counter"
+    made = (core.CounterMetricFamily if counter else core.GaugeMetricFamily)(
+        name, says, labels=labels
+    )
     for values, number in measured.numbers.items():
         made.add_metric(values, number)
     return made

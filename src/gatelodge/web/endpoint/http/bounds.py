@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gatelodge.web.endpoint.http.request import HttpLimits, HttpRequest
 
@@ -212,11 +212,11 @@ class ClientConnections(Struct, frozen=True, eq=False):
     """Every open connection of the process, and what they share."""
 
     limits: HttpLimits
-    outbox: RoundOutbox
     strangers: StrangerBytes
     persons: PersonBytes
-    open: set[OpenConnection]
-    unknown: dict[OpenConnection, None]
+    outbox: RoundOutbox = field(default_factory=RoundOutbox)
+    open: set[OpenConnection] = set()
+    unknown: dict[OpenConnection, None] = {}
     """Those over which nobody with a credential came yet, oldest first."""
 
     def traffic(self) -> TrafficCounts:
@@ -268,10 +268,3 @@ class ClientConnections(Struct, frozen=True, eq=False):
         if count <= share:
             return None
         return next(each for each in self.open if each.person == person)
-
-
-def connections(limits: HttpLimits, stranger_bytes: int, persons: PersonBytes) -> ClientConnections:
-    """No connections yet."""
-    return ClientConnections(
-        limits, RoundOutbox(), StrangerBytes(stranger_bytes), persons, set(), {}
-    )

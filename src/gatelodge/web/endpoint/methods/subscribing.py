@@ -47,7 +47,7 @@ def unbearable(
 
 def watched(gate: EndpointContext, visit: RequestContext, uri: str) -> Watched | None:
     """The resource behind a shown URI, None when this caller may not read it."""
-    target = visit.targets.resource(visit.view, uri, {})
+    target = visit.targets.find(visit.view, "resources/read", uri, {})
     if target is None:
         return None
     at, context = Instant(gate.clock.now()), visit.credential.context
@@ -122,6 +122,6 @@ async def roots_changed(gate: EndpointContext, visit: RequestContext) -> None:
 
 def _waited_for(visit: RequestContext, uri: str, uris: Uris) -> Watched | None:
     """What a session waits for although it may not read it now: that can be taken back too."""
-    target = visit.targets.resource(visit.view, uri, {})
+    target = visit.targets.find(visit.view, "resources/read", uri, {})
     found = None if target is None else (ServerId(target.entry.server), target.label)
     return found if found in uris else None
