@@ -1,11 +1,14 @@
 """Where a route's parameters come from, said in their types: the path, the query, the gate."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from inspect import Parameter, Signature
+from typing import Annotated, Any, get_type_hints
 from urllib.parse import unquote
 
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import Struct
+from msgspec.structs import fields
 
 from gatelodge.core.errors import Invalid
 from gatelodge.web.api.context import AdminCaller, AdminContext, WorkspaceContext
@@ -31,6 +34,24 @@ Limits = Annotated[
 
 _BODY = "data"
 """What the framework calls a body: the name of the parameter that takes it."""
+
+
+def from_query(kind: type[Struct]) -> Provide:
+    """All fields of a struct from the query, as one parameter of a route."""
+
+    async def asked(**given: Any) -> Struct:
+        return kind(**given)
+
+    hints = get_type_hints(kind, include_extras=True)
+    takes = [
+        Parameter(
+            each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name]
+        )
+        for each in fields(kind)
+    ]
+    asked.__annotations__ = hints | {"return": kind}
+    asked.__signature__ = Signature(takes, return_annotation=kind)  # type: ignore[attr-defined]
+    return Provide(asked)
 
 
 def path_values(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,6 +86,7 @@ __all__ = [
     "Shard",
     "TheCaller",
     "TheGate",
+    "from_query",
     "malformed",
     "path_values",
 ]

@@ -5,7 +5,7 @@ answer is handed out: who looked at whom is as durable as what they saw.
 """
 
 from litestar import get
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,15 +17,8 @@ from gatelodge.flows.audit.reading import FoundRecords, fields
 from gatelodge.flows.audit.search import AuditQuery, SearchPage
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.pages import PAGE
-from gatelodge.web.api.parameters import Asks, Flag, Here, Limits, Named, Shard
-from gatelodge.web.api.record.filters import (
-    RecordTimes,
-    WhichRecords,
-    WhoseRecords,
-    aliases_of,
-    log_of,
-    looked_for,
-)
+from gatelodge.web.api.parameters import Asks, Flag, Here, Limits, Named, Shard, from_query
+from gatelodge.web.api.record.filters import RecordFilter, aliases_of, log_of, looked_for
 from gatelodge.web.api.record.responses import CallDetail, RecordShape, names_of, record_shape
 
 _READ = {"act": "audit.read"}
@@ -64,33 +57,6 @@ class SigningKey(Struct, frozen=True):
     key: str
 
 
-async def _caller_filter(
-    member: Asks = "",
-    agent: Asks = "",
-    group: Asks = "",
-    client: Asks = "",
-    credential: Asks = "",
-) -> WhoseRecords:
-    return WhoseRecords(
-        member=member, agent=agent, group=group, client=client, credential=credential
-    )
-
-
-async def _subject_filter(
-    server: Asks = "",
-    tool: Asks = "",
-    rule: Asks = "",
-    call: Asks = "",
-    outcome: Asks = "",
-    type: Asks = "",  # noqa: A002 - the field's name in a leaf
-) -> WhichRecords:
-    return WhichRecords(server=server, tool=tool, rule=rule, call=call, outcome=outcome, type=type)
-
-
-async def _time_filter(since: Asks = "", until: Asks = "", shard: Shard = 0) -> RecordTimes:
-    return RecordTimes(since, until, shard)
-
-
 class RecordsLook(Struct, frozen=True):
     """What is read of who called: of which log, by which question, and about which ids."""
 
@@ -99,51 +65,25 @@ class RecordsLook(Struct, frozen=True):
     about: tuple[str, ...] = ()
 
 
-class RecordQuestion(Struct, frozen=True):
-    """A whole question: whose records, which, and of when."""
-
-    who: WhoseRecords
-    what: WhichRecords
-    when: RecordTimes
-
-
-async def _record_filter(
-    whose: NamedDependency[WhoseRecords],
-    what: NamedDependency[WhichRecords],
-    when: NamedDependency[RecordTimes],
-) -> RecordQuestion:
-    return RecordQuestion(whose, what, when)
-
-
-@get(
-    "/audit/records",
-    opt=_READ,
-    dependencies={
-        "whose": Provide(_caller_filter),
-        "what": Provide(_subject_filter),
-        "when": Provide(_time_filter),
-        "sought": Provide(_record_filter),
-    },
-)
+@get("/audit/records", opt=_READ, dependencies={"sought": from_query(RecordFilter)})
 async def search(
     place: Here,
-    sought: NamedDependency[RecordQuestion],
+    sought: NamedDependency[RecordFilter],
     limit: Limits = PAGE,
     cursor: Asks = "",
     *,
     who: Flag = True,
 ) -> RecordPage:
     """Find records, newest first, with who was behind them."""
-    page = (limit, cursor)
-    looked = await looked_for(place, sought.who, sought.what, sought.when, page)
+    looked = await looked_for(place, sought, limit, cursor)
     # What was acknowledged may still wait in the journal, and whoever asks at once has to find it.
     await place.gate.sequencer.advance()
     found = SearchPage((), None)
     # The present log is made with its first record; one of an earlier shard is there, or refused.
-    if sought.when.shard or await _size_of_log(place):
+    if sought.shard or await _size_of_log(place):
         found = await place.gate.search.search(looked.query)
     personal = looked.query.personal
-    look = RecordsLook(looked.query.log, "records", _ids_asked_about(sought.who, looked.query))
+    look = RecordsLook(looked.query.log, "records", _ids_asked_about(sought, looked.query))
     items = await _shapes_of_records(place, found.found, look, who=who, personal=personal)
     cursor = "" if found.before is None else str(found.before)
     return RecordPage(items=items, next=cursor, notes=looked.notes)
@@ -162,15 +102,13 @@ async def tail(
         return FollowedRecords(items=(), next=0)
     if after is None:
         found = await gate.search.tail(log, limit)
-        return FollowedRecords(
-            items=await _shapes_of_records(place, found, look, who=who), next=size
-        )
-    # A page of so many leaves and not records: a log of many openings must not be read through.
-    stop = min(size, after + limit)
-    found = await _completed_records(place, after, stop)
-    return FollowedRecords(
-        items=await _shapes_of_records(place, found, look, who=who), next=max(after, stop)
-    )
+        stop = size
+    else:
+        # A page of so many leaves and not records: a log of many openings must not be read through.
+        stop = min(size, after + limit)
+        found = await _completed_records(place, after, stop)
+    items = await _shapes_of_records(place, found, look, who=who)
+    return FollowedRecords(items=items, next=max(after or 0, stop))
 
 
 @get("/audit/calls/{call:str}", opt=_READ)
@@ -282,7 +220,7 @@ async def _shapes_of_records(
     return tuple(record_shape(each, names) for each in rows)
 
 
-def _ids_asked_about(who: WhoseRecords, query: AuditQuery) -> tuple[str, ...]:
+def _ids_asked_about(who: RecordFilter, query: AuditQuery) -> tuple[str, ...]:
     # Not those of a group: they may be more than a leaf holds. Nor what nobody found to be an id.
     agents = query.principals or () if who.agent else ()
     return (*(query.members or ()), *agents, *filter(None, (query.credential,)))

@@ -8,7 +8,7 @@ the whole house is seen on the gate's own machine.
 from typing import Any
 
 from litestar import get
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from msgspec import Struct
 
 from gatelodge.core.catalog.server import Server
@@ -25,20 +25,20 @@ from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import LOCAL, WorkspaceContext
 from gatelodge.web.api.operators import operator_name
 from gatelodge.web.api.pages import PAGE, log_place
-from gatelodge.web.api.parameters import Asks, FromIndex, Here, Limits, Shard
+from gatelodge.web.api.parameters import Asks, FromIndex, Here, Limits, Shard, from_query
 from gatelodge.web.api.record.filters import RecordTimes, aliases_of
 
 _READ = {"act": "audit.read"}
 _SYSTEM = "system"
 
 
-class ChangeFilter(Struct, frozen=True, kw_only=True):
-    """Which changes: made by whom, about whom or what, of which type, for which ticket."""
+class ChangeFilter(RecordTimes, frozen=True, kw_only=True):
+    """Which changes: made by whom, about whom or what, of which type, for which ticket, when."""
 
-    by: str = ""
-    about: str = ""
-    type: str = ""
-    why: str = ""
+    by: Asks = ""
+    about: Asks = ""
+    type: Asks = ""
+    why: Asks = ""
 
 
 class ChangeShape(Struct, frozen=True, kw_only=True):
@@ -65,33 +65,15 @@ class ChangesPage(Struct, frozen=True, kw_only=True):
     next: str = ""
 
 
-async def _change_filter(
-    by: Asks = "",
-    about: Asks = "",
-    type: Asks = "",  # noqa: A002 - the field's name in a leaf
-    why: Asks = "",
-) -> ChangeFilter:
-    return ChangeFilter(by=by, about=about, type=type, why=why)
-
-
-async def _time_filter(since: Asks = "", until: Asks = "", shard: Shard = 0) -> RecordTimes:
-    return RecordTimes(since, until, shard)
-
-
-@get(
-    "/audit/changes",
-    opt=_READ,
-    dependencies={"wanted": Provide(_change_filter), "when": Provide(_time_filter)},
-)
+@get("/audit/changes", opt=_READ, dependencies={"wanted": from_query(ChangeFilter)})
 async def changes(
     place: Here,
     wanted: NamedDependency[ChangeFilter],
-    when: NamedDependency[RecordTimes],
     limit: Limits = PAGE,
     cursor: Asks = "",
 ) -> ChangesPage:
     """Find changes of who may do what, newest first."""
-    query = await _change_query(place, wanted, when, (limit, cursor))
+    query = await _change_query(place, wanted, limit, cursor)
     page = await place.gate.changes.search(query)
     names = await _names_by_id(place)
     items = tuple(_shape_of_change(each, names) for each in page.found)
@@ -114,13 +96,12 @@ async def change_proof(place: Here, index: FromIndex, shard: Shard = 0) -> Proof
 
 
 async def _change_query(
-    place: WorkspaceContext, wanted: ChangeFilter, when: RecordTimes, page: tuple[int, str]
+    place: WorkspaceContext, wanted: ChangeFilter, limit: int, cursor: str
 ) -> ChangeQuery:
-    limit, cursor = page
-    since, until = when.span(place.gate.clock.now())
+    since, until = wanted.span(place.gate.clock.now())
     by = await place.gate.read(lambda tx: _ids_of_author(tx, place, wanted.by))
     return ChangeQuery(
-        log=_gov_log_of_shard(when.shard),
+        log=_gov_log_of_shard(wanted.shard),
         workspace=_seen_by(place),
         by=by,
         about=await _ids_of_subject(place, wanted.about),

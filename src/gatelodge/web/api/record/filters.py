@@ -26,6 +26,7 @@ from gatelodge.ports.journal import Ledger
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.pages import log_place
+from gatelodge.web.api.parameters import Asks, Shard
 
 _AGO = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _LONGEST_AGO = 100 * 365 * 86_400
@@ -33,40 +34,15 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _EVER = 10_000
 
 
-class WhoseRecords(Struct, frozen=True, kw_only=True):
-    """Whose records are looked for; empty means everybody's.
-
-    `member` is an e-mail address and finds what their agents did too; `agent` and `group` are
-    names; `client` is a part of what the client calls itself; `credential` is a token's id.
-    """
-
-    member: str = ""
-    agent: str = ""
-    group: str = ""
-    client: str = ""
-    credential: str = ""
-
-
-class WhichRecords(Struct, frozen=True, kw_only=True):
-    """What is looked for; empty means everything. `outcome` and `rule` as the list shows them."""
-
-    server: str = ""
-    tool: str = ""
-    rule: str = ""
-    call: str = ""
-    outcome: str = ""
-    type: str = ""
-
-
-class RecordTimes(Struct, frozen=True):
+class RecordTimes(Struct, frozen=True, kw_only=True):
     """Between which times: RFC 3339, or `2h` and `7d` ago; empty means always.
 
     `shard` is an earlier shard of the log, from before a restore; 0 is the present one.
     """
 
-    since: str = ""
-    until: str = ""
-    shard: int = 0
+    since: Asks = ""
+    until: Asks = ""
+    shard: Shard = 0
 
     def span(self, now: Instant) -> tuple[str, str]:
         """Both as leaves spell them. Raises Invalid: no time, or nothing can lie between."""
@@ -74,6 +50,27 @@ class RecordTimes(Struct, frozen=True):
         if since and until and since >= until:
             raise Invalid(f"since: nothing lies between {since} and {until}")
         return since, until
+
+
+class RecordFilter(RecordTimes, frozen=True, kw_only=True):
+    """Whose records are looked for, and which; empty means all.
+
+    `member` is an e-mail address and finds what their agents did too; `agent` and `group` are
+    names; `client` is a part of what the client calls itself; `credential` is a token's id.
+    `outcome` and `rule` are as the list shows them.
+    """
+
+    member: Asks = ""
+    agent: Asks = ""
+    group: Asks = ""
+    client: Asks = ""
+    credential: Asks = ""
+    server: Asks = ""
+    tool: Asks = ""
+    rule: Asks = ""
+    call: Asks = ""
+    outcome: Asks = ""
+    type: Asks = ""
 
 
 class ResolvedQuestion(Struct, frozen=True):
@@ -90,37 +87,32 @@ class _People(Struct, frozen=True):
 
 
 async def looked_for(
-    place: WorkspaceContext,
-    who: WhoseRecords,
-    what: WhichRecords,
-    when: RecordTimes,
-    page: tuple[int, str],
+    place: WorkspaceContext, sought: RecordFilter, limit: int, cursor: str
 ) -> ResolvedQuestion:
     """The question to the log of this workspace. Raises Invalid, NotFound."""
-    limit, cursor = page
-    if what.type:
-        known_type(what.type)
-    if what.outcome:
-        known_outcome(what.outcome)
-    since, until = when.span(place.gate.clock.now())
-    people = await place.gate.read(lambda tx: _resolve_people(tx, place, who))
-    servers, said = await _resolve_servers(place, what.server)
-    rules = await _resolve_rules(place, what.rule)
-    notes = [*people.notes, *said, *await _tool_notes(place, what.tool)]
+    if sought.type:
+        known_type(sought.type)
+    if sought.outcome:
+        known_outcome(sought.outcome)
+    since, until = sought.span(place.gate.clock.now())
+    people = await place.gate.read(lambda tx: _resolve_people(tx, place, sought))
+    servers, said = await _resolve_servers(place, sought.server)
+    rules = await _resolve_rules(place, sought.rule)
+    notes = [*people.notes, *said, *await _tool_notes(place, sought.tool)]
     query = AuditQuery(
-        log=log_of(place, when.shard),
+        log=log_of(place, sought.shard),
         since=since,
         until=until,
-        type=what.type,
+        type=sought.type,
         servers=servers,
-        tool=what.tool,
+        tool=sought.tool,
         rules=rules,
-        call=what.call,
-        outcome=what.outcome,
+        call=sought.call,
+        outcome=sought.outcome,
         members=people.members,
         principals=people.principals,
-        client=who.client,
-        credential=who.credential,
+        client=sought.client,
+        credential=sought.credential,
         limit=limit,
         before=log_place(cursor),
     )
@@ -159,7 +151,7 @@ async def aliases_of(ledger: Ledger, workspace: str) -> dict[str, str]:
     return found
 
 
-def _resolve_people(tx: StoreTx, place: WorkspaceContext, who: WhoseRecords) -> _People:
+def _resolve_people(tx: StoreTx, place: WorkspaceContext, who: RecordFilter) -> _People:
     members: tuple[str, ...] | None = None
     principals: set[str] | None = None
     notes: list[str] = []
