@@ -4,7 +4,7 @@ Start-up time is a promise: `gatelodge audit verify` must not load a web framewo
 driver to check a file, so a group knows its commands by name and one line of help only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -101,33 +101,32 @@ def group(name: str, says: str) -> click.Group:
     return made
 
 
-def dry_run(does: Callable[..., Any]) -> Callable[..., Any]:
-    """The option of a command that takes something away: say what would end, change nothing."""
-    return click.option(
-        "--dry-run", is_flag=True, help="Say what would change, and change nothing."
-    )(does)
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+"""The option of a command that takes something away."""
 
+yes = click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
+"""The option that answers the question which is asked on a terminal."""
 
-def yes(does: Callable[..., Any]) -> Callable[..., Any]:
-    """The option that answers the question which is asked on a terminal."""
-    return click.option(
-        "--yes", is_flag=True, help="Do not ask; needed where nobody can be asked."
-    )(does)
+reviewed = click.option(
+    "--digest",
+    "reviewed",
+    multiple=True,
+    metavar="DIGEST",
+    help="Take only what has this digest, without asking; for each thing that was read.",
+)
+"""The option of an approval in a script: what somebody read, and nothing else."""
 
+everyone = click.option(
+    "--all", "everything", is_flag=True, help="Show who was revoked and what has ended too."
+)
+"""The option of a list that leaves out who was revoked and what has ended."""
 
-def reviewed(does: Callable[..., Any]) -> Callable[..., Any]:
-    """The option of an approval in a script: what somebody read, and nothing else."""
-    return click.option(
-        "--digest",
-        "reviewed",
-        multiple=True,
-        metavar="DIGEST",
-        help="Take only what has this digest, without asking; for each thing that was read.",
-    )(does)
+shard = click.option(
+    "--shard", type=click.IntRange(1), help="An earlier shard, from before a restore."
+)
+"""The option of a question to the logs as they were."""
 
-
-def everyone(does: Callable[..., Any]) -> Callable[..., Any]:
-    """The option of a list that leaves out who was revoked and what has ended."""
-    return click.option(
-        "--all", "everything", is_flag=True, help="Show who was revoked and what has ended too."
-    )(does)
+as_csv = click.option(
+    "--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet."
+)
+"""The option of a search whose answer a spreadsheet reads."""

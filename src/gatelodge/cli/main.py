@@ -22,7 +22,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "agent": LazyCommand("gatelodge.flows.admin.agents:agent", "Principals that are no person."),
     "group": LazyCommand("gatelodge.flows.admin.groups:group", "Named sets of members and agents."),
     "token": LazyCommand("gatelodge.cli.people.token:token", "The tokens of members and agents."),
-    "whoami": LazyCommand("gatelodge.cli.people.whoami:whoami", "Who you are at the gate."),
+    "whoami": LazyCommand("gatelodge.cli.people.workspace:whoami", "Who you are at the gate."),
     "workspace": LazyCommand(
         "gatelodge.cli.people.workspace:workspace", "The borders between teams."
     ),
@@ -31,10 +31,10 @@ COMMANDS: dict[str, LazyCommand] = {
     "access": LazyCommand("gatelodge.cli.rules.access:access", "Who can use what, and why."),
     "audit": LazyCommand("gatelodge.cli.record.audit:audit", "What happened, and its proof."),
     "apply": LazyCommand("gatelodge.cli.house.apply:apply", "Add and change what a file says."),
-    "export": LazyCommand("gatelodge.cli.house.export:export", "Write the file that apply reads."),
+    "export": LazyCommand("gatelodge.cli.house.apply:export", "Write the file that apply reads."),
     "config": LazyCommand("gatelodge.cli.house.config:config", "The settings and their origins."),
     "node": LazyCommand("gatelodge.cli.house.node:node", "This node and its health."),
-    "debug": LazyCommand("gatelodge.cli.house.debug:debug", "What a running node has under way."),
+    "debug": LazyCommand("gatelodge.cli.house.node:debug", "What a running node has under way."),
     "backup": LazyCommand("gatelodge.cli.house.backup:backup", "Write a copy to restore from."),
     "restore": LazyCommand("gatelodge.cli.house.backup:restore", "Go on from a backup."),
     "doctor": LazyCommand("gatelodge.cli.house.doctor:doctor", "Look for what is wrong here."),

@@ -8,7 +8,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -113,6 +113,12 @@ def table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     return "\n".join(lines)
 
 
+def listing(columns: Sequence[str], items: Iterable[Mapping[str, object]], *heads: str) -> str:
+    """These members of each item as a table, under their names or these heads."""
+    head = heads or [each.replace("_", " ") for each in columns]
+    return table(head, ([item.get(column) for column in columns] for item in items))
+
+
 def fields(pairs: Iterable[tuple[str, object]]) -> str:
     """One thing, a line for each field, values aligned."""
     cells = [(name, clean(value)) for name, value in pairs]
@@ -120,16 +126,16 @@ def fields(pairs: Iterable[tuple[str, object]]) -> str:
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in cells)
 
 
-def as_csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """RFC 4180 CSV with a head.
+def as_csv(columns: Sequence[str], items: Iterable[Mapping[str, object]]) -> str:
+    """These members of each item as RFC 4180 CSV with a head.
 
     A cell that a spreadsheet would take for a formula has an apostrophe before it.
     """
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(head)
-    for row in rows:
-        cells = map(clean, row)
+    writer.writerow(columns)
+    for item in items:
+        cells = (clean(item.get(column)) for column in columns)
         writer.writerow(
             "'" + cell if cell[:1] in _FORMULA and cell != "-" else cell for cell in cells
         )

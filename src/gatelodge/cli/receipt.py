@@ -31,8 +31,7 @@ def _format_receipt(receipt: dict[str, Any], name: str) -> str:
     lines = [head]
     if receipt["nodes"]:
         columns = ("node", "how", "after_ms", "streams", "calls")
-        rows = ([node.get(column) for column in columns] for node in receipt["nodes"])
-        lines.append(output.table([each.replace("_", " ") for each in columns], rows))
+        lines.append(output.listing(columns, receipt["nodes"]))
     else:
         lines.append("No node is running, so there was nothing to cut.")
     if receipt.get("cascade"):

@@ -99,8 +99,7 @@ class CommandRun:
         if self.json:
             click.echo(output.as_json(found))
         elif found:
-            lines = ([row.get(column) for column in columns] for row in found)
-            click.echo(output.table([each.replace("_", " ") for each in columns], lines))
+            click.echo(output.listing(columns, found))
         else:
             click.echo(empty)
 

@@ -1,4 +1,4 @@
-"""`gatelodge apply`: adds and changes what a file says, which can be kept in git."""
+"""`gatelodge apply` and `export`: a workspace as a file says it, which can be kept in git."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from gatelodge.cli import lazy, output
+from gatelodge.cli.files import write_new_file
 from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
 
@@ -33,6 +34,25 @@ def apply(terminal: CommandRun, file: Path, prune: bool, dry_run: bool, yes: boo
             click.echo(_format_changes(gate.post(gate.here("apply"), body, dry_run=True)))
         terminal.sure("Do this?", yes=yes)
     terminal.show(gate.post(gate.here("apply"), body, dry_run=dry_run), _format_changes)
+
+
+@click.command("export", cls=lazy.JsonCommand)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.pass_obj
+def export(terminal: CommandRun, file: Path | None) -> None:
+    """Write the workspace as the file that `apply` reads: to FILE, or to standard output.
+
+    Applied here it changes nothing. Values that may be secret are ***, which stands for what is
+    there; approvals and reviews of tools are not in it. A FILE that is there is not written over.
+    """
+    gate = terminal.gate
+    made = gate.get(gate.here("export"))
+    if file is None:
+        terminal.show(made, lambda it: str(it["text"]).rstrip("\n"))
+        return
+    # E-mail addresses and guardrails are in it: for the eyes of whoever wrote it.
+    write_new_file(file, made["text"])
+    terminal.show({"file": str(file)}, lambda it: f"Written: {it['file']}")
 
 
 def _read_file_or_stdin(file: Path) -> str:

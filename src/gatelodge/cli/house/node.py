@@ -1,13 +1,15 @@
-"""`gatelodge node`: the nodes of this gate, and how they are doing."""
+"""`gatelodge node` and `debug`: how the nodes are doing, and what the one here has under way."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.client import path_of
-from gatelodge.cli.lazy import group
+from gatelodge.cli.client import LocalSocket, path_of
+from gatelodge.cli.lazy import JsonCommand, group
 from gatelodge.cli.terminal import CommandRun
+from gatelodge.core.errors import GateUnreachable
 
 node = group("node", "The nodes of this gate, and how they are doing.")
 
@@ -27,11 +29,70 @@ def _format_node_status(found: dict[str, Any]) -> str:
         )
     ]
     if found["logs"]:
-        rows = ([each["log"], each["size"], each["checkpoint"]] for each in found["logs"])
-        parts.append(output.table(("log", "size", "signed"), rows))
+        columns = ("log", "size", "checkpoint")
+        parts.append(output.listing(columns, found["logs"], "log", "size", "signed"))
     if found["nodes"]:
-        rows = ([each["node"], each["applied"], each["seen_at"]] for each in found["nodes"])
-        parts.append(output.table(("node", "applied", "seen"), rows))
+        columns = ("node", "applied", "seen_at")
+        parts.append(output.listing(columns, found["nodes"], "node", "applied", "seen"))
     else:
         parts.append("No node is running. Start one: gatelodge up")
     return "\n\n".join(parts)
+
+
+_CALLS = ("call", "workspace", "server", "method", "seconds", "parked")
+_SERVERS = (
+    "workspace",
+    "server",
+    "state",
+    "pending",
+    "sessions",
+    "connections",
+    "children",
+    "restarts",
+)
+
+
+@click.command("debug", cls=JsonCommand)
+@click.pass_obj
+def debug(terminal: CommandRun) -> None:
+    """Show what the running node has under way: calls, servers, journal, entries, tasks.
+
+    On the gate's own machine only. It names no person, no tool and nothing of what is said.
+    """
+    # Else the house would be opened in this process, and what is shown would be this command.
+    if not terminal.options.url and LocalSocket.found(terminal.loaded.settings) is None:
+        raise GateUnreachable(
+            f"no node runs on {terminal.loaded.settings.data_dir}",
+            remedy="Name its directory with --data-dir, or start one: gatelodge up",
+        )
+    terminal.show(terminal.gate.get(path_of("debug")), lambda it: "\n\n".join(_format_sections(it)))
+
+
+def _format_sections(found: dict[str, Any]) -> Iterator[str]:
+    journal = found["journal"]
+    counted = [
+        ("calls", len(found["calls"])),
+        ("streams", found["streams"]),
+        ("connections", f"{found['connections']} ({found['strangers']} of strangers)"),
+        ("records not on disk", journal["records"]),
+        ("frames not in the logs", journal["frames"]),
+        ("logs signed", f"{journal['unsigned_seconds']} s ago"),
+        ("journal failed", journal["failed"]),
+    ]
+    yield output.fields(counted)
+    yield _format_rows(_CALLS, found["calls"], "No call is under way.")
+    yield _format_rows(_SERVERS, found["servers"], "No server is approved.")
+    entries = [{"kind": kind, "entries": many} for kind, many in found["entries"].items()]
+    yield _format_rows(("kind", "entries"), entries, "No short-lived entry is kept.")
+    yield _format_rows(("name", "count"), found["tasks"], "No task runs.")
+    for work, why in found["failing"].items():
+        yield f"fails: {output.clean(work)} ({output.clean(why)})"
+    for work in found["late"]:
+        yield f"late: {output.clean(work)}"
+
+
+def _format_rows(columns: tuple[str, ...], rows: list[dict[str, Any]], empty: str) -> str:
+    if not rows:
+        return empty
+    head = ["task" if each == "name" else each for each in columns]
+    return output.listing(columns, rows, *head)

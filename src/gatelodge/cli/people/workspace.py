@@ -1,4 +1,4 @@
-"""`gatelodge workspace`: a team's border; its URL, members, servers, policy and log."""
+"""`gatelodge workspace` and `whoami`: a team's border, and who you are inside it."""
 
 import click
 
@@ -49,3 +49,12 @@ def show(terminal: CommandRun, slug: str | None) -> None:
     chosen = slug or terminal.options.workspace
     found = terminal.gate.get(path_of("workspaces", chosen))
     terminal.show(found, lambda it: output.fields(it.items()))
+
+
+@click.command("whoami", cls=lazy.JsonCommand)
+@click.pass_obj
+def whoami(terminal: CommandRun) -> None:
+    """Say who you are at the gate, in which role, and with which token."""
+    gate = terminal.gate
+    found = gate.get(gate.here("whoami"))
+    terminal.show(found, lambda it: output.fields((k, v) for k, v in it.items() if v))

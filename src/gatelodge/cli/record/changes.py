@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from gatelodge.cli import output
+from gatelodge.cli import lazy, output
 from gatelodge.cli.lazy import group
 from gatelodge.cli.record.proving import written_proof
-from gatelodge.cli.record.reading import TIME, gathered
+from gatelodge.cli.record.reading import TIME, gathered, tell_of_more
 from gatelodge.cli.terminal import CommandRun
 
 _COLUMNS = ("index", "at", "type", "by", "about", "why")
@@ -38,22 +38,19 @@ def tail(terminal: CommandRun, count: int) -> None:
 @click.option("--why", default="", metavar="TICKET")
 @click.option("--since", default="", metavar="TIME", help=TIME)
 @click.option("--until", default="", metavar="TIME", help=TIME)
-@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
+@lazy.shard
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.option("--cursor", default="", help="From the end of the page before.")
-@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet.")
+@lazy.as_csv
 @click.pass_obj
 def search(terminal: CommandRun, /, *, as_csv: bool, **asked: Any) -> None:
     """Find changes, newest first."""
     page = gathered(terminal, terminal.gate.here("audit", "changes"), asked)
     if as_csv:
-        rows = ([_row_of_change(each)[column] for column in _COLUMNS] for each in page["items"])
-        click.echo(output.as_csv(_COLUMNS, rows))
+        click.echo(output.as_csv(_COLUMNS, map(_row_of_change, page["items"])))
     else:
         _show_page(terminal, page)
-    # JSON holds the cursor itself; for people it stands apart from a table that may be piped.
-    if page["next"] and not terminal.json:
-        click.echo(f"There is more: --cursor {page['next']}", err=True)
+    tell_of_more(terminal, page)
 
 
 @changes.command("receipts")
@@ -68,7 +65,7 @@ def receipts(terminal: CommandRun, about: str, limit: int) -> None:
 
 @changes.command("show")
 @click.argument("index", type=click.IntRange(0))
-@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
+@lazy.shard
 @click.pass_obj
 def show(terminal: CommandRun, index: int, shard: int | None) -> None:
     """Show one change whole; a receipt is one, too."""
@@ -81,7 +78,7 @@ def show(terminal: CommandRun, index: int, shard: int | None) -> None:
 @click.option(
     "-o", "--output", "file", type=click.Path(path_type=Path), help="Else change-INDEX.proof.json"
 )
-@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
+@lazy.shard
 @click.pass_obj
 def prove(terminal: CommandRun, index: int, file: Path | None, shard: int | None) -> None:
     """Write a proof of a change to a file; it holds ids, no names. A file that is there stays."""

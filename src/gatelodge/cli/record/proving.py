@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gatelodge.cli import output
+from gatelodge.cli import lazy, output
 from gatelodge.cli.files import write_new_file
 from gatelodge.cli.lazy import JsonCommand
 from gatelodge.cli.terminal import CommandRun
@@ -19,7 +19,7 @@ from gatelodge.cli.terminal import CommandRun
 @click.option(
     "--name-caller", is_flag=True, help="Show who called, to everybody who gets the file."
 )
-@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
+@lazy.shard
 @click.pass_obj
 def prove(
     terminal: CommandRun, call: str, file: Path | None, shard: int | None, *, name_caller: bool
@@ -77,13 +77,10 @@ def key(terminal: CommandRun) -> None:
 
 def _format_fsck_report(found: dict[str, Any]) -> str:
     columns = ("log", "leaves", "checkpoints", "open_pairs", "openings", "erased")
-    rows = ([log[column] for column in columns] for log in found["logs"])
-    parts = [output.table([each.replace("_", " ") for each in columns], rows)]
+    parts = [output.listing(columns, found["logs"])]
     if found["findings"]:
         parts.append("TAMPERED or broken:")
-        faults = ("log", "index", "code", "detail")
-        rows = ([each.get(column) for column in faults] for each in found["findings"])
-        parts.append(output.table(faults, rows))
+        parts.append(output.listing(("log", "index", "code", "detail"), found["findings"]))
     else:
         parts.append("Sound: everything follows from the leaves.")
     return "\n\n".join(parts)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gatelodge.cli import output
+from gatelodge.cli import lazy, output
 from gatelodge.cli.lazy import JsonCommand
 from gatelodge.cli.terminal import CommandRun
 
@@ -59,10 +59,10 @@ def tail(terminal: CommandRun, follow: bool, count: int, who: bool | None) -> No
 @click.option("--since", default="", metavar="TIME", help=TIME)
 @click.option("--until", default="", metavar="TIME", help=TIME)
 @click.option("--type", default="", help="Such as call.intent, auth.failed.")
-@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
+@lazy.shard
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.option("--cursor", default="", help="From the end of the page before.")
-@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet.")
+@lazy.as_csv
 @click.pass_obj
 def search(terminal: CommandRun, /, *, as_csv: bool, **asked: Any) -> None:
     """Find records; each search that shows who called is itself written down."""
@@ -71,10 +71,15 @@ def search(terminal: CommandRun, /, *, as_csv: bool, **asked: Any) -> None:
         # On standard error: a table that is piped on stays a table.
         click.echo(f"note: {output.clean(note)}", err=True)
     if as_csv:
-        rows = ([item.get(column) for column in _CSV] for item in page["items"])
-        click.echo(output.as_csv(_CSV, rows))
+        click.echo(output.as_csv(_CSV, page["items"]))
     else:
         _show_page(terminal, page)
+    tell_of_more(terminal, page)
+
+
+def tell_of_more(terminal: CommandRun, page: dict[str, Any]) -> None:
+    """Say how the next page is asked for, where there is one."""
+    # JSON holds the cursor itself; for people it stands apart from a table that may be piped.
     if page["next"] and not terminal.json:
         click.echo(f"There is more: --cursor {page['next']}", err=True)
 
@@ -95,7 +100,7 @@ def gathered(terminal: CommandRun, path: str, asked: dict[str, Any]) -> dict[str
 
 @click.command("show", cls=JsonCommand)
 @click.argument("call")
-@click.option("--shard", type=click.IntRange(1), help="An earlier shard, from before a restore.")
+@lazy.shard
 @click.pass_obj
 def show(terminal: CommandRun, call: str, shard: int | None) -> None:
     """Show every record of one call, with who was behind it."""

@@ -62,7 +62,7 @@ def matrix(
     # Whoever says --json for the whole run gets it, from every command.
     if as_csv and not terminal.json:
         cells = [cell for cell in found["cells"] if everything or cell["allowed"]]
-        click.echo(output.as_csv(_CELL, ([cell[each] for each in _CELL] for cell in cells)))
+        click.echo(output.as_csv(_CELL, cells))
         return
     terminal.show(found, lambda it: _format_matrix(it, everything=everything))
 
@@ -82,8 +82,7 @@ def _format_explanation(found: dict[str, Any]) -> str:
     parts = [output.fields((names.get(name, name), value) for name, value in found.items())]
     for head, rows in (("grants", grants), ("guardrails", guardrails)):
         if rows:
-            columns = [column.replace("_", " ") for column in rows[0]]
-            parts.append(f"{head}:\n{output.table(columns, (row.values() for row in rows))}")
+            parts.append(f"{head}:\n{output.listing(list(rows[0]), rows)}")
     return "\n\n".join(parts)
 
 
@@ -94,7 +93,7 @@ def _format_matrix(found: dict[str, Any], *, everything: bool) -> str:
     if not shown:
         return f"Nobody may use anything yet. {tail}"
     head = ("principal", _column_heading(found.get("kind", "tools")), *_CELL[2:])
-    return f"{output.table(head, ([cell[each] for each in _CELL] for cell in shown))}\n{tail}"
+    return f"{output.listing(_CELL, shown, *head)}\n{tail}"
 
 
 def _column_heading(kind: str) -> str:

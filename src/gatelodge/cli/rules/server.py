@@ -14,8 +14,9 @@ from gatelodge.cli.rules.serving import (
     ERA_HELP,
     HIDABLE,
     RUN_AS,
-    VALUE,
     edit,
+    env,
+    header,
     import_,
     pairs,
     patience,
@@ -49,21 +50,9 @@ _APPROVABLE = ("new", "changed", "pinned")
 @click.argument("alias")
 @click.argument("command", nargs=-1, metavar="[-- CMD ARGS...]")
 @click.option("--url", default="", help="A streamable HTTP endpoint.")
-@click.option(
-    "--header",
-    "headers",
-    multiple=True,
-    metavar="K=V",
-    help=VALUE,
-)
+@header
 @click.option("--allow-private", is_flag=True, help="The address may be private or loopback.")
-@click.option(
-    "--env",
-    "env",
-    multiple=True,
-    metavar="K=V",
-    help=VALUE,
-)
+@env
 @click.option("--cwd", default="", metavar="DIR", help="Where the process starts.")
 @click.option("--run-as", type=RUN_AS, default="own", show_default=True)
 @click.option("--era", type=ERA, default="auto", show_default=True, help=ERA_HELP)
@@ -253,8 +242,9 @@ def _stdio_transport(given: dict[str, Any]) -> dict[str, object]:
 def _format_observation(seen: dict[str, Any], then: str) -> str:
     tools = seen["tools"]
     if tools:
-        rows = ([t["name"], t["standing"], t["digest"][:12], t["title"]] for t in tools)
-        lines = [output.table(("tool", "standing", "digest", "says"), rows)]
+        rows = [{**each, "digest": each["digest"][:12]} for each in tools]
+        columns = ("name", "standing", "digest", "title")
+        lines = [output.listing(columns, rows, "tool", "standing", "digest", "says")]
     else:
         lines = [f"{seen['alias']} answers, and has no tools that can be used."]
     lines += [f"left out: {output.clean(why)}" for why in seen["skipped"]]

@@ -16,7 +16,9 @@ from gatelodge.cli.rules.mcp_file import McpFileEntry, entries, in_one_line
 from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Conflict, HouseError, Invalid
 
-VALUE = "V: text, env:NAME, file:/PATH, or a word and one of them."
+_VALUE = "V: text, env:NAME, file:/PATH, or a word and one of them."
+header = click.option("--header", "headers", multiple=True, metavar="K=V", help=_VALUE)
+env = click.option("--env", multiple=True, metavar="K=V", help=_VALUE)
 HIDABLE = click.Choice(["elicitation", "roots", "sampling"])
 ERA = click.Choice(["auto", "modern", "legacy"])
 ERA_HELP = "Which era of MCP is spoken to it; auto = what it speaks, and what fits each call."
@@ -82,10 +84,10 @@ def patience(terminal: CommandRun, alias: str) -> Iterator[None]:
 @click.argument("alias")
 @click.argument("command", nargs=-1, metavar="[-- CMD ARGS...]")
 @click.option("--url", help="Another endpoint.")
-@click.option("--header", "headers", multiple=True, metavar="K=V", help=VALUE)
+@header
 @click.option("--drop-header", "no_headers", multiple=True, metavar="K", help="Take one away.")
 @click.option("--allow-private/--no-allow-private", default=None, help="As for `add`.")
-@click.option("--env", "env", multiple=True, metavar="K=V", help=VALUE)
+@env
 @click.option("--drop-env", "no_env", multiple=True, metavar="K", help="Take one away.")
 @click.option("--cwd", metavar="DIR", help="Where the process starts; empty = its own home.")
 @click.option("--run-as", type=RUN_AS)

@@ -226,16 +226,13 @@ def _pinning_message(names: list[str], server: str) -> str:
 
 
 def _format_findings(found: dict[str, dict[str, Any]]) -> str:
-    columns = ("read_only", "destructive", "open_world")
-    rows = ([name, *(each.get(column) for column in columns)] for name, each in found.items())
-    return output.table(("tool", "read only", "destructive", "open world"), rows)
+    rows = ({"tool": name, **each} for name, each in found.items())
+    return output.listing(("tool", "read_only", "destructive", "open_world"), rows)
 
 
 def _format_tools(tools: list[dict[str, Any]]) -> str:
     columns = ("name", "standing", "reviewed", "read_only", "destructive", "open_world")
-    head = [each.replace("_", " ") for each in columns]
-    rows = ([tool[column] for column in columns] for tool in tools)
-    return f"{output.table(head, rows)}\n{_pluralized_count(tools, 'tool')}."
+    return f"{output.listing(columns, tools)}\n{_pluralized_count(tools, 'tool')}."
 
 
 def _pluralized_count(things: Any, word: str) -> str:

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.ids import AgentId, PrincipalId, WorkspaceId
-from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, Member, folded
 from gatelodge.flows.act import GovernanceAct, a_name
 from gatelodge.flows.admin import guardrails
@@ -16,6 +15,7 @@ from gatelodge.flows.identity import tokens
 from gatelodge.flows.identity.ending import EndedAccess, end_all
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, RowByName, ShowContext
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.ports.store import StoreTx
 
 _KINDS = ("agent:", "member:")
@@ -50,16 +50,7 @@ class AgentShape(Struct, frozen=True, kw_only=True):
 def shapes(tx: StoreTx, rows: Sequence[Agent], _context: ShowContext) -> list[AgentShape]:
     """Agents, also those that were revoked, with their owners."""
     owners = {row.id: row.email for row in tx.find(Member, workspace=rows[0].workspace)}
-    return [
-        AgentShape(
-            id=row.id,
-            name=row.name,
-            owner=owners[row.owner],
-            status=row.status,
-            created_at=rfc3339(row.created_at),
-        )
-        for row in rows
-    ]
+    return [shown_as(AgentShape, row, owner=owners[row.owner]) for row in rows]
 
 
 @agent.verb(

@@ -17,6 +17,7 @@ from gatelodge.flows.act import ticket as reason
 from gatelodge.flows.identity.ending import EndedAccess
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, RowByName, ShowContext, Wording
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.ports.store import StoreTx
 
 Grantee = Member | Agent | Group | Literal["everyone"]
@@ -85,20 +86,14 @@ def shapes(tx: StoreTx, rows: Sequence[Grant], context: ShowContext) -> list[Gra
         # No grant reaches a tool that is not as approved, so it is not counted as reached.
         about = [each for each in of_server if each.pinned and row.tool in {"", each.name}]
         made.append(
-            GrantShape(
-                id=row.id,
-                grantee_kind=row.grantee_kind,
+            shown_as(
+                GrantShape,
+                row,
                 grantee=names.get(row.grantee, row.grantee),
                 server=aliases.get(row.server, row.server),
-                tool=row.tool,
-                level=row.level,
-                expires_at=None if row.expires_at is None else rfc3339(row.expires_at),
                 expired=row.expires_at is not None and row.expires_at <= context.at,
                 reaches=sum(_within(each, row.level) for each in about),
                 of=len(about),
-                ticket=row.ticket,
-                created_by=row.created_by,
-                created_at=rfc3339(row.created_at),
             )
         )
     return made

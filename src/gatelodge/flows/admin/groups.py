@@ -7,13 +7,13 @@ from msgspec import Struct
 
 from gatelodge.core.errors import Conflict, NotFound
 from gatelodge.core.ids import GrantId, GroupId, PrincipalId, WorkspaceId
-from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, Group, GroupMember, Member, folded
 from gatelodge.core.policy.rules import Grant
 from gatelodge.flows.act import GovernanceAct, a_name
 from gatelodge.flows.admin import guardrails
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, RowByName, ShowContext
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.ports.store import StoreTx
 
 Principal = Annotated[
@@ -54,12 +54,7 @@ def shapes(tx: StoreTx, rows: Sequence[Group], _context: ShowContext) -> list[Gr
     inside = [places(tx, row.workspace, row.id) for row in rows]
     names = lookup.names(tx, rows[0].workspace) if any(inside) else {}
     return [
-        GroupShape(
-            id=row.id,
-            name=row.name,
-            principals=tuple(sorted(names[each.principal] for each in of)),
-            created_at=rfc3339(row.created_at),
-        )
+        shown_as(GroupShape, row, principals=tuple(sorted(names[each.principal] for each in of)))
         for row, of in zip(rows, inside, strict=True)
     ]
 

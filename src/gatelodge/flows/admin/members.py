@@ -15,7 +15,6 @@ from gatelodge.core.ids import (
     PrincipalId,
     WorkspaceId,
 )
-from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Role, folded
 from gatelodge.core.roles import may
 from gatelodge.flows.act import GovernanceAct, a_line
@@ -23,6 +22,7 @@ from gatelodge.flows.admin import agents, guardrails
 from gatelodge.flows.identity.ending import EndedAccess, end_all
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, RowByName, ShowContext, Wording
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.ports.store import StoreTx
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
@@ -78,7 +78,7 @@ class RevokedMember(Struct, frozen=True, kw_only=True):
 @member.shown
 def shapes(_tx: StoreTx, rows: Sequence[Member], _context: ShowContext) -> list[MemberShape]:
     """Members, also those who were revoked."""
-    return [MemberShape(**_shape_fields(row)) for row in rows]
+    return [shown_as(MemberShape, row, name=row.display) for row in rows]
 
 
 @member.detail
@@ -89,8 +89,10 @@ def whole(tx: StoreTx, row: Member, _context: ShowContext) -> MemberDetail:
     places = tx.find(GroupMember, workspace=here, principal=ident)
     owned = tx.find(Agent, workspace=here, owner=ident)
     tokens = tx.find(Credential, workspace=here, principal=ident, revoked_at=None)
-    return MemberDetail(
-        **_shape_fields(row),
+    return shown_as(
+        MemberDetail,
+        row,
+        name=row.display,
         groups=tuple(groups[each.group] for each in places),
         agents=tuple(each.name for each in owned if each.status != "revoked"),
         tokens=tuple(each.id for each in tokens),
@@ -263,17 +265,6 @@ def revoke(act: GovernanceAct, member: Member, transfer_to: Heir = None) -> Revo
         transferred_agents=tuple(moved),
         agent_credentials=tuple(tokens),
     )
-
-
-def _shape_fields(row: Member) -> dict[str, str]:
-    return {
-        "id": row.id,
-        "email": row.email,
-        "name": row.display,
-        "role": row.role,
-        "status": row.status,
-        "created_at": rfc3339(row.created_at),
-    }
 
 
 def _must_not_be_revoked(member: Member) -> None:

@@ -19,7 +19,6 @@ from gatelodge.core.catalog.server import (
 from gatelodge.core.catalog.transport import check_transport
 from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
-from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import folded
 from gatelodge.core.policy.rules import Grant
 from gatelodge.core.protocol.shown.names import alias_for, is_alias
@@ -37,6 +36,7 @@ from gatelodge.flows.admin.definitions.stars import starred
 from gatelodge.flows.identity.ending import EndedAccess
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, ShowContext
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.ports.store import StoreTx
 from gatelodge.ports.upstream import ServerHealth
 
@@ -114,28 +114,23 @@ def shape_of(tx: StoreTx, row: Server, context: ShowContext) -> ServerShape:
         kind, target = "stdio", " ".join(transport.command)
     else:
         kind, target = "http", transport.url
-    return ServerShape(
-        id=row.id,
-        alias=row.alias,
-        status=row.status,
+    return shown_as(
+        ServerShape,
+        row,
         kind=kind,
         target=target,
         transport=transport,
         era=health.era or row.era,
-        tags=row.tags,
-        hidden_capabilities=row.hidden_capabilities,
         digest=description_digest(row),
         tools=len(tools),
         changed=sum(standing(each) == "changed" for each in tools),
         new=sum(standing(each) == "new" for each in tools),
         unfit=sum(each.pinned and bool(unfit(each)) for each in tools),
         instructions=instructions_standing(row),
-        timing=row.timing,
         health=health.state,
         detail=health.detail,
         version=health.version,
         isolation=health.isolation,
-        created_at=rfc3339(row.created_at),
         said=health.said,
     )
 

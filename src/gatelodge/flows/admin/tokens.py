@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from gatelodge.core.ids import Instant
-from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, Credential, Member
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.identity import tokens
 from gatelodge.flows.identity.ending import EndedAccess
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, ShowContext
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.ports.store import StoreTx
 
 token = Noun(
@@ -57,17 +57,11 @@ def shapes(tx: StoreTx, rows: Sequence[Credential], context: ShowContext) -> lis
     for row in rows:
         holder = holders.get(row.principal)
         made.append(
-            TokenShape(
-                id=row.id,
+            shown_as(
+                TokenShape,
+                row,
                 principal=principal_name(holder) if holder else row.principal,
-                kind=row.kind,
-                label=row.label,
-                last4=row.last4,
                 status=_standing(row, holder, context.at),
-                created_at=rfc3339(row.created_at),
-                expires_at=rfc3339(row.expires_at),
-                revoked_at=rfc3339(row.revoked_at) if row.revoked_at is not None else None,
-                parent=row.parent,
             )
         )
     return made

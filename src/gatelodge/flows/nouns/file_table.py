@@ -184,6 +184,10 @@ class FileTable(ABC, Generic[Entry]):
         """What can only be made once all else is."""
         yield from ()
 
+    def change(self, verb: str, line: str, row: str = "", /, **given: Any) -> NounChange:
+        """One verb of the noun: on the row of that name, or none where it makes one."""
+        return NounChange(verb=f"{self.kind}.{verb}", name=row, given=given, line=line)
+
     def make(self, act: GovernanceAct, workspace: WorkspaceId, change: NounChange) -> None:
         """Make one change, by the verb that the noun declares. Raises what the verb raises."""
         name = change.verb.removeprefix(f"{self.kind}.")

@@ -108,19 +108,17 @@ class MemberTable(FileTable[WantedMember]):
         for each in self.entries_of(plan.file):
             email, row = each.email, known.get(each.email)
             if row is None:
-                given = {"email": email, "name": each.name, "role": each.role}
                 line = f"+ member {email} as {each.role}"
-                yield NounChange(verb="member.add", given=given, line=line)
+                yield self.change("add", line, email=email, name=each.name, role=each.role)
                 continue
             # A file that says no name leaves the one that was given by hand.
             if each.name and row.display != each.name:
                 line = f"~ member {email} is called {each.name!r}"
-                given = {"name": each.name}
-                yield NounChange(verb="member.rename", name=email, given=given, line=line)
+                yield self.change("rename", line, email, name=each.name)
             if row.role != each.role:
-                line = f"~ member {email} becomes {each.role}"
-                given = {"role": each.role}
-                change = NounChange(verb="member.role", name=email, given=given, line=line)
+                change = self.change(
+                    "role", f"~ member {email} becomes {each.role}", email, role=each.role
+                )
                 # The new owner may stand behind the old one in the file, and come in too late.
                 if row.role == "owner":
                     owners.append(change)
@@ -135,8 +133,7 @@ class MemberTable(FileTable[WantedMember]):
             row = known.get(each.email)
             # Only in this direction: a file must not let in whom somebody stopped by hand.
             if each.suspended and (row is None or row.status == "active"):
-                line = f"~ member:{each.email} is suspended"
-                yield NounChange(verb="member.suspend", name=each.email, line=line)
+                yield self.change("suspend", f"~ member:{each.email} is suspended", each.email)
 
 
 class AgentTable(FileTable[WantedAgent]):
@@ -192,17 +189,14 @@ class AgentTable(FileTable[WantedAgent]):
             row, owner = known.get(folded(each.name)), owners.get(each.owner)
             called = each.name if row is None else row.name
             if row is None:
-                given = {"name": each.name, "owner": each.owner}
                 line = f"+ agent {called}, owned by {each.owner}"
-                yield NounChange(verb="agent.add", given=given, line=line)
+                yield self.change("add", line, name=each.name, owner=each.owner)
             # The new owner may come in by this very file, and has no row before it is applied.
             elif owner is None or row.owner != owner.id:
                 line = f"~ agent {called} goes to {each.owner}; its tokens end"
-                given = {"owner": each.owner}
-                yield NounChange(verb="agent.transfer", name=called, given=given, line=line)
+                yield self.change("transfer", line, called, owner=each.owner)
             if each.suspended and (row is None or row.status == "active"):
-                line = f"~ agent:{called} is suspended"
-                yield NounChange(verb="agent.suspend", name=called, line=line)
+                yield self.change("suspend", f"~ agent:{called} is suspended", called)
 
 
 class GroupTable(FileTable[WantedGroup]):
@@ -245,23 +239,17 @@ class GroupTable(FileTable[WantedGroup]):
             row = known.get(folded(each.name))
             called = each.name if row is None else row.name
             if row is None:
-                line = f"+ group {called}"
-                yield NounChange(verb="group.create", given={"name": called}, line=line)
+                yield self.change("create", f"+ group {called}", name=called)
             places = plan.rows.of(GroupMember) if row is not None else ()
             ids = [place.principal for place in places if row and place.group == row.id]
             inside = {folded_reference(plan.names.by_id.get(one, one)): one for one in ids}
             should = {folded_reference(who): who for who in each.members}
             for who in (who for key, who in should.items() if key not in inside):
-                yield _place_change("add-member", called, who)
+                line = f"+ {who} joins group {called}"
+                yield self.change("add-member", line, called, principal=who)
             if plan.prune:
                 ended = (one for key, one in inside.items() if key not in should)
                 # An agent that no export names cannot stand in a file: its absence says nothing.
                 for who in filter(None, map(plan.names.exported, ended)):
-                    yield _place_change("remove-member", called, who)
-
-
-def _place_change(verb: str, group: str, who: str) -> NounChange:
-    line = f"+ {who} joins group {group}"
-    if verb == "remove-member":
-        line = f"- {who} parts from group {group}"
-    return NounChange(verb=f"group.{verb}", name=group, given={"principal": who}, line=line)
+                    line = f"- {who} parts from group {called}"
+                    yield self.change("remove-member", line, called, principal=who)

@@ -103,12 +103,10 @@ class GuardrailTable(FileTable[WantedGuardrail]):
                 row.text == bound.text or (bool(bound.unmatched) and row.written == each.text)
             )
             if row is None or not as_is or row.mode != each.mode:
-                given = {"name": each.name, "text": each.text, "mode": each.mode}
                 line = f"+ guardrail {each.name} ({each.mode})"
-                yield NounChange(verb="guardrail.publish", given=given, line=line)
+                yield self.change("publish", line, name=each.name, text=each.text, mode=each.mode)
         for row in standing.values() if plan.prune else ():
-            line = f"- guardrail {row.name}"
-            yield NounChange(verb="guardrail.retire", name=row.id, line=line)
+            yield self.change("retire", f"- guardrail {row.name}", row.id)
 
     def make(self, act: GovernanceAct, workspace: WorkspaceId, change: NounChange) -> None:
         """Publish or retire one, as its own routes do. Raises what those raise."""
@@ -160,12 +158,16 @@ class GrantTable(FileTable[WantedGrant]):
                 continue
             if row is not None:
                 # No grant is changed in place: the log tells each as given once and ended once.
-                yield _revocation(row, plan.names)
-            yield NounChange(verb="grant.add", given=each.given, line=f"+ grant {each}")
+                yield self._revocation(row, plan.names)
+            yield self.change("add", f"+ grant {each}", **each.given)
         for row in standing.values() if plan.prune else ():
             # Whom no export names cannot stand in the file: what is theirs is not pruned for that.
             if row.grantee_kind == "everyone" or plan.names.exported(row.grantee):
-                yield _revocation(row, plan.names)
+                yield self._revocation(row, plan.names)
+
+    def _revocation(self, row: Grant, names: FileNames) -> NounChange:
+        about = replace(_wanted_grant(row, names), expires=None)
+        return self.change("revoke", f"- grant {about}", row.id)
 
 
 def _is_live(row: Grant, at: Instant) -> bool:
@@ -184,8 +186,3 @@ def _wanted_grant(row: Grant, names: FileNames) -> WantedGrant:
         expires=None if ends is None else _EPOCH + timedelta(microseconds=ends),
         ticket=row.ticket,
     )
-
-
-def _revocation(row: Grant, names: FileNames) -> NounChange:
-    about = replace(_wanted_grant(row, names), expires=None)
-    return NounChange(verb="grant.revoke", name=row.id, line=f"- grant {about}")

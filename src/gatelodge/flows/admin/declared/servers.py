@@ -136,11 +136,8 @@ class ServerTable(FileTable[WantedServer]):
                     remedy=f"Approve it by hand (gatelodge server approve {alias}), or leave "
                     "`approved` out of the file.",
                 )
-            given = {"proposal": proposal}
             if row is None:
-                yield NounChange(
-                    verb="server.add", name=alias, given=given, line=f"+ server {alias}"
-                )
+                yield self.change("add", f"+ server {alias}", alias, proposal=proposal)
             elif differing:
                 line = f"~ server {alias} may take another time"
                 if changed:
@@ -148,10 +145,9 @@ class ServerTable(FileTable[WantedServer]):
                         f"~ server {alias} is reached in another way, so it waits for approval "
                         "again"
                     )
-                yield NounChange(verb="server.edit", name=alias, given=given, line=line)
+                yield self.change("edit", line, alias, proposal=proposal)
             if each.approved and (row is None or changed or row.status == "proposed"):
-                line = f"~ server {alias} is approved"
-                yield NounChange(verb="server.approve", name=alias, line=line)
+                yield self.change("approve", f"~ server {alias} is approved", alias)
 
     def make(self, act: GovernanceAct, workspace: WorkspaceId, change: NounChange) -> None:
         """Add, edit or approve one, as its own routes do. Raises what those raise."""

@@ -9,6 +9,7 @@ from gatelodge.core.catalog.compare import DefinitionComparison, compare_definit
 from gatelodge.core.catalog.server import Tool
 from gatelodge.core.protocol.shown.names import shown_name
 from gatelodge.flows.admin.definitions.standing import standing, unfit
+from gatelodge.flows.nouns.shown import shown_as
 
 _TITLE = 100
 _HINTS = {
@@ -72,9 +73,10 @@ class ToolDifference(Struct, frozen=True, kw_only=True):
 def tool_shape(row: Tool, alias: str, longest: int) -> ToolShape:
     """The outer shape of a tool; its server's alias, and how long a shown name may be, given."""
     read_only, destructive, open_world = row.effect
-    return ToolShape(
+    return shown_as(
+        ToolShape,
+        row,
         server=alias,
-        name=row.name,
         shown=shown_name(alias, row.name, longest),
         standing=standing(row),
         title=title(row.definition),
@@ -85,34 +87,23 @@ def tool_shape(row: Tool, alias: str, longest: int) -> ToolShape:
         reviewed=row.review_holds,
         hints=hints(row.definition),
         unfit=unfit(row),
-        observed=row.observed,
-        approved=row.approved,
     )
 
 
 def tool_detail(row: Tool, alias: str, longest: int) -> ToolDetail:
     """A tool with both its definitions; its alias, and how long a shown name may be, given."""
-    return ToolDetail(
-        tool=tool_shape(row, alias, longest),
-        # Not decoded and written anew: an admin has to read what the server sent, in its order and
-        # with its numbers as they were spelled.
-        definition=Raw(row.definition.encode()),
-        approved_definition=_approved_definition(row),
-        differences=compare_definitions(row.approved_definition, row.definition),
-    )
+    return ToolDetail(tool=tool_shape(row, alias, longest), **_compared_definitions(row))
 
 
 def difference(row: Tool) -> ToolDifference:
     """What of a tool differs from what was approved."""
-    return ToolDifference(
-        name=row.name,
+    return shown_as(
+        ToolDifference,
+        row,
         standing=standing(row),
         title=title(row.definition),
         digest=row.observed,
-        approved=row.approved,
-        definition=Raw(row.definition.encode()),
-        approved_definition=_approved_definition(row),
-        differences=compare_definitions(row.approved_definition, row.definition),
+        **_compared_definitions(row),
     )
 
 
@@ -139,5 +130,13 @@ def hints(definition: str) -> dict[str, bool]:
     return {ours: said[its] for ours, its in _HINTS.items() if isinstance(said.get(its), bool)}
 
 
-def _approved_definition(row: Tool) -> Raw | None:
-    return Raw(row.approved_definition.encode()) if row.approved_definition else None
+def _compared_definitions(row: Tool) -> dict[str, Any]:
+    """The last definition and the approved one, side by side."""
+    # Not decoded and written anew: an admin has to read what the server sent, in its order and with
+    # its numbers as they were spelled.
+    old = Raw(row.approved_definition.encode()) if row.approved_definition else None
+    return {
+        "definition": Raw(row.definition.encode()),
+        "approved_definition": old,
+        "differences": compare_definitions(row.approved_definition, row.definition),
+    }

@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from gatelodge.core.errors import Forbidden, Invalid, NotFound
 from gatelodge.core.ids import PrincipalId
-from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, Member
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin.tokens import principal_name
 from gatelodge.flows.identity import tokens
 from gatelodge.flows.nouns import lookup
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Here, JSONBody
@@ -59,15 +59,8 @@ async def issue(place: Here, data: JSONBody[NewToken]) -> Response[IssuedToken]:
 
     made, name = await gate.change(place.caller, work)
     row = made.credential
-    issued = IssuedToken(
-        id=row.id,
-        principal=name,
-        label=row.label,
-        token=made.token,
-        expires_at=rfc3339(row.expires_at),
-        parent=row.parent,
-        path=f"/k/{place.workspace.slug}/mcp",
-    )
+    path = f"/k/{place.workspace.slug}/mcp"
+    issued = shown_as(IssuedToken, row, principal=name, token=made.token, path=path)
     # A cache on the way would hold a token that the gate itself does not keep.
     return Response(issued, headers={"cache-control": "no-store"})
 

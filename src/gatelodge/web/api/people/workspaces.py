@@ -5,10 +5,20 @@ from msgspec import Struct
 
 from gatelodge.core.people import Workspace
 from gatelodge.flows.admin import workspaces
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.web.api.authentication import LOCAL_ONLY
 from gatelodge.web.api.pages import PAGE, ItemPage, PageRequest, page
 from gatelodge.web.api.parameters import Asks, Here, JSONBody, Limits, TheCaller, TheGate
-from gatelodge.web.api.people.responses import WorkspaceShape, workspace_shape
+
+
+class WorkspaceShape(Struct, frozen=True, kw_only=True):
+    """A workspace; `path` is where clients find its endpoint."""
+
+    id: str
+    slug: str
+    name: str
+    path: str
+    created_at: str
 
 
 class NewWorkspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +46,7 @@ async def listed(
     """List the workspaces that the caller belongs to; the local operator sees all."""
     rows = await gate.read(lambda tx: tx.find(Workspace))
     mine = [row for row in rows if caller.local or row.id == caller.workspace]
-    return page(mine, lambda row: row.id, workspace_shape, PageRequest(limit, cursor))
+    return page(mine, lambda row: row.id, _workspace_shape, PageRequest(limit, cursor))
 
 
 @post("/workspaces", opt={"act": LOCAL_ONLY})
@@ -64,7 +74,11 @@ async def found(
 @get("/", opt={"act": "workspace.read"})
 async def show(place: Here) -> WorkspaceShape:
     """Show the workspace."""
-    return workspace_shape(place.workspace)
+    return _workspace_shape(place.workspace)
+
+
+def _workspace_shape(row: Workspace) -> WorkspaceShape:
+    return shown_as(WorkspaceShape, row, path=f"/k/{row.slug}/mcp")
 
 
 ROUTES = (listed, found)

@@ -14,12 +14,31 @@ from gatelodge.flows.admin import guardrails
 from gatelodge.flows.admin.bearers import bearers
 from gatelodge.flows.admin.guardrails import Scope
 from gatelodge.flows.nouns import lookup
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.pages import PAGE, ItemPage, PageRequest, page
 from gatelodge.web.api.parameters import Asks, Flag, Here, JSONBody, Limits, Named
-from gatelodge.web.api.people.responses import ActReason
-from gatelodge.web.api.rules.responses import GuardrailShape, guardrail_shape
+
+
+class GuardrailShape(Struct, frozen=True, kw_only=True):
+    """A version of a guardrail. `scope` is the workspace, or everywhere.
+
+    `text` is written with names, `with_ids` is what is evaluated and stands in the log; `digest` is
+    of the latter. `unmatched` is what it names that is not there: for that it holds nothing now.
+    Of a rule for every workspace only the local operator is told the names and what is unmatched.
+    """
+
+    id: str
+    name: str
+    mode: str
+    scope: str
+    digest: str
+    text: str
+    with_ids: str
+    unmatched: tuple[str, ...]
+    created_by: str
+    created_at: str
 
 
 class NewGuardrail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +60,12 @@ class GuardrailText(Struct, frozen=True, forbid_unknown_fields=True):
     text: str
     everywhere: bool = False
     unmatched: bool = False
+
+
+class ActReason(Struct, frozen=True, forbid_unknown_fields=True):
+    """A ticket or a reason code; it stands in the log for good."""
+
+    why: str = ""
 
 
 class PublishableText(Struct, frozen=True):
@@ -135,12 +160,18 @@ def _shape_for_caller(
 
     def shape(row: Guardrail) -> GuardrailShape:
         if not row.workspace and not place.caller.local:
-            return guardrail_shape(replace(row, written=row.text), ())
+            return _guardrail_shape(replace(row, written=row.text), ())
         if row.workspace not in known:
             known[row.workspace] = bearers(tx, row.workspace)
-        return guardrail_shape(row, guardrails.unmatched(row, known[row.workspace]))
+        return _guardrail_shape(row, guardrails.unmatched(row, known[row.workspace]))
 
     return shape
+
+
+def _guardrail_shape(row: Guardrail, unmatched: tuple[str, ...]) -> GuardrailShape:
+    scope = "workspace" if row.workspace else "everywhere"
+    words = {"text": row.written, "with_ids": row.text, "unmatched": unmatched}
+    return shown_as(GuardrailShape, row, scope=scope, **words)
 
 
 ROUTES = (listed, publish, check, show, retire)
