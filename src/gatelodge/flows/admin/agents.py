@@ -49,7 +49,7 @@ class AgentShape(Struct, frozen=True, kw_only=True):
 @agent.shown
 def shapes(tx: StoreTx, rows: Sequence[Agent], _context: ShowContext) -> list[AgentShape]:
     """Agents, also those that were revoked, with their owners."""
-    owners = {row.id: row.email for row in tx.find(Member, workspace=rows[0].workspace)}
+    owners = lookup.names(tx, rows[0].workspace, Member)
     return [shown_as(AgentShape, row, owner=owners[row.owner]) for row in rows]
 
 

@@ -1,4 +1,9 @@
-"""Makes a workspace as its file says, in one transaction; a second time nothing is left to do."""
+"""Makes a workspace as its file says, in one transaction; a second time nothing is left to do.
+
+What the file does not name is left alone, unless it is pruned: then grants, places in the file's
+groups and guardrails that it does not name end. People and servers never end by a file, who was
+revoked never comes back by one, and what was disabled or suspended by hand stays so.
+"""
 
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.core.ids import Instant, WorkspaceId
@@ -6,8 +11,7 @@ from gatelodge.core.people import Workspace
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin.bearers import bearers
 from gatelodge.flows.admin.declared import tables
-from gatelodge.flows.admin.declared.plan import plan
-from gatelodge.flows.nouns.file_table import NounChange, WorkspaceFile, WorkspaceRows
+from gatelodge.flows.nouns.file_table import FilePlan, NounChange, WorkspaceFile, WorkspaceRows
 from gatelodge.ports.store import StoreTx
 
 MOST_CHANGES = 500
@@ -26,7 +30,9 @@ def planned(
 ) -> tuple[NounChange, ...]:
     """The dry run: what `apply` would do now.
 
-    Raises Conflict when the file was written for another workspace, and what `plan` raises.
+    `wanted` is a file as `reading.parse` returns it, its names as they are kept. Raises Conflict
+    when it was written for another workspace, Invalid with every name that is neither in it nor in
+    the workspace, and everyone in it who was revoked.
     """
     # Two workspaces may use the same names: a file that is meant for one would change the other.
     if not tx.find(Workspace, id=workspace, slug=wanted.workspace):
@@ -34,7 +40,8 @@ def planned(
             f"this file is for the workspace {wanted.workspace!r}",
             remedy="Choose that workspace, or mend the file's first line.",
         )
-    return plan(wanted, present(tx, workspace, at), prune=prune)
+    plan = FilePlan(tables.TABLES, wanted, present(tx, workspace, at), prune=prune)
+    return tuple(plan.changes())
 
 
 def apply(

@@ -74,9 +74,8 @@ class GrantShape(Struct, frozen=True, kw_only=True):
 def shapes(tx: StoreTx, rows: Sequence[Grant], context: ShowContext) -> list[GrantShape]:
     """Grants, expired ones too, with the names of whom and what they are about."""
     here = rows[0].workspace
-    names = lookup.names(tx, here) | {"": "everyone"}
-    names |= {group.id: group.name for group in tx.find(Group, workspace=here)}
-    aliases = {server.id: server.alias for server in tx.find(Server, workspace=here)}
+    names = lookup.names(tx, here, Member, Agent, Group) | {"": "everyone"}
+    aliases = lookup.names(tx, here, Server)
     tools: dict[str, list[Tool]] = {}
     for tool in tx.find(Tool, workspace=here):
         tools.setdefault(tool.server, []).append(tool)

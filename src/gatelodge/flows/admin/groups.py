@@ -52,7 +52,7 @@ class RemovedGroup(Struct, frozen=True):
 def shapes(tx: StoreTx, rows: Sequence[Group], _context: ShowContext) -> list[GroupShape]:
     """Groups, with the names of who is in them."""
     inside = [places(tx, row.workspace, row.id) for row in rows]
-    names = lookup.names(tx, rows[0].workspace) if any(inside) else {}
+    names = lookup.names(tx, rows[0].workspace, Member, Agent) if any(inside) else {}
     return [
         shown_as(GroupShape, row, principals=tuple(sorted(names[each.principal] for each in of)))
         for row, of in zip(rows, inside, strict=True)

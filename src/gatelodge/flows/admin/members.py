@@ -85,7 +85,7 @@ def shapes(_tx: StoreTx, rows: Sequence[Member], _context: ShowContext) -> list[
 def whole(tx: StoreTx, row: Member, _context: ShowContext) -> MemberDetail:
     """A member, with groups, agents and tokens."""
     here, ident = row.workspace, row.id
-    groups = {group.id: group.name for group in tx.find(Group, workspace=here)}
+    groups = lookup.names(tx, here, Group)
     places = tx.find(GroupMember, workspace=here, principal=ident)
     owned = tx.find(Agent, workspace=here, owner=ident)
     tokens = tx.find(Credential, workspace=here, principal=ident, revoked_at=None)

@@ -86,7 +86,7 @@ class InstructionsState(Struct, frozen=True, kw_only=True):
 @tool.shown
 def shapes(tx: StoreTx, rows: Sequence[Tool], context: ShowContext) -> list[ToolShape]:
     """Tools in their server's order, also those that are gone."""
-    aliases = {row.id: row.alias for row in tx.find(Server, workspace=rows[0].workspace)}
+    aliases = lookup.names(tx, rows[0].workspace, Server)
     return [tool_shape(row, aliases[row.server], context.name_length) for row in rows]
 
 

@@ -3,8 +3,8 @@
 An id is always taken as well. Each function raises NotFound, with where to look.
 """
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypeVar
 
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import NotFound
@@ -15,6 +15,15 @@ from gatelodge.core.state import Row
 from gatelodge.ports.store import StoreTx
 
 R = TypeVar("R", bound=Row)
+
+_CALLED: dict[type[Row], str] = {
+    Member: "email",
+    Agent: "name",
+    Group: "name",
+    Server: "alias",
+    Guardrail: "name",
+}
+"""The field by which people call a row."""
 
 
 def member(tx: StoreTx, workspace: WorkspaceId, text: str) -> Member:
@@ -113,10 +122,12 @@ def credential(tx: StoreTx, workspace: WorkspaceId, text: str) -> Credential:
     return _first_or_not_found(found, "no token has this id", "token list")
 
 
-def names(tx: StoreTx, workspace: WorkspaceId) -> dict[str, str]:
-    """What every member and agent of the workspace is called, by id; of those revoked too."""
-    found: dict[str, str] = {row.id: row.email for row in tx.find(Member, workspace=workspace)}
-    found.update((row.id, row.name) for row in tx.find(Agent, workspace=workspace))
+def names(tx: StoreTx, workspace: WorkspaceId | Literal[""], *kinds: type[Row]) -> dict[str, str]:
+    """What all rows of these kinds are called, by id; of those revoked too."""
+    found: dict[str, str] = {}
+    for kind in kinds:
+        rows: Sequence[Any] = tx.find(kind, workspace=workspace)
+        found |= {row.id: getattr(row, _CALLED[kind]) for row in rows}
     return found
 
 

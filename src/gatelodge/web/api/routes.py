@@ -39,7 +39,7 @@ from gatelodge.web.api.known_queries import KnownQueries
 from gatelodge.web.api.parameters import Named, TheCaller, TheGate, malformed
 from gatelodge.web.api.people import tokens, whoami, workspaces
 from gatelodge.web.api.record import audit, changes
-from gatelodge.web.api.rules import access, guardrails, servers, tools
+from gatelodge.web.api.rules import access, guardrails, servers
 from gatelodge.web.endpoint.origins import origins
 
 Asked = Request[Any, Any, Any]
@@ -53,7 +53,6 @@ IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (
     *tokens.ROUTES,
     *whoami.ROUTES,
     *servers.ROUTES,
-    *tools.ROUTES,
     *guardrails.ROUTES,
     *access.ROUTES,
     *audit.ROUTES,

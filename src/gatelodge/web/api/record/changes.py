@@ -155,12 +155,8 @@ async def _names_by_id(place: WorkspaceContext) -> dict[str, str]:
     """What people call those who are, or were, in this workspace, by id."""
 
     def look(tx: StoreTx) -> dict[str, str]:
-        found = {str(row.id): row.email for row in tx.find(Member, workspace=place.id)}
-        found |= {str(row.id): row.name for row in tx.find(Agent, workspace=place.id)}
-        found |= {str(row.id): row.name for row in tx.find(Group, workspace=place.id)}
-        found |= {str(row.id): row.alias for row in tx.find(Server, workspace=place.id)}
-        rails = [*tx.find(Guardrail, workspace=place.id), *tx.find(Guardrail, workspace="")]
-        return found | {str(row.id): row.name for row in rails}
+        found = lookup.names(tx, place.id, Member, Agent, Group, Server, Guardrail)
+        return found | lookup.names(tx, "", Guardrail)
 
     here = await place.gate.read(look)
     return {

@@ -182,10 +182,7 @@ async def _resolve_servers(
     """Every server that ever had that alias: one that was removed has records too."""
     if not text:
         return None, []
-    present = {
-        str(row.id): row.alias
-        for row in await place.gate.read(lambda tx: tx.find(Server, workspace=place.id))
-    }
+    present = await place.gate.read(lambda tx: lookup.names(tx, place.id, Server))
     ever = {**await aliases_of(place.gate.ledger, place.id), **present}
     # Every bearer of the name: a later server that got a removed one's alias has records of its
     # own.
@@ -210,8 +207,8 @@ async def _resolve_rules(place: WorkspaceContext, text: str) -> tuple[str, ...]:
         return ()
 
     def look(tx: StoreTx) -> tuple[str, ...]:
-        rails = [*tx.find(Guardrail, workspace=place.id), *tx.find(Guardrail, workspace="")]
-        ids = [str(each.id) for each in rails if text in (each.id, each.name)]
+        rails = lookup.names(tx, place.id, Guardrail) | lookup.names(tx, "", Guardrail)
+        ids = [ident for ident, name in rails.items() if text in (ident, name)]
         return tuple(ids or [str(each.id) for each in tx.find(Grant, workspace=place.id, id=text)])
 
     found = await place.gate.read(look)
@@ -224,11 +221,11 @@ async def _resolve_rules(place: WorkspaceContext, text: str) -> tuple[str, ...]:
     told = await ever_in_gov(ledger, quoted, 1, place.id) or await ever_in_gov(ledger, ended, 1, "")
     if told or text.startswith("g-"):
         return (text,)
-    rails = await place.gate.read(lambda tx: tx.find(Guardrail, workspace=place.id))
+    rails = await place.gate.read(lambda tx: lookup.names(tx, place.id, Guardrail))
     raise NotFound(
         f"no rule was ever called {text!r}",
         remedy="Give a grant's id, or a guardrail: "
-        + (", ".join(sorted(each.name for each in rails)) or "there are none here")
+        + (", ".join(sorted(rails.values())) or "there are none here")
         + ".",
     )
 

@@ -8,6 +8,7 @@ from gatelodge.core.catalog.server import Server
 from gatelodge.core.people import Agent, Member
 from gatelodge.core.records.opening import Opening
 from gatelodge.flows.audit.reading import FoundRecords
+from gatelodge.flows.nouns import lookup
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
 
@@ -54,10 +55,8 @@ class RecordNames(Struct, frozen=True):
 
 def names_of(tx: StoreTx, place: WorkspaceContext) -> RecordNames:
     """The names of the workspace, of those who were revoked too."""
-    principals = {str(row.id): row.email for row in tx.find(Member, workspace=place.id)}
-    principals |= {str(row.id): row.name for row in tx.find(Agent, workspace=place.id)}
-    servers = {str(row.id): row.alias for row in tx.find(Server, workspace=place.id)}
-    return RecordNames(principals, servers)
+    principals = lookup.names(tx, place.id, Member, Agent)
+    return RecordNames(principals, lookup.names(tx, place.id, Server))
 
 
 def record_shape(found: FoundRecords, names: RecordNames) -> RecordShape:

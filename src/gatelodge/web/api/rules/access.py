@@ -15,6 +15,7 @@ from gatelodge.core.people import folded
 from gatelodge.core.policy.decision import Allow, Ask, Decision, Deny
 from gatelodge.core.view import PolicyView
 from gatelodge.core.view_entry import Entry, PrincipalEntry, ServerView, ToolEntry, WorkspaceView
+from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Asks, Here
 from gatelodge.web.api.rules.written import in_parts
@@ -130,7 +131,7 @@ async def explain_route(
         kind=asked,
         remedy=_remedy_for_denial(found, wanted) if full else "",
         grants=tuple(_grant_lines(found, names, asked)) if full else (),
-        guardrails=tuple(_guardrail_lines(found)) if full else (),
+        guardrails=tuple(shown_as(GuardrailLine, each) for each in found.guardrails if full),
     )
 
 
@@ -305,11 +306,6 @@ def _grant_lines(
             permits=each.permits,
             why_not="; ".join(why_not),
         )
-
-
-def _guardrail_lines(found: AccessExplanation) -> Iterator[GuardrailLine]:
-    for each in found.guardrails:
-        yield GuardrailLine(name=each.name, mode=each.mode, reason=each.reason, now=each.now)
 
 
 def _shape_of_cell(cell: MatrixCell, names: dict[str, str], aliases: dict[str, str]) -> AccessCell:

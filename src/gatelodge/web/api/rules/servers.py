@@ -1,4 +1,4 @@
-"""What of servers is not declared: proposed, edited, observed, approved; and their health.
+"""What of servers and tools is not declared: proposed, edited, observed, approved; what differs.
 
 They take how a server is reached, and what was shown of what it offers.
 """
@@ -20,7 +20,12 @@ from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import pins, servers, tools
 from gatelodge.flows.admin.definitions import edits
 from gatelodge.flows.admin.definitions.proposals import ServerProposal, description_digest
-from gatelodge.flows.admin.definitions.shapes import ToolShape
+from gatelodge.flows.admin.definitions.shapes import (
+    ToolDifference,
+    ToolShape,
+    difference,
+    differs,
+)
 from gatelodge.flows.catalog.offers import left_out
 from gatelodge.flows.catalog.stock import keep_in_parts
 from gatelodge.flows.nouns import lookup
@@ -74,6 +79,17 @@ class ApprovedServer(Struct, frozen=True):
     alias: str
     status: str
     approved: tuple[str, ...]
+
+
+class ServerDifferences(Struct, frozen=True):
+    """Everything of a server that is not as approved."""
+
+    server: str
+    changes: tuple[ToolDifference, ...]
+    instructions: pins.InstructionsState
+
+
+_OF_TOOLS = {"act": "tool.read", "noun": "tools"}
 
 
 @post("/servers", opt={"act": "server.register"})
@@ -179,8 +195,32 @@ async def approve(place: Here, name: Named, data: JSONBody[ServerApproval]) -> A
     return await place.gate.change(place.caller, work)
 
 
+@get("/servers/{name:str}/tools/diff", opt=_OF_TOOLS)
+async def diff(place: Here, name: Named) -> ServerDifferences:
+    """Show what differs from what was approved."""
+
+    def look(tx: StoreTx) -> tuple[Server, list[Tool]]:
+        row = lookup.server(tx, place.id, name)
+        return row, tools.listed(tx, place.id, row.id)
+
+    row, rows = await place.gate.read(look)
+
+    def compared() -> ServerDifferences:
+        changes = tuple(difference(each) for each in rows if differs(each))
+        return ServerDifferences(row.alias, changes, pins.instructions(row))
+
+    # Of all tools of a server it is long work: beside the loop, and with no snapshot held.
+    return await to_thread.run_sync(compared)
+
+
+@get("/servers/{name:str}/instructions", opt=_OF_TOOLS)
+async def told(place: Here, name: Named) -> pins.InstructionsState:
+    """Show what a server tells every session, and what of it was approved."""
+    return await to_thread.run_sync(pins.instructions, await _find_server(place, name))
+
+
 async def _find_server(place: WorkspaceContext, name: str) -> Server:
     return await place.gate.read(lambda tx: lookup.server(tx, place.id, name))
 
 
-ROUTES = (register, health, edit, look_again, approve)
+ROUTES = (register, health, edit, look_again, approve, diff, told)
