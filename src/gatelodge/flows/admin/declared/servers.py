@@ -1,29 +1,18 @@
 """Servers in the file: how they are reached, and what makes them so. None ends by a file."""
 
 from collections.abc import Iterator
-from typing import Literal
 
-from msgspec import field
 from msgspec.structs import replace
 
-from gatelodge.core.catalog.server import (
-    EraWish,
-    HidableCapability,
-    HttpTransport,
-    Server,
-    ServerTiming,
-    StdioTransport,
-    Wait,
-)
+from gatelodge.core.catalog.server import Server
 from gatelodge.core.catalog.transport import PARTS, check_parts, check_transport
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import WorkspaceId
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import servers
-from gatelodge.flows.admin.definitions.proposals import ServerProposal, tags_of
+from gatelodge.flows.admin.definitions.proposals import ServerProposal, ServerWords, tags_of
 from gatelodge.flows.admin.definitions.stars import starred, unstarred
 from gatelodge.flows.nouns.file_table import (
-    FileEntry,
     FileNames,
     FilePlan,
     FileTable,
@@ -32,50 +21,14 @@ from gatelodge.flows.nouns.file_table import (
 )
 
 
-class WantedServer(FileEntry, frozen=True, kw_only=True):
+class WantedServer(ServerWords, frozen=True, kw_only=True):
     """A server by `command` or by `url`. `approved` approves it when it is new or has changed.
 
     A value `***`, as `export` writes what may be secret, stands for what is there already, as long
     as nothing else is changed in how the server is reached.
     """
 
-    alias: str
-    command: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
-    cwd: str = ""
-    run_as: Literal["own", "gateway"] = "own"
-    url: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    allow_private: bool = False
-    era: EraWish = "auto"
-    tags: tuple[str, ...] = ()
-    hidden_capabilities: tuple[HidableCapability, ...] = ()
-    start_seconds: Wait = 0.0
-    call_seconds: Wait = 0.0
-    longest_seconds: Wait = 0.0
     approved: bool = False
-
-    @property
-    def proposal(self) -> ServerProposal:
-        """The same in the words of the catalog."""
-        transport = (
-            HttpTransport(url=self.url, headers=self.headers, allow_private=self.allow_private)
-            if self.url
-            else StdioTransport(
-                command=self.command, env=self.env, cwd=self.cwd, run_as=self.run_as
-            )
-        )
-        return ServerProposal(
-            transport=transport,
-            era=self.era,
-            tags=tuple(sorted(set(self.tags))),
-            hidden_capabilities=tuple(sorted(set(self.hidden_capabilities))),
-            timing=ServerTiming(
-                start_seconds=self.start_seconds,
-                call_seconds=self.call_seconds,
-                longest_seconds=self.longest_seconds,
-            ),
-        )
 
 
 class ServerTable(FileTable[WantedServer]):
@@ -113,7 +66,9 @@ class ServerTable(FileTable[WantedServer]):
 
     def exported(self, rows: WorkspaceRows, _names: FileNames) -> Iterator[WantedServer]:
         """Each of them, with stars for what may be secret."""
-        yield from map(_wanted_server, rows.of(Server))
+        for row in rows.of(Server):
+            words = WantedServer.of(row, starred(row.transport))
+            yield replace(words, approved=row.status == "approved")
 
     def changes(self, plan: FilePlan) -> Iterator[NounChange]:
         """What is added, reached otherwise, and approved."""
@@ -168,26 +123,3 @@ class ServerTable(FileTable[WantedServer]):
             return change
         seen = replace(proposal, transport=starred(proposal.transport))
         return replace(change, given={"proposal": seen})
-
-
-def _wanted_server(row: Server) -> WantedServer:
-    to = starred(row.transport)
-    http = to if isinstance(to, HttpTransport) else HttpTransport(url="")
-    stdio = to if isinstance(to, StdioTransport) else StdioTransport(command=())
-    return WantedServer(
-        alias=row.alias,
-        command=stdio.command,
-        env=stdio.env,
-        cwd=stdio.cwd,
-        run_as=stdio.run_as,
-        url=http.url,
-        headers=http.headers,
-        allow_private=http.allow_private,
-        era=row.era,
-        tags=row.tags,
-        hidden_capabilities=row.hidden_capabilities,
-        start_seconds=row.timing.start_seconds,
-        call_seconds=row.timing.call_seconds,
-        longest_seconds=row.timing.longest_seconds,
-        approved=row.status == "approved",
-    )

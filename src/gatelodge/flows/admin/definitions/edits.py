@@ -1,10 +1,9 @@
 """A server changed in place: what is not named stays, with its id, its grants and its pins."""
 
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from gatelodge.core.catalog.server import (
     EraWish,
@@ -12,7 +11,6 @@ from gatelodge.core.catalog.server import (
     HttpTransport,
     RunAs,
     Server,
-    ServerTiming,
     StdioTransport,
     Transport,
     Wait,
@@ -20,9 +18,7 @@ from gatelodge.core.catalog.server import (
 from gatelodge.core.catalog.transport import PARTS, check_parts, check_transport
 from gatelodge.core.errors import Invalid
 from gatelodge.flows.act import GovernanceAct
-from gatelodge.flows.admin.definitions.proposals import ServerProposal
-
-T = TypeVar("T")
+from gatelodge.flows.admin.definitions.proposals import ServerProposal, ServerWords
 
 Changes = dict[str, str | None]
 """Values by name; None takes a name away."""
@@ -54,48 +50,31 @@ _NOTHING = ServerEdit()
 
 def edited(act: GovernanceAct, row: Server, wish: ServerEdit) -> ServerProposal:
     """How the server would be reached with that wish. Raises Invalid."""
-    transport = _edited_transport(row, wish)
-    check_transport(transport)  # before its parts are looked at
+    proposal = _edited_words(row, wish).proposal
+    check_transport(proposal.transport)  # before its parts are looked at
     # The operator can read every value on this machine; others would learn one by moving it.
     if not act.local:
-        _must_not_carry(row.transport, transport, wish)
-    old = row.timing
-    return ServerProposal(
-        transport=transport,
-        era=_wished_or_current(wish.era, row.era),
-        tags=_wished_or_current(wish.tags, row.tags),
-        hidden_capabilities=_wished_or_current(wish.hidden_capabilities, row.hidden_capabilities),
-        timing=ServerTiming(
-            start_seconds=_wished_or_current(wish.start_seconds, old.start_seconds),
-            call_seconds=_wished_or_current(wish.call_seconds, old.call_seconds),
-            longest_seconds=_wished_or_current(wish.longest_seconds, old.longest_seconds),
-        ),
-    )
+        _must_not_carry(row.transport, proposal.transport, wish)
+    return proposal
 
 
-def _edited_transport(row: Server, wish: ServerEdit) -> Transport:
-    """How it is reached then; a command makes it a process, a URL an endpoint."""
-    own = row.transport
+def _edited_words(row: Server, wish: ServerEdit) -> ServerWords:
+    """What says how it is then; a command makes it a process, a URL an endpoint."""
+    words = ServerWords.of(row, row.transport)
+    way = "command" if isinstance(row.transport, StdioTransport) else "url"
     named = {part for part in PARTS if getattr(wish, part) != getattr(_NOTHING, part)}
     if not named & {"command", "url"}:
-        named.add("command" if isinstance(own, StdioTransport) else "url")
+        named.add(way)
     check_parts(named)
-    if "command" in named:
-        process = own if isinstance(own, StdioTransport) else StdioTransport(command=())
-        return replace(
-            process,
-            command=_wished_or_current(wish.command, process.command),
-            env=_merged_values(process.env, wish.env),
-            cwd=_wished_or_current(wish.cwd, process.cwd),
-            run_as=_wished_or_current(wish.run_as, process.run_as),
-        )
-    endpoint = own if isinstance(own, HttpTransport) else HttpTransport(url="")
-    return replace(
-        endpoint,
-        url=_wished_or_current(wish.url, endpoint.url),
-        headers=_merged_values(endpoint.headers, wish.headers),
-        allow_private=_wished_or_current(wish.allow_private, endpoint.allow_private),
-    )
+    if way not in named:
+        # Nothing of the one way stays in the other.
+        blank = ServerWords(alias=row.alias)
+        words = replace(words, **{part: getattr(blank, part) for part in PARTS})
+    wished = {name: value for name, value in asdict(wish).items() if value is not None}
+    for name in ("env", "headers"):
+        whole = getattr(words, name) | wished[name]
+        wished[name] = {key: value for key, value in whole.items() if value is not None}
+    return replace(words, **wished)
 
 
 def _must_not_carry(before: Transport, after: Transport, wish: ServerEdit) -> None:
@@ -121,12 +100,3 @@ def _must_not_carry(before: Transport, after: Transport, wish: ServerEdit) -> No
 def _origin_of_url(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc.lower()
-
-
-def _merged_values(before: dict[str, str], wish: Changes) -> dict[str, str]:
-    whole = {**before, **wish}
-    return {name: value for name, value in whole.items() if value is not None}
-
-
-def _wished_or_current(wish: T | None, own: T) -> T:
-    return own if wish is None else wish

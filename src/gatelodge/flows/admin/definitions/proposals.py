@@ -1,25 +1,32 @@
 """What an admin proposes of a server, who may say how it is reached, what an approval covers."""
 
 from hashlib import sha256
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 import rfc8785
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from gatelodge.core.catalog.server import (
     EraWish,
     HidableCapability,
+    HttpTransport,
+    RunAs,
     Server,
     ServerTiming,
     StdioTransport,
     Transport,
+    Wait,
 )
 from gatelodge.core.errors import Forbidden, Invalid
 from gatelodge.core.ids import WorkspaceId
 from gatelodge.core.people import Workspace
 from gatelodge.flows.act import GovernanceAct, a_line
+from gatelodge.flows.nouns.file_table import FileEntry
 
 MOST_TAGS = 64
+P = TypeVar("P", bound=Struct)
 
 
 class ServerProposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +37,52 @@ class ServerProposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tags: tuple[str, ...] = ()
     hidden_capabilities: tuple[HidableCapability, ...] = ()
     timing: ServerTiming = ServerTiming()
+
+
+class ServerWords(FileEntry, frozen=True, kw_only=True):
+    """A server as files and edits say it: by `command` or by `url`, each part by its name."""
+
+    alias: str
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: str = ""
+    run_as: RunAs = "own"
+    url: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    allow_private: bool = False
+    era: EraWish = "auto"
+    tags: tuple[str, ...] = ()
+    hidden_capabilities: tuple[HidableCapability, ...] = ()
+    start_seconds: Wait = 0.0
+    call_seconds: Wait = 0.0
+    longest_seconds: Wait = 0.0
+
+    @classmethod
+    def of(cls, row: Server, transport: Transport) -> Self:
+        """What says of a row how it is, reached by that transport."""
+        return cls(
+            alias=row.alias,
+            era=row.era,
+            tags=row.tags,
+            hidden_capabilities=row.hidden_capabilities,
+            **asdict(transport),
+            **asdict(row.timing),
+        )
+
+    @property
+    def proposal(self) -> ServerProposal:
+        """The same in the words of the catalog."""
+        way: type[Transport] = StdioTransport if self.command else HttpTransport
+        return ServerProposal(
+            transport=self._part(way),
+            era=self.era,
+            tags=tuple(sorted(set(self.tags))),
+            hidden_capabilities=tuple(sorted(set(self.hidden_capabilities))),
+            timing=self._part(ServerTiming),
+        )
+
+    def _part(self, kind: type[P]) -> P:
+        return kind(**{name: getattr(self, name) for name in kind.__struct_fields__})
 
 
 def fingerprint(transport: Transport) -> str:
