@@ -99,7 +99,7 @@ CLIENTS = ({"elicitation": {}}, {"roots": {}}, {"elicitation": {}, "roots": {}})
 
 async def test_a_person_who_had_so_many_processes_started_waits_and_others_do_not():
     often = structs.replace(pools.UPSTREAM, starts_per_minute=2)
-    pool, at = make_pool(upstream=often), asking()
+    pool, at, bot = make_pool(upstream=often), asking(), asker("bot", **CLIENTS[0])
 
     async def echo(who, can):
         return text(await ask(pool, at, call("echo", {"n": 1}, asker=asker(who, **can))))
@@ -111,6 +111,8 @@ async def test_a_person_who_had_so_many_processes_started_waits_and_others_do_no
         with pytest.raises(LimitReached) as refused:
             await echo("ann", CLIENTS[2])
         assert refused.value.retry_after > 0
+        with pytest.raises(LimitReached):  # an agent's starts are its owner's
+            await ask(pool, at, call("echo", {}, asker=structs.replace(bot, person="ann")))
         assert await echo("ann", CLIENTS[0]), "what was started goes on serving"
         assert await echo("bob", CLIENTS[2])
     finally:

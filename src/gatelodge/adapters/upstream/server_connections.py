@@ -8,7 +8,7 @@ server is told with each request. A server that speaks both eras is spoken to in
 """
 
 import asyncio
-import functools
+import logging
 import math
 from collections.abc import Callable
 
@@ -19,10 +19,10 @@ from gatelodge.adapters.upstream.dual.asking import AskingEras
 from gatelodge.adapters.upstream.observe import OfferReader, named
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
 from gatelodge.adapters.upstream.pace.server_lines import ServerLines
-from gatelodge.adapters.upstream.pace.starts import RecentStarts
 from gatelodge.adapters.upstream.pending import PendingRequest
 from gatelodge.adapters.upstream.probe import CapabilityProbe
 from gatelodge.config.schema import LimitSettings, UpstreamSettings
+from gatelodge.core.access.rate_limit import RateLimit
 from gatelodge.core.catalog.server import Server, StdioTransport
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 from gatelodge.core.protocol.bridge.both_eras import AskingSign, asking_sign, with_cure
@@ -51,6 +51,8 @@ _MOST = "Too many sessions with this server are open."
 _OFTEN = "You began too many sessions with this server within a minute."
 _REMEDY = "Try again later; an admin can raise upstream.sessions_per_server."
 
+_log = logging.getLogger("gatelodge.upstream")
+
 
 class ServerConnections:
     """Keeps the links of one server (`ConnectionKeeper`). On one event loop, like its pool.
@@ -69,13 +71,14 @@ class ServerConnections:
         """`begin` begins a link; `listeners` None = for one look, of which nobody hears."""
         self.server = server
         self._upstream = upstream
+        # How long to wait for a link: to agree on an era may take two whole handshakes.
+        self._start_seconds = upstream.start_seconds * 2
         self._begin = begin
         self._once = listeners is None
         self._listeners = UpstreamListeners() if listeners is None else listeners
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[OnBehalfOf, ServerConnection] = {}
-        process = isinstance(server.transport, StdioTransport)
-        self._starts = RecentStarts(upstream.starts_per_minute if process else 0)
+        self._starts = RateLimit(upstream.starts_per_minute)
         self._legacy: bool | None = None
         self._pushes = True
         self._asking = AskingEras()
@@ -98,13 +101,16 @@ class ServerConnections:
         if session is None or session.dead:
             if not main.hopeful:
                 return main  # nothing is begun with a server that is away
-            early = self._starts.too_early(asker, self._loop.time())
+            now = self._loop.time()
+            early = self._starts.too_early(asker.whose, now)
             if early:
                 return LimitReached(_OFTEN, retry_after=early)
             if not self._has_room(asker):
                 return LimitReached(_MOST, remedy=_REMEDY)
-            # The record of this call will say that it started a process.
-            self._starts.count(asker, self._loop.time(), request.begun)
+            if isinstance(self.server.transport, StdioTransport):
+                request.begun()  # the record of this call will say that it started a process
+                self._starts.count(asker.whose, now)
+                _log.info("a process is started for a session of %s", asker.principal)
             session = self._sessions[asker] = self._begin_link(asker)
         session.used = self._loop.time()
         _remember_recent_request(session, request)
@@ -115,15 +121,15 @@ class ServerConnections:
 
         Raises UpstreamError, LimitReached or KeyUnreachable.
         """
-        main = self.main
-        hello = await main.meet(self._start_seconds())
+        main, note, added = self.main, "", ""
+        hello = await main.meet(self._start_seconds)
         reader = OfferReader(main, self.server, limits)
-        note = added = ""
         try:
             observed, note = await reader.read_offers(hello)
             if "tools" in capable(hello.capabilities).lists:
-                look = functools.partial(self._tools_for_most, limits)
-                observed, added = await self.probe.complete(observed, look)
+                observed, added = await self.probe.complete(
+                    observed, lambda: self._tools_for_most(limits)
+                )
             # The limit is for all tools: a server may list others for each kind of client.
             if len(observed.tools) > limits.tools_per_server:
                 raise reader.crowded()
@@ -374,13 +380,9 @@ class ServerConnections:
                 self._probing = self._begin_link(OnBehalfOf(capabilities=said))
             link = self._probing
             link.used = self._loop.time()
-        await link.meet(self._start_seconds())
+        await link.meet(self._start_seconds)
         read = await OfferReader(link, self.server, limits).read_tools(asker)
         return {named(tool): tool for tool in read.usable}
-
-    def _start_seconds(self) -> float:
-        """How long to wait for a link: to agree on an era may take two whole handshakes."""
-        return self._upstream.start_seconds * 2
 
 
 def _link_definition(server: Server) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from gatelodge.core.protocol.envelope import Members, given, join_members, members_of, read_text
 from gatelodge.core.protocol.version import Era
@@ -119,28 +119,16 @@ def without(capabilities: bytes, hidden: tuple[str, ...]) -> bytes:
     return join_members({name: value for name, value in said.items() if name not in hidden})
 
 
-class _Askable(Struct, frozen=True):
-    """What a client with certain capabilities can be asked."""
-
-    form: bool
-    url: bool
-    sampling: bool
-    tools: bool
-    roots: bool
-
-
 @lru_cache(maxsize=1024)
-def _askable_questions(capabilities: bytes) -> _Askable:
+def _askable_questions(capabilities: bytes) -> frozenset[str]:
+    """What it can be asked: of `form`, `url`, `sampling`, `tools` and `roots`."""
     said = members_of(Raw(capabilities)) or {}
-    modes = members_of(said.get("elicitation"))
-    sampling = members_of(said.get("sampling"))
-    return _Askable(
-        form=modes is not None and ("form" in modes or not modes),
-        url=modes is not None and "url" in modes,
-        sampling=sampling is not None,
-        tools=sampling is not None and "tools" in sampling,
-        roots="roots" in said,
-    )
+    modes, sampling = members_of(said.get("elicitation")), members_of(said.get("sampling"))
+    asked: set[str] = {name for name in ("roots", "sampling") if name in said}
+    asked |= {"tools"} & (sampling or {}).keys()
+    if modes is not None:
+        asked |= {"form", "url"} & modes.keys() if modes else {"form"}
+    return frozenset(asked)
 
 
 def may_ask(capabilities: bytes, method: str, params: Raw) -> bool:
@@ -154,18 +142,18 @@ def may_ask(capabilities: bytes, method: str, params: Raw) -> bool:
         return False
     can = _askable_questions(capabilities)
     if method == "roots/list":
-        return can.roots
+        return "roots" in can
     members = members_of(params)
     if members is None:
         return False
     if method == "elicitation/create":
         said = given(members, "mode")
         mode = "form" if said is None else read_text(said)
-        return can.form if mode == "form" else can.url and mode == "url"
+        return mode in ("form", "url") and mode in can
     if method == "sampling/createMessage":
         # Null is as good as absent, since libraries write the one for the other.
         tools = any(given(members, each) is not None for each in ("tools", "toolChoice"))
-        return can.tools or (can.sampling and not tools)
+        return "tools" in can or ("sampling" in can and not tools)
     return False
 
 

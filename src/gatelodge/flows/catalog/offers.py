@@ -109,9 +109,6 @@ def _seen_or_last_items(
 
 
 def _with_lists_of(last: ServerOffer, offer: ServerOffer) -> ServerOffer:
-    return replace(
-        offer,
-        prompts=last.prompts if last.prompts == offer.prompts else offer.prompts,
-        resources=last.resources if last.resources == offer.resources else offer.resources,
-        templates=last.templates if last.templates == offer.templates else offer.templates,
-    )
+    kinds: tuple[OfferKind, ...] = ("prompts", "resources", "templates")
+    same = {kind: last.items(kind) for kind in kinds if last.items(kind) == offer.items(kind)}
+    return replace(offer, **same)
