@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from ipaddress import ip_address
+from types import UnionType
 from typing import Any, Final, Literal
 
 from msgspec import Raw, Struct
@@ -81,6 +82,9 @@ def _first_faults(check: Check, value: Any) -> Iterator[tuple[str, str]]:
         yield found
 
 
+_NUMBER: Final = int | float
+
+
 def _kind_of_value(value: Any) -> str:
     """What a value is, in a word; never the value itself."""
     if value is None or isinstance(value, bool):
@@ -91,10 +95,15 @@ def _kind_of_value(value: Any) -> str:
     return "is a number"
 
 
-def _instance_of(kind: type, wanted: str) -> Check:
+def _instance_of(kind: type | UnionType, wanted: str, then: Check | None = None) -> Check:
+    """The check that a value is of this kind, and `then` of one that is."""
+
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, kind):
-            yield at, f"{_kind_of_value(value)}, not {wanted}"
+        # Python's bool is an int, and JSON's true is no number.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            yield at or "it", f"{_kind_of_value(value)}, not {wanted}"
+        elif then is not None:
+            yield from then(value, at)
 
     return check
 
@@ -114,13 +123,10 @@ def _one_of(*words: str) -> Check:
 
 def _every_element(check_one: Check) -> Check:
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, list):
-            yield at, f"{_kind_of_value(value)}, not a list"
-            return
         for place, one in enumerate(value):
             yield from check_one(one, f"{at}[{place}]")
 
-    return check
+    return _instance_of(list, "a list", check)
 
 
 def _or_null(check_some: Check) -> Check:
@@ -133,41 +139,26 @@ def _or_null(check_some: Check) -> Check:
 
 def _every_member(check_one: Check) -> Check:
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, dict):
-            yield at, f"{_kind_of_value(value)}, not an object"
-            return
         for name, one in value.items():
-            yield from check_one(one, f"{at}.{_shortened_name(name)}")
+            # A server wrote it: control characters would steer the terminal of whoever reads it.
+            shown = name if name.isprintable() and len(name) <= 40 else ascii(name[:40])
+            yield from check_one(one, f"{at}.{shown}")
 
-    return check
+    return _instance_of(dict, "an object", check)
 
 
 def _object_with_members(needed: Mapping[str, Check], may: Mapping[str, Check]) -> Check:
     """The check of an object: members it must have, and members that are checked where they are."""
 
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, dict):
-            yield at or "it", f"{_kind_of_value(value)}, not an object"
-            return
-        for name, one in needed.items():
-            if name not in value:
-                yield _path_of_member(at, name), "is missing"
-            else:
-                yield from one(value[name], _path_of_member(at, name))
-        for name, one in may.items():
+        for name, one in (*needed.items(), *may.items()):
+            path = f"{at}.{name}" if at else name
             if name in value:
-                yield from one(value[name], _path_of_member(at, name))
+                yield from one(value[name], path)
+            elif name in needed:
+                yield path, "is missing"
 
-    return check
-
-
-def _path_of_member(at: str, name: str) -> str:
-    return f"{at}.{name}" if at else name
-
-
-def _shortened_name(name: str) -> str:
-    # A server wrote it: control characters would steer the terminal of whoever reads the line.
-    return name if name.isprintable() and len(name) <= 40 else ascii(name[:40])
+    return _instance_of(dict, "an object", check)
 
 
 def _no_null_or_number(value: Any, at: str) -> Iterator[tuple[str, str]]:
@@ -178,29 +169,21 @@ def _no_null_or_number(value: Any, at: str) -> Iterator[tuple[str, str]]:
 
 def _number_between(least: float, most: float) -> Check:
     def check(value: Any, at: str) -> Iterator[tuple[str, str]]:
-        # Python's bool is an int, and JSON's true is no number.
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            yield at, f"{_kind_of_value(value)}, not a number"
-        elif not least <= value <= most:
+        if not least <= value <= most:
             yield at, "is out of range"
 
-    return check
+    return _instance_of(_NUMBER, "a number", check)
 
 
-def _check_whole_number(value: Any, at: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        yield at, f"{_kind_of_value(value)}, not a number"
-    elif isinstance(value, float) and not value.is_integer():  # JSON knows 1.0 as a whole number
+def _whole(value: Any, at: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, float) and not value.is_integer():  # JSON knows 1.0 as a whole number
         yield at, "is not a whole number"
 
 
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def _check_timestamp(value: Any, at: str) -> Iterator[tuple[str, str]]:
-    if not isinstance(value, str):
-        yield at, f"{_kind_of_value(value)}, not a text"
-        return
+def _timestamp(value: Any, at: str) -> Iterator[tuple[str, str]]:
     try:
         datetime.fromisoformat(re.sub(r"\.\d+", "", value.replace("Z", "+00:00")))
         # The pattern judges the form, the line above the calendar: 30 February has a good form.
@@ -222,14 +205,11 @@ _DOMAIN: Final = re.compile(
 )
 
 
-def _check_uri(value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _uri(value: Any, at: str) -> Iterator[tuple[str, str]]:
     """A URI that the URL parsers in clients take; some refuse the whole list for one they do not.
 
     Where such parsers differ, as about the hosts of the web beyond plain ASCII, it is none.
     """
-    if not isinstance(value, str):
-        yield at, f"{_kind_of_value(value)}, not a text"
-        return
     found = _URI.fullmatch(value) if value.isprintable() else None
     if found is None or not _is_valid_authority((found[1] or found[3]).lower(), found[2]):
         yield at, "is not a URI"
@@ -303,7 +283,7 @@ _DATA: Final = _object_with_members(
     {
         "audience": _every_element(_one_of("user", "assistant")),
         "priority": _number_between(0, 1),
-        "lastModified": _check_timestamp,
+        "lastModified": _instance_of(str, "a text", _timestamp),
     },
 )
 _ARGUMENT: Final = _object_with_members(
@@ -313,8 +293,13 @@ _PROMPT: Final = _object_with_members(
     {"name": _text}, {**_COMMON, "arguments": _every_element(_ARGUMENT)}
 )
 _RESOURCE: Final = _object_with_members(
-    {"uri": _check_uri, "name": _text},
-    {**_COMMON, "mimeType": _text, "size": _check_whole_number, "annotations": _DATA},
+    {"uri": _instance_of(str, "a text", _uri), "name": _text},
+    {
+        **_COMMON,
+        "mimeType": _text,
+        "size": _instance_of(_NUMBER, "a number", _whole),
+        "annotations": _DATA,
+    },
 )
 _TEMPLATE: Final = _object_with_members(
     {"uriTemplate": _text, "name": _text}, {**_COMMON, "mimeType": _text, "annotations": _DATA}
