@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from gatelodge.core.records.origin import GOV, calls_log
-from gatelodge.flows.audit import changes, search
+from gatelodge.flows.audit import changes, reading, search
 from gatelodge.ports.journal import LeafAt
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ async def test_a_question_that_finds_little_reads_so_much_and_goes_on_from_its_c
     if room == "calls":
         ledger = CountingLedger(LOG)
         asks, query = search.AuditSearch(ledger, None), search.AuditQuery(log=LOG, type="wanted")
-        monkeypatch.setattr(search, "_MOST_READ", MOST)
+        monkeypatch.setattr(reading, "MOST_READ", MOST)
         monkeypatch.setattr(search.AuditSearch, "_sift_for_query", sift)
     else:
         ledger = CountingLedger(GOV)
@@ -48,7 +48,7 @@ async def test_a_question_that_finds_little_reads_so_much_and_goes_on_from_its_c
             changes.GovernanceChanges(ledger, anyio.Lock()),
             changes.ChangeQuery(type="wanted"),
         )
-        monkeypatch.setattr(changes, "_MOST_READ", MOST)
+        monkeypatch.setattr(reading, "MOST_READ", MOST)
     cursors, before, found = [], None, ()
     while not found:
         ledger.read = 0
@@ -93,7 +93,7 @@ async def test_for_ends_that_stand_in_what_was_read_nothing_more_is_read(monkeyp
 
 async def test_calls_that_never_ended_cost_a_question_no_more_than_others(monkeypatch):
     monkeypatch.setattr(search.AuditSearch, "_sift_for_query", sift)
-    monkeypatch.setattr(search, "_MOST_READ", MOST)
+    monkeypatch.setattr(reading, "MOST_READ", MOST)
     asks, seen, before = search.AuditSearch(OpenCalls(), None), [], 60
     while before is not None:
         ledger = asks.reading._ledger

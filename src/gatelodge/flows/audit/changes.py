@@ -7,12 +7,9 @@ from msgspec import Struct
 
 from gatelodge.core.errors import NotFound
 from gatelodge.core.records.origin import GOV
+from gatelodge.flows.audit import reading
 from gatelodge.flows.audit.reading import Fields, LogReading, fields, seen_from
 from gatelodge.ports.journal import LeafAt, Ledger
-
-_STEP = 256
-_MOST_READ = 65_536
-_PAUSE_SECONDS = 0.001
 
 MOST_LEAVES = 2**62
 """No log is as long; what is kept counts to 2**63."""
@@ -61,16 +58,11 @@ class GovernanceChanges:
 
     async def search(self, query: ChangeQuery) -> ChangePage:
         """What matches, newest first; fewer than `limit` with a cursor when much was read."""
-        size = await self._reading.size(query.log)
-        low, high = 0, size if query.before is None else min(query.before, size)
-        if query.since:
-            low = await self._ledger.seek(query.log, query.since)
-        if query.until:
-            high = min(high, await self._ledger.seek_end(query.log, query.until))
-        stop = max(low, high - _MOST_READ)
+        low, high = await self._reading.span(query.log, query.since, query.until, query.before)
+        stop = max(low, high - reading.MOST_READ)
         found: list[RecordedChange] = []
         while high > stop:
-            start = max(stop, high - _STEP)
+            start = max(stop, high - reading.STEP)
             # The turn is held for one step only, so a long question lets others in between.
             async with self._turn:
                 leaves = await self._ledger.leaves(query.log, start, high)
@@ -81,7 +73,7 @@ class GovernanceChanges:
                 if len(found) == query.limit:
                     return ChangePage(tuple(found), leaf.index if leaf.index > low else None)
             high = start
-            await anyio.sleep(_PAUSE_SECONDS)
+            await anyio.sleep(reading.PAUSE_SECONDS)
         return ChangePage(tuple(found), stop if stop > low else None)
 
     async def at(self, log: str, index: int, workspace: str | None) -> LeafAt:

@@ -19,6 +19,7 @@ from gatelodge.core.records.seen import SeenIds
 from gatelodge.core.records.strict import NotCanonical, parse_leaf
 from gatelodge.flows.audit.checkpoints import CheckpointPublisher, SignedCheckpoint
 from gatelodge.flows.audit.naming import OpeningReader
+from gatelodge.flows.audit.reading import PAUSE_SECONDS, head_of
 from gatelodge.ports.journal import DataKeys, HeadGuard, LeafAt, Ledger, LedgerHead
 from gatelodge.tlog.errors import MalformedValue
 from gatelodge.tlog.merkle import TreeFrontier, leaf_hash
@@ -28,10 +29,9 @@ from gatelodge.tlog.tile import WIDTH, HashTile, new_tiles
 _MOST_FINDINGS = 200
 _PIECE = 16
 """Leaves looked at without a pause: about a millisecond."""
-_PAUSE_SECONDS = 0.001
 
 
-class FsckFinding(Struct, frozen=True, kw_only=True):
+class FsckFinding(Struct, frozen=True):
     """One disagreement: in which log, at which leaf if at one, its kind, and what it is."""
 
     log: str
@@ -101,9 +101,9 @@ class LedgerFsck:
             self.of = sum(head.size for head in heads)
             self._erased = await self._naming.erased() if self._naming else frozenset()
         except HouseError as fault:
-            return LedgerExamination((), (_new_finding("", fault.code, fault.detail),))
+            return LedgerExamination((), (FsckFinding("", fault.code, fault.detail),))
         findings = [
-            _new_finding(missing, "log_missing", "the guard knows a log that is gone")
+            FsckFinding(missing, "log_missing", "the guard knows a log that is gone")
             for missing in sorted(guarded - {head.log for head in heads})
         ]
         examined: list[ExaminedLog] = []
@@ -112,7 +112,7 @@ class LedgerFsck:
             try:
                 await self._gather_signed(walk)
                 # The log may have grown: a head read after the signatures covers them all.
-                walk.head = await self._head_of_log(head.log)
+                walk.head = await head_of(self._ledger, head.log)
                 # A node that came or left meanwhile counts as live: its pairs may rightly be open.
                 if await self._walk_leaves(walk, walk.head):
                     await self._find_unclosed_pairs(walk, before | await live())
@@ -139,13 +139,6 @@ class LedgerFsck:
         walk.signed.sort(key=lambda each: each.size)
         walk.checkpoints = len(walk.signed)
 
-    async def _head_of_log(self, log: str) -> LedgerHead:
-        """The log's head by now. Raises NotFound when it is gone since it was listed."""
-        for each in await self._ledger.heads():
-            if each.log == log:
-                return each
-        raise NotFound("the log is gone since this check began")
-
     async def _walk_leaves(self, walk: "_Walk", head: LedgerHead) -> bool:
         """Look at every leaf; false when they are not all there."""
         if not belongs(head.log, head.origin):
@@ -168,11 +161,11 @@ class LedgerFsck:
                     await self._compare_stored_tile(walk, tile)
             await self._look_beside(walk, leaves)
             self.looked_at += len(leaves)
-            await anyio.sleep(_PAUSE_SECONDS)
+            await anyio.sleep(PAUSE_SECONDS)
         for tile in walk.partial():
             await self._compare_stored_tile(walk, tile)
         beyond = await self._ledger.leaves(head.log, head.size, head.size + 1)
-        if beyond and await self._head_of_log(head.log) == head:
+        if beyond and await head_of(self._ledger, head.log) == head:
             walk.find("leaves_extra", "leaves stand beyond the head", head.size)
         walk.end()
         return True
@@ -189,11 +182,9 @@ class LedgerFsck:
         low, high = await self._ledger.times(walk.head.log, first // WIDTH)
         at = [glance(leaf.body).at for leaf in leaves]
         # A live log's last bundle may hold more by now.
-        if (
-            low > min(at)
-            or high < max(at)
-            or (len(at) == WIDTH and (low, high) != _earliest_and_latest(at))
-        ):
+        first_at, last_at = min(at), max(at)
+        exact = len(at) < WIDTH or (low, high) == (first_at, last_at)
+        if low > first_at or high < last_at or not exact:
             walk.find("times", "the bundle's times are not those of its leaves", first)
         if self._naming is None:
             return
@@ -209,7 +200,7 @@ class LedgerFsck:
         log, size = walk.head.log, walk.head.size
         if is_past(log):
             return  # what was open when it was cut off can never be closed in it
-        present = (await self._head_of_log(log)).size
+        present = (await head_of(self._ledger, log)).size
         for pair, index in walk.unclosed(live)[:_MOST_FINDINGS]:
             text = f'"{pair}"'
             later = await self._ledger.containing(log, text, (size, present), 8)
@@ -235,7 +226,7 @@ class _Walk:
     def find(self, code: str, detail: str, index: int | None = None) -> None:
         """Note a disagreement; beyond some hundred nothing new is learned."""
         if len(self.findings) < _MOST_FINDINGS:
-            self.findings.append(_new_finding(self.head.log, code, detail, index))
+            self.findings.append(FsckFinding(self.head.log, code, detail, index))
 
     def grow(self, leaves: Sequence[LeafAt]) -> list[HashTile]:
         """Take up the next leaves; the tiles that they make or widen."""
@@ -330,11 +321,3 @@ def _leaf_of(tile: HashTile, stored: bytes) -> int | None:
         if tile.hashes[place] != stored[place]:
             return tile.n * WIDTH + at
     return None
-
-
-def _earliest_and_latest(times: Sequence[str]) -> tuple[str, str]:
-    return min(times), max(times)
-
-
-def _new_finding(log: str, code: str, detail: str, index: int | None = None) -> FsckFinding:
-    return FsckFinding(log=log, code=code, detail=detail, index=index)

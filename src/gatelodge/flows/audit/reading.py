@@ -13,12 +13,16 @@ from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.opening import Opening
 from gatelodge.core.records.origin import GOV, kind_of
 from gatelodge.flows.audit.outcome import outcome_of
-from gatelodge.ports.journal import LeafAt, Ledger
+from gatelodge.ports.journal import LeafAt, Ledger, LedgerHead
 
 SLACK_US = 300 * 1_000_000
 """A record's time may differ from that of its id by as much: a process can stand still."""
 _NEAR = 16_384
 """Leaves looked through at a time; an end stands near its beginning."""
+STEP = 256
+"""Leaves that a question reads at a time."""
+MOST_READ = 65_536
+"""Leaves that one question reads; what is left is asked for with the cursor."""
 PAUSE_SECONDS = 0.001
 """After each step of a long reading, so that calls beside it go on."""
 _PORTION = 128
@@ -113,10 +117,28 @@ class LogReading:
 
     async def size(self, log: str) -> int:
         """The log's size. Raises NotFound."""
-        for head in await self._ledger.heads():
-            if head.log == log:
-                return head.size
-        raise NotFound("there is no such log")
+        return (await head_of(self._ledger, log)).size
+
+    async def span(self, log: str, since: str, until: str, before: int | None) -> tuple[int, int]:
+        """Where leaves of these times can stand: no bundle outside holds one, however clocks ran.
+
+        Times are as leaves spell them, or empty; `before` is a cursor. Raises NotFound.
+        """
+        size = await self.size(log)
+        low, high = 0, size if before is None else min(before, size)
+        if since:
+            low = await self._ledger.seek(log, since)
+        if until:
+            high = min(high, await self._ledger.seek_end(log, until))
+        return low, high
+
+
+async def head_of(ledger: Ledger, log: str) -> LedgerHead:
+    """The head of a log by now. Raises NotFound."""
+    for head in await ledger.heads():
+        if head.log == log:
+            return head
+    raise NotFound("there is no such log")
 
 
 async def ever_in_gov(ledger: Ledger, text: str, limit: int, workspace: str | None) -> list[LeafAt]:

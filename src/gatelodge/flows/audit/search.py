@@ -10,15 +10,16 @@ from typing import TypeAlias
 
 import anyio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatelodge.core.errors import Invalid
 from gatelodge.core.instant import parse_rfc3339, rfc3339
 from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.opening import Opening
+from gatelodge.flows.audit import reading
 from gatelodge.flows.audit.naming import OpeningReader
 from gatelodge.flows.audit.outcome import ends_as
 from gatelodge.flows.audit.reading import (
-    PAUSE_SECONDS,
     Fields,
     FoundRecords,
     LogReading,
@@ -26,10 +27,6 @@ from gatelodge.flows.audit.reading import (
     pair_of,
 )
 from gatelodge.ports.journal import DataKeys, LeafAt, Ledger
-
-_STEP = 256
-_MOST_READ = 65_536
-"""Leaves that one question reads; what is left is asked for with the cursor."""
 
 _Ends: TypeAlias = dict[str, tuple[int, Fields]]
 
@@ -95,19 +92,22 @@ class AuditSearch:
 
         Raises Invalid for a time that is not RFC 3339.
         """
-        low, high = await self._searchable_range(query)
-        stop = max(low, high - _MOST_READ)
+        since = canonical(query.since) if query.since else ""
+        until = canonical(query.until) if query.until else ""
+        query = replace(query, since=since, until=until)
+        low, high = await self.reading.span(query.log, since, until, query.before)
+        stop = max(low, high - reading.MOST_READ)
         sift = await self._sift_for_query(query)
         ends = _FarCloser(self.reading, query.log, high)
         closers: _Ends = {}
         found: list[FoundRecords] = []
         while high > stop:
-            start = max(stop, high - _STEP)
+            start = max(stop, high - reading.STEP)
             async with self._turn:
                 leaves = await self._ledger.leaves(query.log, start, high)
                 wanted = await sift.wanted(leaves, closers)
             for index, here, closer in wanted:
-                if found and ends.read >= _MOST_READ:
+                if found and ends.read >= reading.MOST_READ:
                     return SearchPage(tuple(found), index + 1)
                 each = await ends.record((index, here), closer)
                 if query.outcome and not ends_as(each.outcome, query.outcome):
@@ -116,7 +116,7 @@ class AuditSearch:
                 if len(found) == query.limit:
                     return SearchPage(tuple(found), index if index > low else None)
             high = start
-            await anyio.sleep(PAUSE_SECONDS)
+            await anyio.sleep(reading.PAUSE_SECONDS)
         return SearchPage(tuple(found), stop if stop > low else None)
 
     async def tail(self, log: str, count: int) -> tuple[FoundRecords, ...]:
@@ -144,16 +144,6 @@ class AuditSearch:
             deks = frozenset[str]().union(*owned)
         origin = (await self.naming.origins()).get(query.log, "")
         return _Sift(query, deks, self.naming, origin)
-
-    async def _searchable_range(self, query: AuditQuery) -> tuple[int, int]:
-        """Where matches can stand: no bundle outside holds such a time, however clocks ran."""
-        size = await self.reading.size(query.log)
-        low, high = 0, size if query.before is None else min(query.before, size)
-        if query.since:
-            low = await self._ledger.seek(query.log, canonical(query.since))
-        if query.until:
-            high = min(high, await self._ledger.seek_end(query.log, canonical(query.until)))
-        return low, high
 
 
 class _FarCloser:
@@ -190,8 +180,6 @@ class _Sift:
         self._deks = deks
         self._naming = naming
         self._origin = origin
-        self._since = canonical(query.since) if query.since else ""
-        self._until = canonical(query.until) if query.until else ""
 
     async def wanted(
         self, leaves: list[LeafAt], closers: _Ends
@@ -224,7 +212,7 @@ class _Sift:
         t, at = here.get("t"), str(here.get("at", ""))
         if t != query.type if query.type else t in CLOSES:
             return False
-        if (self._since and at < self._since) or (self._until and at >= self._until):
+        if (query.since and at < query.since) or (query.until and at >= query.until):
             return False
         if not _has_wanted_fields(query, here):
             return False
