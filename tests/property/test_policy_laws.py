@@ -206,6 +206,6 @@ def test_an_explanation_tells_the_decision_and_a_way_to_it(found, at, context):
         assert told.decision == decision
         if isinstance(decision, Allow):
             first = next(path for path in told.grants if path.permits)
-            assert first.grant == decision.rule
+            assert first.grant.id == decision.rule
         elif decision.reason == "no_grant":
             assert not any(path.permits for path in told.grants)

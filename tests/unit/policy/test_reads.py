@@ -225,7 +225,7 @@ def test_an_explanation_of_reading_tells_the_grants_on_one_tool_that_do_not_reac
     story = explain(made, made.principals["mem_ann"], entry, NOON)
     assert story.decision == NONE
     assert story.standing == "pinned"
-    told = [(path.grant, path.whole_server, path.mine, path.reaches) for path in story.grants]
+    told = [(path.grant.id, not path.grant.tool, path.mine, path.reaches) for path in story.grants]
     assert told == [("grn_1", False, True, False), ("grn_2", True, False, True)]
 
 
@@ -236,7 +236,7 @@ def test_an_explanation_of_reading_tells_the_guardrails_that_bear_on_it():
     entry = made.workspaces["home"].servers["git"].prompts
     story = explain(made, made.principals["mem_ann"], entry, NOON)
     (one,) = story.guardrails
-    assert (one.guardrail, one.ever, one.now) == ("grd_1", "depends", "forbids")
+    assert (one.guard.id, one.ever, one.now) == ("grd_1", "depends", "forbids")
     assert story.conditional
 
 

@@ -32,8 +32,9 @@ def test_an_allow_is_explained_by_its_grant_the_group_and_who_gave_it():
     story = told(made)
     (path,) = story.grants
     assert story.decision == Allow("grn_1")
-    assert (path.grant, path.kind, path.via) == ("grn_1", "group", "grp_eng")
-    assert (path.created_by, path.ticket, path.expires_at) == ("mem_boss", "SEC-7", None)
+    row = path.grant
+    assert (row.id, row.grantee_kind, row.grantee) == ("grn_1", "group", "grp_eng")
+    assert (row.created_by, row.ticket, row.expires_at) == ("mem_boss", "SEC-7", None)
     assert path.permits
     assert not story.conditional
     assert story.guardrails == ()
@@ -49,7 +50,7 @@ def test_a_denial_is_explained_by_the_grants_that_others_have_and_what_is_amiss_
     )  # fmt: skip
     story = told(made)
     assert story.decision.reason == "no_grant"
-    assert [(path.grant, path.mine, path.reaches, path.lasts) for path in story.grants] == [
+    assert [(path.grant.id, path.mine, path.reaches, path.lasts) for path in story.grants] == [
         ("grn_1", False, True, True),
         ("grn_2", True, False, True),
         ("grn_3", True, True, False),
@@ -62,13 +63,13 @@ def test_a_guardrail_is_explained_by_what_it_says_now_and_ever():
         guardrail(HOURS, "grd_2", name="hours"),
     )  # fmt: skip
     early, late = told(made, at=NOON - 1), told(made, at=NOON)
-    assert [(one.guardrail, one.mode) for one in early.guardrails] == [
+    assert [(one.guard.id, one.guard.guardrail.mode) for one in early.guardrails] == [
         ("grd_2", "enforce"),
         ("grd_1", "observe"),
     ]
     assert (early.guardrails[0].ever, early.guardrails[0].now) == ("depends", "forbids")
     assert late.guardrails[0].now == "passes"
-    assert early.guardrails[0].advice == "Come at noon."
+    assert early.guardrails[0].guard.telling.advice == "Come at noon."
     assert early.conditional
     assert isinstance(late.decision, Allow)
 

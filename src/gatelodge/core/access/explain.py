@@ -4,13 +4,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gatelodge.core.ids import GrantId, GuardrailId, Instant
+from gatelodge.core.ids import Instant
 from gatelodge.core.policy.compile import subjects
 from gatelodge.core.policy.decision import Decision
 from gatelodge.core.policy.evaluate import Outcome, PolicyQuestion, foresee, judge
 from gatelodge.core.policy.grants import CompiledGrant
 from gatelodge.core.policy.guardrails import CompiledGuardrail
-from gatelodge.core.policy.rules import GranteeKind, GuardrailMode, Level
+from gatelodge.core.policy.rules import Grant
 from gatelodge.core.policy.table import ConditionalCell
 from gatelodge.core.view import PolicyView, decide
 from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry, Standing, ToolEntry
@@ -19,19 +19,11 @@ from gatelodge.core.view_entry import CallContext, Entry, PrincipalEntry, Standi
 class GrantPath(Struct, frozen=True, kw_only=True):
     """One grant on the tool, or on the server of the prompts or resources, whoever it is for.
 
-    `mine`: the principal is its grantee, by `via` (a group's or principal's id, empty for
-    everyone); `reaches`: it covers this entry; `lasts`: it has not expired.
+    `mine`: the principal is its grantee, or one of them; `reaches`: it covers this entry; `lasts`:
+    it has not expired.
     """
 
-    grant: GrantId
-    kind: GranteeKind
-    via: str
-    level: Level
-    whole_server: bool
-    created_by: str
-    created_at: Instant
-    expires_at: Instant | None
-    ticket: str
+    grant: Grant
     mine: bool
     reaches: bool
     lasts: bool
@@ -45,11 +37,7 @@ class GrantPath(Struct, frozen=True, kw_only=True):
 class GuardrailBearing(Struct, frozen=True, kw_only=True):
     """One guardrail that can stop such a call: `ever` in general, `now` in this one."""
 
-    guardrail: GuardrailId
-    name: str
-    mode: GuardrailMode
-    reason: str
-    advice: str
+    guard: CompiledGuardrail
     ever: Outcome | Literal["depends"]
     now: Outcome
 
@@ -85,13 +73,22 @@ def explain(
     rules = view.rules[principal.workspace]
     mine = frozenset(subjects(principal))
     grants = [
-        _grant_path_to_entry(compiled, entry, at, mine=subject in mine)
+        GrantPath(
+            grant=compiled.grant,
+            mine=subject in mine,
+            reaches=compiled.covers(entry),
+            lasts=at < compiled.until,
+        )
         for subject, by_server in rules.grants.items()
         for compiled in by_server.get(entry.server, ())
         if _is_about_entry(compiled, entry) and compiled.grant.workspace == entry.workspace
     ]
     guardrails = [
-        _bearing_of_guardrail(guard, ever, at, given)
+        GuardrailBearing(
+            guard=guard,
+            ever="depends" if isinstance(ever, PolicyQuestion) else ever,
+            now=judge(ever, at, given) if isinstance(ever, PolicyQuestion) else ever,
+        )
         for guard in rules.guards.all
         if (ever := foresee(guard, principal, entry)) != "passes"
     ]
@@ -100,7 +97,7 @@ def explain(
         decision=decide(view, principal, entry, at, given),
         conditional=depends(view, principal, entry),
         standing=entry.standing,
-        grants=tuple(sorted(grants, key=lambda path: path.grant)),
+        grants=tuple(sorted(grants, key=lambda path: path.grant.id)),
         guardrails=tuple(guardrails),
     )
 
@@ -117,37 +114,3 @@ def depends(view: PolicyView, principal: PrincipalEntry, entry: Entry) -> bool:
 def _is_about_entry(compiled: CompiledGrant, entry: Entry) -> bool:
     """A grant on one tool says nothing of others, but tells why prompts cannot be read."""
     return not isinstance(entry, ToolEntry) or compiled.grant.tool in {"", entry.name}
-
-
-def _bearing_of_guardrail(
-    guard: CompiledGuardrail, ever: Outcome | PolicyQuestion, at: Instant, context: CallContext
-) -> GuardrailBearing:
-    return GuardrailBearing(
-        guardrail=guard.id,
-        name=guard.guardrail.name,
-        mode=guard.guardrail.mode,
-        reason=guard.telling.text,
-        advice=guard.telling.advice,
-        ever="depends" if isinstance(ever, PolicyQuestion) else ever,
-        now=judge(ever, at, context) if isinstance(ever, PolicyQuestion) else ever,
-    )
-
-
-def _grant_path_to_entry(
-    compiled: CompiledGrant, entry: Entry, at: Instant, *, mine: bool
-) -> GrantPath:
-    grant = compiled.grant
-    return GrantPath(
-        grant=grant.id,
-        kind=grant.grantee_kind,
-        via=grant.grantee,
-        level=grant.level,
-        whole_server=not grant.tool,
-        created_by=grant.created_by,
-        created_at=grant.created_at,
-        expires_at=grant.expires_at,
-        ticket=grant.ticket,
-        mine=mine,
-        reaches=compiled.covers(entry),
-        lasts=at < compiled.until,
-    )

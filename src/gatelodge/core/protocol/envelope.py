@@ -96,20 +96,18 @@ def read_members(raw: bytes | Raw, what: str, raw_id: bytes) -> Members:
         _raise_message_fault(
             INVALID_PARAMS, f"{what} must be an object", "invalid_params", raw_id=raw_id
         )
-    # Written anew nothing gets longer, so an equal length leaves no room for a second key.
-    if len(members) > MOST_MEMBERS or (
-        len(_encode(members)) != len(raw) and repeats_a_key(raw, members)
-    ):
-        _refuse_members(members, what, raw_id)
+    _check_members(members, raw, what, raw_id)
     return members
 
 
-def _refuse_members(members: Members, what: str, raw_id: bytes) -> NoReturn:
+def _check_members(members: Members, raw: bytes | Raw, what: str, raw_id: bytes) -> None:
     # To look for a second key means to walk through all of them: too many are refused before.
     if len(members) > MOST_MEMBERS:
         text = f"{what} has more than {MOST_MEMBERS} members"
         _raise_message_fault(INVALID_REQUEST, text, "too_large", raw_id=raw_id, http=413)
-    _raise_message_fault(INVALID_REQUEST, f"{what} repeats a key", "duplicate_key", raw_id=raw_id)
+    if repeats_a_key(raw, members):
+        text = f"{what} repeats a key"
+        _raise_message_fault(INVALID_REQUEST, text, "duplicate_key", raw_id=raw_id)
 
 
 def read_text(raw: Raw | None) -> str | None:
@@ -171,10 +169,7 @@ def _read_envelope(body: bytes) -> Members:
         _raise_message_fault(PARSE_ERROR, "the JSON nests too deep", "malformed_json")
     except (msgspec.DecodeError, UnicodeDecodeError):
         _refuse_body(body)
-    if len(envelope) > MOST_MEMBERS or (
-        len(_encode(envelope)) != len(body) and repeats_a_key(body, envelope)
-    ):
-        _refuse_members(envelope, "the message", b"null")
+    _check_members(envelope, body, "the message", b"null")
     return envelope
 
 

@@ -86,11 +86,7 @@ def misshapen(method: str, result: Members) -> str:
     raw = result.get(name)
     if not name or (raw is None and method in _EMPTY):
         return ""
-    return "" if raw is not None and _has_first_byte(raw, begins) else name
-
-
-def _has_first_byte(raw: Raw, begins: bytes) -> bool:
-    return bytes(memoryview(raw)[:1]) == begins
+    return "" if raw is not None and bytes(memoryview(raw)[:1]) == begins else name
 
 
 def mended(raw: Raw, result: Members, method: str) -> tuple[Raw, Members]:
@@ -104,7 +100,7 @@ def mended(raw: Raw, result: Members, method: str) -> tuple[Raw, Members]:
     # A strict client drops a whole result for one member of a wrong kind.
     if failed is not None and bytes(failed) not in {b"true", b"false"}:
         odd.append("isError")
-    if meta is not None and not _has_first_byte(meta, b"{"):
+    if meta is not None and not is_object(meta):
         odd.append("_meta")
     if "resultType" in result and given(result, "resultType") is None:
         odd.append("resultType")
@@ -130,9 +126,7 @@ def for_client(
     """
     meta = result.get("_meta")
     # Only a `_meta` that may hold the server's name is taken apart: any other keeps its bytes.
-    if meta is not None and (
-        META_SERVER_INFO.encode() not in bytes(meta) or not _has_first_byte(meta, b"{")
-    ):
+    if meta is not None and (META_SERVER_INFO.encode() not in bytes(meta) or not is_object(meta)):
         meta = None
     if era == "legacy":
         return _for_legacy_client(raw, result, meta)

@@ -15,7 +15,6 @@ from gatelodge.core.people import folded
 from gatelodge.core.policy.decision import Allow, Ask, Decision, Deny
 from gatelodge.core.view import PolicyView
 from gatelodge.core.view_entry import Entry, PrincipalEntry, ServerView, ToolEntry, WorkspaceView
-from gatelodge.flows.nouns.shown import shown_as
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Asks, Here
 from gatelodge.web.api.rules.written import in_parts
@@ -131,7 +130,7 @@ async def explain_route(
         kind=asked,
         remedy=_remedy_for_denial(found, wanted) if full else "",
         grants=tuple(_grant_lines(found, names, asked)) if full else (),
-        guardrails=tuple(shown_as(GuardrailLine, each) for each in found.guardrails if full),
+        guardrails=tuple(_guardrail_lines(found)) if full else (),
     )
 
 
@@ -287,7 +286,7 @@ def _grant_lines(
     found: AccessExplanation, names: dict[str, str], kind: Kind
 ) -> Iterator[GrantLine]:
     for each in found.grants:
-        short = f"level {each.level} does not reach this tool"
+        short = f"level {each.grant.level} does not reach this tool"
         if kind != "tools":
             short = "for one tool alone"
         why_not = [
@@ -300,12 +299,18 @@ def _grant_lines(
             if not holds
         ]
         yield GrantLine(
-            id=each.grant,
-            to=names.get(each.via, each.via),
-            level=each.level,
+            id=each.grant.id,
+            to=names.get(each.grant.grantee, each.grant.grantee),
+            level=each.grant.level,
             permits=each.permits,
             why_not="; ".join(why_not),
         )
+
+
+def _guardrail_lines(found: AccessExplanation) -> Iterator[GuardrailLine]:
+    for each in found.guardrails:
+        row, reason = each.guard.guardrail, each.guard.telling.text
+        yield GuardrailLine(name=row.name, mode=row.mode, reason=reason, now=each.now)
 
 
 def _shape_of_cell(cell: MatrixCell, names: dict[str, str], aliases: dict[str, str]) -> AccessCell:
