@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core.catalog.pin import canonical, definition_digest
-from gatelodge.core.protocol.shown.names import LONGEST, ShownNames, shown_names
+from gatelodge.core.protocol.shown.names import LONGEST, colliding_names, shown_name
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -37,13 +37,12 @@ def test_different_values_have_different_forms(one, other):
 
 @given(st.lists(st.text(max_size=90), unique=True, max_size=6))
 def test_shown_names_are_safe_short_and_lead_back(tools):
-    found = shown_names("srv", tools)
-    if isinstance(found, ShownNames):
-        assert sorted(found.table.values()) == sorted(tools)
-        for name in found.table:
-            assert name.startswith("srv__")
-            assert len(name) <= LONGEST
-            assert name.replace("_", "a").replace("-", "a").isalnum()
-            assert name.isascii()
-    else:
-        assert all(len(originals) > 1 for originals in found.names.values())
+    shown = [shown_name("srv", tool) for tool in tools]
+    for name in shown:
+        assert name.startswith("srv__")
+        assert len(name) <= LONGEST
+        assert name.replace("_", "a").replace("-", "a").isalnum()
+        assert name.isascii()
+    colliding = colliding_names("srv", tools)
+    assert colliding.keys() == {name for name in shown if shown.count(name) > 1}
+    assert all(shown_name("srv", each) == name for name in colliding for each in colliding[name])

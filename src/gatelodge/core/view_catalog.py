@@ -13,7 +13,7 @@ from gatelodge.core.protocol.bridge.tasks import TASKS_ONLY, needs_task
 from gatelodge.core.protocol.envelope import Era
 from gatelodge.core.protocol.shown.conform import fits, nonconformities
 from gatelodge.core.protocol.shown.messages import shown_tool
-from gatelodge.core.protocol.shown.names import NameCollisions, is_alias, shown_name, shown_names
+from gatelodge.core.protocol.shown.names import colliding_names, is_alias, shown_name
 from gatelodge.core.protocol.shown.uris import UriPrefix
 from gatelodge.core.protocol.upstream_headers import HeaderMirror, mirrors
 from gatelodge.core.view_entry import ReadEntry, ReadKind, ServerView, Standing, ToolEntry
@@ -90,14 +90,13 @@ def _server_view(
     faults: list[str] = []
     # Only approved names compete: a server could else push out an approved tool by adding one
     # that is shown alike.
-    names = shown_names(
+    colliding = colliding_names(
         server.alias, (row.name for row in rows if row.approved and not row.blocked), longest
     )
     clashing: set[str] = set()
-    if isinstance(names, NameCollisions):
-        for shown, originals in names.names.items():
-            clashing.update(originals)
-            faults.append(f"Tools of server {server.id} are left out: {shown} names several.")
+    for shown, originals in colliding.items():
+        clashing.update(originals)
+        faults.append(f"Tools of server {server.id} are left out: {shown} names several.")
     tools: dict[str, ToolEntry] = {}
     for row in rows:
         if row.name in clashing:

@@ -3,13 +3,7 @@ from hashlib import sha256
 
 import pytest
 
-from gatelodge.core.protocol.shown.names import (
-    NameCollisions,
-    ShownNames,
-    is_alias,
-    shown_name,
-    shown_names,
-)
+from gatelodge.core.protocol.shown.names import colliding_names, is_alias, shown_name
 
 LONG = "a_tool_with_a_name_that_no_model_vendor_would_take_because_it_is_long"
 
@@ -40,17 +34,14 @@ def test_a_name_is_cut_only_when_it_is_longer_than_the_limit_and_gets_a_mark(lon
 def test_no_name_is_shown_as_another_one_is():
     names = ["查询", "検索", "a.b", "a/b", "a_b", LONG, LONG + "er"]
     names += [shown_name("git", each).removeprefix("git__") for each in names]
-    table = shown_names("git", set(names))
-    assert isinstance(table, ShownNames)
-    assert sorted(table.table.values()) == sorted(set(names))
+    assert colliding_names("git", set(names)) == {}
     assert shown_name("git", "a_b") == "git__a_b"
 
 
 def test_tools_that_would_share_a_name_are_told_and_refused(monkeypatch):
     every_mark_is_the_same(monkeypatch)
-    assert shown_names("git", ["a.b", "log", "a/b"]) == NameCollisions(
-        {"git__a_b_e3b0c442": ("a.b", "a/b")}
-    )
+    told = colliding_names("git", ["a.b", "log", "a/b"])
+    assert told == {"git__a_b_e3b0c442": ("a.b", "a/b")}
 
 
 @pytest.mark.parametrize("alias", ["git", "g", "a-b-9", "a" * 16])

@@ -35,7 +35,9 @@ class OpeningReader:
     async def with_names(self, found: Iterable[FoundRecords]) -> tuple[FoundRecords, ...]:
         """The same records with who was behind them, or why that cannot be said."""
         rows = list(found)
-        leaves = [leaf for each in rows for leaf in await self._leaves_of_record(each)]
+        leaves: list[LeafAt] = []
+        for row in rows:
+            leaves += await self._ledger.leaves(row.log, row.index, row.index + 1)
         origins = await self.origins()
         named = list(rows)
         for log in sorted({row.log for row in rows}):
@@ -80,9 +82,6 @@ class OpeningReader:
     async def origins(self) -> dict[str, str]:
         """The origin of each log."""
         return {head.log: head.origin for head in await self._ledger.heads()}
-
-    async def _leaves_of_record(self, row: FoundRecords) -> list[LeafAt]:
-        return await self._ledger.leaves(row.log, row.index, row.index + 1)
 
 
 def _named_opening(

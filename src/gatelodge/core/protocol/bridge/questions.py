@@ -225,15 +225,13 @@ def from_legacy(method: str, params: Raw) -> InputRequest:
         return InputRequest(method)
     kept = {k: v for k, v in members.items() if k not in ("task", "_meta")}
     meta = members_of(members.get("_meta")) or {}
-    passing = {k: v for k, v in meta.items() if k != META_PROGRESS and not _is_reserved_key(k)}
+    passing = {
+        k: v for k, v in meta.items() if k != META_PROGRESS and not k.startswith(META_PREFIX)
+    }
     if passing:
         kept["_meta"] = Raw(join_members(passing))
     same = len(kept) == len(members) and len(passing) == len(meta)
     return InputRequest(method, params if same else Raw(join_members(kept)))
-
-
-def _is_reserved_key(key: str) -> bool:
-    return key.startswith(META_PREFIX)
 
 
 def to_modern(request: InputRequest) -> InputRequest:

@@ -9,8 +9,6 @@ import unicodedata
 from collections.abc import Iterable
 from hashlib import sha256
 
-from msgspec import Struct
-
 LONGEST = 48
 """Characters in a shown name, unless `limits.name_length` says another number.
 
@@ -24,18 +22,6 @@ _ALIAS_LENGTH = 20
 ALIAS = f"[a-z][a-z0-9-]{{0,{_ALIAS_LENGTH - 1}}}"
 """What a server's alias looks like, in names and in the paths of endpoints."""
 _ALIAS = re.compile(ALIAS)
-
-
-class ShownNames(Struct, frozen=True):
-    """Original names by shown name, one for each tool."""
-
-    table: dict[str, str]
-
-
-class NameCollisions(Struct, frozen=True):
-    """Shown names that more than one tool would have, with the original names. Refuse these."""
-
-    names: dict[str, tuple[str, ...]]
 
 
 def is_alias(text: str) -> bool:
@@ -67,17 +53,14 @@ def shown_name(alias: str, tool: str, longest: int = LONGEST) -> str:
     return f"{mapped[: longest - 9]}_{mark}"
 
 
-def shown_names(
+def colliding_names(
     alias: str, tools: Iterable[str], longest: int = LONGEST
-) -> ShownNames | NameCollisions:
-    """The table of a server's shown names, or the collisions that forbid it.
+) -> dict[str, tuple[str, ...]]:
+    """The shown names that several tools of a server would have, with their own names: refuse them.
 
     Marks collide by chance once in four thousand million, or because a server's author meant it.
     """
     seen: dict[str, list[str]] = {}
     for tool in tools:
         seen.setdefault(shown_name(alias, tool, longest), []).append(tool)
-    clashing = {shown: tuple(names) for shown, names in seen.items() if len(names) > 1}
-    if clashing:
-        return NameCollisions(clashing)
-    return ShownNames({shown: names[0] for shown, names in seen.items()})
+    return {shown: tuple(names) for shown, names in seen.items() if len(names) > 1}
