@@ -59,10 +59,7 @@ class OfferAbilities(Struct, frozen=True, kw_only=True, gc=False):
 class ServerOffer(Struct, frozen=True, kw_only=True):
     """What a server offers besides tools, in its order. `left_out` says what is not, and why.
 
-    `capabilities` is the object that it declared, raw.
-
     `added` are the names of the tools that it offers only to clients which declare something.
-
     `named` and `shown` find a prompt: by its own name, and by the one under which it is shown
     beside those of other servers. `web` are the resources and templates that a client could fetch
     from the web by itself. `capabilities` is the object that `abilities` was read from.

@@ -240,12 +240,8 @@ def _grants_by_server(
     # The lowest id is the rule that a record names, whichever subject brought the grant.
     for server, grants in found.items():
         if len(grants) > 1:
-            found[server] = tuple(sorted(grants, key=_by_id))
+            found[server] = tuple(sorted(grants, key=lambda compiled: compiled.grant.id))
     return found
-
-
-def _by_id(compiled: CompiledGrant) -> str:
-    return compiled.grant.id
 
 
 def _principal_equivalence_key(guard: CompiledGuardrail, principal: PrincipalEntry) -> Hashable:

@@ -6,7 +6,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from gatelodge.core.catalog.server import Server
-from gatelodge.core.protocol.bridge.questions import InputRequest
+from gatelodge.core.protocol.bridge.questions import InputRequest, RetriedRequest
 from gatelodge.core.protocol.envelope import Era, Members, given
 from gatelodge.core.protocol.era import headers_mirror
 from gatelodge.core.protocol.upstream import progress_made, progress_restored
@@ -24,13 +24,6 @@ _PROGRESS = "notifications/progress"
 Put = Callable[[Mapping[str, InputRequest]], Awaitable[dict[str, UpstreamReply]]]
 """Asks a legacy client, on the stream of its own request; an answer that does not come is missing.
 """
-
-
-class RetryRound(Struct, frozen=True):
-    """What a retry brings: the client's answers, and the sealed state as it was given out."""
-
-    responses: Members
-    state: str | None
 
 
 class MonotonicProgress:
@@ -121,10 +114,11 @@ class CallRequest(RequestOrigin, frozen=True, kw_only=True):
     """One request for a tool, prompt, resource, completion or task.
 
     `targets` finds what its `name` stands for: a tool's or prompt's name, a URI, a sealed task.
-    `params` are its own, without what belongs to a round. `notify` takes a
-    server's notifications to the client (None: it hears none), and `hearing` is the same for a
-    client that may leave the call and take it up again. `put` asks a legacy client; a modern one is
-    answered instead. `tasks` = a task is an answer that it understands.
+    `params` are its own, without what belongs to a `round`: the answers and the state that a retry
+    brings. `notify` takes a server's notifications to the client (None: it hears none), and
+    `hearing` is the same for a client that may leave the call and take it up again. `put` asks a
+    legacy client; a modern one is answered instead. `tasks` = a task is an answer that it
+    understands.
     """
 
     workspace: str
@@ -139,7 +133,7 @@ class CallRequest(RequestOrigin, frozen=True, kw_only=True):
     request: tuple[bytes, bytes] | None
     notify: Notify | None
     hearing: NotificationBuffer | MonotonicProgress | Notify | None
-    round: RetryRound | None
+    round: RetriedRequest | None
     put: Put | None
     tasks: bool
 

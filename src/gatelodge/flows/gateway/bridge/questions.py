@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from gatelodge.core.errors import Invalid, LimitReached, UpstreamBrokeProtocol
 from gatelodge.core.jsontext.jsonrpc import rpc_code
 from gatelodge.core.protocol.bridge import questions as wire
-from gatelodge.core.protocol.bridge.questions import InputRequest
+from gatelodge.core.protocol.bridge.questions import InputRequest, RetriedRequest
 from gatelodge.core.protocol.bridge.state import (
     REPEATED,
     ROUNDS,
@@ -40,7 +40,7 @@ from gatelodge.flows.gateway.answers import (
     UpstreamResult,
 )
 from gatelodge.flows.gateway.bridge.rounds import InputRounds, ParkedExchange
-from gatelodge.flows.gateway.request import CallRequest, NotificationBuffer, Put, RetryRound
+from gatelodge.flows.gateway.request import CallRequest, NotificationBuffer, Put
 from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.ports.upstream import UpstreamReply
 
@@ -73,12 +73,13 @@ class QuestionBridge:
         state = self._rounds.opened(request.round.state, _state_binding(request, target))
         return isinstance(state, ParkedCall) and self._rounds.waits(state)
 
-    def take_up(self, admitted: AdmittedCall, brought: RetryRound) -> GoesOn | CallFailed:
+    def take_up(self, admitted: AdmittedCall, brought: RetriedRequest) -> GoesOn | CallFailed:
         """Go on with the call that a retry belongs to."""
         request, target, cut = admitted.request, admitted.target, admitted.cut
+        responses = brought.responses or {}
         if brought.state is None:
             # A server that keeps no state is simply told the answers.
-            return GoesOn(wire.retry_params(target.params, brought.responses or None, b""))
+            return GoesOn(wire.retry_params(target.params, responses or None, b""))
         state = self._rounds.opened(brought.state, _state_binding(request, target))
         if state is None:
             return CallFailed(Invalid(STALE), "")
@@ -86,7 +87,7 @@ class QuestionBridge:
             params = target.params
             # A server that asked by an error (-32042) wants the very same request again.
             if state.state != REPEATED:
-                params = wire.retry_params(params, brought.responses or None, state.state)
+                params = wire.retry_params(params, responses or None, state.state)
             return GoesOn(params, state.round)
         waiting = self._rounds.take(state)
         if waiting is None:
@@ -99,9 +100,9 @@ class QuestionBridge:
         cut.licence.holder = admitted
         waiting.ears.attach(request.notify, request.meta)
         # While something is still open the exchange says it again, and the client is asked again.
-        if waiting.numbers.keys() <= brought.responses.keys():
+        if waiting.numbers.keys() <= responses.keys():
             for key, number in waiting.numbers.items():
-                said = UpstreamReply(result=brought.responses[key])
+                said = UpstreamReply(result=responses[key])
                 waiting.exchange.answer(number, said, admitted.holds)
         return GoesOn(target.params, state.round)
 

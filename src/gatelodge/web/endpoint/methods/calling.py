@@ -37,7 +37,6 @@ from gatelodge.flows.gateway.request import (
     NotificationBuffer,
     Notify,
     Put,
-    RetryRound,
 )
 from gatelodge.flows.gateway.targets import CallTarget
 from gatelodge.ports.tracing import TraceEnd
@@ -112,7 +111,7 @@ async def _forward_call(gate: EndpointContext, visit: RequestContext, name: str)
     try:
         answer = await gate.calls.call(request, gate.follower, cut)
         if isinstance(answer, UpstreamResult) and len(answer.raw) > LIGHT:
-            answer, rendered = await _rendered_apart(gate, visit, name, request, cut, answer)
+            answer, rendered = await _rendered_apart(gate, visit, request, cut, answer)
             status, body = rendered
         else:
             status, body = render(gate, visit, name, cut.target, answer)
@@ -162,7 +161,6 @@ def _still_admitted(
 async def _rendered_apart(
     gate: EndpointContext,
     visit: RequestContext,
-    name: str,
     request: CallRequest,
     cut: CallControl,
     answer: UpstreamResult,
@@ -172,12 +170,12 @@ async def _rendered_apart(
     One result at a time, so that others have room.
     """
     rendered = await to_thread.run_sync(
-        render, gate, visit, name, cut.target, answer, limiter=gate.rendering
+        render, gate, visit, request.name, cut.target, answer, limiter=gate.rendering
     )
     # The thread took its time: access may have ended since the call path asked last.
     known = await gate.calls.confirmed(request, answer, cut)
     if known is not answer:
-        return known, render(gate, visit, name, cut.target, known)
+        return known, render(gate, visit, request.name, cut.target, known)
     return answer, rendered
 
 
@@ -219,7 +217,7 @@ def _call_request(
         request=None if session is None else (session.nonce, message.id),
         notify=notify,
         hearing=hearing,
-        round=None if retry is None else RetryRound(retry.responses or {}, retry.state),
+        round=retry,
         put=None
         if session is None or capabilities == NOTHING
         else _question_channel(gate, visit, cut),

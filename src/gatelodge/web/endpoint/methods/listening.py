@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from gatelodge.core.ids import ServerId
 from gatelodge.core.jsontext.jsonrpc import (
-    INVALID_PARAMS,
     UNAVAILABLE,
     notification_body,
     result_body,
@@ -26,7 +25,7 @@ from gatelodge.core.protocol.envelope import Members, given, members_of
 from gatelodge.core.protocol.shown.uris import shown_uri
 from gatelodge.core.protocol.version import META_SUBSCRIPTION, MISSING_CAPABILITY
 from gatelodge.flows.gateway.bridge.words import Noted, resources_of
-from gatelodge.flows.gateway.inflight import CutReason, RunningRequest
+from gatelodge.flows.gateway.inflight import RunningRequest
 from gatelodge.flows.gateway.sessions import KeptSession
 from gatelodge.flows.gateway.streams import Kind, ListenStream
 from gatelodge.flows.gateway.subscriptions import Uris
@@ -55,9 +54,8 @@ _uris = msgspec.json.Decoder(list[str]).decode
 
 async def listen(gate: EndpointContext, visit: RequestContext) -> None:
     """Serve subscriptions/listen until somebody ends it."""
-    wants = _subscriptions_of_request(gate, visit)
-    if isinstance(wants, _Refusal):
-        await answer_invalid(gate, visit, wants.text, wants.code, wants.details)
+    wants = await _subscriptions_of_request(gate, visit)
+    if wants is None:
         return
     kinds, found = wants
     tag = b'"_meta":{"%b":%b}' % (META_SUBSCRIPTION.encode(), visit.message.id)
@@ -84,31 +82,25 @@ async def listen(gate: EndpointContext, visit: RequestContext) -> None:
     )
 
 
-class _Refusal(Struct, frozen=True):
-    """Why a listen cannot be served."""
-
-    text: str
-    code: int = INVALID_PARAMS
-    details: bytes = b""
-
-
-def _subscriptions_of_request(
+async def _subscriptions_of_request(
     gate: EndpointContext, visit: RequestContext
-) -> tuple[tuple[Kind, ...], dict[str, Watched]] | _Refusal:
-    """What a listen asks for and may have, by shown URI."""
+) -> tuple[tuple[Kind, ...], dict[str, Watched]] | None:
+    """What a listen asks for and may have, by shown URI; None where it was refused."""
     named = given(visit.message.params, "notifications")
     asked: Members | None = {} if named is None else members_of(named)
     wanted = None if asked is None else _read_wanted_uris(given(asked, "resourceSubscriptions"))
     if asked is None or wanted is None:
-        return _Refusal("params.notifications cannot be read")
-    if given(asked, "taskIds") is not None and not has_extension(visit.capabilities, TASKS):
+        await answer_invalid(gate, visit, "params.notifications cannot be read")
+    elif given(asked, "taskIds") is not None and not has_extension(visit.capabilities, TASKS):
         text = "the tasks extension was not declared"
-        return _Refusal(text, MISSING_CAPABILITY, REQUIRED)
-    if text := unbearable(gate, visit, wanted, len(wanted)):
-        return _Refusal(text)
-    kinds = tuple(kind for name, kind in _KINDS.items() if bytes(asked.get(name, b"")) == b"true")
-    found = {uri: resource for uri in wanted if (resource := watched(gate, visit, uri)) is not None}
-    return kinds, found
+        await answer_invalid(gate, visit, text, MISSING_CAPABILITY, REQUIRED)
+    elif text := unbearable(gate, visit, wanted, len(wanted)):
+        await answer_invalid(gate, visit, text)
+    else:
+        kinds = tuple(k for name, k in _KINDS.items() if bytes(asked.get(name, b"")) == b"true")
+        found = {uri: it for uri in wanted if (it := watched(gate, visit, uri)) is not None}
+        return kinds, found
+    return None
 
 
 async def legacy_stream(gate: EndpointContext, visit: RequestContext) -> None:
@@ -159,10 +151,6 @@ class _Listening:
         """End the stream for this reason; only the first one counts."""
         if not self.ended.done():
             self.ended.set_result(reason)
-
-    def cut(self, reason: CutReason) -> None:
-        """End the stream because access ended or the gate stops."""
-        self.end(reason)
 
     def changed(self, kind: Kind) -> None:
         """Tell the client that a list changed."""
@@ -281,7 +269,7 @@ def _build_stream(
 ) -> tuple[RunningRequest, ListenStream]:
     """What stands for the stream where things are cut, and where they are told."""
     who, credential, workspace = visit.who, visit.credential.id, visit.workspace.id
-    running = RunningRequest("stream", who.id, credential, workspace, open_.cut, who.person)
+    running = RunningRequest("stream", who.id, credential, workspace, open_.end, who.person)
     route = visit.route
     stream = ListenStream(who.id, route.workspace, route.alias, open_, *wants, visit.capabilities)
     if visit.session is None:
