@@ -87,6 +87,15 @@ def test_what_comes_of_an_answer_is_charged_until_its_request_is_over():
     assert (persons.under_way("ada"), persons.total) == (0, 0)
 
 
+def test_a_body_is_given_back_to_whom_it_was_charged_though_an_agent_has_another_owner_since():
+    persons, request = PersonBytes(100, 1000), HttpRequest(person="ada")
+    assert persons.charge(request, 60)
+    room = AnswerRoom(persons, request, "bob")
+    assert room(20)
+    persons.release(request)
+    assert (persons.under_way("ada"), persons.under_way("bob"), persons.total) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("closed", ["in a head", "in a body", "after a request", "after a fault"])
 def test_what_was_read_goes_with_its_connection_and_waits_for_no_collector(closed: str):
     head = b"POST /k/main/mcp HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"

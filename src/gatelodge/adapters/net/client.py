@@ -57,7 +57,7 @@ class HttpClient:
 
     def send(self, turn: HttpExchange) -> None:
         """Write the turn on a free connection, or as soon as there is one."""
-        if self._idle and (self._held.total * 2 <= MOST_CONNECTIONS or not self._must_wait(turn)):
+        if self._idle and self._held.has_room(turn.person, MOST_CONNECTIONS):
             connection = self._trusted()
             if connection is not None:
                 self._assign_turn(connection, turn)
@@ -192,11 +192,6 @@ class HttpClient:
                 break
             self._assign_turn(connection, turn)
         self._open_more()
-
-    def _must_wait(self, turn: HttpExchange) -> bool:
-        """True when its person holds as much as may be; not asked while half is free."""
-        held = self._held
-        return held.of(turn.person) >= MOST_CONNECTIONS - held.total
 
     def _open_more(self) -> None:
         """Open connections for those who may have one; `_serve_waiting` gives out idle ones."""

@@ -21,20 +21,21 @@ class PersonShares:
         """How much this person has."""
         return self._by.get(person, 0)
 
-    def take(self, person: str) -> None:
-        """One more."""
-        self._by[person] = self._by.get(person, 0) + 1
-        self.total += 1
+    def has_room(self, person: str, most: int) -> bool:
+        """True while this person has less than is left of `most` for others."""
+        return self._by.get(person, 0) < most - self.total
 
-    def give(self, person: str) -> None:
-        """One less."""
-        self.total -= 1
+    def take(self, person: str, size: int = 1) -> None:
+        """So much more."""
+        self.total += size
         # Nobody stays at zero: this would grow with everyone who ever called.
-        left = self._by[person] - 1
-        if left:
-            self._by[person] = left
-        else:
+        self._by[person] = has = self._by.get(person, 0) + size
+        if not has:
             del self._by[person]
+
+    def give(self, person: str, size: int = 1) -> None:
+        """So much less."""
+        self.take(person, -size)
 
 
 class FairQueue(Generic[T]):
@@ -61,9 +62,8 @@ class FairQueue(Generic[T]):
 
     def take(self, held: PersonShares, most: int) -> T | None:
         """The next of a person who holds less than is left of `most`, who then goes to the end."""
-        left = most - held.total
         for person, own in self._by.items():
-            if held.of(person) < left:
+            if held.has_room(person, most):
                 del self._by[person]
                 thing = own.popleft()
                 self.size -= 1
@@ -92,5 +92,4 @@ class FairQueue(Generic[T]):
 
     def any_may(self, held: PersonShares, most: int) -> bool:
         """True when `take` would find one."""
-        left = most - held.total
-        return any(held.of(person) < left for person in self._by)
+        return any(held.has_room(person, most) for person in self._by)

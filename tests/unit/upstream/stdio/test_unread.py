@@ -75,4 +75,4 @@ def test_a_pot_that_everything_left_holds_nothing():
     for pipe in pipes:
         filled(pipe, "ada")
         pipe.unread.drop()
-    assert (pot.held, pot.before) == ({}, set())
+    assert (pot.held.total, pot.held._by, pot.before) == (0, {}, set())

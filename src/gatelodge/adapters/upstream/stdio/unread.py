@@ -5,9 +5,11 @@ more there than they leave for others, before one child and before all of them t
 comes is written at once, and what waits is kept until the child is read from or ended.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Final
+
+from gatelodge.core.access.shares import PersonShares
 
 MOST_OF_ONE: Final = 16 * 1024 * 1024
 """Bytes before one child."""
@@ -19,7 +21,7 @@ class UnreadBytes:
     """The bytes before one child, in order; `left` tells how many it has not taken."""
 
     def __init__(self, pot: "UnreadTotal", left: Callable[[], int]) -> None:
-        self.held: Counter[str] = Counter()
+        self.held = PersonShares()
         self._pot = pot
         self._left = left
         self._sent = 0
@@ -29,7 +31,7 @@ class UnreadBytes:
     def room(self, person: str) -> bool:
         """Say whether more may be written for this person; empty for the gate itself."""
         self.settle()
-        return _has_room(self.held, person, MOST_OF_ONE) and self._pot.room(person)
+        return self.held.has_room(person, MOST_OF_ONE) and self._pot.room(person)
 
     def add(self, person: str, size: int) -> None:
         """So much is written for this person."""
@@ -46,34 +48,28 @@ class UnreadBytes:
 
     def drop(self) -> None:
         """The child is gone, and with it all that lay before it."""
-        self._order.clear()
-        for person, size in tuple(self.held.items()):
+        for _, person, size in self._order:
             self._adjust_held_bytes(person, -size)
+        self._order.clear()
         self._pot.before.discard(self)
 
     def _adjust_held_bytes(self, person: str, size: int) -> None:
         for held in (self.held, self._pot.held):
-            held[person] += size
-            if not held[person]:
-                del held[person]
+            held.take(person, size)
 
 
 class UnreadTotal:
     """The same of all children of the gate. Owned by the event loop."""
 
     def __init__(self) -> None:
-        self.held: Counter[str] = Counter()
+        self.held = PersonShares()
         self.before: set[UnreadBytes] = set()
 
     def room(self, person: str) -> bool:
         """Say whether more may be written for this person to any child."""
-        if _has_room(self.held, person, MOST_OF_ALL):
+        if self.held.has_room(person, MOST_OF_ALL):
             return True
         # Only where it looks full: this asks every child.
         for each in self.before:
             each.settle()
-        return _has_room(self.held, person, MOST_OF_ALL)
-
-
-def _has_room(held: Counter[str], person: str, most: int) -> bool:
-    return held[person] < most - held.total()
+        return self.held.has_room(person, MOST_OF_ALL)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from gatelodge.core.access.shares import PersonShares
 from gatelodge.web.endpoint.http.request import HttpLimits, HttpRequest
 
 _SHARE = 4
@@ -110,37 +111,36 @@ class PersonBytes:
     one alone gets half, two a third each, and whoever comes finds room. Owned by the event loop.
     """
 
-    __slots__ = ("_most", "_taken", "_unread", "_whole", "total")
+    __slots__ = ("_most", "_taken", "_unread", "_unread_total", "_whole")
 
     def __init__(self, most: int, whole: int) -> None:
         self._most, self._whole = most, whole
-        self._taken: dict[str, int] = {}
+        self._taken = PersonShares()
         self._unread: dict[str, dict[OpenConnection, int]] = {}
-        self.total = 0
+        self._unread_total = 0
+
+    @property
+    def total(self) -> int:
+        """How much is counted for all."""
+        return self._taken.total + self._unread_total
 
     def under_way(self, person: str) -> int:
         """How much is counted for them."""
-        return self._taken.get(person, 0) + sum(self._unread.get(person, {}).values())
+        unread = self._unread.get(person)
+        return self._taken.of(person) + (sum(unread.values()) if unread else 0)
 
     def take(self, person: str, size: int) -> bool:
         """Count so much more; False, and nothing is counted, when it is too much."""
-        taken, unread = self._taken.get(person, 0) + size, self._unread.get(person)
-        mine = taken if unread is None else taken + sum(unread.values())
+        mine = self.under_way(person) + size
         # To give back (a negative size) always succeeds, also where a limit is passed already.
         if size > 0 and (mine > self._most or mine > self._whole - self.total - size):
             return False
-        self._taken[person] = taken
-        self.total += size
+        self._taken.take(person, size)
         return True
 
     def give(self, person: str, size: int) -> None:
         """So much of what was taken for them is gone."""
-        self.total -= size
-        left = self._taken.get(person, 0) - size
-        if left > 0:
-            self._taken[person] = left
-        else:
-            self._taken.pop(person, None)
+        self._taken.give(person, size)
 
     def charge(self, request: HttpRequest, size: int) -> bool:
         """Take so much more for the person of a request, until it is released."""
@@ -158,14 +158,14 @@ class PersonBytes:
         """Count that so much of an answer waits to be read; 0 = none."""
         mine = self._unread.setdefault(person, {})
         # Taken out and put in anew: whose answer grew last stands last in the order of giving way.
-        self.total += size - mine.pop(connection, 0)
+        self._unread_total += size - mine.pop(connection, 0)
         if size:
             mine[connection] = size
         elif not mine:
             del self._unread[person]
         while mine and self.under_way(person) > self._most:
             oldest = next(iter(mine))
-            self.total -= mine.pop(oldest)
+            self._unread_total -= mine.pop(oldest)
             oldest.give_way()
 
 
@@ -179,7 +179,8 @@ class AnswerRoom:
     __slots__ = ("_held", "_persons", "_request")
 
     def __init__(self, persons: PersonBytes, request: HttpRequest, person: str) -> None:
-        request.person = person
+        # What was charged already is given back to whom it was charged, whoever answers now.
+        request.person = request.person if request.charged else person
         self._persons, self._request = persons, request
         self._held = 0
 
