@@ -7,7 +7,6 @@ uvloop's subprocesses hand over no socket, hence `subprocess.Popen` with pipes o
 """
 
 import asyncio
-import contextlib
 import errno
 import json
 import os
@@ -16,8 +15,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
-
-from msgspec import Struct, structs
 
 from gatelodge.adapters.runtime.process import supervisor
 from gatelodge.core.errors import UpstreamUnreachable
@@ -31,31 +28,15 @@ _TIDYING: list[subprocess.Popen[bytes]] = []
 them, so that none stays a zombie. Owned by the event loop."""
 
 
-class SupervisorOrder(Struct, frozen=True, kw_only=True):
-    """What the supervisor is told to start, and where; `uid` 0 means our own.
-
-    `env` holds resolved secrets: it goes through a socket, and is never kept. `home` is removed
-    when all is gone; `grace` is how long the program may go on when the gate is killed.
-    """
-
-    program: str
-    command: tuple[str, ...]
-    env: dict[str, str]
-    cwd: str
-    uid: int
-    gid: int
-    home: str
-    grace: float
-
-
 class _SupervisorPipe(asyncio.Protocol):
     """What the supervisor tells: the server's pid, its status, and that all of it is gone."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[int] = loop.create_future()
-        self.gone: asyncio.Future[None] = loop.create_future()
-        self.status: int | None = None
+        """The pid, or the number of the error, negative."""
+        self.ended: asyncio.Future[int] = loop.create_future()
+        self.gone: asyncio.Future[int] = loop.create_future()
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
@@ -63,25 +44,15 @@ class _SupervisorPipe(asyncio.Protocol):
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             word, _, number = line.partition(b" ")
-            if word == b"over":
-                self.status = int(number)
-            elif word == b"gone":
-                self._all_gone()
-            elif not self.started.done():
-                self.started.set_result(int(number) if word == b"pid" else -int(number))
+            told = {b"started": self.started, b"ended": self.ended, b"gone": self.gone}
+            told[word].set_result(int(number))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
-        """The supervisor is over."""
-        if not self.started.done():
-            self.started.set_result(-errno.ECHILD)
-        if self.status is None:
-            # It died without a word, and took the server with it (`supervisor.py`).
-            self.status = -signal.SIGKILL
-        self._all_gone()
-
-    def _all_gone(self) -> None:
-        if not self.gone.done():
-            self.gone.set_result(None)
+        """The supervisor is over; without a word it took the server with it (`supervisor.py`)."""
+        untold = (self.started, -errno.ECHILD), (self.ended, -signal.SIGKILL), (self.gone, 0)
+        for future, number in untold:
+            if not future.done():
+                future.set_result(number)
 
 
 class ProcessInstance:
@@ -108,7 +79,7 @@ class ProcessInstance:
     @property
     def status(self) -> int | None:
         """Its exit status (a signal is negative), None while it runs."""
-        return self._leash.status
+        return self._leash.ended.result() if self._leash.ended.done() else None
 
     @property
     def unread(self) -> int:
@@ -126,10 +97,10 @@ class ProcessInstance:
             self._input.write(data)
 
     async def launch(
-        self, order: SupervisorOrder, output: asyncio.Protocol, errors: asyncio.Protocol
+        self, order: dict[str, object], output: asyncio.Protocol, errors: asyncio.Protocol
     ) -> None:
         """Have it started. Raises UpstreamUnreachable; `stop` is due also when this fails."""
-        self._home = order.home
+        self._home = str(order["home"])
         try:
             ours = self._spawn_supervisor()
         except OSError as failed:
@@ -137,16 +108,13 @@ class ProcessInstance:
             raise UpstreamUnreachable(text) from failed
         await _finish_despite_cancellation(self._connect_pipes(ours, output, errors))
         assert self._rein is not None
-        self._rein.write(json.dumps(structs.asdict(order)).encode() + b"\n")
+        self._rein.write(json.dumps(order).encode() + b"\n")
         self._home = ""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_START_SECONDS):
-                # Unshielded, the timeout would cancel the future whose result is read below.
-                await asyncio.shield(self._leash.started)
+        await asyncio.wait((self._leash.started,), timeout=_START_SECONDS)
         said = self._leash.started.result() if self._leash.started.done() else -errno.EAGAIN
         self.pid = max(said, 0)
         if said < 0:
-            text = f"The program {order.program!r} could not be started: {os.strerror(-said)}."
+            text = f"The program {order['program']!r} could not be started: {os.strerror(-said)}."
             raise UpstreamUnreachable(text, remedy=_MEND)
 
     def _spawn_supervisor(self) -> socket.socket:
@@ -200,9 +168,11 @@ class ProcessInstance:
         if self._input is not None:
             self._input.close()
         try:
-            if self.pid and not await self._wait_for_exit(seconds):
+            if self.pid:
+                await asyncio.wait((self._leash.ended,), timeout=seconds)
+            if self.pid and self.status is None:
                 self._send_to_supervisor(b"T")
-                await self._wait_for_exit(seconds)
+                await asyncio.wait((self._leash.ended,), timeout=seconds)
         finally:
             self._send_to_supervisor(b"K")
             for transport in self._outputs:
@@ -226,15 +196,6 @@ class ProcessInstance:
                 break
             await asyncio.sleep(0.005)
         self._gone(self)
-
-    async def _wait_for_exit(self, seconds: float) -> bool:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while self.status is None:
-            if loop.time() >= until:
-                return False
-            await asyncio.sleep(0.01)
-        return True
 
     def _send_to_supervisor(self, what: bytes) -> None:
         if self._rein is not None and not self._rein.is_closing():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gatelodge.adapters.runtime.process.directories import cache_variables, make_home
 from gatelodge.adapters.runtime.process.exec_permissions import find_runnable
-from gatelodge.adapters.runtime.process.instance import ProcessInstance, SupervisorOrder
+from gatelodge.adapters.runtime.process.instance import ProcessInstance
 from gatelodge.adapters.runtime.process.supervisor import remove_tree
 from gatelodge.config.schema import HostingSettings
 from gatelodge.ports.runtime import LaunchSpec
@@ -69,7 +69,11 @@ class ProcessRuntime:
         if self._removals:
             await asyncio.wait(self._removals)
 
-    async def _order(self, spec: LaunchSpec, uid: int, gid: int) -> SupervisorOrder:
+    async def _order(self, spec: LaunchSpec, uid: int, gid: int) -> dict[str, object]:
+        """What the supervisor is told to start, and where (`supervisor.py`); uid 0 means our own.
+
+        It holds resolved secrets: it goes through a socket, and is never kept.
+        """
         path = usual_path(self._settings.path)
         program = find_runnable(spec, path, uid, gid)
         env = {"PATH": path, "LANG": "C.UTF-8"}
@@ -77,16 +81,16 @@ class ProcessRuntime:
             cache = self._caches / spec.server
             env |= await asyncio.to_thread(cache_variables, cache, uid, gid)
         home = make_home(uid, gid)
-        return SupervisorOrder(
-            program=program,
-            command=(program, *spec.command[1:]),
-            env={**env, "HOME": home, "TMPDIR": home, **spec.env},
-            cwd=spec.cwd or home,
-            uid=uid,
-            gid=gid,
-            home=home,
-            grace=self._settings.stop_seconds,
-        )
+        return {
+            "program": program,
+            "command": [program, *spec.command[1:]],
+            "env": {**env, "HOME": home, "TMPDIR": home, **spec.env},
+            "cwd": spec.cwd or home,
+            "uid": uid,
+            "gid": gid,
+            "home": home,  # removed when all is gone
+            "grace": self._settings.stop_seconds,  # how long it may go on when the gate is killed
+        }
 
     def _assign_ids(self, server: str) -> tuple[int, int]:
         """A free uid and the server's group; always the same ones where that is possible."""

@@ -13,6 +13,7 @@ neither the gate's environment nor its packages. Killed itself, it takes the ser
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import select
@@ -28,7 +29,6 @@ _PDEATHSIG, _NO_NEW_PRIVILEGES, _SUBREAPER = 1, 38, 36
 _KILL_SECONDS = 5.0
 """How long killed processes may take to go: only what hangs in the kernel needs it."""
 _REMOVE_SECONDS = 60.0
-_REMOVE_MOST = 2_000_000
 _UNUSED = 1_000_000_000
 """Added to a server's uid it is one that nothing has: whoever bears it cannot be signalled."""
 _LOOK_SECONDS = 0.002
@@ -49,20 +49,15 @@ def main() -> None:
             words += more
         order, _, asked = words.partition(b"\n")
         plan = json.loads(order)
-        if asked:  # to end it, in the same breath
-            _send_line_to_gate(leash, "gone")
-            remove_tree(plan["home"])
-            return
-        _prctl(_SUBREAPER, 1)
-        pid, fault = _fork_and_exec_server(plan)
-        _detach_standard_streams()
-        if fault:
-            _send_line_to_gate(leash, f"fault {fault}")
-        else:
-            _send_line_to_gate(leash, f"pid {pid}")
-            _supervise_until_end(leash, pid, plan["grace"])
-        _end_all(pid, plan["uid"])
-        _send_line_to_gate(leash, "gone")
+        if not asked:  # else it shall end, in the same breath
+            _prctl(_SUBREAPER, 1)
+            pid, fault = _fork_and_exec_server(plan)
+            _detach_standard_streams()
+            _send_line_to_gate(leash, f"started {-fault or pid}")
+            if not fault:
+                _supervise_until_end(leash, pid, plan["grace"])
+            _end_all(pid, plan["uid"])
+        _send_line_to_gate(leash, "gone 0")
         remove_tree(plan["home"])
 
 
@@ -155,7 +150,7 @@ def _reap_ended_children(leash: socket.socket, pid: int, *, told: bool) -> bool:
         found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found is not None:
             by_itself = found.si_code == os.CLD_EXITED
-            _send_line_to_gate(leash, f"over {found.si_status if by_itself else -found.si_status}")
+            _send_line_to_gate(leash, f"ended {found.si_status if by_itself else -found.si_status}")
             told = True
     for orphan in _children_of_process(os.getpid()):
         if orphan != pid:
@@ -174,7 +169,7 @@ def _end_all(pid: int, uid: int) -> None:
         if uid:
             _kill_uid(uid)
         left = _kill_descendants()
-        if left is None and not (uid and _live_processes_of_uid(uid)):
+        if left is None and not (uid and _runs_under_uid(uid)):
             return
         found = left or set()
         # What has its signal forks no more and only takes time to go; what is new may outrun us.
@@ -236,60 +231,36 @@ def _children_of_process(pid: int) -> list[int]:
     try:
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (OSError, ValueError):
-        return _children_by_stat(pid) if not Path("/proc/self/task").is_dir() else []
+        return []
 
 
-def _children_by_stat(pid: int) -> list[int]:
-    found: list[int] = []
-    for folder in _folders_of_processes():
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            words = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(words[1]) == pid:
-                found.append(int(folder.name))
-    return found
-
-
-def _live_processes_of_uid(uid: int) -> list[int]:
-    """Who runs under this uid; a zombie does not."""
-    found: list[int] = []
-    for folder in _folders_of_processes():
+def _runs_under_uid(uid: int) -> bool:
+    """Say whether any process runs under this uid; a zombie does not."""
+    for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError):
-            if folder.stat().st_uid != uid:
-                continue
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-            if state not in "ZX":
-                found.append(int(folder.name))
-    return found
-
-
-def _folders_of_processes() -> list[Path]:
-    """The kernel's folder of each process."""
-    proc = Path("/proc")
-    return [each for each in proc.iterdir() if each.name.isdigit()] if proc.is_dir() else []
+            if folder.stat().st_uid == uid and state not in "ZX":
+                return True
+    return False
 
 
 def remove_tree(path: str) -> bool:
     """Remove a directory, however deep, following no link; False when something of it stays.
 
-    Each directory in it is first moved to the top, so that two are open at most and no path grows.
-    Bounded in number and time: what is left then is left where it is.
+    Each directory in it is moved to the top and emptied there, so that two are open at most and no
+    path grows. Bounded in time: what is left then is left where it is.
     """
     try:
         top = _open_directory(path, None)
     except OSError:
         return not os.path.lexists(path)
     until, mark = time.monotonic() + _REMOVE_SECONDS, os.urandom(8).hex()
-    todo, seen = [""], 0
+    fresh = (f".{mark}-{number}" for number in itertools.count())
+    todo = ["."]
     try:
-        while todo and seen < _REMOVE_MOST and time.monotonic() < until:
-            name = todo.pop()
-            for entry, here in _list_or_remove_directory(name, top):
-                seen += 1
-                below = f".{mark}-{seen}" if name else entry
-                if not _unlink_unless_directory(entry, here) and _move_to_top(
-                    entry, here, below, top
-                ):
-                    todo += (below, below)  # first what is in it, then itself
+        while todo and time.monotonic() < until:
+            with contextlib.suppress(OSError):  # what cannot be emptied or removed stays
+                todo += _empty_directory(todo.pop(), top, fresh)
     finally:
         os.close(top)
     with contextlib.suppress(OSError):
@@ -297,45 +268,26 @@ def remove_tree(path: str) -> bool:
     return not os.path.lexists(path)
 
 
-def _list_or_remove_directory(name: str, top: int) -> Iterator[tuple[str, int]]:
-    """What a directory holds, with the directory open; one that holds nothing is removed."""
-    try:
-        here = _open_directory(name, top) if name else os.dup(top)
-    except OSError:
-        return
+def _empty_directory(name: str, top: int, fresh: Iterator[str]) -> Iterator[str]:
+    """Remove a directory at the top; those in it stand at the top then, and are told."""
+    here = _open_directory(name, top)
     try:
         with os.scandir(here) as listed:
             found = [each.name for each in listed]
-        if name and not found:
-            os.rmdir(name, dir_fd=top)
         for entry in found:
-            yield entry, here
-    except OSError:
-        return  # it stays
+            with contextlib.suppress(OSError):  # it stays, and the rest can go
+                try:
+                    os.unlink(entry, dir_fd=here)
+                except IsADirectoryError:
+                    os.close(_open_directory(entry, here))  # without permissions none can be moved
+                    below = entry if name == "." else next(fresh)
+                    if below != entry:
+                        os.rename(entry, below, src_dir_fd=here, dst_dir_fd=top)
+                    yield below
     finally:
         os.close(here)
-
-
-def _move_to_top(entry: str, here: int, below: str, top: int) -> bool:
-    """Have a directory at the top, where it is emptied next."""
-    try:
-        if entry != below:
-            os.rename(entry, below, src_dir_fd=here, dst_dir_fd=top)
-    except OSError:
-        return False
-    return True
-
-
-def _unlink_unless_directory(entry: str, here: int) -> bool:
-    """Remove what is no directory; of a directory make sure that it can be moved."""
-    try:
-        os.unlink(entry, dir_fd=here)
-    except IsADirectoryError:
-        os.close(_open_directory(entry, here))
-        return False
-    except OSError:
-        return True  # it cannot be, and the rest can
-    return True
+    if name != ".":
+        os.rmdir(name, dir_fd=top)
 
 
 def _open_directory(name: str, within: int | None) -> int:
