@@ -58,7 +58,6 @@ def make_pool(secrets: Secrets | None = None, **settings: Any) -> UpstreamPool:
         secrets=secrets or Secrets(),
         limits=settings.pop("limits", LimitSettings()),
         upstream=settings.pop("upstream", UPSTREAM),
-        hosting=hosting,
         version="9.9",
         runtime=ProcessRuntime(hosting, root=root, caches=caches),
         **settings,

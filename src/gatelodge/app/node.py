@@ -73,7 +73,6 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
         secrets=ground.secrets,
         limits=limits,
         upstream=settings.upstream,
-        hosting=settings.hosting,
         version=gatelodge.__version__,
         runtime=process_runtime(settings.hosting, ground.directory),
     )

@@ -56,9 +56,10 @@ class RuntimeInstance(Protocol):
         """Write to its input without waiting; to a closed one nothing is written."""
         ...
 
-    async def stop(self, seconds: float) -> None:
+    async def stop(self, seconds: float | None = None) -> None:
         """End it and all that it started: close its input, then TERM, then KILL, each `seconds` on.
 
+        None = as long as the settings of the runtime give.
         When this returns nothing of it runs and nothing of it lies about. Idempotent; when it is
         cancelled all is killed at once, and the cancellation waits for that.
         """

@@ -28,7 +28,7 @@ from gatelodge.adapters.upstream.stdio.launch import StdioContext
 from gatelodge.adapters.upstream.stdio.pipes import StdioPipesTransport
 from gatelodge.adapters.upstream.stdio.unread import UnreadTotal
 from gatelodge.adapters.upstream.transport import TransportContext
-from gatelodge.config.schema import HostingSettings, LimitSettings, UpstreamSettings
+from gatelodge.config.schema import LimitSettings, UpstreamSettings
 from gatelodge.core.catalog.server import HttpTransport, Server
 from gatelodge.core.errors import HouseError, UpstreamUnreachable
 from gatelodge.core.jsontext.jsonrpc import notification_body
@@ -60,7 +60,6 @@ class UpstreamPool:
         secrets: SecretResolver,
         limits: LimitSettings,
         upstream: UpstreamSettings,
-        hosting: HostingSettings,
         version: str,
         runtime: Runtime,
         tls: ssl.SSLContext | None = None,
@@ -75,7 +74,6 @@ class UpstreamPool:
             version=version,
             tls=self._tls_context,
             upstream=upstream,
-            hosting=hosting,
             result_bytes=limits.result_bytes,
         )
         self._lodgings: dict[str, ServerConnections] = {}

@@ -14,7 +14,7 @@ from typing import Protocol
 from msgspec import Raw, Struct
 
 from gatelodge.adapters.upstream.pending import ConnectionLoss, PendingRequest, RequestCarrier
-from gatelodge.config.schema import HostingSettings, UpstreamSettings
+from gatelodge.config.schema import UpstreamSettings
 from gatelodge.core.errors import Invalid, UpstreamUnreachable
 from gatelodge.core.protocol.upstream import UpstreamMessage
 from gatelodge.core.protocol.version import Era
@@ -49,7 +49,6 @@ class TransportContext(Struct, frozen=True, kw_only=True):
     version: str
     tls: Callable[[], ssl.SSLContext]
     upstream: UpstreamSettings
-    hosting: HostingSettings
     result_bytes: int
 
 

@@ -58,10 +58,13 @@ class _SupervisorPipe(asyncio.Protocol):
 class ProcessInstance:
     """Implements `RuntimeInstance`; `gone` is called once nothing of it is left."""
 
-    def __init__(self, server: str, uid: int, gone: "Callable[[ProcessInstance], None]") -> None:
+    def __init__(
+        self, server: str, uid: int, grace: float, gone: "Callable[[ProcessInstance], None]"
+    ) -> None:
         self.server = server
         self.uid = uid
         self.pid = 0
+        self._grace = grace
         self._gone = gone
         self._home = ""
         """Its home, until the supervisor knows of it and removes it."""
@@ -159,12 +162,13 @@ class ProcessInstance:
             self._outputs.append(transport)
         self._rein, _ = await loop.create_unix_connection(lambda: self._leash, sock=ours)
 
-    async def stop(self, seconds: float) -> None:
+    async def stop(self, seconds: float | None = None) -> None:
         """End it: close its input, then TERM, then KILL, each after `seconds`; idempotent.
 
         When this is cancelled in the middle all is killed at once, and the cancellation waits until
         it is gone. A crash of ours here leaves the rest to the supervisor.
         """
+        seconds = self._grace if seconds is None else seconds
         if self._input is not None:
             self._input.close()
         try:

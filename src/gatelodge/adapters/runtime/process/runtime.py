@@ -45,7 +45,8 @@ class ProcessRuntime:
     ) -> ProcessInstance:
         """Start a process for this server. Raises UpstreamUnreachable."""
         uid, gid = self._assign_ids(spec.server) if spec.own_uid and self._root else (0, 0)
-        instance = ProcessInstance(spec.server, uid, self._release)
+        grace = self._settings.stop_seconds
+        instance = ProcessInstance(spec.server, uid, grace, self._release)
         self._instances.add(instance)
         try:
             await instance.launch(await self._order(spec, uid, gid), output, errors)

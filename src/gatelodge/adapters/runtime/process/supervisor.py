@@ -276,18 +276,24 @@ def _empty_directory(name: str, top: int, fresh: Iterator[str]) -> Iterator[str]
             found = [each.name for each in listed]
         for entry in found:
             with contextlib.suppress(OSError):  # it stays, and the rest can go
-                try:
-                    os.unlink(entry, dir_fd=here)
-                except IsADirectoryError:
-                    os.close(_open_directory(entry, here))  # without permissions none can be moved
+                if not _unlink_unless_directory(entry, here):
                     below = entry if name == "." else next(fresh)
-                    if below != entry:
-                        os.rename(entry, below, src_dir_fd=here, dst_dir_fd=top)
+                    os.rename(entry, below, src_dir_fd=here, dst_dir_fd=top)
                     yield below
     finally:
         os.close(here)
     if name != ".":
         os.rmdir(name, dir_fd=top)
+
+
+def _unlink_unless_directory(entry: str, here: int) -> bool:
+    """Remove what is no directory; of a directory make sure that it can be moved."""
+    try:
+        os.unlink(entry, dir_fd=here)
+    except IsADirectoryError:
+        os.close(_open_directory(entry, here))
+        return False
+    return True
 
 
 def _open_directory(name: str, within: int | None) -> int:

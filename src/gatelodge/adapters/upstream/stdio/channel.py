@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gatelodge.adapters.net.portions import InboundPortions
 from gatelodge.adapters.upstream.stdio.early import StartOutput
+from gatelodge.adapters.upstream.stdio.unread import UnreadBytes, UnreadTotal
 from gatelodge.ports.runtime import LaunchSpec, Runtime, RuntimeInstance
 
 
@@ -32,6 +33,12 @@ class StdioChannel(asyncio.Protocol):
         self.silent = False
         """True when no more lines will come."""
         self.instance: RuntimeInstance
+        self._unread: UnreadBytes
+
+    async def open(self, runtime: Runtime, spec: LaunchSpec, unread: UnreadTotal) -> None:
+        """Start an instance and speak to it. Raises UpstreamUnreachable."""
+        self.instance = await runtime.start(spec, self, self.early)
+        self._unread = UnreadBytes(unread, lambda: self.instance.unread)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The pipe is there."""
@@ -68,10 +75,9 @@ class StdioChannel(asyncio.Protocol):
             self.silent = True
             self._ears.end()
 
-    @property
-    def reads(self) -> bool:
-        """True while what it is sent may be read, and answered."""
-        return not (self.silent or self.instance.closed)
+    def reads(self, whose: str) -> bool:
+        """Say whether more may be sent for this person, read there, and answered."""
+        return not (self.silent or self.instance.closed) and self._unread.room(whose)
 
     @property
     def over(self) -> bool:
@@ -86,20 +92,13 @@ class StdioChannel(asyncio.Protocol):
         errors = self.early.error_bytes
         return f"{words} after writing {errors} bytes of errors" if errors else words
 
-    def write(self, line: bytes) -> None:
-        """Send one line (the newline is added)."""
+    def write(self, line: bytes, whose: str) -> None:
+        """Send one line for this person (the newline is added)."""
         self.instance.write(line + b"\n")
+        self._unread.add(whose, len(line) + 1)
 
-    async def stop(self, seconds: float) -> None:
+    async def stop(self, seconds: float | None = None) -> None:
         """End the instance; nothing more is heard of it."""
         self.silent = True
+        self._unread.drop()
         await self.instance.stop(seconds)
-
-
-async def open_channel(
-    runtime: Runtime, spec: LaunchSpec, ears: LineCallbacks, hidden: tuple[str, ...]
-) -> StdioChannel:
-    """Start an instance and speak to it. Raises UpstreamUnreachable."""
-    channel = StdioChannel(ears, hidden)
-    channel.instance = await runtime.start(spec, channel, channel.early)
-    return channel

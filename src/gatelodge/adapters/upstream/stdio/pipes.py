@@ -18,10 +18,9 @@ from gatelodge.adapters.upstream.pending import (
     PendingRequest,
 )
 from gatelodge.adapters.upstream.session import DISCOVER, McpSession
-from gatelodge.adapters.upstream.stdio.channel import LineCallbacks, StdioChannel, open_channel
+from gatelodge.adapters.upstream.stdio.channel import LineCallbacks, StdioChannel
 from gatelodge.adapters.upstream.stdio.early import cure
 from gatelodge.adapters.upstream.stdio.launch import StdioContext, hidden_values, launch_spec
-from gatelodge.adapters.upstream.stdio.unread import UnreadBytes
 from gatelodge.adapters.upstream.transport import (
     SLOW,
     TransportContext,
@@ -69,7 +68,6 @@ class StdioPipesTransport(UpstreamTransport):
         self._shared = shared
         self._session = session
         self._child: StdioChannel | None = None
-        self._unread: UnreadBytes | None = None
         self._ready = False
         self._last = ""
         self._said: tuple[str, ...] = ()
@@ -115,7 +113,7 @@ class StdioPipesTransport(UpstreamTransport):
 
     async def shut(self) -> None:
         """Ask the child to go, and see to it."""
-        await self._end_child(self._context.hosting.stop_seconds)
+        await self._end_child()
 
     def transmit(self, flight: PendingRequest, body: bytes) -> None:
         """Write the request as one line."""
@@ -126,7 +124,7 @@ class StdioPipesTransport(UpstreamTransport):
         # Nothing waits between this check and the write (guarantee revoke:under-a-second).
         elif flight.request.admitted():
             flight.place = child
-            self._write_counted_line(child, body, whose)
+            child.write(body, whose)
         else:
             text = "The call was not forwarded: access could not be confirmed."
             self._session.flights.fail(flight, Stale(text))
@@ -136,7 +134,7 @@ class StdioPipesTransport(UpstreamTransport):
         child = self._child
         if child is not None and flight.place is child:
             for message in messages:
-                self._write_counted_line(child, message, flight.request.asker.whose)
+                child.write(message, flight.request.asker.whose)
 
     def respond(
         self, flight: PendingRequest, response: bytes, admitted: Callable[[], bool]
@@ -152,7 +150,7 @@ class StdioPipesTransport(UpstreamTransport):
                 flight, unread if there else _unanswered_flight_error(flight)
             )
         elif admitted():
-            self._write_counted_line(child, response, whose)
+            child.write(response, whose)
         else:
             text = "The answer was not forwarded: access could not be confirmed."
             self._session.flights.fail(flight, Stale(text))
@@ -163,18 +161,12 @@ class StdioPipesTransport(UpstreamTransport):
         for message in messages:
             child = self._reader(whose)
             if child is not None:
-                self._write_counted_line(child, message, whose)
+                child.write(message, whose)
 
     def _reader(self, whose: str) -> StdioChannel | None:
         """The child, while it reads and more may lie before it for this person."""
         child = self._child
-        room = self._unread is None or self._unread.room(whose)
-        return child if child is not None and child.reads and room else None
-
-    def _write_counted_line(self, child: StdioChannel, line: bytes, whose: str) -> None:
-        child.write(line)
-        if self._unread is not None:
-            self._unread.add(whose, len(line) + 1)
+        return child if child is not None and child.reads(whose) else None
 
     def sweep(self, now: float) -> None:  # noqa: ARG002 - the same for every transport
         """Notice a child that died while a descendant keeps its pipes open.
@@ -207,17 +199,14 @@ class StdioPipesTransport(UpstreamTransport):
             too_long=self._too_long,
             end=self._schedule_end_report,
         )
-        hidden = hidden_values(self._definition, spec)
-        child = self._child = await open_channel(self._shared.runtime, spec, ears, hidden)
-        self._unread = UnreadBytes(self._shared.unread, lambda: child.instance.unread)
-        if self._child.silent:
+        child = StdioChannel(ears, hidden_values(self._definition, spec))
+        await child.open(self._shared.runtime, spec, self._shared.unread)
+        self._child = child
+        if child.silent:
             self._schedule_end_report()  # it was gone before we could listen
 
-    async def _end_child(self, seconds: float) -> None:
+    async def _end_child(self, seconds: float | None = None) -> None:
         child, self._child = self._child, None
-        unread, self._unread = self._unread, None
-        if unread is not None:
-            unread.drop()
         self._ready = False
         if child is None:
             return
