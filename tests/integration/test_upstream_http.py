@@ -7,20 +7,15 @@ import pytest
 from msgspec import Raw
 from tests.upstreams import pools
 from tests.upstreams.http_upstream import HttpUpstream
-from tests.upstreams.pools import LOOPS, Secrets, ask, call, http, make_pool, ready, text, until
+from tests.upstreams.pools import Secrets, ask, call, each_loop, http, make_pool, ready, text, until
 
 from gatelodge.core.errors import KeyUnreachable, UpstreamBrokeProtocol, UpstreamUnreachable
 from gatelodge.core.protocol.upstream_headers import header_value, mirrors
 from gatelodge.ports.upstream import UpstreamRequest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, each_loop]
 
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
-
-
-@pytest.fixture(params=LOOPS)
-def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

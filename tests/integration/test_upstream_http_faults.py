@@ -6,7 +6,7 @@ import pytest
 from tests.integration.net.certificates import certificate
 from tests.upstreams import pools
 from tests.upstreams.http_upstream import HttpUpstream
-from tests.upstreams.pools import LOOPS, ask, call, http, make_pool, ready, text, until
+from tests.upstreams.pools import ask, call, each_loop, http, make_pool, ready, text, until
 
 from gatelodge.config.schema import UpstreamSettings
 from gatelodge.core.errors import (
@@ -17,16 +17,11 @@ from gatelodge.core.errors import (
 )
 from gatelodge.ports.upstream import UpstreamRequest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, each_loop]
 
 CANARY = "canary words of an upstream"
 PAGE = CANARY.encode()
 OK = "HTTP/1.1 200 OK\nContent-Type: application/json\n"
-
-
-@pytest.fixture(params=LOOPS)
-def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

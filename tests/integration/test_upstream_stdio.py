@@ -6,7 +6,7 @@ import os
 import pytest
 from msgspec import Raw
 from tests.upstreams import pools
-from tests.upstreams.pools import LOOPS, alive, ask, call, make_pool, ready, stdio, text, until
+from tests.upstreams.pools import alive, ask, call, each_loop, make_pool, ready, stdio, text, until
 
 from gatelodge.config.schema import HostingSettings, UpstreamSettings
 from gatelodge.core.errors import (
@@ -16,15 +16,10 @@ from gatelodge.core.errors import (
 )
 from gatelodge.ports.upstream import UpstreamRequest
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, each_loop]
 
 DEBIAN = "/usr/bin/python3"
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a child its own uid")
-
-
-@pytest.fixture(params=LOOPS)
-def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

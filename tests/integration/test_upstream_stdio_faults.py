@@ -7,12 +7,12 @@ import sys
 import pytest
 from msgspec import Raw
 from tests.upstreams.pools import (
-    LOOPS,
     alive,
     ask,
     asker,
     asking,
     call,
+    each_loop,
     make_pool,
     ready,
     stdio,
@@ -29,14 +29,9 @@ from gatelodge.core.errors import (
 )
 from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply, always
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, each_loop]
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a child its own uid")
-
-
-@pytest.fixture(params=LOOPS)
-def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

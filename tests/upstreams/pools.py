@@ -32,6 +32,13 @@ HOSTING = HostingSettings(stop_seconds=1.0)
 
 LOOPS = ("uvloop", pytest.param("asyncio", marks=pytest.mark.slow))
 """The gate runs on the first; nothing that it does may need it."""
+each_loop = pytest.mark.parametrize(
+    "anyio_backend",
+    [
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio", marks=pytest.mark.slow),
+    ],
+)
 
 ROOT = msgspec.structs.replace(HOSTING, first_uid=1_000_000 + os.getpid() * 8)
 """For pools that are root: with the same uids, a run beside this one would kill its children."""

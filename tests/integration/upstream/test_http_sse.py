@@ -8,11 +8,11 @@ from msgspec import Raw
 from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
-    LOOPS,
     Secrets,
     ask,
     asker,
     call,
+    each_loop,
     http,
     make_pool,
     names,
@@ -29,12 +29,7 @@ from gatelodge.core.errors import (
     UpstreamUnreachable,
 )
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=LOOPS)
-def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param == "uvloop"}
+pytestmark = [pytest.mark.anyio, each_loop]
 
 
 @pytest.fixture

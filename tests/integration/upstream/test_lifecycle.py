@@ -11,7 +11,6 @@ from msgspec import structs
 from tests.upstreams.asking.relay import Relay
 from tests.upstreams.http_upstream import HttpUpstream
 from tests.upstreams.pools import (
-    LOOPS,
     ROOT,
     STDIO,
     UPSTREAM,
@@ -19,6 +18,7 @@ from tests.upstreams.pools import (
     ask,
     asker,
     call,
+    each_loop,
     http,
     make_pool,
     ready,
@@ -29,7 +29,7 @@ from tests.upstreams.pools import (
 
 from gatelodge.core.errors import UpstreamTimeout, UpstreamUnreachable
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, each_loop]
 NOTHING_OPEN = {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
 CLOSES_INPUT = """
 import json, os, sys, time
@@ -45,11 +45,6 @@ for line in iter(sys.stdin.readline, ""):
         fault = {"code": -32601, "message": "no"}
         print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": fault}), flush=True)
 """
-
-
-@pytest.fixture(params=LOOPS)
-def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture

@@ -5,18 +5,13 @@ import json
 import pytest
 from msgspec import Raw
 from tests.upstreams.http_upstream import HttpUpstream
-from tests.upstreams.pools import LOOPS, ask, asker, call, http, make_pool, ready, text, until
+from tests.upstreams.pools import ask, asker, call, each_loop, http, make_pool, ready, text, until
 
 from gatelodge.adapters.upstream.http.streamable_http import MOST_TRIES
 from gatelodge.core.errors import LimitReached, UpstreamBrokeProtocol, UpstreamTimeout
 from gatelodge.ports.upstream import UpstreamReply, always
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=LOOPS)
-def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param == "uvloop"}
+pytestmark = [pytest.mark.anyio, each_loop]
 
 
 class Polled(HttpUpstream):

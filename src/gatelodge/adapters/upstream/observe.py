@@ -46,9 +46,10 @@ class OfferedList(Struct, frozen=True):
 
 
 class ListedItems(Struct, frozen=True):
-    """The objects of one list, and what an admin should know of how it ended."""
+    """The objects of one list, why others are left out, and how it ended where that is odd."""
 
-    raws: list[Raw]
+    raws: tuple[Raw, ...] = ()
+    refused: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -60,14 +61,6 @@ OTHERS: dict[OfferKind, OfferedList] = {
         "resource templates", "resources/templates/list", "resourceTemplates", "resources"
     ),
 }
-
-
-class ListedTools(Struct, frozen=True):
-    """The tools of one list that clients may use, why others are left out, and how it ended."""
-
-    usable: tuple[Raw, ...] = ()
-    refused: tuple[str, ...] = ()
-    note: str = ""
 
 
 class OfferReader:
@@ -87,17 +80,17 @@ class OfferReader:
         cannot be read in time; any other list is empty then.
         """
         can = capable(hello.capabilities)
-        tools = await self.read_tools() if TOOLS.offer in can.lists else ListedTools()
-        notes = [f"{len(tools.refused)} unusable tools were left out."] if tools.refused else []
-        notes += [tools.note] if tools.note else []
+        tools = await self.read_tools() if TOOLS.offer in can.lists else ListedItems()
+        refused = len(tools.refused)
+        notes = [f"{refused} unusable tools were left out." if refused else "", tools.note]
         wanted = {kind: each for kind, each in OTHERS.items() if each.offer in can.lists}
         read = await asyncio.gather(*(self._read_if_able(each) for each in wanted.values()))
         lists: dict[OfferKind, tuple[Raw, ...]] = {}
         unread: set[OfferKind] = set()
         for (kind, listing), items in zip(wanted.items(), read, strict=True):
             if isinstance(items, ListedItems):
-                lists[kind] = tuple(items.raws)
-                notes += [items.note] if items.note else []
+                lists[kind] = items.raws
+                notes.append(items.note)
                 continue
             notes.append(f"Its {listing.what} could not be read.")
             # A fault of the moment: what was known of that list stays, and it is read again.
@@ -106,7 +99,7 @@ class OfferReader:
             else:  # what is over a limit stays so
                 notes.append(items.detail)
         observed = ObservedOffer(
-            tools=tools.usable,
+            tools=tools.raws,
             prompts=lists.get("prompts", ()),
             resources=lists.get("resources", ()),
             templates=lists.get("templates", ()),
@@ -115,9 +108,9 @@ class OfferReader:
             refused=tools.refused,
             unread=frozenset(unread),
         )
-        return observed, " ".join(notes)
+        return observed, " ".join(note for note in notes if note)
 
-    async def read_tools(self, asker: OnBehalfOf = NOBODY) -> ListedTools:
+    async def read_tools(self, asker: OnBehalfOf = NOBODY) -> ListedItems:
         """The tools that such a client is offered. Raises as `read_offers` does."""
         listed = await self._read_whole_list(self._tools, asker)
 
@@ -126,7 +119,7 @@ class OfferReader:
 
         # Read beside the loop: how much work that is, the server decides.
         why = await asyncio.to_thread(faults)
-        return ListedTools(
+        return ListedItems(
             tuple(tool for tool, refused in zip(listed.raws, why, strict=True) if not refused),
             tuple(f"tool {place}: {said}" for place, said in enumerate(why, 1) if said),
             listed.note,
@@ -165,7 +158,9 @@ class OfferReader:
             )
             page = await self._fetch_page(listing, asked)
             if page is None:
-                return ListedItems(found, f"Its list of {listing.what} refuses its own cursor.")
+                return ListedItems(
+                    tuple(found), note=f"Its list of {listing.what} refuses its own cursor."
+                )
             if len(found) + len(page.items) > listing.most:
                 raise listing.crowded()
             # Copies: what msgspec hands out would keep the bytes of the whole page in memory.
@@ -175,9 +170,11 @@ class OfferReader:
                 text = f"The {listing.what} are larger than {MOST_BYTES} bytes."
                 raise LimitReached(text, remedy=_REMEDY)
             if not page.cursor:
-                return ListedItems(found)
+                return ListedItems(tuple(found))
             if page.cursor in cursors:
-                return ListedItems(found, f"Its list of {listing.what} runs in a circle.")
+                return ListedItems(
+                    tuple(found), note=f"Its list of {listing.what} runs in a circle."
+                )
             cursors.add(page.cursor)
             params = {"cursor": Raw(msgspec.json.encode(page.cursor))}
         text = f"The list of {listing.what} has more than {MOST_PAGES} pages."

@@ -382,7 +382,7 @@ class ServerConnections:
             link.used = self._loop.time()
         await link.meet(self._start_seconds)
         read = await OfferReader(link, self.server, limits).read_tools(asker)
-        return {named(tool): tool for tool in read.usable}
+        return {named(tool): tool for tool in read.raws}
 
 
 def _link_definition(server: Server) -> tuple[object, ...]:
