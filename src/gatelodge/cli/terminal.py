@@ -108,6 +108,15 @@ class CommandRun:
         if not self.json:
             click.echo(text)
 
+    def show_token(self, made: dict[str, Any], told: str) -> None:
+        """Print an answer with a token that is shown once; `told` is said of it to people."""
+        if self.json:
+            click.echo(output.as_json(made))
+            return
+        # The token alone on standard output, so that it can be piped into a file.
+        click.echo(made["token"])
+        click.echo(told, err=True)
+
     def sure(self, question: str, *, yes: bool, remedy: str = _LOOK) -> None:
         """Ask before something ends, is approved, or is let in again; Abort on no.
 

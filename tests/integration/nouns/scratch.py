@@ -56,6 +56,7 @@ KEPT = KeptRows(
     field="buoys",
     table=TABLE,
     names=Buoy.__struct_fields__,
+    json=frozenset(),
     key=("workspace", "id"),
     select=select(TABLE).order_by(TABLE.c.created_at, TABLE.c.id),
 )

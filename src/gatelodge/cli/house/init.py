@@ -21,14 +21,9 @@ def init(terminal: CommandRun) -> None:
     settings = terminal.loaded.settings
     # No client and no API: what goes by them refuses a directory in which no gate was made.
     token = anyio.run(make, settings)
-    if terminal.json:
-        terminal.show({"data_dir": settings.data_dir, "token": token}, str)
-        return
-    # The token alone on standard output, so that it can be piped into a file.
-    click.echo(token)
-    click.echo(
+    terminal.show_token(
+        {"data_dir": settings.data_dir, "token": token},
         "The owner's token, shown once. Its holder administers the workspace main.\n"
         f"The logs are signed as {settings.audit.origin or 'localhost'} for good.\n"
         "Next: gatelodge up",
-        err=True,
     )

@@ -32,19 +32,11 @@ def create(terminal: CommandRun, member: str, agent: str, label: str, days: int 
     if days is not None:
         body["days"] = days
     made = gate.post(gate.here("tokens"), body)
-    if terminal.json:
-        terminal.show(made, str)
-        return
-    # The token alone on standard output, so that it can be piped into a file.
-    click.echo(made["token"])
-    ends = f"{made['expires_at']}{_parent_token_clause(made['parent'])}"
-    click.echo(
+    ends, parent = made["expires_at"], made["parent"]
+    if parent:
+        ends += f", or with the token {parent} that you issued it with"
+    terminal.show_token(
+        made,
         f"Shown once; it ends {ends}. Header: Authorization: Bearer TOKEN\n"
         f"Take it back: gatelodge token revoke {made['id']}",
-        err=True,
     )
-
-
-def _parent_token_clause(parent: str) -> str:
-    """With which token a token ends: the one it was issued with, if any."""
-    return f", or with the token {parent} that you issued it with" if parent else ""

@@ -18,15 +18,10 @@ def create(terminal: CommandRun, slug: str, owner: str, name: str) -> None:
     """Make a workspace with its owner, and print the owner's token, once."""
     body = {"slug": slug, "owner": owner, "name": name}
     made = terminal.gate.post(path_of("workspaces"), body)
-    if terminal.json:
-        terminal.show(made, str)
-        return
-    # Alone on standard output, so that it can be piped into a file.
-    click.echo(made["token"])
-    click.echo(
+    terminal.show_token(
+        made,
         f"That is the token of {owner}, shown once. Endpoint of {slug}: {made['path']}\n"
         f"Work on it: gatelodge --workspace {slug} ...",
-        err=True,
     )
 
 

@@ -66,9 +66,7 @@ def approve(terminal: CommandRun, /, server: str, tools: tuple[str, ...], **said
     if said["reviewed"]:
         definitions.only_reviewed(said["reviewed"], digests, (e["digest"] for e in found))
     if said["dry_run"]:
-        terminal.show(
-            {"would_approve": digests}, lambda it: _dry_run_message("pin", it["would_approve"])
-        )
+        _show_rehearsal(terminal, {"would_approve": digests}, "pin")
         return
     if digests:
         sure = said["yes"] or bool(said["reviewed"])
@@ -96,9 +94,7 @@ def block(
     found = definitions.chosen(gate, server, tools)
     names = [each["name"] for each in found if each["standing"] != "blocked"]
     if dry_run:
-        terminal.show(
-            {"would_block": names}, lambda it: _dry_run_message("block", it["would_block"])
-        )
+        _show_rehearsal(terminal, {"would_block": names}, "block")
         return
     receipts = []
     # One request for each tool, since each has a receipt; where all are blocked, one is asked anew
@@ -127,9 +123,7 @@ def unblock(
     found = definitions.chosen(gate, server, tools, ("blocked",))
     names = [each["name"] for each in found]
     if dry_run:
-        terminal.show(
-            {"would_unblock": names}, lambda it: _dry_run_message("unblock", it["would_unblock"])
-        )
+        _show_rehearsal(terminal, {"would_unblock": names}, "unblock")
         return
     if names:
         terminal.sure(
@@ -207,8 +201,10 @@ def _review_from_hints(tool: dict[str, Any]) -> dict[str, bool]:
     }
 
 
-def _dry_run_message(does: str, names: Any) -> str:
-    return f"Would {does} (dry run, nothing was kept): {_joined_names(names) or 'nothing'}"
+def _show_rehearsal(terminal: CommandRun, found: dict[str, Any], does: str) -> None:
+    (names,) = found.values()
+    told = f"Would {does} (dry run, nothing was kept): {_joined_names(names) or 'nothing'}"
+    terminal.show(found, lambda _: told)
 
 
 def _joined_names(names: Any) -> str:

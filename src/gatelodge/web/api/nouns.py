@@ -49,7 +49,6 @@ def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
         return await place.gate.read(look)
 
     takes = [
-        _keyword_parameter("place", Here),
         _keyword_parameter("limit", Limits, PAGE),
         _keyword_parameter("cursor", Asks, ""),
     ]
@@ -58,7 +57,7 @@ def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
     if noun.own is not None:
         says += " Without the right to see all, one's own."
     if noun.below is not None:
-        takes.insert(1, _keyword_parameter(noun.below.name, Asks, ""))
+        takes.insert(0, _keyword_parameter(noun.below.name, Asks, ""))
         says = f"List the {noun.plural} of one {noun.below.name}, or of all."
     made = _build_route(answer, "list", says, takes, shapes)
     return get(f"/{noun.plural}", opt=_route_options(noun, f"{noun.name}.read", "list"))(made)
@@ -72,7 +71,7 @@ def _show_route(noun: Noun[Any]) -> HTTPRouteHandler:
 
         return await place.gate.read(look)
 
-    takes = [_keyword_parameter("place", Here), _keyword_parameter("name", Named)]
+    takes = [_keyword_parameter("name", Named)]
     if noun.below is not None:
         takes.append(_keyword_parameter(noun.name, Asks, ""))
     answers = noun.whole or noun.shape
@@ -83,9 +82,7 @@ def _show_route(noun: Noun[Any]) -> HTTPRouteHandler:
 
 def _verb_route(noun: Noun[Any], verb: NounVerb) -> HTTPRouteHandler:
     answer = _access_ending_answer(noun, verb) if verb.ends else _row_changing_answer(noun, verb)
-    takes = [_keyword_parameter("place", Here)]
-    if not verb.makes:
-        takes.append(_keyword_parameter("name", Named))
+    takes = [] if verb.makes else [_keyword_parameter("name", Named)]
     if verb.why and verb.removes:
         takes.append(_keyword_parameter("why", Asks, ""))
     elif verb.inputs or verb.why or noun.below is not None:
@@ -210,7 +207,8 @@ def _body_type(noun: Noun[Any], verb: NounVerb) -> type[msgspec.Struct]:
 def _build_route(
     run: Answers, name: str, says: str, takes: list[Parameter], answers: Any
 ) -> Answers:
-    """A route that says of itself where its parameters come from."""
+    """A route that says of itself where its parameters come from; all take the workspace."""
+    takes = [_keyword_parameter("place", Here), *takes]
 
     async def route(**given: Any) -> Any:
         return await run(**given)

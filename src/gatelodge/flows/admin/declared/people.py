@@ -5,6 +5,7 @@ stays so.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from gatelodge.core.people import Agent, Group, GroupMember, Member, Role, folde
 from gatelodge.flows.admin import agents, groups, members
 from gatelodge.flows.admin.declared.spelling import PrincipalReference, address, name, principal
 from gatelodge.flows.nouns.file_table import (
+    Entry,
     FileEntry,
     FileNames,
     FilePlan,
@@ -58,23 +60,36 @@ def _agents(rows: WorkspaceRows) -> dict[str, Agent]:
     return {folded(row.name): row for row in found}
 
 
-class MemberTable(FileTable[WantedMember]):
+class NamedTable(FileTable[Entry]):
+    """The tables of those whom others name as `member:EMAIL`, `agent:NAME` or `group:NAME`."""
+
+    called = "name"
+    """The field of entry and row that holds it."""
+
+    def key(self, entry: Entry) -> str:
+        """What it is called, in the form in which names are compared."""
+        return folded(getattr(entry, self.called))
+
+    def reference(self, entry: Entry) -> str:
+        """Its kind and what it is called."""
+        return f"{self.kind}:{getattr(entry, self.called)}"
+
+    def names(self, rows: WorkspaceRows) -> dict[str, str]:
+        """Each but what was revoked."""
+        found: tuple[Any, ...] = rows.of(self.noun.row)
+        live = (row for row in found if getattr(row, "status", "") != "revoked")
+        return {row.id: f"{self.kind}:{getattr(row, self.called)}" for row in live}
+
+
+class MemberTable(NamedTable[WantedMember]):
     """`[[members]]`. They are suspended last: an agent is given to an active member only."""
 
-    noun, entry, reads = members.member, WantedMember, (Member,)
-
-    def key(self, entry: WantedMember) -> str:
-        """The address."""
-        return entry.email
+    noun, entry, reads, called = members.member, WantedMember, (Member,), "email"
 
     def kept(self, entry: WantedMember) -> WantedMember:
         """With address and name as they are kept."""
         called = name("members: name", entry.name, 120) if entry.name else ""
         return replace(entry, email=address("members", entry.email), name=called)
-
-    def reference(self, entry: WantedMember) -> str:
-        """`member:EMAIL`."""
-        return f"member:{entry.email}"
 
     def gone(self, entry: WantedMember, rows: WorkspaceRows) -> Iterator[str]:
         """Who was revoked is added by hand, if at all."""
@@ -82,11 +97,6 @@ class MemberTable(FileTable[WantedMember]):
         # A fault of the file: a leaver who is passed over in silence would look let in by it.
         if row is not None and row.status == "revoked":
             yield f"{row.email} is revoked: take them out of the file, or add them by hand"
-
-    def names(self, rows: WorkspaceRows) -> dict[str, str]:
-        """Everyone but who was revoked."""
-        live = (row for row in rows.of(Member) if row.status != "revoked")
-        return {row.id: f"member:{row.email}" for row in live}
 
     def exported(self, rows: WorkspaceRows, names: FileNames) -> Iterator[WantedMember]:
         """Everyone but who was revoked."""
@@ -136,23 +146,15 @@ class MemberTable(FileTable[WantedMember]):
                 yield self.change("suspend", f"~ member:{each.email} is suspended", each.email)
 
 
-class AgentTable(FileTable[WantedAgent]):
+class AgentTable(NamedTable[WantedAgent]):
     """`[[agents]]`. One whose owner was revoked rests: no file can name it, so none ends."""
 
     noun, entry, reads = agents.agent, WantedAgent, (Agent,)
-
-    def key(self, entry: WantedAgent) -> str:
-        """The name."""
-        return folded(entry.name)
 
     def kept(self, entry: WantedAgent) -> WantedAgent:
         """With its name and its owner's address as they are kept."""
         owner = address("agents: owner", entry.owner)
         return replace(entry, name=name("agents", entry.name), owner=owner)
-
-    def reference(self, entry: WantedAgent) -> str:
-        """`agent:NAME`."""
-        return f"agent:{entry.name}"
 
     def named(self, entry: WantedAgent) -> Iterable[str]:
         """Its owner."""
@@ -163,11 +165,6 @@ class AgentTable(FileTable[WantedAgent]):
         row = _agents(rows).get(folded(entry.name))
         if row is not None and row.status == "revoked":
             yield f"the agent {row.name} is revoked: choose another name"
-
-    def names(self, rows: WorkspaceRows) -> dict[str, str]:
-        """Each but what was revoked."""
-        live = (row for row in rows.of(Agent) if row.status != "revoked")
-        return {row.id: f"agent:{row.name}" for row in live}
 
     def nameless(self, rows: WorkspaceRows) -> set[str]:
         """Those that rest since their owner was revoked."""
@@ -199,31 +196,19 @@ class AgentTable(FileTable[WantedAgent]):
                 yield self.change("suspend", f"~ agent:{called} is suspended", called)
 
 
-class GroupTable(FileTable[WantedGroup]):
+class GroupTable(NamedTable[WantedGroup]):
     """`[[groups]]`. Pruned are places in the groups that the file names, no groups."""
 
     noun, entry, reads = groups.group, WantedGroup, (Group, GroupMember)
-
-    def key(self, entry: WantedGroup) -> str:
-        """The name."""
-        return folded(entry.name)
 
     def kept(self, entry: WantedGroup) -> WantedGroup:
         """With its name and those of its members as they are kept."""
         inside = tuple(principal("groups: members", who) for who in entry.members)
         return replace(entry, name=name("groups", entry.name), members=inside)
 
-    def reference(self, entry: WantedGroup) -> str:
-        """`group:NAME`."""
-        return f"group:{entry.name}"
-
     def named(self, entry: WantedGroup) -> Iterable[str]:
         """Who is in it."""
         return entry.members
-
-    def names(self, rows: WorkspaceRows) -> dict[str, str]:
-        """Each of them."""
-        return {row.id: f"group:{row.name}" for row in rows.of(Group)}
 
     def exported(self, rows: WorkspaceRows, names: FileNames) -> Iterator[WantedGroup]:
         """Each with whom an export names."""

@@ -133,16 +133,10 @@ def _explained_fault(message: str, kind: type[Struct]) -> str:
         )
     wrong = _ENUM.match(message)
     if wrong:
-        values = _literal_values(get_type_hints(kind).get(wrong[2] or ""))
-        if values:
-            return f"{wrong[2]}: {wrong[1]!r} is not one of {', '.join(values)}"
+        hint = get_type_hints(kind).get(wrong[2] or "")
+        if get_origin(hint) is Literal:
+            return f"{wrong[2]}: {wrong[1]!r} is not one of {', '.join(get_args(hint))}"
     return message.replace("$.", "").replace("Object missing required field", "it lacks the key")
-
-
-def _literal_values(hint: Any) -> tuple[str, ...]:
-    if get_origin(hint) is Literal:
-        return tuple(map(str, get_args(hint)))
-    return ()
 
 
 def _key_suggestion(key: str, known: tuple[str, ...]) -> str:
