@@ -17,7 +17,7 @@ from gatelodge.adapters.upstream.pending import (
     PendingRequest,
 )
 from gatelodge.adapters.upstream.session import McpSession
-from gatelodge.adapters.upstream.transport import SLOW, TransportStatus
+from gatelodge.adapters.upstream.transport import SLOW
 from gatelodge.core.access.shares import FairQueue
 from gatelodge.core.errors import (
     HouseError,
@@ -77,7 +77,7 @@ class ServerConnection:
     `asker` is what a session declares, and for whom; the main link declares nothing. `dead` is one
     whose owner task died; another may be begun at `replace_at` (event loop's clock). `modern` is
     what the server spoke when it was last met, `logs` that it takes a level, `pushes` that it
-    can ask; `used`, `recent` and `watched` belong to the keeper.
+    can ask; `used` and `recent` belong to the keeper.
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class ServerConnection:
         self.recent: dict[tuple[str, str], None] = {}
         self._loop = asyncio.get_running_loop()
         self._keeper = keeper
-        self._session = session(self)
-        self.flights = self._session.flights
-        self._life = ConnectionLife(first_pause, wakes=self._session.transport.wakes)
+        self.session = session(self)
+        self.flights = self.session.flights
+        self._life = ConnectionLife(first_pause, wakes=self.session.transport.wakes)
         self._held: FairQueue[PendingRequest] = FairQueue()
         self._wake = asyncio.Event()
         self._met = asyncio.Event()
@@ -115,7 +115,7 @@ class ServerConnection:
         """Send a request, now or when the server is ready; refuse it when it is away."""
         flight = self.flights.add(request, listener)
         if self._life.state == "ready":
-            self._session.transmit(flight)
+            self.session.transmit(flight)
         else:
             self.hold(flight)
         return flight
@@ -129,7 +129,7 @@ class ServerConnection:
         """Send this flight, now or as soon as the server is ready; refuse it when it is away."""
         flight.place = None
         if self._life.state == "ready":
-            self._session.transmit(flight)
+            self.session.transmit(flight)
         elif self._life.state != "starting" and not self._wake_if_allowed():
             self.flights.fail(flight, self._not_running_error())
         elif not self._held.add(flight.request.asker.whose, flight, MOST_HELD):
@@ -140,15 +140,6 @@ class ServerConnection:
         """The flights that were held; whoever asks carries them elsewhere."""
         held = self._held.clear()
         return [flight for flight in held if self.flights.open.get(flight.number) is flight]
-
-    @property
-    def watched(self) -> frozenset[str]:
-        """The resources that are watched."""
-        return self._session.watching.uris
-
-    def watch(self, uris: frozenset[str]) -> None:
-        """Have exactly these resources watched."""
-        self._session.watching.watch(uris)
 
     def broke(self, why: ConnectionLoss) -> None:
         """The transport lost the server; requests are held or refused from this moment on."""
@@ -165,7 +156,7 @@ class ServerConnection:
 
     def updated(self, uri: str) -> None:
         """A watched resource changed."""
-        if self.watched:
+        if self.session.watching.uris:
             self._keeper.updated(uri)
 
     def aside(self, method: str, params: bytes) -> bool:
@@ -176,18 +167,18 @@ class ServerConnection:
     def say(self, message: bytes) -> None:
         """Send a notification of ours, if the server is there to hear it."""
         if self._life.state == "ready":
-            self._session.transport.say(message)
+            self.session.transport.say(message)
 
     def cancel(self, flight: PendingRequest, reason: str) -> None:
         """Tell the server that nobody waits, also not for its questions."""
         # A held request was never sent, so the server has nothing to hear.
         if self._held.drop(flight.request.asker.whose, flight):
             return
-        self._session.cancel(flight, reason)
+        self.session.cancel(flight, reason)
 
     def respond(self, flight: PendingRequest, response: bytes, admitted: MayGo) -> None:
         """Send a caller's answer to the server that asked."""
-        self._session.transport.respond(flight, response, admitted)
+        self.session.transport.respond(flight, response, admitted)
 
     async def run(self) -> None:
         """Keep the server met for as long as this task lives."""
@@ -197,7 +188,7 @@ class ServerConnection:
                 if pause:
                     await self._wait_before_retry(fault, pause)
         finally:
-            await self._session.shut()
+            await self.session.shut()
 
     async def meet(self, seconds: float) -> ServerHello:
         """The server's hello, as soon as it was met. Raises why it could not be."""
@@ -210,7 +201,7 @@ class ServerConnection:
         if fault is None:
             text = "The server could not be started in time."
             slow = UpstreamUnreachable(text, remedy=SLOW)
-            slow.said = self._session.transport.told().said
+            slow.said = self.session.transport.told().said
             raise slow
         # Several callers may wait here, and each needs an exception of its own.
         raise fault.again()
@@ -259,15 +250,11 @@ class ServerConnection:
     def sweep(self, now: float) -> None:
         """End what is past its deadline, here and on the transport."""
         self.flights.sweep(now)
-        self._session.transport.sweep(now)
-
-    def told(self) -> TransportStatus:
-        """What the transport says of itself."""
-        return self._session.transport.told()
+        self.session.transport.sweep(now)
 
     def health(self) -> ServerHealth:
         """How the server is doing now."""
-        told = self._session.transport.told()
+        told = self.session.transport.told()
         met = self._hello if self._life.state == "ready" else None
         fault = "" if met is not None or self._fault is None else self._fault.detail
         return ServerHealth(
@@ -286,11 +273,11 @@ class ServerConnection:
         self._become("tried")
         self._wake.clear()
         try:
-            self._hello = await self._session.open()
+            self._hello = await self.session.open()
         except HouseError as fault:
-            await self._session.let_go()
+            await self.session.let_go()
             return fault, self._life.pause_unmet()
-        self.modern = self.flights.modern = self._session.modern
+        self.modern = self.flights.modern = self.session.modern
         self.logs = capable(self._hello.capabilities).logs
         self.pushes = self._hello.pushes
         since, settled = self._loop.time(), self.flights.settled
@@ -300,7 +287,7 @@ class ServerConnection:
         self._keeper.met(self)
         for flight in self.released():
             self._dispatch_held_flight(flight)
-        listening = self._loop.create_task(self._session.listen(again=self._restarts > 0))
+        listening = self._loop.create_task(self.session.listen(again=self._restarts > 0))
         try:
             why = await self._lost
         finally:
@@ -310,7 +297,7 @@ class ServerConnection:
         if not listening.cancelled():
             listening.result()
         self._restarts += 1
-        await self._session.let_go()
+        await self.session.let_go()
         lasted, answered = self._loop.time() - since, self.flights.settled > settled
         pause, held = self._life.pause_lost(lasted, answered=answered, at_once=why.at_once)
         # `lose` entered `starting`: requests are held over this pause and not refused.

@@ -12,6 +12,13 @@ from gatelodge.ports.upstream import State
 
 Event = Literal["tried", "met", "renewed", "lost", "rested", "failed", "woken", "stopped"]
 
+_AWAY: Final[dict[Event, State]] = {
+    "tried": "starting",
+    "woken": "starting",
+    "rested": "waiting",
+    "failed": "failed",
+    "stopped": "off",
+}
 TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     "starting": {
         "tried": "starting",
@@ -25,20 +32,8 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
         "lost": "waiting",
         "stopped": "off",
     },
-    "waiting": {
-        "tried": "starting",
-        "woken": "starting",
-        "rested": "waiting",
-        "failed": "failed",
-        "stopped": "off",
-    },
-    "failed": {
-        "tried": "starting",
-        "woken": "starting",
-        "rested": "waiting",
-        "failed": "failed",
-        "stopped": "off",
-    },
+    "waiting": _AWAY,
+    "failed": _AWAY,
     "off": {"stopped": "off"},
 }
 """From each state, by what happened; nothing else can happen in it."""

@@ -174,7 +174,7 @@ class UpstreamPool:
         """Have exactly these resources of the server watched from now on; it waits for nothing."""
         lodging = self._lodgings.get(server)
         if lodging is not None:
-            lodging.main.watch(uris)
+            lodging.main.session.watching.watch(uris)
 
     def on_updated(self, listener: Callable[[str, str], None]) -> None:
         """Call `listener(server id, uri)` when a watched resource changed, or may have."""
@@ -206,7 +206,7 @@ class UpstreamPool:
 
     def counts(self) -> dict[str, int]:
         """What is open now: calls, connections, children, owner tasks."""
-        told = [link.told() for link in self._links]
+        told = [link.session.transport.told() for link in self._links]
         return {
             "calls": sum(link.flights.calls for link in self._links),
             "connections": sum(each.connections for each in told),
@@ -243,7 +243,8 @@ class UpstreamPool:
         if before is not None:
             before.close()
         self._lodgings[server.id] = self._lodging_for(server, self._listeners)
-        self.subscribe(server.id, frozenset() if before is None else before.main.watched)
+        if before is not None:
+            self.subscribe(server.id, before.main.session.watching.uris)
 
     def _start_link(self, lodging: ServerConnections, asker: OnBehalfOf | None) -> ServerConnection:
         loop = asyncio.get_running_loop()

@@ -288,7 +288,7 @@ class ServerConnections:
     def load(self) -> ServerLoad:
         """What is open at the server now, over all of its links."""
         links = self.links()
-        told = [link.told() for link in links]
+        told = [link.session.transport.told() for link in links]
         return ServerLoad(
             pending=sum(link.flights.calls for link in links),
             sessions=len(self._sessions),
