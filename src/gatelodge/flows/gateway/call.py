@@ -108,7 +108,8 @@ class CallPath:
     async def _make_admitted_call(self, admitted: AdmittedCall, rule: str) -> CallAnswer:
         """Write it down, forward, close the record, hand back: each while it is admitted."""
         request, target, cut = admitted.request, admitted.target, admitted.cut
-        started, ending, closed = self._clock.boottime(), None, False
+        server, closed = target.entry.server, False
+        started, ending = self._clock.boottime(), None
         noted: Written = None
         written: Written = None
         # Nothing was awaited since the decision, so a cut that comes from here on finds the call.
@@ -138,7 +139,7 @@ class CallPath:
             ending = ending_of(answer, call, ms)
             ending.process = cut.licence.process
             written = RecordWrite(loop=self._loop) if self._waits else None
-            self._recorder.outcome(request.log, target.server, ending, written)  # close the record
+            self._recorder.outcome(request.log, server, ending, written)  # close the record
             if written is not None:
                 await written
             closed = True
@@ -157,8 +158,7 @@ class CallPath:
                 left = ending or CallOutcome(
                     call=admitted.call, outcome="internal", ms=0, bytes_out=0
                 )
-                unclosed = self.unclosed
-                unclosed.add(request.log, target.server, left, noted, written, counted=counted)
+                self.unclosed.add(request.log, server, left, noted, written, counted=counted)
 
     async def confirmed(
         self, request: CallRequest, answer: CallAnswer, cut: CallControl
