@@ -171,19 +171,19 @@ _KEYWORDS: dict[str, Callable[[Any, int], Any]] = {
     **dict.fromkeys(("required", "type"), _sort_string_set),
     **dict.fromkeys(("items", "allOf", "anyOf", "oneOf", "prefixItems"), _sort_sets_in_schema_list),
     **dict.fromkeys(
-        ("not", "if", "then", "else", "contains", "propertyNames"), _sort_sets_in_schema
+        (
+            "not", "if", "then", "else", "contains", "propertyNames", "contentSchema",
+            "additionalProperties", "additionalItems", "unevaluatedItems", "unevaluatedProperties",
+        ),
+        _sort_sets_in_schema,
     ),
-    **dict.fromkeys(
-        ("additionalProperties", "additionalItems", "contentSchema"), _sort_sets_in_schema
-    ),
-    **dict.fromkeys(("unevaluatedItems", "unevaluatedProperties"), _sort_sets_in_schema),
     **dict.fromkeys(
         ("properties", "patternProperties", "$defs", "definitions"), _map_of(_sort_sets_in_schema)
     ),
     "dependentSchemas": _map_of(_sort_sets_in_schema),
     "dependentRequired": _map_of(_sort_string_set),
     "dependencies": _map_of(_set_or_schema),
-}
+}  # fmt: skip
 """Where schemas and sets stand within a schema; what other keywords hold is left as it was sent."""
 
 

@@ -131,7 +131,7 @@ async def _answer_part(gate: EndpointContext, visit: RequestContext, message: by
     part = RequestContext(visit.connection, visit.request, visit.started)
     let_in(gate, part)  # each anew: access may have ended while the last one ran
     answer = part.answer = BatchPart(visit.connection, visit.request)
-    part.size = len(message)
+    part.bytes_in = len(message)
     try:
         await method_of(gate, part, _read_batch_message(gate, part, message))(gate, part)
     except LimitReached as many:

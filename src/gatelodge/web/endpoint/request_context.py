@@ -152,6 +152,7 @@ class RequestContext:
         "admission",
         "answer",
         "asker",
+        "bytes_in",
         "caller",
         "connection",
         "credential",
@@ -165,7 +166,6 @@ class RequestContext:
         "request",
         "route",
         "session",
-        "size",
         "started",
         "targets",
         "task",
@@ -178,7 +178,8 @@ class RequestContext:
         self.connection = connection
         self.request = request
         self.answer: HttpAnswer = HttpAnswer(connection, request)
-        self.size = request.size
+        self.bytes_in = request.size
+        """Size of the request's body, or of its part of a batch."""
         self.started = started
         self.admission: AdmissionCache
         """As what it was let in: the connection keeps that of a later request, which may wait."""
@@ -214,7 +215,7 @@ class RequestContext:
             log=self.log,
             method=self.method,
             proto=self.proto,
-            bytes_in=self.size,
+            bytes_in=self.bytes_in,
         )
 
     def look_again(self, view: PolicyView) -> bool:
@@ -254,8 +255,3 @@ class RequestContext:
     def invalid_status(self) -> int:
         """The HTTP status of an error that is the client's own; a legacy one reads the body."""
         return 400 if self.era == "modern" else 200
-
-    @property
-    def bytes_in(self) -> int:
-        """Size of the request's body, or of its part of a batch."""
-        return self.size
