@@ -1,4 +1,4 @@
-"""The pool of upstream MCP servers: one lodging for each approved one, and nothing else.
+"""The pool of upstream MCP servers: the connections of each approved one, and nothing else.
 
 `reconcile` makes it equal to the catalog; `observe` reaches a server once because an admin said so.
 Everything runs on one event loop and is owned here: the links, their owner tasks, and one timer
@@ -76,7 +76,7 @@ class UpstreamPool:
             upstream=upstream,
             result_bytes=limits.result_bytes,
         )
-        self._lodgings: dict[str, ServerConnections] = {}
+        self._servers: dict[str, ServerConnections] = {}
         self._links: set[ServerConnection] = set()
         self._unmet: dict[str, HouseError] = {}
         self._listeners = UpstreamListeners()
@@ -88,17 +88,19 @@ class UpstreamPool:
         self, server: str, request: UpstreamRequest, on_notification: Listener | None
     ) -> PendingRequest:
         """Send a request; never raises, `reply` fails instead."""
-        lodging = self._lodgings.get(server)
-        if lodging is None:
+        connections = self._servers.get(server)
+        if connections is None:
             return failed_request(UpstreamUnreachable("The server is not in use."), request)
-        link, asker = lodging.main, request.asker
+        link, asker = connections.main, request.asker
         if link.modern:
-            plain = request.era == "modern" and (asker.capabilities == NOTHING or not lodging.dual)
+            plain = request.era == "modern" and (
+                asker.capabilities == NOTHING or not connections.dual
+            )
         else:
             plain = asker.capabilities == NOTHING and not asker.level
         if plain:  # there is nothing to choose (hot path)
             return link.begin(request, on_notification)
-        found = lodging.carrier(request)
+        found = connections.carrier(request)
         if isinstance(found, HouseError):
             return failed_request(found, request)
         return found.begin(request, on_notification)
@@ -115,15 +117,15 @@ class UpstreamPool:
             return await self._look_at(server)
 
     async def _look_at(self, server: Server) -> ObservedOffer:
-        lodging = self._lodgings.get(server.id)
-        if lodging is not None and not lodging.reaches(server):
-            lodging = None
-        if lodging is not None and lodging.main.hopeful:
-            return await lodging.observe(self._limits)
+        connections = self._servers.get(server.id)
+        if connections is not None and not connections.reaches(server):
+            connections = None
+        if connections is not None and connections.main.hopeful:
+            return await connections.observe(self._limits)
         # The pool's listeners must not hear of this meeting: they would ask for one more look.
-        once = self._lodging_for(server, None)
-        if lodging is not None:
-            once.probe = lodging.probe
+        once = self._connections_for(server, None)
+        if connections is not None:
+            once.probe = connections.probe
         self._unmet.pop(server.id, None)
         try:
             return await once.observe(self._limits)
@@ -141,16 +143,16 @@ class UpstreamPool:
         if self._closed:
             return
         wanted: dict[str, Server] = {s.id: s for s in servers if s.status == "approved"}
-        for key, lodging in list(self._lodgings.items()):
+        for key, connections in list(self._servers.items()):
             kept = wanted.get(key)
             if kept is None:
-                del self._lodgings[key]
-                lodging.close()
-            elif lodging.main.dead or not lodging.reaches(kept):
-                self._begin_or_replace_lodging(kept)
+                del self._servers[key]
+                connections.close()
+            elif connections.main.dead or not connections.reaches(kept):
+                self._begin_or_replace_server(kept)
         for key, server in wanted.items():
-            if key not in self._lodgings:
-                self._begin_or_replace_lodging(server)
+            if key not in self._servers:
+                self._begin_or_replace_server(server)
         # A server that is only disabled keeps its cache, so all servers count here.
         known = frozenset(server.id for server in servers)
         self._unmet = {key: fault for key, fault in self._unmet.items() if key in known}
@@ -158,9 +160,9 @@ class UpstreamPool:
 
     def health(self, server: str) -> ServerHealth:
         """How that server is doing now; `off` when it is not in the pool."""
-        lodging = self._lodgings.get(server)
-        if lodging is not None:
-            return lodging.health()
+        connections = self._servers.get(server)
+        if connections is not None:
+            return connections.health()
         fault = self._unmet.get(server)
         if fault is None:
             return ServerHealth(state="off")
@@ -172,9 +174,9 @@ class UpstreamPool:
 
     def subscribe(self, server: str, uris: frozenset[str]) -> None:
         """Have exactly these resources of the server watched from now on; it waits for nothing."""
-        lodging = self._lodgings.get(server)
-        if lodging is not None:
-            lodging.main.session.watching.watch(uris)
+        connections = self._servers.get(server)
+        if connections is not None:
+            connections.main.session.watching.watch(uris)
 
     def on_updated(self, listener: Callable[[str, str], None]) -> None:
         """Call `listener(server id, uri)` when a watched resource changed, or may have."""
@@ -186,23 +188,23 @@ class UpstreamPool:
 
     def hear_of_roots(self, asker: OnBehalfOf) -> frozenset[str]:
         """The servers with sessions of the asker's own that are told of its roots."""
-        return frozenset(key for key, each in self._lodgings.items() if each.rooted(asker))
+        return frozenset(key for key, each in self._servers.items() if each.rooted(asker))
 
     def roots_changed(self, asker: OnBehalfOf, servers: Collection[str] | None = None) -> None:
         """Tell the asker's own sessions with these servers that its client's roots are others."""
         for key in self.hear_of_roots(asker) if servers is None else servers:
-            lodging = self._lodgings.get(key)
-            for link in () if lodging is None else lodging.rooted(asker):
+            connections = self._servers.get(key)
+            for link in () if connections is None else connections.rooted(asker):
                 link.say(notification_body(ROOTS_CHANGED))
 
     def leave(self, principal: str) -> None:
         """End every session that belongs to this principal; what runs in it fails."""
-        for lodging in self._lodgings.values():
-            lodging.leave(principal)
+        for connections in self._servers.values():
+            connections.leave(principal)
 
     def load(self) -> dict[str, ServerLoad]:
         """What is open at each server of the pool now, by its id."""
-        return {key: lodging.load() for key, lodging in self._lodgings.items()}
+        return {key: connections.load() for key, connections in self._servers.items()}
 
     def counts(self) -> dict[str, int]:
         """What is open now: calls, connections, children, owner tasks."""
@@ -220,8 +222,8 @@ class UpstreamPool:
         Nothing is begun from then on.
         """
         self._closed = True
-        self._lodgings.clear()
-        # The links of a look that is under way are in no lodging, only among these.
+        self._servers.clear()
+        # The links of a look that is under way belong to no server of the pool.
         for link in list(self._links):
             link.stop()
         if self._links:
@@ -231,30 +233,32 @@ class UpstreamPool:
             self._timer.cancel()
             self._timer = None
 
-    def _lodging_for(
+    def _connections_for(
         self, server: Server, listeners: UpstreamListeners | None
     ) -> ServerConnections:
         upstream = self._means_of(server).upstream
         return ServerConnections(server, upstream, self._start_link, listeners)
 
-    def _begin_or_replace_lodging(self, server: Server) -> None:
+    def _begin_or_replace_server(self, server: Server) -> None:
         """Begin with a server, or begin anew; what was watched there goes on being watched."""
-        before = self._lodgings.pop(server.id, None)
+        before = self._servers.pop(server.id, None)
         if before is not None:
             before.close()
-        self._lodgings[server.id] = self._lodging_for(server, self._listeners)
+        self._servers[server.id] = self._connections_for(server, self._listeners)
         if before is not None:
             self.subscribe(server.id, before.main.session.watching.uris)
 
-    def _start_link(self, lodging: ServerConnections, asker: OnBehalfOf | None) -> ServerConnection:
+    def _start_link(
+        self, connections: ServerConnections, asker: OnBehalfOf | None
+    ) -> ServerConnection:
         loop = asyncio.get_running_loop()
         # The pool may be made outside a loop, so its timer begins with the first link.
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_SECONDS, self._run_periodic_sweep)
-        server = lodging.server
+        server = connections.server
         link = ServerConnection(
             lambda link: self._create_session(server, link),
-            lodging,
+            connections,
             self._means.upstream.backoff_seconds,
             asker,
         )
@@ -296,11 +300,11 @@ class UpstreamPool:
         self._timer = loop.call_later(SWEEP_SECONDS, self._run_periodic_sweep)
         for link in list(self._links):
             link.sweep(now)
-        # A lodging may be replaced on the way, so the loop goes through a copy.
-        for lodging in list(self._lodgings.values()):
-            lodging.sweep(now)
-            if lodging.main.replace_at <= now:
-                self._begin_or_replace_lodging(lodging.server)
+        # A server may be begun anew on the way, so the loop goes through a copy.
+        for connections in list(self._servers.values()):
+            connections.sweep(now)
+            if connections.main.replace_at <= now:
+                self._begin_or_replace_server(connections.server)
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
