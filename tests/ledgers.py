@@ -7,9 +7,13 @@ from threading import Lock
 
 from sqlalchemy import Connection, Engine, create_engine, event
 
-from gatelodge.adapters.ledger import tables
+from gatelodge.adapters.keys.sources import open_keys
+from gatelodge.adapters.ledger import logs, tables
 from gatelodge.adapters.ledger.ledger import SqlLedger
 from gatelodge.adapters.ledger.seal import HeadSeal
+from gatelodge.adapters.store.database import open_database
+from gatelodge.core.records.governance import GovFact, gov_leaf
+from gatelodge.core.records.origin import GOV
 
 SEAL = HeadSeal(b"k" * 32)
 
@@ -54,3 +58,16 @@ def _made(sessions: Sessions, fresh: bool) -> Sessions:
         with sessions.write() as connection:
             tables.create(connection)
     return sessions
+
+
+def grow_gov_log(directory: Path, leaves: int, url: str = "") -> None:
+    """Append so many changes that mean nothing, as the gate itself would have."""
+    seal = HeadSeal(open_keys(f"file:{directory}/keys", create=False).journal)
+    fact = GovFact(t="group.created", by="system", workspace="", subject={"group": "grp_none"})
+    leaf = gov_leaf(fact, "2026-11-22T12:00:00.000000Z", "nod_none")
+    database = open_database(url, directory)
+    try:
+        with database.write() as connection:
+            logs.append_leaves(connection, seal, GOV, [leaf] * leaves)
+    finally:
+        database.close()

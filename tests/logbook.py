@@ -5,7 +5,9 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,7 +27,7 @@ from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.governance import GovFact, gov_leaf
 from gatelodge.core.records.leaves import CallDenied, CallIntent, CallOutcome
 from gatelodge.core.records.origin import GOV, LogOrigins, calls_log
-from gatelodge.flows.audit.fsck import LedgerExamination, LedgerFsck
+from gatelodge.flows.audit.check.fsck import LedgerExamination, LedgerFsck
 from gatelodge.flows.audit.prove import ProofMaker
 from gatelodge.flows.audit.recorder import AuditRecorder, RecordedCaller
 from gatelodge.flows.audit.search import AuditSearch
@@ -200,14 +202,27 @@ class Logbook:
     async def bodies(self, log: str = LOG) -> list[bytes]:
         return [leaf.body for leaf in await self.ledger.leaves(log, 0, 1 << 40)]
 
-    async def examined(self, live: frozenset[str] | None = None) -> LedgerExamination:
+    async def examined(
+        self, live: frozenset[str] | None = None, **cut_off: Any
+    ) -> LedgerExamination:
         fsck = LedgerFsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks)
         nodes = frozenset({self.node}) if live is None else live
 
         async def living() -> frozenset[str]:
             return nodes
 
-        return await fsck.examine(living)
+        return await fsck.examine(living, **cut_off)
+
+    async def places(self) -> list[bytes]:
+        """Every place at which a check may be cut off."""
+        found: list[bytes] = []
+
+        async def reached(_log: str, done: int, of: int, at: Callable[[], bytes]) -> None:
+            assert done <= of
+            found.append(at())
+
+        await self.examined(reached=reached)
+        return found
 
 
 def intent(tool: str = "read") -> CallIntent:

@@ -11,8 +11,8 @@ from tests.postgres import fresh_database
 
 from gatelodge.adapters.store.copying import copy_sqlite
 from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.ephemeral import SqlEphemeral
 from gatelodge.adapters.store.migrate import migrate
+from gatelodge.adapters.store.shared.ephemeral import SqlEphemeral
 from gatelodge.core.errors import Invalid, LimitReached
 from gatelodge.ports.ephemeral import LONGEST_SECONDS, EphemeralKind
 

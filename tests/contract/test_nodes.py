@@ -12,7 +12,7 @@ from tests.postgres import fresh_database
 from gatelodge.adapters.keys.system import SystemClock
 from gatelodge.adapters.store.database import open_database
 from gatelodge.adapters.store.migrate import migrate
-from gatelodge.adapters.store.nodes import SqlNodes
+from gatelodge.adapters.store.shared.nodes import SqlNodes
 from gatelodge.adapters.store.store import SqlStore
 from gatelodge.core.records.governance import GovFact
 from gatelodge.ports.store import NodeSeen

@@ -11,7 +11,7 @@ from tests.integration.nouns.declared import run
 from gatelodge.adapters.keys.peppers import HmacPeppers
 from gatelodge.adapters.store.database import open_database
 from gatelodge.adapters.store.migrate import migrate
-from gatelodge.adapters.store.nodes import SqlNodes
+from gatelodge.adapters.store.shared.nodes import SqlNodes
 from gatelodge.adapters.store.store import SqlStore
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import StoreDown

@@ -112,9 +112,12 @@ async def test_the_whole_check_names_what_was_changed(book, name):
     with book.sessions.write() as connection:
         without_fences(connection)
         tamper(connection)
-    found = {each.code for each in (await book.examined()).findings}
+    whole = await book.examined()
+    found = {each.code for each in whole.findings}
     assert found
     assert found <= codes
+    for place in await book.places():
+        assert await book.examined(at=place) == whole
 
 
 CAUGHT_AT_START = [

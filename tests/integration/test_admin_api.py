@@ -41,7 +41,8 @@ def test_an_agents_token_opens_no_door_here(house: House) -> None:
         ("GET", f"{W}/tokens", None, set(ROLES)),
         ("GET", f"{W}/access/matrix", None, {"owner", "security", "admin", "auditor"}),
         ("POST", "/workspaces", {"slug": "x", "owner": "a@b.c"}, set()),
-        ("POST", "/fsck", None, set()),
+        ("POST", "/jobs", {"kind": "fsck"}, set()),
+        ("GET", "/jobs", None, {"owner", "security", "admin", "auditor"}),
     ],
 )
 def test_a_role_may_do_what_its_row_says(

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from msgspec import Struct
+from anyio import Lock
+from msgspec import Struct, field
 
 from gatelodge.adapters.aside import opened_aside
 from gatelodge.adapters.journal.file import FileJournal
@@ -29,19 +30,24 @@ from gatelodge.adapters.ledger.leader import OnlyNode
 from gatelodge.adapters.ledger.ledger import SqlLedger
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.database import Database, open_database
-from gatelodge.adapters.store.ephemeral import SqlEphemeral
 from gatelodge.adapters.store.migrate import brought_up
-from gatelodge.adapters.store.nodes import SqlNodes
 from gatelodge.adapters.store.place.room import DiskRoom
+from gatelodge.adapters.store.shared.ephemeral import SqlEphemeral
+from gatelodge.adapters.store.shared.jobs import SqlJobs
+from gatelodge.adapters.store.shared.nodes import SqlNodes
 from gatelodge.adapters.store.store import GovLog, SqlStore
 from gatelodge.app.first_start import OnceShown, check_keys, first_start, tell_durability
 from gatelodge.app.keeping.closing import ClosingStep, closed_if_it_fails, each_in_turn
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import LogForked, StoreDown
 from gatelodge.core.records.origin import GOV, LogOrigins
+from gatelodge.flows.audit.check.fsck import LedgerFsck
 from gatelodge.flows.audit.recorder import AuditRecorder
 from gatelodge.flows.audit.sequencer import LogSequencer, SequencerPorts
 from gatelodge.flows.health import NodeHealth
+from gatelodge.flows.jobs.kinds import FSCK
+from gatelodge.flows.jobs.ledger_check import LedgerCheck
+from gatelodge.flows.jobs.runner import JobPorts, JobRunner
 from gatelodge.flows.rates import PersonRates
 from gatelodge.ports.journal import HeadGuard, Journal, LeaderElection, LedgerHead
 from gatelodge.ports.world import CheckpointSigner
@@ -77,6 +83,8 @@ class OpenResources(Struct, frozen=True, kw_only=True):
     recorder: AuditRecorder
     sequencer: LogSequencer
     health: NodeHealth
+    turn: Lock = field(default_factory=Lock)
+    """Held while a step of a large question to the logs is read: they take turns."""
     owner_token: OnceShown
     """The owner's token when this was the first start, else empty."""
 
@@ -101,6 +109,23 @@ class OpenResources(Struct, frozen=True, kw_only=True):
             )
             where = f"looked at: {database} and {self.directory / GUARD}"
             raise LogForked(f"{fault.detail} ({where})", remedy=fault.remedy) from fault
+
+    def job_runner(self) -> JobRunner:
+        """Make what runs the jobs: each kind with the parts that do its work."""
+
+        async def live() -> frozenset[str]:
+            return frozenset(each.node for each in await self.nodes.live(LIVE_MS))
+
+        fsck = LedgerFsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks, self.turn)
+        ports = JobPorts(
+            table=SqlJobs(self.database),
+            sealer=self.sealer,
+            clock=self.clock,
+            ids=self.ids,
+            node=self.node,
+            sequencer=self.sequencer,
+        )
+        return JobRunner(ports, {FSCK: LedgerCheck(fsck, self.sequencer, live).run})
 
     async def close(self) -> None:
         """Tell the others, make everything durable and let go, in the reverse order of the opening.

@@ -14,10 +14,11 @@ from gatelodge.adapters.upstream.pool import UpstreamPool
 from gatelodge.app.build import OpenResources
 from gatelodge.app.faces import LazyApplication, ServedFaces
 from gatelodge.app.keeping.closing import each_in_turn
+from gatelodge.app.keeping.ending import shown_fault
 from gatelodge.app.keeping.readiness import unready_reason
 from gatelodge.app.keeping.watchman import DiskWatchman
 from gatelodge.app.listener import SocketListener
-from gatelodge.core.errors import Broken, HouseError
+from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol.result import server_info
 from gatelodge.core.view import PolicyView
 from gatelodge.flows.catalog.offers import OfferMemory
@@ -34,6 +35,7 @@ from gatelodge.flows.gateway.sessions import SessionTable
 from gatelodge.flows.gateway.streams import OpenStreams
 from gatelodge.flows.identity.authenticate import TokenAuthenticator
 from gatelodge.flows.identity.revocation import AccessRevocation
+from gatelodge.flows.jobs.runner import JobRunner
 from gatelodge.ports.tracing import Tracer
 from gatelodge.web.api.app import admin_app
 from gatelodge.web.api.context import AdminContext
@@ -83,7 +85,7 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
     authenticator = TokenAuthenticator(follower, ground.peppers, ground.clock)
     calls = _wire_calls(ground, upstreams, inflight)
     watchman = DiskWatchman(ground.database, ground.health, inflight)
-    upkeep = EphemeralUpkeep(ground.ephemeral)
+    upkeep, jobs = EphemeralUpkeep(ground.ephemeral), ground.job_runner()
     return NodeComponents(
         ground=ground,
         upstreams=upstreams,
@@ -116,7 +118,7 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
             follower,
             authenticator,
             upstreams,
-            _node_insides(ground, follower, watchman, upstreams, inflight, upkeep),
+            _node_insides(ground, follower, watchman, upstreams, inflight, upkeep, jobs=jobs),
         ),
         tracer=tracer,
     )
@@ -227,6 +229,7 @@ def _admin_context(
         settings=ground.settings,
         writing=CapacityLimiter(1),
         inside=inside,
+        turn=ground.turn,
     )
 
 
@@ -237,6 +240,8 @@ def _node_insides(
     upstreams: UpstreamPool,
     inflight: InFlight,
     upkeep: EphemeralUpkeep,
+    *,
+    jobs: JobRunner,
 ) -> NodeInsides:
     return NodeInsides(
         clock=ground.clock,
@@ -252,6 +257,7 @@ def _node_insides(
         upstreams=upstreams,
         load=upstreams.load,
         entries=lambda: upkeep.counts,
+        jobs=jobs,
     )
 
 
@@ -299,6 +305,7 @@ class Node:
             rooms.streams.run(),
             rooms.watch.run(),
             rooms.upkeep.run(health),
+            rooms.admin.jobs.run(rooms.follower, health),
             rooms.watchman.run(),
             self._listener.sweep(),
             self._api.load(),
@@ -385,12 +392,4 @@ class Node:
             # The first one is what the process ends with; this one is told nowhere else.
             log.error("another task of the gate died of %s", type(fault).__name__, exc_info=fault)
         else:
-            self.broken.set_result(_house_error_of_fault(fault))
-
-
-def _house_error_of_fault(fault: BaseException) -> HouseError:
-    """What a task died of, as an error that may be shown."""
-    if isinstance(fault, HouseError):
-        return fault
-    # The type alone: the words of a foreign error may hold what a client or a server sent.
-    return Broken(f"a task of the gate died of {type(fault).__name__}", remedy="Restart the gate.")
+            self.broken.set_result(shown_fault(fault))

@@ -47,7 +47,12 @@ async def opened(settings: Settings) -> AsyncIterator[AsgiApp]:
         loop = asyncio.get_running_loop()
         health = ground.health
         # A change waits until this process's own view has it, so the view has to be followed.
-        work = (rooms.follower.run(health), rooms.follower.beat(health))
+        work = (
+            rooms.follower.run(health),
+            rooms.follower.beat(health),
+            # A job of a gate that was killed is not taken up for a command that asks for none.
+            rooms.admin.jobs.run(rooms.follower, health, once_asked=True),
+        )
         tasks = [loop.create_task(each) for each in work]
         try:
             yield admin_app(replace(rooms.admin, idle=ground.node), local=True)  # type: ignore[misc]

@@ -33,6 +33,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "apply": LazyCommand("gatelodge.cli.house.apply:apply", "Add and change what a file says."),
     "export": LazyCommand("gatelodge.cli.house.apply:export", "Write the file that apply reads."),
     "config": LazyCommand("gatelodge.cli.house.config:config", "The settings and their origins."),
+    "job": LazyCommand("gatelodge.cli.house.job:job", "Work that is longer than a request."),
     "node": LazyCommand("gatelodge.cli.house.node:node", "This node and its health."),
     "debug": LazyCommand("gatelodge.cli.house.node:debug", "What a running node has under way."),
     "backup": LazyCommand("gatelodge.cli.house.backup:backup", "Write a copy to restore from."),

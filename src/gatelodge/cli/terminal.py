@@ -8,7 +8,7 @@ import click
 from msgspec import Struct
 
 from gatelodge.cli import asking, output
-from gatelodge.core.errors import Invalid
+from gatelodge.core.errors import GateUnreachable, Invalid
 
 if TYPE_CHECKING:
     from gatelodge.cli.client import GateClient
@@ -78,6 +78,16 @@ class CommandRun:
                 way = LocalSocket.found(settings) or InProcess(settings)
             self._gate = GateClient(way, self.options.workspace)
         return self._gate
+
+    def need_running_gate(self) -> None:
+        """Raise GateUnreachable where no gate runs, and this process would stand in for it."""
+        from gatelodge.cli.client import LocalSocket
+
+        if not self.options.url and LocalSocket.found(self.loaded.settings) is None:
+            raise GateUnreachable(
+                f"no node runs on {self.loaded.settings.data_dir}",
+                remedy="Name its directory with --data-dir, or start one: gatelodge up",
+            )
 
     def close(self) -> None:
         """Let go of the gate."""

@@ -190,6 +190,13 @@ class KeyMismatch(Broken):
     default_remedy = "Restore the keys directory that belongs to this database."
 
 
+class JobBroken(Broken):
+    """A job died, or what was kept of it is not what the gate kept."""
+
+    code = "error.broken.job"
+    default_remedy = "Look at the log of the gate, and start the job anew."
+
+
 class SettingsError(HouseError):
     """The settings are wrong; all faults were gathered before this was raised."""
 

@@ -14,7 +14,7 @@ CredentialId = NewType("CredentialId", str)
 PrincipalId = NewType("PrincipalId", str)
 """A member's or an agent's id; the prefix tells which."""
 
-Kind = Literal["wsp", "mem", "agt", "grp", "srv", "grn", "grd", "crd", "nod", "dek", "inc"]
+Kind = Literal["wsp", "mem", "agt", "grp", "srv", "grn", "grd", "crd", "nod", "dek", "inc", "job"]
 
 Instant = NewType("Instant", int)
 """Microseconds since 1970-01-01T00:00:00 UTC."""

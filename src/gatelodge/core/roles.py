@@ -52,6 +52,7 @@ Verb = Literal[
     "audit.read",
     "audit.export",
     "metrics.read",
+    "job.read",
     "apply",
 ]
 """`.own` is what anybody may do with their own credentials and see of their own access. A change

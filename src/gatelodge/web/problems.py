@@ -51,6 +51,7 @@ ANSWERS: dict[type[HouseError], ProblemAnswer] = {
     errors.OutsideFailed: ProblemAnswer(502, -31516, 4),
     errors.LogForked: ProblemAnswer(500, -31520, 5),
     errors.KeyMismatch: ProblemAnswer(500, -31521, 5),
+    errors.JobBroken: ProblemAnswer(500, -31523, 5),
     errors.SettingsError: ProblemAnswer(500, -31522, 2),
 }
 """Every leaf of the error tree. Own JSON-RPC codes stay outside the reserved -32768..-32000."""

@@ -8,8 +8,8 @@ from tests.gate import WAIT
 
 from gatelodge.adapters.keys.system import SystemClock
 from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.ephemeral import SqlEphemeral
 from gatelodge.adapters.store.migrate import migrate
+from gatelodge.adapters.store.shared.ephemeral import SqlEphemeral
 from gatelodge.core.errors import StoreDown
 from gatelodge.core.ids import PrincipalId
 from gatelodge.flows import ephemeral

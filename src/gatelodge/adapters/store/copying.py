@@ -16,9 +16,9 @@ def copy_sqlite(source: Path, target: Path, *, renew: bool = False) -> None:
 
     With `renew` a copy that is there is replaced, and stays as it is until the new one is whole.
 
-    The copy is one file without a journal of its own, and without the short-lived entries: a code
-    that was used since is not usable again in what is restored from it. A crash leaves
-    `TARGET.part`, never used.
+    The copy is one file without a journal of its own, and without short-lived entries and jobs: a
+    code that was used since is not usable again in what is restored from it, and a job that ended
+    since does not go on there. A crash leaves `TARGET.part`, never used.
     """
     if target.exists() and not renew:
         raise Conflict(f"{target} is there already", remedy="Move it away, and try again.")
@@ -50,12 +50,13 @@ def copy_sqlite(source: Path, target: Path, *, renew: bool = False) -> None:
 
 
 def _without_entries(copy: sqlite3.Connection) -> None:
-    # A database is copied before a migration too, and an older schema lacks this table.
-    if copy.execute("SELECT 1 FROM sqlite_master WHERE name = 'ephemeral'").fetchone():
-        # Otherwise the deleted values could still be read in the free pages of the copy.
-        copy.execute("PRAGMA secure_delete=ON")
-        copy.execute("DELETE FROM ephemeral")
-        copy.commit()
+    # Otherwise the deleted values could still be read in the free pages of the copy.
+    copy.execute("PRAGMA secure_delete=ON")
+    # A database is copied before a migration too, and an older schema lacks these tables.
+    there = "SELECT name FROM sqlite_master WHERE name IN ('ephemeral', 'jobs')"
+    for (name,) in copy.execute(there).fetchall():
+        copy.execute(f"DELETE FROM {name}")  # noqa: S608 - one of the two above
+    copy.commit()
 
 
 def synced_whole(directory: Path) -> None:

@@ -3,8 +3,8 @@
 Their columns follow from the fields of the structs, so a new field costs its line there and a
 migration; what a struct cannot say, keys, indexes and where a row points, stands here. Times are
 BIGINT microseconds, and what is neither text, number nor truth value is kept as JSON text.
-`epoch`, `nodes` and `ephemeral` are no part of that state. The ledger's tables stand in its own
-room; the migrations make both.
+`epoch`, `nodes`, `ephemeral` and `jobs` are no part of that state. The ledger's tables stand in its
+own room; the migrations make both.
 """
 
 from collections.abc import Iterable
@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.schema import SchemaItem
 
@@ -155,3 +156,33 @@ ephemeral = Table(
     Index("ephemeral_expiry", "expires_at"),
 )
 """Short-lived entries; unlogged on PostgreSQL. Times are by the database's own clock."""
+
+_ACTIVE = text("ended_at = 0")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text_column("kind"),
+    _text_column("workspace"),
+    _text_column("started_by"),
+    _text_column("state"),
+    _text_column("node"),
+    _number_column("attempts"),
+    _text_column("stage"),
+    _number_column("done"),
+    _number_column("total"),
+    _number_column("asked_at"),
+    _number_column("begun_at"),
+    _number_column("ended_at"),
+    _text_column("content"),
+    Index(
+        "jobs_active",
+        "kind",
+        "workspace",
+        unique=True,
+        sqlite_where=_ACTIVE,
+        postgresql_where=_ACTIVE,
+    ),
+)
+"""Work longer than a request; `content` is sealed. Times are by the database's own clock."""

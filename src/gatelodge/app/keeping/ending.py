@@ -5,6 +5,8 @@ import logging
 import os
 import threading
 
+from gatelodge.core.errors import Broken, HouseError
+
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
@@ -48,3 +50,11 @@ class ProcessEnd:
         logging.shutdown()
         # `sys.exit` would end this thread alone, and Python would go on waiting for the others.
         os._exit(_UNAVAILABLE)
+
+
+def shown_fault(fault: BaseException) -> HouseError:
+    """What a task died of, as an error that may be shown."""
+    if isinstance(fault, HouseError):
+        return fault
+    # The type alone: the words of a foreign error may hold what a client or a server sent.
+    return Broken(f"a task of the gate died of {type(fault).__name__}", remedy="Restart the gate.")

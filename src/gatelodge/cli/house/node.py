@@ -6,10 +6,9 @@ from typing import Any
 import click
 
 from gatelodge.cli import output
-from gatelodge.cli.client import LocalSocket, path_of
+from gatelodge.cli.client import path_of
 from gatelodge.cli.lazy import JsonCommand, group
 from gatelodge.cli.terminal import CommandRun
-from gatelodge.core.errors import GateUnreachable
 
 node = group("node", "The nodes of this gate, and how they are doing.")
 
@@ -40,6 +39,7 @@ def _format_node_status(found: dict[str, Any]) -> str:
 
 
 _CALLS = ("call", "workspace", "server", "method", "seconds", "parked")
+_JOBS = ("job", "kind", "stage", "done", "total")
 _SERVERS = (
     "workspace",
     "server",
@@ -55,16 +55,12 @@ _SERVERS = (
 @click.command("debug", cls=JsonCommand)
 @click.pass_obj
 def debug(terminal: CommandRun) -> None:
-    """Show what the running node has under way: calls, servers, journal, entries, tasks.
+    """Show what the running node has under way: calls, servers, journal, entries, jobs, tasks.
 
     On the gate's own machine only. It names no person, no tool and nothing of what is said.
     """
     # Else the house would be opened in this process, and what is shown would be this command.
-    if not terminal.options.url and LocalSocket.found(terminal.loaded.settings) is None:
-        raise GateUnreachable(
-            f"no node runs on {terminal.loaded.settings.data_dir}",
-            remedy="Name its directory with --data-dir, or start one: gatelodge up",
-        )
+    terminal.need_running_gate()
     terminal.show(terminal.gate.get(path_of("debug")), lambda it: "\n\n".join(_format_sections(it)))
 
 
@@ -84,6 +80,7 @@ def _format_sections(found: dict[str, Any]) -> Iterator[str]:
     yield _format_rows(_SERVERS, found["servers"], "No server is approved.")
     entries = [{"kind": kind, "entries": many} for kind, many in found["entries"].items()]
     yield _format_rows(("kind", "entries"), entries, "No short-lived entry is kept.")
+    yield _format_rows(_JOBS, found["jobs"], "No job runs on this node.")
     yield _format_rows(("name", "count"), found["tasks"], "No task runs.")
     for work, why in found["failing"].items():
         yield f"fails: {output.clean(work)} ({output.clean(why)})"

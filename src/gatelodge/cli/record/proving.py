@@ -7,6 +7,7 @@ import click
 
 from gatelodge.cli import lazy, output
 from gatelodge.cli.files import write_new_file
+from gatelodge.cli.house.job import result_of_job
 from gatelodge.cli.lazy import JsonCommand
 from gatelodge.cli.terminal import CommandRun
 
@@ -55,13 +56,18 @@ def written_proof(
 
 
 @click.command("fsck", cls=JsonCommand)
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
 @click.pass_obj
 @click.pass_context
-def fsck(ctx: click.Context, terminal: CommandRun) -> None:
-    """Derive every hash, signature and pair of every log again. Exit code 1 on any finding."""
-    # A check outlasts a request; the next one joins the run instead of beginning another.
-    while (found := terminal.gate.post("/fsck"))["running"]:
-        click.echo(f"{found['looked_at']} of {found['of']} leaves", err=True)
+def fsck(ctx: click.Context, terminal: CommandRun, *, detach: bool) -> None:
+    """Derive every hash, signature and pair of every log again. Exit code 1 on any finding.
+
+    It is a job of the running gate, which goes on when this command is stopped. Whoever asks
+    again joins it.
+    """
+    found = result_of_job(terminal, "fsck", detach=detach)
+    if found is None:
+        return
     terminal.show(found, _format_fsck_report)
     if not found["sound"]:
         ctx.exit(output.NEGATIVE)

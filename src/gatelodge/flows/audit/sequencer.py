@@ -97,7 +97,7 @@ class LogSequencer:
         self._node = node
         self.checkpoints = CheckpointPublisher(ports.ledger, ports.signer, ports.guard)
         self._logs: dict[str, _Log] | None = None
-        self._forked = False
+        self._forked = self._leading = False
         self._lock = asyncio.Lock()
         self.signed_at = ports.clock.boottime()
         """When all that stood in the logs was last found signed, or was made so, on a clock that
@@ -113,7 +113,7 @@ class LogSequencer:
         # A node that does not lead serves reads and proofs from these logs too.
         with self._remembering_fork():
             await self.checkpoints.check_all(alone=self._ports.nodes is None)
-        if not await self._ports.leader.leads():
+        if not await self._is_leader():
             return
         async with self._lock:
             with self._remembering_fork():
@@ -207,8 +207,13 @@ class LogSequencer:
             self._forked = True
             raise
 
+    async def leads(self) -> bool:
+        """Say whether this node leads now; one that did not at its last look is not asked."""
+        # Asking tries for the lead, each time by a new connection: once for each look is enough.
+        return self._leading and await self._ports.leader.leads()
+
     async def _is_leader(self) -> bool:
-        leads = await self._ports.leader.leads()
+        leads = self._leading = await self._ports.leader.leads()
         if not leads:
             # Another node appends now: what is known here is old.
             self._logs = None

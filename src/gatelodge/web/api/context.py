@@ -23,12 +23,12 @@ from gatelodge.core.state import Row
 from gatelodge.core.view import PolicyView, compile_view
 from gatelodge.flows.act import GovernanceAct, is_operator
 from gatelodge.flows.audit.changes import GovernanceChanges
-from gatelodge.flows.audit.fsck import LedgerFsck
 from gatelodge.flows.audit.prove import ProofMaker
 from gatelodge.flows.audit.search import AuditSearch
 from gatelodge.flows.audit.sequencer import LogSequencer
 from gatelodge.flows.identity.authenticate import TokenAuthenticator
 from gatelodge.flows.identity.revocation import AccessEnd, AccessRevocation, RevocationReceipt
+from gatelodge.flows.jobs.runner import JobRunner
 from gatelodge.flows.nouns.lookup import called
 from gatelodge.flows.nouns.noun import ShowContext
 from gatelodge.ports.journal import DataKeys, HeadGuard, Ledger
@@ -36,7 +36,6 @@ from gatelodge.ports.store import NodeRegistry, Store, StoreTx
 from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import CheckpointSigner, Clock, FreshIds, TokenPeppers
 from gatelodge.tlog.note import ED25519, VerifierKey
-from gatelodge.web.api.checkup import LedgerCheckup
 from gatelodge.web.endpoint.http.bounds import TrafficCounts
 from gatelodge.web.telemetry.exposition import MetricsScrapes
 from gatelodge.web.telemetry.gathering import NodeInsides
@@ -126,12 +125,11 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     writing: CapacityLimiter
     """Lets one large answer at a time be made beside the loop."""
     inside: NodeInsides
+    turn: Lock
+    """Held while a step of a large question to the logs is read: they take turns."""
     traffic: Callable[[], TrafficCounts] = TrafficCounts
     idle: str = ""
-    checkup: LedgerCheckup = field(default_factory=LedgerCheckup)
     scrapes: MetricsScrapes = field(default_factory=MetricsScrapes)
-    turn: Lock = field(default_factory=Lock)
-    """Held while a step of a large question to the logs is read: they take turns."""
 
     @property
     def vkey(self) -> str:
@@ -154,9 +152,9 @@ class AdminContext(Struct, frozen=True, kw_only=True):
         return ProofMaker(self.ledger, self.deks, self.sequencer)
 
     @property
-    def fsck(self) -> LedgerFsck:
-        """The whole check of the logs."""
-        return LedgerFsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks, self.turn)
+    def jobs(self) -> JobRunner:
+        """Work that is longer than a request."""
+        return self.inside.jobs
 
     async def change(
         self, caller: AdminCaller, work: Callable[[GovernanceAct], T], why: str = ""

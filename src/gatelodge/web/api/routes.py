@@ -34,7 +34,7 @@ from gatelodge.web import problems
 from gatelodge.web.api import nouns
 from gatelodge.web.api.authentication import OPENAPI_PATH, AuthMiddleware
 from gatelodge.web.api.context import AdminCaller, AdminContext, WorkspaceContext
-from gatelodge.web.api.house import apply, debug, health, probes
+from gatelodge.web.api.house import apply, debug, health, jobs, probes
 from gatelodge.web.api.known_queries import KnownQueries
 from gatelodge.web.api.parameters import Named, TheCaller, TheGate, malformed
 from gatelodge.web.api.people import tokens, whoami, workspaces
@@ -59,7 +59,12 @@ IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (
     *changes.ROUTES,
     *apply.ROUTES,
 )
-OF_HOUSE: tuple[HTTPRouteHandler, ...] = (*workspaces.ROUTES, *health.ROUTES, *debug.ROUTES)
+OF_HOUSE: tuple[HTTPRouteHandler, ...] = (
+    *workspaces.ROUTES,
+    *health.ROUTES,
+    *jobs.ROUTES,
+    *debug.ROUTES,
+)
 AT_ROOT: tuple[HTTPRouteHandler, ...] = probes.ROUTES
 """What stands beside the API; the settings choose one of two ways to be scraped."""
 

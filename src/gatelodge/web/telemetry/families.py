@@ -113,6 +113,7 @@ PARKED = _gauge(
     "gatelodge_calls_parked", "Calls that wait for their client to answer.", "workspace"
 )
 STREAMS = _gauge("gatelodge_listen_streams", "Open listen streams.", "workspace")
+JOBS = _gauge("gatelodge_jobs_running", "Jobs that this node runs.", "kind")
 SERVERS = _gauge(
     "gatelodge_servers", "Approved servers, by state (waiting = backing off).", "workspace", "state"
 )
@@ -133,5 +134,5 @@ RESTARTS = _counter(
 FAMILIES = (
     BUILD, READY, FRESH, GOV, CONNECTIONS, HELD, LAG, WORK, TROUBLE, JOURNAL_FAILED, UNWRITTEN,
     BACKLOG, CHECKPOINT, SIGNED, CALLS, DURATION, DENIED, ANSWERED, REFUSED, UNAUTHENTICATED,
-    WITHHELD, IN_FLIGHT, PARKED, STREAMS, SERVERS, SERVER_READY, PENDING, RESTARTS,
+    WITHHELD, IN_FLIGHT, PARKED, STREAMS, JOBS, SERVERS, SERVER_READY, PENDING, RESTARTS,
 )  # fmt: skip

@@ -19,6 +19,8 @@ from gatelodge.flows.counts import Histogram, Reasons, merged
 from gatelodge.flows.gateway.follower import ViewFollower
 from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.flows.health import NodeHealth
+from gatelodge.flows.jobs.kinds import KINDS
+from gatelodge.flows.jobs.runner import JobRunner
 from gatelodge.ports.journal import HeadGuard, Journal
 from gatelodge.ports.upstream import ServerLoad, Upstreams
 from gatelodge.ports.world import Clock
@@ -52,6 +54,7 @@ class NodeInsides(Struct, frozen=True, kw_only=True):
     upstreams: Upstreams
     load: Callable[[], dict[str, ServerLoad]]
     entries: Callable[[], dict[str, int]]
+    jobs: JobRunner
 
 
 class MeasuredFamily(Struct, frozen=True):
@@ -130,6 +133,8 @@ def _of_node(inside: NodeInsides, traffic: TrafficCounts) -> Iterator[MeasuredFa
     if backlog.frames is not None:
         yield _single_value_metric(f.BACKLOG, backlog.frames)
     yield _single_value_metric(f.CHECKPOINT, max(0.0, unsigned))
+    jobs = Counter(job.kind for job in inside.jobs.running)
+    yield MeasuredFamily(f.JOBS, {(kind.name,): jobs[kind.name] for kind in KINDS})
 
 
 def _signed_log_sizes(inside: NodeInsides, seen: VisibleSeries) -> MeasuredFamily:

@@ -46,6 +46,16 @@ class ServerUnderWay(Struct, frozen=True, kw_only=True):
     restarts: int
 
 
+class JobUnderWay(Struct, frozen=True, kw_only=True):
+    """One job that this node runs."""
+
+    job: str
+    kind: str
+    stage: str
+    done: int
+    total: int
+
+
 class TaskCount(Struct, frozen=True):
     """How many tasks of the event loop run the same piece of code."""
 
@@ -78,6 +88,7 @@ class UnderWay(Struct, frozen=True, kw_only=True):
     journal: JournalUnderWay
     entries: dict[str, int]
     """Short-lived entries of all nodes by kind, as they were some seconds ago."""
+    jobs: tuple[JobUnderWay, ...]
     tasks: tuple[TaskCount, ...]
     failing: dict[str, str]
     """Work that fails, and why."""
@@ -103,6 +114,10 @@ async def debug(gate: TheGate) -> UnderWay:
             unsigned_seconds=_seconds_since(gate, inside.sequencer.signed_at),
         ),
         entries=inside.entries(),
+        jobs=tuple(
+            JobUnderWay(job=job.id, kind=job.kind, stage=job.stage, done=job.done, total=job.total)
+            for job in gate.jobs.running
+        ),
         tasks=_tasks_by_name(),
         failing=inside.faults(),
         late=tuple(sorted(inside.health.late())),

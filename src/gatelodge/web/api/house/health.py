@@ -1,6 +1,6 @@
 """Whether this node lives, whether it can serve, and what an admin wants to know of it."""
 
-from litestar import get, post
+from litestar import get
 from msgspec import Struct
 
 import gatelodge
@@ -9,16 +9,13 @@ from gatelodge.core.ids import Instant, WorkspaceId
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.records.origin import kind_of
 from gatelodge.core.view import PolicyView
-from gatelodge.flows.audit.fsck import ExaminedLog, FsckFinding
 from gatelodge.tlog import checkpoint, note
-from gatelodge.web.api.authentication import LOCAL_ONLY, OPEN
+from gatelodge.web.api.authentication import OPEN
 from gatelodge.web.api.context import AdminCaller, AdminContext
 from gatelodge.web.api.parameters import TheCaller, TheGate
 
 _LIVE_MS = 5_000
 _SEE = "See the gate's log, and docs/operations.md, 'What happens when'."
-_CHECK_SECONDS = 20.0
-"""How long one request waits for a whole check."""
 
 
 class AliveResponse(Struct, frozen=True):
@@ -62,20 +59,6 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeLine, ...]
 
 
-class CheckResult(Struct, frozen=True, kw_only=True):
-    """What a whole check looked at, and everything that disagrees.
-
-    While it is `running` nothing is known yet but how far it has come: ask again to join it.
-    """
-
-    sound: bool
-    running: bool = False
-    looked_at: int = 0
-    of: int = 0
-    logs: tuple[ExaminedLog, ...]
-    findings: tuple[FsckFinding, ...]
-
-
 @get("/health", opt={"act": OPEN})
 async def health() -> AliveResponse:
     """Say that the process answers."""
@@ -89,33 +72,6 @@ async def ready(gate: TheGate) -> AliveResponse:
     if fault is not None:
         raise fault
     return AliveResponse()
-
-
-@post("/fsck", opt={"act": LOCAL_ONLY}, status_code=200)
-async def fsck(gate: TheGate) -> CheckResult:
-    """Derive every hash, root, signature and pair again from the leaves of every log."""
-
-    async def live() -> frozenset[str]:
-        return frozenset(each.node for each in await gate.nodes.live(_LIVE_MS))
-
-    # A check of a large log outlasts a request: whoever asks again joins the one that runs.
-    found = await gate.checkup.joined(gate.fsck, live, _CHECK_SECONDS)
-    looked_at, of = gate.checkup.progress
-    if found is None:
-        # Whoever reads `sound` alone must not take a check that still runs for a good one.
-        return CheckResult(
-            sound=False, running=True, looked_at=looked_at, of=of, logs=(), findings=()
-        )
-    lost = [
-        FsckFinding(log="", code="journal", detail=each) for each in await gate.sequencer.examine()
-    ]
-    return CheckResult(
-        sound=found.sound and not lost,
-        looked_at=looked_at,
-        of=of,
-        logs=found.logs,
-        findings=(*found.findings, *lost),
-    )
 
 
 @get("/node", opt={"act": "audit.read"})
@@ -189,4 +145,4 @@ def _size_of_checkpoint(signed: bytes | None) -> int:
     return checkpoint.parse(note.parse(signed).text).size if signed else 0
 
 
-ROUTES = (health, ready, fsck, node)
+ROUTES = (health, ready, node)

@@ -1,0 +1,95 @@
+"""The kinds of jobs, what bounds each, and what one says of itself while it runs.
+
+The work of a kind is a plain async function over `JobProgress`: it begins at `position`, tells
+`reached` after each step, and returns a struct. A node that dies leaves the position that was kept
+last, and the work begins there again: a step with an effect is one that can be done twice.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gatelodge.core.errors import Unavailable
+from gatelodge.ports.jobs import JobRecord
+from gatelodge.ports.world import Clock
+
+LOST: Final = "it was cancelled, or is another node's"
+KEEP_SECONDS: Final = 1.0
+"""How often a position is kept: so much work is done twice when a node dies."""
+
+
+class JobKind(Struct, frozen=True, kw_only=True):
+    """One kind of job, who may ask for it, and what it may take.
+
+    `act` is a verb of `core.roles`, or "local": no role may, it is the operator's on the gate's
+    own machine. Whoever may do it sees the result, so that holds nothing else. `seconds` count from
+    when the job was begun first, whatever happened to its nodes.
+    """
+
+    name: str
+    act: str
+    seconds: float
+    position_bytes: int
+    result_bytes: int
+
+
+FSCK: Final = JobKind(
+    name="fsck", act="local", seconds=86_400, position_bytes=1 << 20, result_bytes=1 << 20
+)
+"""The whole check of every log (`audit fsck`)."""
+
+KINDS: Final = (FSCK,)
+
+
+class JobLost(Exception):
+    """This attempt cannot keep how far it is: its place is not there, or not its own any more.
+
+    No error of the tree, so that no work takes it for one of its own.
+    """
+
+
+class JobProgress:
+    """What an attempt goes on from, and where it says how far it is."""
+
+    def __init__(
+        self,
+        job: JobRecord,
+        position: bytes,
+        most: int,
+        clock: Clock,
+        keep: Callable[[JobRecord, bytes | None], Awaitable[bool]],
+    ) -> None:
+        self.job = job
+        self.position = position
+        """What was kept last; at first, what was asked for."""
+        self._most = most
+        self._clock = clock
+        self._keep = keep
+        self._kept_at = clock.boottime()
+
+    async def reached(
+        self, stage: str, done: int, total: int, position: Callable[[], bytes]
+    ) -> None:
+        """Say how far it is; where that is due, keep it, with the place to go on from.
+
+        Raises JobLost.
+        """
+        self.job = replace(self.job, stage=stage, done=done, total=total)
+        now = self._clock.boottime()
+        if now - self._kept_at < KEEP_SECONDS:
+            return
+        self._kept_at = now
+        at = position()
+        # A place that takes too much room is told of and not kept: then the one before it counts.
+        try:
+            kept = await self._keep(self.job, at if len(at) <= self._most else None)
+        except Unavailable as fault:
+            raise JobLost(fault.detail) from fault
+        if not kept:
+            raise JobLost(LOST)
+
+
+JobWork = Callable[[JobProgress], Awaitable[Any]]
+"""Does the job and returns its result, a struct. Raises HouseError: the job failed of that."""
