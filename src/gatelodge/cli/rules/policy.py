@@ -39,7 +39,7 @@ def list_(terminal: CommandRun) -> None:
 @policy.command("add")
 @click.argument("name")
 @click.argument("file", type=_FILE)
-@click.option("--observe", is_flag=True, help="Only note what it would stop.")
+@click.option("--observe", is_flag=True, help="Keep it without stopping anything by it.")
 @_everywhere
 @_unmatched
 @click.pass_obj

@@ -146,7 +146,11 @@ class EndedIds(Protocol):
         ...
 
 
-class Noun(Generic[R]):
+def _as_it_is(_tx: StoreTx, rows: Sequence[R], _context: ShowContext) -> Sequence[R]:
+    return rows
+
+
+class Noun(Struct, Generic[R], eq=False):
     """One kind of row. `find` gives the row that a name means, `columns` are those of its list.
 
     `called` stands for its name in the help of commands. `name` is the row's, unless it is said.
@@ -155,44 +159,34 @@ class Noun(Generic[R]):
     told of a row that has none below it.
     """
 
-    def __init__(
-        self,
-        row: type[R],
-        *,
-        plural: str,
-        find: Callable[[StoreTx, WorkspaceId, str], R],
-        called: str,
-        about: str,
-        columns: tuple[str, ...],
-        empty: str,
-        name: str = "",
-        below: "Noun[Any] | None" = None,
-        empty_below: str = "",
-        listing: str = "",
-    ) -> None:
-        self.row = row
-        self.name = name or row.__name__.lower()
-        self.plural = plural
-        self.find = find
-        self.called = called
-        self.about = about
-        self.columns = columns
-        self.empty = empty
-        self.below = below
-        self.empty_below = empty_below
-        self.listing = listing or f"List the {plural} of the workspace."
-        """What its list says of itself in the help of commands."""
-        self.verbs: list[NounVerb] = []
-        self.shape: Any = row
-        """What the outside sees of a row in a list."""
-        self.whole: Any = None
-        """What it sees of one row; None where that is the same."""
-        self.show: Callable[[StoreTx, Sequence[R], ShowContext], Sequence[Any]] = _as_it_is
-        """Rows, of which there is at least one, as whoever looks sees them."""
-        self.show_one: Callable[[StoreTx, R, ShowContext], Any] = self._alone
-        """All that whoever looks sees of a row."""
-        self.own: Callable[[StoreTx, Sequence[R], str], Sequence[R]] | None = None
-        """Those of some rows that are a member's; None where only roles say who sees a row."""
+    row: type[R]
+    plural: str
+    find: Callable[[StoreTx, WorkspaceId, str], R]
+    called: str
+    about: str
+    columns: tuple[str, ...]
+    empty: str
+    name: str = ""
+    below: "Noun[Any] | None" = None
+    empty_below: str = ""
+    listing: str = ""
+    """What its list says of itself in the help of commands."""
+    verbs: list[NounVerb] = []
+    shape: Any = None
+    """What the outside sees of a row in a list; the row itself, unless it is said."""
+    whole: Any = None
+    """What it sees of one row; None where that is the same."""
+    show: Callable[[StoreTx, Sequence[R], ShowContext], Sequence[Any]] = _as_it_is
+    """Rows, of which there is at least one, as whoever looks sees them."""
+    show_detail: Callable[[StoreTx, R, ShowContext], Any] | None = None
+    """All that whoever looks sees of a row, where that is more."""
+    own: Callable[[StoreTx, Sequence[R], str], Sequence[R]] | None = None
+    """Those of some rows that are a member's; None where only roles say who sees a row."""
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.row.__name__.lower()
+        self.listing = self.listing or f"List the {self.plural} of the workspace."
+        self.shape = self.row
 
     def shown(self, made: Run) -> Run:
         """Declare how rows are seen: `made(tx, rows, context)` gives a Struct for each."""
@@ -203,7 +197,7 @@ class Noun(Generic[R]):
     def detail(self, made: Run) -> Run:
         """Declare what one row shows besides: `made(tx, row, context)` gives a Struct."""
         self.whole = get_type_hints(made)["return"]
-        self.show_one = made
+        self.show_detail = made
         return made
 
     def owned(self, made: Run) -> Run:
@@ -218,8 +212,10 @@ class Noun(Generic[R]):
         """What a row is called for good: its id, or its name behind the id of the row above it."""
         return str(row.id if self.below is None else f"{getattr(row, self.below.name)}/{row.name}")
 
-    def _alone(self, tx: StoreTx, row: R, context: ShowContext) -> Any:
-        return self.show(tx, [row], context)[0]
+    def show_one(self, tx: StoreTx, row: R, context: ShowContext) -> Any:
+        """All that whoever looks sees of a row."""
+        detail = self.show_detail
+        return self.show(tx, [row], context)[0] if detail is None else detail(tx, row, context)
 
     def verb(
         self,
@@ -273,10 +269,6 @@ class Noun(Generic[R]):
             return run
 
         return declared
-
-
-def _as_it_is(_tx: StoreTx, rows: Sequence[R], _context: ShowContext) -> Sequence[R]:
-    return rows
 
 
 def _input_of_parameter(parameter: Parameter, hint: Any) -> VerbInput:

@@ -48,10 +48,7 @@ def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
 
         return await place.gate.read(look)
 
-    takes = [
-        _keyword_parameter("limit", Limits, PAGE),
-        _keyword_parameter("cursor", Asks, ""),
-    ]
+    takes = [_keyword_parameter("limit", Limits, PAGE), _keyword_parameter("cursor", Asks, "")]
     shapes = ItemPage[noun.shape]  # type: ignore[name-defined] # a type that is made here
     says = f"List the {noun.plural}, oldest first."
     if noun.own is not None:
@@ -74,8 +71,7 @@ def _show_route(noun: Noun[Any]) -> HTTPRouteHandler:
     takes = [_keyword_parameter("name", Named)]
     if noun.below is not None:
         takes.append(_keyword_parameter(noun.name, Asks, ""))
-    answers = noun.whole or noun.shape
-    made = _build_route(answer, "show", f"Show one {noun.name}.", takes, answers)
+    made = _build_route(answer, "show", f"Show one {noun.name}.", takes, noun.whole or noun.shape)
     path = _path_of_row(noun, "" if noun.below is None else "/show")
     return get(path, opt=_route_options(noun, f"{noun.name}.read", "show"))(made)
 
@@ -152,12 +148,9 @@ def _rows(noun: Noun[Any], tx: StoreTx, place: WorkspaceContext, above: str = ""
     """All rows; of one that stands below others those of each of these, or of the one named."""
     if noun.below is None:
         return tx.find(noun.row, workspace=place.id)
-    if above:
-        over = [noun.below.find(tx, place.id, above)]
-    else:
-        over = tx.find(noun.below.row, workspace=place.id)
-    of = noun.below.name
-    found = (tx.find(noun.row, workspace=place.id, **{of: noun.below.ident(row)}) for row in over)
+    over = noun.below
+    rows = [over.find(tx, place.id, above)] if above else tx.find(over.row, workspace=place.id)
+    found = (tx.find(noun.row, workspace=place.id, **{over.name: over.ident(row)}) for row in rows)
     return list(chain.from_iterable(found))
 
 
@@ -196,8 +189,7 @@ def _body_type(noun: Noun[Any], verb: NounVerb) -> type[msgspec.Struct]:
         fields.append((noun.name, str))
     if verb.why:
         fields.append(("why", str, ""))
-    words = [noun.name, *verb.run.__name__.split("_")]
-    name = "".join(each.capitalize() for each in words)
+    name = f"{noun.name}_{verb.run.__name__}".title().replace("_", "")
     told = {"__doc__": f"What `{noun.name} {verb.name}` is given."}
     return msgspec.defstruct(
         name, fields, frozen=True, kw_only=True, forbid_unknown_fields=True, namespace=told
