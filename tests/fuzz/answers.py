@@ -22,7 +22,7 @@ from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
 from gatelodge.adapters.upstream.http.streamable_http import StreamableHttpTransport
 from gatelodge.adapters.upstream.pending import PendingRequest
 from gatelodge.adapters.upstream.session import McpSession
-from gatelodge.adapters.upstream.stdio.channel import LineCallbacks, StdioChannel
+from gatelodge.adapters.upstream.stdio.channel import StdioChannel
 from gatelodge.adapters.upstream.stdio.pipes import StdioPipesTransport
 from gatelodge.core.catalog.server import HttpTransport, StdioTransport
 from gatelodge.core.errors import HouseError
@@ -250,13 +250,12 @@ async def over_stdio(dice: random.Random) -> list[str]:
     asked = UpstreamRequest(method=dice.choice(METHODS), params={}, seconds=60, max_bytes=LARGEST)
     flight = session.flights.add(asked, _dispatch_output_line(notes))  # type: ignore[arg-type]
     flight.token, flight.place = Raw(b"1"), wire
-    ears = LineCallbacks(
+    lines = StdioChannel(
         longest=wire._longest_awaited_line,
         line=session.inbound.receive,
         too_long=wire._too_long,
         end=_nothing,
     )
-    lines = StdioChannel(ears)
     lines.connection_made(pipe)  # type: ignore[arg-type]
     filler = dice.choice((b"\n", b"x\n", b"{}\n", b'{"id":1}\n', b"\r\n", b'"id":1\n'))
     parts = [filler * dice.choice((0, 0, 3, 20_000, 200_000))]

@@ -15,6 +15,7 @@ from gatelodge.adapters.runtime.process.exec_permissions import MEND_OWN
 from gatelodge.adapters.runtime.process.supervisor import remove_tree
 from gatelodge.core.errors import UpstreamUnreachable
 
+_MEND_DISK = "Make room in the directory for temporary files."
 _CACHES = {
     "XDG_CACHE_HOME": "xdg",
     "npm_config_cache": "npm",
@@ -27,19 +28,17 @@ _CACHES = {
 
 def make_home(uid: int, gid: int) -> str:
     """Make a new directory with nothing in it. Raises UpstreamUnreachable."""
+    home = ""
     try:
         home = tempfile.mkdtemp(prefix="gatelodge-")
-    except OSError as full:
-        text = f"No home directory could be made for the server: {full.strerror}."
-        remedy = "Make room in the directory for temporary files."
-        raise UpstreamUnreachable(text, remedy=remedy) from full
-    try:
         if uid:
             os.chown(home, uid, gid)
-    except OSError as refused:
-        remove_tree(home)
-        text = f"The server could not be started: {refused.strerror}."
-        raise UpstreamUnreachable(text, remedy=MEND_OWN) from refused
+    except OSError as failed:
+        what, remedy = "No home directory could be made for the server", _MEND_DISK
+        if home:
+            remove_tree(home)
+            what, remedy = "The server could not be started", MEND_OWN
+        raise UpstreamUnreachable(f"{what}: {failed.strerror}.", remedy=remedy) from failed
     return home
 
 

@@ -71,36 +71,29 @@ def barred(program: str, path: str, uid: int, gid: int = -1) -> str:
     return ""
 
 
-def _barred_at(program: str, who: tuple[int, int]) -> str:
+def _barred_at(program: str, who: tuple[int, int], links: int = 0) -> str:
     """Walk from the root: each folder must let the uid pass, and the file must let it run."""
-    done: list[str] = []
-    todo = [part for part in program.split("/") if part][::-1]
-    links = 0
-    while todo:
-        part = todo.pop()
-        if part == ".":
-            continue
+    at, parts = Path("/"), Path(program).parts[1:]
+    for number, part in enumerate(parts, 1):
         if part == "..":
-            done = done[:-1]
+            at = at.parent
             continue
-        here = "/" + "/".join((*done, part))
+        here = at / part
         try:
-            status = os.lstat(here)
+            status = here.lstat()
             if stat.S_ISLNK(status.st_mode):
-                links += 1
-                target = str(Path(here).readlink())
-                done = [] if target.startswith("/") else done
-                todo.extend([piece for piece in target.split("/") if piece][::-1])
-                if links > _MOST_LINKS:
-                    return here
-                continue
+                if links == _MOST_LINKS:
+                    return str(here)
+                target = at.joinpath(here.readlink(), *parts[number:])
+                return _barred_at(str(target), who, links + 1)
         except OSError:
-            return here
+            return str(here)
         # A script is read by its interpreter, which runs as the same uid.
-        need = _RUN if stat.S_ISDIR(status.st_mode) or not _is_script(here) else _READ | _RUN
+        folder = stat.S_ISDIR(status.st_mode)
+        need = _RUN if folder or not _script_words(str(here)) else _READ | _RUN
         if not _has_mode_bits(status, who, need):
-            return here
-        done.append(part)
+            return str(here)
+        at = here
     return ""
 
 
@@ -115,25 +108,20 @@ def _has_mode_bits(status: os.stat_result, who: tuple[int, int], need: int) -> b
     return have & need == need
 
 
-def _is_script(program: str) -> bool:
-    return _first_line(program).startswith(b"#!")
-
-
 def _interpreter_of_script(program: str, path: str) -> str:
     """The interpreter of a script, "" for anything else; `env NAME` is looked up on the path."""
-    words = _first_line(program).removeprefix(b"#!").split()
-    if not words or not _is_script(program):
-        return ""
-    names = [word.decode(errors="replace") for word in words]
-    if names[0].endswith("/env"):
+    names = _script_words(program)
+    if names and names[0].endswith("/env"):
         named = [name for name in names[1:] if not name.startswith("-") and "=" not in name]
         return find_program(named[0], path, "/") if named else ""
-    return names[0]
+    return names[0] if names else ""
 
 
-def _first_line(program: str) -> bytes:
+def _script_words(program: str) -> list[str]:
+    """The words of a script's first line, which name its interpreter; none of anything else."""
     try:
         with Path(program).open("rb") as file:
-            return file.readline(512).rstrip()
+            first = file.readline(512)
     except OSError:
-        return b""
+        return []
+    return first[2:].decode(errors="replace").split() if first.startswith(b"#!") else []

@@ -4,28 +4,26 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from msgspec import Struct
-
 from gatelodge.adapters.net.portions import InboundPortions
 from gatelodge.adapters.upstream.stdio.early import StartOutput
 from gatelodge.adapters.upstream.stdio.unread import UnreadBytes, UnreadTotal
 from gatelodge.ports.runtime import LaunchSpec, Runtime, RuntimeInstance
 
 
-class LineCallbacks(Struct, frozen=True, kw_only=True):
-    """Who hears of lines, of a line that outgrows `longest` (its beginning), and of the end."""
-
-    longest: Callable[[], int]
-    line: Callable[[bytes], object]
-    too_long: Callable[[bytes], None]
-    end: Callable[[], None]
-
-
 class StdioChannel(asyncio.Protocol):
     """Cuts the output of its instance into lines. `stop` ends the instance, which it owns."""
 
-    def __init__(self, ears: LineCallbacks, hidden: tuple[str, ...] = ()) -> None:
-        self._ears = ears
+    def __init__(
+        self,
+        *,
+        longest: Callable[[], int],
+        line: Callable[[bytes], object],
+        too_long: Callable[[bytes], None],
+        end: Callable[[], None],
+        hidden: tuple[str, ...] = (),
+    ) -> None:
+        """Each `line` is told, the beginning of one that outgrows `longest`, and the end."""
+        self._longest, self._line, self._too_long, self._end = longest, line, too_long, end
         self.early = StartOutput(hidden)
         self._rest = bytearray()
         self._portions = InboundPortions(self._cut_into_lines)
@@ -60,11 +58,11 @@ class StdioChannel(asyncio.Protocol):
             self._rest = bytearray(rest)
             for line in lines:
                 if line and not self.silent:
-                    self._ears.line(line)
-        if len(self._rest) > self._ears.longest() and not self.silent:
+                    self._line(line)
+        if len(self._rest) > self._longest() and not self.silent:
             self.silent = True
             beginning, self._rest = bytes(self._rest[:512]), bytearray()
-            self._ears.too_long(beginning)
+            self._too_long(beginning)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
         """The instance closed its output."""
@@ -73,7 +71,7 @@ class StdioChannel(asyncio.Protocol):
     def _report_end_of_output(self) -> None:
         if not self.silent:
             self.silent = True
-            self._ears.end()
+            self._end()
 
     def reads(self, whose: str) -> bool:
         """Say whether more may be sent for this person, read there, and answered."""

@@ -18,7 +18,7 @@ from gatelodge.adapters.upstream.pending import (
     PendingRequest,
 )
 from gatelodge.adapters.upstream.session import DISCOVER, McpSession
-from gatelodge.adapters.upstream.stdio.channel import LineCallbacks, StdioChannel
+from gatelodge.adapters.upstream.stdio.channel import StdioChannel
 from gatelodge.adapters.upstream.stdio.early import cure
 from gatelodge.adapters.upstream.stdio.launch import StdioContext, hidden_values, launch_spec
 from gatelodge.adapters.upstream.transport import (
@@ -193,13 +193,13 @@ class StdioPipesTransport(UpstreamTransport):
         await self._end_child(0.0)
         self._last = ""
         spec = launch_spec(self._server, self._definition, self._context.secrets)
-        ears = LineCallbacks(
+        child = StdioChannel(
             longest=self._longest_awaited_line,
             line=self._session.inbound.receive,
             too_long=self._too_long,
             end=self._schedule_end_report,
+            hidden=hidden_values(self._definition, spec),
         )
-        child = StdioChannel(ears, hidden_values(self._definition, spec))
         await child.open(self._shared.runtime, spec, self._shared.unread)
         self._child = child
         if child.silent:
