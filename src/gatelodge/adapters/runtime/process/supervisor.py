@@ -86,15 +86,10 @@ def _fork_and_exec_server(plan: dict[str, Any]) -> tuple[int, int]:
 def _assume_server_identity(plan: dict[str, Any], parent: int) -> None:
     """Be who the server shall be, in a session of its own, never longer than the parent is."""
     os.setsid()
-    # What is ignored stays so over exec: Python ignores two of these, this program three.
-    for restored in (
-        signal.SIGTERM,
-        signal.SIGINT,
-        signal.SIGHUP,
-        signal.SIGPIPE,
-        signal.SIGXFSZ,
-    ):
-        signal.signal(restored, signal.SIG_DFL)
+    # What is ignored stays so over exec: by Python, by this program, or by whoever started the gate.
+    for each in signal.valid_signals():
+        if signal.getsignal(each) == signal.SIG_IGN:
+            signal.signal(each, signal.SIG_DFL)
     if plan["uid"]:
         # The uid goes last: without root no group could be given up.
         os.setgroups([])
