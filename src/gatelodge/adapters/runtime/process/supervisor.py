@@ -86,7 +86,7 @@ def _fork_and_exec_server(plan: dict[str, Any]) -> tuple[int, int]:
 def _assume_server_identity(plan: dict[str, Any], parent: int) -> None:
     """Be who the server shall be, in a session of its own, never longer than the parent is."""
     os.setsid()
-    # What is ignored stays so over exec: by Python, by this program, or by whoever started the gate.
+    # What is ignored stays so over exec: by Python, by this program, by whoever started the gate.
     for each in signal.valid_signals():
         if signal.getsignal(each) == signal.SIG_IGN:
             signal.signal(each, signal.SIG_DFL)
