@@ -5,13 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from gatelodge.adapters.keys.sources import open_keys
-from gatelodge.adapters.ledger import logs, tables
+from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.ledger import SqlLedger
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.adapters.store.database import open_database
+from gatelodge.adapters.store.migrate import SCRIPTS, VERSION_TABLE
 from gatelodge.core.records.governance import GovFact, gov_leaf
 from gatelodge.core.records.origin import GOV
 
@@ -56,7 +59,10 @@ def postgres_sessions(url: str, *, fresh: bool = True) -> Sessions:
 def _made(sessions: Sessions, fresh: bool) -> Sessions:
     if fresh:
         with sessions.write() as connection:
-            tables.create(connection)
+            # By the migrations: tables and triggers are then those of a gate.
+            settings = Config(attributes={"connection": connection, "version_table": VERSION_TABLE})
+            settings.set_main_option("script_location", str(SCRIPTS))
+            command.upgrade(settings, "head")
     return sessions
 
 

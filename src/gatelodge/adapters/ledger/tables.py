@@ -1,4 +1,4 @@
-"""The tables of the Merkle logs, and the triggers that keep written leaves as they are.
+"""The tables of the Merkle logs; migration 0001 adds the triggers that keep written leaves.
 
 A bundle holds 256 leaves as C2SP tlog-tiles packs them, so a leaf costs no row of its own; only the
 last, partial bundle and tiles of a log are ever written again. The triggers are a fence against
@@ -10,7 +10,6 @@ microseconds. `pending` is the journal of several nodes; a file journal leaves i
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     ForeignKey,
     Identity,
     Index,
@@ -129,63 +128,3 @@ dek = Table(
     Column("destroyed_at", BigInteger, nullable=True),
     Index("dek_member_period", "member", "period"),
 )
-
-_SQLITE = [
-    """CREATE TRIGGER bundle_grows_only BEFORE UPDATE ON bundle
-    WHEN NEW.log <> OLD.log OR NEW.n <> OLD.n OR NEW.width < OLD.width
-      OR substr(NEW.entries, 1, length(OLD.entries)) <> OLD.entries
-      OR (OLD.width = 256 AND NEW.entries <> OLD.entries)
-    BEGIN SELECT RAISE(ABORT, 'a written leaf never changes'); END""",
-    """CREATE TRIGGER bundle_stays BEFORE DELETE ON bundle
-    BEGIN SELECT RAISE(ABORT, 'a written leaf never goes'); END""",
-    """CREATE TRIGGER tile_grows_only BEFORE UPDATE ON tile
-    WHEN NEW.log <> OLD.log OR NEW.level <> OLD.level OR NEW.n <> OLD.n OR NEW.width < OLD.width
-      OR substr(NEW.hashes, 1, length(OLD.hashes)) <> OLD.hashes
-    BEGIN SELECT RAISE(ABORT, 'a written hash never changes'); END""",
-    """CREATE TRIGGER tile_stays BEFORE DELETE ON tile
-    BEGIN SELECT RAISE(ABORT, 'a written hash never goes'); END""",
-    """CREATE TRIGGER checkpoint_same BEFORE UPDATE ON checkpoint
-    BEGIN SELECT RAISE(ABORT, 'a signed checkpoint never changes'); END""",
-    """CREATE TRIGGER checkpoint_stays BEFORE DELETE ON checkpoint
-    BEGIN SELECT RAISE(ABORT, 'a signed checkpoint never goes'); END""",
-    """CREATE TRIGGER log_grows_only BEFORE UPDATE ON log
-    WHEN NEW.id <> OLD.id OR NEW.origin <> OLD.origin OR NEW.size < OLD.size
-    BEGIN SELECT RAISE(ABORT, 'a log only grows'); END""",
-    """CREATE TRIGGER log_stays BEFORE DELETE ON log
-    BEGIN SELECT RAISE(ABORT, 'a log only grows'); END""",
-]
-
-_POSTGRESQL = [
-    """CREATE FUNCTION written_stays() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN RAISE EXCEPTION 'what a log has written never changes'; END $$""",
-    """CREATE TRIGGER bundle_grows_only BEFORE UPDATE ON bundle FOR EACH ROW
-    WHEN (NEW.log <> OLD.log OR NEW.n <> OLD.n OR NEW.width < OLD.width
-      OR substring(NEW.entries FOR length(OLD.entries)) <> OLD.entries
-      OR (OLD.width = 256 AND NEW.entries <> OLD.entries))
-    EXECUTE FUNCTION written_stays()""",
-    """CREATE TRIGGER tile_grows_only BEFORE UPDATE ON tile FOR EACH ROW
-    WHEN (NEW.log <> OLD.log OR NEW.level <> OLD.level OR NEW.n <> OLD.n
-      OR NEW.width < OLD.width
-      OR substring(NEW.hashes FOR length(OLD.hashes)) <> OLD.hashes)
-    EXECUTE FUNCTION written_stays()""",
-    """CREATE TRIGGER log_grows_only BEFORE UPDATE ON log FOR EACH ROW
-    WHEN (NEW.id <> OLD.id OR NEW.origin <> OLD.origin OR NEW.size < OLD.size)
-    EXECUTE FUNCTION written_stays()""",
-    """CREATE TRIGGER checkpoint_same BEFORE UPDATE ON checkpoint FOR EACH ROW
-    EXECUTE FUNCTION written_stays()""",
-    *(
-        f"CREATE TRIGGER {name}_stays BEFORE DELETE ON {name} FOR EACH ROW"
-        " EXECUTE FUNCTION written_stays()"
-        for name in ("log", "bundle", "tile", "checkpoint")
-    ),
-]
-
-TRIGGERS: dict[str, list[str]] = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
-"""The statements that make the triggers, by the name of the dialect."""
-
-
-def create(connection: Connection) -> None:
-    """Make every table and trigger of this room in an empty schema."""
-    metadata.create_all(connection)
-    for statement in TRIGGERS[connection.dialect.name]:
-        connection.exec_driver_sql(statement)
