@@ -1,5 +1,8 @@
 """The node that leads runs each job once, goes on where it was, and stops when it may not."""
 
+import asyncio
+import gc
+
 import pytest
 from msgspec.structs import replace
 from tests.unit.jobs.nodes import COUNT, OPERATOR
@@ -100,6 +103,23 @@ async def test_a_node_that_does_not_know_that_it_lost_the_lead_keeps_nothing_mor
     rest.step(8)
     assert (await nodes.ended(other, job.id))[1].result == {"total": 10}
     assert (work.began, rest.began) == ([0], [2])
+
+
+async def test_an_attempt_that_found_its_job_lost_is_let_go_without_a_word_of_the_loop(
+    nodes, caplog
+):
+    runner, work = nodes.node()
+    job = await runner.start(COUNT, OPERATOR)
+    await runner.step(nodes.follower)
+    (attempt,) = runner._attempts.values()
+    await runner.cancel(job.id)
+    work.step(1)
+    await asyncio.wait([attempt.task])
+    nodes.leader = "nod_2"
+    await runner.step(nodes.follower)
+    del attempt
+    gc.collect()
+    assert (runner.running, [each for each in caplog.records if each.name == "asyncio"]) == ((), [])
 
 
 async def test_a_cancelled_job_takes_no_further_step_and_has_no_result(nodes):

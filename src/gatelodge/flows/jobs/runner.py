@@ -262,6 +262,8 @@ class JobRunner:
                 continue
             if not each.halted:
                 await self._keep_end(each)
+            elif not each.task.cancelled():
+                each.task.exception()  # looked at, or the loop would tell of it as forgotten
             # Two that both believe to lead must not take it from each other again and again.
             self._resting[name] = self._ports.clock.boottime() + _REST_SECONDS
             del self._attempts[name]
