@@ -208,7 +208,7 @@ async def over_http(dice: random.Random) -> list[str]:
     )  # no header names one, nothing is dialled
     definition = HttpTransport(url="http://127.0.0.1:1/mcp", allow_private=True)
     session = _session(partial(StreamableHttpTransport, definition), means)
-    session._speak(modern=dice.random() < 0.5)
+    session._speak_era(modern=dice.random() < 0.5)
     wire = session.transport
     assert isinstance(wire, StreamableHttpTransport)
     await wire.open()

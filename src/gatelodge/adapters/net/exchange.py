@@ -79,7 +79,7 @@ class HttpExchange(Protocol):
         ...
 
 
-def _always() -> bool:
+def _always_true() -> bool:
     """Nobody's access stands behind it."""
     return True
 
@@ -99,7 +99,9 @@ class GateExchange:
     endless = False
     repeatable = True
 
-    def __init__(self, wire: bytes, limit: int, admitted: Callable[[], bool] = _always) -> None:
+    def __init__(
+        self, wire: bytes, limit: int, admitted: Callable[[], bool] = _always_true
+    ) -> None:
         self.wire = wire
         self.limit = limit
         self.admitted = admitted
@@ -122,7 +124,9 @@ class GateExchange:
 class BufferedExchange(GateExchange):
     """An exchange whose whole answer is wanted: it is `done`."""
 
-    def __init__(self, wire: bytes, limit: int, admitted: Callable[[], bool] = _always) -> None:
+    def __init__(
+        self, wire: bytes, limit: int, admitted: Callable[[], bool] = _always_true
+    ) -> None:
         super().__init__(wire, limit, admitted)
         self.done: asyncio.Future[HttpReply] = asyncio.get_running_loop().create_future()
 

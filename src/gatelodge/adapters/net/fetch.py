@@ -83,7 +83,7 @@ class GuardedClient:
         self._under_way += 1
         try:
             async with asyncio.timeout(asked.seconds):
-                return await self._follow(asked)
+                return await self._follow_redirects(asked)
         except TimeoutError:
             text = f"The server gave no whole answer within {asked.seconds:g} s."
             raise OutsideFailed(text) from None
@@ -92,7 +92,7 @@ class GuardedClient:
         finally:
             self._under_way -= 1
 
-    async def _follow(self, asked: OutboundRequest) -> HttpReply:
+    async def _follow_redirects(self, asked: OutboundRequest) -> HttpReply:
         endpoint, left = read_url(asked.url, private=asked.private, opens=""), asked.redirects
         about = field_line("Accept", asked.accept)
         if asked.body or asked.method != "GET":
@@ -102,18 +102,18 @@ class GuardedClient:
         while True:
             if endpoint.port not in asked.ports:
                 raise Invalid("url: its port is not one that may be asked")
-            reply = await self._exchange(endpoint, asked, about + own)
+            reply = await self._exchange_once(endpoint, asked, about + own)
             to = reply.fields.get(b"location")
             follows = reply.status in _REDIRECTS and asked.method == "GET" and left > 0
             if to is None or not follows:
                 return reply
             left -= 1
-            origin, endpoint = endpoint.origin, _redirected(endpoint, to)
+            origin, endpoint = endpoint.origin, _redirected_request(endpoint, to)
             # Any header may be a credential, and another origin is somebody else.
             if endpoint.origin != origin:
                 own = b""
 
-    async def _exchange(
+    async def _exchange_once(
         self, endpoint: HttpEndpoint, asked: OutboundRequest, own: bytes
     ) -> HttpReply:
         """One request on a connection of its own, which ends with it."""
@@ -132,7 +132,7 @@ class GuardedClient:
             await client.close()
 
 
-def _redirected(endpoint: HttpEndpoint, to: bytes) -> HttpEndpoint:
+def _redirected_request(endpoint: HttpEndpoint, to: bytes) -> HttpEndpoint:
     """Where a redirect leads. Raises Invalid for a place that may not be asked."""
     try:
         url = urldefrag(urljoin(endpoint.origin + endpoint.path, to.decode("ascii"))).url

@@ -61,7 +61,7 @@ def kept_as_json(noun: type[Row]) -> frozenset[str]:
     )
 
 
-def _columns(noun: type[Row]) -> Iterable[Column[Any]]:
+def _columns_of_noun(noun: type[Row]) -> Iterable[Column[Any]]:
     for each in _fields_of(noun):
         kinds = _kinds_of(each)
         # A field of two forms would find no column that sorts and compares it as the struct does.
@@ -69,14 +69,16 @@ def _columns(noun: type[Row]) -> Iterable[Column[Any]]:
         yield Column(each.name, form, nullable=inspect.NoneType in kinds)
 
 
-def _table(name: str, noun: type[Row], *rules: SchemaItem) -> Table:
-    return Table(name, metadata, *_columns(noun), *rules)
+def _declare_table(name: str, noun: type[Row], *rules: SchemaItem) -> Table:
+    return Table(name, metadata, *_columns_of_noun(noun), *rules)
 
 
 def _owned_table(name: str, noun: type[Row], *rules: SchemaItem) -> Table:
     """A table whose rows stand in a workspace and are known there by their id."""
     key = PrimaryKeyConstraint("workspace", "id")
-    return _table(name, noun, key, ForeignKeyConstraint(["workspace"], ["workspaces.id"]), *rules)
+    return _declare_table(
+        name, noun, key, ForeignKeyConstraint(["workspace"], ["workspaces.id"]), *rules
+    )
 
 
 def _of_workspace(column: str, table: str) -> ForeignKeyConstraint:
@@ -92,11 +94,11 @@ def _number_column(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False)
 
 
-_table("workspaces", Workspace, PrimaryKeyConstraint("id"), UniqueConstraint("slug"))
+_declare_table("workspaces", Workspace, PrimaryKeyConstraint("id"), UniqueConstraint("slug"))
 _owned_table("members", Member, Index("members_email", "workspace", "email"))
 _owned_table("agents", Agent, _of_workspace("owner", "members"))
 _owned_table("groups", Group, Index("groups_name", "workspace", "name", unique=True))
-_table(
+_declare_table(
     "group_members",
     GroupMember,
     PrimaryKeyConstraint("workspace", "group", "principal"),
@@ -109,7 +111,7 @@ _owned_table(
     Index("credentials_principal", "workspace", "principal"),
 )
 _owned_table("servers", Server, Index("servers_alias", "workspace", "alias", unique=True))
-_table(
+_declare_table(
     "tools",
     Tool,
     PrimaryKeyConstraint("workspace", "server", "name"),
@@ -117,7 +119,7 @@ _table(
 )
 _owned_table("grants", Grant, _of_workspace("server", "servers"))
 # The workspace of a guardrail is empty for the whole organization, so it is no foreign key.
-_table("guardrails", Guardrail, PrimaryKeyConstraint("workspace", "id"))
+_declare_table("guardrails", Guardrail, PrimaryKeyConstraint("workspace", "id"))
 
 epoch = Table(
     "epoch",

@@ -235,7 +235,7 @@ class ServerConnection:
         """Nothing more is sent, whoever waits is told, and the owner task closes what is open."""
         if self.off:  # a second cancellation would cut that short
             return
-        self._become("stopped")
+        self._enter_state("stopped")
         self._held.clear()
         self.flights.fail_all(_stopped_server_error)
         self.task.cancel()
@@ -270,7 +270,7 @@ class ServerConnection:
 
     async def _meet_and_serve_once(self) -> tuple[HouseError, float]:
         """Meet the server and serve until it is lost; why it was, and the pause after that."""
-        self._become("tried")
+        self._enter_state("tried")
         self._wake.clear()
         try:
             self._hello = await self.session.open()
@@ -282,7 +282,7 @@ class ServerConnection:
         self.pushes = self._hello.pushes
         since, settled = self._loop.time(), self.flights.settled
         self._lost = self._loop.create_future()
-        self._become("met")
+        self._enter_state("met")
         # The keeper learns first what this server can do: that decides where a held request goes.
         self._keeper.met(self)
         for flight in self.released():
@@ -328,7 +328,7 @@ class ServerConnection:
         else:
             other.adopt(flight)
 
-    def _become(self, event: Event) -> None:
+    def _enter_state(self, event: Event) -> None:
         self._life.become(event)
         self._note_state()
 

@@ -67,7 +67,7 @@ class McpSession:
         self.transport = self._first = make(self)
         self.flights = PendingRequests(owner, self.transport.kind)
         self.watching = WatchedResources(owner)
-        self.inbound = InboundMessages(self.flights, asker, owner, self._say)
+        self.inbound = InboundMessages(self.flights, asker, owner, self._say_message)
         self._can = ServerFeatures()
 
     async def open(self) -> ServerHello:
@@ -75,12 +75,12 @@ class McpSession:
 
         Why a server was not met is told with its own last words, for an admin.
         """
-        self._speak(modern=False)
+        self._speak_era(modern=False)
         try:
             await self._first.open()
             hello = None
             if self.wish == "modern" or (self.wish == "auto" and not self._first.known_legacy):
-                hello = await self._discover()
+                hello = await self._discover_modern()
             if hello is None:
                 hello = await self._initialize_or_fall_back()
             self._can = capable(hello.capabilities)
@@ -88,13 +88,13 @@ class McpSession:
         except HouseError as fault:
             fault.said = self.transport.told().said
             raise
-        self._speak(modern=hello.era == "modern")
+        self._speak_era(modern=hello.era == "modern")
         return hello
 
     async def listen(self, *, again: bool) -> None:
         """Hear of changes while the server is ready; `again` = it was lost, and is met anew."""
         if self.modern:
-            await self.watching.listen(self._can, self._subscribe, missed=again)
+            await self.watching.listen(self._can, self._open_subscription, missed=again)
             return
         async with asyncio.TaskGroup() as group:
             group.create_task(self.transport.listen())
@@ -145,7 +145,7 @@ class McpSession:
         finally:
             self.flights.give_up(flight, "cancelled")
 
-    async def _discover(self) -> ServerHello | None:
+    async def _discover_modern(self) -> ServerHello | None:
         """The hello of a modern server; None for another, where that will do."""
         seconds, why = self.context.upstream.start_seconds, ""
         try:
@@ -167,7 +167,7 @@ class McpSession:
     async def _initialize_or_fall_back(self) -> ServerHello:
         """The hello of a legacy server, over an older transport where this one is not spoken."""
         try:
-            return await self._initialize()
+            return await self._initialize_legacy()
         except HouseError as fault:
             older = self.transport.older()
             if older is None:
@@ -177,7 +177,7 @@ class McpSession:
         self.transport = older
         try:
             await older.open()
-            return await self._initialize()
+            return await self._initialize_legacy()
         # A cancellation must not leave the stream open either.
         except BaseException as failed:
             await self.let_go()
@@ -185,7 +185,7 @@ class McpSession:
                 raise refused from None
             raise
 
-    async def _initialize(self) -> ServerHello:
+    async def _initialize_legacy(self) -> ServerHello:
         transport, asker = self.transport, self.asker
         params = upstream.initialize_params(self.context.version, asker.capabilities)
         seconds = self.context.upstream.start_seconds
@@ -207,7 +207,7 @@ class McpSession:
                 )
         return structs.replace(hello, pushes=pushes)
 
-    def _subscribe(self, params: dict[str, Raw]) -> ChangeStream:
+    def _open_subscription(self, params: dict[str, Raw]) -> ChangeStream:
         stream = self.transport.subscribe(params)
         return RequestStream(self, params) if stream is None else stream
 
@@ -220,10 +220,10 @@ class McpSession:
             return False
         return True
 
-    def _speak(self, *, modern: bool) -> None:
+    def _speak_era(self, *, modern: bool) -> None:
         self.modern = self.inbound.modern = modern
 
-    def _say(self, message: bytes) -> None:
+    def _say_message(self, message: bytes) -> None:
         self.transport.say(message)
 
 
@@ -235,7 +235,7 @@ class RequestStream:
         self.ended: asyncio.Future[int] = loop.create_future()
         self.acknowledged: asyncio.Future[None] = loop.create_future()
         asked = UpstreamRequest(method="subscriptions/listen", params=params, seconds=math.inf)
-        self._flight = session.flights.add(asked, self._hear)
+        self._flight = session.flights.add(asked, self._hear_notification)
         self._flight.reply.add_done_callback(self._report_end)
         session.transmit(self._flight)
 
@@ -243,7 +243,7 @@ class RequestStream:
         """Nothing more is wanted of it: the server is told."""
         self._flight.abort("cancelled")
 
-    def _hear(self, method: str, params: bytes) -> None:  # noqa: ARG002 - a listener's form
+    def _hear_notification(self, method: str, params: bytes) -> None:  # noqa: ARG002 - a listener's form
         if method == upstream.ACKNOWLEDGED and not self.acknowledged.done():
             self.acknowledged.set_result(None)
 

@@ -70,16 +70,16 @@ class TargetFinder:
         if workspace is None:
             return None
         if method == "tools/call":  # first, as nearly every one is (hot path)
-            return self._tool(workspace, name, params)
+            return self._find_tool(workspace, name, params)
         if method == "prompts/get":
-            return self._prompt(workspace, name, params)
+            return self._find_prompt(workspace, name, params)
         if method == "resources/read":
-            return self._resource(view, workspace, name, params)
+            return self._find_resource(view, workspace, name, params)
         if method == "completion/complete":
-            return self._completion(view, workspace, params)
-        return self._task(workspace, name, params)
+            return self._find_completion(view, workspace, params)
+        return self._find_task(workspace, name, params)
 
-    def _tool(self, workspace: WorkspaceView, name: str, params: Members) -> CallTarget | None:
+    def _find_tool(self, workspace: WorkspaceView, name: str, params: Members) -> CallTarget | None:
         if not self._alias:
             tool = workspace.tools.get(name)
             server = None if tool is None else workspace.servers.get(tool.alias)
@@ -93,7 +93,9 @@ class TargetFinder:
         added = tool.name in self._offers.added(tool.server)
         return CallTarget(tool, tool.name, forwarded, tool.name, server.server, added)
 
-    def _prompt(self, workspace: WorkspaceView, name: str, params: Members) -> CallTarget | None:
+    def _find_prompt(
+        self, workspace: WorkspaceView, name: str, params: Members
+    ) -> CallTarget | None:
         found = find_prompt(workspace, self._alias, name, self._offers)
         if found is None:
             return None
@@ -101,7 +103,7 @@ class TargetFinder:
         forwarded = _params_with_value(params, "name", item.name)
         return CallTarget(server.prompts, item.name, forwarded, item.name, server.server)
 
-    def _resource(
+    def _find_resource(
         self, view: PolicyView, workspace: WorkspaceView, uri: str, params: Members
     ) -> CallTarget | None:
         """The resource of this URI; whether its server has it is the server's to say."""
@@ -112,7 +114,7 @@ class TargetFinder:
         forwarded = _params_with_value(params, "uri", own)
         return CallTarget(server.resources, "", forwarded, own, server.server)
 
-    def _completion(
+    def _find_completion(
         self, view: PolicyView, workspace: WorkspaceView, params: Members
     ) -> CallTarget | None:
         """The prompt or resource that the reference of a completion/complete names."""
@@ -121,16 +123,18 @@ class TargetFinder:
         if ref is None or reference is None:
             return None
         if reference.kind == "prompt":
-            about = self._prompt(workspace, reference.name, {})
+            about = self._find_prompt(workspace, reference.name, {})
         else:
-            about = self._resource(view, workspace, reference.name, {})
+            about = self._find_resource(view, workspace, reference.name, {})
         if about is None:
             return None
         forwarded = _forwarded_params(params)
         forwarded["ref"] = with_reference(ref, about.label)
         return CallTarget(about.entry, "", forwarded, about.label, about.host)
 
-    def _task(self, workspace: WorkspaceView, sealed: str, params: Members) -> CallTarget | None:
+    def _find_task(
+        self, workspace: WorkspaceView, sealed: str, params: Members
+    ) -> CallTarget | None:
         """The tool whose call became this task of the caller's, got at this endpoint.
 
         Each request about it is decided anew.

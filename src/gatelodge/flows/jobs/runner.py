@@ -95,7 +95,7 @@ class JobRunner:
         job = JobRecord(
             id=self._ports.ids.new("job"), kind=kind.name, workspace=workspace, started_by=by
         )
-        queued = await self._queue_or_join(job, self._sealed(job, "position", asked))
+        queued = await self._queue_or_join(job, self._seal_content(job, "position", asked))
         self._due.set()
         return queued
 
@@ -121,7 +121,7 @@ class JobRunner:
         record, content = found
         if record.state not in ("finished", "failed"):
             return record, JobEnd()
-        plain = self._opened(record, record.state, content)
+        plain = self._open_content(record, record.state, content)
         if plain is None:
             # Whoever can write into the database must not write a good result of its check.
             raise JobBroken(f"the result of {job} is not what the gate kept")
@@ -171,7 +171,7 @@ class JobRunner:
         if not leads:
             # Before anything is written: another node may run the same jobs already.
             for each in self._attempts.values():
-                self._halt(each, "this node does not lead any more")
+                self._halt_attempt(each, "this node does not lead any more")
         await self._keep_ended()
         if not leads:
             return
@@ -179,13 +179,13 @@ class JobRunner:
         numbers = {job.id: job.attempts for job in active}
         for name, each in self._attempts.items():
             if numbers.get(name) != each.progress.job.attempts:
-                self._halt(each, LOST)
+                self._halt_attempt(each, LOST)
         self._resting = {name: at for name, at in self._resting.items() if name in numbers}
         for job in active:
             if job.kind in self._kinds:
-                await self._tend(job, follower)
+                await self._tend_job(job, follower)
 
-    async def _tend(self, job: JobRecord, follower: ViewFollower) -> None:
+    async def _tend_job(self, job: JobRecord, follower: ViewFollower) -> None:
         """See that a job runs, if it may."""
         kind, work = self._kinds[job.kind]
         allowed, attempt = _may_go_on(job, kind, follower), self._attempts.get(job.id)
@@ -194,7 +194,7 @@ class JobRunner:
             log.warning("job %s (%s) is cancelled: who started it may not do so", job.id, job.kind)
         if not allowed:
             if attempt is not None:
-                self._halt(attempt, "who started it may not, as far as this node knows")
+                self._halt_attempt(attempt, "who started it may not, as far as this node knows")
             return
         busy = any(each.kind is kind for each in self._attempts.values())
         rests = self._ports.clock.boottime() < self._resting.get(job.id, 0.0)
@@ -203,10 +203,12 @@ class JobRunner:
         content = await self._table.take(job, self._ports.node)
         if content is not None:
             job = replace(job, state="running", node=self._ports.node, attempts=job.attempts + 1)
-            await self._begin(job, kind, work, content)
+            await self._begin_attempt(job, kind, work, content)
 
-    async def _begin(self, job: JobRecord, kind: JobKind, work: JobWork, content: str) -> None:
-        position = self._opened(job, "position", content)
+    async def _begin_attempt(
+        self, job: JobRecord, kind: JobKind, work: JobWork, content: str
+    ) -> None:
+        position = self._open_content(job, "position", content)
         if position is None:
             await self._keep_failure(job, JobBroken("what the gate kept of the job was changed"))
             return
@@ -222,18 +224,18 @@ class JobRunner:
 
         async def keep(job: JobRecord, at: bytes | None) -> bool:
             return await self._table.put(
-                job, None if at is None else self._sealed(job, "position", at)
+                job, None if at is None else self._seal_content(job, "position", at)
             )
 
         passed = (job.now - job.begun_at) / 1_000_000 if job.begun_at else 0.0
         progress = JobProgress(job, position, kind.position_bytes, self._ports.clock, keep)
-        attempted = self._attempted(kind, work, progress, kind.seconds - max(0.0, passed))
+        attempted = self._run_attempt(kind, work, progress, kind.seconds - max(0.0, passed))
         task = asyncio.get_running_loop().create_task(attempted)
         task.add_done_callback(lambda _: self._due.set())
         self._attempts[job.id] = _Attempt(kind, progress, task)
 
     @staticmethod
-    async def _attempted(
+    async def _run_attempt(
         kind: JobKind, work: JobWork, progress: JobProgress, seconds: float
     ) -> bytes:
         """The result of the work. Raises LimitReached when it takes too long or holds too much."""
@@ -247,7 +249,7 @@ class JobRunner:
             raise LimitReached(f"its result has more than {kind.result_bytes} bytes")
         return body
 
-    def _halt(self, each: _Attempt, why: str) -> None:
+    def _halt_attempt(self, each: _Attempt, why: str) -> None:
         """Let an attempt stop at its next wait; it counts until it has."""
         if not each.halted and not each.task.done():
             job = each.progress.job
@@ -272,7 +274,7 @@ class JobRunner:
         job = each.progress.job
         fault = JobBroken("it was cut off") if each.task.cancelled() else each.task.exception()
         if fault is None:
-            sealed = self._sealed(job, "finished", each.task.result())
+            sealed = self._seal_content(job, "finished", each.task.result())
             if await self._table.put(replace(job, state="finished"), sealed):
                 log.info("job %s (%s) finished", job.id, job.kind)
         elif isinstance(fault, Unavailable | JobLost):
@@ -287,18 +289,18 @@ class JobRunner:
 
     async def _keep_failure(self, job: JobRecord, fault: HouseError) -> None:
         end = JobEnd(error=fault.code, detail=fault.detail, remedy=fault.remedy)
-        sealed = self._sealed(job, "failed", msgspec.json.encode(end))
+        sealed = self._seal_content(job, "failed", msgspec.json.encode(end))
         if await self._table.put(replace(job, state="failed"), sealed):
             log.warning("job %s (%s) failed: %s", job.id, job.kind, fault.detail)
 
-    def _sealed(self, job: JobRecord, what: str, plain: bytes) -> str:
-        return self._ports.sealer.seal(plain, _context(job, what))
+    def _seal_content(self, job: JobRecord, what: str, plain: bytes) -> str:
+        return self._ports.sealer.seal(plain, _seal_context(job, what))
 
-    def _opened(self, job: JobRecord, what: str, sealed: str) -> bytes | None:
-        return self._ports.sealer.open(sealed, _context(job, what))
+    def _open_content(self, job: JobRecord, what: str, sealed: str) -> bytes | None:
+        return self._ports.sealer.open(sealed, _seal_context(job, what))
 
 
-def _context(job: JobRecord, what: str) -> bytes:
+def _seal_context(job: JobRecord, what: str) -> bytes:
     """What a job keeps belongs to it, in the name of whoever started it, and to nothing else."""
     return msgspec.json.encode(("job", what, job.id, job.kind, job.workspace, job.started_by))
 

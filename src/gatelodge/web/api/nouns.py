@@ -38,7 +38,7 @@ def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
     async def answer(place: WorkspaceContext, limit: int, cursor: str, **above: str) -> Any:
         def look(tx: StoreTx) -> ItemPage[Any]:
             asked = PageRequest(limit, cursor)
-            rows = _rows(noun, tx, place, *above.values())
+            rows = _rows_of_noun(noun, tx, place, *above.values())
             # Before a page is cut: its cursor and its gaps would else tell of other people's rows.
             if rows and noun.own is not None and not place.caller.may(f"{noun.name}.read"):
                 rows = noun.own(tx, rows, place.caller.by)
@@ -103,7 +103,7 @@ def _row_changing_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
         place: WorkspaceContext, name: str = "", data: Any = None, **asked: Any
     ) -> Any:
         def work(act: GovernanceAct) -> Any:
-            about = _about(noun, verb, place, act.tx, name, data)
+            about = _subject_of_verb(noun, verb, place, act.tx, name, data)
             done = verb.run(act, about, **verb.words(act.tx, place.id, data))
             # In the same transaction: right after it the row may be another one already.
             if verb.rows:
@@ -122,7 +122,7 @@ def _access_ending_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
     """What answers a verb that ends access: the receipt, once it holds on every node."""
 
     async def answer(place: WorkspaceContext, name: str, data: Any = None, **asked: Any) -> Any:
-        row = await place.gate.read(lambda tx: _about(noun, verb, place, tx, name, data))
+        row = await place.gate.read(lambda tx: _subject_of_verb(noun, verb, place, tx, name, data))
         ident = noun.ident(row)
 
         def work(act: GovernanceAct) -> tuple[str, ...]:
@@ -144,7 +144,9 @@ def _why(data: Any, asked: dict[str, Any]) -> str:
     return str(getattr(data, "why", asked.get("why", "")))
 
 
-def _rows(noun: Noun[Any], tx: StoreTx, place: WorkspaceContext, above: str = "") -> Sequence[Any]:
+def _rows_of_noun(
+    noun: Noun[Any], tx: StoreTx, place: WorkspaceContext, above: str = ""
+) -> Sequence[Any]:
     """All rows; of one that stands below others those of each of these, or of the one named."""
     if noun.below is None:
         return tx.find(noun.row, workspace=place.id)
@@ -168,7 +170,7 @@ def _row(
     return row
 
 
-def _about(
+def _subject_of_verb(
     noun: Noun[Any], verb: NounVerb, place: WorkspaceContext, tx: StoreTx, name: str, data: Any
 ) -> Any:
     """What a verb is about: the workspace, the row, or that above it. Raises as `_row` does."""

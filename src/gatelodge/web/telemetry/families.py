@@ -26,105 +26,117 @@ class MetricFamily(Struct, frozen=True):
         return self.name + {"counter": "_total", "info": "_info"}.get(self.kind, "")
 
 
-def _info(name: str, says: str, *labels: str) -> MetricFamily:
+def _info_family(name: str, says: str, *labels: str) -> MetricFamily:
     return MetricFamily(name, "info", says, labels)
 
 
-def _gauge(name: str, says: str, *labels: str) -> MetricFamily:
+def _gauge_family(name: str, says: str, *labels: str) -> MetricFamily:
     return MetricFamily(name, "gauge", says, labels)
 
 
-def _counter(name: str, says: str, *labels: str) -> MetricFamily:
+def _counter_family(name: str, says: str, *labels: str) -> MetricFamily:
     return MetricFamily(name, "counter", says, labels)
 
 
-def _histogram(name: str, says: str, *labels: str) -> MetricFamily:
+def _histogram_family(name: str, says: str, *labels: str) -> MetricFamily:
     return MetricFamily(name, "histogram", says, labels)
 
 
-BUILD = _info("gatelodge_build", "The version that runs.", "version")
-READY = _gauge("gatelodge_node_ready", "1 while this node serves calls, as /readyz says.")
-FRESH = _gauge("gatelodge_node_fresh", "1 while this node can prove that its view holds.")
-GOV = _gauge("gatelodge_gov_version", "Changes of the gov log that this node decides by.")
-CONNECTIONS = _gauge(
+BUILD = _info_family("gatelodge_build", "The version that runs.", "version")
+READY = _gauge_family("gatelodge_node_ready", "1 while this node serves calls, as /readyz says.")
+FRESH = _gauge_family("gatelodge_node_fresh", "1 while this node can prove that its view holds.")
+GOV = _gauge_family("gatelodge_gov_version", "Changes of the gov log that this node decides by.")
+CONNECTIONS = _gauge_family(
     "gatelodge_client_connections",
     "Open connections of clients; strangers are those over which no good token came yet.",
     "kind",
 )
-HELD = _gauge(
+HELD = _gauge_family(
     "gatelodge_client_held_bytes",
     "Bytes under way for clients: what is limited by limits.stranger_bytes, limits.total_bytes.",
     "kind",
 )
-LAG = _histogram(
+LAG = _histogram_family(
     "gatelodge_event_loop_lag_seconds", "How late the event loop woke a task that sleeps for 50 ms."
 )
-WORK = _gauge("gatelodge_work", "Background work that fails for 3 s, or takes over 30 s.", "state")
-TROUBLE = _gauge("gatelodge_work_trouble", "1 for each such work, by its name.", "kind", "state")
-JOURNAL_FAILED = _gauge(
+WORK = _gauge_family(
+    "gatelodge_work", "Background work that fails for 3 s, or takes over 30 s.", "state"
+)
+TROUBLE = _gauge_family(
+    "gatelodge_work_trouble", "1 for each such work, by its name.", "kind", "state"
+)
+JOURNAL_FAILED = _gauge_family(
     "gatelodge_journal_failed", "1 while records cannot be made durable: no call is taken."
 )
-UNWRITTEN = _gauge("gatelodge_journal_unwritten_records", "Records that are not on disk yet.")
-BACKLOG = _gauge(
+UNWRITTEN = _gauge_family(
+    "gatelodge_journal_unwritten_records", "Records that are not on disk yet."
+)
+BACKLOG = _gauge_family(
     "gatelodge_journal_backlog_frames",
     "Durable writes not in the Merkle logs yet; not known with PostgreSQL.",
 )
-CHECKPOINT = _gauge(
+CHECKPOINT = _gauge_family(
     "gatelodge_checkpoint_age_seconds",
     "Since this node last found every log signed as far as it went.",
 )
-SIGNED = _gauge(
+SIGNED = _gauge_family(
     "gatelodge_log_signed_leaves", "Leaves of a log that were signed.", "kind", "workspace"
 )
-CALLS = _counter(
+CALLS = _counter_family(
     "gatelodge_calls",
     "Forwarded calls that ended, by outcome (docs/reference/records.md, call.outcome).",
     "workspace",
     "server",
     "outcome",
 )
-DURATION = _histogram(
+DURATION = _histogram_family(
     "gatelodge_call_duration_seconds",
     "How long they took, the gate's own part included, in whole milliseconds.",
     "workspace",
     "server",
 )
-DENIED = _counter("gatelodge_calls_denied", "Calls that were not allowed.", "workspace", "reason")
-ANSWERED = _counter(
+DENIED = _counter_family(
+    "gatelodge_calls_denied", "Calls that were not allowed.", "workspace", "reason"
+)
+ANSWERED = _counter_family(
     "gatelodge_requests_answered",
     "Requests that the gate answered itself: lists, handshakes, pings.",
     "workspace",
     "outcome",
 )
-REFUSED = _counter(
+REFUSED = _counter_family(
     "gatelodge_requests_refused", "Requests turned away before any decision.", "workspace", "reason"
 )
-UNAUTHENTICATED = _counter(
+UNAUTHENTICATED = _counter_family(
     "gatelodge_sign_ins_failed", "Requests without a good token.", "workspace", "reason"
 )
-WITHHELD = _counter(
+WITHHELD = _counter_family(
     "gatelodge_answers_withheld",
     "Answers that were recorded and did not leave.",
     "workspace",
     "reason",
 )
-IN_FLIGHT = _gauge("gatelodge_calls_in_flight", "Calls under way now.", "workspace", "server")
-PARKED = _gauge(
+IN_FLIGHT = _gauge_family(
+    "gatelodge_calls_in_flight", "Calls under way now.", "workspace", "server"
+)
+PARKED = _gauge_family(
     "gatelodge_calls_parked", "Calls that wait for their client to answer.", "workspace"
 )
-STREAMS = _gauge("gatelodge_listen_streams", "Open listen streams.", "workspace")
-JOBS = _gauge("gatelodge_jobs_running", "Jobs that this node runs.", "kind")
-SERVERS = _gauge(
+STREAMS = _gauge_family("gatelodge_listen_streams", "Open listen streams.", "workspace")
+JOBS = _gauge_family("gatelodge_jobs_running", "Jobs that this node runs.", "kind")
+SERVERS = _gauge_family(
     "gatelodge_servers", "Approved servers, by state (waiting = backing off).", "workspace", "state"
 )
-SERVER_READY = _gauge("gatelodge_server_ready", "1 while a server is ready.", "workspace", "server")
-PENDING = _gauge(
+SERVER_READY = _gauge_family(
+    "gatelodge_server_ready", "1 while a server is ready.", "workspace", "server"
+)
+PENDING = _gauge_family(
     "gatelodge_server_pending_requests",
     "Requests that wait for a server's answer, or for the server.",
     "workspace",
     "server",
 )
-RESTARTS = _counter(
+RESTARTS = _counter_family(
     "gatelodge_server_restarts",
     "How often a server that had been ready was lost.",
     "workspace",

@@ -46,10 +46,10 @@ class ProcessRuntime:
         """Start a process for this server. Raises UpstreamUnreachable."""
         uid, gid = self._assign_ids(spec.server) if spec.own_uid and self._root else (0, 0)
         grace = self._settings.stop_seconds
-        instance = ProcessInstance(spec.server, uid, grace, self._release)
+        instance = ProcessInstance(spec.server, uid, grace, self._release_uid)
         self._instances.add(instance)
         try:
-            await instance.launch(await self._order(spec, uid, gid), output, errors)
+            await instance.launch(await self._launch_order(spec, uid, gid), output, errors)
         except BaseException:
             await instance.stop(0.0)
             raise
@@ -70,7 +70,7 @@ class ProcessRuntime:
         if self._removals:
             await asyncio.wait(self._removals)
 
-    async def _order(self, spec: LaunchSpec, uid: int, gid: int) -> dict[str, object]:
+    async def _launch_order(self, spec: LaunchSpec, uid: int, gid: int) -> dict[str, object]:
         """What the supervisor is told to start, and where (`supervisor.py`); uid 0 means our own.
 
         It holds resolved secrets: it goes through a socket, and is never kept.
@@ -108,7 +108,7 @@ class ProcessRuntime:
             wish += 1
         return first + wish % UIDS
 
-    def _release(self, instance: ProcessInstance) -> None:
+    def _release_uid(self, instance: ProcessInstance) -> None:
         """Nothing of that process runs any more."""
         self._instances.discard(instance)
         self._tidy_up()

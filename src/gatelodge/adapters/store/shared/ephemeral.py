@@ -90,10 +90,10 @@ class SqlEphemeral:
         self._asked = CapacityLimiter(2)
         self._upkeep = CapacityLimiter(1)  # an end of access waits behind no stranger
         self._get, self._take, self._room, self._put, self._counts, self._look = (
-            _statement(each, database) for each in (_GET, _TAKE, _ROOM, _PUT, _COUNTS, _LOOK)
+            _bound_statement(each, database) for each in (_GET, _TAKE, _ROOM, _PUT, _COUNTS, _LOOK)
         )
         self._all, self._of, self._expired = (
-            _statement(_REMOVE.replace("{which}", which), database)
+            _bound_statement(_REMOVE.replace("{which}", which), database)
             for which in (_ALL, _OF, _EXPIRED)
         )
 
@@ -117,7 +117,7 @@ class SqlEphemeral:
                 _check(kind, principal, total, own)
                 connection.execute(self._put, row)
 
-        await self._run(write)
+        await self._run_in_thread(write)
 
     async def take(self, kind: EphemeralKind, key: str) -> bytes | None:
         """Read and remove; of all who ask, exactly one gets the value.
@@ -132,12 +132,12 @@ class SqlEphemeral:
             with self._database.write("last") as connection:
                 return _value(connection.execute(self._take, given).scalar_one_or_none())
 
-        return await self._run(taken)
+        return await self._run_in_thread(taken)
 
     async def get(self, kind: EphemeralKind, key: str) -> bytes | None:
         """The value, which stays; None when there is none."""
         given = _named(kind, key)
-        return await self._run(lambda: self._found(given))
+        return await self._run_in_thread(lambda: self._found(given))
 
     async def drop(self, kind: EphemeralKind, key: str) -> None:
         """Remove the entry, if there is one."""
@@ -147,7 +147,7 @@ class SqlEphemeral:
             with self._database.write("last") as connection:
                 connection.execute(_DROP, given)
 
-        await self._run(write)
+        await self._run_in_thread(write)
 
     async def drop_of(self, principal: str) -> int:
         """Remove every entry of that principal; how many there were."""
@@ -162,7 +162,7 @@ class SqlEphemeral:
             with self._database.write() as connection:
                 return connection.execute(self._of, given).rowcount
 
-        return await self._run(write, self._upkeep)
+        return await self._run_in_thread(write, self._upkeep)
 
     async def sweep(self, at_most: int) -> int:
         """Remove expired entries, or all of them when the database's clock was set back."""
@@ -184,7 +184,7 @@ class SqlEphemeral:
             self._last = look
             return gone
 
-        return await self._run(write, self._upkeep)
+        return await self._run_in_thread(write, self._upkeep)
 
     async def counts(self) -> dict[str, int]:
         """How many entries there are, by the name of their kind."""
@@ -193,7 +193,7 @@ class SqlEphemeral:
             with self._database.read() as connection:
                 return {row[0]: row[1] for row in connection.execute(self._counts)}
 
-        return await self._run(count, self._upkeep)
+        return await self._run_in_thread(count, self._upkeep)
 
     def _found(self, given: dict[str, str]) -> bytes | None:
         with self._database.read() as connection:
@@ -206,11 +206,13 @@ class SqlEphemeral:
             now, newest, expired = connection.execute(self._look).one()
             return _ClockReading(now, newest or 0, before, self._clock.boottime(), bool(expired))
 
-    async def _run(self, work: Callable[[], T], limiter: CapacityLimiter | None = None) -> T:
+    async def _run_in_thread(
+        self, work: Callable[[], T], limiter: CapacityLimiter | None = None
+    ) -> T:
         return await anyio.to_thread.run_sync(work, limiter=limiter or self._asked)
 
 
-def _statement(template: str, database: Database) -> TextClause:
+def _bound_statement(template: str, database: Database) -> TextClause:
     """The statement in the words of the engine."""
     locked, skipped = _LOCKS[database.dialect]
     words = {"present": _PRESENT, "now": database.now, "tolerance": str(_TOLERANCE)}

@@ -55,27 +55,31 @@ class SqlJobs:
 
         def write() -> None:
             with self._database.write() as connection:
-                connection.execute(self._statement(_ADD), {**asdict(job), "content": content})
+                connection.execute(self._bound_statement(_ADD), {**asdict(job), "content": content})
                 connection.execute(text(_PRUNE))
 
-        await self._run(write)
+        await self._run_in_thread(write)
 
     async def listed(self, workspace: str | None) -> tuple[JobRecord, ...]:
         """The jobs of a workspace, newest first; None = of everybody."""
         where = "" if workspace is None else "WHERE workspace = :workspace"
-        found = await self._rows(
+        found = await self._select_jobs(
             f"{_SELECT} FROM jobs {where} ORDER BY asked_at DESC, id", {"workspace": workspace}
         )
         return tuple(JobRecord(**row) for row in found)
 
     async def active(self) -> tuple[JobRecord, ...]:
         """Those that have not ended, oldest first."""
-        found = await self._rows(f"{_SELECT} FROM jobs WHERE ended_at = 0 ORDER BY asked_at, id")
+        found = await self._select_jobs(
+            f"{_SELECT} FROM jobs WHERE ended_at = 0 ORDER BY asked_at, id"
+        )
         return tuple(JobRecord(**row) for row in found)
 
     async def get(self, job: str) -> tuple[JobRecord, str] | None:
         """One job with its content."""
-        for row in await self._rows(f"{_SELECT}, content FROM jobs WHERE id = :id", {"id": job}):
+        for row in await self._select_jobs(
+            f"{_SELECT}, content FROM jobs WHERE id = :id", {"id": job}
+        ):
             content = row.pop("content")
             return JobRecord(**row), content
         return None
@@ -87,41 +91,41 @@ class SqlJobs:
             with self._database.write("last") as connection:
                 given = {"id": job.id, "attempts": job.attempts, "node": node}
                 taken: str | None = connection.execute(
-                    self._statement(_TAKE), given
+                    self._bound_statement(_TAKE), given
                 ).scalar_one_or_none()
                 return taken
 
-        return await self._run(write)
+        return await self._run_in_thread(write)
 
     async def put(self, job: JobRecord, content: str | None) -> bool:
         """Keep how far it is, or how it ended; false if this attempt is not the one that runs."""
         given = {**asdict(job), "content": content}
-        return await self._changed(_PUT, given)
+        return await self._change_row(_PUT, given)
 
     async def cancel(self, job: str) -> bool:
         """End it, whoever runs it; false when it had ended."""
-        return await self._changed(_CANCEL, {"id": job})
+        return await self._change_row(_CANCEL, {"id": job})
 
-    async def _rows(
+    async def _select_jobs(
         self, template: str, given: dict[str, str | None] | None = None
     ) -> list[dict[str, Any]]:
         def look() -> list[dict[str, Any]]:
             with self._database.read() as connection:
-                found = connection.execute(self._statement(template), given or {})
+                found = connection.execute(self._bound_statement(template), given or {})
                 return [dict(row) for row in found.mappings()]
 
-        return await self._run(look)
+        return await self._run_in_thread(look)
 
-    async def _changed(self, template: str, given: dict[str, Any]) -> bool:
+    async def _change_row(self, template: str, given: dict[str, Any]) -> bool:
         def write() -> bool:
             # Behind everybody's changes: how far a job is can wait.
             with self._database.write("last") as connection:
-                return connection.execute(self._statement(template), given).rowcount == 1
+                return connection.execute(self._bound_statement(template), given).rowcount == 1
 
-        return await self._run(write)
+        return await self._run_in_thread(write)
 
-    def _statement(self, template: str) -> Any:
+    def _bound_statement(self, template: str) -> Any:
         return text(template.format(now=self._database.now))
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)

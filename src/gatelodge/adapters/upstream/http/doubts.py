@@ -79,11 +79,11 @@ class SessionDoubt:
         `number` is that of a ping, if one is sent.
         """
         if self._asking is None:
-            self._asking = self._side.start(self._ask(head, number))
+            self._asking = self._side.start(self._ask_server(head, number))
         # Others may wait for the same answer when one of them is cancelled.
         return await asyncio.shield(self._asking)
 
-    async def _ask(self, head: bytes, number: int) -> bool:
+    async def _ask_server(self, head: bytes, number: int) -> bool:
         body = upstream.request_bytes(number, "ping", {}, b"")
         reading = BufferedResponse(request_wire(head, body), number)
         try:

@@ -66,7 +66,9 @@ class HttpSseTransport(UpstreamTransport):
         self._session = session
         self._client = side.client
         self._doubt = SessionDoubt(side)
-        self._incoming = SseInbox(heads.listening(), self._receive, self._conclude_ended_stream)
+        self._incoming = SseInbox(
+            heads.listening(), self._receive_event, self._conclude_ended_stream
+        )
         self._incoming.limit = session.context.result_bytes + ENVELOPE
         self._since = asyncio.get_running_loop().time()
         self._over = False
@@ -123,7 +125,7 @@ class HttpSseTransport(UpstreamTransport):
     ) -> None:
         """POST a response of ours."""
         assert isinstance(flight, PendingHttpRequest)
-        self._side.start(self._deliver(flight, response, admitted))
+        self._side.start(self._deliver_response(flight, response, admitted))
 
     def say(self, *messages: bytes) -> None:
         """POST what has no answer, one after the other."""
@@ -163,7 +165,7 @@ class HttpSseTransport(UpstreamTransport):
             self._credentials.accepted()
             flight.place = self
             if body:
-                self._receive(body)  # some servers answer where they were asked
+                self._receive_event(body)  # some servers answer where they were asked
             return
         wait = upstream_status.retry_after(fields.get(b"retry-after", b""))
         judged = upstream_status.rejected(status, body, flight.number, session=False, wait=wait)
@@ -179,7 +181,7 @@ class HttpSseTransport(UpstreamTransport):
 
     def heard(self, flight: PendingHttpRequest, event: bytes) -> bool:  # noqa: ARG002 - an owner's form
         """An event on the answer to a POST is as good as one on the stream."""
-        self._receive(event)
+        self._receive_event(event)
         return False
 
     def lost(self, flight: PendingHttpRequest, fault: HouseError) -> None:
@@ -188,7 +190,7 @@ class HttpSseTransport(UpstreamTransport):
         if isinstance(fault, UpstreamUnreachable):
             self._fail_flights_and_reconnect(UpstreamUnreachable(fault.detail, remedy=fault.remedy))
 
-    def _receive(self, event: bytes) -> None:
+    def _receive_event(self, event: bytes) -> None:
         self._session.inbound.receive(event)
 
     def _conclude_ended_stream(self, fault: HouseError | None) -> None:
@@ -224,7 +226,7 @@ class HttpSseTransport(UpstreamTransport):
         if await self._doubt.is_lost(self._heads.legacy, number):
             self._fail_flights_and_reconnect(fault)
 
-    async def _deliver(
+    async def _deliver_response(
         self, flight: PendingHttpRequest, response: bytes, admitted: Callable[[], bool]
     ) -> None:
         """Tell the answer to a server's question.

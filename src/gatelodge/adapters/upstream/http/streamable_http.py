@@ -189,7 +189,7 @@ class StreamableHttpTransport(UpstreamTransport):
     ) -> None:
         """POST a response of ours (2025-11-25 transports: answered by 202)."""
         assert isinstance(flight, PendingHttpRequest)
-        self._side.start(self._deliver(flight, response, admitted))
+        self._side.start(self._deliver_response(flight, response, admitted))
 
     def say(self, *messages: bytes) -> None:
         """POST these, one after the other, without waiting for it."""
@@ -272,10 +272,10 @@ class StreamableHttpTransport(UpstreamTransport):
 
     def _ended_early(self, flight: PendingHttpRequest, fault: HouseError) -> None:
         """A stream that numbers its events may go on; anything else ended for good."""
-        if not self._resumes(flight, fault):
+        if not self._can_resume(flight, fault):
             self._session.flights.fail(flight, fault)
 
-    def _resumes(self, flight: PendingHttpRequest, fault: HouseError) -> bool:
+    def _can_resume(self, flight: PendingHttpRequest, fault: HouseError) -> bool:
         """True when the rest of the flight's stream is asked for; false when there is none.
 
         A server that numbers its events may close the stream of a POST and be polled for the rest
@@ -296,10 +296,10 @@ class StreamableHttpTransport(UpstreamTransport):
         flight.wire = self._heads.listening(flight.last)
         flight.place = self
         pause = RESUME_PAUSE if events.retry is None else min(events.retry / 1000, LONGEST_PAUSE)
-        asyncio.get_running_loop().call_later(pause, self._resume, flight)
+        asyncio.get_running_loop().call_later(pause, self._resume_stream, flight)
         return True
 
-    def _resume(self, flight: PendingHttpRequest) -> None:
+    def _resume_stream(self, flight: PendingHttpRequest) -> None:
         # In the pause its caller may have given up, or its deadline have passed.
         if flight.place is self and self._session.flights.open.get(flight.number) is flight:
             flight.place = None
@@ -360,7 +360,7 @@ class StreamableHttpTransport(UpstreamTransport):
         why = UpstreamUnreachable("The server lost its session.")
         self._session.owner.broke(ConnectionLoss(why, at_once=True))
 
-    async def _deliver(
+    async def _deliver_response(
         self, flight: PendingHttpRequest, response: bytes, admitted: Callable[[], bool]
     ) -> None:
         """Tell the answer to a server's question, or fail its call when the session is gone.

@@ -175,7 +175,7 @@ def _number_between(least: float, most: float) -> Check:
     return _instance_of(_NUMBER, "a number", check)
 
 
-def _whole(value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _check_whole(value: Any, at: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, float) and not value.is_integer():  # JSON knows 1.0 as a whole number
         yield at, "is not a whole number"
 
@@ -183,7 +183,7 @@ def _whole(value: Any, at: str) -> Iterator[tuple[str, str]]:
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def _timestamp(value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _check_timestamp(value: Any, at: str) -> Iterator[tuple[str, str]]:
     try:
         datetime.fromisoformat(re.sub(r"\.\d+", "", value.replace("Z", "+00:00")))
         # The pattern judges the form, the line above the calendar: 30 February has a good form.
@@ -205,7 +205,7 @@ _DOMAIN: Final = re.compile(
 )
 
 
-def _uri(value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _check_uri(value: Any, at: str) -> Iterator[tuple[str, str]]:
     """A URI that the URL parsers in clients take; some refuse the whole list for one they do not.
 
     Where such parsers differ, as about the hosts of the web beyond plain ASCII, it is none.
@@ -283,7 +283,7 @@ _DATA: Final = _object_with_members(
     {
         "audience": _every_element(_one_of("user", "assistant")),
         "priority": _number_between(0, 1),
-        "lastModified": _instance_of(str, "a text", _timestamp),
+        "lastModified": _instance_of(str, "a text", _check_timestamp),
     },
 )
 _ARGUMENT: Final = _object_with_members(
@@ -293,11 +293,11 @@ _PROMPT: Final = _object_with_members(
     {"name": _text}, {**_COMMON, "arguments": _every_element(_ARGUMENT)}
 )
 _RESOURCE: Final = _object_with_members(
-    {"uri": _instance_of(str, "a text", _uri), "name": _text},
+    {"uri": _instance_of(str, "a text", _check_uri), "name": _text},
     {
         **_COMMON,
         "mimeType": _text,
-        "size": _instance_of(_NUMBER, "a number", _whole),
+        "size": _instance_of(_NUMBER, "a number", _check_whole),
         "annotations": _DATA,
     },
 )

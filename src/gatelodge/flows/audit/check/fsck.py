@@ -129,14 +129,14 @@ class LedgerFsck:
             so_far.walk = None
             so_far.findings += walk.findings
             so_far.examined.append(walk.examined())
-            await self._tell(walk, so_far)
+            await self._tell_progress(walk, so_far)
         lost = [
             FsckFinding(each, "log_missing", "the guard knows a log that is gone")
             for each in missing
         ]
         return LedgerExamination(tuple(so_far.examined), (*lost, *so_far.findings))
 
-    async def _tell(self, walk: LogWalk, so_far: _Position) -> None:
+    async def _tell_progress(self, walk: LogWalk, so_far: _Position) -> None:
         """Say how far it is, at a full bundle or behind a log."""
 
         def position() -> bytes:
@@ -175,7 +175,7 @@ class LedgerFsck:
     async def _walk_leaves(self, walk: LogWalk, head: LedgerHead, so_far: _Position) -> bool:
         """Look at every leaf; false when they are not all there."""
         for start in range(walk.size, head.size, WIDTH):
-            await self._tell(walk, so_far)
+            await self._tell_progress(walk, so_far)
             stop = min(start + WIDTH, head.size)
             async with self._turn:
                 leaves = await self._ledger.leaves(head.log, start, stop)
