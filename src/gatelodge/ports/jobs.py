@@ -1,4 +1,4 @@
-"""Jobs as every node sees them: what is asked for, how far it is, how it ended (decision 0030)."""
+"""Jobs as every node sees them: what is asked for, how far it is, how it ended (decision 0029)."""
 
 from typing import Final, Literal, Protocol
 

@@ -1,4 +1,4 @@
-"""Work that is longer than a request (decision 0030)."""
+"""Work that is longer than a request (decision 0029)."""
 
 import sqlalchemy as sa
 from alembic import op
