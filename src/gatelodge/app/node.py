@@ -305,7 +305,7 @@ class Node:
             rooms.streams.run(),
             rooms.watch.run(),
             rooms.upkeep.run(health),
-            rooms.admin.jobs.run(rooms.follower, health),
+            rooms.admin.jobs.run(rooms.follower, health, alone=not rooms.ground.settings.store.url),
             rooms.watchman.run(),
             self._listener.sweep(),
             self._api.load(),

@@ -5,10 +5,12 @@ import gc
 
 import pytest
 from msgspec.structs import replace
+from tests.gate import WAIT
 from tests.unit.jobs.nodes import COUNT, OPERATOR
 from tests.unit.view.rows import HOME, member, view
 
 from gatelodge.core.errors import Conflict, NotFound
+from gatelodge.flows.health import NodeHealth
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +28,33 @@ async def test_a_job_is_run_and_its_result_is_seen_from_every_node(nodes, caplog
     assert (replace(seen, now=record.now), told) == (record, end)
     told = [each.getMessage() for each in caplog.records]
     assert told == [f"job {job.id} (count) started", f"job {job.id} (count) finished"]
+
+
+async def test_a_look_says_whether_anything_is_left_to_look_after(nodes):
+    runner, work = nodes.node()
+    assert not await runner.step(nodes.follower)
+    job = await runner.start(COUNT, OPERATOR)
+    assert await runner.step(nodes.follower)
+    work.step(10)
+    await nodes.ended(runner, job.id)
+    assert not await runner.step(nodes.follower)
+    nodes.leader = "nod_2"
+    assert await runner.step(nodes.follower), "another node leads, and what it leaves is taken up"
+
+
+async def test_a_node_that_is_alone_runs_what_is_asked_for_whenever_that_is(nodes):
+    runner, work = nodes.node()
+    running = asyncio.create_task(
+        runner.run(nodes.follower, NodeHealth(nodes.clock.boottime), alone=True)
+    )
+    for _ in range(2):
+        job = await runner.start(COUNT, OPERATOR)
+        work.step(10)
+        async with asyncio.timeout(WAIT):
+            while (await runner.get(job.id))[0].state != "finished":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_whoever_starts_one_again_joins_the_one_that_runs(nodes):

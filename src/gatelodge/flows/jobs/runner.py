@@ -142,10 +142,16 @@ class JobRunner:
         return record
 
     async def run(
-        self, follower: ViewFollower, health: NodeHealth, *, once_asked: bool = False
+        self,
+        follower: ViewFollower,
+        health: NodeHealth,
+        *,
+        once_asked: bool = False,
+        alone: bool = False,
     ) -> None:
         """Run jobs while this node leads, until cancelled; with `once_asked` from the first start.
 
+        `alone` = no other process starts or cancels one: while there is none, nothing is looked at.
         The view of `follower` says whether whoever started one still may. A job that is cut off by
         the end of this is taken up by the next leader.
         """
@@ -153,10 +159,11 @@ class JobRunner:
             await self._due.wait()
         try:
             while True:
+                left = True
                 with suppress(Unavailable), health.watched("looking after jobs"):
-                    await self.step(follower)
+                    left = await self.step(follower)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(LOOK_SECONDS if left or not alone else None):
                         await self._due.wait()
                 self._due.clear()
         finally:
@@ -165,8 +172,11 @@ class JobRunner:
             tasks = [each.task for each in self._attempts.values()]
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def step(self, follower: ViewFollower) -> None:
-        """Look once: end what has to end, keep what has ended, begin what is due."""
+    async def step(self, follower: ViewFollower) -> bool:
+        """Look once: end what has to end, keep what has ended, begin what is due.
+
+        True while there is, or may be, something to look after.
+        """
         leads = await self._ports.sequencer.leads()
         if not leads:
             # Before anything is written: another node may run the same jobs already.
@@ -174,7 +184,7 @@ class JobRunner:
                 self._halt_attempt(each, "this node does not lead any more")
         await self._keep_ended()
         if not leads:
-            return
+            return True
         active = await self._table.active()
         numbers = {job.id: job.attempts for job in active}
         for name, each in self._attempts.items():
@@ -184,6 +194,7 @@ class JobRunner:
         for job in active:
             if job.kind in self._kinds:
                 await self._tend_job(job, follower)
+        return bool(active or self._attempts)
 
     async def _tend_job(self, job: JobRecord, follower: ViewFollower) -> None:
         """See that a job runs, if it may."""
