@@ -5,9 +5,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -202,27 +200,14 @@ class Logbook:
     async def bodies(self, log: str = LOG) -> list[bytes]:
         return [leaf.body for leaf in await self.ledger.leaves(log, 0, 1 << 40)]
 
-    async def examined(
-        self, live: frozenset[str] | None = None, **cut_off: Any
-    ) -> LedgerExamination:
+    async def examined(self, live: frozenset[str] | None = None) -> LedgerExamination:
         fsck = LedgerFsck(self.ledger, self.sequencer.checkpoints, self.guard, self.deks)
         nodes = frozenset({self.node}) if live is None else live
 
         async def living() -> frozenset[str]:
             return nodes
 
-        return await fsck.examine(living, **cut_off)
-
-    async def places(self) -> list[bytes]:
-        """Every place at which a check may be cut off."""
-        found: list[bytes] = []
-
-        async def reached(_log: str, done: int, of: int, at: Callable[[], bytes]) -> None:
-            assert done <= of
-            found.append(at())
-
-        await self.examined(reached=reached)
-        return found
+        return await fsck.examine(living)
 
 
 def intent(tool: str = "read") -> CallIntent:

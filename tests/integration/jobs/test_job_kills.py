@@ -1,6 +1,5 @@
-"""A job outlives the node that runs it: killed, it goes on where it was kept, on whichever node."""
+"""A job outlives the node that runs it: killed, it is run by whichever node leads next."""
 
-import re
 import time
 
 import pytest
@@ -10,7 +9,7 @@ from tests.gate import WAIT, Gate
 from tests.ledgers import grow_gov_log
 
 LEAVES = 120_000
-"""A check of so many takes long enough that a place in the middle is kept."""
+"""A check of so many takes long enough that its node can be killed in the middle."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -34,11 +33,10 @@ def started_and_kept(gate, shown):
     return job
 
 
-def resumed_at(gate, job):
-    """Where this node took the job up."""
-    line = rf"job {job} \(fsck\) is resumed at (\d+) of (\d+)"
-    found = until(lambda: re.search(line, gate.stderr), "it is not resumed")
-    return int(found[1])
+def begun_anew(gate, job):
+    """This node took the job up; what judges the database keeps no place in it."""
+    line = f"job {job} (fsck) is begun anew"
+    return until(lambda: line in gate.stderr, "it is not taken up")
 
 
 def ended(gate, job):
@@ -46,7 +44,7 @@ def ended(gate, job):
     return job_of(gate, job)
 
 
-def test_a_check_whose_gate_was_killed_goes_on_where_it_was(tmp_path):
+def test_a_check_whose_gate_was_killed_is_made_by_the_next_from_its_beginning(tmp_path):
     gate = Gate(tmp_path / "data")
     gate.cli("init")
     grow_gov_log(gate.directory, LEAVES)
@@ -54,9 +52,8 @@ def test_a_check_whose_gate_was_killed_goes_on_where_it_was(tmp_path):
     job = started_and_kept(gate, gate)
     gate.kill()
     with gate.running():
-        at = resumed_at(gate, job)
+        begun_anew(gate, job)
         found = ended(gate, job)
-    assert 0 < at < LEAVES
     assert (found["state"], found["attempts"]) == ("finished", 2)
     assert found["result"]["sound"] is True
     assert found["result"]["logs"][0]["leaves"] >= LEAVES
@@ -95,9 +92,8 @@ def test_a_job_is_run_by_the_node_that_leads_and_taken_up_by_the_next_when_that_
     assert second.api("GET", "/debug", local=True)["jobs"] == []
     assert second.api("POST", "/jobs", {"kind": "fsck"}, local=True)["id"] == job
     first.kill()
-    at = resumed_at(second, job)
+    begun_anew(second, job)
     found = ended(second, job)
-    assert 0 < at < LEAVES
     assert (found["state"], found["attempts"], found["result"]["sound"]) == ("finished", 2, True)
 
 

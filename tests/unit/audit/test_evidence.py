@@ -11,7 +11,6 @@ from tests.logbook import ANN, CI, LOG, Logbook
 from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.seal import HeadSeal
 from gatelodge.core.errors import LogForked
-from gatelodge.core.records.origin import calls_log
 from gatelodge.core.records.verify import format_proof, verify_proof
 from gatelodge.flows.audit.check.fsck import LedgerFsck
 from gatelodge.flows.audit.checkpoints import CheckpointPublisher
@@ -223,34 +222,3 @@ def test_the_seal_is_of_one_log_one_size_and_one_root():
     assert not SEAL.fits("gate/gov", 3, bytes(32), seal)
     assert not SEAL.fits("gate/gov", 3, root, None)
     assert SEAL.fits("gate/gov", 0, root, None)
-
-
-async def test_a_check_that_was_cut_off_finds_what_an_uncut_one_finds(tmp_path):
-    sessions = sqlite_sessions(tmp_path / "ledger.db")
-    book = await Logbook.open(tmp_path, sessions)
-    await book.sequencer.recover(frozenset())
-    first = await book.begun()
-    other = calls_log("wsp_2")
-    for _ in range(140):
-        await book.called()
-    await book.ended(await book.begun(log=other), log=other)
-    await book.sequencer.drain()
-    await book.sequencer.sign()
-    await book.ended(first)
-    await book.close()
-    # An end too many, far from the beginning that it belongs to.
-    again = (await book.bodies())[-1]
-    with sessions.write() as connection:
-        logs.append_leaves(connection, SEAL, LOG, [again])
-    whole = await book.examined()
-    assert {each.code for each in whole.findings} == {"closed_twice"}
-    places = await book.places()
-    assert len(places) > len(whole.logs)
-    for place in places:
-        assert await book.examined(at=place) == whole
-    sessions.engine.dispose()
-
-
-async def test_a_place_that_another_version_kept_is_begun_anew(book):
-    whole = await book.examined()
-    assert await book.examined(at=b"\x81\xa5other\x01") == whole

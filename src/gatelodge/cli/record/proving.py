@@ -87,6 +87,8 @@ def _format_fsck_report(found: dict[str, Any]) -> str:
     if found["findings"]:
         parts.append("TAMPERED or broken:")
         parts.append(output.listing(("log", "index", "code", "detail"), found["findings"]))
+    if found["left_out"]:
+        parts.append(f"{found['left_out']} more lines are not shown.")
     else:
         parts.append("Sound: everything follows from the leaves.")
     return "\n\n".join(parts)

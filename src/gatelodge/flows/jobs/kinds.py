@@ -2,7 +2,9 @@
 
 The work of a kind is a plain async function over `JobProgress`: it begins at `position`, tells
 `reached` after each step, and returns a struct. A node that dies leaves the position that was kept
-last, and the work begins there again: a step with an effect is one that can be done twice.
+last, and the work begins there again: a step with an effect is one that can be done twice. Whoever
+writes into the database can put an earlier position back, sealed as it is: work that judges what
+stands there keeps none.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,9 +38,9 @@ class JobKind(Struct, frozen=True, kw_only=True):
 
 
 FSCK: Final = JobKind(
-    name="fsck", act="local", seconds=86_400, position_bytes=1 << 20, result_bytes=1 << 20
+    name="fsck", act="local", seconds=86_400, position_bytes=0, result_bytes=4 << 20
 )
-"""The whole check of every log (`audit fsck`)."""
+"""The whole check of every log (`audit fsck`), from the first leaf on at each attempt."""
 
 KINDS: Final = (FSCK,)
 

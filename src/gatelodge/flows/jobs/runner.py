@@ -160,7 +160,7 @@ class JobRunner:
         try:
             while True:
                 left = True
-                with suppress(Unavailable), health.watched("looking after jobs"):
+                with suppress(HouseError), health.watched("looking after jobs"):
                     left = await self.step(follower)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS if left or not alone else None):
@@ -229,9 +229,11 @@ class JobRunner:
             return
         if job.attempts == 1:
             log.info("job %s (%s) started", job.id, job.kind)
-        else:
+        elif position:
             text = "job %s (%s) is resumed at %d of %d"
             log.info(text, job.id, job.kind, job.done, job.total)
+        else:
+            log.info("job %s (%s) is begun anew", job.id, job.kind)
 
         async def keep(job: JobRecord, at: bytes | None) -> bool:
             return await self._table.put(

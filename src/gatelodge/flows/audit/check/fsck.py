@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import anyio.lowlevel
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from gatelodge.core.errors import Broken, HouseError, NotFound
 from gatelodge.core.records.leaves import CLOSES
@@ -20,7 +19,6 @@ from gatelodge.flows.audit.check.walk import (
     ExaminedLog,
     FsckFinding,
     LogWalk,
-    WalkPosition,
 )
 from gatelodge.flows.audit.checkpoints import CheckpointPublisher, SignedCheckpoint
 from gatelodge.flows.audit.naming import OpeningReader
@@ -48,20 +46,11 @@ class LedgerExamination(Struct, frozen=True):
 
 Live = Callable[[], Awaitable[frozenset[str]]]
 """Which nodes live now."""
-Reached = Callable[[str, int, int, Callable[[], bytes]], Awaitable[None]]
-"""Told in which log it is, how many leaves were looked at, of how many, and the place to go on."""
+Reached = Callable[[str, int, int], Awaitable[None]]
+"""Told in which log it is, how many leaves were looked at, and of how many."""
 
 
-class _Position(Struct, kw_only=True):
-    """How far a check is: the logs that are done, and the place in the next one."""
-
-    before: frozenset[str]
-    examined: list[ExaminedLog] = field(default_factory=list)
-    findings: list[FsckFinding] = field(default_factory=list)
-    walk: WalkPosition | None = None
-
-
-async def _tell_nobody(_log: str, _done: int, _of: int, _at: Callable[[], bytes]) -> None:
+async def _tell_nobody(_log: str, _done: int, _of: int) -> None:
     """Nobody asked."""
 
 
@@ -85,77 +74,46 @@ class LedgerFsck:
         self._naming = None if deks is None else OpeningReader(ledger, deks)
         self._turn = turn or anyio.Lock()
         self._erased = frozenset[str]()
-        self._of = 0
+        self._done = self._of = 0
         self._reached: Reached = _tell_nobody
 
-    async def examine(
-        self, live: Live, at: bytes = b"", reached: Reached = _tell_nobody
-    ) -> LedgerExamination:
-        """Look at every log; pairs of live nodes may be open. Raises only what `reached` raises.
-
-        It goes on `at` a place that `reached` was given: what it looked at stays looked at.
-        """
-        self._reached = reached
+    async def examine(self, live: Live, reached: Reached = _tell_nobody) -> LedgerExamination:
+        """Look at every log; pairs of live nodes may be open. Raises only what `reached` raises."""
+        self._reached, self._done = reached, 0
         try:
             # Each thing is read before what it is compared with: a log only grows.
-            guarded, so_far = self._guard.logs, _read_position(at)
-            so_far = so_far or _Position(before=await live())
+            guarded, before = self._guard.logs, await live()
             heads = await self._ledger.heads()
             self._of = sum(head.size for head in heads)
             self._erased = await self._naming.erased() if self._naming else frozenset()
         except HouseError as fault:
             return LedgerExamination((), (FsckFinding("", fault.code, fault.detail),))
-        missing = sorted(guarded - {head.log for head in heads})
-        done = {each.log for each in so_far.examined}
+        findings = [
+            FsckFinding(missing, "log_missing", "the guard knows a log that is gone")
+            for missing in sorted(guarded - {head.log for head in heads})
+        ]
+        examined: list[ExaminedLog] = []
         for head in heads:
-            if head.log in done:
-                continue
             walk = LogWalk(head)
             try:
                 await self._gather_signed(walk)
                 # The log may have grown: a head read after the signatures covers them all.
                 walk.head = await head_of(self._ledger, head.log)
-                if so_far.walk is not None and so_far.walk.log == head.log:
-                    await self._take_up(walk, so_far.walk)
-                else:
-                    walk.judge_head()
+                walk.judge_head()
                 # A node that came or left meanwhile counts as live: its pairs may rightly be open.
-                if await self._walk_leaves(walk, walk.head, so_far):
-                    await self._find_unclosed_pairs(walk, so_far.before | await live())
+                if await self._walk_leaves(walk, walk.head):
+                    await self._find_unclosed_pairs(walk, before | await live())
             except NotFound as fault:
                 walk.find("log_missing", fault.detail)
             except (HouseError, MalformedValue) as fault:
                 walk.find("unreadable", str(fault))
-            so_far.walk = None
-            so_far.findings += walk.findings
-            so_far.examined.append(walk.examined())
-            await self._tell_progress(walk, so_far)
-        lost = [
-            FsckFinding(each, "log_missing", "the guard knows a log that is gone")
-            for each in missing
-        ]
-        return LedgerExamination(tuple(so_far.examined), (*lost, *so_far.findings))
+            findings += walk.findings
+            examined.append(walk.examined())
+            await self._tell_progress(walk.head)
+        return LedgerExamination(tuple(examined), tuple(findings))
 
-    async def _tell_progress(self, walk: LogWalk, so_far: _Position) -> None:
-        """Say how far it is, at a full bundle or behind a log."""
-
-        def position() -> bytes:
-            if so_far.examined and so_far.examined[-1].log == walk.head.log:
-                return msgspec.msgpack.encode(so_far)
-            return msgspec.msgpack.encode(msgspec.structs.replace(so_far, walk=walk.position()))
-
-        before = sum(each.leaves for each in so_far.examined if each.log != walk.head.log)
-        done = before + walk.size
-        await self._reached(walk.head.log, done, max(done, self._of), position)
-
-    async def _take_up(self, walk: LogWalk, kept: WalkPosition) -> None:
-        """Go on where a check was cut off; the ids before that place are read once more."""
-        walk.take_up(kept)
-        for start in range(0, kept.size, WIDTH):
-            async with self._turn:
-                leaves = await self._ledger.leaves(kept.log, start, start + WIDTH)
-            walk.remember(leaves)
-            await anyio.sleep(PAUSE_SECONDS)
+    async def _tell_progress(self, head: LedgerHead) -> None:
+        await self._reached(head.log, self._done, max(self._done, self._of))
 
     async def _gather_signed(self, walk: LogWalk) -> None:
         log = walk.head.log
@@ -172,10 +130,10 @@ class LedgerFsck:
         walk.signed.sort(key=lambda each: each.size)
         walk.checkpoints = len(walk.signed)
 
-    async def _walk_leaves(self, walk: LogWalk, head: LedgerHead, so_far: _Position) -> bool:
+    async def _walk_leaves(self, walk: LogWalk, head: LedgerHead) -> bool:
         """Look at every leaf; false when they are not all there."""
-        for start in range(walk.size, head.size, WIDTH):
-            await self._tell_progress(walk, so_far)
+        for start in range(0, head.size, WIDTH):
+            await self._tell_progress(head)
             stop = min(start + WIDTH, head.size)
             async with self._turn:
                 leaves = await self._ledger.leaves(head.log, start, stop)
@@ -190,6 +148,7 @@ class LedgerFsck:
                 if tile.width == WIDTH:
                     await self._compare_stored_tile(walk, tile)
             await self._look_beside(walk, leaves)
+            self._done += len(leaves)
             await anyio.sleep(PAUSE_SECONDS)
         for tile in walk.partial():
             await self._compare_stored_tile(walk, tile)
@@ -235,14 +194,6 @@ class LedgerFsck:
             later = await self._ledger.containing(log, text, (size, present), 8)
             if not any(glance(leaf.body).t in CLOSES for leaf in later):
                 walk.find("unclosed", f"{pair} was never closed, and its node is gone", index)
-
-
-def _read_position(at: bytes) -> _Position | None:
-    """Where a check was; None at its beginning, and where another version wrote it."""
-    try:
-        return msgspec.msgpack.decode(at, type=_Position) if at else None
-    except msgspec.DecodeError:
-        return None
 
 
 def _leaf_of(tile: HashTile, stored: bytes) -> int | None:

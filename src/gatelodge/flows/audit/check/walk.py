@@ -40,20 +40,6 @@ class ExaminedLog(Struct, frozen=True, kw_only=True):
     unknown: dict[str, int]
 
 
-class WalkPosition(Struct, frozen=True, kw_only=True):
-    """What is known of the leaves before some full bundle; their ids are gathered anew."""
-
-    log: str
-    size: int
-    edges: tuple[bytes, ...]
-    partial: tuple[tuple[int, int, bytes], ...]
-    open_pairs: dict[str, tuple[int, str]]
-    unknown: dict[str, int]
-    findings: list[FsckFinding]
-    openings: int
-    erased: int
-
-
 class LogWalk:
     """What is known of the log so far; it only reads what it is given."""
 
@@ -68,40 +54,6 @@ class LogWalk:
         # The root depends on every id below it, so nobody can choose ids that look alike under it.
         self._opened = SeenIds(head.root)
         self._unknown: dict[str, int] = {}
-
-    @property
-    def size(self) -> int:
-        """How many leaves were taken up."""
-        return self._frontier.size
-
-    def position(self) -> WalkPosition:
-        """All of it but the ids that were seen, which would grow with the log."""
-        return WalkPosition(
-            log=self.head.log,
-            size=self._frontier.size,
-            edges=self._frontier.edges,
-            partial=tuple((*place, hashes) for place, hashes in self._partial.items()),
-            open_pairs=self._open,
-            unknown=self._unknown,
-            findings=self.findings,
-            openings=self.openings,
-            erased=self.erased,
-        )
-
-    def take_up(self, kept: WalkPosition) -> None:
-        """Be where that walk was; what was signed up to there was compared."""
-        self._frontier = TreeFrontier(kept.size, kept.edges)
-        self._partial = {(level, n): hashes for level, n, hashes in kept.partial}
-        self._open, self._unknown = kept.open_pairs, kept.unknown
-        self.findings, self.openings, self.erased = kept.findings, kept.openings, kept.erased
-        self.signed = [each for each in self.signed if each.size > kept.size]
-
-    def remember(self, leaves: Sequence[LeafAt]) -> None:
-        """Note the ids of leaves that were looked at before."""
-        if kind_of(self.head.log) != GOV:
-            for seen in (glance(leaf.body) for leaf in leaves):
-                if seen.t in OPENS or seen.t in CLOSES:
-                    self._opened.add(seen.pair)
 
     def judge_head(self) -> None:
         """Look at what the log says of itself."""
@@ -157,7 +109,7 @@ class LogWalk:
         return ExaminedLog(
             log=self.head.log,
             origin=self.head.origin,
-            leaves=self.size,
+            leaves=self._frontier.size,
             checkpoints=self.checkpoints,
             open_pairs=len(self._open),
             openings=self.openings,
