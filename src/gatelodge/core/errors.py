@@ -28,12 +28,14 @@ class HouseError(Exception):
         self.retry_after = retry_after
         self.said: tuple[str, ...] = ()
         """The last words of a server that was not met; for whoever may start it, never logged."""
+        self.final = False
+        """True when a server refused, so that the same request would be refused again."""
 
     def again(self) -> Self:
         """The same error once more: an exception that was raised is not raised twice."""
         # Raised by several callers, one object would gather the tracebacks and contexts of all.
         same = type(self)(self.detail, remedy=self.remedy, retry_after=self.retry_after)
-        same.said = self.said
+        same.said, same.final = self.said, self.final
         return same
 
 

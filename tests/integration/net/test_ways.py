@@ -103,6 +103,8 @@ async def test_a_redirect_is_an_answer_unless_following_was_asked_for(client, se
     assert (await client.fetch(service.asked(redirects=1))).fields[b"location"] == b"/further#part"
     assert (await client.fetch(service.asked(redirects=2))).body == b"found"
     assert (await client.fetch(service.asked(redirects=2, method="POST"))).status == 302
+    # A body is meant for the one who was asked, and is not repeated elsewhere.
+    assert (await client.fetch(service.asked(redirects=2, body=b"asked"))).status == 302
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,7 @@ async def test_a_result_is_kept_though_the_answer_to_a_question_may_not_be_sent(
 async def test_a_call_that_was_answered_is_not_taken_back_while_roots_are_asked_for(pool, at):
     exchange = pool.begin(at.id, call("ask_and_go", {"pause": 0}, asker=ANN), None)
     await told(exchange)
+    await ask(pool, at, call("echo", asker=ANN))  # what the server said before it was heard
     exchange.abort("cancelled")
     told_of = text(await told(pool.begin(at.id, call("seen", asker=ANN), None)))["told"]
     assert "notifications/cancelled" not in [each["method"] for each in told_of]

@@ -34,7 +34,7 @@ class OutboundRequest(Struct, frozen=True, kw_only=True):
 
     `headers` hold the values themselves, secrets included. With `private` an admin allowed the
     origin of this URL to be on an own network, and to be asked without TLS there. A redirect is
-    followed by a GET only, `redirects` times at most; the next one is the answer.
+    followed by a GET without a body only, `redirects` times at most; the next one is the answer.
     """
 
     url: str
@@ -104,7 +104,9 @@ class GuardedClient:
                 raise Invalid("url: its port is not one that may be asked")
             reply = await self._exchange_once(endpoint, asked, about + own)
             to = reply.fields.get(b"location")
-            follows = reply.status in _REDIRECTS and asked.method == "GET" and left > 0
+            follows = (
+                reply.status in _REDIRECTS and asked.method == "GET" and not asked.body and left > 0
+            )
             if to is None or not follows:
                 return reply
             left -= 1

@@ -42,7 +42,7 @@ class PendingRequest:
     """One request in flight (the port's `Exchange`).
 
     `number` is our JSON-RPC id upstream; progress moves `deadline`, not beyond `furthest`.
-    `place` is what carries it now (None = not written),
+    `place` is what carries it now (None = not written), `own` = the session itself asks,
     `wire` its bytes; `again`, `replayed` and `epoch` keep it from being sent a third time. `asked`
     holds what the server asks during it, from the first question on.
     """
@@ -58,6 +58,7 @@ class PendingRequest:
         "limit",
         "listener",
         "number",
+        "own",
         "person",
         "place",
         "replayed",
@@ -89,6 +90,7 @@ class PendingRequest:
         self.place: object | None = None
         self.again = False
         self.replayed = False
+        self.own = False
         self.epoch = 0
         self.asked: OpenQuestions | None = None
 
@@ -191,7 +193,7 @@ class ReplyJudge(Protocol):
 
 
 class PendingRequests:
-    """The requests in flight of one connection, by number; `settled` counts what was answered.
+    """The requests in flight of one connection, by number; `settled` counts answers to callers.
 
     `modern` is the era in which its server was last met.
     """
@@ -227,7 +229,8 @@ class PendingRequests:
         What outlasts the call is answered first, and the flight stays in the table until then.
         """
         # An answer that is taken back below proves all the same that the server works.
-        self.settled += 1
+        # What the session asks belongs to meeting the server: no work was done by it yet.
+        self.settled += not flight.own
         told = reply if self.judge is None else self.judge.answered(flight, reply)
         if told is None:
             return

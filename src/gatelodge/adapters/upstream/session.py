@@ -138,6 +138,7 @@ class McpSession:
     async def request(self, asked: UpstreamRequest) -> UpstreamReply:
         """The answer to a request of the gate's own. Raises HouseError."""
         flight = self.flights.add(asked, None)
+        flight.own = True
         flight.replayed = True  # whoever asks finds out, and asks again where that makes sense
         self.transmit(flight)
         try:
@@ -212,12 +213,12 @@ class McpSession:
         return RequestStream(self, params) if stream is None else stream
 
     async def _subscribe_to(self, method: str, uri: str) -> bool:
-        """Whether the server answered; if not, the next request finds out why."""
+        """True when the server answered, or refused for good; else it may be asked again."""
         params = upstream.uri_params(uri)
         try:
             await self.request(UpstreamRequest(method=method, params=params, seconds=TELL_SECONDS))
-        except HouseError:
-            return False
+        except HouseError as fault:
+            return fault.final
         return True
 
     def _speak_era(self, *, modern: bool) -> None:

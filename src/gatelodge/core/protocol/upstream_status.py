@@ -27,6 +27,15 @@ def rejected(status: int, body: bytes, number: int, *, session: bool, wait: floa
 
     `session` says that the request bore a session id; `wait` is its Retry-After in seconds or 0.
     """
+    judged = _judge_rejection(status, body, number, session=session, wait=wait)
+    if isinstance(judged, HouseError):
+        judged.final = 300 <= status < 500 and status not in (408, 429)
+    return judged
+
+
+def _judge_rejection(
+    status: int, body: bytes, number: int, *, session: bool, wait: float
+) -> Rejection:
     refused = refusal(status, wait)
     # Such a body may be a proxy's, and is no answer of the tool.
     if refused is not None:

@@ -20,6 +20,7 @@ from gatelodge.adapters.runtime.process import supervisor
 from gatelodge.core.errors import UpstreamUnreachable
 
 _MEND = "Correct it: gatelodge server edit ALIAS -- CMD ARGS..."
+_ROOM = "Try again in a moment; see that the gate may have enough open files and processes."
 _GONE_SECONDS = 12.0
 """How long the supervisor may take to kill and to tidy up; then it goes on without us."""
 _START_SECONDS = 10.0
@@ -70,6 +71,8 @@ class ProcessInstance:
         """Its home, until the supervisor knows of it and removes it."""
         self._process: subprocess.Popen[bytes] | None = None
         self._leash = _SupervisorPipe()
+        self._socket: socket.socket | None = None
+        """Our end of the leash; the supervisor ends when it is closed."""
         self._rein: asyncio.WriteTransport | None = None
         self._input: asyncio.WriteTransport | None = None
         self._outputs: list[asyncio.BaseTransport] = []
@@ -105,11 +108,11 @@ class ProcessInstance:
         """Have it started. Raises UpstreamUnreachable; `stop` is due also when this fails."""
         self._home = str(order["home"])
         try:
-            ours = self._spawn_supervisor()
+            self._socket = self._spawn_supervisor()
+            await _finish_despite_cancellation(self._connect_pipes(self._socket, output, errors))
         except OSError as failed:
             text = f"No process could be started for the server: {failed.strerror}."
-            raise UpstreamUnreachable(text) from failed
-        await _finish_despite_cancellation(self._connect_pipes(ours, output, errors))
+            raise UpstreamUnreachable(text, remedy=_ROOM) from failed
         assert self._rein is not None
         self._rein.write(json.dumps(order).encode() + b"\n")
         self._home = ""
@@ -194,12 +197,24 @@ class ProcessInstance:
         if self._rein is not None:
             self._rein.close()
         process = self._process
+        self._close_unconnected()
         while process is not None and process.poll() is None:
             if loop.time() >= until:
                 _TIDYING.append(process)
                 break
             await asyncio.sleep(0.005)
         self._gone(self)
+
+    def _close_unconnected(self) -> None:
+        """Close what no transport took over that would close it: the supervisor ends then."""
+        process = self._process
+        if process is None or self._socket is None or self._rein is not None:
+            return
+        self._socket.close()
+        inputs = () if self._input is not None else (process.stdin,)
+        for pipe in (*inputs, *(process.stdout, process.stderr)[len(self._outputs) :]):
+            if pipe is not None:
+                pipe.close()
 
     def _send_to_supervisor(self, what: bytes) -> None:
         if self._rein is not None and not self._rein.is_closing():

@@ -33,12 +33,14 @@ class ProcessRuntime:
         self._gids: dict[str, int] = {}
         self._known = frozenset[str]()
         self._obsolete = set[str]()
+        self._left_behind = set[str]()
+        """Caches found at the start; whose they are is known from the first `keep` on."""
         self._removals: set[asyncio.Task[bool]] = set()
         with contextlib.suppress(OSError):
             if caches is not None:
                 # Only what bears a server's id is removed from a directory that a setting names.
                 names = [each.name for each in caches.iterdir()]
-                self._obsolete.update(name for name in names if name.startswith("srv_"))
+                self._left_behind.update(name for name in names if name.startswith("srv_"))
 
     async def start(
         self, spec: LaunchSpec, output: asyncio.Protocol, errors: asyncio.Protocol
@@ -61,7 +63,8 @@ class ProcessRuntime:
 
     def keep(self, servers: frozenset[str]) -> None:
         """Remove the caches of all other servers, at first also of those left behind."""
-        self._obsolete = (self._obsolete | self._known) - servers
+        self._obsolete = (self._obsolete | self._left_behind | self._known) - servers
+        self._left_behind.clear()
         self._known = servers
         self._tidy_up()
 

@@ -210,7 +210,9 @@ class HttpSseTransport(UpstreamTransport):
             lost = UpstreamBrokeProtocol(text) if sent else UpstreamUnreachable(fault.detail)
             self._session.flights.fail(flight, lost)
         steady = asyncio.get_running_loop().time() - self._since > STEADY_SECONDS
-        self._session.owner.broke(ConnectionLoss(fault, at_once=steady))
+        # What an old stream still learns must not break the session that was met since.
+        if self._session.transport is self:
+            self._session.owner.broke(ConnectionLoss(fault, at_once=steady))
 
     def _open_flights(self) -> list[PendingHttpRequest]:
         """The flights that went out here."""

@@ -74,6 +74,8 @@ class StdioPipesTransport(UpstreamTransport):
 
     async def open(self) -> None:
         """A server known as legacy is not asked by a throw-away sibling, until a start fails."""
+        # What an earlier start said must not be told with the fault of this one.
+        self._last, self._said = "", ()
         eras = self._shared.eras
         auto = self._session.wish == "auto"
         self.known_legacy = auto and eras.pop(self._key, None) == "legacy"
@@ -247,7 +249,9 @@ class StdioPipesTransport(UpstreamTransport):
 
     def _report_lost_child(self, text: str) -> None:
         self._last = text
-        self._session.flights.fail_all(_unanswered_flight_error, self._child)
+        # Without a child none is named, and every flight would be meant, those that are held too.
+        if self._child is not None:
+            self._session.flights.fail_all(_unanswered_flight_error, self._child)
         if self._ready:
             self._ready = False
             self._session.owner.broke(ConnectionLoss(UpstreamUnreachable(text)))
