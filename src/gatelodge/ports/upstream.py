@@ -207,8 +207,9 @@ class ObservedOffer(Struct, frozen=True, kw_only=True):
     `refused` says which tools are left out because a client must not use them, and why: no name,
     or, from a modern HTTP server, an invalid `x-mcp-header`. A list that the server does not have
     is empty. `capabilities` is the raw object that it declared in the era in which it was observed.
-    `added` names those of its tools that it offers only to clients which declare something.
-    `unread` are the lists that could not be read this time, which are empty here.
+    `added` names those of its tools that it offers only to clients which declare something to it,
+    in the `era` in which it was met. `unread` are the lists that could not be read this time, which
+    are empty here.
     """
 
     tools: tuple[msgspec.Raw, ...]
@@ -219,6 +220,7 @@ class ObservedOffer(Struct, frozen=True, kw_only=True):
     instructions: str = ""
     refused: tuple[str, ...] = ()
     added: frozenset[str] = frozenset()
+    era: Era = "modern"
     unread: frozenset[OfferKind] = frozenset()
 
 

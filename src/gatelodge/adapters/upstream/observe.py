@@ -104,6 +104,7 @@ class OfferReader:
             resources=lists.get("resources", ()),
             templates=lists.get("templates", ()),
             capabilities=hello.capabilities,
+            era=hello.era,
             instructions=hello.instructions,
             refused=tools.refused,
             unread=frozenset(unread),

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
 from gatelodge.core.protocol.capabilities import TASKS
-from gatelodge.core.protocol.envelope import members_of, read_text
+from gatelodge.core.protocol.envelope import Era, members_of, read_text
 from gatelodge.core.protocol.shown.conform import nonconformities
 from gatelodge.core.protocol.shown.names import LONGEST, shown_name
 
@@ -59,7 +59,8 @@ class OfferAbilities(Struct, frozen=True, kw_only=True, gc=False):
 class ServerOffer(Struct, frozen=True, kw_only=True):
     """What a server offers besides tools, in its order. `left_out` says what is not, and why.
 
-    `added` are the names of the tools that it offers only to clients which declare something.
+    `added` are the names of the tools that it offers only to clients which declare something to it
+    in the era `added_in`.
     `named` and `shown` find a prompt: by its own name, and by the one under which it is shown
     beside those of other servers. `web` are the resources and templates that a client could fetch
     from the web by itself. `capabilities` is the object that `abilities` was read from.
@@ -76,6 +77,7 @@ class ServerOffer(Struct, frozen=True, kw_only=True):
     capabilities: Raw = Raw(b"{}")
     abilities: OfferAbilities = OfferAbilities()
     added: frozenset[str] = frozenset()
+    added_in: Era = "modern"
     left_out: tuple[str, ...] = ()
 
     def items(self, kind: OfferKind) -> tuple[OfferedItem, ...]:

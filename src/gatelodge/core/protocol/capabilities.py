@@ -188,6 +188,11 @@ def for_legacy(capabilities: bytes) -> Raw:
     return Raw(_canonical_capabilities(capabilities, "legacy"))
 
 
+def declares_nothing(told: bytes, era: Era) -> bool:
+    """Say whether a server of that era hears of no capability where it is told of these."""
+    return told == NOTHING or (era == "legacy" and bytes(for_legacy(told)) == NOTHING)
+
+
 def offered(servers: Iterable[Raw], extensions: frozenset[str]) -> Raw:
     """The ServerCapabilities that this gate announces for servers with these capabilities.
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from gatelodge.core.catalog.offer import OfferKind, ServerOffer, read_offer
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import ServerId
-from gatelodge.core.protocol.envelope import members_of, read_text
+from gatelodge.core.protocol.capabilities import declares_nothing
+from gatelodge.core.protocol.envelope import Era, members_of, read_text
 from gatelodge.core.protocol.shown.conform import nonconformities
 from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.view import PolicyView
@@ -40,10 +41,18 @@ class OfferMemory:
         """What that server offers; None until it was met for the first time."""
         return self._known.get(server)
 
-    def added(self, server: ServerId) -> frozenset[str]:
-        """The tools that this server offers only to clients which declare something to it."""
+    def added_in(self, server: ServerId, tool: str) -> Era | None:
+        """The era in which this server offers the tool only to clients that declare something."""
         offer = self._known.get(server)
-        return _NOTHING if offer is None else offer.added
+        return None if offer is None or tool not in offer.added else offer.added_in
+
+    def unseen(self, server: Server, capabilities: bytes) -> frozenset[str]:
+        """The tools that this server offers, but not to a client with these capabilities."""
+        offer = self._known.get(server.id)
+        if offer is None or not offer.added:
+            return _NOTHING
+        told = server.told_of(capabilities)
+        return offer.added if declares_nothing(told, offer.added_in) else _NOTHING
 
     def on_observed(self, listener: Callable[[ServerId], None]) -> None:
         """Call `listener(server id)` whenever a server was met or looked at again."""
@@ -63,7 +72,7 @@ class OfferMemory:
             capabilities=seen.capabilities,
             longest=self._longest,
         )
-        return replace(offer, added=seen.added)
+        return replace(offer, added=seen.added, added_in=seen.era)
 
     def keep(self, offer: ServerOffer) -> None:
         """Remember it; lists that did not change stay the same objects.

@@ -17,7 +17,7 @@ from msgspec import Struct
 from gatelodge.core.errors import HouseError, LedgerDown, LimitReached, Stale, UpstreamError
 from gatelodge.core.policy.decision import Allow, Deny
 from gatelodge.core.protocol.bridge.questions import ASKING
-from gatelodge.core.protocol.capabilities import NOTHING
+from gatelodge.core.protocol.capabilities import declares_nothing
 from gatelodge.core.protocol.envelope import Members
 from gatelodge.core.records.leaves import CallDenied, CallIntent, CallOutcome
 from gatelodge.core.view import PolicyView, decide
@@ -195,7 +195,7 @@ class CallPath:
             text = "the Mcp-Param headers must repeat the arguments that the tool's schema names"
             return Deny("header_mismatch", text=text)
         # It stands in no list of this client (`tools_of`); which capability it lacks is not known.
-        if target.added and request.asker.capabilities == NOTHING:
+        if target.added and declares_nothing(request.asker.capabilities, target.added):
             return Deny("missing_capability", text=_NOT_OFFERED)
         calls, _ = self._inflight.counts(request.who.person)
         # The retry of a parked call goes on in that call's place, which is counted already.

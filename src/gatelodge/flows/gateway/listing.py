@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.offer import OfferedItem, OfferKind
 from gatelodge.core.ids import Instant
-from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.envelope import Era
 from gatelodge.core.protocol.session import PageCursor, pack, read_cursor
 from gatelodge.core.view import PolicyView, reachable, visible
@@ -53,9 +52,9 @@ def tools_of(look: ListViewer, offers: OfferMemory, capabilities: bytes) -> tupl
     """
     tools = allowed_tools(look)
     unseen = {
-        server.id: added
+        server.id: names
         for server in look.workspace.servers.values()
-        if (added := offers.added(server.id)) and server.server.told_of(capabilities) == NOTHING
+        if (names := offers.unseen(server.server, capabilities))
     }
     if not unseen:
         return tools

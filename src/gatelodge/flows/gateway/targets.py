@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.ids import Instant, PrincipalId, ServerId
 from gatelodge.core.protocol.bridge.state import TASK_CONTEXT, read_task_id
-from gatelodge.core.protocol.envelope import Members, read_text
+from gatelodge.core.protocol.envelope import Era, Members, read_text
 from gatelodge.core.protocol.shown.messages import read_reference, with_reference
 from gatelodge.core.protocol.shown.uris import BARE, UriPrefix, original_uri
 from gatelodge.core.view import PolicyView
@@ -28,7 +28,7 @@ class CallTarget(Struct, frozen=True, gc=False):
 
     `name` is what the record says (a tool's or prompt's name; URIs are never recorded), `label`
     what headers repeat. `host` is its server; `added` = a tool that is offered only to clients
-    which declare something.
+    which declare something, and in which era.
     """
 
     entry: Entry
@@ -36,7 +36,7 @@ class CallTarget(Struct, frozen=True, gc=False):
     params: Members
     label: str
     host: Server
-    added: bool = False
+    added: Era | None = None
 
     @property
     def server(self) -> str:
@@ -90,7 +90,7 @@ class TargetFinder:
             return None
         forwarded = _forwarded_params(params)
         forwarded["name"] = Raw(_encode(tool.name))
-        added = tool.name in self._offers.added(tool.server)
+        added = self._offers.added_in(tool.server, tool.name)
         return CallTarget(tool, tool.name, forwarded, tool.name, server.server, added)
 
     def _find_prompt(
