@@ -96,6 +96,7 @@ def test_a_call_of_what_is_not_listed_for_want_of_a_capability_says_so(
     assert told[-1] == ("call.denied", "missing_capability", "picture")
 
 
+@pytest.mark.slow
 def test_tools_that_a_server_adds_stay_approved_over_a_restart(tmp_path: Path):
     gate, seen = Gate(tmp_path / "data"), []
     for start in range(2):

@@ -108,6 +108,7 @@ def test_a_command_whose_check_is_cancelled_says_so(large: Gate) -> None:
     assert (command.returncode, f"{job} was cancelled" in told) == (3, True)
 
 
+@pytest.mark.slow
 def test_who_presses_ctrl_c_is_told_where_the_check_goes_on(large: Gate) -> None:
     ours, theirs = pty.openpty()
     with waiting(large, stderr=theirs) as command:
@@ -165,6 +166,7 @@ def test_what_is_no_job_is_refused(gate: Gate, body: dict[str, Any], status: int
     assert gate.ask("POST", "/jobs/job_none/cancel", {}, local=True)[0] == 404
 
 
+@pytest.mark.slow
 def test_where_no_gate_runs_the_command_does_it_and_cannot_leave_it_behind(tmp_path: Path) -> None:
     stopped = Gate(tmp_path / "data")
     stopped.cli("init")
