@@ -6,7 +6,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 # The suites start this house some hundred times: with its bytecode that is much faster.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help up test check slow weekly bench all fmt docs prepare
+.PHONY: help up test check slow weekly engines kubernetes bench all fmt docs screenshots prepare
 
 DATA ?= gatelodge-data
 WORKERS ?= auto
@@ -37,19 +37,27 @@ SLOW_CLIENTS := $(if $(shell command -v go 2>/dev/null),$(CLIENTS)/go/bin/.stamp
 MEMORY := $(shell [ -w /dev/shm ] && ! grep -q '^[^ ]* /dev/shm .*noexec' /proc/mounts \
 	&& [ "$$(df -Pk /dev/shm | awk 'NR == 2 {print $$4}')" -gt 4000000 ] && echo /dev/shm)
 
-# Slow suites that are many small tests: these run side by side. The others kill gates, measure, or
-# start programs that want the machine to themselves.
-TOGETHER := tests/contract tests/integration/attacks tests/integration/bridges \
-	tests/integration/door tests/integration/endpoint tests/integration/record \
-	tests/integration/clients tests/integration/upstream \
-	$(wildcard tests/integration/test_upstream_*.py)
+# Slow suites that run side by side. The others measure time or memory, count what is left on the
+# machine, or start programs that want it to themselves.
+TOGETHER := tests/unit tests/access tests/console tests/property tests/fuzz tests/conformance \
+	tests/contract tests/integration/attacks tests/integration/bridges \
+	tests/integration/definitions tests/integration/door tests/integration/endpoint \
+	tests/integration/net tests/integration/packages tests/integration/record \
+	tests/integration/servers tests/integration/vault tests/landlock \
+	tests/integration/clients tests/integration/upstream tests/integration/nouns \
+	tests/integration/tracing tests/integration/watching \
+	tests/integration/jobs/test_job_commands.py tests/kubernetes/test_manifests.py \
+	$(wildcard tests/integration/test_upstream_*.py tests/integration/test_cli*.py) \
+	tests/fault/disk tests/fault/test_canary.py tests/fault/test_kill.py \
+	tests/fault/test_start_refused.py $(wildcard tests/fault/test_sequencer_*.py)
+
+# Counts what is left on the machine, so nothing else may leave something meanwhile.
+ENDURANCE := tests/contract/runtimes/test_endurance.py
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
 up: prepare  ## See the first minute, then serve; data stays in ./gatelodge-data (ONCE=1: only see)
-	@$(if $(DEMO_NODE),$(MAKE) -s $(DEMO_NODE) || echo "npm failed: the demo goes on without Node servers", \
-		echo "npm is not there: the demo goes on without Node servers")
 	@exec $(BIN)/python examples/first_minute.py --data-dir "$(DATA)" \
 		$(if $(PORT),--port $(PORT)) $(if $(ONCE),--once)
 
@@ -66,11 +74,23 @@ check: prepare  ## Lint, format, types, import contracts and house rules
 
 slow: prepare $(TEST_NODE) $(SLOW_NODE) $(DEMO_NODE) $(SLOW_CLIENTS)  ## Run the suites that need more time
 	$(BIN)/pytest -m "slow and not weekly" $(TOGETHER:%=--ignore=%)
-	$(BIN)/pytest -m "slow and not weekly" -n $(WORKERS) $(TOGETHER)
+	$(BIN)/pytest -m "slow and not weekly" $(ENDURANCE)
+	$(BIN)/pytest -m "slow and not weekly" -n $(WORKERS) --ignore=$(ENDURANCE) $(TOGETHER)
 	$(BIN)/pytest -m hypothesis -n $(WORKERS) --hypothesis-profile=many
 
-weekly: prepare $(TEST_NODE) $(SLOW_NODE)  ## Run what slow leaves out: every client with every server
-	$(BIN)/pytest -m weekly -n $(WORKERS) tests/integration/bridges
+weekly: prepare $(TEST_NODE) $(SLOW_NODE)  ## Run what slow leaves out: all clients with all servers, images on both loops
+	$(BIN)/pytest -m weekly -n $(WORKERS) tests/integration/bridges tests/contract
+
+engines: prepare  ## Run servers in containers of Docker and of Podman (root, docker.io, podman)
+	@$(BIN)/python -m tests.contract.runtimes.engines.started
+	REQUIRE_RUNTIMES=podman,docker $(BIN)/pytest -n 0 -m "not weekly" -k "podman or dockerd" \
+		tests/contract/runtimes tests/integration/hosting/test_engine_gates.py
+
+kubernetes: prepare  ## Run servers in a real cluster on this machine (root, etcd, containerd, kubeall)
+	@$(BIN)/python -m tests.kubernetes.needs
+	REQUIRE_RUNTIMES=kubernetes $(BIN)/pytest -n 0 tests/kubernetes
+	REQUIRE_RUNTIMES=kubernetes $(BIN)/pytest -n 0 -m "not weekly" -k kubernetes \
+		tests/contract/runtimes
 
 all: check test slow  ## Everything that is checked before a change is taken
 
@@ -80,6 +100,9 @@ bench: prepare  ## Measure the call path on this machine
 fmt: prepare  ## Format and mend what can be mended
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+screenshots: prepare $(DEMO_NODE)  ## Take the pictures and outputs of README and how-to pages anew (chromium)
+	$(BIN)/python docs/screenshots.py
 
 docs: prepare  ## Write the generated pages of docs/reference anew
 	$(BIN)/python docs/generate.py

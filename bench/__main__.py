@@ -3,6 +3,11 @@
     python -m bench [--targets a,b] [--rounds 3] [--seconds 2] [--connections 1,32,256]
                     [--era modern|legacy] [--answer BYTES] [--delay-ms MS]
                     [--json FILE] [--from FILE] [--write]
+    python -m bench hosting [--starts N] [--rounds N] [--cold N] [--write]
+    python -m bench access [--leaves N] [--people N] [--servers N] [--write]
+    python -m bench watching [--rounds N] [--seconds N] [--streams N] [--write]
+    python -m bench search [--records N] [--engine NAME] [--postgres URL] [--write]
+    python -m bench access-pages [--shots FOLDER] [--write]
 
 Without any option it is the whole benchmark, and writes docs/performance.md and its picture; a
 narrower run prints its page, and writes it only with --write.
@@ -19,10 +24,15 @@ from pathlib import Path
 import msgspec
 
 from bench import BUILD, LOAD_CORE, ROOT, report
+from bench.access.past import measure_past
+from bench.hosting.report import kept_section
+from bench.hosting.run import measure_hosting
 from bench.prepare import prepare
 from bench.results import Results
 from bench.run import Plan, Run
+from bench.search.run import measure_search
 from bench.targets import Target, every_target
+from bench.watching import measure_watching
 
 
 def _arguments() -> argparse.Namespace:
@@ -70,6 +80,24 @@ def _measure(arguments: argparse.Namespace) -> Results:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["hosting"]:
+        measure_hosting(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["access"]:
+        measure_past(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["watching"]:
+        measure_watching(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["search"]:
+        measure_search(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["access-pages"]:
+        # Playwright is there for tests: who measures calls alone needs none.
+        from bench.access.pages import measure_pages
+
+        measure_pages(sys.argv[2:])
+        return
     arguments = _arguments()
     BUILD.mkdir(parents=True, exist_ok=True)
     if arguments.source:
@@ -81,7 +109,9 @@ def main() -> None:
     page = report.page(results, report.read_view(BUILD / "view.json"))
     if arguments.write or len(sys.argv) == 1:
         (ROOT / "docs").mkdir(exist_ok=True)
-        (ROOT / "docs" / "performance.md").write_text(page)
+        written = ROOT / "docs" / "performance.md"
+        hosting = kept_section(written)
+        written.write_text(f"{page}\n{hosting}" if hosting else page)
         (ROOT / "docs" / "performance.svg").write_text(report.chart(results))
     else:
         print(page)

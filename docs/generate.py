@@ -19,7 +19,7 @@ import msgspec
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from docs import facts, prose  # noqa: E402
+from docs import facts, prose, roles  # noqa: E402
 from tests.guarantees import GUARANTEES  # noqa: E402
 from tests.test_guarantees import cited  # noqa: E402
 
@@ -27,7 +27,7 @@ from gatelodge.cli import main, output  # noqa: E402
 from gatelodge.config import schema  # noqa: E402
 from gatelodge.core.catalog.server import Wait  # noqa: E402
 from gatelodge.core.errors import HouseError  # noqa: E402
-from gatelodge.core.records import leaves  # noqa: E402
+from gatelodge.core.records import leaf, leaves  # noqa: E402
 from gatelodge.core.records.governance import GovKind  # noqa: E402
 from gatelodge.flows.admin.declared import spelling  # noqa: E402
 from gatelodge.flows.admin.declared.tables import TABLES  # noqa: E402
@@ -188,7 +188,13 @@ def guarantees() -> str:
     return _page(lines)
 
 
+def roles_and_routes() -> str:
+    """Every route, and which role may ask it."""
+    return _page([MADE, *roles.lines()])
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/roles.md": roles_and_routes,
     "docs/guarantees.md": guarantees,
     "docs/reference/apply.md": declared,
     "docs/reference/cli.md": commands,
@@ -268,7 +274,8 @@ def _taken(hint: Any) -> str:
         return "a table of texts"
     if kinds and datetime in (kinds[0], *get_args(kinds[0])):
         return "a time with its zone, `2026-12-01T18:00:00Z`"
-    return {str: "text", bool: "`true` or `false`", Wait: "seconds; 0 = as the settings say"}[hint]
+    words = {str: "text", bool: "`true` or `false`", int: "a number", float: "a number"}
+    return (words | {Wait: "seconds; 0 = as the settings say"})[hint]
 
 
 def _tree(kind: type[HouseError]) -> Iterator[type[HouseError]]:
@@ -291,7 +298,7 @@ def _plain(hint: Any) -> str:
 def _always_there(kind: type[msgspec.Struct]) -> list[str]:
     """The fields that every leaf of this type has."""
     fields = msgspec.structs.fields(kind)
-    return [f.name for f in fields if f.default is msgspec.NODEFAULT or f.type is leaves.Later]
+    return [f.name for f in fields if f.default is msgspec.NODEFAULT or f.type is leaf.Later]
 
 
 def _closers(field: str) -> list[str]:

@@ -14,7 +14,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ FORBIDDEN = "git__git_reset"
 DATA = "gatelodge-data"
 PROOF, KEY = "call.proof.json", Path("gate.key")
 STOP_SECONDS = 60
+RECORD_SECONDS = 30
 
 
 class Gate:
@@ -103,8 +106,9 @@ def main() -> int:
     gate = Gate(given.data_dir, given.port)
     try:
         gate.start()
+        began = datetime.now(UTC).isoformat()
         asyncio.run(_two_people(gate))
-        _proof(gate)
+        _proof(gate, began)
         if not given.once:
             print(snippets(gate.endpoint, gate.command, member=ALICE))
             print("Commands: .venv/bin/gatelodge --help. Ctrl-C stops the gate.", flush=True)
@@ -130,7 +134,7 @@ async def _person(endpoint: str, who: str, token: str, tool: str) -> None:
     """Connect with a token, show which tools there are, and call one."""
     headers = {"Authorization": f"Bearer {token}"}
     async with (
-        httpx2.AsyncClient(headers=headers) as http,
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
         Client(streamable_http_client(endpoint, http_client=http)) as client,
     ):
         tools = [each.name for each in (await client.list_tools()).tools]
@@ -150,11 +154,23 @@ async def _answer(client: Client, tool: str) -> str:
     return " ".join(" ".join(texts).split())
 
 
-def _proof(gate: Gate) -> None:
+def _call_on_record(gate: Gate, began: str) -> str:
+    """The call that Alice made since then: it stands in the log a moment after its answer."""
+    ends = time.monotonic() + RECORD_SECONDS
+    tool = CALL.partition("__")[2]
+    search = ("audit", "search", "--member", ALICE, "--tool", tool, "--since", began)
+    while not (found := gate.ask(*search)["items"]):
+        if time.monotonic() > ends:
+            raise SystemExit(f"no call of {ALICE} came into the log within {RECORD_SECONDS} s")
+    return str(found[0]["call"])
+
+
+def _proof(gate: Gate, began: str) -> None:
     """What was written down, and the proof of Alice's call, checked without the gate."""
+    call = _call_on_record(gate, began)
     gate.run("audit", "tail", "-n", "4")
-    found = gate.ask("audit", "search", "--member", ALICE, "--tool", CALL.partition("__")[2])
-    gate.run("audit", "prove", found["items"][0]["call"], "-o", PROOF)
+    Path(PROOF).unlink(missing_ok=True)  # That of the run before: `prove` replaces no file.
+    gate.run("audit", "prove", call, "-o", PROOF)
     KEY.write_text(gate.run("audit", "key"))
     gate.run("audit", "verify", PROOF, "--key", str(KEY), lines=2)
 

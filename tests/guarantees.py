@@ -67,8 +67,7 @@ GUARANTEES: dict[str, Guarantee] = {
         says="For any past moment the log alone reproduces who could use what, and any single "
         "decision can be replayed.",
         source="decision 0007",
-        missing="The gov log holds what a fold needs, and each call cites the gov size it was "
-        "decided under; the fold and the replay are not there.",
+        since="0.1",
     ),
     "revoke:under-a-second": Guarantee(
         says="From commit to cut: every node, every stream, every parked call, under 1 s or the "
@@ -89,9 +88,16 @@ GUARANTEES: dict[str, Guarantee] = {
     ),
     "isolation:no-second-path": Guarantee(
         says="One decision function and one recorder stand on the only path to an upstream; "
-        "nothing a member sends ever starts a process, but for a further copy of an approved "
-        "server that keeps one caller's session apart from all others, of which there is a limit.",
-        source="decisions 0001, 0011 and 0014",
+        "nothing a member sends ever starts a process, but for an approved server: one that "
+        "nobody used, or a copy that keeps one caller apart from all others, each on record and "
+        "within limits of count and rate.",
+        source="decisions 0001, 0011, 0014 and 0037",
+        since="0.1",
+    ),
+    "isolation:attested": Guarantee(
+        says="No hosted server gets a byte before its isolation was read back, found to be what "
+        "its tier promises, and written down.",
+        source="decision 0037",
         since="0.1",
     ),
     "secrets:stay-here": Guarantee(

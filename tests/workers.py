@@ -6,16 +6,39 @@ from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
-ROOMS = ("bridges", "clients", "door", "endpoint", "house", "members", "nouns", "servers")
-"""Folders whose files share a gate, or the parsed source: a second worker would need another."""
+ROOMS = {
+    "tests/console": "console",
+    "tests/house": "house",
+    "tests/integration/attacks/clients": "attacks",
+    "tests/integration/attacks/members": "attacks",
+    "tests/integration/attacks/servers": "attacks",
+    "tests/integration/bridges": "bridges",
+    "tests/integration/clients": "clients",
+    "tests/integration/door": "door",
+    "tests/integration/endpoint": "endpoint",
+    "tests/integration/nouns": "admin house",
+    "tests/integration/servers": "servers",
+    "tests/integration/test_admin_api.py": "admin house",
+    "tests/integration/test_admin_rules.py": "admin house",
+    "tests/integration/test_admin_servers.py": "admin house",
+}
+"""What shares a gate, or the parsed source: a second worker would need another."""
+
+SPREAD = ("test_bad_disk", "test_directory_damage", "test_gateway", "test_kill")
+"""Files of few tests that take long each and share little: together they would be the last."""
 
 
 class Together(LoadScopeScheduling):
-    """Hands out such a folder, or else a file, as a whole; those with the most tests come first."""
+    """Hands out such a room, or else a file, as a whole; those with the most tests come first.
+
+    Of a file whose tests take long each, every test is handed out alone.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePosixPath(nodeid.partition("::")[0])
-        return str(file.parent if file.parent.name in ROOMS else file)
+        if file.stem in SPREAD:
+            return nodeid
+        return ROOMS.get(str(file)) or ROOMS.get(str(file.parent)) or str(file)
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> LoadScopeScheduling:

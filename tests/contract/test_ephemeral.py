@@ -7,11 +7,11 @@ import anyio
 import pytest
 from sqlalchemy import text
 from tests.fakes.world import StillClock
+from tests.ledgers import new_database
 from tests.postgres import fresh_database
 
 from gatelodge.adapters.store.copying import copy_sqlite
 from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.shared.ephemeral import SqlEphemeral
 from gatelodge.core.errors import Invalid, LimitReached
 from gatelodge.ports.ephemeral import LONGEST_SECONDS, EphemeralKind
@@ -35,8 +35,7 @@ def url(request):
 
 @pytest.fixture
 def database(url, tmp_path):
-    opened = open_database(url, tmp_path / "gate")
-    migrate(opened)
+    opened = new_database(tmp_path / "gate", url)
     yield opened
     opened.close()
 

@@ -6,11 +6,10 @@ import anyio
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
+from tests.ledgers import new_database
 from tests.postgres import fresh_database
 
 from gatelodge.adapters.store.copying import copy_sqlite
-from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.shared.jobs import SqlJobs
 from gatelodge.core.errors import Conflict
 from gatelodge.ports.jobs import KEPT_JOBS, JobRecord
@@ -27,8 +26,7 @@ def anyio_backend():
 def database(request, tmp_path):
     postgres = request.param == "postgresql"
     url = fresh_database(request.getfixturevalue("postgres_url")) if postgres else ""
-    opened = open_database(url, tmp_path / "gate")
-    migrate(opened)
+    opened = new_database(tmp_path / "gate", url)
     yield opened
     opened.close()
 
@@ -147,8 +145,7 @@ async def test_the_newest_jobs_are_listed_first_and_the_oldest_that_ended_are_fo
 
 
 async def test_a_copy_of_the_database_holds_no_job(tmp_path):
-    opened = open_database("", tmp_path)
-    migrate(opened)
+    opened = new_database(tmp_path)
     await SqlJobs(opened).add(job(), "canary-position")
     copy_sqlite(tmp_path / "gatelodge.db", tmp_path / "copy.db")
     opened.close()

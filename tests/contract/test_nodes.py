@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from tests.fakes.world import StillClock
 from tests.gov_log import open_gov_log
+from tests.ledgers import new_database
 from tests.postgres import fresh_database
 
 from gatelodge.adapters.keys.system import SystemClock
@@ -32,8 +33,7 @@ def url(request):
 
 @pytest.fixture
 def database(url, tmp_path):
-    opened = open_database(url, tmp_path / "gate")
-    migrate(opened)
+    opened = new_database(tmp_path / "gate", url)
     yield opened
     opened.close()
 

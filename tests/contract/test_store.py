@@ -7,10 +7,9 @@ import msgspec
 import pytest
 from tests.fakes.world import StillClock
 from tests.gov_log import open_gov_log
+from tests.ledgers import new_database
 from tests.postgres import fresh_database
 
-from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.store import SqlStore
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Tool
 from gatelodge.core.errors import Broken, Conflict, StoreDown
@@ -111,8 +110,7 @@ def clock():
 
 @pytest.fixture
 def database(url, tmp_path):
-    opened = open_database(url, tmp_path / "gate")
-    migrate(opened)
+    opened = new_database(tmp_path / "gate", url)
     yield opened
     opened.close()
 

@@ -7,10 +7,9 @@ from tests.fakes.world import CountedIds, StillClock
 from tests.gate import WAIT
 from tests.gov_log import open_gov_log
 from tests.integration.nouns.declared import run
+from tests.ledgers import new_database
 
 from gatelodge.adapters.keys.peppers import HmacPeppers
-from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.shared.nodes import SqlNodes
 from gatelodge.adapters.store.store import SqlStore
 from gatelodge.core.catalog.server import HttpTransport
@@ -47,8 +46,7 @@ class Hurried:
 
 class House:
     def __init__(self, directory):
-        self.database = open_database("", directory)
-        migrate(self.database)
+        self.database = new_database(directory)
         self.clock, self.ids, self.inflight = StillClock(), CountedIds(), InFlight()
         real = SqlStore(self.database, open_gov_log(self.database), self.clock, "nod_1")
         self.store = Hurried(real)

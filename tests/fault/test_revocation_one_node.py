@@ -17,7 +17,7 @@ def upstream():
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory, upstream):
-    gate = Gate(tmp_path_factory.mktemp("gate") / "data")
+    gate = Gate(tmp_path_factory.mktemp("gate") / "data").prepared()
     with gate.running():
         serve(gate, "up", upstream.url)
         open_to_everyone(gate, "up")

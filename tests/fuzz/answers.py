@@ -16,6 +16,7 @@ from tests.fuzz.json_texts import mutated, piece
 from tests.fuzz.oracles import STALL, Stall, finds, from_terminal, stood_still
 from tests.unit.net.test_portions import Pipe
 
+from gatelodge.adapters.keys.secret_refs import SecretRefs
 from gatelodge.adapters.net.client import HttpClient
 from gatelodge.adapters.net.connection import HttpConnection
 from gatelodge.adapters.upstream.http.pending import PendingHttpRequest
@@ -203,9 +204,8 @@ def _dispatch_output_line(notes: list[bytes]) -> object:
 async def over_http(dice: random.Random) -> list[str]:
     """One answer over HTTP; what was wrong."""
     pipe, dialled = Pipe(), asyncio.Event()
-    means = SimpleNamespace(
-        secrets=SimpleNamespace(resolve=str), version="1"
-    )  # no header names one, nothing is dialled
+    # No header names one, nothing is dialled.
+    means = SimpleNamespace(secrets=SecretRefs(), workspace="", version="1")
     definition = HttpTransport(url="http://127.0.0.1:1/mcp", allow_private=True)
     session = _session(partial(StreamableHttpTransport, definition), means)
     session._speak_era(modern=dice.random() < 0.5)
@@ -243,7 +243,10 @@ async def over_stdio(dice: random.Random) -> list[str]:
     means = SimpleNamespace(result_bytes=LARGEST)
     definition = StdioTransport(command=("x",))
     session = _session(
-        lambda means, own: StdioPipesTransport("srv_x", definition, means, None, own), means
+        lambda means, own: StdioPipesTransport(
+            SimpleNamespace(id="srv_x", workspace="wsp_x"), definition, means, None, own
+        ),
+        means,
     )  # type: ignore[arg-type]
     wire = session.transport
     assert isinstance(wire, StdioPipesTransport)

@@ -1,4 +1,4 @@
-"""One function reaches an upstream, one room starts processes, two files catch everything."""
+"""One function reaches an upstream, one room starts processes, few files catch everything."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ CALL = "flows/gateway/call.py"
 OBSERVERS = {
     "flows/catalog/": "looks again when a server says that its tools changed",
     "web/api/rules/": "an admin asks; the door wants the role for it",
-    "app/demo.py": "the operator asked for the demo; its servers stand in the code",
+    "app/demonstration/": "the operator asked for the demo; its servers stand in the code",
 }
 """Who may ask an upstream what tools it has: nothing a member sends leads there."""
 
@@ -32,14 +32,27 @@ STARTS_PROCESSES = ("adapters/runtime/",)
 
 HTTP_CLIENTS = {"aiohttp", "http.client", "httpx", "requests", "urllib.request", "urllib3"}
 SPEAKS_HTTP = {
+    "adapters/runtime/docker/": "a container engine's own client, on its socket (decision 0033)",
     "adapters/telemetry/": "spans leave by the thread of their SDK (decision 0024)",
     "cli/": "a command speaks to its own gate",
+    "app/demonstration/": "the people of the demo speak to their own gate",
+    "adapters/runtime/kubernetes/": "the operator names the cluster (decision 0034)",
 }
 
 CATCHES_ALL = {
     "web/endpoint/endpoint.py": "the web face: an unknown fault becomes an incident id",
+    "flows/incidents.py": "what outsiders cause in a task of the node becomes an incident id",
+    "adapters/upstream/pool.py": "a link at which the gate failed is given up, and begun anew",
     "cli/main.py": "the command line: an unknown fault becomes an exit code",
 }
+
+CONTAINS = {
+    "flows/catalog/watch.py": "a look: what was known stays, and it is taken again",
+    "flows/hosting/usage.py": "a sample of numbers: the last one stands",
+    "flows/audit/index/filler.py": "what is derived of the log: it is dropped, and made anew",
+    "flows/hosting/recorded_runtime.py": "an end, of which others behind it must not be kept",
+}
+"""Where a fault that nobody thought of ends no task of the node: what opens nothing to anybody."""
 
 SYNCS_FILES = {
     "adapters/files.py": "whole files, put in the place of others",
@@ -172,6 +185,17 @@ def test_everything_is_caught_in_the_named_files_only():
     )
 
 
+def test_outsiders_are_contained_in_the_named_files_only():
+    room = "flows/incidents.py"
+    users = {m.room for m in house() if m.room != room and "contained" in _names_used(m)}
+    assert users == CONTAINS.keys(), told(
+        "Going on after an unknown fault is right where nothing is open then: "
+        + "; ".join(f"{path} ({why})" for path, why in CONTAINS.items()),
+        sorted(users ^ CONTAINS.keys()),
+        "let the fault end the task, or say here why going on opens nothing.",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "finds"),
     [
@@ -220,6 +244,10 @@ def _names(node: ast.AST, word: str) -> bool:
     if isinstance(node, ast.Call) and _last(node.func) in {"getattr", "attrgetter", "methodcaller"}:
         return any(isinstance(a, ast.Constant) and a.value == word for a in node.args)
     return False
+
+
+def _names_used(m: Module) -> set[str]:
+    return {n.id for n in m.nodes if isinstance(n, ast.Name)}
 
 
 def _last(func: ast.expr) -> str:

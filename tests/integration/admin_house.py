@@ -59,14 +59,22 @@ class House:
         return next(log["size"] for log in logs if log["log"] == "gov")
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with Gate(tmp_path_factory.mktemp("api") / "data", "limits.body_bytes=65536").running() as gate:
+@pytest.fixture(scope="session")
+def admin_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The house that all modules share which take their own from here."""
+    made = Gate(tmp_path_factory.mktemp("api") / "data", "limits.body_bytes=65536")
+    with made.prepared().running() as gate:
         yield House(gate)
 
 
 @pytest.fixture(scope="module")
-def stub(house: House) -> str:
+def house(admin_house: House) -> House:
+    return admin_house
+
+
+@pytest.fixture(scope="module")
+def stub(house: House) -> Iterator[str]:
+    """A server that is approved; the next module has another one under the alias."""
     transport = {
         "type": "stdio",
         "command": [sys.executable, str(STUB)],
@@ -74,7 +82,9 @@ def stub(house: House) -> str:
         "run_as": "gateway",
     }
     wanted = {"alias": "stub", "transport": transport}
-    house.gate.api("POST", f"{W}/servers", wanted, local=True)
+    made = house.gate.api("POST", f"{W}/servers", wanted, local=True)
     seen = house.ok("POST", f"{W}/servers/stub/observe")
     house.ok("POST", f"{W}/servers/stub/approve", all_of(seen))
-    return "stub"
+    yield "stub"
+    if house.ask("GET", f"{W}/servers/{made['id']}").status == 200:
+        house.ok("POST", f"{W}/servers/{made['id']}/remove", {})

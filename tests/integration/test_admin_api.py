@@ -130,7 +130,7 @@ def test_whatever_a_row_is_called_it_is_found_changed_and_removed_by_that(
 
 
 def test_lists_come_page_by_page(house: House) -> None:
-    whole = house.ok("GET", f"{W}/members")["items"]
+    whole = house.ok("GET", f"{W}/members?limit=500")["items"]
     seen: list[dict[str, Any]] = []
     cursor = ""
     while True:
@@ -308,9 +308,9 @@ def test_a_guardrail_is_checked_published_replaced_and_retired(house: House) -> 
     first = house.ok("POST", f"{W}/guardrails", body, by="security")
     second = house.ok("POST", f"{W}/guardrails", {**body, "text": text + "\n"}, by="security")
     listed = house.ok("GET", f"{W}/guardrails")["items"]
-    assert [each["id"] for each in listed] == [second["id"]]
+    assert [each["id"] for each in listed if each["name"] == "night"] == [second["id"]]
     every = house.ok("GET", f"{W}/guardrails?retired=true")["items"]
-    assert {each["id"] for each in every} == {first["id"], second["id"]}
+    assert {e["id"] for e in every if e["name"] == "night"} == {first["id"], second["id"]}
     assert house.ok("POST", f"{W}/guardrails/night/retire", {})["mode"] == "retired"
     everywhere = {**body, "everywhere": True}
     house.refused(403, "forbidden", "POST", f"{W}/guardrails", everywhere)

@@ -3,14 +3,18 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.gate import Gate
+
+from gatelodge.adapters.runtime.landlock.calls import landlock_version
 
 STUB = Path(__file__).parents[1] / "upstreams" / "echo_server.py"
 
@@ -38,6 +42,9 @@ def stub(gate: Gate) -> str:
     approved = gate.command("server", "approve", "stub", *named)
     assert "2 tools are pinned" in approved.stdout
     return "stub"
+
+
+more = partial(pytest.param, marks=pytest.mark.slow)
 
 
 def lines(text: str) -> list[list[str]]:
@@ -80,20 +87,20 @@ def test_commands_work_before_the_first_start_and_the_gate_goes_on_from_there(
     [
         (("member", "show", "nobody@example.test"), 3, "gatelodge member list"),
         (("member", "show", ""), 2, "the name is empty"),
-        (("group", "show", ""), 2, "the name is empty"),
-        (("server", "show", ""), 2, "the name is empty"),
-        (("member", "add", "no-address"), 2, "name@example.com"),
-        (("member", "add", "owner@localhost"), 3, "here already"),
-        (
+        more(("group", "show", ""), 2, "the name is empty"),
+        more(("server", "show", ""), 2, "the name is empty"),
+        more(("member", "add", "no-address"), 2, "name@example.com"),
+        more(("member", "add", "owner@localhost"), 3, "here already"),
+        more(
             ("member", "revoke", "owner@localhost", "--why", "x", "--yes"),
             3,
             "another member an owner",
         ),
-        (("member", "revoke", "owner@localhost", "--why", "x"), 2, "--yes"),
-        (("member", "revoke", "owner@localhost"), 2, "--why"),
-        (("--workspace", "other", "member", "list"), 3, "gatelodge workspace list"),
+        more(("member", "revoke", "owner@localhost", "--why", "x"), 2, "--yes"),
+        more(("member", "revoke", "owner@localhost"), 2, "--why"),
+        more(("--workspace", "other", "member", "list"), 3, "gatelodge workspace list"),
         (("--url", "http://127.0.0.1:1", "member", "list"), 4, "gatelodge up"),
-        (("audit", "show", "c_nonsense"), 2, "22 characters"),
+        more(("audit", "show", "c_nonsense"), 2, "22 characters"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -191,15 +198,45 @@ def test_who_may_read_what_a_server_has_is_told_too(gate: Gate, stub: str, kind:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(landlock_version() < 1, reason="the sandbox needs Landlock")
+@pytest.mark.skipif(shutil.which("npx") is None, reason="there is no npx")
+def test_a_command_that_is_never_started_so_is_not_kept(tmp_path: Path) -> None:
+    with Gate(tmp_path / "data", "hosting.plain_commands=sandbox").running() as gate:
+        done = gate.command("server", "add", "fetched", "--", "npx", "-y", "some")
+        assert (done.returncode, done.stdout) == (4, "fetched was not added.\n"), done.stderr
+        assert "gatelodge server add fetched npm:NAME@VERSION" in done.stderr
+        assert gate.cli("server", "list") == []
+
+
+@pytest.mark.slow
 def test_a_server_that_cannot_be_observed_is_kept_and_told(gate: Gate) -> None:
-    done = gate.command("server", "add", "gone", "--run-as", "gateway", "--", "/no/such/program")
+    add = ("server", "add", "gone", "--run-as", "gateway", "--", "/no/such/program")
+    done = gate.command(*add)
     assert done.returncode == 4
     assert "could not be observed" in done.stdout
+    assert "gatelodge server remove gone" in done.stdout
+    again = gate.command(*add)
+    assert again.returncode == 3
+    assert "gatelodge server edit gone" in again.stderr
     rows = {each["alias"]: each["status"] for each in gate.cli("server", "list")}
     assert rows["gone"] == "proposed"
     assert gate.command("server", "remove", "gone", "--dry-run").returncode == 0
     gate.cli("server", "remove", "gone", "--yes")
     assert "gone" not in {each["alias"] for each in gate.cli("server", "list")}
+
+
+@pytest.mark.slow
+def test_a_restart_of_what_is_not_approved_says_what_lets_it_run(gate: Gate) -> None:
+    gate.cli("server", "add", "off", "--run-as", "gateway", "--", sys.executable, str(STUB))
+    for status, way in (("proposed", "approve"), ("disabled", "enable")):
+        done = gate.command("server", "restart", "off")
+        assert done.returncode == 3
+        assert f"off is {status}" in done.stderr
+        assert f"gatelodge server {way} off" in done.stderr
+        if status == "proposed":
+            gate.cli("server", "approve", "off", "--yes")
+            gate.cli("server", "disable", "off")
+    gate.cli("server", "remove", "off", "--yes")
 
 
 @pytest.mark.slow
@@ -215,6 +252,7 @@ def test_what_is_hidden_from_a_server_is_said_when_it_is_added(gate: Gate) -> No
     gate.cli("server", "remove", "shy", "--yes")
 
 
+@pytest.mark.slow
 def test_a_disabled_server_comes_back_with_its_pins(gate: Gate, stub: str) -> None:
     gate.cli("server", "disable", stub)
     assert gate.cli("server", "show", stub)["status"] == "disabled"
@@ -308,6 +346,7 @@ def test_a_file_is_applied_and_then_nothing_differs(gate: Gate, tmp_path: Path) 
     assert "Nothing differs." in gate.command("apply", str(file)).stdout
 
 
+@pytest.mark.slow
 def test_from_far_away_a_token_decides(gate: Gate, tmp_path: Path) -> None:
     token = gate.member("remote@example.test")
     file = tmp_path / "token"

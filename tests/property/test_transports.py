@@ -91,7 +91,7 @@ def test_an_endpoint_that_is_registered_is_asked_in_one_whole_request_of_its_own
     if refused:
         return
     endpoint = read_endpoint(transport)
-    own = head_lines(transport.headers, Literals().resolve)
+    own = head_lines({k: Literals().resolve(v) for k, v in transport.headers.items()})
     parsed = Parsed(request_wire(RequestHeads(endpoint, own, "1").legacy, b"{}"))
     assert parsed.whole
     assert parsed.target == endpoint.path.encode()

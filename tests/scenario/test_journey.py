@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.gate import ROOT, Gate
 from tests.scenario.script import answer, matches, play
+from tests.wire import until
 
 from gatelodge.cli.main import run
 
@@ -31,6 +32,10 @@ def _run(gate: Gate, known: dict[str, str], words: list[str]) -> str:
         who, tool = rest[0], rest[1]
         given = gate.client(known[who]).call(tool, json.loads(" ".join(rest[2:])))
         return answer(given.json) if given.status in {200, 400} else f"HTTP {given.status}"
+    if program == "wait":
+        # What is met and what is called are recorded in the order of their happening.
+        until(lambda: gate.cli("server", "show", rest[0])["health"] == "ready" or None)
+        return ""
     # In this process: each would spend most of its time on starting Python.
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):

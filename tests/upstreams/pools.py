@@ -16,6 +16,7 @@ import pytest
 from msgspec import Raw
 
 from gatelodge.adapters.runtime.process.runtime import ProcessRuntime
+from gatelodge.adapters.runtime.process.uids import UidAllocator
 from gatelodge.adapters.upstream.pool import UpstreamPool
 from gatelodge.config.schema import HostingSettings, LimitSettings, UpstreamSettings
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Transport
@@ -57,16 +58,23 @@ class Secrets:
             raise KeyUnreachable(f"{value} cannot be read.")
         return self.known[value[4:]]
 
+    async def resolve_all(self, values: dict[str, str], *_whose: str) -> dict[str, str]:
+        return {name: self.resolve(value) for name, value in values.items()}
+
+    def edition(self, *_about: object) -> object:
+        return None
+
 
 def make_pool(secrets: Secrets | None = None, **settings: Any) -> UpstreamPool:
     hosting = settings.pop("hosting", HOSTING)
     root, caches = settings.pop("root", False), settings.pop("caches", None)
+    uids = UidAllocator(hosting.first_uid) if root else None
     return UpstreamPool(
         secrets=secrets or Secrets(),
         limits=settings.pop("limits", LimitSettings()),
         upstream=settings.pop("upstream", UPSTREAM),
         version="9.9",
-        runtime=ProcessRuntime(hosting, root=root, caches=caches),
+        runtime=ProcessRuntime(hosting, uids=uids, caches=caches),
         **settings,
     )
 

@@ -8,12 +8,11 @@ from msgspec import Struct
 
 from gatelodge.app.first_start import UNSEEN
 from gatelodge.config.schema import ListenSettings
+from gatelodge.core.http.authority import WILDCARD
 
 log = logging.getLogger(__name__)
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
-WILDCARD = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with
-"""Addresses that stand for every interface, and how a client on this machine reaches them."""
 
 
 class ReadyAnnouncement(Struct, frozen=True, kw_only=True):

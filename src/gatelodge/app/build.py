@@ -5,7 +5,7 @@ logs checked against what was signed, and only then anything that serves.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from gatelodge.adapters.keys.sealing import AesSealer, DiskKeyWrap
 from gatelodge.adapters.keys.secret_refs import SecretRefs
 from gatelodge.adapters.keys.signer import LogSigner
 from gatelodge.adapters.keys.sources import open_keys
-from gatelodge.adapters.keys.system import SystemClock, SystemIds
+from gatelodge.adapters.keys.vault.resolver import ServerSecrets
 from gatelodge.adapters.ledger import logs
 from gatelodge.adapters.ledger.deks import SqlDeks
 from gatelodge.adapters.ledger.guard import FileGuard
@@ -36,8 +36,15 @@ from gatelodge.adapters.store.shared.ephemeral import SqlEphemeral
 from gatelodge.adapters.store.shared.jobs import SqlJobs
 from gatelodge.adapters.store.shared.nodes import SqlNodes
 from gatelodge.adapters.store.store import GovLog, SqlStore
-from gatelodge.app.first_start import OnceShown, check_keys, first_start, tell_durability
+from gatelodge.app.first_start import (
+    HouseWorld,
+    OnceShown,
+    check_keys,
+    first_start,
+    tell_durability,
+)
 from gatelodge.app.keeping.closing import ClosingStep, closed_if_it_fails, each_in_turn
+from gatelodge.app.keeping.vault import open_vault
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import LogForked, StoreDown
 from gatelodge.core.records.origin import GOV, LogOrigins
@@ -45,15 +52,16 @@ from gatelodge.flows.audit.check.fsck import LedgerFsck
 from gatelodge.flows.audit.recorder import AuditRecorder
 from gatelodge.flows.audit.sequencer import LogSequencer, SequencerPorts
 from gatelodge.flows.health import NodeHealth
-from gatelodge.flows.jobs.kinds import FSCK
+from gatelodge.flows.jobs.kinds import FSCK, JobKind, JobWork
 from gatelodge.flows.jobs.ledger_check import LedgerCheck
 from gatelodge.flows.jobs.runner import JobPorts, JobRunner
 from gatelodge.flows.rates import PersonRates
 from gatelodge.ports.journal import HeadGuard, Journal, LeaderElection, LedgerHead
-from gatelodge.ports.world import CheckpointSigner
+from gatelodge.ports.world import CheckpointSigner, Clock, FreshIds
 
 GUARD = Path("guard", "signed.json")
 _Opened = Callable[[ClosingStep], None]
+_Place = tuple[Path, Database, SecretRefs]
 LIVE_MS = 5_000
 """A node not seen for this long is gone."""
 
@@ -64,9 +72,9 @@ class OpenResources(Struct, frozen=True, kw_only=True):
     settings: Settings
     directory: Path
     node: str
-    clock: SystemClock
-    ids: SystemIds
-    secrets: SecretRefs
+    clock: Clock
+    ids: FreshIds
+    secrets: ServerSecrets
     keys: DiskKeys
     signer: CheckpointSigner
     peppers: HmacPeppers
@@ -83,6 +91,8 @@ class OpenResources(Struct, frozen=True, kw_only=True):
     recorder: AuditRecorder
     sequencer: LogSequencer
     health: NodeHealth
+    origins: Mapping[str, str] = {}
+    """Where each setting was found, by its key; nothing where nobody said it."""
     turn: Lock = field(default_factory=Lock)
     """Held while a step of a large question to the logs is read: they take turns."""
     owner_token: OnceShown
@@ -110,7 +120,7 @@ class OpenResources(Struct, frozen=True, kw_only=True):
             where = f"looked at: {database} and {self.directory / GUARD}"
             raise LogForked(f"{fault.detail} ({where})", remedy=fault.remedy) from fault
 
-    def job_runner(self) -> JobRunner:
+    def job_runner(self, others: Mapping[JobKind, JobWork]) -> JobRunner:
         """Make what runs the jobs: each kind with the parts that do its work."""
 
         async def live() -> frozenset[str]:
@@ -125,7 +135,7 @@ class OpenResources(Struct, frozen=True, kw_only=True):
             node=self.node,
             sequencer=self.sequencer,
         )
-        return JobRunner(ports, {FSCK: LedgerCheck(fsck, self.sequencer, live).run})
+        return JobRunner(ports, {FSCK: LedgerCheck(fsck, self.sequencer, live).run, **others})
 
     async def close(self) -> None:
         """Tell the others, make everything durable and let go, in the reverse order of the opening.
@@ -145,7 +155,9 @@ class OpenResources(Struct, frozen=True, kw_only=True):
         )
 
 
-async def lay(settings: Settings, *, upgrade: bool = False) -> OpenResources:
+async def lay(
+    settings: Settings, *, upgrade: bool = False, world: HouseWorld | None = None
+) -> OpenResources:
     """Open the data directory. Raises whatever is wrong with it, each with its remedy.
 
     A database of an older version is changed with `upgrade` only, after a copy of it was made.
@@ -163,7 +175,8 @@ async def lay(settings: Settings, *, upgrade: bool = False) -> OpenResources:
                 database.room = DiskRoom(directory, settings.audit.free_bytes)
                 await asyncio.to_thread(database.room.tend)
             await asyncio.to_thread(lambda: brought_up(database, directory, upgrade=upgrade))
-            return await _build_ground(settings, directory, database, secrets, opened)
+            place = (directory, database, secrets)
+            return await _build_ground(settings, world or HouseWorld(), place, opened)
 
 
 @contextmanager
@@ -179,11 +192,11 @@ def _name_failing_database(settings: Settings, directory: Path) -> Iterator[None
 
 
 async def _build_ground(
-    settings: Settings, directory: Path, database: Database, secrets: SecretRefs, opened: _Opened
+    settings: Settings, world: HouseWorld, place: _Place, opened: _Opened
 ) -> OpenResources:
     """The rest of the ground; `opened` is told how each part is closed, in their order."""
-    clock, ids, gate = SystemClock(), SystemIds(), settings.audit.origin
-    node = ids.new("nod")
+    directory, database, secrets = place
+    clock, ids, gate, node = world.clock, world.ids, settings.audit.origin, world.ids.new("nod")
     gov, origins = await asyncio.to_thread(_open_gov, database, gate)
     keys = await asyncio.to_thread(open_keys, f"file:{directory}/keys", create=gov.size == 0)
     seal = HeadSeal(keys.journal)
@@ -191,7 +204,7 @@ async def _build_ground(
     store = _make_store(settings, database, seal, clock, node)
     opened(store.close)
     peppers = HmacPeppers(keys.peppers)
-    token = await first_start(store, keys, peppers, clock, ids) if gov.size == 0 else ""
+    token = await first_start(store, keys, peppers, world) if gov.size == 0 else ""
     await check_keys(ledger, store, keys, clock, ids)
     await tell_durability(ledger, store, settings.audit.durability)
     journal, leader = await _open_journal_and_leader(
@@ -219,7 +232,7 @@ async def _build_ground(
         node=node,
         clock=clock,
         ids=ids,
-        secrets=secrets,
+        secrets=ServerSecrets(store, open_vault(settings, keys, secrets)),
         keys=keys,
         peppers=peppers,
         sealer=AesSealer(keys.seal),
@@ -241,7 +254,7 @@ async def _build_ground(
 
 
 def _make_store(
-    settings: Settings, database: Database, seal: HeadSeal, clock: SystemClock, node: str
+    settings: Settings, database: Database, seal: HeadSeal, clock: Clock, node: str
 ) -> SqlStore:
     notify, pause = settings.store.notify, settings.store.poll_ms / 1000
     return SqlStore(database, _gov_log(seal), clock, node, notify=notify, poll_seconds=pause)

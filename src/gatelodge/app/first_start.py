@@ -1,6 +1,7 @@
 """The first start: keys enrolled, the workspace `main`, its owner and their token, all at once."""
 
 import msgspec
+from msgspec import Struct, field
 
 from gatelodge.adapters.keys.disk import DiskKeys
 from gatelodge.adapters.keys.peppers import HmacPeppers
@@ -13,6 +14,7 @@ from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import workspaces
 from gatelodge.flows.identity.keys import enrol, enrolled
 from gatelodge.ports.store import StoreTx
+from gatelodge.ports.world import Clock, FreshIds
 
 OWNER = "owner@localhost"
 UNSEEN = (
@@ -25,10 +27,22 @@ _EVER = 10_000
 _WHOLE = (0, 1 << 55)
 
 
+class HouseWorld(Struct, frozen=True, kw_only=True):
+    """The time and the ids of a house, and how its first workspace is called once it is founded."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    ids: FreshIds = field(default_factory=SystemIds)
+    called: str = "Main"
+
+
 class OnceShown:
     """A secret that is shown once and printed never."""
 
     def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def put(self, secret: str) -> None:
+        """Have another one shown."""
         self._secret = secret
 
     def take(self) -> str:
@@ -41,13 +55,14 @@ class OnceShown:
 
 
 async def first_start(
-    store: SqlStore, keys: DiskKeys, peppers: HmacPeppers, clock: SystemClock, ids: SystemIds
+    store: SqlStore, keys: DiskKeys, peppers: HmacPeppers, world: HouseWorld
 ) -> str:
     """Found the organization; returns the owner's token, empty when another node was first."""
 
     def found(tx: StoreTx) -> str:
-        act = GovernanceAct(tx=tx, by="system", at=clock.now(), ids=ids)
-        return workspaces.start(act, peppers, keys.fingerprints(), OWNER, "Owner").token
+        act = GovernanceAct(tx=tx, by="system", at=world.clock.now(), ids=world.ids)
+        house = (OWNER, "Owner", world.called)
+        return workspaces.start(act, peppers, keys.fingerprints(), *house).token
 
     try:
         token, _ = await store.change(found)
@@ -74,7 +89,7 @@ class _Told(msgspec.Struct):
 
 
 async def check_keys(
-    ledger: SqlLedger, store: SqlStore, keys: DiskKeys, clock: SystemClock, ids: SystemIds
+    ledger: SqlLedger, store: SqlStore, keys: DiskKeys, clock: Clock, ids: FreshIds
 ) -> None:
     """Raise KeyMismatch unless every key that the gov log enrolled is on disk; enrol new ones."""
     # Keys that this start made are looked at too: on PostgreSQL another node may have founded the

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from gatelodge.app.announce import WILDCARD
 from gatelodge.app.faces import ServedFaces
 from gatelodge.app.process import room_for
 from gatelodge.config.schema import ListenSettings, Settings
 from gatelodge.core.errors import Conflict, Invalid
-from gatelodge.core.http.authority import bracketed
+from gatelodge.core.http.authority import bracketed, reached_here
 from gatelodge.web.api.context import LOCAL
 from gatelodge.web.endpoint.http.bounds import (
     ClientConnections,
@@ -68,7 +67,7 @@ class SocketListener:
             )
         port = public.sockets[0].getsockname()[1]
         # Of the wildcards no client can be told to use one.
-        host = WILDCARD.get(listen.host) or bracketed(listen.host)
+        host = reached_here(listen.host)
         return f"http://{host}:{port}"
 
     def traffic(self) -> TrafficCounts:

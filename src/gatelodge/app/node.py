@@ -9,37 +9,40 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import gatelodge
-from gatelodge.adapters.runtime.process.runtime import process_runtime
-from gatelodge.adapters.upstream.pool import UpstreamPool
+from gatelodge.adapters.runtime.process.uids import UidAllocator
 from gatelodge.app.build import OpenResources
-from gatelodge.app.faces import LazyApplication, ServedFaces
+from gatelodge.app.faces import LazyApplications
 from gatelodge.app.keeping.closing import each_in_turn
 from gatelodge.app.keeping.ending import shown_fault
 from gatelodge.app.keeping.readiness import unready_reason
 from gatelodge.app.keeping.watchman import DiskWatchman
 from gatelodge.app.listener import SocketListener
-from gatelodge.core.errors import HouseError
+from gatelodge.app.wiring.calls import NodeUpstreams, upstream_pool, wire_calls
+from gatelodge.app.wiring.index import index_filler, search_index
+from gatelodge.app.wiring.runtimes import artifact_build, image_keeper, recorded_runtime
+from gatelodge.core.access.rate_limit import RateLimit
+from gatelodge.core.errors import HouseError, name_of_fault
 from gatelodge.core.protocol.result import server_info
 from gatelodge.core.view import PolicyView
 from gatelodge.flows.catalog.offers import OfferMemory
 from gatelodge.flows.catalog.watch import ToolWatcher
 from gatelodge.flows.ephemeral import EphemeralUpkeep
 from gatelodge.flows.gateway.bridge.asking import OpenBatches
-from gatelodge.flows.gateway.bridge.questions import QuestionBridge
-from gatelodge.flows.gateway.bridge.rounds import InputRounds, RoundLimits
 from gatelodge.flows.gateway.bridge.words import ServerNotices
-from gatelodge.flows.gateway.call import CallLimits, CallPath
+from gatelodge.flows.gateway.call import CallPath
 from gatelodge.flows.gateway.follower import FollowerSettings, ViewFollower
 from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.flows.gateway.sessions import SessionTable
 from gatelodge.flows.gateway.streams import OpenStreams
+from gatelodge.flows.hosting.artifacts import ArtifactBuild
+from gatelodge.flows.hosting.quarantine import QuarantineRecords
+from gatelodge.flows.hosting.recorded_runtime import RecordedRuntime
 from gatelodge.flows.identity.authenticate import TokenAuthenticator
 from gatelodge.flows.identity.revocation import AccessRevocation
+from gatelodge.flows.jobs.kinds import ARTIFACT
 from gatelodge.flows.jobs.runner import JobRunner
 from gatelodge.ports.tracing import Tracer
-from gatelodge.web.api.app import admin_app
 from gatelodge.web.api.context import AdminContext
-from gatelodge.web.api.face import ApiFace
 from gatelodge.web.endpoint.context import EndpointContext
 from gatelodge.web.endpoint.endpoint import McpEndpoint
 from gatelodge.web.endpoint.http.bounds import TrafficCounts
@@ -53,7 +56,9 @@ class NodeComponents(Struct, frozen=True, kw_only=True):
     """What a node is made of, wired; nothing is running yet."""
 
     ground: OpenResources
-    upstreams: UpstreamPool
+    hosted: RecordedRuntime
+    artifacts: ArtifactBuild
+    upstreams: NodeUpstreams
     inflight: InFlight
     offers: OfferMemory
     streams: OpenStreams
@@ -61,33 +66,34 @@ class NodeComponents(Struct, frozen=True, kw_only=True):
     calls: CallPath
     watch: ToolWatcher
     upkeep: EphemeralUpkeep
+    quarantine: QuarantineRecords
     watchman: DiskWatchman
     endpoint: McpEndpoint
     admin: AdminContext
     tracer: Tracer | None
 
 
-def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponents:
-    """Wire a node on this ground; its requests are traced where a tracer is given."""
-    settings = ground.settings
-    limits = settings.limits
-    upstreams = UpstreamPool(
-        secrets=ground.secrets,
-        limits=limits,
-        upstream=settings.upstream,
-        version=gatelodge.__version__,
-        runtime=process_runtime(settings.hosting, ground.directory),
-    )
-    inflight, offers = InFlight(), OfferMemory(limits.name_length)
+def wire(
+    ground: OpenResources, *, tracer: Tracer | None = None, servers: NodeUpstreams | None = None
+) -> NodeComponents:
+    """Wire a node, traced where there is a tracer; `servers` = in the place of real ones."""
+    images, uids = image_keeper(ground), UidAllocator(ground.settings.hosting.first_uid)
+    hosted = recorded_runtime(ground, images, uids)
+    upstreams = servers or upstream_pool(ground, hosted)
+    inflight, offers = InFlight(), OfferMemory(ground.settings.limits.name_length)
     # The view is asked for each time: the follower, made below, replaces it at every change.
     streams = OpenStreams(ground.clock, offers, upstreams.subscribe, lambda: follower.view)
     follower = _view_follower(ground, inflight)
     authenticator = TokenAuthenticator(follower, ground.peppers, ground.clock)
-    calls = _wire_calls(ground, upstreams, inflight)
+    calls = wire_calls(ground, upstreams, inflight)
     watchman = DiskWatchman(ground.database, ground.health, inflight)
-    upkeep, jobs = EphemeralUpkeep(ground.ephemeral), ground.job_runner()
+    upkeep = EphemeralUpkeep(ground.ephemeral)
+    artifacts = artifact_build(ground, images, uids)
+    jobs = ground.job_runner({ARTIFACT: artifacts.run})
     return NodeComponents(
         ground=ground,
+        hosted=hosted,
+        artifacts=artifacts,
         upstreams=upstreams,
         inflight=inflight,
         offers=offers,
@@ -98,6 +104,7 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
             upstreams, ground.store, ground.clock, ground.ids, offers, lambda: follower.view
         ),
         upkeep=upkeep,
+        quarantine=QuarantineRecords(ground.store, ground.clock, ground.ids, lambda: follower.view),
         watchman=watchman,
         endpoint=McpEndpoint(
             _endpoint_context(
@@ -118,7 +125,11 @@ def wire(ground: OpenResources, *, tracer: Tracer | None = None) -> NodeComponen
             follower,
             authenticator,
             upstreams,
-            _node_insides(ground, follower, watchman, upstreams, inflight, upkeep, jobs=jobs),
+            hosted,
+            artifacts=artifacts,
+            inside=_node_insides(
+                ground, follower, watchman, upstreams, inflight, upkeep, jobs=jobs, hosted=hosted
+            ),
         ),
         tracer=tracer,
     )
@@ -136,29 +147,6 @@ def _view_follower(ground: OpenResources, inflight: InFlight) -> ViewFollower:
     return ViewFollower(ground.store, ground.nodes, ground.clock, inflight, following)
 
 
-def _wire_calls(ground: OpenResources, upstreams: UpstreamPool, inflight: InFlight) -> CallPath:
-    limits = ground.settings.limits
-    rounds = InputRounds(
-        ground.sealer,
-        ground.clock,
-        ground.ids,
-        ground.node,
-        inflight,
-        limits=RoundLimits(
-            seconds=limits.question_seconds, per_principal=limits.parked_per_principal
-        ),
-    )
-    costs = CallLimits(
-        durability=ground.settings.audit.durability,
-        seconds=limits.call_seconds,
-        longest=limits.progress_seconds,
-        result_bytes=limits.result_bytes,
-        per_principal=limits.calls_per_principal,
-    )
-    questions = QuestionBridge(rounds)
-    return CallPath(upstreams, ground.recorder, inflight, questions, ground.clock, limits=costs)
-
-
 def _endpoint_context(
     ground: OpenResources,
     *,
@@ -166,7 +154,7 @@ def _endpoint_context(
     authenticator: TokenAuthenticator,
     watchman: DiskWatchman,
     calls: CallPath,
-    upstreams: UpstreamPool,
+    upstreams: NodeUpstreams,
     inflight: InFlight,
     streams: OpenStreams,
     offers: OfferMemory,
@@ -206,7 +194,10 @@ def _admin_context(
     ground: OpenResources,
     follower: ViewFollower,
     authenticator: TokenAuthenticator,
-    upstreams: UpstreamPool,
+    upstreams: NodeUpstreams,
+    hosted: RecordedRuntime,
+    *,
+    artifacts: ArtifactBuild,
     inside: NodeInsides,
 ) -> AdminContext:
     return AdminContext(
@@ -215,21 +206,29 @@ def _admin_context(
         ids=ground.ids,
         clock=ground.clock,
         peppers=ground.peppers,
+        vault=ground.secrets.sealer,
         authenticator=authenticator,
         signer=ground.signer,
         ledger=ground.ledger,
+        index=search_index(ground.database),
         guard=ground.guard,
         deks=ground.deks,
         sequencer=ground.sequencer,
         upstreams=upstreams,
+        hosted=hosted,
+        images=artifacts.keeper,
+        artifacts=artifacts,
+        ephemeral=ground.ephemeral,
         view=lambda: follower.view,
         fresh=follower.fresh,
         unready=inside.unready,
         revocation=AccessRevocation(ground.store, ground.nodes, ground.clock, follower.here),
         settings=ground.settings,
+        origins=ground.origins,
         writing=CapacityLimiter(1),
         inside=inside,
         turn=ground.turn,
+        own_changes=RateLimit(ground.settings.limits.own_changes_per_minute),
     )
 
 
@@ -237,11 +236,12 @@ def _node_insides(
     ground: OpenResources,
     follower: ViewFollower,
     watchman: DiskWatchman,
-    upstreams: UpstreamPool,
+    upstreams: NodeUpstreams,
     inflight: InFlight,
     upkeep: EphemeralUpkeep,
     *,
     jobs: JobRunner,
+    hosted: RecordedRuntime,
 ) -> NodeInsides:
     return NodeInsides(
         clock=ground.clock,
@@ -256,6 +256,7 @@ def _node_insides(
         guard=ground.guard,
         upstreams=upstreams,
         load=upstreams.load,
+        usage=hosted.usage,
         entries=lambda: upkeep.counts,
         jobs=jobs,
     )
@@ -266,12 +267,9 @@ class Node:
 
     def __init__(self, rooms: NodeComponents) -> None:
         self._rooms = rooms
-        self._api = LazyApplication(lambda: admin_app(self._admin_context))  # type: ignore[arg-type, return-value]
-        self._admin_context = replace(rooms.admin, traffic=self._traffic_of_listener)
-        # Being the operator is a property of the face, and so of its socket: nothing that stands in
-        # a request can claim it.
-        here, outside = self._make_api_face(local=True), self._make_api_face(local=False)
-        self._faces = ServedFaces(rooms.endpoint, outside, here)
+        context = replace(rooms.admin, traffic=self._traffic_of_listener)
+        self._applications = LazyApplications(context, rooms.ground.recorder)
+        self._faces = self._applications.faces(rooms.endpoint)
         self._listener = SocketListener(rooms.ground.settings, self._faces)
         self._tasks: list[asyncio.Task[None]] = []
         self.broken: asyncio.Future[HouseError] = asyncio.get_running_loop().create_future()
@@ -283,15 +281,21 @@ class Node:
         # Before the port opens: the node that leads closes what a killed process left open, and a
         # log that is not what was signed is never appended to.
         await rooms.ground.recover()
-        # Every listener is set before the follower starts, since its first view has to reach them
-        # all.
+        # Every listener is set before the follower starts: its first view has to reach them all.
         rooms.offers.on_observed(rooms.streams.on_observed)
         rooms.upstreams.on_updated(rooms.streams.on_updated)
         rooms.upstreams.on_notification(rooms.streams.on_notification)
+        rooms.upstreams.on_quarantine(rooms.quarantine.note)
         rooms.follower.on_view(rooms.offers.on_view)
         rooms.follower.on_view(rooms.streams.on_view)
+        rooms.follower.on_view(rooms.ground.secrets.watcher(rooms.upstreams.leave))
         rooms.follower.on_view(self._reconcile_upstreams)
+        # Said before it is done, so that the records of what ends tell why.
+        rooms.follower.on_end(lambda who: rooms.hosted.foretell("revoked", owner=who))
         rooms.follower.on_end(rooms.upstreams.leave)
+        # Behind that, for a program that takes its time to go: access has ended now.
+        rooms.follower.on_end(lambda who: self._spawn_task(rooms.hosted.end_owned(who)))
+        rooms.follower.on_kill(lambda server: self._spawn_task(rooms.hosted.end_server(server)))
         rooms.follower.on_end(rooms.upkeep.leave)
         await rooms.follower.start()
         # Behind the first view: without one every request would be refused as stale.
@@ -301,14 +305,17 @@ class Node:
             rooms.follower.beat(health),
             rooms.follower.reap(),
             rooms.ground.sequencer.run(),
+            index_filler(rooms.ground, rooms.admin.index).run(),
             rooms.calls.unclosed.settle(health),
             rooms.streams.run(),
             rooms.watch.run(),
             rooms.upkeep.run(health),
+            rooms.hosted.usage.run(),
+            rooms.quarantine.run(),
             rooms.admin.jobs.run(rooms.follower, health, alone=not rooms.ground.settings.store.url),
             rooms.watchman.run(),
             self._listener.sweep(),
-            self._api.load(),
+            self._applications.load(),
         ):
             self._spawn_task(work)
         return address
@@ -335,11 +342,13 @@ class Node:
         for stream in rooms.inflight.streams():
             # A stream has no end of its own: waiting for it would use up the time of the calls.
             stream.cut("shutdown")
+        for api in self._faces.each:
+            api.end_streams()
         began = asyncio.get_running_loop().time()
         await rooms.endpoint.drain(seconds)
         # One deadline holds for all: the admin API gets what the calls have left of it.
         left = seconds - (asyncio.get_running_loop().time() - began)
-        for api in (self._faces.api, self._faces.local):
+        for api in self._faces.each:
             await api.drain(max(0.0, left))
         rooms.inflight.cut_all("shutdown")
         # A call that was cut still has its closing record to write.
@@ -352,6 +361,7 @@ class Node:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _close_upstreams(self) -> None:
+        self._rooms.hosted.foretell("gate_stopped")
         await asyncio.gather(self._rooms.upstreams.close(), self._send_traces())
 
     async def _send_traces(self) -> None:
@@ -361,16 +371,6 @@ class Node:
     def _traffic_of_listener(self) -> TrafficCounts:
         """Of a listener that is made after the face which shows it."""
         return self._listener.traffic()
-
-    def _make_api_face(self, *, local: bool) -> ApiFace:
-        rooms = self._rooms
-        return ApiFace(
-            self._admin_context,
-            rooms.ground.recorder,
-            rooms.endpoint.origins,
-            self._api.loaded,
-            local=local,
-        )
 
     def _reconcile_upstreams(self, view: PolicyView) -> None:
         # The swap of a view calls this, and may not wait until servers have started or ended.
@@ -388,8 +388,12 @@ class Node:
         fault = None if task.cancelled() else task.exception()
         if fault is None:
             return
+        shown, name = shown_fault(fault), name_of_fault(fault)
         if self.broken.done():
             # The first one is what the process ends with; this one is told nowhere else.
-            log.error("another task of the gate died of %s", type(fault).__name__, exc_info=fault)
-        else:
-            self.broken.set_result(shown_fault(fault))
+            log.error("another task of the gate died of %s", name, exc_info=fault)
+            return
+        if shown is not fault:
+            # The process ends with its type; the line tells the place as well.
+            log.error("a task of the gate died of %s", name, exc_info=fault)
+        self.broken.set_result(shown)

@@ -5,9 +5,11 @@ import gc
 import logging
 import signal
 import sys
+from contextlib import ExitStack
 from functools import partial
 
 import uvloop
+from msgspec.structs import replace
 
 import gatelodge
 from gatelodge.adapters.keys.secret_refs import SecretRefs
@@ -21,12 +23,14 @@ from gatelodge.app.announce import (
     exposures,
 )
 from gatelodge.app.build import OpenResources, lay
+from gatelodge.app.demonstration.moving import is_unfinished, locked, must_be_allowed, tidy
 from gatelodge.app.first_start import UNSEEN
 from gatelodge.app.keeping.closing import closed_if_it_fails, each_in_turn
 from gatelodge.app.keeping.ending import ProcessEnd
 from gatelodge.app.listener import must_be_free
 from gatelodge.app.node import Node, wire
 from gatelodge.app.process import close_memory
+from gatelodge.config.load import LoadedSettings
 from gatelodge.config.schema import Settings
 
 log = logging.getLogger(__name__)
@@ -37,8 +41,9 @@ _SWITCH_SECONDS = 0.001
 """How long a thread may keep the event loop waiting for the interpreter."""
 
 
-def run(settings: Settings, announce: StartupAnnouncer, *, demo: bool) -> None:
+def run(loaded: LoadedSettings, announce: StartupAnnouncer, *, demo: bool) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP. Raises what is wrong, with its remedy."""
+    settings = loaded.settings
     configure(settings.telemetry.log_level, settings.telemetry.log_format)
     # Before a key, a token or a payload is in it.
     close_memory()
@@ -46,14 +51,14 @@ def run(settings: Settings, announce: StartupAnnouncer, *, demo: bool) -> None:
     ending = ProcessEnd(settings.limits.shutdown_seconds)
     announce = UnstoppableAnnouncer(announce)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve_until_stopped(settings, announce, ending, demo=demo))
+        runner.run(_serve_until_stopped(loaded, announce, ending, demo=demo))
     ending.over()
 
 
 async def _serve_until_stopped(
-    settings: Settings, announce: StartupAnnouncer, ending: ProcessEnd, *, demo: bool
+    loaded: LoadedSettings, announce: StartupAnnouncer, ending: ProcessEnd, *, demo: bool
 ) -> None:
-    log.info("gatelodge %s starts with %s", gatelodge.__version__, settings.data_dir)
+    log.info("gatelodge %s starts with %s", gatelodge.__version__, loaded.settings.data_dir)
     clock = SystemClock()
     began = clock.boottime()
     stopping = asyncio.Event()
@@ -63,12 +68,12 @@ async def _serve_until_stopped(
     for signum in _stop_signals():
         loop.add_signal_handler(signum, ending.asked, stopping)
     # Before anything is made: a port that is taken must not found an organization.
-    must_be_free(settings.listen)
-    can_trace(settings.telemetry, SecretRefs())
-    ground = await lay(settings, upgrade=True)
+    must_be_free(loaded.settings.listen)
+    can_trace(loaded.settings.telemetry, SecretRefs())
+    ground = replace(await _lay_with_history(loaded.settings, demo=demo), origins=loaded.origins)
     log.info("the data directory is open; the logs are looked at and recovered")
     async with closed_if_it_fails(ground.close) as opened:
-        tracer = open_tracer(settings.telemetry, ground.secrets, ground.node)
+        tracer = open_tracer(loaded.settings.telemetry, ground.secrets, ground.node)
         if tracer is not None:
             opened(partial(asyncio.to_thread, tracer.close))
         rooms = wire(ground, tracer=tracer)
@@ -91,7 +96,7 @@ async def _serve_until_stopped(
     async def serve() -> None:
         _announce_ready(ground, announce, address, clock.boottime() - began)
         if demo:
-            from gatelodge.app.demo import demonstrate
+            from gatelodge.app.demonstration.setup import demonstrate
 
             await demonstrate(rooms, announce)
         waiting = asyncio.ensure_future(stopping.wait())
@@ -110,6 +115,26 @@ async def _serve_until_stopped(
 
     await each_in_turn(serve, stop)
     announce.stopped()
+
+
+async def _lay_with_history(settings: Settings, *, demo: bool) -> OpenResources:
+    """Open the data directory, after the demo's history was made in one that is empty."""
+    if demo:
+        must_be_allowed(settings)
+    token = ""
+    with ExitStack() as held:
+        if demo or is_unfinished(settings):
+            # Another start must not take for left over what this one makes.
+            held.callback((await asyncio.to_thread(locked, settings)).release)
+            await asyncio.to_thread(tidy, settings)
+        if demo:
+            from gatelodge.app.demonstration.past import live_through
+
+            token = await live_through(settings)
+    ground = await lay(settings, upgrade=True)
+    if token:
+        ground.owner_token.put(token)
+    return ground
 
 
 def _stop_signals() -> tuple[signal.Signals, ...]:

@@ -355,7 +355,9 @@ def token_from(file: Path | None) -> str:
             raise Invalid(f"--token-file: others may read {file}", remedy=f"Run: chmod 600 {file}")
         return file.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
-        raise Invalid(f"--token-file: {file} cannot be read") from None
+        # What was given may be the token itself, so it is not told.
+        remedy = f"It wants a FILE; a token itself goes into {TOKEN_VARIABLE}."
+        raise Invalid("--token-file: no file that can be read", remedy=remedy) from None
 
 
 def _connect_unix_socket(path: Path, seconds: float) -> socket.socket:

@@ -72,11 +72,31 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class JsonCommand(click.Command):
+class ExactCommand(click.Command):
+    """A command that does not show a word too many.
+
+    Whoever types a secret behind a command would have it in its errors, and where those are kept.
+    """
+
+    too_many = "{} than this command takes; not shown, since one may be a secret."
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(context_settings={**HELP, "allow_extra_args": True}, **named)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line. Raises UsageError, also for words that nothing takes."""
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            many = "1 word" if len(rest) == 1 else f"{len(rest)} words"
+            ctx.fail(self.too_many.format(f"{many} more"))
+        return rest
+
+
+class JsonCommand(ExactCommand):
     """A command that takes `--json` too, wherever on the line it stands."""
 
     def __init__(self, **named: Any) -> None:
-        super().__init__(context_settings=dict(HELP), **named)
+        super().__init__(**named)
         self.params.append(
             click.Option(
                 ["--json", "json_after"],

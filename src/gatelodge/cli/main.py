@@ -17,12 +17,25 @@ COMMANDS: dict[str, LazyCommand] = {
     "up": LazyCommand("gatelodge.cli.up:up", "Start the gate."),
     "init": LazyCommand("gatelodge.cli.house.init:init", "Make the organization without starting."),
     "server": LazyCommand("gatelodge.cli.rules.server:server", "The MCP servers behind the gate."),
+    "instance": LazyCommand(
+        "gatelodge.cli.house.instance:instance", "What runs of the servers, and its isolation."
+    ),
+    "ps": LazyCommand("gatelodge.cli.house.instance:ps", "The same as `instance list`."),
+    "image": LazyCommand(
+        "gatelodge.cli.rules.image:image", "What hosted servers are started from."
+    ),
     "tool": LazyCommand("gatelodge.cli.rules.tool:tool", "Their tools: approve, block, review."),
     "member": LazyCommand("gatelodge.flows.admin.members:member", "The people who may come in."),
     "agent": LazyCommand("gatelodge.flows.admin.agents:agent", "Principals that are no person."),
     "group": LazyCommand("gatelodge.flows.admin.groups:group", "Named sets of members and agents."),
     "token": LazyCommand("gatelodge.cli.people.token:token", "The tokens of members and agents."),
+    "secret": LazyCommand(
+        "gatelodge.cli.rules.secret:secret", "The vault: secrets that servers are given."
+    ),
     "whoami": LazyCommand("gatelodge.cli.people.workspace:whoami", "Who you are at the gate."),
+    "recorded": LazyCommand(
+        "gatelodge.cli.people.recorded:recorded", "What was recorded about you."
+    ),
     "workspace": LazyCommand(
         "gatelodge.cli.people.workspace:workspace", "The borders between teams."
     ),
@@ -33,6 +46,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "apply": LazyCommand("gatelodge.cli.house.apply:apply", "Add and change what a file says."),
     "export": LazyCommand("gatelodge.cli.house.apply:export", "Write the file that apply reads."),
     "config": LazyCommand("gatelodge.cli.house.config:config", "The settings and their origins."),
+    "console": LazyCommand("gatelodge.cli.house.console:console", "A link into the console."),
     "job": LazyCommand("gatelodge.cli.house.job:job", "Work that is longer than a request."),
     "node": LazyCommand("gatelodge.cli.house.node:node", "This node and its health."),
     "debug": LazyCommand("gatelodge.cli.house.node:debug", "What a running node has under way."),

@@ -11,6 +11,7 @@ import click
 from gatelodge.cli import lazy, output
 from gatelodge.cli.receipt import show_changes, show_receipt
 from gatelodge.cli.terminal import CommandRun, present
+from gatelodge.core.catalog.visible import visible, visible_line
 from gatelodge.flows.nouns.noun import Noun, NounVerb, VerbInput
 
 Does = Callable[..., Any]
@@ -25,7 +26,7 @@ class _ToldFormatter(Formatter):
     def format_field(self, value: Any, format_spec: str) -> Any:
         """The value as the specification says."""
         if format_spec == "quoted":
-            return quote(output.visible_line(str(value)))
+            return quote(visible_line(str(value)))
         if format_spec == "count":
             return str(len(value))
         return output.clean(value) if value else format_spec.removeprefix("or ")
@@ -111,7 +112,7 @@ def _told(verb: NounVerb, done: dict[str, Any]) -> str:
     told = verb.told
     if isinstance(told, str):
         return _ToldFormatter().vformat(told, (), done)
-    return output.visible(told(done))
+    return visible(told(done))
 
 
 def _with_options(does: Does, noun: Noun[Any], verb: NounVerb) -> Does:

@@ -4,30 +4,18 @@ One of the two places that render errors (`web/problems.py` is the other). Text 
 servers is stripped of control characters before it reaches a terminal.
 """
 
-import csv
-import io
-import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
 import click
 import msgspec
 
+from gatelodge.core.catalog.visible import is_seen, visible
+from gatelodge.core.csvtext import csv_text
 from gatelodge.core.errors import HouseError, SettingsError
 from gatelodge.web import problems
-
-_FORMULA = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
-_UNSEEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\U0001bca0-\U0001bca3\U0001d159"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-"""What Unicode lets a reader leave out (Default_Ignorable_Code_Point), and signs that are blank."""
-_WORD = re.compile(r"[^\W\d_]+")
-_LOOKALIKE = re.compile("[\u0370-\u058f\u13a0-\u13ff\uab70-\uabbf]")
-"""Letters of Greek, Cyrillic, Armenian and Cherokee, of which many look like Latin ones."""
 
 
 class UndecidedChange(KeyboardInterrupt):
@@ -67,39 +55,7 @@ def clean(value: object) -> str:
         return ", ".join(clean(each) for each in value) or "-"
     if isinstance(value, dict):
         return ", ".join(f"{clean(k)}={clean(v)}" for k, v in value.items()) or "-"
-    text = "".join(each if _is_seen(each) else " " for each in str(value))
-    return _WORD.sub(_in_one_script, text) or "-"
-
-
-def _is_seen(letter: str) -> bool:
-    return letter.isprintable() and _UNSEEN.match(letter) is None
-
-
-def _written_out(letter: str) -> str:
-    return f"<U+{ord(letter):04X}>"
-
-
-def visible(text: str, written: Callable[[str], str] = _written_out) -> str:
-    """The text with its lines, and what cannot be seen in it written out, such as `<U+202E>`.
-
-    So are other scripts' spaces, marks of direction, and letters of another script within a word of
-    Latin ones: what is read is what stands there. `written` is how a letter is written out.
-    """
-    told = _WORD.sub(lambda found: _in_one_script(found, written), text)
-    return "".join(each if each == "\n" or _is_seen(each) else written(each) for each in told)
-
-
-def visible_line(text: str) -> str:
-    """The same on one line: a line break is written out as well."""
-    return visible(text).replace("\n", _written_out("\n"))
-
-
-def _in_one_script(found: re.Match[str], written: Callable[[str], str] = _written_out) -> str:
-    word = found[0]
-    # A whole word of another script is a language; a letter of one in a Latin word is a disguise.
-    if not any(each.isascii() for each in word):
-        return word
-    return _LOOKALIKE.sub(lambda each: written(each[0]), word)
+    return visible("".join(each if is_seen(each) else " " for each in str(value))) or "-"
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
@@ -131,15 +87,7 @@ def as_csv(columns: Sequence[str], items: Iterable[Mapping[str, object]]) -> str
 
     A cell that a spreadsheet would take for a formula has an apostrophe before it.
     """
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(columns)
-    for item in items:
-        cells = (clean(item.get(column)) for column in columns)
-        writer.writerow(
-            "'" + cell if cell[:1] in _FORMULA and cell != "-" else cell for cell in cells
-        )
-    return written.getvalue().rstrip("\n")
+    return csv_text(columns, ((clean(item.get(each)) for each in columns) for item in items))
 
 
 def as_json(value: Any) -> str:
@@ -154,7 +102,7 @@ def as_line(value: Any) -> str:
 
 def _escaped_json(text: str) -> str:
     # The same value: JSON leaves U+009B and U+202E as they are, and a terminal obeys those too.
-    return "".join(each if each == "\n" or _is_seen(each) else _json_escape(each) for each in text)
+    return "".join(each if each == "\n" or is_seen(each) else _json_escape(each) for each in text)
 
 
 def _json_escape(letter: str) -> str:

@@ -59,4 +59,10 @@ def _format_changes(rehearsal: dict[str, Any]) -> str:
     if not changes:
         return "Nothing would change."
     lines = [f"{output.clean(each['what'])}  {output.clean(each['subject'])}" for each in changes]
-    return "\n".join(["Would change (dry run, nothing was kept):", *lines])
+    lines.insert(0, "Would change (dry run, nothing was kept):")
+    # An older gate does not foresee access.
+    if rehearsal.get("access"):
+        columns = ("principal", "tool", "change")
+        lines += ["", output.listing(columns, rehearsal["access"])]
+        lines.append(f"Access: {rehearsal['gained']} gained, {rehearsal['lost']} lost.")
+    return "\n".join(lines)

@@ -8,14 +8,14 @@ import click
 import msgspec
 
 import gatelodge
-from gatelodge.cli.lazy import HELP
+from gatelodge.cli.lazy import ExactCommand
 from gatelodge.cli.terminal import CommandRun
 
 if TYPE_CHECKING:
     from gatelodge.app.announce import ReadyAnnouncement
 
 
-@click.command(context_settings=dict(HELP))
+@click.command(cls=ExactCommand)
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port of the endpoint; 0 = any free.")
 @click.option("--host", help="Address to listen on; anything but loopback needs TLS in front.")
 @click.option("--demo", is_flag=True, help="Also set up local MCP servers, people and grants.")
@@ -32,15 +32,18 @@ def up(
     from msgspec.structs import replace
 
     from gatelodge.app.run import run
+    from gatelodge.config.load import LoadedSettings
 
     settings = terminal.loaded.settings
-    listen = settings.listen
+    listen, origins = settings.listen, dict(terminal.loaded.origins)
     if port is not None:
         listen = replace(listen, port=port)
+        origins["listen.port"] = "--port"
     if host is not None:
         listen = replace(listen, host=host)
+        origins["listen.host"] = "--host"
     voice = JsonAnnouncer() if as_json or terminal.json else TerminalAnnouncer()
-    run(replace(settings, listen=listen), voice, demo=demo)
+    run(LoadedSettings(replace(settings, listen=listen), origins), voice, demo=demo)
 
 
 class TerminalAnnouncer:

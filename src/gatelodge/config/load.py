@@ -16,9 +16,17 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from gatelodge.config.schema import LimitSettings, Settings, TelemetrySettings
+from gatelodge.config.schema import (
+    UIDS,
+    HostingSettings,
+    LimitSettings,
+    Settings,
+    TelemetrySettings,
+)
 from gatelodge.core.catalog.references import half_reference, reference
-from gatelodge.core.errors import SettingsError
+from gatelodge.core.catalog.registries import read_login, read_origin
+from gatelodge.core.errors import Invalid, SettingsError
+from gatelodge.core.hosting.source import check_place
 
 PREFIX = "GATELODGE_"
 FILE_NAME = "gatelodge.toml"
@@ -254,6 +262,7 @@ def _cross_field_faults(settings: Settings, origins: Mapping[str, str]) -> Itera
         )
     yield from _unreachable_limit_faults(settings.limits, origins)
     yield from _untraceable(settings.telemetry, origins)
+    yield from _hosting_faults(settings.hosting, origins)
     if re.search(r"[\s+]", settings.audit.origin):
         yield (
             f"{origins['audit.origin']}: audit.origin: it names signing keys, "
@@ -295,6 +304,37 @@ def _untraceable(telemetry: TelemetrySettings, origins: Mapping[str, str]) -> It
                 "'Name: file:/PATH', perhaps with a word before the reference; "
                 "'Name: text:...' is for what is no secret"
             )
+
+
+def _hosting_faults(hosting: HostingSettings, origins: Mapping[str, str]) -> Iterator[str]:
+    """What no server could be hosted with: said before anything starts."""
+    key = "hosting.plain_commands"
+    if hosting.production and hosting.plain_commands == "process":
+        yield (
+            f"{origins[key]}: {key}: must not be process where hosting.production is true "
+            f"({origins['hosting.production']}), which refuses plain child processes; set it to "
+            "sandbox, or hosting.production to false"
+        )
+    key, most = "hosting.first_uid", hosting.first_range - 2 * UIDS
+    if hosting.first_uid > most:
+        # A server and a container of one uid could end one another.
+        yield (
+            f"{origins[key]}: {key}: must not be more than {most}: the {2 * UIDS:,} uids from "
+            f"there on have to end before hosting.first_range ({hosting.first_range})"
+        )
+    key = "hosting.egress_private"
+    for number, text in enumerate(hosting.egress_private, 1):
+        try:
+            check_place(text)
+        except Invalid as refused:
+            yield f"{origins[key]}: {key}: number {number} is no place. {refused.remedy}"
+    for name, read in (("private_origins", read_origin), ("registry_logins", read_login)):
+        key = f"hosting.{name}"
+        for number, text in enumerate(getattr(hosting, name), 1):
+            try:
+                read(text)
+            except Invalid as refused:
+                yield f"{origins[key]}: {key}: number {number}: {refused.detail}. {refused.remedy}"
 
 
 def _is_reference(value: str) -> bool:

@@ -13,6 +13,8 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 31)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+UIDS = 60_000
+"""So many uids from `hosting.first_uid` on are for servers, and so many after those for builds."""
 
 
 class ListenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,11 +168,57 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     such as `GATELODGE_SECRET_MAIN__CRM`; empty = to none. The operator may refer to any."""
 
 
-class HostingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the processes of stdio servers are run: as child processes, not isolated."""
+class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What wraps the keys of the vault's secrets."""
 
+    vault_root: str = "file:"
+    """`file:` = the gate's own key (`keys/kek`), `file:/PATH` or `env:NAME` = another one of 64
+    hexadecimal digits, `vault:https://HOST/v1/transit/keys/NAME` = a key of the transit engine of
+    HashiCorp Vault or OpenBao, which never leaves it. Change it with `gatelodge secret rewrap`."""
+    vault_token: str = "env:VAULT_TOKEN"  # noqa: S105 - where it is, not what
+    """Reference to the token that the transit engine is shown: `env:NAME` or `file:/PATH`, read at
+    each request."""
+    former_vault_roots: tuple[str, ...] = ()
+    """Roots that wrapped keys before: they only unwrap, until `gatelodge secret rewrap` is done."""
+
+
+class HostingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the gate runs servers itself: isolated, from images, or as child processes."""
+
+    runtime: Literal["auto", "oci", "landlock", "docker", "kubernetes"] = "auto"
+    """What runs servers that are built from packages: `oci` = containers of this gate (runc, crun,
+    runsc), `landlock` = weaker, without any other program, `docker` = the engine of this machine,
+    `kubernetes` = pods; `auto` = `oci` where a trial start works, else `landlock`. A server is
+    refused where nothing offers the isolation that it asks for."""
+    production: bool = False
+    """Refuse what is for development only: servers started as plain child processes, and packages
+    fetched by tools that this machine cannot keep in a sandbox."""
+    production_scripts: bool = False
+    """In production, too, have the scripts of packages run that the operator names
+    (`gatelodge server add --run-scripts`); else they are refused there."""
+    idle_seconds: Annotated[float, Meta(ge=0, le=604_800)] = 900.0
+    """A server in isolation that nobody used for so long is ended, and started again by the next
+    call; 0 = never."""
+    plain_commands: Literal["process", "sandbox"] = "sandbox"
+    """How commands of this machine are run, which are no package: `sandbox` = behind namespaces,
+    Landlock and seccomp (weak): they see the system, their own program and their home, and no
+    network; `process` = as child processes, not isolated, which `hosting.production` refuses."""
+    writable_paths: tuple[str, ...] = ()
+    """Directories that a command in the sandbox may write to, where its approved words name them
+    (or one below them) by their whole path; all others that it names it can only read."""
+    instances: Count = 500
+    """Instances of all servers that this node runs at once."""
+    instances_per_server: Count = 128
+    """The same of one server."""
+    instances_per_person: Count = 64
+    """The same that are one person's own, agents included."""
+    connections_per_minute: Count = 600
+    """Connections to allowed places that one instance may open within a minute: each is recorded
+    before it is made."""
     first_uid: Annotated[int, Meta(ge=1_000, le=2_000_000_000)] = 210_000
-    """Where the gate is root, each stdio server gets a uid of its own from here on."""
+    """Where the gate is root, each stdio server gets a uid of its own from here on: one of 60,000.
+    Each build of a package gets one of the 60,000 after those. All of them have to end before
+    `hosting.first_range`."""
     path: str = "/usr/local/bin:/usr/bin:/bin:~/.local/bin"
     """Where the programs of stdio servers are looked for, and their PATH; `~` is the home of the
     gate's own user."""
@@ -178,12 +226,49 @@ class HostingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Commands that owners and admins may give a stdio server over the network: patterns word by
     word, such as `npx -y @acme/*`; a last `**` takes any further words. Empty = stdio servers are
     described by the operator on the gate's own machine alone."""
+    api_sources: tuple[str, ...] = ()
+    """Packages that owners and admins may have built over the network: patterns of sources, such as
+    `pypi:acme-*@*`. Empty = the operator on the gate's own machine alone has packages built."""
+    build_seconds: Seconds = 600.0
+    """How long one tool may take to fetch or install the packages of a server, and how long an
+    image of a registry, or a file, may take to come."""
+    build_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 2 << 30
+    """How much the packages of one server may take while they are fetched and installed, or the
+    layers of its image."""
+    private_origins: tuple[str, ...] = ()
+    """Registries, hosts of files (`url:`), and whom they redirect to, that may be at private or
+    loopback addresses: `https://HOST:PORT`, or `http://HOST:PORT` for one that is asked without
+    TLS; empty = none."""
+    registry_logins: tuple[str, ...] = ()
+    """Who the gate is at registries: `HOST=USER=env:NAME`, `HOST=USER=file:/PATH`, or without a
+    user for a token. A login opens a registry to everybody who may have packages built from it."""
     cache_dir: str = ""
     """Where each stdio server has a cache that outlasts its start (npx, uvx); empty =
     `/var/cache/gatelodge` where the gate is root, else `cache` in the data directory. Other uids
     must be able to reach it."""
+    first_range: Annotated[int, Meta(ge=100_000, le=1_900_000_000)] = 1_879_048_192
+    """Where the gate is root, each container gets 65,536 uids of its own from here on, which
+    nothing else may use; by default those between what systemd gives to containers and 2^31."""
     stop_seconds: Seconds = 3.0
     """How long a server may take to go after its input closed, and again after TERM."""
+    egress_private: tuple[str, ...] = ()
+    """Places (`host:port`) that may lead to a private or loopback address when a hosted server that
+    may connect to them does; empty = none. Metadata and link-local addresses stay closed."""
+    kubernetes_config: str = ""
+    """Path of the kubeconfig of the cluster that runs servers; empty = the cluster that the gate
+    itself runs in, by its service account."""
+    kubernetes_namespace: str = "gatelodge-instances"
+    """Namespace of hosted servers, and of nothing else."""
+    kubernetes_images: str = ""
+    """Repository from which the cluster pulls images by their digest, such as
+    `registry.example.com/mcp`; each image has to be pushed there before its server is started."""
+    kubernetes_strong_class: str = ""
+    """RuntimeClass with a kernel of its own (gVisor, Kata) for servers of the tier strong; empty =
+    those are refused."""
+    docker_url: str = ""
+    """Where Docker Engine (20.10 or later) or Podman (4.3 or later) listens: `unix:///PATH`, or
+    `tcp://127.0.0.1:PORT`; empty = none is used. Whoever can open it is root on the engine's
+    machine, or the user that a rootless engine runs as. Wants the extra: `gatelodge[docker]`."""
 
 
 class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -224,5 +309,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     audit: AuditSettings = AuditSettings()
     limits: LimitSettings = LimitSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    keys: KeySettings = KeySettings()
     hosting: HostingSettings = HostingSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -6,8 +6,11 @@ payload, a secret or another workspace's names. Errors are rendered in two place
 face and the command line. A denied call is not an error here but a value (`core.policy.decision`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Self
+
+_MOST_NAMES = 5
+"""Types that are named of a group."""
 
 
 def _not_at_all() -> bool:
@@ -94,6 +97,19 @@ class UpstreamUnreachable(UpstreamError):
 
     code = "error.upstream.unreachable"
     default_remedy = "Try again later; an admin sees the reason with `gatelodge server show`."
+
+
+class LaunchRefused(UpstreamError):
+    """This gate starts no server as it is described: by its settings, or by what it would show."""
+
+    code = "error.upstream.launch_refused"
+
+
+class OwnSecretMissing(UpstreamError):
+    """A server wants a secret of each caller's own, and the vault has none of this one."""
+
+    code = "error.upstream.own_secret"
+    default_remedy = "Set it: gatelodge secret set NAME --mine"
 
 
 class UpstreamTimeout(UpstreamError):
@@ -207,3 +223,18 @@ class SettingsError(HouseError):
     def __init__(self, faults: tuple[str, ...]) -> None:
         super().__init__("; ".join(faults), remedy="See docs/reference/settings.md.")
         self.faults = faults
+
+
+def fault_leaves(fault: BaseException) -> Iterator[BaseException]:
+    """The exceptions in it that are no group, however deep they stand."""
+    if isinstance(fault, BaseExceptionGroup):
+        for each in fault.exceptions:
+            yield from fault_leaves(each)
+    else:
+        yield fault
+
+
+def name_of_fault(fault: BaseException) -> str:
+    """Its type; of a group the types in it. Never words, which may hold what somebody sent."""
+    names = dict.fromkeys(type(each).__name__ for each in fault_leaves(fault))
+    return ", ".join(list(names)[:_MOST_NAMES])

@@ -10,11 +10,14 @@ ServerId = NewType("ServerId", str)
 GrantId = NewType("GrantId", str)
 GuardrailId = NewType("GuardrailId", str)
 CredentialId = NewType("CredentialId", str)
+SecretId = NewType("SecretId", str)
 
 PrincipalId = NewType("PrincipalId", str)
 """A member's or an agent's id; the prefix tells which."""
 
-Kind = Literal["wsp", "mem", "agt", "grp", "srv", "grn", "grd", "crd", "nod", "dek", "inc", "job"]
+Kind = Literal[
+    "wsp", "mem", "agt", "grp", "srv", "grn", "grd", "crd", "nod", "dek", "inc", "job", "sec"
+]
 
 Instant = NewType("Instant", int)
 """Microseconds since 1970-01-01T00:00:00 UTC."""

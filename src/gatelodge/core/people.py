@@ -20,6 +20,8 @@ Status = Literal["active", "suspended", "revoked"]
 CredentialKind = Literal["personal", "agent"]
 
 
+DEMO_NAME = "Demo data, made up"
+"""The name of a workspace that the demo founded; it keeps it for good, in every copy too."""
 LONGEST_NAME = 320
 """Characters of a name that is compared; an address has 254, what else has a name fewer."""
 
@@ -48,6 +50,11 @@ class Workspace(Struct, frozen=True, kw_only=True):
     slug: str
     name: str
     created_at: Instant
+
+    @property
+    def demo(self) -> bool:
+        """True when its history was made up: every page of it says so."""
+        return self.name == DEMO_NAME
 
 
 class Member(Struct, frozen=True, kw_only=True):

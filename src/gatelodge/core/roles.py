@@ -10,6 +10,7 @@ from gatelodge.core.people import Role
 
 Verb = Literal[
     "token.own",
+    "secret.own",
     "access.own",
     "workspace.read",
     "member.read",
@@ -42,6 +43,9 @@ Verb = Literal[
     "tool.approve",
     "tool.block",
     "tool.review",
+    "secret.read",
+    "secret.set",
+    "secret.remove",
     "grant.read",
     "grant.create",
     "grant.revoke",
@@ -53,6 +57,7 @@ Verb = Literal[
     "audit.export",
     "metrics.read",
     "job.read",
+    "settings.read",
     "apply",
 ]
 """`.own` is what anybody may do with their own credentials and see of their own access. A change
@@ -61,8 +66,10 @@ on the gate's own machine."""
 
 VERBS: Final[tuple[Verb, ...]] = get_args(Verb)
 
-_OWN: Final = frozenset[Verb]({"token.own", "access.own"})
-_READ: Final = frozenset(verb for verb in VERBS if verb.endswith(".read")) - {"audit.read"}
+_OWN: Final = frozenset[Verb]({"token.own", "secret.own", "access.own"})
+_HOUSE: Final = frozenset[Verb]({"settings.read"})
+"""What tells of the whole house: for its owners, and for whoever checks it."""
+_READ: Final = frozenset(verb for verb in VERBS if verb.endswith(".read")) - {"audit.read"} - _HOUSE
 _AUDIT: Final = frozenset[Verb]({"audit.read", "audit.export"})
 _END: Final = frozenset[Verb](
     {
@@ -82,8 +89,8 @@ _GUARDRAILS: Final = frozenset[Verb]({"guardrail.publish", "guardrail.retire"})
 TABLE: Final[dict[str, frozenset[Verb]]] = {
     "owner": frozenset(VERBS),
     "security": _OWN | _READ | _AUDIT | _END | _GUARDRAILS,
-    "admin": frozenset(VERBS) - _AUDIT - _GUARDRAILS - {"apply"},
-    "auditor": _OWN | _READ | _AUDIT,
+    "admin": frozenset(VERBS) - _AUDIT - _GUARDRAILS - _HOUSE - {"apply"},
+    "auditor": _OWN | _READ | _AUDIT | _HOUSE,
     "member": _OWN,
 }
 

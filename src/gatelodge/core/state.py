@@ -5,6 +5,7 @@ from msgspec import Struct
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Workspace
 from gatelodge.core.policy.rules import Grant, Guardrail
+from gatelodge.core.vault.secret import SealedValue, VaultSecret
 
 Row = (
     Workspace
@@ -17,6 +18,8 @@ Row = (
     | Tool
     | Grant
     | Guardrail
+    | VaultSecret
+    | SealedValue
 )
 """Anything the store keeps as one row of governance state."""
 
@@ -31,6 +34,8 @@ NOUNS: tuple[type[Row], ...] = (
     Tool,
     Grant,
     Guardrail,
+    VaultSecret,
+    SealedValue,
 )
 
 
@@ -52,3 +57,5 @@ class GovernanceState(Struct, frozen=True, kw_only=True):
     tools: tuple[Tool, ...] = ()
     grants: tuple[Grant, ...] = ()
     guardrails: tuple[Guardrail, ...] = ()
+    secrets: tuple[VaultSecret, ...] = ()
+    secret_values: tuple[SealedValue, ...] = ()

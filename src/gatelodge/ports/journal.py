@@ -246,6 +246,10 @@ class Ledger(Protocol):
         """Leaves with start <= index < stop, as far as there are any."""
         ...
 
+    async def leaves_at(self, log: str, places: Sequence[int]) -> list[LeafAt]:
+        """The leaves at these places, as far as there are any, in the order of the log."""
+        ...
+
     async def containing(
         self, log: str, text: str, span: tuple[int, int], limit: int
     ) -> list[LeafAt]:

@@ -47,13 +47,15 @@ class OnBehalfOf(Struct, frozen=True):
     no question can flow, and a session may be shared; otherwise it belongs to `principal` alone.
     `level` is the least severe log message wanted; empty for the server's own choice, of a modern
     server none for a modern caller and `info` for a legacy one. `person` is who answers for the
-    principal: an agent's owner, a member themselves.
+    principal: an agent's owner, a member themselves. `session` tells sessions of one principal
+    apart where a server wants an instance for each.
     """
 
     principal: str = ""
     capabilities: bytes = b"{}"
     level: str = ""
     person: str = ""
+    session: str = ""
 
     @property
     def whose(self) -> str:
@@ -62,7 +64,7 @@ class OnBehalfOf(Struct, frozen=True):
 
     @property
     def shared(self) -> bool:
-        """True when nothing is declared and no level wanted: a session for it is nobody's own."""
+        """True when nothing is declared and no level wanted: nothing is said in it to anybody."""
         return self.capabilities == NOTHING and not self.level
 
 
@@ -168,9 +170,14 @@ class UpstreamExchange(Protocol):
         ...
 
 
-State = Literal["off", "starting", "ready", "waiting", "failed"]
-"""off: not in the pool. waiting: will be tried again shortly. failed: several tries failed, each
-further one a minute after the last."""
+State = Literal["off", "starting", "ready", "idle", "waiting", "failed", "quarantined"]
+"""off: not in the pool. idle: ended because nobody used it, and started by the next call. waiting:
+will be tried again shortly. failed: several tries failed, each further one a minute after the last.
+quarantined: it ended too often, and is left alone until an admin restarts it."""
+
+
+Ending = Literal["idle", "replaced"]
+"""Why a server's instances are ended, where its owner alone knows."""
 
 
 class ServerHealth(Struct, frozen=True, kw_only=True):
@@ -258,6 +265,17 @@ class Upstreams(Protocol):
 
     def health(self, server: str) -> ServerHealth:
         """How that server is doing now."""
+        ...
+
+    def calls_in(self, server: str, principal: str) -> int:
+        """How many calls run in instances of that server: this principal's, "" = the shared one."""
+        ...
+
+    def restart(self, server: str) -> bool:
+        """End whatever runs of an approved server and begin anew, quarantined or not.
+
+        False when this node does not keep it.
+        """
         ...
 
     def on_list_changed(self, listener: Callable[[str], None]) -> None:

@@ -1,7 +1,9 @@
 """Time, ids and keys."""
 
+from collections.abc import Hashable, Mapping
 from typing import Protocol
 
+from gatelodge.core.catalog.server import Transport
 from gatelodge.core.ids import Instant, Kind
 
 
@@ -98,6 +100,20 @@ class SecretResolver(Protocol):
     def resolve(self, value: str) -> str:
         """The secret behind `file:/PATH` or `env:NAME` (perhaps after a word); else the text.
 
-        Raises KeyUnreachable with the reference (never the value) in its detail.
+        Raises KeyUnreachable with the reference (never the value) in its detail, also for
+        `vault:NAME`, which only `resolve_all` reads.
         """
+        ...
+
+    async def resolve_all(
+        self, values: Mapping[str, str], workspace: str, owner: str
+    ) -> dict[str, str]:
+        """The same of values by name, `vault:NAME` too: those of a workspace, for this owner.
+
+        `owner` is the principal whose instance it is, "" = shared. Raises KeyUnreachable.
+        """
+        ...
+
+    def edition(self, transport: Transport, workspace: str) -> Hashable:
+        """Another value whenever what a definition names of the vault is another for everybody."""
         ...

@@ -40,6 +40,8 @@ ANSWERS: dict[type[HouseError], ProblemAnswer] = {
     errors.Conflict: ProblemAnswer(409, -31409, 3),
     errors.LimitReached: ProblemAnswer(429, -31429, 3),
     errors.UpstreamUnreachable: ProblemAnswer(502, -31502, 4),
+    errors.LaunchRefused: ProblemAnswer(502, -31518, 4),
+    errors.OwnSecretMissing: ProblemAnswer(502, -31517, 4),
     errors.UpstreamTimeout: ProblemAnswer(504, -31504, 4),
     errors.UpstreamBrokeProtocol: ProblemAnswer(502, -31510, 4),
     errors.StoreDown: ProblemAnswer(503, -31503, 4),

@@ -6,7 +6,9 @@ Each way but the first misbehaves. `serve` answers each line of JSON `[name, ...
 import json
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -73,7 +75,65 @@ def deep(levels):
     return ""
 
 
+def open_socket(family):
+    try:
+        socket.socket(family).close()
+    except OSError as refused:
+        return refused.strerror
+    return ""
+
+
+def run_thread():
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+    return ""
+
+
+def attempt(*words):
+    """Try to get out (`probe.py` stands beside it in an image)."""
+    import probe
+
+    return probe.attempt(*words)
+
+
+def hog():
+    """Take all the memory that there is."""
+    kept = []
+    while True:
+        kept.append(bytearray(b"x" * (1 << 20)))
+
+
+KEPT = []
+
+
+def keep(mib):
+    """Have so much memory that is in use."""
+    KEPT.extend(bytearray(b"x" * (1 << 20)) for _ in range(mib))
+    return kept()
+
+
+def kept():
+    """How many of them are still as they were."""
+    return sum(each.count(b"x") == 1 << 20 for each in KEPT)
+
+
+def spin():
+    """Leave a process that is never done."""
+    if os.fork() == 0:
+        while True:
+            pass
+    return ""
+
+
 ANSWERS = {
+    "keep": keep,
+    "kept": kept,
+    "spin": spin,
+    "try": attempt,
+    "hog": hog,
+    "socket": open_socket,
+    "thread": run_thread,
     "echo": lambda *words: list(words),
     "facts": facts,
     "write": write,
@@ -82,6 +142,7 @@ ANSWERS = {
     "deep": deep,
     "close": lambda: os.close(0) or "",
     "exit": os._exit,
+    "take": lambda mib: len([bytearray(b"x" * (1 << 20)) for _ in range(mib)]),
 }
 
 
@@ -96,6 +157,7 @@ def serve():
 
 def chain(links):
     """Be for a moment only, each time in a session of its own: whoever looks finds the last."""
+    say("up")
     for _ in range(int(links)):
         if os.fork():
             os._exit(0)
@@ -106,6 +168,20 @@ def chain(links):
 def flood(stream):
     while True:
         os.write(int(stream), b"x" * 65_536)
+
+
+def count(most):
+    sys.stdout.write("".join(f"{each}\n" for each in range(int(most))))
+
+
+def eat():
+    """Take all the memory that there is."""
+    held = []
+    while True:
+        held.append(bytearray(1 << 20))
+
+
+MANNERS = {"chain": chain, "flood": flood, "counts": count, "eats": eat}
 
 
 def main(way, *words):
@@ -129,11 +205,8 @@ def main(way, *words):
     elif way == "dies":
         sys.stderr.write("why it died\n" * 3)
         os._exit(3)
-    elif way == "chain":
-        say("up")
-        chain(*words)
-    elif way == "flood":
-        flood(*words)
+    elif way in MANNERS:
+        MANNERS[way](*words)
     elif way == "stay":
         time.sleep(600)
 

@@ -19,7 +19,7 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 
 
 @every_client

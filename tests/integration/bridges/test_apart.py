@@ -19,7 +19,7 @@ from tests.integration.bridges.visitors import (
 from tests.upstreams.pools import alive
 from tests.wire import until
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 
 
 class Table:

@@ -27,7 +27,7 @@ from tests.integration.bridges.visitors import (
 )
 from tests.wire import until
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 UPDATED = "notifications/resources/updated"
 
 

@@ -24,7 +24,7 @@ from tests.integration.bridges.visitors import (
 from tests.upstreams.pools import alive
 from tests.wire import until
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 LEGACY = ("python-2025-11-25", "node2-legacy", "node1")
 
 

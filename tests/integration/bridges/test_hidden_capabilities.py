@@ -5,7 +5,7 @@ import pytest
 from tests.gate import ROOT, WAIT
 from tests.integration.bridges.visitors import ROOTS, form_client, of_clients, roots, text, visiting
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 FILES = ROOT / "tests/servers/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js"
 
 

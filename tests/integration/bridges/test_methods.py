@@ -21,7 +21,7 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 WAYS = ("io", "web", "old")
 over_each_way = pytest.mark.parametrize(
     ("kind", "alias"), list(product((*MODERN, *LEGACY, *OLDER), WAYS))

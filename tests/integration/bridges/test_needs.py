@@ -18,7 +18,7 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 TOOLS = {
     "trigger-elicitation-request": (ELICIT, accept(name="Ada", check=True)),
     "trigger-sampling-request": (SAMPLE, said("a leaf")),

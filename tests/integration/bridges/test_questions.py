@@ -29,7 +29,7 @@ from tests.integration.bridges.visitors import (
     visiting,
 )
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 PAGE = "https://page.example.test/"
 every_pair = pytest.mark.parametrize(
     ("kind", "alias"), list(product(FORM_CLIENTS, (*PUSHING, *NEEDING)))

@@ -32,7 +32,7 @@ from tests.integration.bridges.visitors import (
 )
 from tests.integration.watching.scraping import scrape
 
-pytestmark = of_clients
+pytestmark = [pytest.mark.slow, *of_clients]
 FORM = {ELICIT: [accept(count=1)]}
 TOOLS = {"order": {"dish": "x"}, "compose": {"topic": "x"}, "look_around": {}}
 

@@ -60,11 +60,10 @@ form_client = clients(*FORM_CLIENTS)
 
 of_clients = [
     pytest.mark.anyio,
-    pytest.mark.slow,
     # The SDK says of what is left out of the newest revision that it is: older ones have it.
     pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning"),
 ]
-"""The marks of every test that drives a client."""
+"""The marks of every test that drives a client, beside `slow`."""
 
 
 def accept(**content: Any) -> Json:

@@ -64,6 +64,11 @@ class House(Place):
         self.ada = self.admit("ada", time="all", git="all", all="all", web="all")
         self.ben = self.admit("ben", time="all")
 
+    def furnish_for_ben(self) -> None:
+        """Register `time` alone, and let Ben in."""
+        self.spawn("time", str(BIN / "mcp-server-time"))
+        self.ben = self.admit("ben", time="all")
+
     def outcomes(self, tool: str) -> list[str]:
         """How each call of a tool ended, in order."""
         leaves = self.leaves()
@@ -113,6 +118,15 @@ def house(everything: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with gate.running():
         made = House(gate, repository)
         made.furnish(everything)
+        yield made
+
+
+@pytest.fixture
+def small_house(tmp_path: Path) -> Iterator[House]:
+    """A gate with `time` and Ben alone, for a test that needs no other."""
+    with Gate(tmp_path / "gate").prepared().running() as gate:
+        made = House(gate, tmp_path)
+        made.furnish_for_ben()
         yield made
 
 

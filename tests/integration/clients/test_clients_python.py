@@ -21,7 +21,7 @@ from tests.integration.clients.sdk import (
 )
 from tests.wire import until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]  # quick: `test_clients_typescript`
 CLIENTS = Path(__file__).parents[3] / "docs/clients.md"
 LONG = "trigger-long-running-operation"
 

@@ -76,13 +76,10 @@ def journey(house: House, token: str, mode: str) -> Iterator[Journey]:
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "version"),
-    [
-        pytest.param("legacy", "2025-11-25", marks=pytest.mark.slow),
-        ("auto", "2026-07-28"),
-        pytest.param("2026-07-28", "2026-07-28", marks=pytest.mark.slow),
-    ],
+    [("legacy", "2025-11-25"), ("auto", "2026-07-28"), ("2026-07-28", "2026-07-28")],
 )
 def test_the_whole_journey(house, mode, version):
     before, streams = len(house.outcomes(LONG)), house.streams_opened()
@@ -129,12 +126,12 @@ def _change(house: House, client: Journey, email: str, grant: str) -> None:
     assert sum(name.startswith("git__") for name in client.step("changed")["names"]) == 12
 
 
-def test_the_example_of_the_manual_lists_the_tools(house):
+def test_the_example_of_the_manual_lists_the_tools(small_house):
     (example,) = re.findall("```ts\n(.*?)```", CLIENTS.read_text(), re.DOTALL)
     done = subprocess.run(
-        ["node", "--input-type=module", "-e", example.replace(PRINTED, house.url())],
+        ["node", "--input-type=module", "-e", example.replace(PRINTED, small_house.url())],
         cwd=NODE,
-        env=environment(GATE_TOKEN=house.ben),
+        env=environment(GATE_TOKEN=small_house.ben),
         capture_output=True,
         text=True,
         timeout=WAIT,

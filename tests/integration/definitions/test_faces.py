@@ -145,4 +145,4 @@ def test_a_server_over_http_is_remote_whether_it_is_approved_or_not(gate: Gate) 
     assert set(shown) == {"remote"}
     local = {"type": "stdio", "command": ["/bin/cat"]}
     near = gate.api("POST", f"{W}/servers", {"alias": "near", "transport": local}, local=True)
-    assert near["isolation"] == "not isolated"
+    assert near["isolation"] == "not started"

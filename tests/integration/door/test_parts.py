@@ -48,7 +48,9 @@ def test_a_client_that_leaves_in_the_middle_leaves_one_record(
 
 @pytest.mark.slow
 def test_a_connection_that_is_idle_or_never_done_asking_is_closed(tmp_path: Path):
-    gate = Gate(tmp_path / "gate", "limits.keepalive_seconds=0.1", "audit.sequence_ms=50")
+    gate = Gate(
+        tmp_path / "gate", "limits.keepalive_seconds=0.1", "audit.sequence_ms=50"
+    ).prepared()
     with gate.running(), Wire(gate.port) as idle, Wire(gate.port) as asks:
         place = Place(gate, "main", gate.token)
         before = len(place.leaves())

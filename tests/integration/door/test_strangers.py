@@ -246,7 +246,7 @@ def test_what_strangers_sent_is_gone_with_their_connections(tmp_path: Path):
         before = resident(gate)
         lines = ("Content-Length: 4194304", "Content-Type: application/json")
         for token in ([], [f"Authorization: Bearer {gate.token}"]):
-            for path in PATHS[:3] * 30:
+            for path in PATHS[:3] * 12:
                 with Wire(gate.port) as wire, contextlib.suppress(ConnectionError):
                     wire.send(head(path, *lines, *token), partial)
             until(lambda: resident(gate) < before + 40, 5, "memory is not given back")

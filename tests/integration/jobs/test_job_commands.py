@@ -15,6 +15,7 @@ from tests.gate import WAIT, Gate
 from tests.integration.watching.scraping import scrape
 from tests.ledgers import grow_gov_log
 
+pytestmark = pytest.mark.slow  # quick: `unit/jobs`
 LEAVES = 60_000
 """So many take a check seconds, and a command that looks at it a part of one."""
 
@@ -108,7 +109,6 @@ def test_a_command_whose_check_is_cancelled_says_so(large: Gate) -> None:
     assert (command.returncode, f"{job} was cancelled" in told) == (3, True)
 
 
-@pytest.mark.slow
 def test_who_presses_ctrl_c_is_told_where_the_check_goes_on(large: Gate) -> None:
     ours, theirs = pty.openpty()
     with waiting(large, stderr=theirs) as command:
@@ -166,7 +166,6 @@ def test_what_is_no_job_is_refused(gate: Gate, body: dict[str, Any], status: int
     assert gate.ask("POST", "/jobs/job_none/cancel", {}, local=True)[0] == 404
 
 
-@pytest.mark.slow
 def test_where_no_gate_runs_the_command_does_it_and_cannot_leave_it_behind(tmp_path: Path) -> None:
     stopped = Gate(tmp_path / "data")
     stopped.cli("init")
@@ -184,4 +183,5 @@ def test_a_job_of_the_operator_is_shown_to_no_role(gate: Gate) -> None:
     unseen, nothing = (gate.ask("GET", f"/jobs/{each}") for each in (job, "job_none"))
     assert unseen[0] == nothing[0] == 404
     assert unseen[1]["detail"].replace(job, "job_none") == nothing[1]["detail"]
-    assert gate.ask("POST", f"/jobs/{job}/cancel", {})[0] == 403
+    assert gate.ask("POST", f"/jobs/{job}/cancel", {})[0] == 404
+    assert gate.ask("POST", "/jobs", {"kind": "fsck"})[0] == 403

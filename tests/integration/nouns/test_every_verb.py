@@ -44,6 +44,9 @@ def new(house: House, noun: str) -> str:
         return house.gate.api("POST", f"{W}/servers", body, local=True)["alias"]
     if noun == "tool":
         return tool_of(house)
+    if noun == "secret":
+        # One that each member has their own of, beside one that is an admin's to set.
+        house.ok("POST", f"{W}/secrets", {"name": f"{name}-own", "mode": "member"})
     if noun == "grant":
         return house.ok("POST", f"{W}/grants", given(house, "grant", "add"))["id"]
     more = {"owner": new(house, "member")} if noun == "agent" else {}
@@ -84,6 +87,7 @@ def given(house: House, noun: str, verb: str, row: str = "") -> dict[str, object
         "agent add": lambda: {"name": fresh, "owner": new(house, "member")},
         "agent transfer": lambda: {"owner": new(house, "member")},
         "grant add": lambda: {"group": new(house, "group"), "server": new(house, "server")},
+        "secret declare": lambda: {"name": fresh, "mode": "agent"},
         "group create": lambda: {"name": fresh},
         "group add-member": lambda: {"principal": new(house, "agent")},
         "group remove-member": lambda: {"principal": member_of(house)},

@@ -4,14 +4,12 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.gate import Gate
-from tests.integration.admin_house import House, W, house
+from tests.integration.admin_house import House, W
 
-__all__ = ["house"]
 numbers: Iterator[int] = count(1)
 SECRET = "sk-canary-5f0c"
 FILE = f"""
@@ -78,6 +76,13 @@ forbid (principal, action, resource) when {{ resource in Gatelodge::Server::"web
 
 
 @pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house of their own: its whole workspace is written and compared."""
+    with Gate(tmp_path_factory.mktemp("export") / "data").prepared().running() as gate:
+        yield House(gate)
+
+
+@pytest.fixture(scope="module")
 def text(house: House) -> str:
     """What is exported of a workspace that has one of each."""
     applied = house.gate.api("POST", f"{W}/apply", {"text": FILE}, local=True)
@@ -93,7 +98,7 @@ class Team:
 
     def __init__(self, gate: Gate, slug: str) -> None:
         self.gate, self.slug, self.at = gate, slug, f"/workspaces/{slug}"
-        gate.cli("workspace", "create", slug, "--owner", "olga@x.test")
+        gate.api("POST", "/workspaces", {"slug": slug, "owner": "olga@x.test"}, local=True)
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         return self.gate.api(method, self.at + path, body, local=True)
@@ -122,16 +127,15 @@ def team(other: Gate) -> Team:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    with Gate(tmp_path_factory.mktemp("other") / "data").running() as gate:
+    with Gate(tmp_path_factory.mktemp("other") / "data").prepared().running() as gate:
         yield gate
 
 
-def refusal(gate: Gate, folder: Path, text: str) -> str:
+def refusal(gate: Gate, text: str) -> str:
     """Why a file is not applied."""
-    (folder / "file.toml").write_text(text)
-    ran = gate.command("apply", str(folder / "file.toml"), "--dry-run")
-    assert ran.returncode == 2
-    return ran.stderr
+    status, told = gate.ask("POST", f"{W}/apply?dry_run=true", {"text": text}, local=True)
+    assert (status, told["code"]) == (400, "error.refused.invalid")
+    return told["detail"]
 
 
 @pytest.mark.parametrize("prune", [False, True])
@@ -154,9 +158,9 @@ def test_a_text_of_several_lines_is_written_on_as_many(text: str):
 
 
 def test_elsewhere_stars_are_missed_and_with_values_it_makes_the_same(
-    house: House, text: str, other: Gate, tmp_path
+    house: House, text: str, other: Gate
 ):
-    assert "stands for a value that is there" in refusal(other, tmp_path, text)
+    assert "stands for a value that is there" in refusal(other, text)
     whole = text.replace("?***", f"?key={SECRET}").replace('"***"', f'"{SECRET}"')
     other.api("POST", f"{W}/apply", {"text": whole}, local=True)
     assert other.api("GET", f"{W}/export", local=True)["text"] == text
@@ -178,12 +182,11 @@ def test_elsewhere_stars_are_missed_and_with_values_it_makes_the_same(
     ],
 )
 def test_a_star_goes_nowhere_else_than_where_its_secret_went(
-    house: House, text: str, was: str, becomes: str, tmp_path
+    house: House, text: str, was: str, becomes: str
 ):
     assert was in text
-    assert "stands for a value that is there" in refusal(
-        house.gate, tmp_path, text.replace(was, becomes)
-    )
+    told = refusal(house.gate, text.replace(was, becomes))
+    assert "stands for a value that is there" in told
 
 
 @pytest.mark.parametrize("dry_run", ["true", "false"])
@@ -206,15 +209,13 @@ def test_a_suspended_owner_of_an_agent_is_made_elsewhere_too(other: Gate):
     assert lines[-1] == "~ member:sid@x.test is suspended"
 
 
-def test_what_was_disabled_by_hand_is_not_approved_by_an_old_file(
-    house: House, text: str, tmp_path
-):
-    house.gate.cli("server", "edit", "files", "--tag", "new")
+def test_what_was_disabled_by_hand_is_not_approved_by_an_old_file(house: House, text: str):
+    house.gate.api("POST", f"{W}/servers/files/edit", {"tags": ["new"]}, local=True)
     digest = house.ok("GET", f"{W}/servers/files")["digest"]
     shown = {"description": digest, "tools": {}, "instructions": ""}
     house.gate.api("POST", f"{W}/servers/files/approve", shown, local=True)
     house.ok("POST", f"{W}/servers/files/disable", {"why": "OPS-9"})
-    assert "was disabled by hand" in refusal(house.gate, tmp_path, text)
+    assert "was disabled by hand" in refusal(house.gate, text)
 
 
 def test_a_guardrail_that_names_a_group_which_was_removed_goes_on_as_it_is(team: Team):

@@ -20,7 +20,7 @@ LEAVER = "leaver@example.test"
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house in which somebody came, was let in, and left for a ticket; and a second workspace."""
-    with Gate(tmp_path_factory.mktemp("record") / "data").running() as gate:
+    with Gate(tmp_path_factory.mktemp("record") / "data").prepared().running() as gate:
         made = House(gate)
         made.ok("POST", f"{W}/members", {"email": LEAVER})
         made.ok("POST", f"{W}/groups", {"name": "eng"})

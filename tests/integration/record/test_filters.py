@@ -12,7 +12,7 @@ from tests.stage import all_of
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house in which a server was called, removed, and added again under its alias."""
-    with Gate(tmp_path_factory.mktemp("record") / "data").running() as gate:
+    with Gate(tmp_path_factory.mktemp("record") / "data").prepared().running() as gate:
         made = House(gate)
         made.ok("POST", f"{W}/groups", {"name": "eng"})
         made.ok("POST", f"{W}/groups/eng/add-member", {"principal": "auditor@example.test"})
@@ -37,7 +37,7 @@ def found(house: House, query: str) -> dict:
 
 
 def test_an_alias_finds_every_server_that_ever_had_it_and_says_so(house: House) -> None:
-    page = found(house, "server=stub")
+    page = found(house, "server=stub&type=call.intent")
     assert [each["server"] for each in page["items"]] == ["stub", "stub (removed)"]
     assert "(removed)" in page["notes"][0]
 
@@ -57,7 +57,7 @@ def test_an_alias_finds_every_server_that_ever_had_it_and_says_so(house: House) 
     ],
 )
 def test_each_filter_finds_what_it_names(house: House, query: str, calls: int) -> None:
-    newest = found(house, "server=stub&limit=1")["items"][0]
+    newest = found(house, "server=stub&type=call.intent&limit=1")["items"][0]
     items = found(house, f"{query.format(**newest)}&type=call.intent")["items"]
     assert len(items) == min(calls, 2)
 
@@ -116,7 +116,7 @@ def newest_read(house: House) -> dict:
 
 
 def test_a_look_at_who_called_is_written_down_with_what_it_was_about(house: House) -> None:
-    record = found(house, "server=stub&limit=1")["items"][0]
+    record = found(house, "server=stub&type=call.intent&limit=1")["items"][0]
     call, log = record["call"], newest_read(house)["log"]
     assert newest_read(house)["about"] == []
     members = house.ok("GET", f"{W}/members")["items"]

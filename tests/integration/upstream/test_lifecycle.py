@@ -173,14 +173,15 @@ async def test_a_look_that_fails_as_nobody_thought_of_is_an_error_that_says_so()
     await pool.close()
 
 
-async def test_a_server_at_which_the_gate_itself_failed_is_met_again(monkeypatch):
+@pytest.mark.parametrize("fault", [RuntimeError("odd"), asyncio.CancelledError()])
+async def test_a_server_at_which_the_gate_itself_failed_is_met_again(monkeypatch, fault):
     class Once(Secrets):
         failed = False
 
         def resolve(self, value):
             if not self.failed:
                 self.failed = True
-                raise RuntimeError(value)
+                raise fault
             return value
 
     monkeypatch.setattr("gatelodge.adapters.upstream.connection.REPLACE_SECONDS", 0.0)
@@ -189,6 +190,30 @@ async def test_a_server_at_which_the_gate_itself_failed_is_met_again(monkeypatch
     assert b"echo" in bytes((await ask(pool, at, call("echo", {"text": "echo"}))).result)
     await pool.close()
     assert pool.counts() == {"calls": 0, "connections": 0, "children": 0, "tasks": 0}
+
+
+async def test_what_fails_at_one_server_keeps_no_other_from_being_looked_after(monkeypatch):
+    class Once(Secrets):
+        failed = False
+
+        def resolve(self, value):
+            if value == "twice" and not self.failed:
+                self.failed = True
+                raise RuntimeError(value)
+            return value
+
+    def fails(_now):
+        raise RuntimeError
+
+    monkeypatch.setattr("gatelodge.adapters.upstream.connection.REPLACE_SECONDS", 0.0)
+    pool, odd, at = make_pool(Once()), stdio(name="odd"), stdio(env={"KEY": "twice"})
+    await ready(pool, odd)
+    (link,) = pool._links
+    monkeypatch.setattr(link.session.transport, "sweep", fails)
+    await pool.reconcile((odd, at))
+    await until(lambda: pool.health(at.id).state == "ready", "it was begun anew")
+    await until(lambda: link.dead and pool.health(odd.id).state == "ready", "so was the odd one")
+    await pool.close()
 
 
 async def test_a_gate_that_may_not_give_a_folder_away_says_so(monkeypatch):
@@ -281,7 +306,9 @@ async def test_a_resource_that_a_busy_server_did_not_watch_is_asked_for_again(
 def probed(port):
     """For each connection to that port, whether the kernel will look if the other side is there."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [row[5].startswith("02:") for row in rows if row[2].endswith(f":{port:04X}")]
+    # Established ones: the port may have been another test's, whose connections still linger.
+    here = [row for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"]
+    return [row[5].startswith("02:") for row in here]
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux tells a socket's timer")

@@ -18,7 +18,7 @@ BESIDE = (
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    made = Gate(tmp_path_factory.mktemp("probes") / "data", "listen.port=0")
+    made = Gate(tmp_path_factory.mktemp("probes") / "data", "listen.port=0").prepared()
     with made.running():
         yield made
 

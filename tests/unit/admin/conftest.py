@@ -1,7 +1,6 @@
 """A small house: the real store on SQLite with the real gov log, one workspace, one owner."""
 
 import contextlib
-import shutil
 
 import msgspec
 import pytest
@@ -9,11 +8,10 @@ from anyio.from_thread import start_blocking_portal
 from tests.fakes.world import CountedIds, StillClock
 from tests.gov_log import open_gov_log
 from tests.integration.nouns.declared import run
+from tests.ledgers import new_database
 from tests.wire import until
 
 from gatelodge.adapters.keys.peppers import HmacPeppers
-from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.store import SqlStore
 from gatelodge.core.errors import StoreDown
 from gatelodge.flows.act import GovernanceAct
@@ -26,11 +24,11 @@ PEPPER = b"\x07" * 32
 class House:
     """Runs changes one by one, each in a transaction of its own, and reads their leaves."""
 
-    def __init__(self, portal, store, directory) -> None:
+    def __init__(self, portal, store, directory, clock) -> None:
         self._portal = portal
         self.store = store
         self.directory = directory
-        self.clock = StillClock()
+        self.clock = clock
         self.ids = CountedIds()
         self.peppers = HmacPeppers({"1": PEPPER})
         self._read = 0
@@ -74,28 +72,20 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory):
-    """A migrated database file to copy."""
-    place = tmp_path_factory.mktemp("migrated")
-    database = open_database("", place)
-    migrate(database)
-    database.close()
-    return place / "gatelodge.db"
-
-
-@pytest.fixture(scope="session")
 def portal():
     with start_blocking_portal() as opened:
         yield opened
 
 
 @pytest.fixture
-def empty(migrated, portal, tmp_path):
+def empty(portal, tmp_path):
     """A house before its first start."""
-    shutil.copy(migrated, tmp_path / "gatelodge.db")
-    database = open_database("", tmp_path)
-    store = SqlStore(database, open_gov_log(database), StillClock(), "nod_1")
-    yield House(portal, store, tmp_path)
+    database = new_database(tmp_path)
+    clock = StillClock()
+    store = SqlStore(database, open_gov_log(database), clock, "nod_1")
+    made = House(portal, store, tmp_path, clock)
+    made.database = database
+    yield made
     portal.call(store.close)
     database.close()
 

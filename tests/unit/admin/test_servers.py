@@ -1,10 +1,17 @@
 import pytest
 
-from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Tool
+from gatelodge.core.catalog.server import (
+    ArtifactTransport,
+    HttpTransport,
+    Server,
+    StdioTransport,
+    Tool,
+)
 from gatelodge.core.errors import Conflict, Invalid, NotFound
 from gatelodge.core.policy.rules import Grant
 from gatelodge.flows.admin import grants, servers, tools
 
+BEFORE_EXCEPTIONS = "cf4d4d03b77a9022bc502a4ab0fe6ada492b6c46c02ed0a9c0dda004c3078b18"
 URL = "https://git.example.com/mcp"
 
 
@@ -179,3 +186,13 @@ def test_a_name_that_is_no_alias_gets_one_proposed_that_is(house, name, alias):
         house.do(servers.register, house.workspace, name, proposal(url=URL))
     assert f"Take {alias}." in refused.value.remedy
     assert house.do(servers.register, house.workspace, alias, proposal(url=URL)).alias == alias
+
+
+def test_an_exception_for_scripts_changes_what_is_approved_and_nothing_else_does():
+    def digest(**words):
+        image = f"sha256:{'1' * 64}"
+        return servers.fingerprint(ArtifactTransport(source="npm:tiny@1.0.0", image=image, **words))
+
+    # As it was before there were exceptions: servers that are approved stay so.
+    assert digest() == BEFORE_EXCEPTIONS
+    assert digest(run_scripts=("a", "b")) == digest(run_scripts=("b", "a")) != digest()

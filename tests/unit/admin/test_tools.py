@@ -123,6 +123,7 @@ def test_a_name_used_twice_is_nobodys(house, server, stock):
     assert (seen.new, seen.skipped) == (("b",), ("a: named twice",))
 
 
+@pytest.mark.slow
 def test_a_thousand_tools_fit_into_leaves(house, server, stock):
     names = [f"tool_{number:04}_" + "é" * 100 for number in range(1000)]
     stock(*map(definition, names))

@@ -1,6 +1,5 @@
 """What a first start says: in whose name logs are signed, what the demo lacks, a lost token."""
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -13,12 +12,12 @@ from tests.gate import Gate
 from gatelodge.adapters.keys.disk import open_disk_keys
 from gatelodge.adapters.keys.system import SystemClock, SystemIds
 from gatelodge.app.announce import ReadyAnnouncement
-from gatelodge.app.demo import offered
+from gatelodge.app.demonstration.servers import SERVERS, build_server
 from gatelodge.app.first_start import OWNER, check_keys
 from gatelodge.app.run import _log_name_warnings
 from gatelodge.cli.up import TerminalAnnouncer
 from gatelodge.config.schema import AuditSettings, Settings
-from gatelodge.core.errors import KeyMismatch
+from gatelodge.core.errors import KeyMismatch, UpstreamUnreachable
 
 
 def test_a_first_start_says_in_whose_name_logs_are_signed_unless_that_was_chosen(
@@ -38,19 +37,21 @@ def test_a_first_start_says_in_whose_name_logs_are_signed_unless_that_was_chosen
     )
 
 
-def test_what_the_demo_lacks_is_named_by_what_would_bring_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    monkeypatch.setattr(shutil, "which", lambda _name: None)
-    needs = {each.alias: each.needs for each in offered()}
-    assert not any(each.installed for each in offered())
-    for alias in ("time", "git"):
-        assert f"pip install mcp-server-{alias}" in needs[alias]
-        assert "Node" not in needs[alias]
-    for alias in ("everything", "filesystem", "memory"):
-        assert "Node" in needs[alias]
-        assert "pip" not in needs[alias]
+class NothingIsBuilt:
+    """What builds images where no index answers."""
+
+    async def build(self, _wish: object, _report: object) -> object:
+        raise UpstreamUnreachable("The package index does not answer.", remedy="Try again later.")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_the_demo_cannot_build_is_said_and_what_stands_beside_the_gate_is_used() -> None:
+    said = {each.alias: await build_server(NothingIsBuilt(), each, 210_000) for each in SERVERS}  # type: ignore[arg-type]
+    assert all("does not answer (Try again later.)" in each.says for each in said.values())
+    for alias, built in said.items():
+        assert (built.transport is not None) == (alias in ("time", "git"))
+        assert ("is left out" in built.says) == (built.transport is None)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import uvloop
 
 from gatelodge.adapters.telemetry.lines import LONGEST, configure
 from gatelodge.app.node import Node
+from gatelodge.core.errors import StoreDown
 
 log = logging.getLogger("gatelodge.tests.lines")
 
@@ -65,6 +66,11 @@ async def fails_with_words(word: str) -> None:
     raise ValueError(word)
 
 
+async def fails_with_a_group(word: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fails_with_words(word))
+
+
 async def task_that_nobody_waited_for() -> None:
     task = asyncio.ensure_future(fails_with_words("tok_secret"))
     await asyncio.wait([task])
@@ -81,8 +87,8 @@ async def callback_with_words() -> None:
 async def two_tasks_of_a_node_that_die() -> None:
     node = object.__new__(Node)
     node._tasks, node.broken = [], asyncio.get_running_loop().create_future()
-    for word in ("tok_secret", "tok_secret again"):
-        node._spawn_task(fails_with_words(word))
+    node._spawn_task(fails_with_words("tok_secret"))
+    node._spawn_task(fails_with_a_group("tok_secret again"))
     await asyncio.wait(list(node._tasks))
     await node.broken
     gc.collect()
@@ -121,9 +127,36 @@ def test_what_python_itself_tells_of_an_exception_is_its_type_and_place_on_one_l
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(happens())
     told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "ValueError" in told
+    assert told.count("\n") == (2 if happens is two_tasks_of_a_node_that_die else 1)
+    assert all("ValueError" in line for line in told.splitlines())
     assert "tok_secret" not in told
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dies", [fails_with_words, fails_with_a_group])
+async def test_a_fault_that_ends_the_gate_is_told_by_its_type_and_can_be_found_from_its_line(
+    dies: Callable, capsys: pytest.CaptureFixture[str]
+):
+    configure("info", "text")
+    node = object.__new__(Node)
+    node._tasks, node.broken = [], asyncio.get_running_loop().create_future()
+    node._spawn_task(dies("tok_secret"))
+    assert str(await node.broken) == "a task of the gate died of ValueError"
+    line = capsys.readouterr().err
+    assert "a task of the gate died of ValueError at test_lines.py:" in line
+    assert line.index(f":{fails_with_words.__code__.co_firstlineno + 1}") > 0
+    assert "tok_secret" not in line
+
+
+@pytest.mark.anyio
+async def test_a_known_fault_ends_the_gate_in_its_own_words_also_out_of_a_group():
+    async def dies() -> None:
+        raise ExceptionGroup("several", [StoreDown("the disk is full")])
+
+    node = object.__new__(Node)
+    node._tasks, node.broken = [], asyncio.get_running_loop().create_future()
+    node._spawn_task(dies())
+    assert type(await node.broken) is StoreDown
 
 
 def test_what_asyncio_shows_without_an_exception_is_told_without_the_objects(

@@ -51,7 +51,7 @@ async def test_each_connection_beyond_the_limit_is_told_503_and_counted(tmp_path
     recorder = Kept()
     endpoint = McpEndpoint(SimpleNamespace(recorder=recorder))
     settings = Settings(data_dir=str(tmp_path), limits=LimitSettings(connections=MOST))
-    listener = SocketListener(settings, ServedFaces(endpoint, None, None))
+    listener = SocketListener(settings, ServedFaces(endpoint, None, None, None))
     for person in ("ada", "bob", "cyd", "dan"):
         assert isinstance(listener._accept_or_refuse_client(None), ClientConnection)
         listener._connections.open.add(Client(person))

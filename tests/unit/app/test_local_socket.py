@@ -61,9 +61,7 @@ async def test_the_local_socket_is_its_owners_alone_and_no_file_of_another_threa
     monkeypatch.setattr(os, "umask", lambda mask: masks.append(mask) or umask(mask))
     monkeypatch.chdir(tmp_path)
     settings = Settings(data_dir=".", listen=ListenSettings(port=0))
-    listener = SocketListener(
-        settings, ServedFaces(SimpleNamespace(), SimpleNamespace(), SimpleNamespace())
-    )
+    listener = SocketListener(settings, ServedFaces(*(SimpleNamespace() for _ in range(4))))
     before = umask(0)
     try:
         await listener.open()
@@ -84,9 +82,7 @@ async def test_a_start_that_fails_leaves_the_file_that_it_names_where_it_is(tmp_
     path.parent.mkdir()
     path.write_text("kept")
     settings = Settings(data_dir=str(tmp_path), listen=ListenSettings(port=0))
-    listener = SocketListener(
-        settings, ServedFaces(SimpleNamespace(), SimpleNamespace(), SimpleNamespace())
-    )
+    listener = SocketListener(settings, ServedFaces(*(SimpleNamespace() for _ in range(4))))
     with pytest.raises(Invalid, match="no socket of this account"):
         await listener.open()
     listener.stop()

@@ -29,7 +29,7 @@ class Face:
         self.heard.append("gone")
 
 
-FACES = ("endpoint", "api", "local")
+FACES = ("endpoint", "api", "console", "local")
 
 
 def asked(front, faces, target):
@@ -56,6 +56,7 @@ def asked(front, faces, target):
         (b"/k", "api", "endpoint"),
         (b"/K/home/mcp", "api", "endpoint"),
         (b"/api/v1/me", "api", "endpoint"),
+        (b"/console/", "console", "endpoint"),
         (b"/nowhere", "api", "endpoint"),
         (b"*", "api", "endpoint"),
     ],
@@ -65,14 +66,14 @@ def test_the_public_port_refuses_what_nobody_knows_by_its_last_mount(target, sha
     served = ServedFaces(*faces)
     assert asked(served.public(apart=False), faces, target) == shared
     assert asked(served.public(apart=True), faces, target) == apart
-    assert asked(served.admin(), faces, target) == "api"
+    assert asked(served.admin(), faces, target) == ("console" if shared == "console" else "api")
     assert asked(served.operator(), faces, target) == "local"
 
 
 def test_what_was_no_request_at_all_is_answered_by_the_first_mount():
     faces = [Face(name) for name in FACES]
     ServedFaces(*faces).public(apart=False).turn_away(None, HttpRequest(), "malformed")
-    assert [face.heard for face in faces] == [["turn_away"], [], []]
+    assert [face.heard for face in faces] == [["turn_away"], [], [], []]
 
 
 def test_a_further_application_stands_between_the_endpoint_and_what_takes_the_rest():

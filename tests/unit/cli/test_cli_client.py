@@ -67,7 +67,7 @@ def answering() -> type[Answering]:
 @pytest.fixture
 def remote(answering: type[Answering]) -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), answering) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -137,7 +137,7 @@ def test_a_running_node_is_found_by_its_socket_even_at_a_long_path(
     short = tmp_path / "s"
     with OverUnix(str(short), answering) as server:
         short.rename(data / "run" / "admin.sock")
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         way = LocalSocket.found(settings)
         assert way is not None

@@ -47,6 +47,35 @@ def test_a_mistyped_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
     assert "Did you mean server?" in capsys.readouterr().err
 
 
+@pytest.mark.guarantee("secrets:stay-here")
+def test_no_command_shows_a_word_too_many_since_it_may_be_a_secret(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with click.Context(main.root) as context:
+        seen = dict(_verbs(main.root, context, ""))
+    # Words of few kinds, and names of files, are told where they are wrong.
+    judged = {
+        path
+        for path, command in seen.items()
+        for each in command.params
+        if isinstance(each, click.Argument)
+        and (each.nargs < 0 or not isinstance(each.type, click.types.StringParamType))
+    }
+    for path in seen.keys() - judged:
+        given = path.split()
+        assert main.run([*given, *["canary"] * 9]) == output.USAGE, path
+        assert main.run([*given, "--value", "canary"]) == output.USAGE, path
+        assert main.run([*given, "--json", *["canary"] * 9]) == output.USAGE, path
+        told = capsys.readouterr()
+        assert "canary" not in told.out + told.err, path
+
+
+def test_a_token_in_the_place_of_its_file_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    elsewhere = ["--url", "https://gate.example", "--token-file", "canary", "whoami"]
+    assert main.run(elsewhere) == output.USAGE
+    assert "canary" not in capsys.readouterr().err
+
+
 def test_json_may_stand_after_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -223,7 +223,16 @@ def test_a_matrix_is_a_spreadsheet_of_what_is_allowed_or_of_all(
         }
         for who, allowed in (("=ada@x.test", True), ("bob@x.test", False))
     ]
-    script({"/access/matrix": {"gov": 7, "kind": "tools", "cells": cells}})
+    script(
+        {
+            "/access/matrix": {
+                "gov": 7,
+                "at": "2026-11-30T12:00:00Z",
+                "kind": "tools",
+                "cells": cells,
+            }
+        }
+    )
     assert main.run(["access", "matrix", "--csv"]) == output.OK
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["principal"] for row in rows] == ["'=ada@x.test"]  # which no spreadsheet runs

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from gatelodge.core.errors import Forbidden, Stale
+from gatelodge.web.api import authentication
 from gatelodge.web.api import face as faces
 from gatelodge.web.api.context import AdminCaller
 from gatelodge.web.endpoint.http.request import HttpRequest
@@ -59,7 +60,8 @@ def house(monkeypatch):
             raise world.who
         return world.who
 
-    monkeypatch.setattr(faces, "identify", identify)
+    for module in (faces, authentication):
+        monkeypatch.setattr(module, "identify", identify)
     authenticator = SimpleNamespace(
         authenticate=lambda _header: "unknown",
         recorded_failure=lambda _header, why, _log: (why, ""),

@@ -28,6 +28,7 @@ ROLES = ("owner", "security", "admin", "auditor", "member")
         ("audit.read", "owner security auditor"),
         ("audit.export", "owner security auditor"),
         ("metrics.read", "owner security admin auditor"),
+        ("settings.read", "owner auditor"),
         ("apply", "owner"),
         ("secrets.read", ""),
         ("", ""),

@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from tests.unit.admin.conftest import empty, house, migrated, portal
+from tests.unit.admin.conftest import empty, house, portal
 
 from gatelodge.adapters.keys.peppers import HmacPeppers
 from gatelodge.core.errors import Conflict, Forbidden, Invalid, LimitReached, NotFound
@@ -10,7 +10,7 @@ from gatelodge.flows.admin import agents, members
 from gatelodge.flows.admin.tokens import revoke
 from gatelodge.flows.identity import tokens
 
-__all__ = ["empty", "house", "migrated", "portal"]
+__all__ = ["empty", "house", "portal"]
 
 DAY = 86_400_000_000
 

@@ -3,10 +3,8 @@
 import asyncio
 
 import pytest
+from tests.ledgers import new_database
 from tests.unit.jobs.nodes import Nodes
-
-from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.migrate import migrate
 
 
 @pytest.fixture
@@ -16,8 +14,7 @@ def anyio_backend():
 
 @pytest.fixture
 async def nodes(tmp_path):
-    database = open_database("", tmp_path)
-    migrate(database)
+    database = new_database(tmp_path)
     made = Nodes(database)
     yield made
     for runner in made.runners.values():

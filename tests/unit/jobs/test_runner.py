@@ -67,6 +67,21 @@ async def test_whoever_starts_one_again_joins_the_one_that_runs(nodes):
     assert (await runner.start(COUNT, "local:1")).id != job.id
 
 
+async def test_those_of_a_kind_that_run_together_are_taken_up_once_each(nodes):
+    kind = replace(COUNT, at_once=2)
+    runner, work = nodes.node(kind=kind)
+    first = await runner.start(kind, OPERATOR, subject="one")
+    second = await runner.start(kind, OPERATOR, subject="two")
+    assert (await runner.start(kind, "local:1", subject="two")).id == second.id
+    for _ in range(3):
+        await runner.step(nodes.follower)
+    assert [job.kind for job in runner.running] == ["count one", "count two"]
+    work.step(20)
+    for each in (first, second):
+        record, _ = await nodes.ended(runner, each.id)
+        assert (record.state, record.attempts) == ("finished", 1)
+
+
 async def test_jobs_of_a_kind_run_one_after_the_other_the_oldest_first(nodes):
     runner, work = nodes.node()
     nodes.follower.view = view(member("mem_ann", role="owner"))

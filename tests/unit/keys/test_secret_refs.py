@@ -16,7 +16,9 @@ def file(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("text", ["", "plain", "https://example.com", "vault:x", "file", "env"])
+@pytest.mark.parametrize(
+    "text", ["", "plain", "https://example.com", "https://vault:1", "file", "env", "vault"]
+)
 def test_any_other_text_is_itself(text):
     assert SecretRefs().resolve(text) == text
 

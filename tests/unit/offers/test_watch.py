@@ -7,7 +7,7 @@ from tests.fakes.world import CountedIds, StillClock
 from tests.unit.offers.shelf import observed
 from tests.unit.view.rows import server, view
 
-from gatelodge.core.errors import StoreDown, UpstreamUnreachable
+from gatelodge.core.errors import LogForked, StoreDown, UpstreamUnreachable, fault_leaves
 from gatelodge.flows.admin.tools import ToolObservation
 from gatelodge.flows.catalog import pace, watch
 from gatelodge.flows.catalog.offers import OfferMemory
@@ -30,6 +30,7 @@ class House:
         self.down = False
         self._moved = asyncio.Event()
         self.slow: dict[str, asyncio.Event] = {}
+        self.breaks: dict[str, BaseException] = {}
         self.offers = OfferMemory()
         self.offers.on_observed(lambda _: self._moved.set())
         self.watch = ToolWatcher(
@@ -47,6 +48,8 @@ class House:
         self._moved.set()
         if server.id in self.slow:
             await self.slow[server.id].wait()
+        if server.id in self.breaks:
+            raise self.breaks.pop(server.id)
         if server.id not in self.says:
             raise UpstreamUnreachable("gone")
         return self.says[server.id]
@@ -272,3 +275,40 @@ async def test_a_server_that_left_while_it_was_looked_at_is_not_remembered(house
     house.slow["srv_git"].set()
     await house.until(lambda: house.written)
     assert house.names("srv_git") is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RuntimeError("tok_secret"),
+        ExceptionGroup("tok_secret", [KeyError("tok_secret"), UpstreamUnreachable("gone")]),
+    ],
+)
+async def test_a_look_that_fails_of_something_unknown_is_told_and_taken_again(
+    house, monkeypatch, caplog, fault
+):
+    monkeypatch.setattr(watch, "AGAIN_SECONDS", 0.01)
+    house.breaks["srv_git"] = fault
+    house.meet("srv_git")
+    house.meet("srv_b")
+    await house.until(lambda: house.names("srv_git") == ["a"] and house.names("srv_b") == ["b"])
+    assert house.looks.count("srv_git") == 2
+    (told,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert told.message.startswith("incident inc_")
+    assert "(a look at server git)" in told.message
+    assert "tok_secret" not in told.message
+
+
+@pytest.mark.parametrize("way", [lambda each: each, lambda each: ExceptionGroup("", [each])])
+async def test_an_invariant_that_is_gone_ends_the_watch_and_so_the_gate(monkeypatch, way):
+    monkeypatch.setattr(watch, "DEBOUNCE_SECONDS", 0)
+    made = House()
+
+    def work() -> None:
+        raise way(LogForked("another log"))
+
+    made.offers.on_observed(lambda _: work())
+    made.meet("srv_git")
+    with pytest.raises(ExceptionGroup) as ended:
+        await made.watch.run()
+    assert [type(each) for each in fault_leaves(ended.value)] == [LogForked]

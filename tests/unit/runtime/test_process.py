@@ -28,7 +28,7 @@ async def test_a_supervisor_whose_pipes_cannot_be_connected_ends_at_once(monkeyp
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(instance.ProcessInstance, "_connect_pipes", fail)
-    runtime, began = ProcessRuntime(HostingSettings(), root=False, caches=None), time.monotonic()
+    runtime, began = ProcessRuntime(HostingSettings(), uids=None, caches=None), time.monotonic()
     with pytest.raises(UpstreamUnreachable, match="Too many open files") as refused:
         await start(runtime)
     assert "open files" in refused.value.remedy
@@ -40,7 +40,7 @@ async def test_a_supervisor_whose_pipes_cannot_be_connected_ends_at_once(monkeyp
 async def test_caches_found_at_the_start_are_kept_until_it_is_known_whose_they_are(tmp_path):
     for name in ("srv_a", "srv_b"):
         (tmp_path / name).mkdir()
-    runtime = ProcessRuntime(HostingSettings(), root=False, caches=tmp_path)
+    runtime = ProcessRuntime(HostingSettings(), uids=None, caches=tmp_path)
     await (await start(runtime)).stop(0.5)
     await runtime.close()
     assert {"srv_a", "srv_b"} <= {each.name for each in tmp_path.iterdir()}

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from tests.gate import WAIT
+from tests.ledgers import new_database
 
 from gatelodge.adapters.keys.system import SystemClock
-from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.shared.ephemeral import SqlEphemeral
 from gatelodge.core.errors import StoreDown
 from gatelodge.core.ids import PrincipalId
@@ -34,8 +33,7 @@ class Wayward(SqlEphemeral):
 
 @pytest.fixture
 def kept(tmp_path: Path):
-    database = open_database("", tmp_path)
-    migrate(database)
+    database = new_database(tmp_path)
     yield Wayward(database, SystemClock())
     database.close()
 

@@ -6,9 +6,8 @@ import anyio
 import pytest
 from tests.fakes.world import StillClock
 from tests.gov_log import open_gov_log
+from tests.ledgers import new_database
 
-from gatelodge.adapters.store.database import open_database
-from gatelodge.adapters.store.migrate import migrate
 from gatelodge.adapters.store.store import SqlStore
 
 READERS = 40
@@ -16,8 +15,7 @@ READERS = 40
 
 @pytest.mark.anyio
 async def test_the_state_is_read_while_more_ask_than_are_answered_at_once(tmp_path):
-    database = open_database("", tmp_path)
-    migrate(database)
+    database = new_database(tmp_path)
     store = SqlStore(database, open_gov_log(database), StillClock(), "nod_1")
     enough = threading.Event()
     async with anyio.create_task_group() as asking:

@@ -1,10 +1,14 @@
-"""Secret references: `file:` and `env:`, resolved when they are needed and never kept."""
+"""Secret references: `file:` and `env:`, resolved when they are needed and never kept.
+
+What `vault:` names is read by `adapters.keys.vault.resolver`, which has a store to read.
+"""
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 
 from gatelodge.core.catalog.references import HOW, half_reference, literal, reference
+from gatelodge.core.catalog.server import Transport
 from gatelodge.core.errors import KeyUnreachable
 
 _MAX_BYTES = 64 * 1024
@@ -61,7 +65,17 @@ def _from_environment(name: str) -> str:
     return value
 
 
-SOURCES: dict[str, Callable[[str], str]] = {"file": _from_file, "env": _from_environment}
+def _from_no_vault(name: str) -> str:
+    """Nothing: whoever reads it has no workspace, such as a setting."""
+    why = "is read for servers only"
+    raise _unreachable_secret_error("vault", name, why, "Write env:NAME or file:/PATH there.")
+
+
+SOURCES: dict[str, Callable[[str], str]] = {
+    "file": _from_file,
+    "env": _from_environment,
+    "vault": _from_no_vault,
+}
 
 
 class SecretRefs:
@@ -79,6 +93,19 @@ class SecretRefs:
         if wrong:
             raise KeyUnreachable(f"secret {found.scheme}:{found.place}: {wrong}", remedy=HOW)
         return found.before + SOURCES[found.scheme](found.place)
+
+    async def resolve_all(
+        self,
+        values: Mapping[str, str],
+        workspace: str,  # noqa: ARG002 - what is read here belongs to the whole gate
+        owner: str,  # noqa: ARG002 - and to nobody of it
+    ) -> dict[str, str]:
+        """The same of values by name; there is no vault here. Raises KeyUnreachable."""
+        return {name: self.resolve(value) for name, value in values.items()}
+
+    def edition(self, transport: Transport, workspace: str) -> Hashable:  # noqa: ARG002
+        """The same for ever: files and variables are read anew at each start."""
+        return None
 
 
 def _unreachable_secret_error(scheme: str, place: str, why: str, remedy: str) -> KeyUnreachable:

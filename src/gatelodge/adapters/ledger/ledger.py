@@ -1,6 +1,6 @@
 """The ledger on SQLite or PostgreSQL: batches in, leaves, tiles and proofs out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 from operator import attrgetter
@@ -109,6 +109,10 @@ class SqlLedger:
     async def leaves(self, log: str, start: int, stop: int) -> list[LeafAt]:
         """Leaves with start <= index < stop, as far as there are any."""
         return await self._run_in_read_transaction(lambda c: logs.read_leaves(c, log, start, stop))
+
+    async def leaves_at(self, log: str, places: Sequence[int]) -> list[LeafAt]:
+        """The leaves at these places, as far as there are any, in the order of the log."""
+        return await self._run_in_read_transaction(lambda c: logs.leaves_at(c, log, places))
 
     async def containing(
         self, log: str, text: str, span: tuple[int, int], limit: int

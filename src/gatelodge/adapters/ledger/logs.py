@@ -5,6 +5,7 @@ whole batches. Whoever appends holds the lock of the log's head row until the tr
 indexes have no gaps and no reader sees half a batch.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,6 +61,13 @@ _BUNDLES = (
     .where(_bundle.c.log == bindparam("log"), _bundle.c.n.between(bindparam("a"), bindparam("b")))
     .order_by(_bundle.c.n)
 )
+_SOME_BUNDLES = (
+    select(_bundle.c.n, _bundle.c.entries, _bundle.c.openings)
+    .where(_bundle.c.log == bindparam("log"), _bundle.c.n.in_(bindparam("some", expanding=True)))
+    .order_by(_bundle.c.n)
+)
+_AT_ONCE = 16
+"""Bundles in memory at a time, some 150 kB each."""
 _SEEK = select(func.min(_bundle.c.n)).where(
     _bundle.c.log == bindparam("log"), _bundle.c.last_at >= bindparam("at")
 )
@@ -226,6 +234,21 @@ def read_leaves(connection: Connection, log: str, start: int, stop: int) -> list
             row, max(start, row.n * WIDTH), min(stop, (row.n + 1) * WIDTH)
         )
     ]
+
+
+def leaves_at(connection: Connection, log: str, places: Sequence[int]) -> list[LeafAt]:
+    """The leaves at these places, as far as there are any, in the order of the log."""
+    found: list[LeafAt] = []
+    ordered = sorted(set(places))
+    wanted = sorted({place // WIDTH for place in ordered})
+    for start in range(0, len(wanted), _AT_ONCE):
+        given = {"log": log, "some": wanted[start : start + _AT_ONCE]}
+        for row in connection.execute(_SOME_BUNDLES, given):
+            low, high = row.n * WIDTH, (row.n + 1) * WIDTH
+            here = ordered[bisect_left(ordered, low) : bisect_left(ordered, high)]
+            for place in here:
+                found += _leaves_of_bundle(row, place, place + 1)
+    return found
 
 
 def containing(

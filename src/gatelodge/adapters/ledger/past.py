@@ -10,6 +10,9 @@ from gatelodge.core.errors import LogForked
 from gatelodge.core.records.origin import belongs, is_past, past
 from gatelodge.ports.journal import LedgerHead
 
+_INDEX = ("index_open", "index_posting", "index_term", "index_log")
+"""It follows from the logs under their old ids; the new house makes it anew."""
+
 
 def leave_behind(connection: Connection, shard: int) -> None:
     """Every log becomes one of the past; nodes, journal and epoch begin anew."""
@@ -32,7 +35,7 @@ def leave_behind(connection: Connection, shard: int) -> None:
             connection.execute(text(change), names)
         connection.execute(text("UPDATE log SET id = :new WHERE id = :old"), names)
     # They speak of the nodes and the journal of the house that the backup was made of.
-    for table in ("nodes", "journal_mark", "journal_made", "pending"):
+    for table in ("nodes", "journal_mark", "journal_made", "pending", *_INDEX):
         connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
     fresh = {"value": secrets.token_hex(16)}
     # Whoever followed the old history has to see that this is another one (decision 0007).

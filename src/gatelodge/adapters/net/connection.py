@@ -11,7 +11,7 @@ import httptools
 from msgspec import Struct
 
 from gatelodge.adapters.net.coding import IDENTITY, BodyDecoder, CodingFault, unpacks
-from gatelodge.adapters.net.exchange import AnswerBody, Fields, HttpExchange
+from gatelodge.adapters.net.exchange import AnswerBody, BodyMaker, Fields, HttpExchange
 from gatelodge.adapters.net.portions import PORTION, InboundPortions
 from gatelodge.core.errors import HouseError, Stale, UpstreamBrokeProtocol
 from gatelodge.core.http.head import head_of
@@ -69,11 +69,18 @@ class ConnectionOwner(Protocol):
 class HttpConnection(asyncio.Protocol):
     """One connection. Owned by its client; `turn` is what it carries now.
 
-    `fields` are those of an answer that its turns want to know, beside how it is framed.
+    `fields` are those of an answer that its turns want to know, beside how it is framed. `bodies`
+    makes what takes the body of an answer; without it a body is held and handed over whole.
     """
 
-    def __init__(self, client: ConnectionOwner, fields: frozenset[bytes] = frozenset()) -> None:
+    def __init__(
+        self,
+        client: ConnectionOwner,
+        fields: frozenset[bytes] = frozenset(),
+        bodies: BodyMaker | None = None,
+    ) -> None:
         self._client = client
+        self._bodies = bodies
         self._kept = _FRAMING | fields
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -246,6 +253,8 @@ class HttpConnection(asyncio.Protocol):
         turn = self.turn
         if turn is None:
             return
+        if self._bodies is not None:
+            self._body = self._bodies(self._status, self._portions)
         if b"content-encoding" in self._fields and not self._accept_content_coding():
             return
         events = None

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gatelodge.adapters.net.portions import InboundPortions
 from gatelodge.core.errors import HouseError, LimitReached
 from gatelodge.core.http.endpoint import HttpEndpoint
 from gatelodge.core.http.sse import EventParser
@@ -168,6 +169,25 @@ class AnswerBody:
         """All of it."""
         pieces = self._pieces
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+
+BodyMaker = Callable[[int, InboundPortions], AnswerBody]
+"""Makes what takes the body of an answer of this status, and may hold back what follows."""
+
+
+class FetchExchange(BufferedExchange):
+    """One request of a fetch: it goes out once, and a stream is an answer like any other."""
+
+    repeatable = False
+    bodies: BodyMaker | None = None
+
+    def stream(self, events: EventParser) -> bool:  # noqa: ARG002 - an exchange's form
+        """It is read as it comes, up to the limit."""
+        return False
+
+    async def answer(self) -> HttpReply:
+        """The whole of it."""
+        return await self.done
 
 
 def opening_lines(endpoint: HttpEndpoint, method: str, version: str) -> bytes:

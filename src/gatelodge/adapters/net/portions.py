@@ -40,6 +40,8 @@ class InboundPortions:
         self._turnstile = turnstile()
         self._transport: ReadTransport | None = None
         self._then: Callable[[], None] | None = None
+        self._held = False
+        self._stopped = False
 
     def feed(self, data: bytes, transport: ReadTransport | None, held: int = 0) -> None:
         """Hand on the first portion now and each further one in its turn.
@@ -80,6 +82,17 @@ class InboundPortions:
         else:
             then()
 
+    def hold(self) -> None:
+        """Read and hand on no more, but for what is read already, until `let_go`."""
+        self._held = True
+
+    def let_go(self) -> None:
+        """Go on where `hold` stopped it. Idempotent."""
+        self._held = False
+        if self._stopped:
+            self._stopped = False
+            self._turnstile.add(self._go_on)
+
     def drop(self) -> None:
         """Forget what is left: nobody wants it."""
         self._rest = b""
@@ -93,6 +106,9 @@ class InboundPortions:
         return self._left or bool(self._rest)
 
     def _go_on(self) -> None:
+        if self._held:
+            self._stopped = True
+            return
         if self._deliver_next_portion():
             self._turnstile.add(self._go_on)
             return

@@ -207,6 +207,8 @@ def _open_sqlite(directory: Path, lock: DirectoryLock) -> Database:
             # With NORMAL a loss of power takes the last commits, perhaps an end of access.
             "synchronous=FULL",
             "foreign_keys=ON",
+            # What is taken away, such as a value of the vault, is overwritten in its page.
+            "secure_delete=FAST",
             # Without a limit the write-ahead log stays as large as its largest burst made it.
             f"journal_size_limit={64 * 1024 * 1024}",
         )

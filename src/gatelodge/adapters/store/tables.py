@@ -32,6 +32,7 @@ from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Workspace
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.state import Row
+from gatelodge.core.vault.secret import SealedValue, VaultSecret
 
 metadata = MetaData()
 
@@ -120,6 +121,13 @@ _declare_table(
 _owned_table("grants", Grant, _of_workspace("server", "servers"))
 # The workspace of a guardrail is empty for the whole organization, so it is no foreign key.
 _declare_table("guardrails", Guardrail, PrimaryKeyConstraint("workspace", "id"))
+_owned_table("secrets", VaultSecret, Index("secrets_name", "workspace", "name", unique=True))
+_declare_table(
+    "secret_values",
+    SealedValue,
+    PrimaryKeyConstraint("workspace", "secret", "holder"),
+    _of_workspace("secret", "secrets"),
+)
 
 epoch = Table(
     "epoch",

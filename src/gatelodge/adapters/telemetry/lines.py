@@ -10,18 +10,31 @@ import sys
 import threading
 import traceback
 from datetime import UTC, datetime
+from itertools import islice
+from types import TracebackType
 
 import msgspec
 
+from gatelodge.core.errors import fault_leaves
+
 LONGEST = 1_000
 """Characters of one message."""
+_MOST_PLACES = 3
+"""Exceptions of a group whose places are told."""
 log = logging.getLogger(__name__)
 
 
 def _traceback_location(record: logging.LogRecord) -> str:
     if not record.exc_info or record.exc_info[2] is None:
         return ""
-    frames = traceback.extract_tb(record.exc_info[2])
+    # A group is raised where its tasks are waited for; where they failed, its exceptions tell.
+    leaves = islice(fault_leaves(record.exc_info[1]), _MOST_PLACES) if record.exc_info[1] else ()
+    places = [_frames(each.__traceback__) for each in leaves]
+    return "; ".join(dict.fromkeys(each for each in places if each))
+
+
+def _frames(at: TracebackType | None) -> str:
+    frames = traceback.extract_tb(at)
     return " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames[-6:]))
 
 

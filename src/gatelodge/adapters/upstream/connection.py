@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gatelodge.adapters.upstream.lifecycle import ConnectionLife, Event
+from gatelodge.adapters.upstream.pace.resting import QUARANTINED, UnusedTime, quarantined_error
 from gatelodge.adapters.upstream.pending import (
     ConnectionLoss,
     Listener,
@@ -22,8 +23,9 @@ from gatelodge.core.access.shares import FairQueue
 from gatelodge.core.errors import (
     HouseError,
     LimitReached,
+    OwnSecretMissing,
+    Unavailable,
     UpstreamBrokeProtocol,
-    UpstreamError,
     UpstreamUnreachable,
 )
 from gatelodge.core.protocol.upstream_era import ServerHello, capable
@@ -58,6 +60,10 @@ class ConnectionKeeper(Protocol):
         """It was not met, or was lost; what it holds may be taken away (`released`)."""
         ...
 
+    def rests(self, link: "ServerConnection") -> None:
+        """Nobody used it for long, and it is about to be ended until somebody does."""
+        ...
+
     def changed(self) -> None:
         """What the server offers may have changed."""
         ...
@@ -86,8 +92,15 @@ class ServerConnection:
         keeper: ConnectionKeeper,
         first_pause: float,
         asker: OnBehalfOf | None = None,
+        *,
+        hosted: bool = False,
+        idle_after: float = 0.0,
     ) -> None:
-        """`asker` makes it a session; without it this is the main link."""
+        """`asker` makes it a session; without it this is the main link.
+
+        `hosted` = the gate runs it in isolation; its main link ends when it was unused for
+        `idle_after` seconds (0 = never).
+        """
         self.task: asyncio.Task[None]
         self.note = ""
         self.dead = False
@@ -102,7 +115,9 @@ class ServerConnection:
         self._keeper = keeper
         self.session = session(self)
         self.flights = self.session.flights
-        self._life = ConnectionLife(first_pause, wakes=self.session.transport.wakes)
+        self._unused = UnusedTime(idle_after if hosted and self.main else 0.0)
+        wakes = self.session.transport.wakes
+        self._life = ConnectionLife(first_pause, wakes=wakes, hosted=hosted)
         self._held: FairQueue[PendingRequest] = FairQueue()
         self._wake = asyncio.Event()
         self._met = asyncio.Event()
@@ -192,6 +207,8 @@ class ServerConnection:
 
     async def meet(self, seconds: float) -> ServerHello:
         """The server's hello, as soon as it was met. Raises why it could not be."""
+        if self._life.state == "idle":
+            self._wake_if_allowed()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._met.wait()
@@ -208,8 +225,8 @@ class ServerConnection:
 
     @property
     def hopeful(self) -> bool:
-        """True when the server is there, or is being met right now."""
-        return self._life.state in ("ready", "starting") and not self.dead
+        """True when the server is there, is being met right now, or is as soon as one asks."""
+        return self._life.state in ("ready", "starting", "idle") and not self.dead
 
     @property
     def ready(self) -> bool:
@@ -229,7 +246,7 @@ class ServerConnection:
     @property
     def busy(self) -> bool:
         """True while something runs in it, or waits until it has begun."""
-        return bool(self.flights.open) or self._life.state == "starting"
+        return self.flights.calls > 0 or self._life.state == "starting"
 
     def stop(self) -> None:
         """Nothing more is sent, whoever waits is told, and the owner task closes what is open."""
@@ -251,12 +268,16 @@ class ServerConnection:
         """End what is past its deadline, here and on the transport."""
         self.flights.sweep(now)
         self.session.transport.sweep(now)
+        if self._life.state == "ready":
+            self._rest_if_unused(now)
 
     def health(self) -> ServerHealth:
         """How the server is doing now."""
         told = self.session.transport.told()
         met = self._hello if self._life.state == "ready" else None
         fault = "" if met is not None or self._fault is None else self._fault.detail
+        if self._life.state == "quarantined":
+            fault = f"{QUARANTINED} {fault}"
         return ServerHealth(
             state="failed" if self.dead else self._life.state,
             era="" if met is None else met.era,
@@ -296,6 +317,10 @@ class ServerConnection:
         # An error that nobody thought of ends the owner task too, so that the pool tells of it.
         if not listening.cancelled():
             listening.result()
+        if why.idle:
+            await self.session.shut()
+            await self._wake.wait()
+            return why.fault, 0.0
         self._restarts += 1
         await self.session.let_go()
         lasted, answered = self._loop.time() - since, self.flights.settled > settled
@@ -308,14 +333,17 @@ class ServerConnection:
     async def _wait_before_retry(self, fault: HouseError, pause: float) -> None:
         """Refuse for a while; a request may end the rest early where the transport says so."""
         self._fault = fault
-        self._life.rest(self._loop.time(), pause)
+        # What this gate lacks for the moment says nothing against the server.
+        counts = not isinstance(fault, (LimitReached, Unavailable))
+        self._life.rest(self._loop.time(), pause, counts=counts)
         self._note_state()
         # The keeper may carry held requests over another link; what it leaves is refused below.
         self._keeper.unmet(self, fault)
         for flight in self.released():
             self.flights.fail(flight, self._not_running_error())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._life.until if self.main else None):
+            until = self._life.until if self.main and self._life.until < math.inf else None
+            async with asyncio.timeout_at(until):
                 await self._wake.wait()
 
     def _dispatch_held_flight(self, flight: PendingRequest) -> None:
@@ -327,6 +355,15 @@ class ServerConnection:
             self.flights.fail(flight, other)
         else:
             other.adopt(flight)
+
+    def _rest_if_unused(self, now: float) -> None:
+        """End it once nobody used or watched it for long; the next call starts it again."""
+        used = self.flights.calls > 0 or bool(self.session.watching.uris)
+        if self._unused.is_over(now, settled=self.flights.settled, used=used):
+            self._fault = None
+            self._keeper.rests(self)
+            self._enter_state("slept")
+            self._lost.set_result(ConnectionLoss(self._not_running_error(), idle=True))
 
     def _enter_state(self, event: Event) -> None:
         self._life.become(event)
@@ -347,7 +384,12 @@ class ServerConnection:
         self._note_state()
         return True
 
-    def _not_running_error(self) -> UpstreamError:
+    def _not_running_error(self) -> HouseError:
+        if self._life.state == "quarantined":
+            return quarantined_error()
+        # Whose session it is can mend that, or come again when there is room.
+        if isinstance(self._fault, (OwnSecretMissing, LimitReached)):
+            return self._fault.again()
         wait = max(0.1, self._life.until - self._loop.time())
         return UpstreamUnreachable("The server is not running now.", retry_after=round(wait, 1))
 

@@ -32,10 +32,11 @@ DEFAULT_LEVEL = "info"
 
 
 class ConnectionLoss(Struct, frozen=True):
-    """Why a transport cannot go on; `at_once` = meeting the server anew will mend it."""
+    """Why a transport cannot go on; `at_once` = meeting it anew mends it, `idle` = it is unused."""
 
     fault: HouseError
     at_once: bool = False
+    idle: bool = False
 
 
 class PendingRequest:

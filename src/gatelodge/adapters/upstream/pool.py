@@ -8,12 +8,13 @@ that looks after deadlines. `close` ends all of it.
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from functools import partial
 
 from msgspec import structs
 
 from gatelodge.adapters.upstream.connection import ServerConnection
+from gatelodge.adapters.upstream.http.hosted import HostedHttpTransport
 from gatelodge.adapters.upstream.http.streamable_http import StreamableHttpTransport
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
 from gatelodge.adapters.upstream.pace.overlap import OverlappingLooks
@@ -22,6 +23,7 @@ from gatelodge.adapters.upstream.pending import (
     PendingRequest,
     failed_request,
 )
+from gatelodge.adapters.upstream.scope.own_instances import OwnInstances, has_own_instances
 from gatelodge.adapters.upstream.server_connections import ServerConnections
 from gatelodge.adapters.upstream.session import McpSession
 from gatelodge.adapters.upstream.stdio.launch import StdioContext
@@ -29,13 +31,14 @@ from gatelodge.adapters.upstream.stdio.pipes import StdioPipesTransport
 from gatelodge.adapters.upstream.stdio.unread import UnreadTotal
 from gatelodge.adapters.upstream.transport import TransportContext
 from gatelodge.config.schema import LimitSettings, UpstreamSettings
-from gatelodge.core.catalog.server import HttpTransport, Server
-from gatelodge.core.errors import HouseError, UpstreamUnreachable
+from gatelodge.core.catalog.server import ArtifactTransport, HttpTransport, Server
+from gatelodge.core.errors import HouseError, UpstreamUnreachable, name_of_fault
 from gatelodge.core.jsontext.jsonrpc import notification_body
 from gatelodge.core.protocol.capabilities import NOTHING
 from gatelodge.core.protocol.upstream import ROOTS_CHANGED
 from gatelodge.ports.runtime import Runtime
 from gatelodge.ports.upstream import (
+    Ending,
     ObservedOffer,
     OnBehalfOf,
     ServerHealth,
@@ -63,8 +66,13 @@ class UpstreamPool:
         version: str,
         runtime: Runtime,
         tls: ssl.SSLContext | None = None,
+        idle_seconds: float = 0.0,
     ) -> None:
-        """`tls` replaces the system's trust."""
+        """`tls` replaces the system's trust; a hosted server ends unused for `idle_seconds`.
+
+        0 = it never does.
+        """
+        self._idle_seconds = idle_seconds
         self._tls = tls
         self._runtime = runtime
         self._stdio = StdioContext(runtime=runtime, eras={}, unread=UnreadTotal())
@@ -78,6 +86,7 @@ class UpstreamPool:
         )
         self._servers: dict[str, ServerConnections] = {}
         self._links: set[ServerConnection] = set()
+        self._editions: dict[str, Hashable] = {}
         self._unmet: dict[str, HouseError] = {}
         self._listeners = UpstreamListeners()
         self._looks = OverlappingLooks(self._listeners.tell_changed)
@@ -92,7 +101,9 @@ class UpstreamPool:
         if connections is None:
             return failed_request(UpstreamUnreachable("The server is not in use."), request)
         link, asker = connections.main, request.asker
-        if link.modern:
+        if connections.scoped:
+            plain = False
+        elif link.modern:
             plain = request.era == "modern" and (
                 asker.capabilities == NOTHING or not connections.dual
             )
@@ -146,9 +157,12 @@ class UpstreamPool:
         for key, connections in list(self._servers.items()):
             kept = wanted.get(key)
             if kept is None:
-                del self._servers[key]
+                del self._servers[key], self._editions[key]
                 connections.close()
             elif connections.main.dead or not connections.reaches(kept):
+                self._begin_or_replace_server(kept)
+            elif self._editions[key] != self._edition_of(kept):
+                _log.info("server %s begins anew: a secret that it is given changed", kept.alias)
                 self._begin_or_replace_server(kept)
         for key, server in wanted.items():
             if key not in self._servers:
@@ -167,6 +181,31 @@ class UpstreamPool:
         if fault is None:
             return ServerHealth(state="off")
         return ServerHealth(state="off", detail=fault.detail, said=fault.said)
+
+    def calls_in(self, server: str, principal: str) -> int:
+        """How many calls run in instances of that server: this principal's, "" = the shared one."""
+        connections = self._servers.get(server)
+        links = () if connections is None else connections.links()
+        return sum(link.flights.calls for link in links if link.asker.principal == principal)
+
+    def on_ending(self, listener: Callable[[str, str | None, Ending], None]) -> None:
+        """Call `listener(server id, principal, why)` before instances are ended that nobody needs.
+
+        The principal is empty for the shared instances, and None for all of the server.
+        """
+        self._listeners.ending.append(listener)
+
+    def on_quarantine(self, listener: Callable[[str], None]) -> None:
+        """Call `listener(server id)` when a hosted server ended too often, and is left alone."""
+        self._listeners.quarantined.append(listener)
+
+    def restart(self, server: str) -> bool:
+        """Begin anew with a server, whatever state it is in; false when it is not in the pool."""
+        connections = self._servers.get(server)
+        if connections is None:
+            return False
+        self._begin_or_replace_server(connections.server)
+        return True
 
     def on_list_changed(self, listener: Callable[[str], None]) -> None:
         """Call `listener(server id)` when what a server offers may have changed."""
@@ -197,10 +236,11 @@ class UpstreamPool:
             for link in () if connections is None else connections.rooted(asker):
                 link.say(notification_body(ROOTS_CHANGED))
 
-    def leave(self, principal: str) -> None:
-        """End every session that belongs to this principal; what runs in it fails."""
-        for connections in self._servers.values():
-            connections.leave(principal)
+    def leave(self, principal: str, servers: Collection[str] | None = None) -> None:
+        """End every session of this principal, or those with these servers; what runs fails."""
+        for key, connections in self._servers.items():
+            if servers is None or key in servers:
+                connections.leave(principal)
 
     def load(self) -> dict[str, ServerLoad]:
         """What is open at each server of the pool now, by its id."""
@@ -237,13 +277,18 @@ class UpstreamPool:
         self, server: Server, listeners: UpstreamListeners | None
     ) -> ServerConnections:
         upstream = self._means_of(server).upstream
-        return ServerConnections(server, upstream, self._start_link, listeners)
+        if isinstance(server.transport, ArtifactTransport) and self._idle_seconds:
+            upstream = structs.replace(upstream, session_idle_seconds=self._idle_seconds)
+        kind = OwnInstances if has_own_instances(server) else ServerConnections
+        return kind(server, upstream, self._start_link, listeners)
 
     def _begin_or_replace_server(self, server: Server) -> None:
         """Begin with a server, or begin anew; what was watched there goes on being watched."""
         before = self._servers.pop(server.id, None)
         if before is not None:
+            self._listeners.tell_ending(server.id, None, "replaced")
             before.close()
+        self._editions[server.id] = self._edition_of(server)
         self._servers[server.id] = self._connections_for(server, self._listeners)
         if before is not None:
             self.subscribe(server.id, before.main.session.watching.uris)
@@ -257,41 +302,56 @@ class UpstreamPool:
             self._timer = loop.call_later(SWEEP_SECONDS, self._run_periodic_sweep)
         server = connections.server
         link = ServerConnection(
-            lambda link: self._create_session(server, link),
+            lambda link: self._create_session(connections, link),
             connections,
             self._means.upstream.backoff_seconds,
             asker,
+            hosted=isinstance(server.transport, ArtifactTransport),
+            idle_after=self._idle_seconds,
         )
         link.task = loop.create_task(link.run(), name=f"upstream {server.id}")
         self._links.add(link)
         link.task.add_done_callback(partial(self._clean_up_link, link))
         return link
 
-    def _create_session(self, server: Server, link: ServerConnection) -> McpSession:
-        # Sessions beside the main link are begun for the legacy era only (decision 0014).
-        transport, wish = server.transport, server.era if link.main else "legacy"
+    def _create_session(self, connections: ServerConnections, link: ServerConnection) -> McpSession:
+        server = connections.server
+
+        transport, wish = server.transport, server.era if link.main else connections.era
         means = self._means_of(server)
         if isinstance(transport, HttpTransport):
             http = partial(StreamableHttpTransport, transport, means)
             return McpSession(http, wish, means, link, link.asker)
-        pipes = partial(StdioPipesTransport, server.id, transport, means, self._stdio)
+        if isinstance(transport, ArtifactTransport) and transport.port:
+            hosted = partial(HostedHttpTransport, server, transport, means, self._stdio)
+            return McpSession(hosted, wish, means, link, link.asker)
+        pipes = partial(StdioPipesTransport, server, transport, means, self._stdio)
         return McpSession(pipes, wish, means, link, link.asker)
+
+    def _edition_of(self, server: Server) -> Hashable:
+        return self._means.secrets.edition(server.transport, server.workspace)
 
     def _means_of(self, server: Server) -> TransportContext:
         """What its sessions are given: a server may have its own time to start."""
-        seconds = server.timing.start_seconds
-        if not seconds:
-            return self._means
-        upstream = structs.replace(self._means.upstream, start_seconds=seconds)
-        return structs.replace(self._means, upstream=upstream)
+        seconds, upstream = server.timing.start_seconds, self._means.upstream
+        if seconds:
+            upstream = structs.replace(upstream, start_seconds=seconds)
+        return structs.replace(self._means, upstream=upstream, workspace=server.workspace)
 
     def _clean_up_link(self, link: ServerConnection, task: asyncio.Task[None]) -> None:
         """An owner task is over: as it was told to, or because of something nobody thought of."""
         self._links.discard(link)
-        fault = None if task.cancelled() else task.exception()
-        if fault is not None:
-            _log.error("the task of %s died: %s", task.get_name(), type(fault).__name__)
-            link.crashed(type(fault).__name__)
+        # Whoever ends a link says so before: a cancellation from elsewhere is a fault like others.
+        ended = link.off and task.cancelled()
+        fault = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if fault is not None and not ended:
+            self._give_up_link(link, fault)
+
+    def _give_up_link(self, link: ServerConnection, fault: BaseException) -> None:
+        """The gate itself failed at this server, which is begun anew after a while."""
+        name = name_of_fault(fault)
+        _log.error("the task of %s died: %s", link.task.get_name(), name, exc_info=fault)
+        link.crashed(name)
 
     def _run_periodic_sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -299,7 +359,11 @@ class UpstreamPool:
         # The next sweep is set first: an error in this one must not end all deadlines.
         self._timer = loop.call_later(SWEEP_SECONDS, self._run_periodic_sweep)
         for link in list(self._links):
-            link.sweep(now)
+            # What fails at one server must not end the deadlines of others, again and again.
+            try:
+                link.sweep(now)
+            except Exception as fault:  # noqa: BLE001 - of whatever kind: the link is begun anew
+                self._give_up_link(link, fault)
         # A server may be begun anew on the way, so the loop goes through a copy.
         for connections in list(self._servers.values()):
             connections.sweep(now)

@@ -18,12 +18,13 @@ from gatelodge.adapters.upstream.connection import ServerConnection
 from gatelodge.adapters.upstream.dual.asking import AskingEras
 from gatelodge.adapters.upstream.observe import OfferReader, named
 from gatelodge.adapters.upstream.pace.listeners import UpstreamListeners
+from gatelodge.adapters.upstream.pace.recent import link_definition, remember_recent_request
 from gatelodge.adapters.upstream.pace.server_lines import ServerLines
 from gatelodge.adapters.upstream.pending import PendingRequest
 from gatelodge.adapters.upstream.probe import CapabilityProbe
 from gatelodge.config.schema import LimitSettings, UpstreamSettings
 from gatelodge.core.access.rate_limit import RateLimit
-from gatelodge.core.catalog.server import Server, StdioTransport
+from gatelodge.core.catalog.server import EraWish, HttpTransport, Server
 from gatelodge.core.errors import HouseError, LimitReached, UpstreamUnreachable
 from gatelodge.core.protocol.bridge.both_eras import AskingSign, asking_sign, with_cure
 from gatelodge.core.protocol.bridge.questions import ASKING
@@ -45,8 +46,6 @@ MOST_OWN = 8
 capabilities and log level."""
 PROBE_SECONDS = 10.0
 """How long the session that only looks is kept idle: a server may tell of changes soon after."""
-MOST_RECENT = 64
-"""Different things asked for in a session that are remembered; the oldest are forgotten."""
 _MOST = "Too many sessions with this server are open."
 _OFTEN = "You began too many sessions with this server within a minute."
 _REMEDY = "Try again later; an admin can raise upstream.sessions_per_server."
@@ -60,6 +59,14 @@ class ServerConnections:
     `_legacy` says whether a modern server also speaks legacy: None until it was tried. `_pushes`
     whether it can ask anything there, which one that keeps no session cannot.
     """
+
+    scoped = False
+    """True when every request of a principal is carried by an instance of its own."""
+
+    @property
+    def era(self) -> EraWish:
+        """What sessions beside the main link speak: the legacy era only (decision 0014)."""
+        return "legacy"
 
     def __init__(
         self,
@@ -107,13 +114,13 @@ class ServerConnections:
                 return LimitReached(_OFTEN, retry_after=early)
             if not self._has_room(asker):
                 return LimitReached(_MOST, remedy=_REMEDY)
-            if isinstance(self.server.transport, StdioTransport):
+            if not isinstance(self.server.transport, HttpTransport):
                 request.begun()  # the record of this call will say that it started a process
                 self._starts.count(asker.whose, now)
                 _log.info("a process is started for a session of %s", asker.principal)
             session = self._sessions[asker] = self._begin_link(asker)
         session.used = self._loop.time()
-        _remember_recent_request(session, request)
+        remember_recent_request(session.recent, request)
         return session
 
     async def observe(self, limits: LimitSettings) -> ObservedOffer:
@@ -143,7 +150,7 @@ class ServerConnections:
 
     def reaches(self, server: Server) -> bool:
         """Say whether these links reach it, or it takes new ones: its definition is another."""
-        return _link_definition(self.server) == _link_definition(server)
+        return link_definition(self.server) == link_definition(server)
 
     def links(self) -> tuple[ServerConnection, ...]:
         """All of them."""
@@ -218,6 +225,8 @@ class ServerConnections:
         """
         if link is self.main:
             self._log_server_state(fault.detail)
+            if link.health().state == "quarantined":
+                self._listeners.tell_quarantined(self.server.id)
         if link is self.main or link is self._probing:
             return
         self._fault = f"A session could not be begun or was lost: {fault.detail}"
@@ -228,6 +237,10 @@ class ServerConnections:
         for flight in link.released():
             self.main.adopt(flight)
         self._end_session(link)
+
+    def rests(self, link: ServerConnection) -> None:
+        """Nobody used it for long."""
+        self._listeners.tell_ending(self.server.id, link.asker.principal, "idle")
 
     def changed(self) -> None:
         """What the server offers may have changed."""
@@ -266,6 +279,7 @@ class ServerConnections:
             if link.busy:
                 link.used = now
             elif now - link.used > (PROBE_SECONDS if link is self._probing else idle):
+                self.rests(link)
                 self._end_session(link)
         if now > self.probe.due:
             # The look that follows sets the next moment by itself when it fails again.
@@ -329,7 +343,7 @@ class ServerConnections:
         said = bytes(for_legacy(asker.capabilities))
         level = asker.level if self.main.logs else ""  # what it does not take separates nobody
         if said != NOTHING or level:
-            return structs.replace(asker, capabilities=said, level=level)
+            return structs.replace(asker, capabilities=said, level=level, session="")
         # The main link of such a server speaks modern, so callers who declare nothing share a
         # legacy session that is nobody's own.
         return NOBODY if self.main.modern else None
@@ -383,18 +397,3 @@ class ServerConnections:
         await link.meet(self._start_seconds)
         read = await OfferReader(link, self.server, limits).read_tools(asker)
         return {named(tool): tool for tool in read.raws}
-
-
-def _link_definition(server: Server) -> tuple[object, ...]:
-    """What a change of makes a restart: how the server is reached, and what it is told of whom."""
-    return server.transport, server.era, server.hidden_capabilities, server.timing.start_seconds
-
-
-def _remember_recent_request(session: ServerConnection, request: UpstreamRequest) -> None:
-    """Remember what was asked for in a session: what is said there later may be about it."""
-    # Rules tell tools apart, but all prompts or resources of a server alike (decision 0014).
-    what = (request.method, request.name if request.method == "tools/call" else "")
-    session.recent.pop(what, None)
-    session.recent[what] = None
-    if len(session.recent) > MOST_RECENT:
-        del session.recent[next(iter(session.recent))]

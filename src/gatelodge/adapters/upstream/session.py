@@ -24,6 +24,8 @@ from gatelodge.adapters.upstream.transport import (
 from gatelodge.core.catalog.server import EraWish
 from gatelodge.core.errors import (
     HouseError,
+    LaunchRefused,
+    OwnSecretMissing,
     UpstreamBrokeProtocol,
     UpstreamError,
     UpstreamUnreachable,
@@ -43,6 +45,7 @@ from gatelodge.ports.upstream import OnBehalfOf, UpstreamReply, UpstreamRequest
 DISCOVER = "server/discover"
 TELL_SECONDS = 5.0
 """How long a server may take to answer what the gate itself asks in a session."""
+_NEVER_STARTED = (LaunchRefused, OwnSecretMissing)
 
 
 class McpSession:
@@ -155,7 +158,8 @@ class McpSession:
             )
         except UpstreamError as fault:
             # A legacy server may exit at the question, say nothing, or answer nonsense.
-            if not self.transport.silence_is_legacy:
+            # What was never started said nothing of its era.
+            if not self.transport.silence_is_legacy or isinstance(fault, _NEVER_STARTED):
                 raise
             answer, why = None, fault.detail
         meeting = discovered(answer)

@@ -43,25 +43,31 @@ def as_defined() -> Iterator[None]:
 
 
 class TransportContext(Struct, frozen=True, kw_only=True):
-    """What every transport is given: secrets, our version, and how long it may take."""
+    """What every transport is given: secrets, our version, and how long it may take.
+
+    `workspace` is whose secrets they are.
+    """
 
     secrets: SecretResolver
     version: str
     tls: Callable[[], ssl.SSLContext]
     upstream: UpstreamSettings
     result_bytes: int
+    workspace: str = ""
 
 
 class TransportStatus(Struct, frozen=True, kw_only=True):
     """What a transport says of itself; `detail` holds no payload.
 
-    `said` are the last words of a server that was not met, for whoever may start it.
+    `said` are the last words of a server that was not met, for whoever may start it, and `lacking`
+    the secrets of the vault without which it was started, since it was started for nobody.
     """
 
     pid: int | None = None
     isolation: str
     detail: str = ""
     said: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
     connections: int = 0
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 
-from gatelodge.core.errors import Broken, HouseError
+from gatelodge.core.errors import Broken, HouseError, fault_leaves, name_of_fault
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,9 @@ class ProcessEnd:
 
 def shown_fault(fault: BaseException) -> HouseError:
     """What a task died of, as an error that may be shown."""
-    if isinstance(fault, HouseError):
-        return fault
-    # The type alone: the words of a foreign error may hold what a client or a server sent.
-    return Broken(f"a task of the gate died of {type(fault).__name__}", remedy="Restart the gate.")
+    leaves = list(fault_leaves(fault))
+    if len(leaves) == 1 and isinstance(leaves[0], HouseError):
+        return leaves[0]
+    # Types alone: the words of a foreign error may hold what a client or a server sent.
+    text = f"a task of the gate died of {name_of_fault(fault)}"
+    return Broken(text, remedy="Restart the gate; its log tells the place under `died of`.")

@@ -68,7 +68,10 @@ def _read_file_or_stdin(file: Path) -> str:
 
 
 def _format_changes(found: dict[str, Any]) -> str:
-    if not found["lines"]:
-        return "Nothing differs."
-    head = "Would change (dry run, nothing was kept):" if found["dry_run"] else "Changed:"
-    return "\n".join([head, *(f"  {output.clean(line)}" for line in found["lines"])])
+    lines = ["Nothing differs."]
+    if found["lines"]:
+        head = "Would change (dry run, nothing was kept):" if found["dry_run"] else "Changed:"
+        lines = [head, *(f"  {output.clean(line)}" for line in found["lines"])]
+    if found.get("lacks"):  # an older gate tells none
+        lines += ["What is lacking here:", *(f"  {output.clean(each)}" for each in found["lacks"])]
+    return "\n".join(lines)

@@ -6,15 +6,16 @@ import socket
 import sqlite3
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from gatelodge.cli.client import LocalSocket
 from gatelodge.config.schema import Settings
 from gatelodge.core.errors import HouseError
+from gatelodge.core.hosting.facts import PROMISES, TIERS
 from gatelodge.core.http.authority import bracketed
 
 _PYTHON = (3, 11)
@@ -62,6 +63,19 @@ def traces(settings: Settings) -> Iterator[DoctorFinding]:
         yield DoctorFinding("traces", "wrong", fault.detail, fault.remedy)
     else:
         yield DoctorFinding("traces", "good", f"are sent to {settings.telemetry.traces_endpoint}")
+
+
+def vault(state: dict[str, Any], workspace: str) -> Iterator[DoctorFinding]:
+    """Whether the secrets of a workspace can be opened."""
+    if not state["reached"]:
+        yield DoctorFinding("vault", "wrong", state["detail"], state["remedy"])
+    elif state["elsewhere"]:
+        text = f"{state['elsewhere']} values of {workspace} are under a former root"
+        remedy = f"Move them: gatelodge --workspace {workspace} secret rewrap"
+        yield DoctorFinding("vault", "wrong", text, remedy)
+    elif state["values"]:
+        text = f"{state['values']} values of {workspace} are under {state['root']}"
+        yield DoctorFinding("vault", "good", text)
 
 
 def directory(settings: Settings) -> Iterator[DoctorFinding]:
@@ -115,17 +129,52 @@ def _faults_of_directory(path: Path, about: os.stat_result) -> Iterator[DoctorFi
             )
 
 
-def uid() -> Iterator[DoctorFinding]:
-    """Whether stdio servers can get a uid of their own."""
-    if os.geteuid() == 0:
-        yield DoctorFinding("isolation", "good", "each stdio server can get a uid of its own")
+def commands(settings: Settings) -> Iterator[DoctorFinding]:
+    """How servers that are started from commands of this machine run."""
+    hosting = settings.hosting
+    if hosting.plain_commands == "sandbox":
+        yield DoctorFinding("commands", "good", "run in a sandbox (see isolation weak)")
+    elif hosting.production:
+        yield DoctorFinding("commands", "good", "are refused (hosting.production)")
+    elif os.geteuid() == 0:
+        yield DoctorFinding("commands", "good", "run as child processes, each with its own uid")
     else:
         yield DoctorFinding(
-            "isolation",
+            "commands",
             "note",
-            "stdio servers can only run under the gate's own uid",
-            "They are not isolated: add only servers you trust, with --run-as gateway.",
+            "run as child processes under the gate's own uid",
+            "Add only servers you trust, with --run-as gateway, or set hosting.plain_commands to "
+            "sandbox.",
         )
+
+
+def isolation(offers: Sequence[dict[str, Any]]) -> Iterator[DoctorFinding]:
+    """What this machine can guarantee, tier by tier, and what to do about each gap.
+
+    `offers` are those of the admin API, the preferred runtime first.
+    """
+    for tier in TIERS[1:]:
+        able = next((each for each in offers if tier in each["tiers"]), None)
+        if able is not None:
+            version = f" ({able['version']})" if able["version"] else ""
+            yield DoctorFinding(f"isolation {tier}", "good", f"{able['runtime']}{version}")
+        else:
+            said = f"nothing here keeps it; it promises {PROMISES[tier]}"
+            yield DoctorFinding(f"isolation {tier}", "note", said)
+    for each in offers:
+        for gap in each["gaps"]:
+            yield DoctorFinding(f"runtime {each['runtime']}", "note", gap["says"], gap["remedy"])
+
+
+def builds(sandbox: dict[str, Any], settings: Settings) -> Iterator[DoctorFinding]:
+    """Whether what fetches packages is kept apart from the gate; `sandbox` is of the admin API."""
+    if sandbox["confined"]:
+        yield DoctorFinding("builds", "good", "packages are fetched and prepared in a sandbox")
+        return
+    refused = settings.hosting.production
+    what = "are refused" if refused else "are fetched as the gate's own user"
+    says = f"packages {what}: {sandbox['says']}"
+    yield DoctorFinding("builds", "wrong" if refused else "note", says, sandbox["remedy"])
 
 
 def running(settings: Settings) -> bool:

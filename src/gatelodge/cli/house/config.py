@@ -10,9 +10,14 @@ config = group("config", "The settings, and where each came from.")
 
 
 @config.command("show")
+@click.option("--running", is_flag=True, help="As the node that runs has them; it is asked.")
 @click.pass_obj
-def show(terminal: CommandRun) -> None:
+def show(terminal: CommandRun, running: bool) -> None:
     """Print each setting and its origin; secrets stay references."""
+    if running:
+        told = terminal.gate.get("/settings")
+        terminal.rows(told, ("key", "value", "origin"), "No settings.")
+        return
     from gatelodge.config.load import shown
 
     lines = shown(terminal.loaded)

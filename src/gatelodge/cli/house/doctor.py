@@ -1,5 +1,7 @@
 """`gatelodge doctor`: look at everything that usually goes wrong, and say what to do about each."""
 
+import errno
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +12,11 @@ from gatelodge.cli.house import checks
 from gatelodge.cli.house.checks import DoctorFinding
 from gatelodge.cli.lazy import JsonCommand
 from gatelodge.cli.terminal import CommandRun
+from gatelodge.config.schema import Settings
 from gatelodge.core.errors import HouseError, SettingsError
 from gatelodge.core.protocol.bridge.tasks import TASKS_ONLY
+
+_AS_OWNER = "Run as the account that owns it, which is the one that runs the gate."
 
 
 @click.command("doctor", cls=JsonCommand)
@@ -32,22 +37,23 @@ def _run_checks(terminal: CommandRun) -> Iterator[DoctorFinding]:
     except SettingsError as error:
         for fault in error.faults:
             # Nothing else can be looked at: where the house stands is a setting too.
-            yield DoctorFinding("settings", "wrong", fault, error.remedy)
+            denied = fault.endswith(f"({os.strerror(errno.EACCES)})")
+            yield DoctorFinding("settings", "wrong", fault, _AS_OWNER if denied else error.remedy)
         return
     yield DoctorFinding("settings", "good", "every value is known and in range")
     yield from checks.traces(settings)
     yield from checks.directory(settings)
-    yield from checks.uid()
+    yield from checks.commands(settings)
     try:
         running = checks.running(settings)
         yield from checks.port(settings, running=running)
-        yield from _of_the_house(terminal)
+        yield from _of_the_house(terminal, settings)
     # A gate that cannot be asked is a finding as well; what was found before it is still told.
     except HouseError as error:
         yield DoctorFinding("gate", "wrong", error.detail, error.remedy)
 
 
-def _of_the_house(terminal: CommandRun) -> Iterator[DoctorFinding]:
+def _of_the_house(terminal: CommandRun, settings: Settings) -> Iterator[DoctorFinding]:
     """What only the gate itself can see: keys, logs against the guard, servers."""
     gate = terminal.gate
     node: dict[str, Any] = gate.get("/node")
@@ -60,7 +66,13 @@ def _of_the_house(terminal: CommandRun) -> Iterator[DoctorFinding]:
         )
     for fault in node["faults"]:
         yield _left_out(fault)
+    # Of the gate's own machine, and by its own account: this command may run as another one.
+    yield from checks.isolation(list(gate.every(gate.here("runtimes"))))
+    yield from checks.builds(gate.get(gate.here("artifacts", "sandbox")), settings)
     for workspace in gate.every("/workspaces"):
+        yield from checks.vault(
+            gate.get(f"/workspaces/{workspace['slug']}/vault"), workspace["slug"]
+        )
         servers = gate.every(f"/workspaces/{workspace['slug']}/servers")
         for server in servers:
             yield _check_server(workspace["slug"], server)
@@ -98,6 +110,13 @@ def _check_server(workspace: str, server: dict[str, Any]) -> DoctorFinding:
     name = f"server {workspace}/{server['alias']}"
     if server["status"] != "approved":
         return DoctorFinding(name, "good", f"{server['status']}, so it is not reached")
+    if server["health"] == "quarantined":
+        return DoctorFinding(
+            name,
+            "wrong",
+            " | ".join([server["detail"], *server.get("said", ())[-3:]]),
+            f"Correct the server, then: gatelodge server restart {server['alias']}",
+        )
     if server["health"] == "failed":
         return DoctorFinding(
             name,

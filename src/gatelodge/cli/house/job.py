@@ -1,6 +1,7 @@
 """`gatelodge job`: work that is longer than a request."""
 
 import sys
+from collections.abc import Callable
 from threading import Event
 from typing import Any
 
@@ -58,8 +59,20 @@ def result_of_job(terminal: CommandRun, kind: str, *, detach: bool) -> dict[str,
         told = f"{kind} goes on: gatelodge job show {started['id']}"
         terminal.show(started, lambda _: told)
         return None
+    return await_job(terminal, started)
+
+
+def await_job(
+    terminal: CommandRun,
+    started: dict[str, Any],
+    tell: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Wait for the result of a job, each look told to `tell`; it goes on when this is cut off.
+
+    Raises what the job failed of, and Conflict when somebody cancelled it.
+    """
     try:
-        return _await_result(terminal, started)
+        return _await_result(terminal, started, tell or _tell_count())
     except (KeyboardInterrupt, GateUnreachable):
         click.echo(
             f"The job goes on, or does when a gate runs: gatelodge job show {started['id']}",
@@ -68,8 +81,23 @@ def result_of_job(terminal: CommandRun, kind: str, *, detach: bool) -> dict[str,
         raise
 
 
-def _await_result(terminal: CommandRun, found: dict[str, Any]) -> dict[str, Any]:
-    clock, pause, told = Event(), _FIRST_PAUSE, 0
+def _tell_count() -> Callable[[dict[str, Any]], None]:
+    """Tells on a terminal how much was done, when that grows."""
+    told = 0
+
+    def tell(found: dict[str, Any]) -> None:
+        nonlocal told
+        if found["done"] > told and sys.stderr.isatty():
+            told = found["done"]
+            click.echo(f"{told} of {found['total']} ({output.clean(found['stage'])})", err=True)
+
+    return tell
+
+
+def _await_result(
+    terminal: CommandRun, found: dict[str, Any], tell: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    clock, pause = Event(), _FIRST_PAUSE
     while True:
         found = terminal.gate.get(path_of("jobs", found["id"]))
         if found["failure"] is not None:
@@ -79,8 +107,6 @@ def _await_result(terminal: CommandRun, found: dict[str, Any]) -> dict[str, Any]
         if found["result"] is not None:
             result: dict[str, Any] = found["result"]
             return result
-        if found["done"] > told and sys.stderr.isatty():
-            told = found["done"]
-            click.echo(f"{told} of {found['total']} ({output.clean(found['stage'])})", err=True)
+        tell(found)
         clock.wait(pause)
         pause = min(_LONGEST_PAUSE, pause * 1.5)

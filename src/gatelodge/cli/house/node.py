@@ -24,7 +24,8 @@ def _format_node_status(found: dict[str, Any]) -> str:
     parts = [
         output.fields(
             (name.replace("_", " "), found[name])
-            for name in ("version", "gov", "fresh", "faults", "durability")
+            for name in ("version", "gov", "fresh", "faults", "durability", "demo")
+            if name != "demo" or found[name]
         )
     ]
     if found["logs"]:

@@ -81,6 +81,23 @@ def key(terminal: CommandRun) -> None:
     terminal.show(gate.get(gate.here("audit", "key")), lambda it: str(it["key"]))
 
 
+@click.command("growth", cls=JsonCommand)
+@click.argument("old", type=click.IntRange(1))
+@click.argument("new", type=click.IntRange(1))
+@click.option("--log", type=click.Choice(("calls", "gov")), default="calls", show_default=True)
+@lazy.shard
+@click.pass_obj
+def growth(terminal: CommandRun, old: int, new: int, log: str, shard: int | None) -> None:
+    """Print what shows that a log only grew between two sizes (RFC 9162 2.1.4), in base64.
+
+    Check it with the roots of the two checkpoints, which you have to know from elsewhere.
+    """
+    gate = terminal.gate
+    asked = {"old": old, "new": new, "log": log, "shard": shard}
+    told = gate.get(gate.here("audit", "consistency"), **asked)
+    terminal.show(told, lambda it: "\n".join(it["path"]))
+
+
 def _format_fsck_report(found: dict[str, Any]) -> str:
     columns = ("log", "leaves", "checkpoints", "open_pairs", "openings", "erased")
     parts = [output.listing(columns, found["logs"])]

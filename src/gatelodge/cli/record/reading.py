@@ -17,6 +17,9 @@ _CSV = (
 TIME = "RFC 3339, a day (2026-11-22), or how long ago: 30m, 2h, 7d."
 _EMPTY = "No records match. Every call through the gate leaves one: see `gatelodge up`."
 _FOLLOW_SECONDS = 1.0
+_PAGE = 500
+_MOST = 1_000_000
+"""Records that one command writes with --format."""
 
 
 @click.command("tail", cls=JsonCommand)
@@ -60,12 +63,23 @@ def tail(terminal: CommandRun, follow: bool, count: int, who: bool | None) -> No
 @click.option("--until", default="", metavar="TIME", help=TIME)
 @click.option("--type", default="", help="Such as call.intent, auth.failed.")
 @lazy.shard
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True)
 @click.option("--cursor", default="", help="From the end of the page before.")
 @lazy.as_csv
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "jsonl"]), help="Write rows as they are found."
+)
 @click.pass_obj
-def search(terminal: CommandRun, /, *, as_csv: bool, **asked: Any) -> None:
-    """Find records; each search that shows who called is itself written down."""
+def search(terminal: CommandRun, /, *, as_csv: bool, form: str | None = None, **asked: Any) -> None:
+    """Find records; each search that shows who called is itself written down.
+
+    With --format as many as --limit says are written while they are found, also more than 500.
+    """
+    if form is not None:
+        _write_rows(terminal, form, asked)
+        return
+    if asked["limit"] > _PAGE:
+        raise click.UsageError(f"--limit: {_PAGE} at most without --format")
     page = gathered(terminal, terminal.gate.here("audit", "records"), asked)
     for note in page.get("notes", ()):
         # On standard error: a table that is piped on stays a table.
@@ -75,6 +89,26 @@ def search(terminal: CommandRun, /, *, as_csv: bool, **asked: Any) -> None:
     else:
         _show_page(terminal, page)
     tell_of_more(terminal, page)
+
+
+def _write_rows(terminal: CommandRun, form: str, asked: dict[str, Any]) -> None:
+    """Write records a page at a time, so that no more than one of them is held."""
+    left, cursor, head = int(asked["limit"]), asked["cursor"], True
+    while left:
+        step = {**asked, "cursor": cursor, "limit": min(left, _PAGE)}
+        page = terminal.gate.get(terminal.gate.here("audit", "records"), **step)
+        items, cursor = page["items"], page["next"]
+        if form == "jsonl":
+            lines = [output.as_line(each) for each in items]
+        else:
+            lines = output.as_csv(_CSV, items).split("\n")[0 if head else 1 :]
+        head = False
+        if lines:
+            click.echo("\n".join(lines))
+        left -= len(items)
+        if not cursor:
+            return
+    click.echo(f"There is more: --cursor {cursor}", err=True)
 
 
 def tell_of_more(terminal: CommandRun, page: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gatelodge.cli import output
+from gatelodge.core.catalog.visible import visible, visible_line
 from gatelodge.core.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def only_reviewed(
 def whole(detail: dict[str, Any]) -> str:
     """One tool: what stands of it, its last definition, and the approved one where it differs."""
     tool = detail["tool"]
-    name, listed = output.visible_line(tool["name"]), output.visible_line(tool["shown"])
+    name, listed = visible_line(tool["name"]), visible_line(tool["shown"])
     lines = [
         f"{tool['server']}/{name}  (shown as {listed})",
         output.fields(_summary_fields(tool)),
@@ -102,7 +103,7 @@ def proposal(found: dict[str, Any], names: Iterable[str] = ()) -> str:
             continue
         lines += [
             "",
-            f"{output.visible_line(each['name'])}: {_describe_standing(each)}  {each['digest']}",
+            f"{visible_line(each['name'])}: {_describe_standing(each)}  {each['digest']}",
         ]
         if each["approved_definition"] is None:
             lines += [
@@ -125,17 +126,17 @@ def compared(found: dict[str, Any]) -> list[str]:
     """The lines of a comparison: words and places that went (-), came (+) or changed (~)."""
     lines = []
     for text in found["texts"]:
-        lines.append(f"  ~ {output.visible_line(text['where'])}")
-        lines += [f"      - {output.visible_line(words)}" for words in text["removed"]]
-        lines += [f"      + {output.visible_line(words)}" for words in text["added"]]
+        lines.append(f"  ~ {visible_line(text['where'])}")
+        lines += [f"      - {visible_line(words)}" for words in text["removed"]]
+        lines += [f"      + {visible_line(words)}" for words in text["added"]]
     for sign, places in (("-", found["removed"]), ("+", found["added"])):
         lines += [
-            f"  {sign} {output.visible_line(at)}: {_format_json_value(what)}"
+            f"  {sign} {visible_line(at)}: {_format_json_value(what)}"
             for at, what in places.items()
         ]
     for at, (old, new) in found["changed"].items():
         lines.append(
-            f"  ~ {output.visible_line(at)}: {_format_json_value(old)} -> {_format_json_value(new)}"
+            f"  ~ {visible_line(at)}: {_format_json_value(old)} -> {_format_json_value(new)}"
         )
     return lines + (["  ... and more"] if found["cut"] else [])
 
@@ -145,9 +146,9 @@ def _instruction_lines(told: dict[str, Any]) -> list[str]:
         return []
     lines = ["", f"instructions to every session: {told['standing']}  {told['digest']}"]
     if told["standing"] == "new":
-        return lines + [f"  {line}" for line in output.visible(told["text"]).splitlines()]
-    lines += [f"  - {output.visible_line(words)}" for words in told["differences"]["removed"]]
-    return lines + [f"  + {output.visible_line(words)}" for words in told["differences"]["added"]]
+        return lines + [f"  {line}" for line in visible(told["text"]).splitlines()]
+    lines += [f"  - {visible_line(words)}" for words in told["differences"]["removed"]]
+    return lines + [f"  + {visible_line(words)}" for words in told["differences"]["added"]]
 
 
 def _describe_standing(change: dict[str, Any]) -> str:
@@ -166,7 +167,7 @@ def _format_definition(head: str, definition: dict[str, Any]) -> str:
     for name in _TEXTS:
         text = definition.get(name)
         if isinstance(text, str):
-            first, *more = output.visible(text).split("\n")
+            first, *more = visible(text).split("\n")
             # Indented, or a text of several lines could pass for further members of the definition.
             lines += [f"{name}: {first}", *(f"    {line}" for line in more)]
     rest = [name for name in definition if name not in ("name", *_TEXTS, *_PARTS)]
@@ -174,14 +175,14 @@ def _format_definition(head: str, definition: dict[str, Any]) -> str:
     for name in (*_PARTS, *_TEXTS, *rest):
         value = definition.get(name)
         if name in definition and not (name in _TEXTS and isinstance(value, str)):
-            lines.append(f"{output.visible_line(name)}: {output.visible(output.as_json(value))}")
+            lines.append(f"{visible_line(name)}: {visible(output.as_json(value))}")
     return "\n".join(lines)
 
 
 def _format_json_value(text: str) -> str:
-    shown = output.visible_line(text)
+    shown = visible_line(text)
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return shown
-    return output.visible(output.as_line(value))
+    return visible(output.as_line(value))

@@ -1,7 +1,8 @@
 """The files in which MCP clients name their servers, read into definitions of ours."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -9,39 +10,74 @@ from msgspec import Struct
 from gatelodge.core.catalog.server import Transport
 from gatelodge.core.catalog.transport import check_parts, check_transport
 from gatelodge.core.errors import HouseError, Invalid
+from gatelodge.core.hosting.source import read_source
 from gatelodge.core.protocol.shown.names import alias_for, is_alias
 
 _KEYS = ("mcpServers", "servers", "context_servers")
 _URLS = ("url", "serverUrl", "httpUrl")
 _VARIABLE = re.compile(r"(?P<before>(?:[A-Za-z][\w-]* )?)\$\{(?:env:)?(?P<name>[A-Za-z_]\w*)\}")
 
+_SILENT = {"npx": ("-y", "--yes", "-q", "--quiet"), "uvx": ("-q", "--quiet", "--no-progress")}
+_NAMING = {"npx": ("-p", "--package"), "uvx": ("--from",)}
+_KINDS = {"npx": "npm", "uvx": "pypi"}
+_EXACT = {
+    "npm": re.compile(r"\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?"),
+    "pypi": re.compile(r"\d[0-9A-Za-z.+!_-]*"),
+}
+_NO_IMAGE: Final = f"sha256:{'0' * 64}"
+"""Stands for the image that is not built yet, while the rest is judged."""
+
 
 class McpFileEntry(Struct, frozen=True, kw_only=True):
-    """One server of the file. `fault` says why it cannot be taken, empty when it can."""
+    """One server of the file. `fault` says why it cannot be taken, empty when it can.
+
+    Where its transport is an artifact it has no image yet: the package is to be built first, with
+    `script` as its program.
+    """
 
     name: str
     alias: str
     transport: dict[str, object] = {}
+    script: str = ""
     fault: str = ""
 
 
-def entries(file: object, run_as: str) -> list[McpFileEntry]:
-    """Every server that the file names. Raises Invalid when it names none in a known way."""
-    return list(_parse_entries(_table_of_servers(file), run_as))
+def entries(file: object, run_as: str, *, hosted: bool = False) -> list[McpFileEntry]:
+    """Every server that the file names. Raises Invalid when it names none in a known way.
+
+    With `hosted` a command that fetches a package (`npx`, `uvx`) becomes that package.
+    """
+    return list(_parse_entries(_table_of_servers(file), run_as, hosted=hosted))
 
 
-def _parse_entries(table: dict[str, object], run_as: str) -> Iterator[McpFileEntry]:
+def _parse_entries(
+    table: dict[str, object], run_as: str, *, hosted: bool
+) -> Iterator[McpFileEntry]:
     for name, said in table.items():
         alias = name if is_alias(name) else alias_for(name)
         try:
-            transport = _parse_transport(said, run_as)
+            transport, script = _parse_transport(said, run_as), ""
+            if hosted and transport["type"] == "stdio":
+                transport, script = _hosted_transport(alias, transport)
             # Judged here as the gate will judge it, so that an entry is refused alone and before
             # any is sent.
-            check_transport(msgspec.convert(transport, Transport))
+            unbuilt = {"image": _NO_IMAGE} if transport["type"] == "artifact" else {}
+            check_transport(msgspec.convert({**transport, **unbuilt}, Transport))
         except Invalid as fault:
             yield McpFileEntry(name=name, alias=alias, fault=in_one_line(fault))
         else:
-            yield McpFileEntry(name=name, alias=alias, transport=transport)
+            yield McpFileEntry(name=name, alias=alias, transport=transport, script=script)
+
+
+def _hosted_transport(alias: str, command: dict[str, Any]) -> tuple[dict[str, object], str]:
+    """The package that a command would fetch, and its program; any other command as it is."""
+    package = package_of_command(alias, command["command"])
+    if package is None:
+        return command, ""
+    if command["cwd"]:
+        raise Invalid("cwd: a hosted package has no directory of this machine")
+    given = {"source": package.source, "args": package.args, "env": command["env"]}
+    return {"type": "artifact", **given}, package.script
 
 
 def in_one_line(fault: HouseError) -> str:
@@ -119,3 +155,72 @@ def _text_or_number(value: object, what: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Invalid(f"{what}: neither a text nor a number")
     return str(value)
+
+
+class PackageCommand(Struct, frozen=True):
+    """A package at one version, the program of it that is the server, and its arguments.
+
+    `script` is empty where the package's own program is meant.
+    """
+
+    source: str
+    script: str
+    args: tuple[str, ...]
+
+
+def package_of_command(alias: str, words: Sequence[str]) -> PackageCommand | None:
+    """The package that a command would fetch; None for one that runs what is there already.
+
+    Raises Invalid where it names no exact version, or has options that mean nothing to an image.
+    """
+    runner = words[0].replace("\\", "/").rpartition("/")[2].removesuffix(".cmd")
+    rest = list(words[1:])
+    if runner == "uv" and rest[:2] == ["tool", "run"]:
+        runner, rest = "uvx", rest[2:]
+    if runner not in _KINDS:
+        return None
+    named = _take_options(alias, runner, rest)
+    if not rest:
+        raise Invalid(f"{runner} names no package", remedy=_how(alias, runner, "NAME"))
+    program = rest.pop(0)
+    package = named or program
+    return PackageCommand(
+        _exact_source(alias, runner, package), program if named else "", tuple(rest)
+    )
+
+
+def _take_options(alias: str, runner: str, words: list[str]) -> str:
+    """Take the options in front away; the package that one of them names, or nothing."""
+    named = ""
+    while words and words[0].startswith("-"):
+        word = words.pop(0)
+        option, equals, value = word.partition("=")
+        if word == "--":
+            break
+        if option in _NAMING[runner] and not named and (equals or words):
+            named = value if equals else words.pop(0)
+        elif word not in _SILENT[runner]:
+            # What it would change (an index, a Python, packages beside it) would be lost unsaid.
+            raise Invalid(
+                f"{runner} {option} says nothing to a hosted package",
+                remedy=_how(alias, runner, named or "NAME"),
+            )
+    return named
+
+
+def _exact_source(alias: str, runner: str, package: str) -> str:
+    kind = _KINDS[runner]
+    # A scope of npm begins with the sign that stands before a version.
+    at = package.find("@", 1)
+    name, version = (package[:at], package[at + 1 :]) if at > 0 else (package, "")
+    if kind == "pypi" and "==" in package:
+        name, _, version = package.partition("==")
+    if not _EXACT[kind].fullmatch(version):
+        raise Invalid(f"{package} names no exact version", remedy=_how(alias, runner, name))
+    source = f"{kind}:{name.strip()}@{version}"
+    read_source(source)
+    return source
+
+
+def _how(alias: str, runner: str, name: str) -> str:
+    return f"Host it: gatelodge server add {alias} {_KINDS[runner]}:{name}@VERSION"

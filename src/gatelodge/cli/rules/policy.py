@@ -9,6 +9,7 @@ import click
 from gatelodge.cli import output
 from gatelodge.cli.lazy import WHY, group, yes
 from gatelodge.cli.terminal import CommandRun
+from gatelodge.core.catalog.visible import visible
 from gatelodge.core.errors import Invalid
 
 policy = group("policy", "Guardrails: what nobody may do, whatever was granted.")
@@ -89,6 +90,28 @@ def check(
     )
 
 
+@policy.command("simulate")
+@click.argument("file", type=_FILE, required=False)
+@click.option("--name", default="", help="In the place of this guardrail; without FILE, retired.")
+@click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True)
+@click.pass_obj
+def simulate(terminal: CommandRun, file: Path | None, name: str, days: int) -> None:
+    """Say what a guardrail would have changed of the calls of the last days; publishes nothing."""
+    gate = terminal.gate
+    text = "" if file is None else _read_guardrail_file(file)
+    told: dict[str, Any] = {}
+    cursor = ""
+    # One answer reads a part of the log: the parts are put together here.
+    while True:
+        asked = {"name": name, "text": text, "days": days, "cursor": cursor}
+        part = gate.post(gate.here("guardrails", "simulate"), asked)
+        told = _joined_simulations(told, part)
+        cursor = part["next"]
+        if not cursor:
+            break
+    terminal.show(told, _format_simulation)
+
+
 @policy.command("show")
 @click.argument("name")
 @click.pass_obj
@@ -111,6 +134,38 @@ def retire(terminal: CommandRun, name: str, why: str, yes: bool) -> None:
     terminal.sure(f"Leave what {name} forbids to the grants?", yes=yes, remedy=remedy)
     made = gate.post(gate.here("guardrails", name, "retire"), {"why": why})
     terminal.show(made, lambda it: f"Guardrail {output.clean(it['name'])} is retired.")
+
+
+def _joined_simulations(told: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """What an answer and the one about older calls say together."""
+    if not told:
+        return part
+    counts = ("calls", "denied", "allowed", "gone", "otherwise")
+    lines = {(each["principal"], each["tool"], each["change"]): each for each in told["lines"]}
+    for each in part["lines"]:
+        key = (each["principal"], each["tool"], each["change"])
+        before = lines[key]["calls"] if key in lines else 0
+        lines[key] = each | {"calls": before + each["calls"]}
+    return {
+        **part,
+        "until": told["until"] or part["until"],
+        "lines": sorted(lines.values(), key=lambda each: -each["calls"]),
+        **{name: told[name] + part[name] for name in counts},
+    }
+
+
+def _format_simulation(found: dict[str, Any]) -> str:
+    head = (
+        f"Of {found['calls']} calls since {found['since'][:19]}: {found['denied']} would have been "
+        f"denied, {found['allowed']} allowed."
+    )
+    left = found["gone"] + found["otherwise"]
+    tail = (
+        f"Of {left} nothing is said: who or what is gone, or rules changed since." if left else ""
+    )
+    columns = ("principal", "tool", "change", "calls")
+    rows = output.listing(columns, found["lines"]) if found["lines"] else ""
+    return "\n".join(filter(None, (head, rows, tail)))
 
 
 def _publication_message(made: dict[str, Any]) -> str:
@@ -139,9 +194,9 @@ def _guardrail_text(found: dict[str, Any]) -> str:
 def _visible_part(found: re.Match[str]) -> str:
     part = found[0]
     if part.startswith('"'):
-        return output.visible(part, lambda letter: f"\\u{{{ord(letter):x}}}")
+        return visible(part, lambda letter: f"\\u{{{ord(letter):x}}}")
     if part.startswith("//"):
-        return "\t".join(map(output.visible, part.split("\t")))
+        return "\t".join(map(visible, part.split("\t")))
     # Between strings and comments only white space is not seen; a CR ends a comment.
     lines = re.sub("\r\n?", "\n", part)
     return "".join(each if each.isprintable() or each in "\n\t" else " " for each in lines)

@@ -9,6 +9,15 @@ from gatelodge.cli import output
 from gatelodge.cli.lazy import dry_run, reviewed, yes
 from gatelodge.cli.nouns import commands
 from gatelodge.cli.rules import definitions
+from gatelodge.cli.rules.hosting import (
+    artifact_transport,
+    build_artifact,
+    must_be_free,
+    package_words,
+    rollback,
+    upgrade,
+)
+from gatelodge.cli.rules.mcp_import import import_
 from gatelodge.cli.rules.serving import (
     ERA,
     ERA_HELP,
@@ -17,7 +26,8 @@ from gatelodge.cli.rules.serving import (
     edit,
     env,
     header,
-    import_,
+    hosted_options,
+    hosted_parts,
     pairs,
     patience,
     times,
@@ -25,8 +35,10 @@ from gatelodge.cli.rules.serving import (
 )
 from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.catalog.transport import PARTS, check_parts
+from gatelodge.core.catalog.visible import visible, visible_line
 from gatelodge.core.errors import (
     HouseError,
+    LaunchRefused,
     UpstreamBrokeProtocol,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -36,6 +48,8 @@ from gatelodge.flows.admin import servers
 server = commands(servers.server)
 server.add_command(edit)
 server.add_command(import_)
+server.add_command(upgrade)
+server.add_command(rollback)
 
 _OF_CALLS = {
     each.default_remedy
@@ -48,7 +62,7 @@ _APPROVABLE = ("new", "changed", "pinned")
 
 @server.command("add")
 @click.argument("alias")
-@click.argument("command", nargs=-1, metavar="[-- CMD ARGS...]")
+@click.argument("command", nargs=-1, metavar="[PACKAGE] [-- CMD ARGS...]")
 @click.option("--url", default="", help="A streamable HTTP endpoint.")
 @header
 @click.option("--allow-private", is_flag=True, help="The address may be private or loopback.")
@@ -64,26 +78,52 @@ _APPROVABLE = ("new", "changed", "pinned")
     type=HIDABLE,
     help="Never tell the server that a client offers this.",
 )
+@hosted_options
+@click.option("--program", "programs", multiple=True, help="A program of this machine beside it.")
+@click.option("--script", default="", help="Which of the package's programs is the server.")
+@click.option(
+    "--run-scripts",
+    default="",
+    metavar="DEP[,DEP]",
+    help="Packages whose own install scripts run, in a sandbox without a network.",
+)
+@click.option("--rebuild", is_flag=True, help="Fetch it again, whatever was built before.")
 @times
 @click.pass_obj
 def add(terminal: CommandRun, /, alias: str, **given: Any) -> None:
     """Describe a server, reach it once, and list its tools; nobody can use them yet.
 
-    Either --url, or a command after `--`. env: and file: in a value (alone, or as in `Bearer
-    env:NAME`) are references: they are read when they are needed, never kept.
+    Either a package (pypi:NAME@VERSION, npm:NAME@VERSION, mcpb:FILE), an image (oci:FILE,
+    oci:REGISTRY/REPOSITORY:TAG, or @sha256:DIGEST) or either as a file elsewhere
+    (url:https://HOST/NAME.mcpb#sha256=HEX, NAME.tar), which run isolated, or --url, or a command
+    after `--`. For a package the alias may be left out, and what follows `--` are arguments. env:
+    and file: in a value (alone, or as in `Bearer env:NAME`) are references: they are read when they
+    are needed, never kept.
     """
+    named = package_words(alias, given["command"])
+    if named is not None:
+        alias, given["source"], given["args"] = named
+        del given["command"]
     own = {"run_as"} if given["run_as"] == "own" else set()  # it says nothing, and is never unsaid
-    check_parts({part for part in PARTS if given[part]} - own)
-    transport = _http_transport(given) if given["url"] else _stdio_transport(given)
+    given |= hosted_parts(given)
+    check_parts({part for part in PARTS if given.get(part)} - own)
     gate = terminal.gate
+    if named is not None:
+        must_be_free(terminal, alias)
+        scripts = [each.strip() for each in given["run_scripts"].split(",") if each.strip()]
+        wish = {name: given[name] for name in ("source", "script", "programs", "rebuild")}
+        wish["run_scripts"] = scripts
+        transport = artifact_transport(build_artifact(terminal, wish), given["args"], given)
+    else:
+        transport = _http_transport(given) if given["url"] else _stdio_transport(given)
     rest = {name: given[name] for name in ("era", "tags", "hidden_capabilities")}
     body = {"alias": alias, "transport": transport, "timing": timing(given), **rest}
     # Two requests: a server that cannot be reached now stays described, and is looked at again.
     made = gate.post(gate.here("servers"), body)
     try:
         made |= _observe_server(terminal, alias)
-    except HouseError:
-        terminal.say(f"{alias} is described, but could not be observed yet.")
+    except HouseError as fault:
+        _keep_or_drop(terminal, alias, fault)
         raise
     terminal.show(
         made, lambda it: _format_observation(it, f"Next: gatelodge server approve {alias}")
@@ -109,6 +149,16 @@ def observe(terminal: CommandRun, alias: str) -> None:
     """Reach a server and read its tools again."""
     seen = _observe_server(terminal, alias)
     terminal.show(seen, lambda it: _format_observation(it, f"See: gatelodge tool diff {alias}"))
+
+
+@server.command("restart")
+@click.argument("alias")
+@click.pass_obj
+def restart(terminal: CommandRun, alias: str) -> None:
+    """End what runs of a server on this node and begin anew, also when it is quarantined."""
+    terminal.need_running_gate()
+    begun = terminal.gate.post(terminal.gate.here("servers", alias, "restart"))
+    terminal.show(begun, lambda it: f"{it['alias']} begins anew ({it['health']}).")
 
 
 @server.command("approve")
@@ -144,7 +194,7 @@ def approve(terminal: CommandRun, /, alias: str, tools: tuple[str, ...], **said:
     for each in found:
         if each["unfit"]:
             why = output.clean(each["unfit"])
-            terminal.say(f"not listed to some clients: {output.visible_line(each['name'])}: {why}")
+            terminal.say(f"not listed to some clients: {visible_line(each['name'])}: {why}")
     if said["reviewed"]:
         # A script may name digests that were approved before: they are no surprise, and need no
         # word.
@@ -172,13 +222,27 @@ def _observe_server(terminal: CommandRun, alias: str) -> Any:
                 f"Correct the server, or how it is reached (gatelodge server edit {alias} --help), "
                 f"then: gatelodge server observe {alias}"
             )
-        error.remedy = error.remedy.replace("edit ALIAS", f"edit {alias}")
+        error.remedy = error.remedy.replace("ALIAS", alias)
         raise
+
+
+def _keep_or_drop(terminal: CommandRun, alias: str, fault: HouseError) -> None:
+    """Keep what may get well, or be corrected; what is never started as it stands goes again."""
+    if isinstance(fault, LaunchRefused):
+        terminal.gate.post(terminal.gate.here("servers", alias, "remove"), {"why": ""})
+        terminal.say(f"{alias} was not added.")
+        # There is nothing to edit.
+        fault.remedy = fault.remedy.replace(f"server edit {alias}", f"server add {alias}")
+        return
+    terminal.say(
+        f"{alias} is described, but could not be observed yet. "
+        f"To take it away: gatelodge server remove {alias}"
+    )
 
 
 def _digests_to_approve(described: dict[str, Any], body: dict[str, Any]) -> dict[str, str]:
     """The digests that an approval would newly take, by what they are of."""
-    due = {output.visible_line(name): digest for name, digest in body["tools"].items()}
+    due = {visible_line(name): digest for name, digest in body["tools"].items()}
     if body["instructions"]:
         due["its instructions"] = body["instructions"]
     if described["status"] != "approved":
@@ -216,7 +280,7 @@ def _format_server(found: dict[str, Any]) -> str:
 
 def _indented(text: str) -> list[str]:
     # Or a line of the server's text could pass for one of ours.
-    return [f"  {line}" for line in output.visible(text).split("\n")]
+    return [f"  {line}" for line in visible(text).split("\n")]
 
 
 def _http_transport(given: dict[str, Any]) -> dict[str, object]:

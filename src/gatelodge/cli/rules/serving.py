@@ -1,6 +1,5 @@
-"""Options of a server's definition, and the commands that change one or bring several in."""
+"""Options of a server's definition, and the command that changes one."""
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,12 +8,10 @@ from typing import Any
 
 import click
 
-from gatelodge.cli import output
 from gatelodge.cli.lazy import JsonCommand, dry_run
 from gatelodge.cli.receipt import show_changes
-from gatelodge.cli.rules.mcp_file import McpFileEntry, entries, in_one_line
 from gatelodge.cli.terminal import CommandRun
-from gatelodge.core.errors import Conflict, HouseError, Invalid
+from gatelodge.core.errors import Invalid
 
 _VALUE = "V: text, env:NAME, file:/PATH, or a word and one of them."
 header = click.option("--header", "headers", multiple=True, metavar="K=V", help=_VALUE)
@@ -23,6 +20,36 @@ HIDABLE = click.Choice(["elicitation", "roots", "sampling"])
 ERA = click.Choice(["auto", "modern", "legacy"])
 ERA_HELP = "Which era of MCP is spoken to it; auto = what it speaks, and what fits each call."
 RUN_AS = click.Choice(["own", "gateway"])
+_HOSTED: dict[str, dict[str, Any]] = {
+    "--tier": {
+        "type": click.Choice(["none", "weak", "standard", "strong"]),
+        "help": "The least isolation with which it may start.",
+    },
+    "--scope": {
+        "type": click.Choice(["shared", "per_user", "per_session"]),
+        "help": "Who shares one instance.",
+    },
+    "--tmp": {"type": click.IntRange(1), "metavar": "MIB", "help": "Room in /tmp."},
+    "--processes": {"type": click.IntRange(8), "help": "How many processes and threads."},
+    "--cpus": {"type": click.FloatRange(0.05), "help": "How many processors."},
+    "--memory": {"type": click.IntRange(16), "metavar": "MIB", "help": "Memory, swap included."},
+    "--path": {"help": "Where on that port; /mcp unless it is said."},
+    "--port": {
+        "type": click.IntRange(0, 65_535),
+        "help": "It listens there for streamable HTTP, on 127.0.0.1; 0 = it speaks over stdio.",
+    },
+    "--egress": {
+        "multiple": True,
+        "metavar": "HOST:PORT",
+        "help": "A place that it may connect to; else to none.",
+    },
+    "--file": {
+        "multiple": True,
+        "metavar": "NAME=V",
+        "help": "The same as a file below /run/secrets.",
+    },
+}
+_PARTS = {"memory": "memory_mib", "tmp": "tmp_mib"}
 _LOOK_SECONDS = 5.0
 _TIMES = {
     "start_seconds": "How long it may take to start; 0 = upstream.start_seconds.",
@@ -37,6 +64,20 @@ def times(does: Callable[..., Any]) -> Callable[..., Any]:
         option = f"--{name.replace('_', '-')}"
         does = click.option(option, name, type=click.FloatRange(0, 86_400), help=says)(does)
     return does
+
+
+def hosted_options(does: Callable[..., Any]) -> Callable[..., Any]:
+    """The options for what a server that the gate hosts is given, and may take."""
+    for option, settings in _HOSTED.items():
+        name = {"--file": "files"}.get(option, option[2:])
+        does = click.option(option, name, **settings)(does)
+    return does
+
+
+def hosted_parts(given: dict[str, Any]) -> dict[str, Any]:
+    """The numbers and words of those options that were given, by the names of the API."""
+    names = ("memory", "cpus", "processes", "tmp", "tier", "scope", "port", "path")
+    return {_PARTS.get(name, name): given[name] for name in names if given[name] is not None}
 
 
 def timing(given: dict[str, Any]) -> dict[str, float]:
@@ -102,6 +143,9 @@ def patience(terminal: CommandRun, alias: str) -> Iterator[None]:
     help="These, and no others.",
 )
 @click.option("--hide-no-capability", is_flag=True, help="Hide nothing.")
+@hosted_options
+@click.option("--drop-file", "no_files", multiple=True, metavar="NAME", help="Take one away.")
+@click.option("--no-egress", is_flag=True, help="It may connect to nothing.")
 @times
 @dry_run
 @click.pass_obj
@@ -111,6 +155,8 @@ def edit(terminal: CommandRun, /, alias: str, *, dry_run: bool, **given: Any) ->
     Reached in another way (any option but the times), it waits for `server approve` again.
     """
     gate = terminal.gate
+    if given["command"] and gate.get(gate.here("servers", alias))["kind"] == "artifact":
+        given["args"] = given.pop("command")
     wish = _requested_changes(given)
     if not wish:
         raise Invalid("nothing to change was named", remedy="See `gatelodge server edit --help`.")
@@ -131,13 +177,19 @@ def _requested_changes(given: dict[str, Any]) -> dict[str, object]:
     if given["cwd"] is not None:
         # Against this command's own directory; an empty one takes it away.
         wish["cwd"] = str(Path(given["cwd"]).absolute()) if given["cwd"] else ""
-    if given["command"]:
-        wish["command"] = given["command"]
-    for name, option in (("headers", "--header"), ("env", "--env")):
+    for name in ("command", "args"):
+        if given.get(name):
+            wish[name] = given[name]
+    for name, option in (("headers", "--header"), ("env", "--env"), ("files", "--file")):
         changes = {**pairs(given[name], option), **dict.fromkeys(given[f"no_{name}"])}
         if changes:
             wish[name] = changes
-    for name, none in (("tags", "no_tags"), ("hidden_capabilities", "hide_no_capability")):
+    wish |= hosted_parts(given)
+    for name, none in (
+        ("tags", "no_tags"),
+        ("hidden_capabilities", "hide_no_capability"),
+        ("egress", "no_egress"),
+    ):
         if given[name] or given[none]:
             wish[name] = () if given[none] else given[name]
     return {**wish, **timing(given)}
@@ -151,59 +203,3 @@ def _edit_message(row: dict[str, Any]) -> str:
         f"{alias} is changed, and waits for its approval; grants and pins stay.\n"
         f"Next: gatelodge server observe {alias}, then gatelodge server approve {alias}"
     )
-
-
-@click.command("import", cls=JsonCommand)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--run-as", type=RUN_AS, default="own", show_default=True)
-@dry_run
-@click.pass_context
-def import_(ctx: click.Context, /, file: Path, run_as: str, *, dry_run: bool) -> None:
-    """Propose each server of a client's mcp.json (`mcpServers` or `servers`); starts none.
-
-    An entry that cannot be taken is told and left out; one whose alias is there already stays.
-    """
-    terminal: CommandRun = ctx.obj
-    gate = terminal.gate
-    found = entries(_read_json_file(file), run_as)
-    taken = {row["alias"] for row in gate.every(gate.here("servers"))}
-    told = []
-    for entry in found:
-        outcome, why = _propose_entry(terminal, entry, taken, dry_run=dry_run)
-        told.append({"name": entry.name, "alias": entry.alias, "outcome": outcome, "why": why})
-        if outcome != "refused":
-            taken.add(entry.alias)
-    terminal.rows(told, ("name", "alias", "outcome", "why"), f"{file} names no server.")
-    if any(each["outcome"] == "refused" for each in told):
-        ctx.exit(output.NEGATIVE)
-
-
-def _propose_entry(
-    terminal: CommandRun, entry: McpFileEntry, taken: set[str], *, dry_run: bool
-) -> tuple[str, str]:
-    """What became of one entry, and why."""
-    if entry.fault:
-        return "refused", entry.fault
-    if entry.alias in taken:
-        return "there already", f"change it by: gatelodge server edit {entry.alias}"
-    if dry_run:
-        return "would be proposed", ""
-    body = {"alias": entry.alias, "transport": entry.transport}
-    try:
-        terminal.gate.post(terminal.gate.here("servers"), body)
-    # Somebody may have added it since the list was read.
-    except Conflict as there:
-        return "there already", there.detail
-    except HouseError as error:
-        return "refused", in_one_line(error)
-    return "proposed", f"next: gatelodge server observe {entry.alias}"
-
-
-def _read_json_file(file: Path) -> object:
-    try:
-        # Editors of some systems put a byte order mark in front, which is no JSON.
-        return json.loads(file.read_text("utf-8-sig"))
-    except (OSError, ValueError) as fault:
-        raise Invalid(
-            f"{file}: not JSON: {fault}", remedy="Take comments and trailing commas out of it."
-        ) from None

@@ -10,6 +10,7 @@ from gatelodge.cli.nouns import commands
 from gatelodge.cli.receipt import show_receipt
 from gatelodge.cli.rules import definitions
 from gatelodge.cli.terminal import CommandRun
+from gatelodge.core.catalog.visible import visible_line
 from gatelodge.core.errors import Invalid, NotFound
 from gatelodge.flows.admin import pins
 
@@ -208,7 +209,7 @@ def _show_rehearsal(terminal: CommandRun, found: dict[str, Any], does: str) -> N
 
 
 def _joined_names(names: Any) -> str:
-    return ", ".join(output.visible_line(name) for name in names)
+    return ", ".join(visible_line(name) for name in names)
 
 
 def _pinning_message(names: list[str], server: str) -> str:

@@ -25,6 +25,9 @@ _READ_AGAIN: dict[str, frozenset[str]] = {
     "tool.": frozenset(("tools",)),
     "grant.": frozenset(("grants",)),
     "guardrail.": frozenset(("guardrails",)),
+    "instance.": _NOTHING,
+    # What was typed into a server moves into the vault with such a leaf.
+    "secret.": frozenset(("secrets", "secret_values", "servers")),
     "log.": _NOTHING,
     "key.": _NOTHING,
     "settings.": _NOTHING,
@@ -49,6 +52,8 @@ class AccessEffects(Struct, frozen=True, kw_only=True):
     principals: frozenset[PrincipalId] = frozenset()
     credentials: frozenset[CredentialId] = frozenset()
     servers: frozenset[ServerId] = frozenset()
+    killed: frozenset[ServerId] = frozenset()
+    """Servers of which whatever runs is to be killed, on every node."""
     nouns: frozenset[str] | None = frozenset()
 
     @property
@@ -69,6 +74,7 @@ def effects(leaves: tuple[bytes, ...]) -> AccessEffects:
     """Fold the new leaves of the gov log into what has to be done."""
     ended: dict[str, set[str]] = {"principals": set(), "credentials": set(), "servers": set()}
     nouns: set[str] = set()
+    killed: set[ServerId] = set()
     everything = False
     for body in leaves:
         leaf = _leaf(body)
@@ -83,9 +89,12 @@ def effects(leaves: tuple[bytes, ...]) -> AccessEffects:
         if leaf.t in _ENDS:
             kind, member = _ENDS[leaf.t]
             ended[kind].add(str(leaf.subject.get(member, "")))
+        if leaf.t == "instance.ended" and "instance" not in leaf.subject:
+            killed.add(ServerId(str(leaf.subject.get("server", ""))))
     return AccessEffects(
         principals=frozenset(map(PrincipalId, ended["principals"])),
         credentials=frozenset(map(CredentialId, ended["credentials"])),
         servers=frozenset(map(ServerId, ended["servers"])),
+        killed=frozenset(killed),
         nouns=None if everything else frozenset(nouns),
     )

@@ -13,7 +13,12 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from gatelodge.core.catalog.references import reference
-from gatelodge.core.catalog.server import StdioTransport, Transport
+from gatelodge.core.catalog.server import (
+    ArtifactTransport,
+    HttpTransport,
+    StdioTransport,
+    Transport,
+)
 
 _STEERING = re.compile(
     r"LD_.*|DYLD_.*|PATH|HOME|TMPDIR|IFS|ENV|BASH_.*|SHELLOPTS|PYTHON.*|PERL5.*|RUBY.*|NODE_.*"
@@ -33,29 +38,58 @@ ANY = "**"
 class DefinitionBounds(Struct, frozen=True, kw_only=True):
     """What the settings allow; as it stands here, nothing.
 
-    `commands` are patterns of whole commands, word by word; `secrets` is a directory and `prefix`
-    the beginning of a variable's name, both followed by the workspace.
+    `commands` are patterns of whole commands, word by word, `sources` such of packages; `secrets`
+    is a directory and `prefix` the beginning of a variable's name, both followed by the workspace.
     """
 
     commands: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     secrets: str = ""
     prefix: str = ""
 
     def beyond(self, transport: Transport, slug: str) -> str:
         """What of this definition only the local operator may say; "" when all of it is allowed."""
-        if isinstance(transport, StdioTransport):
-            if transport.run_as != "own":
-                return "run_as = gateway"
-            if not any(_fits_command_pattern(transport.command, each) for each in self.commands):
-                return "a command"
-            if transport.cwd:
-                return "cwd"
-            # An allowed command with such a variable can run other code than the operator allowed.
-            steering = [name for name in transport.env if _STEERING.fullmatch(name)]
-            if steering:
-                return f"the variable {steering[0]}"
-            return self._first_disallowed_reference(transport.env.values(), slug)
-        return self._first_disallowed_reference(transport.headers.values(), slug)
+        odd = self._beyond_way(transport)
+        if odd:
+            return odd
+        values: Iterable[str]
+        if isinstance(transport, HttpTransport):
+            values = transport.headers.values()
+        elif isinstance(transport, ArtifactTransport):
+            values = (*transport.env.values(), *transport.files.values())
+        else:
+            values = transport.env.values()
+        return self._first_disallowed_reference(values, slug)
+
+    def _beyond_way(self, transport: Transport) -> str:
+        """What of the way to it, beside the values that it is given."""
+        if isinstance(transport, ArtifactTransport):
+            return self._beyond_package(transport)
+        if not isinstance(transport, StdioTransport):
+            return ""
+        if transport.run_as != "own":
+            return "run_as = gateway"
+        if not any(_fits_command_pattern(transport.command, each) for each in self.commands):
+            return "a command"
+        if transport.cwd:
+            return "cwd"
+        # An allowed command with such a variable can run other code than the operator allowed.
+        steering = [name for name in transport.env if _STEERING.fullmatch(name)]
+        return f"the variable {steering[0]}" if steering else ""
+
+    def _beyond_package(self, transport: ArtifactTransport) -> str:
+        if not self.allows_source(transport.source):
+            return f"the package {transport.source}"
+        # Whoever let them run answers for what they left.
+        ran = transport.run_scripts
+        return f"an image for which scripts of {ran[0]} ran" if ran else ""
+
+    def allows_source(self, source: str) -> bool:
+        """True when a member may have it built, and hosted."""
+        # A pattern of a folder would fit what is beside that folder, too.
+        if ".." in source.partition(":")[2].split("/"):
+            return False
+        return any(fnmatchcase(source, each) for each in self.sources)
 
     def _first_disallowed_reference(self, values: Iterable[str], slug: str) -> str:
         for value in values:
@@ -67,6 +101,9 @@ class DefinitionBounds(Struct, frozen=True, kw_only=True):
         return ""
 
     def _is_allowed_reference(self, scheme: str, place: str, slug: str) -> bool:
+        # A name of the vault is one of this workspace: whose server it is says which is read.
+        if scheme == "vault":
+            return True
         if scheme == "env":
             begins = f"{self.prefix}{slug.upper().replace('-', '_')}__"
             # Hyphens are underscores here, so the variables of `a--b` begin as those of `a` do.

@@ -179,7 +179,7 @@ def _removed_and_added_runs(
     old: list[str], new: list[str], room: int
 ) -> tuple[list[str], list[str], int]:
     """The runs of words that went, those that came, and how many pairs of words that took."""
-    # The table of `_common_subsequence_flags` grows with the product of both lengths, so what is
+    # The table of `common_subsequence_flags` grows with the product of both lengths, so what is
     # alike at both ends is taken off first.
     begin = 0
     while begin < min(len(old), len(new)) and old[begin] == new[begin]:
@@ -191,12 +191,12 @@ def _removed_and_added_runs(
     cells = len(old) * len(new)
     if max(len(old), len(new)) > MOST_WORDS or cells > room:
         return [" ".join(old)] * bool(old), [" ".join(new)] * bool(new), 0
-    stays, stayed = _common_subsequence_flags(old, new)
+    stays, stayed = common_subsequence_flags(old, new)
     runs = _runs_of_unmatched_words(old, stays), _runs_of_unmatched_words(new, stayed)
     return *runs, cells
 
 
-def _common_subsequence_flags(old: list[str], new: list[str]) -> tuple[list[bool], list[bool]]:
+def common_subsequence_flags(old: list[str], new: list[str]) -> tuple[list[bool], list[bool]]:
     """Which words of each stay, by one longest common sequence: the same words, in one order."""
     lengths = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
     for i in range(len(old) - 1, -1, -1):

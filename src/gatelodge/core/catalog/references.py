@@ -1,22 +1,24 @@
 """References to secrets in the words of a server: what is one, what only looks like one.
 
-`env:NAME` and `file:/PATH` are read when they are needed; one word may stand before them, as in
-`Bearer env:NAME`. `text:ANYTHING` is the text after the colon. Whatever else looks like a reference
-is refused when it is written: it would be sent as it stands.
+`vault:NAME`, `env:NAME` and `file:/PATH` are read when they are needed; one word may stand before
+them, as in `Bearer env:NAME`. `text:ANYTHING` is the text after the colon. Whatever else looks like
+a reference is refused when it is written: it would be sent as it stands.
 """
 
 import re
 
 from msgspec import Struct
 
-_REFERENCE = re.compile(r"((?:[A-Za-z][A-Za-z0-9_-]{0,31} +)?)(env|file):(.*)", re.DOTALL)
+_REFERENCE = re.compile(r"((?:[A-Za-z][A-Za-z0-9_-]{0,31} +)?)(env|file|vault):(.*)", re.DOTALL)
 _TEXT = "text:"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HALF = re.compile(r"(?:^|[^A-Za-z0-9_-])(?:env|file)[ ]*:", re.IGNORECASE)
+SECRET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+"""How a secret of the vault is called: no address of a machine named `vault` looks like it."""
+_HALF = re.compile(r"(?:^|[^A-Za-z0-9_-])(?:env|file)[ ]*:|(?:^|\s)vault[ ]*:(?!\d)", re.IGNORECASE)
 _DOLLAR = re.compile(r"\$\{[^{}]*\}|^\$[A-Za-z_]\w*$|^(?:[A-Za-z]+ )\$[A-Za-z_]\w*$")
-_IN_COMMAND = re.compile(r"(?:--?[\w-]+=)?(?:\$\{[^{}]*\}|env:[A-Za-z_]\w*)")
+_IN_COMMAND = re.compile(r"(?:--?[\w-]+=)?(?:\$\{[^{}]*\}|env:[A-Za-z_]\w*|vault:[A-Za-z][\w.-]*)")
 HOW = (
-    "Write env:NAME or file:/PATH, alone or after one word (Bearer env:NAME); "
+    "Write vault:NAME, env:NAME or file:/PATH, alone or after one word (Bearer env:NAME); "
     "text:... for a text that only looks like that."
 )
 
@@ -52,6 +54,8 @@ def half_reference(value: str) -> str:
         return "looks like a reference and is none" if looks else ""
     if found.scheme == "env" and _VARIABLE.fullmatch(found.place) is None:
         return "env: wants the name of a variable"
+    if found.scheme == "vault" and SECRET_NAME.fullmatch(found.place) is None:
+        return "vault: wants the name of a secret"
     # What a relative path means depends on the directory in which the gate was started.
     if found.scheme == "file" and not found.place.startswith("/"):
         return "file: wants an absolute path"

@@ -2,8 +2,10 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
+from gatelodge.core.hosting.facts import IsolationTier
+from gatelodge.core.hosting.limits import InstanceLimits
 from gatelodge.core.ids import Instant, ServerId, WorkspaceId
 from gatelodge.core.protocol.capabilities import without
 
@@ -31,8 +33,8 @@ class StdioTransport(Struct, frozen=True, kw_only=True, tag="stdio"):
 
     @property
     def isolation(self) -> str:
-        """How far what runs is kept apart from the gate."""
-        return "not isolated"
+        """Nothing is promised of a command: how far one is kept apart is found when it runs."""
+        return "not started"
 
 
 class HttpTransport(Struct, frozen=True, kw_only=True, tag="http"):
@@ -51,7 +53,42 @@ class HttpTransport(Struct, frozen=True, kw_only=True, tag="http"):
         return "remote"
 
 
-Transport = StdioTransport | HttpTransport
+InstanceScope = Literal["shared", "per_user", "per_session"]
+"""Who shares an instance: everybody, all sessions of one person or agent, or nobody."""
+
+
+class ArtifactTransport(Struct, frozen=True, kw_only=True, tag="artifact"):
+    """A server that the gate hosts in a sandbox, from an image that was built of a package.
+
+    `source` is what was asked for (`pypi:NAME@VERSION`, `npm:`, `oci:`, `mcpb:`, `url:`); `image`
+    is the digest of the manifest that it became, which is what is approved and started. `args`
+    follow the image's own command. `env` values are literals or secret references; `files` are the
+    same, as files below `/run/secrets`. `egress` are the places (`host:port`) that it may connect
+    to; empty = none. `tier` is the least isolation with which it may start. `port` is where it
+    listens for streamable HTTP, at `path`, within its own network; 0 = it speaks over stdio.
+    `run_scripts` (sorted) are the packages whose own scripts ran when the image was built.
+    """
+
+    source: str
+    image: str
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    files: dict[str, str] = {}
+    egress: tuple[str, ...] = ()
+    limits: InstanceLimits = field(default_factory=InstanceLimits)
+    tier: IsolationTier = "weak"
+    scope: InstanceScope = "shared"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    path: str = "/mcp"
+    run_scripts: tuple[str, ...] = ()
+
+    @property
+    def isolation(self) -> str:
+        """How far what runs is kept apart from the gate; what was found says it of an instance."""
+        return "isolated"
+
+
+Transport = StdioTransport | HttpTransport | ArtifactTransport
 
 
 Wait = Annotated[float, Meta(ge=0, le=86_400)]

@@ -17,21 +17,51 @@ from gatelodge.core.catalog.references import (
     reference,
     unread_reference,
 )
-from gatelodge.core.catalog.server import HttpTransport, StdioTransport, Transport
+from gatelodge.core.catalog.server import (
+    ArtifactTransport,
+    HttpTransport,
+    StdioTransport,
+    Transport,
+)
 from gatelodge.core.errors import Invalid
+from gatelodge.core.hosting.scripts import check_scripts
+from gatelodge.core.hosting.source import check_image, check_place, read_source
 from gatelodge.core.http.endpoint import HttpEndpoint, header_line, read_url
 
 MOST_WORDS: Final = 512
+MOST_PLACES: Final = 64
 LONGEST_TRANSPORT: Final = 64 * 1024
 """Bytes of all words together: half of what the kernel takes as one word of a command."""
 
 _OF_URL = ("url", "headers", "allow_private")
 _OF_COMMAND = ("command", "env", "cwd", "run_as")
-PARTS: Final = (*_OF_URL, *_OF_COMMAND)
+_OF_ARTIFACT = (
+    "source",
+    "image",
+    "args",
+    "env",
+    "files",
+    "egress",
+    "memory_mib",
+    "cpus",
+    "processes",
+    "tmp_mib",
+    "tier",
+    "scope",
+    "port",
+    "path",
+    "run_scripts",
+)
+_WAYS = {"url": _OF_URL, "command": _OF_COMMAND, "source": _OF_ARTIFACT}
+"""The parts of each way to a server, by the one that names it."""
+_TOLD = {"url": "a url", "command": "a command", "source": "an artifact"}
+PARTS: Final = tuple(dict.fromkeys((*_OF_URL, *_OF_COMMAND, *_OF_ARTIFACT)))
 """What a definition says of the way to its server, by the names that every face has for it."""
 
 _WORD = re.compile(r"[^\0\ud800-\udfff]*")
 """What the kernel takes as a word or a value: no NUL, and nothing that UTF-8 cannot write."""
+_FIRST_PORT: Final = 1024
+_PATH = re.compile(r"/[A-Za-z0-9._~/-]{0,255}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _PRIVATE = (
     "For a server on this machine or an own network set allow_private "
@@ -44,17 +74,19 @@ def check_parts(named: Collection[str]) -> None:
 
     `named` are those of `PARTS` that somebody gave. Raises Invalid.
     """
-    of_url = [part for part in _OF_URL if part in named]
-    of_command = [part for part in _OF_COMMAND if part in named]
-    if "url" in named and "command" in named:
-        raise Invalid("give a command or a url, not both", remedy="Take one of them away.")
-    if "url" not in named and "command" not in named:
+    ways = [way for way in _WAYS if way in named]
+    if len(ways) > 1:
+        told = " or ".join(_TOLD[way] for way in reversed(ways))
+        raise Invalid(f"give {told}, not both", remedy="Take one of them away.")
+    if not ways:
         raise Invalid(
-            "a server is reached by a command or a url",
-            remedy="Say --url URL, or -- CMD ARGS... (in a file: url or command).",
+            "a server is reached by an artifact, a command or a url",
+            remedy="Say pypi:NAME@VERSION, --url URL, or -- CMD ARGS... (in a file: source, url or "
+            "command).",
         )
-    if of_url and of_command:
-        odd, way = (of_command, "a command") if "url" in named else (of_url, "a url")
+    odd = [part for part in PARTS if part in named and part not in _WAYS[ways[0]]]
+    if odd:
+        way = next(_TOLD[each] for each, parts in _WAYS.items() if odd[0] in parts)
         raise Invalid(
             f"{odd[0]}: only for a server that is reached by {way}",
             remedy=f"Take it away, or reach the server by {way}.",
@@ -69,6 +101,13 @@ def check_transport(transport: Transport) -> None:
     if isinstance(transport, StdioTransport):
         _check_extent((*transport.command, transport.cwd), transport.env)
         _check_process(transport)
+    elif isinstance(transport, ArtifactTransport):
+        words = (
+            *(transport.source, transport.image, *transport.args, *transport.egress),
+            *transport.run_scripts,
+        )
+        _check_extent(words, {**transport.env, **transport.files})
+        _check_artifact(transport)
     else:
         _check_extent((transport.url,), transport.headers)
         # Of an endpoint only headers are read for references: here one would be sent as it stands.
@@ -132,6 +171,38 @@ def _check_process(transport: StdioTransport) -> None:
     _no_reference("command", transport.command, "--env NAME=env:NAME")
     for name, value in transport.env.items():
         check_variable(name, _checked_literal("env", name, value))
+
+
+def _check_artifact(transport: ArtifactTransport) -> None:
+    check_scripts(transport.run_scripts, read_source(transport.source))
+    check_image(transport.image)
+    for word in transport.args:
+        if _WORD.fullmatch(word) is None:
+            raise Invalid("args: a word holds a NUL character, or is no text")
+    _no_reference("args", transport.args, "--env NAME=env:NAME")
+    for name, value in transport.env.items():
+        check_variable(name, _checked_literal("env", name, value))
+    for name, value in transport.files.items():
+        check_variable(name, _checked_literal("files", name, value))
+    ports = {check_place(place)[1] for place in transport.egress}
+    if len(transport.egress) > MOST_PLACES:
+        raise Invalid(
+            f"egress: a server may be allowed {MOST_PLACES} places at most",
+            remedy="Leave some out.",
+        )
+    if transport.port:
+        _check_listening(transport.port, transport.path, ports)
+
+
+def _check_listening(port: int, path: str, taken: set[int]) -> None:
+    """Raise Invalid where the gate's own listeners are to be, and for a path that is none."""
+    if port < _FIRST_PORT or port in taken:
+        raise Invalid(
+            f"port: {port} is not one where this server can listen",
+            remedy="Name one from 1024 on that is not a port of its egress.",
+        )
+    if _PATH.fullmatch(path) is None:
+        raise Invalid("path: is not the path of a URL", remedy="Write it so: /mcp")
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

@@ -10,11 +10,24 @@ A field with a default is left out where it has that value, but for those that a
 `Later` is what the recorder finds out, `always` what the type settles.
 """
 
-from itertools import repeat
-from typing import Annotated, ClassVar, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import msgspec
-from msgspec import Meta, Struct
+
+from gatelodge.core.records.hosting_leaves import (
+    HOSTING_MEANINGS,
+    EgressClosed,
+    EgressLate,
+    EgressOpened,
+    EgressRefused,
+    InstanceAttested,
+    InstanceLate,
+    InstanceRefused,
+    InstanceStarted,
+    InstanceStopped,
+    InstanceWoken,
+)
+from gatelodge.core.records.leaf import Later, LogLeaf, always
 
 Outcome = Literal[
     "ok",
@@ -111,32 +124,9 @@ MEANINGS: dict[str, str] = {
     "tool_def": "SHA-256 of the approved definition of the tool.",
     "v": "Version of this type: 2 where there is an `actor_c`, else 1.",
     "window_ms": "Over how long they were counted.",
+    **HOSTING_MEANINGS,
 }
 """What a field says, in whichever leaf it stands."""
-
-
-Value = TypeVar("Value", str, int)
-
-Later = Annotated[str, Meta(extra={"always": True})]
-"""A text that the recorder fills in, whoever makes the leaf."""
-
-
-def always(value: Value) -> Value:
-    """What each leaf of a type says; a plain default would not be written."""
-    # Not a lambda: this runs for each record of a call, and here no Python code does.
-    made: Value = msgspec.field(default_factory=repeat(value).__next__)
-    return made
-
-
-class LogLeaf(Struct, omit_defaults=True, gc=False):
-    """What a leaf type is to others: the field that names the pair which it opens or closes.
-
-    `late` is what a closer is called when its pair was closed before.
-    """
-
-    opens: ClassVar[str] = ""
-    closes: ClassVar[str] = ""
-    late: ClassVar[str] = ""
 
 
 class CallIntent(LogLeaf, kw_only=True):
@@ -349,6 +339,16 @@ CallsLeaf = (
     | CallLate
     | StreamLate
     | AnswerWithheld
+    | InstanceStarted
+    | InstanceRefused
+    | InstanceAttested
+    | InstanceWoken
+    | InstanceStopped
+    | InstanceLate
+    | EgressOpened
+    | EgressClosed
+    | EgressLate
+    | EgressRefused
     | LogOpened
 )
 

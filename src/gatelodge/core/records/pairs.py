@@ -1,6 +1,6 @@
-"""Openers and closers: which calls and streams of a log still wait for their end.
+"""Openers and closers: which calls, streams, instances and connections of a log wait for their end.
 
-Every `call.intent` and `stream.opened` gets exactly one closer. An end that comes after its pair
+Each of them gets exactly one closer. An end that comes after its pair
 was already closed for it (a node was held for lost and was not) is kept under another type, so
 that nothing is thrown away and nothing is closed twice.
 """
@@ -19,13 +19,15 @@ class LeafGlance(Struct, frozen=True, gc=False):
     t: str = ""
     call: str = ""
     stream: str = ""
+    instance: str = ""
+    connection: str = ""
     node: str = ""
     at: str = ""
 
     @property
     def pair(self) -> str:
-        """The call or stream it belongs to, empty when it belongs to none."""
-        return self.call or self.stream
+        """What it opens, closes or belongs to, empty when that is nothing."""
+        return self.call or self.stream or self.instance or self.connection
 
 
 class WaitingOpener(Struct, frozen=True, gc=False):

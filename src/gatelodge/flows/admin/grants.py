@@ -130,7 +130,7 @@ def _clear(given: Any) -> None:
         raise Invalid("give either how long it lasts or when it ends, not both")
 
 
-@grant.verb(_told, name="add", act="grant.create", check=_clear)
+@grant.verb(_told, name="add", act="grant.create", check=_clear, foreseen=True)
 def create(
     act: GovernanceAct,
     workspace: WorkspaceId,

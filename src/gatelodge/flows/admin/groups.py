@@ -82,7 +82,7 @@ def create(act: GovernanceAct, workspace: WorkspaceId, name: str) -> Group:
     return made
 
 
-@group.verb("{principal} is in {name}.")
+@group.verb("{principal} is in {name}.", foreseen=True)
 def add_member(act: GovernanceAct, group: Group, principal: Principal) -> Group:
     """Put a member (e-mail) or an agent (name) into a group.
 
@@ -100,7 +100,7 @@ def add_member(act: GovernanceAct, group: Group, principal: Principal) -> Group:
     return group
 
 
-@group.verb("{principal} is no longer in {name}.")
+@group.verb("{principal} is no longer in {name}.", foreseen=True)
 def remove_member(act: GovernanceAct, group: Group, principal: Principal) -> Group:
     """Take a member or an agent out of a group.
 

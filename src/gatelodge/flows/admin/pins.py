@@ -132,7 +132,7 @@ def approve(act: GovernanceAct, server: Server, tools: dict[str, str]) -> Pinned
     return PinnedTools(tuple(row.name for row in due))
 
 
-@tool.verb(ends="tool")
+@tool.verb(ends="tool", foreseen=True)
 def block(act: GovernanceAct, tool: Tool) -> EndedAccess:
     """Block a tool, whatever is approved; answers when it holds on every node."""
     if not tool.blocked:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gatelodge.core.catalog.server import (
+    HttpTransport,
     Server,
     ServerTiming,
     StdioTransport,
@@ -22,6 +23,7 @@ from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.people import folded
 from gatelodge.core.policy.rules import Grant
 from gatelodge.core.protocol.shown.names import alias_for, is_alias
+from gatelodge.core.vault.injections import exposure, injections
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import guardrails
 from gatelodge.flows.admin.definitions.proposals import (
@@ -37,6 +39,7 @@ from gatelodge.flows.identity.ending import EndedAccess
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, ShowContext
 from gatelodge.flows.nouns.shown import shown_as
+from gatelodge.flows.vault.usage import check_modes
 from gatelodge.ports.store import StoreTx
 from gatelodge.ports.upstream import ServerHealth
 
@@ -71,6 +74,9 @@ class ServerShape(Struct, frozen=True, kw_only=True):
     tools that are not as they were approved, `new` those that nobody approved, `unfit` the pinned
     ones that stand in no list of some clients; `instructions` is none, approved, changed or new.
 
+    `secrets` names those that it is given (`NAME:HOW:SOURCE`), `exposure` says who else can read
+    them.
+
     `said` are the last words of a stdio server that was not met, for whoever may register servers.
     """
 
@@ -94,6 +100,8 @@ class ServerShape(Struct, frozen=True, kw_only=True):
     detail: str
     version: str
     isolation: str
+    secrets: tuple[str, ...]
+    exposure: tuple[str, ...]
     created_at: str
     said: tuple[str, ...] = ()
 
@@ -112,8 +120,10 @@ def shape_of(tx: StoreTx, row: Server, context: ShowContext) -> ServerShape:
     transport = starred(row.transport)
     if isinstance(transport, StdioTransport):
         kind, target = "stdio", " ".join(transport.command)
-    else:
+    elif isinstance(transport, HttpTransport):
         kind, target = "http", transport.url
+    else:
+        kind, target = "artifact", transport.source
     return shown_as(
         ServerShape,
         row,
@@ -131,6 +141,8 @@ def shape_of(tx: StoreTx, row: Server, context: ShowContext) -> ServerShape:
         detail=health.detail,
         version=health.version,
         isolation=health.isolation,
+        secrets=injections(row.transport),
+        exposure=exposure(row.transport),
         said=health.said,
     )
 
@@ -169,6 +181,7 @@ def register(
         )
     # Before `allowed`, which reads references: what only looks like one has to be refused first.
     check_transport(proposal.transport)
+    check_modes(act.tx, workspace, proposal.transport)
     server = Server(
         id=ServerId(act.ids.new("srv")),
         workspace=workspace,
@@ -197,6 +210,7 @@ def revise(
     row = act.the(Server, workspace=workspace, id=server)
     transport = proposal.transport
     check_transport(transport)
+    check_modes(act.tx, workspace, transport)
     # An admin may change the tags of what the operator described: another way to it is judged
     # by what an admin may say, the old one is not.
     if transport != row.transport:
@@ -243,7 +257,7 @@ def look_at(act: GovernanceAct, workspace: WorkspaceId, server: ServerId) -> Ser
     Starting what nobody approved takes an owner. Raises NotFound, Forbidden.
     """
     row = act.the(Server, workspace=workspace, id=server)
-    if row.status == "approved" or not isinstance(row.transport, StdioTransport):
+    if row.status == "approved" or isinstance(row.transport, HttpTransport):
         return row
     if act.role(workspace) != "owner":
         raise Forbidden(
@@ -280,7 +294,7 @@ def enable(act: GovernanceAct, server: Server) -> Server:
     return approve(act, server.workspace, server.id)
 
 
-@server.verb(ends="server")
+@server.verb(ends="server", foreseen=True)
 def disable(act: GovernanceAct, server: Server) -> EndedAccess:
     """Stop a server at once, running calls included; `server enable` brings it back.
 
@@ -332,6 +346,12 @@ def _record_time_limits(act: GovernanceAct, server: Server) -> None:
     )
 
 
+def _scripts_that_ran(server: Server) -> dict[str, list[str]]:
+    """Names of packages, on record where they are an exception: most servers have none."""
+    ran = getattr(server.transport, "run_scripts", ())
+    return {"run_scripts": list(ran)} if ran else {}
+
+
 def _spelled_as_others(act: GovernanceAct, server: Server) -> None:
     """Raise Invalid for a tag that another server has in another spelling.
 
@@ -356,6 +376,7 @@ def _store_proposed_server(act: GovernanceAct, server: Server) -> Server:
         tags=list(server.tags),
         transport_sha256=fingerprint(server.transport),
         hidden_capabilities=list(server.hidden_capabilities),
+        **_scripts_that_ran(server),
     )
     # A guardrail that speaks of the alias has to hold before anybody can approve the server.
     guardrails.rebind(act, server.workspace, server.alias)

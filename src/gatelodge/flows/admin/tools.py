@@ -114,7 +114,7 @@ def keep_stock(
         elif old.observed != tool.observed:
             changed.append(tool.name)
     drifted = _told_of_pins(act, part, before)
-    told = {name: stock.tools[name].digest for name in (*new, *changed)}
+    told = {name: stock.tools[name] for name in (*new, *changed)}
     leaves = _record_observed_changes(act, workspace, server, told, gone) if part else 0
     if any(plain(name) != name for name in new):
         # A rule that awaited it may have spelled it as ids are spelled.
@@ -249,14 +249,24 @@ def _record_observed_changes(
     act: GovernanceAct,
     workspace: WorkspaceId,
     server: ServerId,
-    changes: Mapping[str, str],
+    changes: Mapping[str, ToolDefinition],
     gone: Sequence[str],
 ) -> int:
     """As many leaves as it takes: each stays far below the 64 KiB that a leaf may have."""
+    digests_by_name = {name: tool.digest for name, tool in changes.items()}
     # A new order alone leaves a leaf as well: nodes read rows anew only when the log has grown.
-    parts = [({}, [])] if not changes and not gone else list(_leaf_sized_parts(changes, gone))
+    parts = (
+        [({}, [])] if not changes and not gone else list(_leaf_sized_parts(digests_by_name, gone))
+    )
     for tools, lost in parts:
-        act.record("catalog.observed", workspace, server=server, tools=tools, gone=lost)
+        # Of most tools both digests are one: what differs is all that an access history lacks.
+        uses = {name: changes[name].use for name in tools if changes[name].use != tools[name]}
+        if uses:
+            act.record(
+                "catalog.observed", workspace, server=server, tools=tools, gone=lost, uses=uses
+            )
+        else:
+            act.record("catalog.observed", workspace, server=server, tools=tools, gone=lost)
     return len(parts)
 
 

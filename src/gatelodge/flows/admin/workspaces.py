@@ -33,6 +33,7 @@ def start(
     fingerprints: Mapping[str, str],
     owner: str,
     called: str = "",
+    name: str = "Main",
 ) -> WorkspaceFounding:
     """Enrol the house's keys and found the workspace `main`: the first start of a new database.
 
@@ -41,7 +42,7 @@ def start(
     if act.tx.find(Workspace):
         raise Conflict("this house has been started before")
     keys.enrol(act, fingerprints)
-    return create(act, peppers, FIRST, "Main", owner, called)
+    return create(act, peppers, FIRST, name, owner, called)
 
 
 def create(

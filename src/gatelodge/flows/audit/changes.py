@@ -78,7 +78,8 @@ class GovernanceChanges:
 
     async def at(self, log: str, index: int, workspace: str | None) -> LeafAt:
         """The change at this place. Raises NotFound, also for what the reader may not see."""
-        leaves = await self._ledger.leaves(log, index, index + 1) if index < MOST_LEAVES else []
+        there = 0 <= index < MOST_LEAVES
+        leaves = await self._ledger.leaves(log, index, index + 1) if there else []
         if not leaves or not seen_from(workspace, fields(leaves[0])):
             raise NotFound(
                 f"there is no change {index} here", remedy="See `gatelodge audit changes tail`."

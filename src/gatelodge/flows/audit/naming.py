@@ -35,18 +35,18 @@ class OpeningReader:
     async def with_names(self, found: Iterable[FoundRecords]) -> tuple[FoundRecords, ...]:
         """The same records with who was behind them, or why that cannot be said."""
         rows = list(found)
-        leaves: list[LeafAt] = []
-        for row in rows:
-            leaves += await self._ledger.leaves(row.log, row.index, row.index + 1)
         origins = await self.origins()
         named = list(rows)
         for log in sorted({row.log for row in rows}):
             places = [at for at, row in enumerate(rows) if row.log == log]
-            seen = await self.open([leaves[at] for at in places], origins[log], frozenset())
+            read = await self._ledger.leaves_at(log, [rows[at].index for at in places])
+            by_index = {leaf.index: leaf for leaf in read}
+            leaves = [by_index[rows[at].index] for at in places]
+            seen = await self.open(leaves, origins[log], frozenset())
             # Whether somebody was erased takes a walk through the gov log: only a gap is worth it.
             if any(each.gone for each in seen):
                 erased = await self.erased()
-                seen = await self.open([leaves[at] for at in places], origins[log], erased)
+                seen = await self.open(leaves, origins[log], erased)
             for at, each in zip(places, seen, strict=True):
                 named[at] = msgspec.structs.replace(rows[at], who=each.who, gone=each.gone)
         return tuple(named)

@@ -7,6 +7,7 @@ from typing import get_args
 from gatelodge.core.errors import Invalid
 from gatelodge.core.policy.decision import DenyReason
 from gatelodge.core.records.governance import GovKind
+from gatelodge.core.records.hosting_leaves import InstanceRefusal
 from gatelodge.core.records.leaves import LEAVES, OPENS, Outcome, RefusedReason
 
 Fields = Mapping[str, object]
@@ -16,16 +17,21 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "open": (),
     "unresolved": (),
     "denied": get_args(DenyReason),
-    "refused": get_args(RefusedReason),
+    "refused": (*get_args(RefusedReason), *get_args(InstanceRefusal)),
     "closed": (),
     "withheld": (),
     "unauthenticated": (),
 }
 """Each outcome, and what may stand behind its colon as far as that is a closed list."""
 
+OUTCOMES: tuple[str, ...] = tuple(_WORDS)
+"""The words alone."""
+
 _WITH_REASON = {
     "call.denied": "denied",
     "request.refused": "refused",
+    "instance.refused": "refused",
+    "egress.refused": "refused",
     "auth.failed": "unauthenticated",
     "answer.withheld": "withheld",
 }
@@ -37,22 +43,26 @@ def outcome_of(leaf: Fields, closer: Fields | None) -> str:
     t, reason = str(leaf.get("t")), leaf.get("reason", "")
     if t in _WITH_REASON:
         many = f" x{leaf['count']}" if "count" in leaf else ""
-        return f"{_WITH_REASON[t]}: {reason}{many}"
+        return f"{_WITH_REASON[t]}: {reason}{many}" if reason else f"{_WITH_REASON[t]}{many}"
     if t in OPENS and closer is None:
         return "open"
-    if t == "stream.opened":
+    if t in OPENS and t != "call.intent":
         return f"closed: {(closer or {}).get('reason', '')}"
     return str(leaf.get("outcome", "") if closer is None else closer.get("outcome", "unresolved"))
 
 
 def ends_as(shown: str, wanted: str) -> bool:
     """True when an outcome is the wanted one: the word alone, or the whole as a list shows it."""
-    word, _, reason = shown.partition(": ")
-    asked, _, asked_reason = wanted.partition(":")
-    return word == asked and _reason_without_count(asked_reason) in (
-        "",
-        _reason_without_count(reason),
-    )
+    word, reason = parts_of_outcome(shown)
+    asked, asked_reason = parts_of_outcome(wanted)
+    return word == asked and asked_reason in ("", reason)
+
+
+def parts_of_outcome(text: str) -> tuple[str, str]:
+    """The word, and the reason without a count; for what is shown and for what is asked."""
+    word, _, reason = text.partition(":")
+    # A count stands behind the reason, or behind a word that has none.
+    return _reason_without_count(word), _reason_without_count(reason)
 
 
 def known_outcome(text: str) -> str:

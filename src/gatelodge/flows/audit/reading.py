@@ -16,6 +16,7 @@ from gatelodge.flows.audit.outcome import outcome_of
 from gatelodge.ports.journal import LeafAt, Ledger, LedgerHead
 
 SLACK_US = 300 * 1_000_000
+_LAST_US = 253_402_300_799_000_000 - SLACK_US
 """A record's time may differ from that of its id by as much: a process can stand still."""
 _NEAR = 16_384
 """Leaves looked through at a time; an end stands near its beginning."""
@@ -141,16 +142,21 @@ async def head_of(ledger: Ledger, log: str) -> LedgerHead:
     raise NotFound("there is no such log")
 
 
+async def gov_logs(ledger: Ledger) -> list[str]:
+    """The ids of the gov log's shards, the oldest first."""
+    logs = [head.log for head in await ledger.heads() if kind_of(head.log) == GOV]
+    # Length goes before letters, since gov@10 came after gov@2; the present log is the newest.
+    return sorted(logs, key=lambda each: (each == GOV, len(each), each))
+
+
 async def ever_in_gov(ledger: Ledger, text: str, limit: int, workspace: str | None) -> list[LeafAt]:
     """The leaves of the gov log that hold this text, those of earlier shards first.
 
     Only those of `workspace` count, "" for what holds in the whole house: nobody learns from the
     answer what stands in another workspace. None counts every leaf.
     """
-    logs = [head.log for head in await ledger.heads() if kind_of(head.log) == GOV]
     found: list[LeafAt] = []
-    # Length goes before letters, since gov@10 came after gov@2; the present log is the newest.
-    for log in sorted(logs, key=lambda each: (each == GOV, len(each), each)):
+    for log in await gov_logs(ledger):
         start = 0
         while len(found) < limit:
             told = await ledger.containing(log, text, (start, 1 << 55), _PORTION)
@@ -175,8 +181,9 @@ def fields(leaf: LeafAt) -> Fields:
 
 
 def pair_of(here: Fields) -> str:
-    """The call or stream that a record belongs to."""
-    return str(here.get("call") or here.get("stream") or "")
+    """What a record opens, closes or belongs to; empty for nothing."""
+    named = (here.get(each) for each in ("call", "stream", "instance", "connection"))
+    return str(next(filter(None, named), ""))
 
 
 def made_at(call: str) -> int:
@@ -186,6 +193,8 @@ def made_at(call: str) -> int:
         octets = urlsafe_b64decode(name + "==")
     except ValueError:
         octets = b""
-    if name == call or len(octets) != 16:
-        raise Invalid("a call id is c_ and 22 characters")
-    return int.from_bytes(octets[:6], "big") * 1000
+    made = int.from_bytes(octets[:6], "big") * 1000
+    # Beyond the year 9999 there is no time to look for (RFC 3339).
+    if name == call or len(octets) != 16 or made > _LAST_US:
+        raise Invalid("a call id is c_ and 22 characters", remedy="See `gatelodge audit tail`.")
+    return made

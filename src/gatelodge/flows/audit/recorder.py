@@ -11,6 +11,7 @@ from collections.abc import Callable
 from gatelodge.config.schema import LimitSettings
 from gatelodge.core.errors import LimitReached
 from gatelodge.core.instant import rfc3339
+from gatelodge.core.records.hosting_leaves import HostingLeaf
 from gatelodge.core.records.leaves import (
     AnswerWithheld,
     CallDenied,
@@ -91,6 +92,11 @@ class AuditRecorder:
         """Another one is put here by whoever has settings of their own."""
         self.counts = RecordCounts()
         """What was recorded here, one for each request, in numbers."""
+
+    @property
+    def node(self) -> str:
+        """Who writes here."""
+        return self._node
 
     @property
     def failed(self) -> bool:
@@ -195,6 +201,16 @@ class AuditRecorder:
     def stream_closed(self, log: str, stream: str, ms: int, reason: str, durable: Durable) -> None:
         """Close a listen stream, which was open for that many milliseconds."""
         self._append_leaf(log, StreamClosed(ms=ms, reason=reason, stream=stream), durable)
+
+    def hosted(
+        self, log: str, leaf: HostingLeaf, who: RecordedCaller | None, durable: Durable
+    ) -> None:
+        """Record what became of an instance or of a connection of its; `who` is its owner."""
+        if who is None:
+            self._append_leaf(log, leaf, durable)
+            return
+        leaf.v = 2  # it has an `actor_c`
+        self._append_leaf_of_caller(log, leaf, who, durable)
 
     def auth_failed(
         self, log: str, reason: str, durable: Durable = None, credential: str = ""

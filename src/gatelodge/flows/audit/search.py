@@ -1,8 +1,9 @@
 """Questions to the call logs: list what happened, newest first, and who was behind it.
 
-There is no second copy of the log to search: bundles are sought by the times in them and read. A
-question reads so much at a time and hands out a cursor, so the largest log costs it no more memory
-than the smallest.
+The index says where records may stand that match (decision 0040); each is read in the log and
+judged by what is there. What the index does not hold yet, or has no word for, is read from end to
+beginning. A question reads so much at a time and hands out a cursor, so the largest log costs it no
+more memory than the smallest.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from gatelodge.core.instant import parse_rfc3339, rfc3339
 from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.opening import Opening
 from gatelodge.flows.audit import reading
+from gatelodge.flows.audit.index.lookup import IndexedLeaves, IndexLookup, portions_of
+from gatelodge.flows.audit.index.terms import OPEN, asked_outcome, term
 from gatelodge.flows.audit.naming import OpeningReader
 from gatelodge.flows.audit.outcome import ends_as
 from gatelodge.flows.audit.reading import (
@@ -24,10 +27,14 @@ from gatelodge.flows.audit.reading import (
     FoundRecords,
     LogReading,
     fields,
+    head_of,
     pair_of,
 )
 from gatelodge.ports.journal import DataKeys, LeafAt, Ledger
+from gatelodge.ports.search_index import IndexReach, SearchIndex, Terms
 
+_MOST_LOOKS = 256
+"""Looks at the index that one question makes: each is at 256 chunks of 4,096 leaves at most."""
 _Ends: TypeAlias = dict[str, tuple[int, Fields]]
 
 
@@ -37,7 +44,9 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
     `type` is a leaf type; without one, closers are shown with their openers and not by themselves.
     `members` also finds what agents did for them; `principals` are members or agents that called
     themselves. None of either matches everything, an empty tuple nothing. `client` is a part of
-    the client's name. `before` is the cursor of the last page.
+    the client's name. `before` is the cursor of the last page. `owners` are all members with whose
+    keys records of `principals` or `credential` can be sealed: it narrows what is looked at, and
+    not what matches.
     """
 
     log: str
@@ -53,6 +62,7 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
     principals: tuple[str, ...] | None = None
     client: str = ""
     credential: str = ""
+    owners: tuple[str, ...] | None = None
     limit: int = 50
     before: int | None = None
 
@@ -80,8 +90,15 @@ class AuditSearch:
     `turn` is held while a step is read: large questions take turns.
     """
 
-    def __init__(self, ledger: Ledger, deks: DataKeys, turn: anyio.Lock | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        deks: DataKeys,
+        turn: anyio.Lock | None = None,
+        index: SearchIndex | None = None,
+    ) -> None:
         self._ledger = ledger
+        self._index = index
         self._deks = deks
         self._turn = turn or anyio.Lock()
         self.reading = LogReading(ledger)
@@ -96,8 +113,73 @@ class AuditSearch:
         until = canonical(query.until) if query.until else ""
         query = replace(query, since=since, until=until)
         low, high = await self.reading.span(query.log, since, until, query.before)
-        stop = max(low, high - reading.MOST_READ)
         sift = await self._sift_for_query(query)
+        reach = await self._reach(query.log, sift.groups)
+        known = high if reach is None else max(low, min(high, reach.position))
+        # What is newer than the index is read first.
+        page = await self._read(query, sift, (low if reach is None else known, high))
+        if reach is None or page.before is not None:
+            return page
+        if len(page.found) == query.limit:
+            return SearchPage(page.found, known if known > low else None)
+        return await self._look_up(query, sift, reach, (low, known), list(page.found))
+
+    async def _look_up(
+        self,
+        query: AuditQuery,
+        sift: "_Sift",
+        reach: IndexReach,
+        span: tuple[int, int],
+        found: list[FoundRecords],
+    ) -> SearchPage:
+        """What matches between two places that the index holds, behind what was found already."""
+        assert self._index is not None
+        low, high = span
+        lookup = IndexLookup(self._index, reach, sift.groups, span)
+        floor = (await head_of(self._ledger, query.log)).open_floor
+        leaves = IndexedLeaves(self._ledger, self._index, reach, floor)
+        for _ in range(_MOST_LOOKS):
+            if high <= low:
+                break
+            async with self._turn:
+                window = await lookup.next()
+            if window is None:
+                # It was dropped a moment ago: what is left is read, as if there had been none.
+                left = replace(query, limit=query.limit - len(found))
+                rest = await self._read(left, sift, (low, high))
+                return SearchPage((*found, *rest.found), rest.before)
+            for some in portions_of(window.places, query.limit - len(found)):
+                if leaves.read >= reading.MOST_READ:
+                    return SearchPage(tuple(found), some[0] + 1)
+                async with self._turn:
+                    matching = await sift.wanted(await leaves.at(some), {})
+                wanted = [(index, here) for index, here, _ in matching]
+                for opener, end in zip(wanted, await leaves.ends_of(wanted), strict=True):
+                    each = _found_records(query.log, opener, end)
+                    if query.outcome and not ends_as(each.outcome, query.outcome):
+                        continue
+                    found.append(each)
+                    if len(found) == query.limit:
+                        return SearchPage(tuple(found), opener[0] if opener[0] > low else None)
+                await anyio.sleep(reading.PAUSE_SECONDS)
+            high = window.bottom
+            await anyio.sleep(reading.PAUSE_SECONDS)
+        return SearchPage(tuple(found), high if high > low else None)
+
+    async def _reach(self, log: str, groups: "tuple[Terms, ...]") -> IndexReach | None:
+        """How far the index of this log has got, None where it is of no use for the question."""
+        if self._index is None or not groups:
+            return None
+        head = await head_of(self._ledger, log)
+        for each in await self._index.reaches():
+            if (each.log, each.origin) == (log, head.origin) and each.position <= head.size:
+                return each
+        return None
+
+    async def _read(self, query: AuditQuery, sift: "_Sift", span: tuple[int, int]) -> SearchPage:
+        """What matches between two places, by reading all of it."""
+        low, high = span
+        stop = max(low, high - reading.MOST_READ)
         ends = _FarCloser(self.reading, query.log, high)
         closers: _Ends = {}
         found: list[FoundRecords] = []
@@ -138,12 +220,43 @@ class AuditSearch:
         return (await self.naming.with_names([row]))[0]
 
     async def _sift_for_query(self, query: AuditQuery) -> "_Sift":
-        deks: frozenset[str] | None = None
-        if query.members is not None:
-            owned = [await self._deks.ids_of(member) for member in query.members]
-            deks = frozenset[str]().union(*owned)
+        deks = None if query.members is None else await self._keys_of(query.members)
+        groups: tuple[Terms, ...] = ()
+        if self._index is not None:
+            owners = None if query.owners is None else await self._keys_of(query.owners)
+            groups = terms_of_question(query, deks, owners)
         origin = (await self.naming.origins()).get(query.log, "")
-        return _Sift(query, deks, self.naming, origin)
+        return _Sift(query, deks, self.naming, origin, groups)
+
+    async def _keys_of(self, members: tuple[str, ...]) -> frozenset[str]:
+        owned = [await self._deks.ids_of(member) for member in members]
+        return frozenset[str]().union(*owned)
+
+
+def terms_of_question(
+    query: AuditQuery, deks: frozenset[str] | None, owners: frozenset[str] | None
+) -> tuple[Terms, ...]:
+    """What the index is asked for: a record that matches has a term of each group."""
+    groups: list[Terms] = []
+    if query.type:
+        groups.append(frozenset({term("type", query.type)}))
+    if query.servers is not None:
+        groups.append(frozenset(term("server", each) for each in query.servers))
+    if query.tool:
+        groups.append(frozenset({term("tool", query.tool)}))
+    if query.rules:
+        groups.append(frozenset(term("rule", each) for each in query.rules))
+    if query.outcome and query.type in CLOSES:
+        groups.append(frozenset({asked_outcome(query.outcome, "end")}))
+    elif query.outcome:
+        # What was open when the index got there may have ended since.
+        groups.append(frozenset({asked_outcome(query.outcome), OPEN}))
+    if deks is not None:
+        groups.append(frozenset(term("key", each) for each in deks))
+    if owners is not None:
+        tried = {term("credential", query.credential)} if query.credential else set[str]()
+        groups.append(frozenset(tried.union(term("key", each) for each in owners)))
+    return tuple(groups)
 
 
 class _FarCloser:
@@ -160,22 +273,27 @@ class _FarCloser:
         self, opener: tuple[int, Fields], closer: tuple[int, Fields] | None
     ) -> FoundRecords:
         """What was found, with its closer if it is one that has one."""
-        index, here = opener
+        here = opener[1]
         field = OPENS.get(str(here.get("t")))
         if field is not None and closer is None:
             look = await self._reading.look_for_closer(self._log, (field, pair_of(here)), self._top)
             self.read += look.read
             closer = None if look.closer is None else (look.closer.index, fields(look.closer))
-        place, end = (None, None) if field is None or closer is None else closer
-        return FoundRecords(log=self._log, index=index, leaf=here, close_index=place, closer=end)
+        return _found_records(self._log, opener, closer if field is not None else None)
 
 
 class _Sift:
     """Which leaves match, and which closers wait for their openers further down."""
 
     def __init__(
-        self, query: AuditQuery, deks: frozenset[str] | None, naming: OpeningReader, origin: str
+        self,
+        query: AuditQuery,
+        deks: frozenset[str] | None,
+        naming: OpeningReader,
+        origin: str,
+        groups: tuple[Terms, ...] = (),
     ) -> None:
+        self.groups = groups
         self._query = query
         self._deks = deks
         self._naming = naming
@@ -235,6 +353,13 @@ class _Sift:
             and query.client.casefold() in who.client.casefold()
             and query.credential in ("", who.cred)
         )
+
+
+def _found_records(
+    log: str, opener: tuple[int, Fields], closer: tuple[int, Fields] | None
+) -> FoundRecords:
+    place, end = (None, None) if closer is None else closer
+    return FoundRecords(log=log, index=opener[0], leaf=opener[1], close_index=place, closer=end)
 
 
 def canonical(text: str) -> str:

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
-from typing import Literal
 
 import anyio
 import anyio.lowlevel
@@ -30,9 +29,10 @@ from gatelodge.core.errors import (
     StoreDown,
 )
 from gatelodge.core.instant import rfc3339
-from gatelodge.core.records.leaves import CallsLeaf, CallUnresolved, LogOpened, StreamClosed, encode
+from gatelodge.core.records.leaves import LogOpened, encode
 from gatelodge.core.records.origin import GOV, is_past
-from gatelodge.core.records.pairs import OpenPairs, StagedLeaves, WaitingOpener
+from gatelodge.core.records.orphans import OrphanReason, closer_of_orphan
+from gatelodge.core.records.pairs import OpenPairs, StagedLeaves
 from gatelodge.flows.audit.checkpoints import CheckpointPublisher
 from gatelodge.flows.health import NodeHealth
 from gatelodge.ports.journal import (
@@ -57,8 +57,6 @@ _PIECE = 128
 _SCAN = 2048
 _LOST_SECONDS = 30.0
 _PAUSE_AFTER_FAULT = 1.0
-
-Orphaned = Literal["gateway_restart", "node_lost"]
 
 
 class SequencerPorts(Struct, frozen=True, kw_only=True):
@@ -324,18 +322,21 @@ class LogSequencer:
             await self._drain_journal()
             await self._close_orphans(frozenset(live | {self._node}), "node_lost")
 
-    async def _close_orphans(self, live: frozenset[str], reason: Orphaned) -> None:
+    async def _close_orphans(self, live: frozenset[str], reason: OrphanReason) -> None:
         """Append one closer for each open pair of a node that is gone.
 
         A crash before the append leaves them open, for the next start; after it they are closed
         in the log, and the next start sees that.
         """
-        logs = await self._known_logs()
+        logs, at = await self._known_logs(), rfc3339(self._ports.clock.now())
         for log, known in logs.items():
             orphans = known.pairs.of_others(live)
             for start in range(0, len(orphans), _BATCH):
                 part = orphans[start : start + _BATCH]
-                bodies = [encode(self._closer_of_orphan(pair, each, reason)) for pair, each in part]
+                bodies = [
+                    encode(closer_of_orphan(pair, each, reason, at=at, node=self._node))
+                    for pair, each in part
+                ]
                 stage = known.pairs.stage(known.size)
                 stage.take(bodies)
                 try:
@@ -346,22 +347,6 @@ class LogSequencer:
                     # Nobody knows now whether the closers arrived; the logs tell at the next turn.
                     self._logs = None
                     raise
-
-    def _closer_of_orphan(self, pair: str, each: WaitingOpener, reason: Orphaned) -> CallsLeaf:
-        at = rfc3339(self._ports.clock.now())
-        if each.t == "stream.opened":
-            return StreamClosed(
-                at=at, ms=0, node=self._node, reason=reason, stream=pair, t="stream.closed", v=1
-            )
-        return CallUnresolved(
-            at=at,
-            call=pair,
-            intent=each.index,
-            node=self._node,
-            reason=reason,
-            t="call.unresolved",
-            v=1,
-        )
 
     def _first_leaf(self, log: str) -> bytes:
         return encode(

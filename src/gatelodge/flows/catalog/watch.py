@@ -14,6 +14,7 @@ from gatelodge.core.view import PolicyView
 from gatelodge.flows.catalog.offers import OfferMemory
 from gatelodge.flows.catalog.pace import ObservationPace
 from gatelodge.flows.catalog.stock import ToolObserver
+from gatelodge.flows.incidents import contained
 from gatelodge.ports.store import Store
 from gatelodge.ports.upstream import Upstreams
 from gatelodge.ports.world import Clock, FreshIds
@@ -44,6 +45,7 @@ class ToolWatcher:
     ) -> None:
         self._upstreams = upstreams
         self._stocktaking = ToolObserver(store, clock, ids, view)
+        self._ids = ids
         self._offers = offers
         self._view = view
         self._changed: set[str] = set()
@@ -100,8 +102,20 @@ class ToolWatcher:
         timer = self._timers.pop(server.id, None)
         if timer is not None:
             timer.cancel()  # this is that look; two of them would go on for ever
-        leaves = await self._observe_and_record(server)
-        self._looking.discard(server.id)
+        leaves = 0
+
+        def wrote(more: int) -> None:
+            nonlocal leaves
+            leaves += more
+
+        try:
+            # A look is of the server's doing, and no server ends the gate.
+            with contained(f"a look at server {server.alias}", self._ids) as look:
+                await self._observe_and_record(server, wrote)
+        finally:
+            self._looking.discard(server.id)
+        if look.failed:
+            self._schedule_retry(server, f"the gate failed at it, see {look.incident}")
         if self._approved_servers({server.id}):
             pace = self._paces.setdefault(server.id, ObservationPace())
             pace.looked(asyncio.get_running_loop().time(), leaves)
@@ -130,20 +144,14 @@ class ToolWatcher:
         self._pauses[server.id] = min(pause * 2, LONGEST_AGAIN)
         self._look_at(server.id, asyncio.get_running_loop().time() + pause)
 
-    async def _observe_and_record(self, server: Server) -> int:
-        """Look, remember and write down; returns how many leaves that took, failed or not."""
-        leaves = 0
-
-        def wrote(more: int) -> None:
-            nonlocal leaves
-            leaves += more
-
+    async def _observe_and_record(self, server: Server, wrote: Callable[[int], None]) -> None:
+        """Look, remember and write down; `wrote` is told of each leaf, also where it fails."""
         try:
             seen = await self._upstreams.observe(server)
         except HouseError as fault:
             if self._upstreams.health(server.id).state == "ready":
                 self._schedule_retry(server, fault.detail)  # others tell when they are back
-            return 0
+            return
         # How much work it is to read, the server decides.
         offer = await asyncio.to_thread(self._offers.read, server, seen)
         if self._approved_servers({server.id}):  # it may have left meanwhile
@@ -154,9 +162,8 @@ class ToolWatcher:
         except HouseError as fault:
             # Part of it may be written by now; the next look keeps the rest.
             self._schedule_retry(server, fault.detail)
-            return leaves
+            return
         if not seen.unread:
             self._pauses.pop(server.id, None)
         elif self._upstreams.health(server.id).state == "ready":
             self._schedule_retry(server, "it did not answer to all that was asked")
-        return leaves

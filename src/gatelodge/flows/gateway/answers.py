@@ -6,7 +6,9 @@ from msgspec import Raw, Struct
 
 from gatelodge.core.errors import (
     HouseError,
+    LaunchRefused,
     LimitReached,
+    OwnSecretMissing,
     Refused,
     UpstreamBrokeProtocol,
     UpstreamTimeout,
@@ -179,4 +181,5 @@ def _outcome_of_error(error: HouseError) -> Outcome:
         return "blocked_response"
     if isinstance(error, Refused):
         return "rpc_error"
-    return "upstream_unreachable" if isinstance(error, UpstreamUnreachable) else "upstream_protocol"
+    away = isinstance(error, (UpstreamUnreachable, LaunchRefused, OwnSecretMissing))
+    return "upstream_unreachable" if away else "upstream_protocol"

@@ -19,7 +19,7 @@ from msgspec import Struct
 from gatelodge.core.access.effects import AccessEffects, effects
 from gatelodge.core.errors import StoreDown, Unavailable
 from gatelodge.core.events.changes import StateChanges
-from gatelodge.core.ids import PrincipalId
+from gatelodge.core.ids import PrincipalId, ServerId
 from gatelodge.core.protocol.shown.names import LONGEST
 from gatelodge.core.state import GovernanceState
 from gatelodge.core.view import PolicyView, compile_view
@@ -85,6 +85,7 @@ class ViewFollower:
         self._state: GovernanceState | None = None
         self._listeners: list[Callable[[PolicyView], None]] = []
         self._ends: list[Callable[[PrincipalId], None]] = []
+        self._kills: list[Callable[[ServerId], None]] = []
         self._stale_since = 0.0
         self._stale_looks = 0
         self._renewed: list[asyncio.Future[None]] = []
@@ -150,6 +151,10 @@ class ViewFollower:
     def on_end(self, listener: Callable[[PrincipalId], None]) -> None:
         """Call `listener(principal)` when the access of one ended, after their calls were cut."""
         self._ends.append(listener)
+
+    def on_kill(self, listener: Callable[[ServerId], None]) -> None:
+        """Call `listener(server)` when somebody had all that runs of one killed, on any node."""
+        self._kills.append(listener)
 
     async def start(self) -> None:
         """Become known, then load everything; afterwards the node may serve. Raises StoreDown.
@@ -301,6 +306,9 @@ class ViewFollower:
 
     def _end_access(self, found: AccessEffects) -> None:
         """Deny first, then cut: whoever registers after the first line sees the new view."""
+        for each in found.killed:
+            for kill in self._kills:
+                kill(each)
         if not found.ends_access:
             return
         principals = self._and_their_agents(found.principals)

@@ -1,4 +1,4 @@
-"""What ends with a principal: credentials, places in groups, grants of their own."""
+"""What ends with a principal: credentials, places in groups, grants and secrets of their own."""
 
 from msgspec import Struct
 
@@ -7,6 +7,7 @@ from gatelodge.core.people import GroupMember
 from gatelodge.core.policy.rules import Grant
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.identity import tokens
+from gatelodge.flows.vault.values import erase_values_of
 
 
 class EndedAccess(Struct, frozen=True, kw_only=True):
@@ -15,15 +16,17 @@ class EndedAccess(Struct, frozen=True, kw_only=True):
     credentials: tuple[CredentialId, ...] = ()
     groups: tuple[GroupId, ...] = ()
     grants: tuple[GrantId, ...] = ()
+    secrets: tuple[str, ...] = ()
+    """Those of which a value of their own was erased."""
 
     @property
     def ids(self) -> tuple[str, ...]:
         """All of it in one row, for a receipt."""
-        return (*self.credentials, *self.groups, *self.grants)
+        return (*self.credentials, *self.groups, *self.grants, *self.secrets)
 
 
 def end_all(act: GovernanceAct, workspace: WorkspaceId, principal: PrincipalId) -> EndedAccess:
-    """Revoke every credential, part from every group, revoke the principal's own grants.
+    """Revoke every credential and own grant, part from every group, erase own values of secrets.
 
     Grants to groups and to everyone stay: they are not the principal's. One leaf for each.
     """
@@ -44,4 +47,5 @@ def end_all(act: GovernanceAct, workspace: WorkspaceId, principal: PrincipalId) 
         credentials=tuple(each.id for each in credentials),
         groups=tuple(place.group for place in places),
         grants=tuple(grant.id for grant in own),
+        secrets=erase_values_of(act, workspace, principal),
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatelodge.core.ids import Instant
 from gatelodge.core.records.governance import GovFact
@@ -50,6 +51,8 @@ class RevocationReceipt(Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeCut, ...]
     cascade: tuple[str, ...] = ()
     """What ended with it, by id: credentials, group places, agents (those who moved on too)."""
+    leaf: int = 0
+    """Where the receipt itself stands in the gov log."""
     named: dict[str, str] = {}
     """What people call those of them that have a name, and what became of an agent."""
 
@@ -62,6 +65,13 @@ class AccessEnd(Struct, frozen=True, kw_only=True):
     workspace: str
     by: str
     why: str = ""
+
+
+Told = Callable[[tuple[str, ...], int, tuple[NodeCut, ...]], None]
+"""Hears how an end of access goes: nodes that are waited for, the bound, what each other one did.
+
+It must not raise: the end does not wait for whoever listens.
+"""
 
 
 class AccessRevocation:
@@ -79,7 +89,10 @@ class AccessRevocation:
         self._here = here
 
     async def end(
-        self, ending: AccessEnd, work: Callable[[StoreTx], tuple[str, ...]]
+        self,
+        ending: AccessEnd,
+        work: Callable[[StoreTx], tuple[str, ...]],
+        told: Told | None = None,
     ) -> RevocationReceipt:
         """Commit `work` (which returns the cascade's ids) and return once it holds everywhere.
 
@@ -96,6 +109,8 @@ class AccessRevocation:
         certain = False
         while not certain:
             certain = gathering.take(await self._known_nodes_by_id(), self._clock.boottime())
+            if told is not None:
+                told(gathering.waiting, gathering.bound_ms, tuple(gathering.done))
             if not certain:
                 await asyncio.sleep(_LOOK_SECONDS)
         receipt = RevocationReceipt(
@@ -111,8 +126,9 @@ class AccessRevocation:
             cascade=cascade,
         )
         # A crash before this line leaves an end without a receipt: the end itself is committed.
-        await self._store.change(lambda tx: tx.record(_receipt_fact(ending, receipt)), "first")
-        return receipt
+        fact = _receipt_fact(ending, receipt)
+        _, kept = await self._store.change(lambda tx: tx.record(fact), "first")
+        return replace(receipt, leaf=kept.gov - 1)
 
     async def _known_nodes_by_id(self) -> dict[str, NodeSeen]:
         """Every node that may hold a lease; of this one what is true now."""
@@ -133,6 +149,11 @@ class _Gathering:
         self._waiting: dict[str, NodeSeen] | None = None
         self.bound_ms = max(each.lease_ms for each in before.values())
         self.done: list[NodeCut] = []
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The nodes that have not said that it holds."""
+        return tuple(self._waiting or ())
 
     def take(self, now: dict[str, NodeSeen], at: float) -> bool:
         """Take a look at all of them; true when it is certain for each."""

@@ -40,15 +40,20 @@ def issue(
     principal: PrincipalId,
     label: str,
     days: int | None = None,
+    *,
+    seconds: int | None = None,
 ) -> IssuedCredential:
     """A token for an active member or agent, good for `days` (default and cap: `LIFE_DAYS`).
 
-    Without `days` it ends with the token that it is issued with, if that is sooner. Members issue
-    for themselves and their agents; an admin for those whose role an admin may give.
-    Raises NotFound, Conflict (not active), Forbidden, Invalid, LimitReached.
+    `seconds` is a shorter life. Without `days` it ends with the token that it is issued with, if
+    that is sooner. Members issue for themselves and their agents; an admin for those whose role an
+    admin may give. Raises NotFound, Conflict (not active), Forbidden, Invalid, LimitReached.
     """
     kind: CredentialKind = "agent" if is_agent(principal) else "personal"
-    expires_at = _expiry_of_token(act, workspace, kind, days)
+    expires_at = min(
+        _expiry_of_token(act, workspace, kind, days),
+        Instant(act.at + (seconds or LIFE_DAYS[kind] * 86_400) * 1_000_000),
+    )
     holder, owner = holder_of(act, workspace, principal)
     if owner.status != "active" and holder is not owner:
         remedy = "Transfer the agent to an active member: `gatelodge agent transfer`."
@@ -58,12 +63,7 @@ def issue(
     # Whoever holds the token acts in that role, so issuing it is giving the role.
     if act.by != owner.id:
         act.must_give(workspace, owner.role)
-    active = [each for each in of(act.tx, workspace, principal) if each.expires_at > act.at]
-    if len(active) >= MOST_ACTIVE[kind]:
-        raise LimitReached(
-            f"{principal} has {len(active)} good tokens already",
-            remedy="Revoke one of them with `gatelodge token revoke`.",
-        )
+    _refuse_too_many(act, workspace, principal, kind)
     token = tokens.mint(kind, act.ids.random(tokens.SECRET_BYTES))
     credential = Credential(
         id=CredentialId(act.ids.new("crd")),
@@ -125,6 +125,17 @@ def end(act: GovernanceAct, *rows: Credential) -> tuple[Credential, ...]:
             act.tx.put(ended[-1])
             act.record("token.revoked", row.workspace, token=row.id, principal=row.principal)
     return tuple(ended)
+
+
+def _refuse_too_many(
+    act: GovernanceAct, workspace: WorkspaceId, principal: PrincipalId, kind: CredentialKind
+) -> None:
+    active = [each for each in of(act.tx, workspace, principal) if each.expires_at > act.at]
+    if len(active) >= MOST_ACTIVE[kind]:
+        raise LimitReached(
+            f"{principal} has {len(active)} good tokens already",
+            remedy="Revoke one of them with `gatelodge token revoke`.",
+        )
 
 
 def holder_of(

@@ -27,7 +27,7 @@ class JobKind(Struct, frozen=True, kw_only=True):
 
     `act` is a verb of `core.roles`, or "local": no role may, it is the operator's on the gate's
     own machine. Whoever may do it sees the result, so that holds nothing else. `seconds` count from
-    when the job was begun first, whatever happened to its nodes.
+    when the job was begun first, whatever happened to its nodes. A node runs `at_once` of a kind.
     """
 
     name: str
@@ -35,6 +35,7 @@ class JobKind(Struct, frozen=True, kw_only=True):
     seconds: float
     position_bytes: int
     result_bytes: int
+    at_once: int = 1
 
 
 FSCK: Final = JobKind(
@@ -42,7 +43,22 @@ FSCK: Final = JobKind(
 )
 """The whole check of every log (`audit fsck`), from the first leaf on at each attempt."""
 
-KINDS: Final = (FSCK,)
+ARTIFACT: Final = JobKind(
+    name="artifact",
+    act="server.register",
+    seconds=3_600,
+    position_bytes=4_096,
+    result_bytes=64 << 10,
+    at_once=3,
+)
+"""An image built of a package; one at a time for each subject, which says what is built."""
+
+KINDS: Final = (FSCK, ARTIFACT)
+
+
+def name_of_kind(text: str) -> str:
+    """The name of a kind, as a job's record has it: `KIND`, or `KIND SUBJECT`."""
+    return text.partition(" ")[0]
 
 
 class JobLost(Exception):

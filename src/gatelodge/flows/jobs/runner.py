@@ -30,7 +30,7 @@ from gatelodge.flows.act import is_operator
 from gatelodge.flows.audit.sequencer import LogSequencer
 from gatelodge.flows.gateway.follower import ViewFollower
 from gatelodge.flows.health import NodeHealth
-from gatelodge.flows.jobs.kinds import LOST, JobKind, JobLost, JobProgress, JobWork
+from gatelodge.flows.jobs.kinds import LOST, JobKind, JobLost, JobProgress, JobWork, name_of_kind
 from gatelodge.ports.jobs import JobRecord, JobTable
 from gatelodge.ports.world import Clock, FreshIds, StringSealer
 
@@ -89,11 +89,15 @@ class JobRunner:
         return tuple(each.progress.job for each in self._attempts.values())
 
     async def start(
-        self, kind: JobKind, by: str, workspace: str = "", asked: bytes = b""
+        self, kind: JobKind, by: str, workspace: str = "", asked: bytes = b"", *, subject: str = ""
     ) -> JobRecord:
-        """Queue a job, or join the one of its kind that has not ended there. Raises StoreDown."""
+        """Queue a job, or join the one of its kind that has not ended there. Raises StoreDown.
+
+        With a subject only one of the same subject is joined.
+        """
+        named = f"{kind.name} {subject}" if subject else kind.name
         job = JobRecord(
-            id=self._ports.ids.new("job"), kind=kind.name, workspace=workspace, started_by=by
+            id=self._ports.ids.new("job"), kind=named, workspace=workspace, started_by=by
         )
         queued = await self._queue_or_join(job, self._seal_content(job, "position", asked))
         self._due.set()
@@ -192,13 +196,13 @@ class JobRunner:
                 self._halt_attempt(each, LOST)
         self._resting = {name: at for name, at in self._resting.items() if name in numbers}
         for job in active:
-            if job.kind in self._kinds:
+            if name_of_kind(job.kind) in self._kinds:
                 await self._tend_job(job, follower)
         return bool(active or self._attempts)
 
     async def _tend_job(self, job: JobRecord, follower: ViewFollower) -> None:
         """See that a job runs, if it may."""
-        kind, work = self._kinds[job.kind]
+        kind, work = self._kinds[name_of_kind(job.kind)]
         allowed, attempt = _may_go_on(job, kind, follower), self._attempts.get(job.id)
         if allowed is False:
             await self._table.cancel(job.id)
@@ -207,9 +211,9 @@ class JobRunner:
             if attempt is not None:
                 self._halt_attempt(attempt, "who started it may not, as far as this node knows")
             return
-        busy = any(each.kind is kind for each in self._attempts.values())
+        busy = sum(each.kind is kind for each in self._attempts.values()) >= kind.at_once
         rests = self._ports.clock.boottime() < self._resting.get(job.id, 0.0)
-        if busy or rests:
+        if attempt is not None or busy or rests:
             return
         content = await self._table.take(job, self._ports.node)
         if content is not None:

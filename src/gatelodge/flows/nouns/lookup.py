@@ -12,6 +12,7 @@ from gatelodge.core.ids import WorkspaceId
 from gatelodge.core.people import Agent, Credential, Group, Member, folded
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.state import Row
+from gatelodge.core.vault.secret import VaultSecret
 from gatelodge.ports.store import StoreTx
 
 R = TypeVar("R", bound=Row)
@@ -22,6 +23,7 @@ _CALLED: dict[type[Row], str] = {
     Group: "name",
     Server: "alias",
     Guardrail: "name",
+    VaultSecret: "name",
 }
 """The field by which people call a row."""
 
@@ -120,6 +122,13 @@ def credential(tx: StoreTx, workspace: WorkspaceId, text: str) -> Credential:
     found = tx.find(Credential, workspace=workspace, id=text)
     # The text is not said back: it may be a token that somebody pasted here.
     return _first_or_not_found(found, "no token has this id", "token list")
+
+
+def secret(tx: StoreTx, workspace: WorkspaceId, text: str) -> VaultSecret:
+    """The secret of that name."""
+    found = tx.find(VaultSecret, workspace=workspace, id=text)
+    found = found or tx.find(VaultSecret, workspace=workspace, name=text)
+    return _first_or_not_found(found, f"no secret is called {text!r}", "secret list")
 
 
 def names(tx: StoreTx, workspace: WorkspaceId | Literal[""], *kinds: type[Row]) -> dict[str, str]:

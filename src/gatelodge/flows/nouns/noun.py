@@ -104,11 +104,13 @@ class NounVerb(Struct, frozen=True, kw_only=True):
     look: str
     told: str | Callable[[dict[str, Any]], str]
     check: Callable[[Any], None]
+    foreseen: bool
+    """What it would change can be looked at first, though it takes nothing away for good."""
 
     @property
     def tries(self) -> bool:
-        """True when it can be tried: what takes something away for good."""
-        return self.removes or bool(self.ends and self.asks)
+        """True when it can be tried: what takes something away for good, and what is foreseen."""
+        return self.removes or bool(self.ends and self.asks) or self.foreseen
 
     def words(self, tx: StoreTx, workspace: WorkspaceId, given: Any) -> dict[str, Any]:
         """The inputs as `run` takes them: names become rows. Raises NotFound, Invalid."""
@@ -230,6 +232,7 @@ class Noun(Struct, Generic[R], eq=False):
         asks: str = "",
         look: str = "",
         check: Callable[[Any], None] = lambda _given: None,
+        foreseen: bool = False,
     ) -> Callable[[Run], Run]:
         """Declare a verb. Roles allow it by its noun and name (`group.create`, `core/roles.py`).
 
@@ -264,6 +267,7 @@ class Noun(Struct, Generic[R], eq=False):
                     look=look or f"gatelodge {self.name} list",
                     told=told,
                     check=check,
+                    foreseen=foreseen,
                 )
             )
             return run

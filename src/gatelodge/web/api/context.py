@@ -4,7 +4,7 @@ A change asks once more, inside its own transaction, whether the caller still is
 a member who is revoked in between changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -13,27 +13,53 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gatelodge.config.schema import Settings
+from gatelodge.core.access.difference import foreseen
+from gatelodge.core.access.rate_limit import RateLimit
+from gatelodge.core.access.shares import PersonShares
 from gatelodge.core.catalog.bounds import DefinitionBounds
 from gatelodge.core.errors import Unauthenticated, Unavailable
 from gatelodge.core.ids import CredentialId, Instant, MemberId, WorkspaceId
 from gatelodge.core.people import Credential, Member, Workspace
-from gatelodge.core.records.governance import GovFact
 from gatelodge.core.roles import may
 from gatelodge.core.state import Row
 from gatelodge.core.view import PolicyView, compile_view
 from gatelodge.flows.act import GovernanceAct, is_operator
+from gatelodge.flows.activity.hours import RecentHours
+from gatelodge.flows.activity.watching import LogWatch
 from gatelodge.flows.audit.changes import GovernanceChanges
 from gatelodge.flows.audit.prove import ProofMaker
 from gatelodge.flows.audit.search import AuditSearch
 from gatelodge.flows.audit.sequencer import LogSequencer
+from gatelodge.flows.hosting.artifacts import ArtifactBuild
+from gatelodge.flows.hosting.recorded_runtime import RecordedRuntime
 from gatelodge.flows.identity.authenticate import TokenAuthenticator
-from gatelodge.flows.identity.revocation import AccessEnd, AccessRevocation, RevocationReceipt
+from gatelodge.flows.identity.revocation import (
+    AccessEnd,
+    AccessRevocation,
+    RevocationReceipt,
+    Told,
+)
 from gatelodge.flows.jobs.runner import JobRunner
+from gatelodge.flows.nouns.candidate import candidate
+from gatelodge.flows.nouns.foreseen import (
+    DryRun,
+    DryRunChange,
+    RolledBackRehearsal,
+    WatchedTransaction,
+    dry_run,
+)
 from gatelodge.flows.nouns.lookup import called
 from gatelodge.flows.nouns.noun import ShowContext
+from gatelodge.flows.past.kept import KeptFolds
+from gatelodge.flows.past.last_use import LastUses
+from gatelodge.flows.past.past_access import PastAccess, PastQuestions
+from gatelodge.ports.ephemeral import Ephemeral
+from gatelodge.ports.images import ImageKeeper
 from gatelodge.ports.journal import DataKeys, HeadGuard, Ledger
+from gatelodge.ports.search_index import SearchIndex
 from gatelodge.ports.store import NodeRegistry, Store, StoreTx
 from gatelodge.ports.upstream import Upstreams
+from gatelodge.ports.vault import ValueSealer
 from gatelodge.ports.world import CheckpointSigner, Clock, FreshIds, TokenPeppers
 from gatelodge.tlog.note import ED25519, VerifierKey
 from gatelodge.web.endpoint.http.bounds import TrafficCounts
@@ -73,29 +99,6 @@ class AdminCaller(Struct, frozen=True, kw_only=True):
         return self.local or may(self.role, verb)
 
 
-class DryRunChange(Struct, frozen=True):
-    """One leaf that a change would leave in the gov log."""
-
-    what: str
-    subject: dict[str, Any]
-    """Its fields, by ids; see `docs/reference/gov-records.md`."""
-
-
-class DryRun(Struct, frozen=True, kw_only=True):
-    """What a change would have come to; nothing of it was kept."""
-
-    dry_run: bool = True
-    changes: tuple[DryRunChange, ...]
-
-
-class _RolledBack(Exception):
-    """Ends the transaction of a rehearsal, so that nothing of it is kept."""
-
-    def __init__(self, changes: tuple[DryRunChange, ...]) -> None:
-        super().__init__()
-        self.changes = changes
-
-
 class AdminContext(Struct, frozen=True, kw_only=True):
     """Everything the routes need; built once by the app.
 
@@ -110,13 +113,18 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     ids: FreshIds
     clock: Clock
     peppers: TokenPeppers
+    vault: ValueSealer
     authenticator: TokenAuthenticator
     signer: CheckpointSigner
     ledger: Ledger
+    index: SearchIndex
     guard: HeadGuard
     deks: DataKeys
     sequencer: LogSequencer
     upstreams: Upstreams
+    hosted: RecordedRuntime
+    images: ImageKeeper
+    artifacts: ArtifactBuild
     view: Callable[[], PolicyView]
     fresh: Callable[[], bool]
     unready: Callable[[], Unavailable | None]
@@ -124,12 +132,25 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     settings: Settings
     writing: CapacityLimiter
     """Lets one large answer at a time be made beside the loop."""
+    ephemeral: Ephemeral
     inside: NodeInsides
     turn: Lock
     """Held while a step of a large question to the logs is read: they take turns."""
+    own_changes: RateLimit
+    """How often each person changed what is their own, on whatever face."""
+    questions: PastQuestions = field(default_factory=PastQuestions)
+    kept_folds: KeptFolds = field(default_factory=KeptFolds)
+    last_uses: LastUses = field(default_factory=LastUses)
     traffic: Callable[[], TrafficCounts] = TrafficCounts
+    simulations: PersonShares = field(default_factory=PersonShares)
+    """Whose trials of a guardrail are being made."""
+    origins: Mapping[str, str] = {}
+    """Where each setting was found, by its key."""
     idle: str = ""
     scrapes: MetricsScrapes = field(default_factory=MetricsScrapes)
+    watch: LogWatch = field(default_factory=LogWatch)
+    """Those who watch calls as they come, on this node."""
+    recent: RecentHours = field(default_factory=RecentHours)
 
     @property
     def vkey(self) -> str:
@@ -139,12 +160,18 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     @property
     def search(self) -> AuditSearch:
         """Questions to the logs."""
-        return AuditSearch(self.ledger, self.deks, self.turn)
+        return AuditSearch(self.ledger, self.deks, self.turn, self.index)
 
     @property
     def changes(self) -> GovernanceChanges:
         """Questions to the gov log."""
         return GovernanceChanges(self.ledger, self.turn)
+
+    @property
+    def past(self) -> PastAccess:
+        """Questions to the gov log about who could use what."""
+        longest = self.settings.limits.name_length
+        return PastAccess(self.ledger, self.turn, self.writing, longest, self.kept_folds)
 
     @property
     def prover(self) -> ProofMaker:
@@ -184,11 +211,17 @@ class AdminContext(Struct, frozen=True, kw_only=True):
         return await to_thread.run_sync(compile_view, state, None, self.settings.limits.name_length)
 
     async def end(
-        self, caller: AdminCaller, ended: tuple[str, str, str], why: str, work: Ends
+        self,
+        caller: AdminCaller,
+        ended: tuple[str, str, str],
+        why: str,
+        work: Ends,
+        told: Told | None = None,
     ) -> RevocationReceipt:
         """End access, and return the receipt once it holds on every node.
 
-        `ended` is what ends: its kind, its id, its workspace. `work` returns what ended with it.
+        `ended` is what ends: its kind, its id, its workspace. `work` returns what ended with it;
+        `told` hears of each node meanwhile.
         """
         kind, subject, workspace = ended
         ending = AccessEnd(kind=kind, subject=subject, workspace=workspace, by=caller.by, why=why)
@@ -201,24 +234,43 @@ class AdminContext(Struct, frozen=True, kw_only=True):
             names.update(called(tx, WorkspaceId(workspace), ids))
             return ids
 
-        receipt = await self.revocation.end(ending, named_work)
+        receipt = await self.revocation.end(ending, named_work, told)
         return replace(receipt, named=names)
 
     async def rehearse(
-        self, caller: AdminCaller, work: Callable[[GovernanceAct], Any], why: str
+        self,
+        caller: AdminCaller,
+        work: Callable[[GovernanceAct], Any],
+        why: str,
+        workspace: WorkspaceId | None = None,
     ) -> DryRun:
-        """Do it, look at what it came to, and roll it back: exact, and nothing is kept."""
+        """Do it, look at what it came to, and roll it back: exact, and nothing is kept.
+
+        With a `workspace` it is also told who would gain and lose what there.
+        """
+        view = await self.present() if workspace and caller.may("access.read") else None
 
         def once(tx: StoreTx) -> None:
-            watched = _Watched(tx)
+            watched = WatchedTransaction(tx)
             work(self._act_in_transaction(watched, caller, why))
+            after = None
+            if view is not None and workspace is not None:
+                after = candidate(view.state, tx, workspace, watched.facts)
             # The work is done in full and then given up, so a trial refuses what the change would.
-            raise _RolledBack(tuple(DryRunChange(each.t, each.subject) for each in watched.facts))
+            changes = tuple(DryRunChange(each.t, each.subject) for each in watched.facts)
+            raise RolledBackRehearsal(changes, after)
 
         try:
             await self.store.change(once)
-        except _RolledBack as over:
-            return DryRun(changes=over.changes)
+        except RolledBackRehearsal as over:
+            if view is None or workspace is None or over.after is None:
+                return DryRun(changes=over.changes)
+            now, longest = self.clock.now(), self.settings.limits.name_length
+            # Of a change that reaches everybody these are two matrices of a large workspace.
+            found = await to_thread.run_sync(
+                foreseen, view, over.after.state, workspace, now, longest, limiter=self.writing
+            )
+            return dry_run(over.changes, found, over.after.names)
         raise AssertionError("a rehearsal was kept")
 
     async def _wait_for_view(self, gov: int) -> None:
@@ -250,30 +302,10 @@ def bounds_of(settings: Settings) -> DefinitionBounds:
     secrets = upstream.secrets_dir or f"{Path(settings.data_dir).absolute()}/secrets"
     return DefinitionBounds(
         commands=settings.hosting.api_commands,
+        sources=settings.hosting.api_sources,
         secrets=secrets.rstrip("/"),
         prefix=upstream.secrets_prefix,
     )
-
-
-class _Watched:
-    """A transaction whose leaves are also looked at."""
-
-    def __init__(self, tx: StoreTx) -> None:
-        self._tx = tx
-        self.facts: list[GovFact] = []
-
-    def find(self, noun: type[R], **equals: object) -> list[R]:
-        return self._tx.find(noun, **equals)
-
-    def put(self, row: Row) -> None:
-        self._tx.put(row)
-
-    def remove(self, row: Row) -> None:
-        self._tx.remove(row)
-
-    def record(self, fact: GovFact) -> None:
-        self.facts.append(fact)
-        self._tx.record(fact)
 
 
 def _must_still_stand(tx: StoreTx, caller: AdminCaller, now: Instant) -> None:

@@ -31,9 +31,17 @@ from gatelodge.core.records.origin import UNROUTED, calls_log
 from gatelodge.flows.audit.recorder import AuditRecorder, RecordedCaller
 from gatelodge.web import problems
 from gatelodge.web.api.asgi import AsgiApp, AsgiExchange, rendered
-from gatelodge.web.api.authentication import OPENAPI_PATH, PROBES, UNPROVEN, identify
+from gatelodge.web.api.authentication import (
+    OPENAPI_PATH,
+    PROBES,
+    UNPROVEN,
+    ReaderLeave,
+    identify,
+)
 from gatelodge.web.api.context import LOCAL, AdminCaller, AdminContext
+from gatelodge.web.endpoint.http.answer import HttpAnswer
 from gatelodge.web.endpoint.http.connection import ClientConnection
+from gatelodge.web.endpoint.http.events import EventSource, send_events
 from gatelodge.web.endpoint.http.reader import Unreadable
 from gatelodge.web.endpoint.http.request import HttpRequest
 from gatelodge.web.endpoint.http.serving import CROWDED, LIGHT, UNREADABLE, FaceTurns, look_at
@@ -54,6 +62,9 @@ MOST_AT_ONCE = 16
 MOST_VALUES = 100_000
 """Values of one request's JSON: here each of them is read, and most are checked one by one."""
 _READING = (b"GET", b"HEAD")
+_STREAMED = (b"GET", b"POST")
+_OWN_FIELDS = frozenset((b"content-type", b"content-length", b"cache-control", b"connection"))
+"""What a stream of events says itself in its head."""
 _RECORD_SECONDS = 1.0
 """How long a refusal waits for its record: whoever mends a gate whose disk hangs needs answers."""
 
@@ -77,29 +88,8 @@ class _Reply(Struct):
     reason: RefusedReason = "invalid_request"
     auth: str = ""
     who: AdminCaller | None = None
-
-
-class _Leave:
-    """Under which what was read leaves (`Permit`): its reader is still who the token said."""
-
-    def __init__(
-        self, gate: AdminContext, recorder: AuditRecorder, request: HttpRequest, who: AdminCaller
-    ) -> None:
-        self._gate = gate
-        self._recorder = recorder
-        self._headers = request.headers
-        self._who = who
-
-    def holds(self) -> bool:
-        """Say whether this node may answer them now."""
-        with contextlib.suppress(HouseError):
-            return identify(self._gate, self._headers) == self._who
-        return False
-
-    def withheld(self) -> None:
-        """Record that what was read did not leave."""
-        refusal = RequestRefused(reason="stale", http=0, bytes_in=0)
-        self._recorder.refused(UNROUTED, None, refusal, None)
+    source: EventSource | None = None
+    """What goes on being told, where the answer is a stream of events."""
 
 
 class ApiFace:
@@ -123,6 +113,7 @@ class ApiFace:
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way = PersonShares()
         self._turns = FaceTurns()
+        self._sources: set[EventSource] = set()
 
     def receive(self, connection: ClientConnection, request: HttpRequest) -> None:
         """Begin to answer a request."""
@@ -156,6 +147,11 @@ class ApiFace:
         if not self._local:
             refusal = RequestRefused(reason="client_gone", http=0, bytes_in=request.size)
             self._recorder.refused(UNROUTED, None, refusal, None)
+
+    def end_streams(self) -> None:
+        """End every stream of events: none has an end of its own."""
+        for each in tuple(self._sources):
+            each.close()
 
     async def drain(self, seconds: float) -> None:
         """Wait for running answers, at most that long."""
@@ -238,7 +234,10 @@ class ApiFace:
             reply.who = None if isinstance(named, str) else named
         else:
             reply = await self._run_counted_request(connection, request)
-        await self._send_reply(connection, request, reply)
+        if reply.source is None:
+            await self._send_reply(connection, request, reply)
+        else:
+            await self._send_stream(connection, request, reply, reply.source)
 
     async def _run_counted_request(
         self, connection: ClientConnection, request: HttpRequest
@@ -288,17 +287,48 @@ class ApiFace:
         status = exchange.status
         reply = _Reply(status, exchange.headers, exchange.body, _reason_for_status(status), who=who)
         reply.auth = str(state.get("auth_failed", "unknown"))
+        reply.source = state.get("source")
         if state.get("foreign"):
             reply.reason = "origin_not_allowed"
         return reply
 
+    async def _send_stream(
+        self,
+        connection: ClientConnection,
+        request: HttpRequest,
+        reply: _Reply,
+        source: EventSource,
+    ) -> None:
+        """Send what a route goes on telling; it is under way no more, and has bounds of its own."""
+        self._sources.add(source)
+        try:
+            connection.on_gone = source.close
+            if reply.who is None or request.method not in _STREAMED or reply.status >= 400:
+                await self._send_reply(connection, request, reply)
+                return
+            answer = HttpAnswer(connection, request)
+            for name, value in reply.headers:
+                if name not in _OWN_FIELDS:
+                    answer.header(name + b": " + value)
+            leave: ReaderLeave | None = None
+            if request.method in _READING:
+                leave = ReaderLeave(self._gate, self._recorder, request, reply.who)
+            await send_events(connection, answer, source, leave)
+        except Exception:
+            # Part of the answer is out: what else is written would be read as more of it.
+            connection.abort()
+            raise
+        finally:
+            self._sources.discard(source)
+            source.close()
+
     async def _send_reply(
         self, connection: ClientConnection, request: HttpRequest, reply: _Reply
     ) -> None:
-        leave: _Leave | None = None
+        leave: ReaderLeave | None = None
         if reply.who is not None and request.method in _READING:
             # Of a change the one who made it is told, also where it ended their own access.
-            leave = _Leave(self._gate, self._recorder, request, reply.who)
+            leave = ReaderLeave(self._gate, self._recorder, request, reply.who)
             if not leave.holds():
                 text = "your access ended, or could not be confirmed, while this was read"
                 reply = _reply_of_problem(problems.problem(Stale(text, retry_after=1.0)))

@@ -16,9 +16,10 @@ from litestar.handlers import HTTPRouteHandler
 from gatelodge.core.errors import Forbidden
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.identity.revocation import RevocationReceipt
+from gatelodge.flows.nouns.foreseen import DryRun
 from gatelodge.flows.nouns.noun import EndedIds, Noun, NounVerb
 from gatelodge.ports.store import StoreTx
-from gatelodge.web.api.context import DryRun, WorkspaceContext
+from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.pages import PAGE, ItemPage, PageRequest, page
 from gatelodge.web.api.parameters import Asks, Flag, Here, JSONBody, Limits, Named
 
@@ -38,10 +39,7 @@ def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
     async def answer(place: WorkspaceContext, limit: int, cursor: str, **above: str) -> Any:
         def look(tx: StoreTx) -> ItemPage[Any]:
             asked = PageRequest(limit, cursor)
-            rows = _rows_of_noun(noun, tx, place, *above.values())
-            # Before a page is cut: its cursor and its gaps would else tell of other people's rows.
-            if rows and noun.own is not None and not place.caller.may(f"{noun.name}.read"):
-                rows = noun.own(tx, rows, place.caller.by)
+            rows = rows_of_noun(noun, tx, place, *above.values())
             found = page(rows, noun.ident, lambda row: row, asked)
             items = noun.show(tx, found.items, place.showing) if found.items else ()
             return ItemPage(items=tuple(items), next=found.next)
@@ -57,13 +55,13 @@ def _list_route(noun: Noun[Any]) -> HTTPRouteHandler:
         takes.insert(0, _keyword_parameter(noun.below.name, Asks, ""))
         says = f"List the {noun.plural} of one {noun.below.name}, or of all."
     made = _build_route(answer, "list", says, takes, shapes)
-    return get(f"/{noun.plural}", opt=_route_options(noun, f"{noun.name}.read", "list"))(made)
+    return get(f"/{noun.plural}", opt=route_options(noun, f"{noun.name}.read", "list"))(made)
 
 
 def _show_route(noun: Noun[Any]) -> HTTPRouteHandler:
     async def answer(place: WorkspaceContext, name: str, **below: str) -> Any:
         def look(tx: StoreTx) -> Any:
-            row = _row(noun, place, tx, f"{noun.name}.read", name, *below.values())
+            row = row_for_caller(noun, place, tx, f"{noun.name}.read", name, *below.values())
             return noun.show_one(tx, row, place.showing)
 
         return await place.gate.read(look)
@@ -73,27 +71,32 @@ def _show_route(noun: Noun[Any]) -> HTTPRouteHandler:
         takes.append(_keyword_parameter(noun.name, Asks, ""))
     made = _build_route(answer, "show", f"Show one {noun.name}.", takes, noun.whole or noun.shape)
     path = _path_of_row(noun, "" if noun.below is None else "/show")
-    return get(path, opt=_route_options(noun, f"{noun.name}.read", "show"))(made)
+    return get(path, opt=route_options(noun, f"{noun.name}.read", "show"))(made)
 
 
 def _verb_route(noun: Noun[Any], verb: NounVerb) -> HTTPRouteHandler:
-    answer = _access_ending_answer(noun, verb) if verb.ends else _row_changing_answer(noun, verb)
+    answer = answer_of_verb(noun, verb)
     takes = [] if verb.makes else [_keyword_parameter("name", Named)]
     if verb.why and verb.removes:
         takes.append(_keyword_parameter("why", Asks, ""))
     elif verb.inputs or verb.why or noun.below is not None:
-        takes.append(_keyword_parameter("data", JSONBody[_body_type(noun, verb)]))  # type: ignore[misc]
+        takes.append(_keyword_parameter("data", JSONBody[body_type(noun, verb)]))  # type: ignore[misc]
     if verb.tries:
         takes.append(_keyword_parameter("dry_run", Flag, default=False))
     gives = RevocationReceipt if verb.ends else verb.answer
     gives = gives | DryRun if verb.tries else gives
     made = _build_route(answer, verb.run.__name__, verb.about, takes, gives)
-    opt = _route_options(noun, verb.act, verb.run.__name__, owned=not verb.makes)
+    opt = route_options(noun, verb.act, verb.run.__name__, owned=not verb.makes)
     if verb.removes:
         return delete(_path_of_row(noun), opt=opt, status_code=200)(made)
     if verb.makes:
         return post(f"/{noun.plural}", opt=opt)(made)
     return post(_path_of_row(noun, f"/{verb.name}"), opt=opt, status_code=200)(made)
+
+
+def answer_of_verb(noun: Noun[Any], verb: NounVerb) -> Answers:
+    """What answers a verb: with `place`, `name` where it makes no row, `data`, `why`, `dry_run`."""
+    return _access_ending_answer(noun, verb) if verb.ends else _row_changing_answer(noun, verb)
 
 
 def _row_changing_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
@@ -112,8 +115,9 @@ def _row_changing_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
                 return noun.show(act.tx, [done], place.showing)[0]
             return done
 
-        change = place.gate.rehearse if asked.get("dry_run") else place.gate.change
-        return await change(place.caller, work, _why(data, asked))
+        if asked.get("dry_run"):
+            return await place.gate.rehearse(place.caller, work, _why(data, asked), place.id)
+        return await place.gate.change(place.caller, work, _why(data, asked))
 
     return answer
 
@@ -127,12 +131,12 @@ def _access_ending_answer(noun: Noun[Any], verb: NounVerb) -> Answers:
 
         def work(act: GovernanceAct) -> tuple[str, ...]:
             # By the id that the receipt will name: the name may stand for another row by now.
-            about = _row(noun, place, act.tx, verb.act, *ident.split("/", 1))
+            about = row_for_caller(noun, place, act.tx, verb.act, *ident.split("/", 1))
             ended: EndedIds = verb.run(act, about, **verb.words(act.tx, place.id, data))
             return ended.ids
 
         if asked.get("dry_run"):
-            return await place.gate.rehearse(place.caller, work, _why(data, asked))
+            return await place.gate.rehearse(place.caller, work, _why(data, asked), place.id)
         ended = (verb.ends, ident, place.id)
         return await place.gate.end(place.caller, ended, _why(data, asked), work)
 
@@ -144,10 +148,31 @@ def _why(data: Any, asked: dict[str, Any]) -> str:
     return str(getattr(data, "why", asked.get("why", "")))
 
 
-def _rows_of_noun(
+def rows_of_noun(
     noun: Noun[Any], tx: StoreTx, place: WorkspaceContext, above: str = ""
 ) -> Sequence[Any]:
-    """All rows; of one that stands below others those of each of these, or of the one named."""
+    """The rows that the caller may see, all or their own.
+
+    Of a noun that stands below another: those of each row of that, or of the one named.
+    """
+    rows = _all_rows(noun, tx, place, above)
+    # Before a page is cut: its cursor and its gaps would else tell of other people's rows.
+    if rows and noun.own is not None and not place.caller.may(f"{noun.name}.read"):
+        return noun.own(tx, rows, place.caller.by)
+    return rows
+
+
+async def shown_rows(noun: Noun[Any], place: WorkspaceContext) -> Sequence[Any]:
+    """The rows that the caller may see, as they are shown in a list."""
+
+    def look(tx: StoreTx) -> Sequence[Any]:
+        rows = rows_of_noun(noun, tx, place)
+        return noun.show(tx, rows, place.showing) if rows else ()
+
+    return await place.gate.read(look)
+
+
+def _all_rows(noun: Noun[Any], tx: StoreTx, place: WorkspaceContext, above: str) -> Sequence[Any]:
     if noun.below is None:
         return tx.find(noun.row, workspace=place.id)
     over = noun.below
@@ -156,7 +181,7 @@ def _rows_of_noun(
     return list(chain.from_iterable(found))
 
 
-def _row(
+def row_for_caller(
     noun: Noun[Any], place: WorkspaceContext, tx: StoreTx, act: str, name: str, below: str = ""
 ) -> Any:
     """The row of that name. Raises NotFound, Forbidden (it is not theirs, as it has to be)."""
@@ -178,10 +203,10 @@ def _subject_of_verb(
         return place.id
     if verb.above and noun.below is not None:
         return noun.below.find(tx, place.id, name)
-    return _row(noun, place, tx, verb.act, name, getattr(data, noun.name, ""))
+    return row_for_caller(noun, place, tx, verb.act, name, getattr(data, noun.name, ""))
 
 
-def _body_type(noun: Noun[Any], verb: NounVerb) -> type[msgspec.Struct]:
+def body_type(noun: Noun[Any], verb: NounVerb) -> type[msgspec.Struct]:
     """The JSON object that a verb is given; what it does not know is refused."""
     fields: list[Any] = [
         (each.name, each.type) if each.needed else (each.name, each.type, each.default)
@@ -224,7 +249,7 @@ def _path_of_row(noun: Noun[Any], rest: str = "") -> str:
     return f"/{noun.below.plural}/{{name:str}}/{noun.plural}{rest}"
 
 
-def _route_options(
+def route_options(
     noun: Noun[Any], act: str, operation: str, *, owned: bool = True
 ) -> dict[str, Any]:
     """What the role must allow; and the names under which the description of the API has it."""

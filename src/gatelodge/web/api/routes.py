@@ -15,7 +15,6 @@ from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 import gatelodge
-from gatelodge.core.access.rate_limit import RateLimit
 from gatelodge.core.errors import (
     Forbidden,
     HouseError,
@@ -29,22 +28,58 @@ from gatelodge.flows.admin import agents, grants, groups, members
 from gatelodge.flows.admin.pins import tool
 from gatelodge.flows.admin.servers import server
 from gatelodge.flows.admin.tokens import token
+from gatelodge.flows.vault.secrets import secret
 from gatelodge.ports.store import StoreTx
 from gatelodge.web import problems
 from gatelodge.web.api import nouns
 from gatelodge.web.api.authentication import OPENAPI_PATH, AuthMiddleware
 from gatelodge.web.api.context import AdminCaller, AdminContext, WorkspaceContext
-from gatelodge.web.api.house import apply, debug, health, jobs, probes
+from gatelodge.web.api.house import (
+    apply,
+    console_links,
+    debug,
+    health,
+    jobs,
+    probes,
+    settings,
+)
 from gatelodge.web.api.known_queries import KnownQueries
 from gatelodge.web.api.parameters import Named, TheCaller, TheGate, malformed
-from gatelodge.web.api.people import tokens, whoami, workspaces
-from gatelodge.web.api.record import audit, changes
-from gatelodge.web.api.rules import access, guardrails, servers
+from gatelodge.web.api.people import recorded, tokens, whoami, workspaces
+from gatelodge.web.api.record import (
+    activity,
+    audit,
+    changes,
+    growth,
+    index,
+    keeping,
+    replay,
+    simulation,
+)
+from gatelodge.web.api.rules import (
+    access,
+    artifacts,
+    guardrails,
+    instances,
+    past,
+    secrets,
+    servers,
+    unused,
+)
 from gatelodge.web.endpoint.origins import origins
 
 Asked = Request[Any, Any, Any]
 
-NOUNS: Final = (members.member, agents.agent, groups.group, token, server, grants.grant, tool)
+NOUNS: Final = (
+    members.member,
+    agents.agent,
+    groups.group,
+    token,
+    server,
+    secret,
+    grants.grant,
+    tool,
+)
 """The nouns that are declared, in the order of the API's description."""
 
 IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (
@@ -52,16 +87,30 @@ IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (
     *(route for noun in NOUNS for route in nouns.routes(noun)),
     *tokens.ROUTES,
     *whoami.ROUTES,
+    *recorded.ROUTES,
     *servers.ROUTES,
+    *instances.ROUTES,
+    *artifacts.ROUTES,
+    *secrets.ROUTES,
     *guardrails.ROUTES,
+    *simulation.ROUTES,
     *access.ROUTES,
+    *past.ROUTES,
+    *unused.ROUTES,
     *audit.ROUTES,
+    *growth.ROUTES,
+    *index.ROUTES,
+    *keeping.ROUTES,
+    *activity.ROUTES,
+    *replay.ROUTES,
     *changes.ROUTES,
     *apply.ROUTES,
+    *console_links.ROUTES,
 )
 OF_HOUSE: tuple[HTTPRouteHandler, ...] = (
     *workspaces.ROUTES,
     *health.ROUTES,
+    *settings.ROUTES,
     *jobs.ROUTES,
     *debug.ROUTES,
 )
@@ -109,12 +158,11 @@ def assembled(gate: AdminContext, *, local: bool) -> Litestar:
     listen = gate.settings.listen
     allowed = origins(listen.host, listen.public_url, listen.allowed_hosts, listen.allowed_origins)
 
-    # Made outside of `door`, which is called for each route: one count has to hold for all.
+    # Made outside of `door`, which is called for each route.
     known = KnownQueries()
-    rate = RateLimit(gate.settings.limits.own_changes_per_minute)
 
     def door(app: ASGIApp) -> ASGIApp:
-        return AuthMiddleware(app, gate, allowed, known, rate, local)
+        return AuthMiddleware(app, gate, allowed, known, local)
 
     async def the_gate() -> AdminContext:
         return gate
@@ -131,8 +179,8 @@ def assembled(gate: AdminContext, *, local: bool) -> Litestar:
         middleware=[door],
         dependencies={
             "gate": Provide(the_gate),
-            "caller": Provide(_admitted_caller),
-            "place": Provide(_workspace_of_path),
+            "caller": Provide(admitted_caller),
+            "place": Provide(workspace_of_path),
         },
         exception_handlers={
             HouseError: _respond_to_error,
@@ -158,16 +206,14 @@ def assembled(gate: AdminContext, *, local: bool) -> Litestar:
     return made
 
 
-async def _admitted_caller(request: Asked) -> AdminCaller:
+async def admitted_caller(request: Asked) -> AdminCaller:
     """Whom the door let in."""
     caller = request.scope["state"]["caller"]
     assert isinstance(caller, AdminCaller)
     return caller
 
 
-async def _workspace_of_path(
-    gate: TheGate, caller: TheCaller, workspace: Named
-) -> WorkspaceContext:
+async def workspace_of_path(gate: TheGate, caller: TheCaller, workspace: Named) -> WorkspaceContext:
     """The workspace that the path names, by slug or id; one that is not the caller's is unknown."""
 
     def find(tx: StoreTx) -> list[Workspace]:

@@ -125,7 +125,7 @@ def _let_in(gate: EndpointContext, visit: RequestContext) -> None:
     visit.credential, visit.who = caller.credential, caller.who
     visit.caller = caller.recorded
     visit.targets = gate.targets(visit.who.id, route)
-    visit.asker = OnBehalfOf(visit.who.id, person=visit.who.person)
+    visit.asker = OnBehalfOf(visit.who.id, person=visit.who.person, session=caller.credential.id)
 
 
 def _authenticated_caller(gate: EndpointContext, visit: RequestContext) -> AuthenticatedCaller:

@@ -142,9 +142,49 @@ RESTARTS = _counter_family(
     "workspace",
     "server",
 )
+INSTANCES = _gauge_family(
+    "gatelodge_instances",
+    "What runs of a server now, by the isolation that was found.",
+    "workspace",
+    "server",
+    "tier",
+)
+INSTANCE_STARTS = _counter_family(
+    "gatelodge_instance_starts",
+    "Instances that were found isolated as they have to be, and recorded.",
+    "workspace",
+    "server",
+)
+INSTANCE_REFUSALS = _counter_family(
+    "gatelodge_instance_refusals",
+    "Instances that were not let run: found wanting (isolation), or not to be started (start).",
+    "workspace",
+    "server",
+    "reason",
+)
+INSTANCE_START = _histogram_family(
+    "gatelodge_instance_start_seconds",
+    "How long a start took until its isolation was found and recorded; the handshake comes after.",
+    "workspace",
+    "server",
+)
+INSTANCE_MEMORY = _gauge_family(
+    "gatelodge_instance_memory_bytes",
+    "What the instances of a server take together, as seen within the last ten seconds.",
+    "workspace",
+    "server",
+)
+INSTANCE_PROCESSOR = _counter_family(
+    "gatelodge_instance_cpu_seconds",
+    "Processor time of a server's instances, where their runtime can tell.",
+    "workspace",
+    "server",
+)
 
 FAMILIES = (
     BUILD, READY, FRESH, GOV, CONNECTIONS, HELD, LAG, WORK, TROUBLE, JOURNAL_FAILED, UNWRITTEN,
     BACKLOG, CHECKPOINT, SIGNED, CALLS, DURATION, DENIED, ANSWERED, REFUSED, UNAUTHENTICATED,
     WITHHELD, IN_FLIGHT, PARKED, STREAMS, JOBS, SERVERS, SERVER_READY, PENDING, RESTARTS,
+    INSTANCES, INSTANCE_STARTS, INSTANCE_REFUSALS, INSTANCE_START, INSTANCE_MEMORY,
+    INSTANCE_PROCESSOR,
 )  # fmt: skip

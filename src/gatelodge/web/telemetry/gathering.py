@@ -4,7 +4,7 @@ Neither the disk nor the store is asked: both may be what somebody looks for.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -19,7 +19,8 @@ from gatelodge.flows.counts import Histogram, Reasons, merged
 from gatelodge.flows.gateway.follower import ViewFollower
 from gatelodge.flows.gateway.inflight import InFlight
 from gatelodge.flows.health import NodeHealth
-from gatelodge.flows.jobs.kinds import KINDS
+from gatelodge.flows.hosting.usage import InstanceUsage, Place
+from gatelodge.flows.jobs.kinds import KINDS, name_of_kind
 from gatelodge.flows.jobs.runner import JobRunner
 from gatelodge.ports.journal import HeadGuard, Journal
 from gatelodge.ports.upstream import ServerLoad, Upstreams
@@ -27,7 +28,7 @@ from gatelodge.ports.world import Clock
 from gatelodge.web.endpoint.http.bounds import TrafficCounts
 from gatelodge.web.telemetry import families as f
 
-_STATES = ("off", "starting", "ready", "waiting", "failed")
+_STATES = ("off", "starting", "ready", "idle", "waiting", "failed", "quarantined")
 _CALLS = calls_log("")
 
 Numbers = dict[tuple[str, ...], float]
@@ -55,6 +56,7 @@ class NodeInsides(Struct, frozen=True, kw_only=True):
     load: Callable[[], dict[str, ServerLoad]]
     entries: Callable[[], dict[str, int]]
     jobs: JobRunner
+    usage: InstanceUsage
 
 
 class MeasuredFamily(Struct, frozen=True):
@@ -107,6 +109,7 @@ def gathered(inside: NodeInsides, traffic: TrafficCounts, only: str | None) -> l
         *_metrics_of_records(inside, seen),
         *_metrics_in_flight(inside, seen),
         *_metrics_of_servers(inside, seen),
+        *_metrics_of_instances(inside.usage, seen),
     ]
 
 
@@ -133,7 +136,7 @@ def _of_node(inside: NodeInsides, traffic: TrafficCounts) -> Iterator[MeasuredFa
     if backlog.frames is not None:
         yield _single_value_metric(f.BACKLOG, backlog.frames)
     yield _single_value_metric(f.CHECKPOINT, max(0.0, unsigned))
-    jobs = Counter(job.kind for job in inside.jobs.running)
+    jobs = Counter(name_of_kind(job.kind) for job in inside.jobs.running)
     yield MeasuredFamily(f.JOBS, {(kind.name,): jobs[kind.name] for kind in KINDS})
 
 
@@ -214,6 +217,37 @@ def _metrics_of_servers(inside: NodeInsides, seen: VisibleSeries) -> Iterator[Me
     yield MeasuredFamily(f.SERVER_READY, ready)
     yield MeasuredFamily(f.PENDING, pending)
     yield MeasuredFamily(f.RESTARTS, restarts)
+
+
+def _metrics_of_instances(usage: InstanceUsage, seen: VisibleSeries) -> Iterator[MeasuredFamily]:
+    durations: defaultdict[tuple[str, ...], list[Histogram]] = defaultdict(list)
+    for place, spread in usage.durations.items():
+        slug = seen.slug(place[0])
+        if slug is not None:
+            durations[slug, seen.aliases.get(place[1], "")].append(spread)
+    yield MeasuredFamily(f.INSTANCES, _by_server(usage.instances, seen))
+    yield MeasuredFamily(f.INSTANCE_STARTS, _by_server(_unworded(usage.starts), seen))
+    yield MeasuredFamily(f.INSTANCE_REFUSALS, _by_server(usage.refusals, seen))
+    yield MeasuredFamily(
+        f.INSTANCE_START, spread={key: merged(each) for key, each in durations.items()}
+    )
+    yield MeasuredFamily(f.INSTANCE_MEMORY, _by_server(_unworded(usage.memory), seen))
+    yield MeasuredFamily(f.INSTANCE_PROCESSOR, _by_server(_unworded(usage.processor), seen))
+
+
+def _unworded(numbers: Mapping[Place, float]) -> dict[tuple[Place, str], float]:
+    return {(place, ""): number for place, number in numbers.items()}
+
+
+def _by_server(numbers: Mapping[tuple[Place, str], float], seen: VisibleSeries) -> Numbers:
+    """By workspace, alias and word, if there is one; removed servers are added up without alias."""
+    found: defaultdict[tuple[str, ...], float] = defaultdict(float)
+    for ((workspace, server), word), number in numbers.items():
+        slug = seen.slug(workspace)
+        if slug is not None:
+            key = (slug, seen.aliases.get(server, ""))
+            found[(*key, word) if word else key] += number
+    return {**found}
 
 
 def _single_value_metric(family: f.MetricFamily, number: float) -> MeasuredFamily:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tests.gate import ROOT, environment
 from tests.integration.bridges.pairs.covering import covering, pairs
 
+pytestmark = pytest.mark.slow  # as everything that it chooses from
+
 CLIENTS, SERVERS, METHODS = range(7), range(5), range(8)
 WHOLE = [
     pairs(f"test {m}", {"kind": k, "alias": a}, methods=(str(m),), eras=(str(k % 2), str(a % 2)))
@@ -73,7 +75,6 @@ raise SystemExit(pytest.main([*options, "tests/integration/bridges"], plugins=[L
 """
 
 
-@pytest.mark.slow
 def test_the_slow_suite_meets_each_pair_that_the_weekly_one_does():
     ran = subprocess.run(
         [sys.executable, "-c", LISTING],

@@ -7,33 +7,38 @@ from gatelodge.adapters.upstream.stdio.launch import hidden_values, launch_spec
 from gatelodge.core.catalog.server import StdioTransport
 from gatelodge.core.errors import KeyUnreachable, UpstreamUnreachable
 from gatelodge.ports.runtime import LaunchSpec
+from gatelodge.ports.upstream import NOBODY
+
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.guarantee("secrets:stay-here")
-def test_each_field_comes_from_the_definition(monkeypatch):
+async def test_each_field_comes_from_the_definition(monkeypatch):
     monkeypatch.setenv("CANARY_SECRET", "of the gate")
     transport = StdioTransport(
         command=("server", "--flag"), env={"TOKEN": "env:TOKEN", "PLAIN": "1"}, cwd="/srv"
     )
-    spec = launch_spec("srv_a", transport, Secrets(TOKEN="s3cret-value"))
+    spec = await launch_spec("srv_a", "wsp_a", NOBODY, transport, Secrets(TOKEN="s3cret-value"))
     assert spec == LaunchSpec(
         server="srv_a",
+        workspace="wsp_a",
         command=("server", "--flag"),
         env={"TOKEN": "s3cret-value", "PLAIN": "1"},
         cwd="/srv",
         own_uid=True,
+        secrets=("TOKEN:env:env",),
     )
     assert hidden_values(transport, spec) == ("s3cret-value",)
 
 
-def test_the_gates_own_uid_is_an_admins_word():
+async def test_the_gates_own_uid_is_an_admins_word():
     transport = StdioTransport(command=("server",), run_as="gateway")
-    assert not launch_spec("srv_a", transport, Secrets()).own_uid
+    assert not (await launch_spec("srv_a", "wsp_a", NOBODY, transport, Secrets())).own_uid
 
 
-def test_a_secret_that_cannot_be_read_or_used_starts_nothing():
+async def test_a_secret_that_cannot_be_read_or_used_starts_nothing():
     transport = StdioTransport(command=("server",), env={"TOKEN": "env:TOKEN"})
     with pytest.raises(KeyUnreachable):
-        launch_spec("srv_a", transport, Secrets())
+        await launch_spec("srv_a", "wsp_a", NOBODY, transport, Secrets())
     with pytest.raises(UpstreamUnreachable, match="cannot be used"):
-        launch_spec("srv_a", transport, Secrets(TOKEN="a\0b"))
+        await launch_spec("srv_a", "wsp_a", NOBODY, transport, Secrets(TOKEN="a\0b"))

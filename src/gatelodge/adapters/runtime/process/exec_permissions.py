@@ -67,7 +67,7 @@ def barred(program: str, path: str, uid: int, gid: int = -1) -> str:
         at = _barred_at(program, who)
         if at:
             return at
-        program = _interpreter_of_script(program, path)
+        program = interpreter_of_script(program, path)
     return ""
 
 
@@ -108,7 +108,7 @@ def _has_mode_bits(status: os.stat_result, who: tuple[int, int], need: int) -> b
     return have & need == need
 
 
-def _interpreter_of_script(program: str, path: str) -> str:
+def interpreter_of_script(program: str, path: str) -> str:
     """The interpreter of a script, "" for anything else; `env NAME` is looked up on the path."""
     names = _script_words(program)
     if names and names[0].endswith("/env"):

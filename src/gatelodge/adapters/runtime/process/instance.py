@@ -14,13 +14,22 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 
+from gatelodge.adapters.runtime.finish import finish_despite_cancellation
+from gatelodge.adapters.runtime.kernel.facts import ended_error
 from gatelodge.adapters.runtime.process import supervisor
 from gatelodge.core.errors import UpstreamUnreachable
+from gatelodge.core.hosting.facts import IsolationFacts
+from gatelodge.ports.runtime import InstanceStats, RuntimeGap
 
 _MEND = "Correct it: gatelodge server edit ALIAS -- CMD ARGS..."
+_APART = "See what this machine can isolate: gatelodge doctor."
 _ROOM = "Try again in a moment; see that the gate may have enough open files and processes."
+_NO_BORDER = RuntimeGap(
+    "A plain child process cannot be paused: nothing keeps what it starts together.",
+    remedy='Run commands in a sandbox (hosting.plain_commands = "sandbox"), or host a package.',
+)
 _GONE_SECONDS = 12.0
 """How long the supervisor may take to kill and to tidy up; then it goes on without us."""
 _START_SECONDS = 10.0
@@ -38,14 +47,22 @@ class _SupervisorPipe(asyncio.Protocol):
         """The pid, or the number of the error, negative."""
         self.ended: asyncio.Future[int] = loop.create_future()
         self.gone: asyncio.Future[int] = loop.create_future()
+        self.init: asyncio.Future[int] = loop.create_future()
+        """The pid of the first process in its pid namespace, where it has one of its own."""
+        self.refused = ""
+        """What could not be done to keep it apart."""
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
         """Take each whole line."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            word, _, number = line.partition(b" ")
+            word, number, *text = line.split(b" ", 2)
+            if word == b"refused":
+                self.refused = b" ".join(text).decode(errors="replace")
+                continue
             told = {b"started": self.started, b"ended": self.ended, b"gone": self.gone}
+            told[b"init"] = self.init
             told[word].set_result(int(number))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
@@ -65,6 +82,8 @@ class ProcessInstance:
         self.server = server
         self.uid = uid
         self.pid = 0
+        self.init = 0
+        """The first process of its pid namespace, zero where it has none of its own."""
         self._grace = grace
         self._gone = gone
         self._home = ""
@@ -76,6 +95,8 @@ class ProcessInstance:
         self._rein: asyncio.WriteTransport | None = None
         self._input: asyncio.WriteTransport | None = None
         self._outputs: list[asyncio.BaseTransport] = []
+        self._passed: tuple[int, ...] = ()
+        """Descriptors that the supervisor is given besides; whoever sets them closes them."""
 
     @property
     def isolation(self) -> str:
@@ -83,9 +104,23 @@ class ProcessInstance:
         return f"not isolated, uid {self.uid}" if self.uid else "not isolated"
 
     @property
+    def facts(self) -> IsolationFacts:
+        """Whose uid it has; the rest is the gate's own."""
+        return IsolationFacts(runtime="process", tier="none", source="none", uid=self.uid)
+
+    def cure(self, what: str) -> str:  # noqa: ARG002 - runtimes that keep apart know more
+        """What to do about a step of keeping it apart that was refused."""
+        return _APART
+
+    @property
     def status(self) -> int | None:
         """Its exit status (a signal is negative), None while it runs."""
         return self._leash.ended.result() if self._leash.ended.done() else None
+
+    @property
+    def ending(self) -> str:
+        """Nothing beyond its status is known of a child process."""
+        return ""
 
     @property
     def unread(self) -> int:
@@ -96,6 +131,24 @@ class ProcessInstance:
     def closed(self) -> bool:
         """True when it closed its input, so that nothing can be said to it any more."""
         return self._input is not None and self._input.is_closing()
+
+    async def stats(self) -> InstanceStats:
+        """Nothing: no limit and no count is kept of a child process."""
+        return InstanceStats()
+
+    async def attest(self) -> IsolationFacts:
+        """The same as ever: it promises nothing. Raises UpstreamUnreachable once it has ended."""
+        if self.status is not None:
+            raise ended_error()
+        return self.facts
+
+    async def pause(self) -> RuntimeGap | None:
+        """Not to be done: what it starts is kept together by nothing that could be stopped."""
+        return _NO_BORDER
+
+    async def resume(self) -> RuntimeGap | None:
+        """Nothing to be done: it never stands still."""
+        return None
 
     def write(self, data: bytes) -> None:
         """Write to its input; to a closed one nothing is written."""
@@ -109,16 +162,20 @@ class ProcessInstance:
         self._home = str(order["home"])
         try:
             self._socket = self._spawn_supervisor()
-            await _finish_despite_cancellation(self._connect_pipes(self._socket, output, errors))
+            await finish_despite_cancellation(self._connect_pipes(self._socket, output, errors))
         except OSError as failed:
             text = f"No process could be started for the server: {failed.strerror}."
             raise UpstreamUnreachable(text, remedy=_ROOM) from failed
-        assert self._rein is not None
-        self._rein.write(json.dumps(order).encode() + b"\n")
+        self._send_to_supervisor(json.dumps(order).encode() + b"\n")
         self._home = ""
         await asyncio.wait((self._leash.started,), timeout=_START_SECONDS)
         said = self._leash.started.result() if self._leash.started.done() else -errno.EAGAIN
         self.pid = max(said, 0)
+        self.init = self._leash.init.result() if self._leash.init.done() else 0
+        if self._leash.refused:
+            what, why = self._leash.refused, os.strerror(-said)
+            text = f"The server could not be kept apart: {what}: {why}."
+            raise UpstreamUnreachable(text, remedy=self.cure(what))
         if said < 0:
             text = f"The program {order['program']!r} could not be started: {os.strerror(-said)}."
             raise UpstreamUnreachable(text, remedy=_MEND)
@@ -141,7 +198,7 @@ class ProcessInstance:
                 env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
                 cwd="/",
                 start_new_session=True,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *self._passed),
             )
         except BaseException:
             ours.close()
@@ -184,7 +241,7 @@ class ProcessInstance:
             self._send_to_supervisor(b"K")
             for transport in self._outputs:
                 transport.close()
-            await _finish_despite_cancellation(self._wait_until_gone())
+            await finish_despite_cancellation(self._wait_until_gone())
 
     async def _wait_until_gone(self) -> None:
         """Wait until nothing of it runs; the supervisor may tidy up for longer than that."""
@@ -219,16 +276,3 @@ class ProcessInstance:
     def _send_to_supervisor(self, what: bytes) -> None:
         if self._rein is not None and not self._rein.is_closing():
             self._rein.write(what)
-
-
-async def _finish_despite_cancellation(work: Coroutine[None, None, None]) -> None:
-    """Do it to its end, and only then be cancelled: half of it would leave something behind."""
-    task = asyncio.ensure_future(work)
-    cut = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cut = True
-    if cut:
-        raise asyncio.CancelledError

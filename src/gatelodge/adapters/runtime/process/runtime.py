@@ -14,20 +14,23 @@ from gatelodge.adapters.runtime.process.directories import cache_variables, make
 from gatelodge.adapters.runtime.process.exec_permissions import find_runnable
 from gatelodge.adapters.runtime.process.instance import ProcessInstance
 from gatelodge.adapters.runtime.process.supervisor import remove_tree
+from gatelodge.adapters.runtime.process.uids import UidAllocator
 from gatelodge.config.schema import HostingSettings
-from gatelodge.ports.runtime import LaunchSpec
+from gatelodge.core.errors import UpstreamUnreachable
+from gatelodge.ports.runtime import EgressReport, LaunchSpec
 
-UIDS = 60_000
-"""Numbers from hosting.first_uid on that servers may get as uids."""
+_ISOLATE = "See what this machine can isolate: gatelodge doctor."
 
 
 class ProcessRuntime:
     """Implements `Runtime`. Used on one event loop."""
 
-    def __init__(self, settings: HostingSettings, *, root: bool, caches: Path | None) -> None:
-        """`root` = it may change uids; `caches` is where servers have their caches, None = none."""
+    def __init__(
+        self, settings: HostingSettings, *, uids: UidAllocator | None, caches: Path | None
+    ) -> None:
+        """`uids` gives out uids, None = it may not change them; `caches` are servers' caches."""
         self._settings = settings
-        self._root = root
+        self._uids = uids
         self._caches = caches
         self._instances: set[ProcessInstance] = set()
         self._gids: dict[str, int] = {}
@@ -43,12 +46,16 @@ class ProcessRuntime:
                 self._left_behind.update(name for name in names if name.startswith("srv_"))
 
     async def start(
-        self, spec: LaunchSpec, output: asyncio.Protocol, errors: asyncio.Protocol
+        self,
+        spec: LaunchSpec,
+        output: asyncio.Protocol,
+        errors: asyncio.Protocol,
+        report: EgressReport | None = None,
     ) -> ProcessInstance:
         """Start a process for this server. Raises UpstreamUnreachable."""
-        uid, gid = self._assign_ids(spec.server) if spec.own_uid and self._root else (0, 0)
-        grace = self._settings.stop_seconds
-        instance = ProcessInstance(spec.server, uid, grace, self._release_uid)
+        self._check_spec(spec, report)
+        uid, gid = self._assign_ids(spec.server, self._uids) if spec.own_uid else (0, 0)
+        instance = self._new_instance(spec, uid, report)
         self._instances.add(instance)
         try:
             await instance.launch(await self._launch_order(spec, uid, gid), output, errors)
@@ -73,6 +80,21 @@ class ProcessRuntime:
         if self._removals:
             await asyncio.wait(self._removals)
 
+    def _check_spec(self, spec: LaunchSpec, report: EgressReport | None) -> None:  # noqa: ARG002 - nothing keeps it from the network
+        """Refuse what this runtime cannot run as it is asked for. Raises UpstreamUnreachable."""
+        if spec.image or spec.tier != "none":
+            raise UpstreamUnreachable(
+                "A child process is not isolated, and this server has to be.", remedy=_ISOLATE
+            )
+
+    def _new_instance(
+        self,
+        spec: LaunchSpec,
+        uid: int,
+        report: EgressReport | None,  # noqa: ARG002 - as above
+    ) -> ProcessInstance:
+        return ProcessInstance(spec.server, uid, self._settings.stop_seconds, self._release_uid)
+
     async def _launch_order(self, spec: LaunchSpec, uid: int, gid: int) -> dict[str, object]:
         """What the supervisor is told to start, and where (`supervisor.py`); uid 0 means our own.
 
@@ -96,24 +118,20 @@ class ProcessRuntime:
             "grace": self._settings.stop_seconds,  # how long it may go on when the gate is killed
         }
 
-    def _assign_ids(self, server: str) -> tuple[int, int]:
+    def _assign_ids(self, server: str, uids: UidAllocator | None) -> tuple[int, int]:
         """A free uid and the server's group; always the same ones where that is possible."""
+        if uids is None:
+            return 0, 0
         if server not in self._gids:
-            wish = int.from_bytes(hashlib.sha256(server.encode()).digest()[:4])
-            self._gids[server] = self._first_free(wish, set(self._gids.values()))
-        gid = self._gids[server]
-        taken = {each.uid for each in self._instances}
-        return self._first_free(gid - self._settings.first_uid, taken), gid
-
-    def _first_free(self, wish: int, taken: set[int]) -> int:
-        first = self._settings.first_uid
-        while first + wish % UIDS in taken:
-            wish += 1
-        return first + wish % UIDS
+            self._gids[server] = uids.hold_group(server)
+        return uids.take(self._gids[server]), self._gids[server]
 
     def _release_uid(self, instance: ProcessInstance) -> None:
-        """Nothing of that process runs any more."""
-        self._instances.discard(instance)
+        """Nothing of that process runs any more; told again, its uid may be another's already."""
+        if instance in self._instances:
+            self._instances.discard(instance)
+            if self._uids is not None:
+                self._uids.release(instance.uid)
         self._tidy_up()
 
     def _tidy_up(self) -> None:
@@ -122,8 +140,10 @@ class ProcessRuntime:
         A process that still ends could write into what is being removed.
         """
         running = {each.server for each in self._instances}
-        used = self._known | running
-        self._gids = {server: gid for server, gid in self._gids.items() if server in used}
+        for server in self._gids.keys() - self._known - running:
+            del self._gids[server]
+            if self._uids is not None:
+                self._uids.drop_group(server)
         for server in self._obsolete - running:
             self._obsolete.discard(server)
             if self._caches is not None:
@@ -140,12 +160,17 @@ def usual_path(setting: str) -> str:
     return ":".join(dict.fromkeys(parts))
 
 
-def process_runtime(settings: HostingSettings, data_dir: Path) -> ProcessRuntime:
-    """On this machine: where the gate is root, its caches are where other uids can reach them."""
-    root = os.geteuid() == 0
+def process_runtime(
+    settings: HostingSettings, data_dir: Path, uids: UidAllocator
+) -> ProcessRuntime:
+    """On this machine."""
+    given = uids if os.geteuid() == 0 else None
+    return ProcessRuntime(settings, uids=given, caches=caches_of_gate(settings, data_dir))
+
+
+def caches_of_gate(settings: HostingSettings, data_dir: Path) -> Path:
+    """Where its servers' caches are: where the gate is root, other uids can reach them."""
     mark = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
     if settings.cache_dir:
-        caches = Path(settings.cache_dir).expanduser() / mark
-    else:
-        caches = Path("/var/cache/gatelodge") / mark if root else data_dir / "cache"
-    return ProcessRuntime(settings, root=root, caches=caches)
+        return Path(settings.cache_dir).expanduser() / mark
+    return Path("/var/cache/gatelodge") / mark if os.geteuid() == 0 else data_dir / "cache"

@@ -13,6 +13,7 @@ neither the gate's environment nor its packages. Killed itself, it takes the ser
 
 import contextlib
 import ctypes
+import importlib
 import itertools
 import json
 import os
@@ -51,7 +52,7 @@ def main() -> None:
         plan = json.loads(order)
         if not asked:  # else it shall end, in the same breath
             _prctl(_SUBREAPER, 1)
-            pid, fault = _fork_and_exec_server(plan)
+            pid, fault = _start_server(leash, plan)
             _detach_standard_streams()
             _send_line_to_gate(leash, f"started {-fault or pid}")
             if not fault:
@@ -59,6 +60,23 @@ def main() -> None:
             _end_all(pid, plan["uid"])
         _send_line_to_gate(leash, "gone 0")
         remove_tree(plan["home"])
+
+
+def _start_server(leash: socket.socket, plan: dict[str, Any]) -> tuple[int, int]:
+    """The pid of the server, and the number of the error when it could not be started."""
+    if "jail" not in plan:
+        return _fork_and_exec_server(plan)
+    # A runtime that keeps servers apart names the module that does so: of this program's own
+    # package, and of the standard library only, as this one.
+    sys.path.append(plan["jail"]["library"])
+    jail = importlib.import_module(plan["jail"]["module"])
+    try:
+        init, pid = jail.start_jailed_server(plan, _reset_signals)
+    except jail.JailRefusal as refused:
+        _send_line_to_gate(leash, f"refused {refused.number} {refused.step}")
+        return 0, refused.number
+    _send_line_to_gate(leash, f"init {init}")
+    return pid, 0
 
 
 def _fork_and_exec_server(plan: dict[str, Any]) -> tuple[int, int]:
@@ -86,10 +104,7 @@ def _fork_and_exec_server(plan: dict[str, Any]) -> tuple[int, int]:
 def _assume_server_identity(plan: dict[str, Any], parent: int) -> None:
     """Be who the server shall be, in a session of its own, never longer than the parent is."""
     os.setsid()
-    # What is ignored stays so over exec: by Python, by this program, by whoever started the gate.
-    for each in signal.valid_signals():
-        if signal.getsignal(each) == signal.SIG_IGN:
-            signal.signal(each, signal.SIG_DFL)
+    _reset_signals()
     if plan["uid"]:
         # The uid goes last: without root no group could be given up.
         os.setgroups([])
@@ -103,6 +118,13 @@ def _assume_server_identity(plan: dict[str, Any], parent: int) -> None:
     if os.getppid() != parent:
         os._exit(127)
     os.chdir(plan["cwd"])
+
+
+def _reset_signals() -> None:
+    """What is ignored stays so over exec: by Python, by this program, by who started the gate."""
+    for each in signal.valid_signals():
+        if signal.getsignal(each) == signal.SIG_IGN:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _supervise_until_end(leash: socket.socket, pid: int, grace: float) -> None:
@@ -158,7 +180,8 @@ def _end_all(pid: int, uid: int) -> None:
     """Kill until nothing of it is left; what the kernel holds for longer than seconds is left."""
     until = time.monotonic() + _KILL_SECONDS
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+        if pid:  # else none was started; 0 would mean our own group
+            os.killpg(pid, signal.SIGKILL)
     killed = set[int]()
     while time.monotonic() < until:
         if uid:

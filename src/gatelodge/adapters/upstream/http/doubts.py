@@ -9,10 +9,11 @@ import asyncio
 from gatelodge.adapters.upstream.http.head import head_lines, request_wire
 from gatelodge.adapters.upstream.http.responses import BufferedResponse
 from gatelodge.adapters.upstream.http.side_requests import SideRequests
+from gatelodge.adapters.upstream.transport import TransportContext
+from gatelodge.core.catalog.references import reference
 from gatelodge.core.catalog.server import HttpTransport
 from gatelodge.core.errors import HouseError
 from gatelodge.core.protocol import upstream, upstream_status
-from gatelodge.ports.world import SecretResolver
 
 READ_AGAIN_SECONDS = 1.0
 """Between two readings of a secret that is refused."""
@@ -23,9 +24,11 @@ _REFUSED = "It refuses our credentials (HTTP 401)."
 class ServerCredentials:
     """A server's configured header lines, secrets included, and whether it takes them."""
 
-    def __init__(self, transport: HttpTransport, secrets: SecretResolver) -> None:
+    def __init__(self, transport: HttpTransport, context: TransportContext) -> None:
         self._transport = transport
-        self._secrets = secrets
+        self._secrets = context.secrets
+        self._workspace = context.workspace
+        self._values: dict[str, str] = {}
         self._lines = b""
         self._next = 0.0
         self._refused: set[str] = set()
@@ -36,9 +39,11 @@ class ServerCredentials:
         # A refusal of the gate's own request suffices: no member caused that.
         return _REFUSED if len(self._refused) > 1 or "" in self._refused else ""
 
-    def read(self) -> bytes:
+    async def read(self) -> bytes:
         """The lines. Raises KeyUnreachable, or UpstreamUnreachable for what no header may hold."""
-        self._lines = head_lines(self._transport.headers, self._secrets.resolve)
+        headers = self._transport.headers
+        self._values = await self._secrets.resolve_all(headers, self._workspace, "")
+        self._lines = head_lines(self._values)
         return self._lines
 
     def accepted(self) -> None:
@@ -59,11 +64,21 @@ class ServerCredentials:
             return None
         self._next = now + READ_AGAIN_SECONDS
         try:
-            lines = self.read()
+            lines = self._read_again()
         # One that cannot be read just now is not known to be another one.
         except HouseError:
             return None
         return None if lines == last else lines
+
+    def _read_again(self) -> bytes:
+        """The lines with what stands in files and variables now."""
+        for name, value in self._transport.headers.items():
+            found = reference(value)
+            # A value of the vault that is another begins the server anew by itself.
+            if found is None or found.scheme != "vault":
+                self._values[name] = self._secrets.resolve(value)
+        self._lines = head_lines(self._values)
+        return self._lines
 
 
 class SessionDoubt:

@@ -3,7 +3,7 @@
 A head ends where the length of the body belongs; `request_wire` puts the two together.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Raw, structs
@@ -31,14 +31,14 @@ def read_endpoint(transport: HttpTransport) -> HttpEndpoint:
         return http_endpoint(transport)
 
 
-def head_lines(headers: dict[str, str], resolve: Callable[[str], str]) -> bytes:
-    """The server's own headers as lines, secret references resolved.
+def head_lines(values: Mapping[str, str]) -> bytes:
+    """The server's own headers as lines; their secret references are resolved.
 
-    Raises KeyUnreachable for a reference, and UpstreamUnreachable for a header that is malformed or
-    that belongs to this client. No value is ever named.
+    Raises UpstreamUnreachable for a header that is malformed or that belongs to this client. No
+    value is ever named.
     """
     with as_defined():
-        return b"".join(header_line(name, resolve(value)) for name, value in headers.items())
+        return b"".join(header_line(name, value) for name, value in values.items())
 
 
 class RequestHeads:

@@ -67,7 +67,7 @@ class StreamableHttpTransport(UpstreamTransport):
         self._session = session
         self._client = HttpClient(self._connect_to_endpoint)
         self._side = SideRequests(self._client)
-        self._credentials = ServerCredentials(definition, context.secrets)
+        self._credentials = ServerCredentials(definition, context)
         self._doubt = SessionDoubt(self._side)
         self._endpoint: HttpEndpoint
         self._heads: RequestHeads
@@ -80,7 +80,8 @@ class StreamableHttpTransport(UpstreamTransport):
     async def open(self) -> None:
         """Read the definition and its secrets anew. Raises UpstreamError or KeyUnreachable."""
         self._endpoint = read_endpoint(self._definition)
-        self._heads = RequestHeads(self._endpoint, self._credentials.read(), self._context.version)
+        own = await self._credentials.read()
+        self._heads = RequestHeads(self._endpoint, own, self._context.version)
         self._session_id = b""
         self._no_post, self._refused = True, False
         # Answers to requests of an earlier epoch say nothing about the session that begins here.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from gatelodge.core.protocol.upstream import UPDATED, updated_uri
-from gatelodge.ports.upstream import OnBehalfOf, SessionNotification
+from gatelodge.ports.upstream import Ending, OnBehalfOf, SessionNotification
 
 GATHER_SECONDS = 0.05
 """How long one change of a resource is waited with: servers tell it in every session, and more than
@@ -23,8 +23,20 @@ class UpstreamListeners:
         self.changed: list[Callable[[str], None]] = []
         self.updated: list[Callable[[str, str], None]] = []
         self.said: list[Callable[[SessionNotification], bool]] = []
+        self.quarantined: list[Callable[[str], None]] = []
+        self.ending: list[Callable[[str, str | None, Ending], None]] = []
         self._gathered: dict[tuple[str, str], dict[OnBehalfOf, SessionNotification] | None] = {}
         """By server and URI: for whom it is, by session; None = for everybody."""
+
+    def tell_ending(self, server: str, principal: str | None, why: Ending) -> None:
+        """Instances are about to be ended: of this principal, the shared ones (""), all (None)."""
+        for listener in self.ending:
+            listener(server, principal, why)
+
+    def tell_quarantined(self, server: str) -> None:
+        """That server ended too often, and is left alone."""
+        for listener in self.quarantined:
+            listener(server)
 
     def tell_changed(self, server: str) -> None:
         """What that server offers may have changed."""

@@ -29,6 +29,9 @@ class ServerLines:
         if change.state == "failed":
             text = "server %s fails again and again: %s See gatelodge server show %s%s"
             _log.error(text, self._alias, change.why, self._alias, more)
+        elif change.state == "quarantined":
+            text = "server %s ended too often and is quarantined: %s See gatelodge server show %s%s"
+            _log.error(text, self._alias, change.why, self._alias, more)
         elif change.state == "waiting":
             text = "server %s is away and tried again: %s See gatelodge server show %s%s"
             _log.warning(text, self._alias, change.why, self._alias, more)

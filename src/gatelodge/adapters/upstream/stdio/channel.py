@@ -7,7 +7,7 @@ from typing import cast
 from gatelodge.adapters.net.portions import InboundPortions
 from gatelodge.adapters.upstream.stdio.early import StartOutput
 from gatelodge.adapters.upstream.stdio.unread import UnreadBytes, UnreadTotal
-from gatelodge.ports.runtime import LaunchSpec, Runtime, RuntimeInstance
+from gatelodge.ports.runtime import LaunchSpec, Runtime, RuntimeInstance, WakingInstance
 
 
 class StdioChannel(asyncio.Protocol):
@@ -75,7 +75,12 @@ class StdioChannel(asyncio.Protocol):
 
     def reads(self, whose: str) -> bool:
         """Say whether more may be sent for this person, read there, and answered."""
-        return not (self.silent or self.instance.closed) and self._unread.room(whose)
+        return not self.closed and self._unread.room(whose)
+
+    @property
+    def closed(self) -> bool:
+        """True when it reads or writes no more."""
+        return self.silent or self.instance.closed
 
     @property
     def over(self) -> bool:
@@ -94,6 +99,11 @@ class StdioChannel(asyncio.Protocol):
         """Send one line for this person (the newline is added)."""
         self.instance.write(line + b"\n")
         self._unread.add(whose, len(line) + 1)
+
+    def wake(self) -> None:
+        """Somebody needs it by another way than its input: have it go on where it stands still."""
+        if isinstance(self.instance, WakingInstance):
+            self.instance.wake()
 
     async def stop(self, seconds: float | None = None) -> None:
         """End the instance; nothing more is heard of it."""

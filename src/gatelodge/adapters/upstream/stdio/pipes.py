@@ -20,14 +20,20 @@ from gatelodge.adapters.upstream.pending import (
 from gatelodge.adapters.upstream.session import DISCOVER, McpSession
 from gatelodge.adapters.upstream.stdio.channel import StdioChannel
 from gatelodge.adapters.upstream.stdio.early import cure
-from gatelodge.adapters.upstream.stdio.launch import StdioContext, hidden_values, launch_spec
+from gatelodge.adapters.upstream.stdio.launch import (
+    Hosted,
+    StdioContext,
+    hidden_values,
+    lacking_secrets,
+    launch_spec,
+)
 from gatelodge.adapters.upstream.transport import (
     SLOW,
     TransportContext,
     TransportStatus,
     UpstreamTransport,
 )
-from gatelodge.core.catalog.server import StdioTransport
+from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import (
     HouseError,
     Stale,
@@ -38,6 +44,7 @@ from gatelodge.core.errors import (
 )
 from gatelodge.core.protocol.upstream import UpstreamMessage
 from gatelodge.core.protocol.version import Era
+from gatelodge.ports.runtime import ENDED_ON_PURPOSE
 from gatelodge.ports.upstream import UpstreamRequest
 
 PROBE_SECONDS = 10.0
@@ -55,8 +62,8 @@ class StdioPipesTransport(UpstreamTransport):
 
     def __init__(
         self,
-        server: str,
-        definition: StdioTransport,
+        server: Server,
+        definition: Hosted,
         context: TransportContext,
         shared: StdioContext,
         session: McpSession,
@@ -71,6 +78,7 @@ class StdioPipesTransport(UpstreamTransport):
         self._ready = False
         self._last = ""
         self._said: tuple[str, ...] = ()
+        self._lacking: tuple[str, ...] = ()
 
     async def open(self) -> None:
         """A server known as legacy is not asked by a throw-away sibling, until a start fails."""
@@ -122,7 +130,7 @@ class StdioPipesTransport(UpstreamTransport):
         whose = flight.request.asker.whose
         child = self._reader(whose)
         if child is None:
-            self._session.flights.fail(flight, UpstreamUnreachable(_UNREAD))
+            self._hold_or_refuse(flight)
         # Nothing waits between this check and the write (guarantee revoke:under-a-second).
         elif flight.request.admitted():
             flight.place = child
@@ -130,6 +138,19 @@ class StdioPipesTransport(UpstreamTransport):
         else:
             text = "The call was not forwarded: access could not be confirmed."
             self._session.flights.fail(flight, Stale(text))
+
+    def _hold_or_refuse(self, flight: PendingRequest) -> None:
+        """Fail it, but where the child's end is not told yet, which says more or starts another."""
+        ended = self._child
+        if ended is not None and ended.closed and not self._ready and not self._last:
+            # It was gone before it was asked: how it ended is known in a moment, and then told.
+            flight.place = ended
+            self._schedule_end_report()
+        elif ended is not None and self._ready and ended.instance.ending == ENDED_ON_PURPOSE:
+            self._report_lost_child(f"The server {ended.ending}.")
+            self._session.owner.hold(flight)
+        else:
+            self._session.flights.fail(flight, UpstreamUnreachable(_UNREAD))
 
     def cancel(self, flight: PendingRequest, messages: tuple[bytes, ...]) -> None:
         """Tell the child that was asked that nobody waits."""
@@ -189,12 +210,17 @@ class StdioPipesTransport(UpstreamTransport):
             isolation=self._definition.isolation if child is None else child.instance.isolation,
             detail=f"{garbage} lines of its output were not MCP." if garbage else "",
             said=self._said if child is None else child.early.lines(),
+            lacking=self._lacking,
         )
 
     async def _start_new_child(self) -> None:
         await self._end_child(0.0)
         self._last = ""
-        spec = launch_spec(self._server, self._definition, self._context.secrets)
+        at, secrets = self._server, self._context.secrets
+        spec = await launch_spec(
+            at.id, at.workspace, self._session.asker, self._definition, secrets
+        )
+        self._lacking = lacking_secrets(self._definition, spec)
         child = StdioChannel(
             longest=self._longest_awaited_line,
             line=self._session.inbound.receive,
@@ -254,7 +280,8 @@ class StdioPipesTransport(UpstreamTransport):
             self._session.flights.fail_all(_unanswered_flight_error, self._child)
         if self._ready:
             self._ready = False
-            self._session.owner.broke(ConnectionLoss(UpstreamUnreachable(text)))
+            wanted = self._child is not None and self._child.instance.ending == ENDED_ON_PURPOSE
+            self._session.owner.broke(ConnectionLoss(UpstreamUnreachable(text), at_once=wanted))
 
 
 def _unanswered_flight_error(flight: PendingRequest) -> HouseError:  # noqa: ARG001 - one error for each

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from gatelodge.flows.admin.declared.people import AgentTable, GroupTable, MemberTable
 from gatelodge.flows.admin.declared.rules import GrantTable, GuardrailTable
+from gatelodge.flows.admin.declared.secrets import SecretTable
 from gatelodge.flows.admin.declared.servers import ServerTable
 from gatelodge.flows.nouns.file_table import FileTable
 
@@ -11,6 +12,7 @@ TABLES: Final[tuple[FileTable[Any], ...]] = (
     MemberTable(),
     AgentTable(),
     GroupTable(),
+    SecretTable(),
     ServerTable(),
     GuardrailTable(),
     GrantTable(),

@@ -6,9 +6,11 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from gatelodge.core.catalog.server import (
+    ArtifactTransport,
     EraWish,
     HidableCapability,
     HttpTransport,
+    InstanceScope,
     RunAs,
     Server,
     StdioTransport,
@@ -17,6 +19,7 @@ from gatelodge.core.catalog.server import (
 )
 from gatelodge.core.catalog.transport import PARTS, check_parts, check_transport
 from gatelodge.core.errors import Invalid
+from gatelodge.core.hosting.facts import IsolationTier
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin.definitions.proposals import ServerProposal, ServerWords
 
@@ -27,7 +30,7 @@ Changes = dict[str, str | None]
 class ServerEdit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What shall be otherwise; whatever is None stays as it is.
 
-    `env` and `headers` change the names that they hold.
+    `env`, `files` and `headers` change the names that they hold.
     """
 
     command: tuple[str, ...] | None = None
@@ -37,6 +40,20 @@ class ServerEdit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: str | None = None
     headers: Changes = {}
     allow_private: bool | None = None
+    source: str | None = None
+    image: str | None = None
+    args: tuple[str, ...] | None = None
+    files: Changes = {}
+    egress: tuple[str, ...] | None = None
+    memory_mib: int | None = None
+    cpus: float | None = None
+    processes: int | None = None
+    tmp_mib: int | None = None
+    tier: IsolationTier | None = None
+    scope: InstanceScope | None = None
+    port: int | None = None
+    path: str | None = None
+    run_scripts: tuple[str, ...] | None = None
     era: EraWish | None = None
     tags: tuple[str, ...] | None = None
     hidden_capabilities: tuple[HidableCapability, ...] | None = None
@@ -46,6 +63,11 @@ class ServerEdit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 _NOTHING = ServerEdit()
+_WAYS: dict[type, str] = {
+    StdioTransport: "command",
+    HttpTransport: "url",
+    ArtifactTransport: "source",
+}
 
 
 def edited(act: GovernanceAct, row: Server, wish: ServerEdit) -> ServerProposal:
@@ -58,12 +80,17 @@ def edited(act: GovernanceAct, row: Server, wish: ServerEdit) -> ServerProposal:
     return proposal
 
 
+def edited_transport(row: Server, wish: ServerEdit) -> Transport:
+    """How the server would be reached, whoever wishes it. Raises Invalid."""
+    return _edited_words(row, wish).proposal.transport
+
+
 def _edited_words(row: Server, wish: ServerEdit) -> ServerWords:
     """What says how it is then; a command makes it a process, a URL an endpoint."""
     words = ServerWords.of(row, row.transport)
-    way = "command" if isinstance(row.transport, StdioTransport) else "url"
+    way = _WAYS[type(row.transport)]
     named = {part for part in PARTS if getattr(wish, part) != getattr(_NOTHING, part)}
-    if not named & {"command", "url"}:
+    if not named & {*_WAYS.values()}:
         named.add(way)
     check_parts(named)
     if way not in named:
@@ -71,7 +98,7 @@ def _edited_words(row: Server, wish: ServerEdit) -> ServerWords:
         blank = ServerWords(alias=row.alias)
         words = replace(words, **{part: getattr(blank, part) for part in PARTS})
     wished = {name: value for name, value in asdict(wish).items() if value is not None}
-    for name in ("env", "headers"):
+    for name in ("env", "files", "headers"):
         whole = getattr(words, name) | wished[name]
         wished[name] = {key: value for key, value in whole.items() if value is not None}
     return replace(words, **wished)
@@ -84,6 +111,13 @@ def _must_not_carry(before: Transport, after: Transport, wish: ServerEdit) -> No
         anew = any(before.env.get(name) != value for name, value in wish.env.items() if value)
         moved = before.command != after.command or anew
         kept = before.env.keys() - wish.env.keys()
+    elif isinstance(before, ArtifactTransport) and isinstance(after, ArtifactTransport):
+        # Code, arguments, places and variables decide where a value ends up.
+        anew = any(before.env.get(name) != value for name, value in wish.env.items() if value)
+        way = ("source", "image", "args", "egress")
+        moved = anew or any(getattr(before, each) != getattr(after, each) for each in way)
+        held = before.env.keys() | before.files.keys()
+        kept = held - wish.env.keys() - wish.files.keys()
     elif isinstance(before, HttpTransport) and isinstance(after, HttpTransport):
         # Another path of one origin is taken for the same party, who is sent the values already.
         moved = _origin_of_url(before.url) != _origin_of_url(after.url)

@@ -1,7 +1,7 @@
 """What an admin proposes of a server, who may say how it is reached, what an approval covers."""
 
 from hashlib import sha256
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import rfc8785
@@ -9,9 +9,11 @@ from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from gatelodge.core.catalog.server import (
+    ArtifactTransport,
     EraWish,
     HidableCapability,
     HttpTransport,
+    InstanceScope,
     RunAs,
     Server,
     ServerTiming,
@@ -20,6 +22,8 @@ from gatelodge.core.catalog.server import (
     Wait,
 )
 from gatelodge.core.errors import Forbidden, Invalid
+from gatelodge.core.hosting.facts import IsolationTier
+from gatelodge.core.hosting.limits import InstanceLimits
 from gatelodge.core.ids import WorkspaceId
 from gatelodge.core.people import Workspace
 from gatelodge.flows.act import GovernanceAct, a_line
@@ -40,7 +44,7 @@ class ServerProposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ServerWords(FileEntry, frozen=True, kw_only=True):
-    """A server as files and edits say it: by `command` or by `url`, each part by its name."""
+    """A server as files and edits say it, by `source`, `command` or `url`; parts by their names."""
 
     alias: str
     command: tuple[str, ...] = ()
@@ -50,6 +54,20 @@ class ServerWords(FileEntry, frozen=True, kw_only=True):
     url: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     allow_private: bool = False
+    source: str = ""
+    image: str = ""
+    args: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    egress: tuple[str, ...] = ()
+    memory_mib: int = InstanceLimits().memory_mib
+    cpus: float = InstanceLimits().cpus
+    processes: int = InstanceLimits().processes
+    tmp_mib: int = InstanceLimits().tmp_mib
+    tier: IsolationTier = "weak"
+    scope: InstanceScope = "shared"
+    port: int = 0
+    path: str = "/mcp"
+    run_scripts: tuple[str, ...] = ()
     era: EraWish = "auto"
     tags: tuple[str, ...] = ()
     hidden_capabilities: tuple[HidableCapability, ...] = ()
@@ -65,24 +83,43 @@ class ServerWords(FileEntry, frozen=True, kw_only=True):
             era=row.era,
             tags=row.tags,
             hidden_capabilities=row.hidden_capabilities,
-            **asdict(transport),
+            **_parts_of_transport(transport),
             **asdict(row.timing),
         )
 
     @property
     def proposal(self) -> ServerProposal:
         """The same in the words of the catalog."""
-        way: type[Transport] = StdioTransport if self.command else HttpTransport
         return ServerProposal(
-            transport=self._part(way),
+            transport=self._transport(),
             era=self.era,
             tags=tuple(sorted(set(self.tags))),
             hidden_capabilities=tuple(sorted(set(self.hidden_capabilities))),
             timing=self._part(ServerTiming),
         )
 
+    def _transport(self) -> Transport:
+        if self.command:
+            return self._part(StdioTransport)
+        if not self.source:
+            return self._part(HttpTransport)
+        return ArtifactTransport(
+            **{name: getattr(self, name) for name in _ARTIFACT_PARTS},
+            limits=self._part(InstanceLimits),
+        )
+
     def _part(self, kind: type[P]) -> P:
         return kind(**{name: getattr(self, name) for name in kind.__struct_fields__})
+
+
+_ARTIFACT_PARTS = tuple(n for n in ArtifactTransport.__struct_fields__ if n != "limits")
+
+
+def _parts_of_transport(transport: Transport) -> dict[str, Any]:
+    """The parts by their names; limits are parts of their own."""
+    parts = asdict(transport)
+    limits = parts.pop("limits", None)
+    return parts | (asdict(limits) if limits is not None else {})
 
 
 def fingerprint(transport: Transport) -> str:
@@ -98,6 +135,23 @@ def fingerprint(transport: Transport) -> str:
             "env": sorted(transport.env),
             "run_as": transport.run_as,
         }
+    elif isinstance(transport, ArtifactTransport):
+        limits = transport.limits
+        words = {
+            "args": list(transport.args),
+            "egress": sorted(transport.egress),
+            "env": sorted(transport.env),
+            "files": sorted(transport.files),
+            "image": transport.image,
+            # Canonical JSON writes numbers with a fraction in the form of another language.
+            "limits": {name: str(value) for name, value in asdict(limits).items()},
+            "port": f"{transport.port}{transport.path}" if transport.port else "",
+            "scope": transport.scope,
+            "source": transport.source,
+            "tier": transport.tier,
+        }
+        if transport.run_scripts:  # else digests of before there were any would be others
+            words["run_scripts"] = sorted(transport.run_scripts)
     else:
         words = {
             "allow_private": transport.allow_private,
@@ -135,8 +189,8 @@ def allowed(act: GovernanceAct, workspace: WorkspaceId, transport: Transport) ->
     if beyond:
         raise Forbidden(
             f"only the operator on the gate's own machine may give a server {beyond}",
-            remedy="Run it there, without --url; or see hosting.api_commands, upstream.secrets_dir "
-            "and upstream.secrets_prefix.",
+            remedy="Run it there, without --url; or see hosting.api_commands, hosting.api_sources, "
+            "upstream.secrets_dir and upstream.secrets_prefix.",
         )
     return transport
 

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from gatelodge.core.catalog.references import reference
-from gatelodge.core.catalog.server import HttpTransport, Server, Transport
+from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Transport
 from gatelodge.core.errors import Invalid
 from gatelodge.flows.admin.definitions.proposals import ServerProposal
 
@@ -19,7 +19,10 @@ def starred(transport: Transport) -> Transport:
             headers=_starred_values(transport.headers),
             allow_private=transport.allow_private,
         )
-    return replace(transport, env=_starred_values(transport.env))
+    env = _starred_values(transport.env)
+    if isinstance(transport, StdioTransport):
+        return replace(transport, env=env)
+    return replace(transport, env=env, files=_starred_values(transport.files))
 
 
 def unstarred(proposal: ServerProposal, alias: str, row: Server | None) -> ServerProposal:

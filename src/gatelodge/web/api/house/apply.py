@@ -8,8 +8,10 @@ from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import apply as flow
 from gatelodge.flows.admin.declared.export import exported
 from gatelodge.flows.admin.declared.reading import parse
-from gatelodge.flows.nouns.file_table import NounChange, WorkspaceRows
+from gatelodge.flows.admin.declared.servers import ServerTable
+from gatelodge.flows.nouns.file_table import NounChange, WorkspaceFile, WorkspaceRows
 from gatelodge.ports.store import StoreTx
+from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Flag, Here, JSONBody
 
 
@@ -21,10 +23,14 @@ class ApplyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ApplyResult(Struct, frozen=True, kw_only=True):
-    """What was changed, or would be: one line each, and the same for machines."""
+    """What was changed, or would be: one line each, and the same for machines.
+
+    `lacks` is what the file names and this gate does not have, with what to do about each.
+    """
 
     dry_run: bool
     lines: tuple[str, ...]
+    lacks: tuple[str, ...]
     changes: tuple[NounChange, ...]
 
 
@@ -46,7 +52,20 @@ async def apply(place: Here, data: JSONBody[ApplyFile], *, dry_run: Flag = False
         await gate.change(place.caller, work)
     lines = tuple(map(str, changes))
     # What a change is given may hold values of headers and variables, also of a trial.
-    return ApplyResult(dry_run=dry_run, lines=lines, changes=flow.redacted(changes))
+    lacks = await _missing_images(place, file)
+    return ApplyResult(dry_run=dry_run, lines=lines, lacks=lacks, changes=flow.redacted(changes))
+
+
+async def _missing_images(place: WorkspaceContext, file: WorkspaceFile) -> tuple[str, ...]:
+    """Images are in no file: a workspace that moves to another gate has them built there."""
+    servers = [each for each in ServerTable().entries_of(file) if each.image]
+    kept = {each.image for each in await place.gate.images.images()} if servers else set()
+    return tuple(
+        f"server {each.alias}: the image {each.image[:19]} of {each.source} is not here, so it "
+        f"does not start; have it built: gatelodge server upgrade {each.alias}"
+        for each in servers
+        if each.image not in kept
+    )
 
 
 @get("/export", opt={"act": "workspace.read"})

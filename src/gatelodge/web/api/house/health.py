@@ -7,6 +7,7 @@ import gatelodge
 from gatelodge.core.errors import Stale, Unavailable
 from gatelodge.core.ids import Instant, WorkspaceId
 from gatelodge.core.instant import rfc3339
+from gatelodge.core.people import Workspace
 from gatelodge.core.records.origin import kind_of
 from gatelodge.core.view import PolicyView
 from gatelodge.tlog import checkpoint, note
@@ -15,6 +16,10 @@ from gatelodge.web.api.context import AdminCaller, AdminContext
 from gatelodge.web.api.parameters import TheCaller, TheGate
 
 _LIVE_MS = 5_000
+_PLAYED = (
+    "what happened before the first start was made up; to begin afresh, start without --demo in "
+    "another data directory"
+)
 _SEE = "See the gate's log, and docs/operations.md, 'What happens when'."
 
 
@@ -57,6 +62,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     log_key: str
     logs: tuple[LogHead, ...]
     nodes: tuple[NodeLine, ...]
+    demo: str
+    """What of its data was made up by the demo, and how to begin afresh; empty for none."""
 
 
 @get("/health", opt={"act": OPEN})
@@ -81,6 +88,7 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
     heads = await _log_heads(gate, caller)
     seen = await gate.nodes.live(_LIVE_MS)
     fault = unserving(gate)
+    played = await gate.read(lambda tx: any(each.demo for each in tx.find(Workspace)))
     return NodeStatus(
         version=gatelodge.__version__,
         gov=view.gov,
@@ -90,6 +98,7 @@ async def node(gate: TheGate, caller: TheCaller) -> NodeStatus:
         remedy="" if fault is None else fault.remedy or _SEE,
         durability=gate.settings.audit.durability,
         log_key=gate.vkey,
+        demo=_PLAYED if played else "",
         logs=heads,
         nodes=tuple(
             NodeLine(

@@ -9,12 +9,13 @@ from typing import Any, Final
 from litestar import get, post
 from msgspec import Struct
 
-from gatelodge.core.errors import Forbidden, Invalid, NotFound
+from gatelodge.core.errors import Invalid, NotFound
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
-from gatelodge.flows.jobs.kinds import KINDS
+from gatelodge.flows.jobs.kinds import FSCK, KINDS, name_of_kind
 from gatelodge.flows.jobs.runner import JobEnd
 from gatelodge.ports.jobs import JobRecord
+from gatelodge.web.api.authentication import forbidden_to
 from gatelodge.web.api.context import AdminCaller, AdminContext
 from gatelodge.web.api.operators import operator_name
 from gatelodge.web.api.pages import PAGE, ItemPage, PageRequest, page
@@ -71,12 +72,16 @@ class JobDetail(JobShape, frozen=True, kw_only=True):
 @post("/jobs", opt=_START, status_code=202)
 async def start(gate: TheGate, caller: TheCaller, data: JSONBody[NewJob]) -> JobShape:
     """Start a job, or join the one of its kind that has not ended."""
-    kind = next((each for each in KINDS if each.name == data.kind), None)
-    if kind is None:
+    if data.kind not in _ACTS:
         raise Invalid(f"there is no such kind of job; there are: {', '.join(_ACTS)}")
-    if not caller.may(kind.act):
-        raise Forbidden(f"the role {caller.role} may not do this ({kind.act})")
-    return _shape_of_job(await gate.jobs.start(kind, caller.by, caller.workspace))
+    if data.kind != FSCK.name:
+        raise Invalid(
+            f"a job {data.kind} is started with what it is to do",
+            remedy="Ask for it where that can be said: POST /workspaces/{workspace}/artifacts.",
+        )
+    if not caller.may(FSCK.act):
+        raise forbidden_to(caller.role, FSCK.act)
+    return shape_of_job(await gate.jobs.start(FSCK, caller.by, caller.workspace))
 
 
 @get("/jobs", opt=_READ)
@@ -86,7 +91,7 @@ async def listed(
     """List the jobs, newest first; of those that have ended the newest hundred are kept."""
     rows = await gate.jobs.listed(None if caller.local else caller.workspace)
     mine = [job for job in rows if _may_see(caller, job)]
-    return page(mine, lambda job: job.id, _shape_of_job, PageRequest(limit, cursor))
+    return page(mine, lambda job: job.id, shape_of_job, PageRequest(limit, cursor))
 
 
 @get("/jobs/{job:str}", opt=_READ)
@@ -99,7 +104,7 @@ async def show(gate: TheGate, caller: TheCaller, job: Named) -> JobDetail:
 async def cancel(gate: TheGate, caller: TheCaller, job: Named) -> JobShape:
     """Cancel a job, whichever node runs it: nothing of it is kept from now on."""
     await _visible_job(gate, caller, job)
-    return _shape_of_job(await gate.jobs.cancel(job))
+    return shape_of_job(await gate.jobs.cancel(job))
 
 
 async def _visible_job(
@@ -113,11 +118,12 @@ async def _visible_job(
 
 def _may_see(caller: AdminCaller, job: JobRecord) -> bool:
     # A kind that this version does not know is seen by no role.
-    may = caller.may(_ACTS.get(job.kind, ""))
+    may = caller.may(_ACTS.get(name_of_kind(job.kind), ""))
     return caller.local or (may and job.workspace == caller.workspace)
 
 
-def _shape_of_job(job: JobRecord) -> JobShape:
+def shape_of_job(job: JobRecord) -> JobShape:
+    """A job as it is shown."""
     return JobShape(**_fields_of_job(job))
 
 

@@ -136,7 +136,7 @@ async def prove(
     if named:
         # Before the prover opens who called; what is no call of this log is refused unwritten.
         await place.gate.search.reading.find(log, call)
-        await _written_down(place, RecordsLook(log, "proof", (call,)), 1)
+        await written_down(place, RecordsLook(log, "proof", (call,)), 1)
     return await place.gate.prover.prove(log, call, named=named)
 
 
@@ -208,7 +208,7 @@ async def _shapes_of_records(
     if named or personal:
         # A crash behind this leaves the leaf of a look that nobody had; the other way round it
         # would leave a look without a leaf.
-        await _written_down(place, look, len(found))
+        await written_down(place, look, len(found))
     if named:
         rows = await gate.search.naming.with_names(found)
     names = await gate.read(lambda tx: names_of(tx, place))
@@ -226,7 +226,7 @@ def _ids_asked_about(who: RecordFilter, query: AuditQuery) -> tuple[str, ...]:
     return (*(query.members or ()), *agents, *filter(None, (query.credential,)))
 
 
-async def _written_down(place: WorkspaceContext, look: RecordsLook, records: int) -> None:
+async def written_down(place: WorkspaceContext, look: RecordsLook, records: int) -> None:
     """Record that somebody reads who called, before they do."""
     await place.gate.change(
         place.caller,

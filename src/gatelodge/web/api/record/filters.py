@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Invalid, NotFound
-from gatelodge.core.ids import Instant
+from gatelodge.core.ids import Instant, is_agent
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.people import Agent, GroupMember
 from gatelodge.core.policy.rules import Grant, Guardrail
@@ -32,6 +32,7 @@ _AGO = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _LONGEST_AGO = 100 * 365 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _EVER = 10_000
+_MOST_AGENTS = 16
 
 
 class RecordTimes(Struct, frozen=True, kw_only=True):
@@ -83,6 +84,8 @@ class ResolvedQuestion(Struct, frozen=True):
 class _People(Struct, frozen=True):
     members: tuple[str, ...] | None = None
     principals: tuple[str, ...] | None = None
+    bearer: str = ""
+    """Whose token is asked for, where one is."""
     notes: tuple[str, ...] = ()
 
 
@@ -113,6 +116,7 @@ async def looked_for(
         principals=people.principals,
         client=sought.client,
         credential=sought.credential,
+        owners=await _owners_of(place, people),
         limit=limit,
         before=log_place(cursor),
     )
@@ -155,6 +159,7 @@ def _resolve_people(tx: StoreTx, place: WorkspaceContext, who: RecordFilter) -> 
     members: tuple[str, ...] | None = None
     principals: set[str] | None = None
     notes: list[str] = []
+    bearer = ""
     if who.member:
         members = tuple(each.id for each in lookup.members(tx, place.id, who.member))
     if who.agent:
@@ -172,8 +177,29 @@ def _resolve_people(tx: StoreTx, place: WorkspaceContext, who: RecordFilter) -> 
     if who.credential:
         # It raises for a token of another workspace, of which a search here would silently find
         # nothing.
-        lookup.credential(tx, place.id, who.credential)
-    return _People(members, None if principals is None else tuple(principals), tuple(notes))
+        bearer = str(lookup.credential(tx, place.id, who.credential).principal)
+    called = None if principals is None else tuple(principals)
+    return _People(members, called, bearer, tuple(notes))
+
+
+async def _owners_of(place: WorkspaceContext, people: _People) -> tuple[str, ...] | None:
+    """Every member with whose key what these principals did can be sealed; None = too many to say.
+
+    An agent's records are sealed with the key of who answered for it then.
+    """
+    asked = people.principals if people.principals is not None else (people.bearer,)
+    agents = [each for each in asked if each and is_agent(each)]
+    # Each costs a walk through the gov log; without this the question is answered too, by reading.
+    if asked == ("",) or len(agents) > _MOST_AGENTS:
+        return None
+    owners = {each for each in asked if not is_agent(each)}
+    for agent in agents:
+        named = f'"agent":"{agent}"'
+        for leaf in await ever_in_gov(place.gate.ledger, named, _EVER, place.id):
+            subject = fields(leaf).get("subject")
+            told = subject if isinstance(subject, Mapping) else {}
+            owners.update(str(told[each]) for each in ("owner", "before") if each in told)
+    return tuple(sorted(owners))
 
 
 async def _resolve_servers(

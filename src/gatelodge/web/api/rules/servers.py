@@ -29,10 +29,12 @@ from gatelodge.flows.admin.definitions.shapes import (
 from gatelodge.flows.catalog.offers import left_out
 from gatelodge.flows.catalog.stock import keep_in_parts
 from gatelodge.flows.nouns import lookup
+from gatelodge.flows.nouns.foreseen import DryRun
 from gatelodge.ports.store import StoreTx
 from gatelodge.ports.upstream import ServerHealth
-from gatelodge.web.api.context import DryRun, WorkspaceContext
+from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Flag, Here, JSONBody, Named
+from gatelodge.web.api.rules.artifacts import check_transport_image
 
 
 class NewServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +105,8 @@ async def register(place: Here, data: JSONBody[NewServer]) -> servers.ServerShap
         timing=data.timing or ServerTiming(),
     )
 
+    await check_transport_image(place.gate, data.transport)
+
     def work(act: GovernanceAct) -> servers.ServerShape:
         row = servers.register(act, place.id, data.alias, proposal)
         return servers.shape_of(act.tx, row, place.showing)
@@ -121,6 +125,8 @@ async def edit(
     place: Here, name: Named, data: JSONBody[edits.ServerEdit], *, dry_run: Flag = False
 ) -> servers.ServerShape | DryRun:
     """Change a server in place; one that is reached in another way waits for approval again."""
+    if data.image is not None:
+        await check_transport_image(place.gate, await _edited_transport(place, name, data))
 
     def work(act: GovernanceAct) -> servers.ServerShape:
         row = lookup.server(act.tx, place.id, name)
@@ -217,6 +223,15 @@ async def diff(place: Here, name: Named) -> ServerDifferences:
 async def told(place: Here, name: Named) -> pins.InstructionsState:
     """Show what a server tells every session, and what of it was approved."""
     return await to_thread.run_sync(pins.instructions, await _find_server(place, name))
+
+
+async def _edited_transport(
+    place: WorkspaceContext, name: str, data: edits.ServerEdit
+) -> Transport:
+    def look(tx: StoreTx) -> Transport:
+        return edits.edited_transport(lookup.server(tx, place.id, name), data)
+
+    return await place.gate.read(look)
 
 
 async def _find_server(place: WorkspaceContext, name: str) -> Server:

@@ -228,9 +228,12 @@ def _call_request(
 
 
 def _asker_of_call(visit: RequestContext, capabilities: bytes, level: str) -> OnBehalfOf:
-    if capabilities == NOTHING and not level:
+    session = visit.session
+    if session is None and capabilities == NOTHING and not level:
         return visit.asker
-    return OnBehalfOf(visit.who.id, capabilities, level, visit.who.person)
+    # A modern client has no session: what tells its programs apart is the token that they bear.
+    own = visit.credential.id if session is None else session.nonce.hex()
+    return OnBehalfOf(visit.who.id, capabilities, level, visit.who.person, own)
 
 
 def _wanted_log_level(gate: EndpointContext, visit: RequestContext) -> str:

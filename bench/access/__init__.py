@@ -1,0 +1,1 @@
+"""How fast questions about access are answered: of the past, and on the console's pages."""

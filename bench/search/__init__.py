@@ -1,0 +1,1 @@
+"""How long a search of ten million records takes, and what its index costs."""

@@ -1,0 +1,1 @@
+"""Images of hosted servers: OCI layout on disk, deterministic layers, roots that are verified."""

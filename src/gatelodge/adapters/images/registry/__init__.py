@@ -1,0 +1,1 @@
+"""Images of registries, by the distribution specification."""

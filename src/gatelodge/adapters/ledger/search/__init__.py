@@ -1,0 +1,1 @@
+"""The index of the logs in the database."""

@@ -1,0 +1,1 @@
+"""Servers as pods: a Deployment each, with our bridge as PID 1 before the server."""

@@ -1,0 +1,1 @@
+"""The way out of an instance that has no network: sockets of the gate's in its own namespace."""

@@ -1,0 +1,1 @@
+"""Instances in containers that runc, crun or gVisor (runsc) starts, without any daemon."""

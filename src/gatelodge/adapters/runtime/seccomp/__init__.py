@@ -1,0 +1,1 @@
+"""Which system calls an isolated instance may make: one list for every backend."""

@@ -1,0 +1,1 @@
+"""`--demo`: MCP servers, people and grants that show the product."""

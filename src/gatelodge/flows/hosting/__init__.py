@@ -1,0 +1,1 @@
+"""Instances of servers: counted, judged and recorded before anything reaches them."""

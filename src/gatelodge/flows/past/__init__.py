@@ -1,0 +1,1 @@
+"""What the logs tell of earlier times: who could use what, and who used it when."""

@@ -1,0 +1,1 @@
+"""Secrets of a workspace: declared, set, used, rotated, removed."""

@@ -1,0 +1,1 @@
+"""One file a screen: each reads what the API reads, and shows it."""

@@ -1,0 +1,162 @@
+"""A page for each noun that is declared, and for what runs: the columns that the command has."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from gatelodge.flows.admin import agents, grants, groups
+from gatelodge.flows.admin.tokens import token
+from gatelodge.flows.nouns.noun import Noun
+from gatelodge.flows.vault.secrets import secret
+from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.nouns import shown_rows
+from gatelodge.web.api.pages import LONGEST, PageRequest
+from gatelodge.web.api.pages import page as page_of
+from gatelodge.web.api.parameters import Asks, Here
+from gatelodge.web.api.rules import guardrails, instances
+from gatelodge.web.console.forms import NOTHING, FormOutcome, forms_of_list
+from gatelodge.web.console.rendering import cell, page
+from gatelodge.web.console.tables import as_file, parse_form
+
+ROWS = 100
+
+Rows = Callable[[WorkspaceContext], Awaitable[Sequence[Any]]]
+
+
+class ListScreen(Struct, frozen=True, kw_only=True):
+    """One list as a page: what it shows, of which rows, and what it says when there are none."""
+
+    path: str
+    title: str
+    about: str
+    columns: tuple[str, ...]
+    empty: str
+    act: str
+    rows: Rows
+    noun: Noun[Any] | None = None
+    link: str = ""
+    """What of a row names its own page; empty where it has none."""
+    template: str = "list.html"
+
+
+def _screen_of_noun(noun: Noun[Any]) -> ListScreen:
+    return ListScreen(
+        path=noun.plural,
+        title=noun.plural.capitalize(),
+        about=noun.about,
+        columns=noun.columns,
+        empty=noun.empty,
+        act=f"{noun.name}.read",
+        rows=partial(shown_rows, noun),
+        noun=noun,
+        link="" if noun is secret else "id" if noun in (token, grants.grant) else "name",
+        template="tokens.html" if noun is token else "list.html",
+    )
+
+
+async def _instances(place: WorkspaceContext) -> Sequence[Any]:
+    return (await instances.listed.fn(place, "", LONGEST, "")).items  # type: ignore[no-any-return]
+
+
+async def _guardrails(place: WorkspaceContext) -> Sequence[Any]:
+    return (await guardrails.listed.fn(place, limit=LONGEST, cursor="")).items  # type: ignore[no-any-return]
+
+
+LISTS: Final = (
+    _screen_of_noun(agents.agent),
+    _screen_of_noun(groups.group),
+    _screen_of_noun(grants.grant),
+    _screen_of_noun(token),
+    _screen_of_noun(secret),
+    ListScreen(
+        path="guardrails",
+        title="Guardrails",
+        about="What nobody may do, whatever is granted.",
+        columns=("name", "mode", "scope", "text", "unmatched", "id"),
+        empty="No guardrails yet. Write one: gatelodge policy add NAME FILE",
+        act="guardrail.read",
+        rows=_guardrails,
+        link="name",
+        template="guardrails.html",
+    ),
+    ListScreen(
+        path="instances",
+        title="Instances",
+        about="What runs of the servers on the node that answered, and how far it is kept apart.",
+        columns=(
+            "server",
+            "owner",
+            "tier",
+            "runtime",
+            "isolation",
+            "memory_bytes",
+            "processes",
+            "seconds",
+            "node",
+            "id",
+        ),
+        empty="Nothing runs now. A server starts with its first call.",
+        act="server.read",
+        rows=_instances,
+        link="id",
+    ),
+)
+
+
+async def list_page(
+    screen: ListScreen,
+    place: WorkspaceContext,
+    *,
+    q: str = "",
+    cursor: str = "",
+    outcome: FormOutcome = NOTHING,
+    done: bool = False,
+    **told: Any,
+) -> Response[Any]:
+    """The page of a list, with the forms that make a row of it, and what came of one of them."""
+    found = await _found_rows(screen, place, q)
+    part = page_of(found, lambda row: str(row.id), lambda row: row, PageRequest(ROWS, cursor))
+    forms = () if screen.noun is None else forms_of_list(screen.noun, place, outcome)
+    return page(
+        screen.template,
+        place,
+        screen.path,
+        screen=screen,
+        rows=part.items,
+        q=q,
+        next=part.next,
+        forms=forms,
+        outcome=outcome,
+        done=done,
+        status=outcome.status,
+        **told,
+    )
+
+
+async def _found_rows(screen: ListScreen, place: WorkspaceContext, q: str) -> list[Any]:
+    wanted = q.strip().casefold()
+    return [
+        row
+        for row in await screen.rows(place)
+        if any(wanted in cell(getattr(row, each)).casefold() for each in screen.columns)
+    ]
+
+
+def _route(screen: ListScreen) -> HTTPRouteHandler:
+    async def listed(
+        place: Here, q: Asks = "", cursor: Asks = "", form: Asks = "", done: Asks = ""
+    ) -> Response[Any]:
+        """List what there is, of which a part is shown, and all of it as a file."""
+        chosen = parse_form(form)
+        if chosen:
+            return as_file(await _found_rows(screen, place, q), chosen, screen.path)
+        return await list_page(screen, place, q=q, cursor=cursor, done=bool(done))
+
+    return get(f"/{screen.path}", opt={"act": screen.act}, name=screen.path)(listed)
+
+
+ROUTES = tuple(map(_route, LISTS))

@@ -1,0 +1,1 @@
+"""Pages of people: who is here, what each holds, does and did."""

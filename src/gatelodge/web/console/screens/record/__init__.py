@@ -1,0 +1,1 @@
+"""Pages of the record: calls, changes and the logs that hold them."""

@@ -1,0 +1,40 @@
+"""Calls as they come: a table that grows by itself, or is loaded again where nothing runs."""
+
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.params import FromQuery
+
+from gatelodge.web.api.parameters import Asks, Here
+from gatelodge.web.api.record import audit
+from gatelodge.web.api.record.live import watched
+from gatelodge.web.console.rendering import page
+from gatelodge.web.console.tables import as_file, parse_form
+
+ROWS = 40
+_READ = {"act": "audit.read"}
+Asked = Request[Any, Any, Any]
+
+
+@get("/live", opt=_READ)
+async def live(place: Here, form: Asks = "") -> Response[Any]:
+    """The newest records, newest first; the look is written down."""
+    chosen = parse_form(form)
+    found = await audit.tail.fn(place, ROWS)
+    rows = found.items[::-1]
+    if chosen:
+        return as_file(rows, chosen, "live")
+    return page("live.html", place, "live", rows=rows, next=found.next)
+
+
+@get("/live/events", opt=_READ)
+async def events(
+    place: Here, request: Asked, after: FromQuery[int | None] = None
+) -> Response[bytes]:
+    """Tell of records as they end, in server-sent events, until the reader goes."""
+    # The face goes on from here: an answer of the framework is whole before it leaves.
+    request.scope["state"]["source"] = await watched(place, after)
+    return Response(b"", media_type="text/event-stream")
+
+
+ROUTES = (live, events)

@@ -1,0 +1,289 @@
+"""Who can use what, now or at a past moment: a heat map, and one principal's tools."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from anyio import to_thread
+from litestar import Response, get
+from litestar.di import NamedDependency
+from msgspec import Struct
+
+from gatelodge.core.access.matrix import matrix
+from gatelodge.core.access.reach import AccessReach, AllowedTools
+from gatelodge.core.errors import Forbidden, Invalid, LimitReached
+from gatelodge.core.ids import PrincipalId, ServerId
+from gatelodge.core.instant import rfc3339
+from gatelodge.core.policy.rules import Grant
+from gatelodge.core.records.origin import calls_log
+from gatelodge.core.view_entry import PrincipalEntry
+from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.operators import operator_name
+from gatelodge.web.api.pages import PageRequest
+from gatelodge.web.api.pages import page as page_of
+from gatelodge.web.api.parameters import Asks, Here, Named, from_query
+from gatelodge.web.api.record.audit import RecordsLook, written_down
+from gatelodge.web.api.rules.asked import AccessMoment, decision_fields, moment_of
+from gatelodge.web.api.rules.unused import recent_use, servers_used
+from gatelodge.web.console.rendering import page
+from gatelodge.web.console.screens.rules.days import days_of_log
+from gatelodge.web.console.tables import as_file, parse_form
+
+MOST_DAYS = 3_650
+ROWS = 200
+_READ_IN_PART: Final = "the log of calls goes further back than was read so far"
+"""Principals on one page: what is beyond is paged or searched."""
+
+
+class HeatCell(Struct, frozen=True, kw_only=True):
+    """How many of a server's tools a principal may use; `reach` is none, some or all.
+
+    `idle`: they may, and did not lately.
+    """
+
+    server: str
+    allowed: int
+    total: int
+    reach: str
+    idle: bool = False
+
+
+class HeatRow(Struct, frozen=True, kw_only=True):
+    """One principal with each server."""
+
+    principal: str
+    kind: str
+    role: str
+    cells: tuple[HeatCell, ...]
+
+
+class AccessLine(Struct, frozen=True, kw_only=True):
+    """One principal, one server: a row of the table as a file."""
+
+    principal: str
+    server: str
+    allowed: int
+    tools: int
+    unused: bool
+
+
+class ToolLine(Struct, frozen=True, kw_only=True):
+    """One tool and what is decided about it."""
+
+    tool: str
+    decision: str
+    rule: str
+    reason: str
+    conditional: bool
+
+
+class HeatAsked(Struct, frozen=True, kw_only=True):
+    """What the heat map is asked to show: of whom, when, and whether it marks what is unused."""
+
+    q: Asks = ""
+    at: Asks = ""
+    day: Asks = ""
+    unused: Asks = ""
+    cursor: Asks = ""
+    form: Asks = ""
+
+
+class GrantReason(Struct, frozen=True, kw_only=True):
+    """A grant as the reason of what is allowed; `ends` is empty when only a revocation ends it."""
+
+    to: str
+    since: str
+    by: str
+    ends: str
+
+
+@get("/access", opt={"act": "access.read"}, dependencies={"asked": from_query(HeatAsked)})
+async def heat_map(place: Here, asked: NamedDependency[HeatAsked]) -> Response[Any]:
+    """Members and agents by servers; a number says how many tools are allowed."""
+    chosen = parse_form(asked.form)
+    days = await days_of_log(place)
+    at = asked.at or days.moment(asked.day)
+    then = await moment_of(place, at)
+    names = then.names()
+    people = _found_principals(then, names, asked.q)
+    part = page_of(people, lambda who: who.id, lambda who: who, PageRequest(ROWS, asked.cursor))
+    shown = people if chosen else list(part.items)
+    used = await _used_lately(place, asked.unused, [str(who.id) for who in shown])
+    rows = await _heat_rows(then, names, shown, used)
+    unknown = bool(asked.unused) and used is None
+    if chosen and unknown:
+        raise LimitReached(_READ_IN_PART, remedy="Ask again: it reads on.", retry_after=1.0)
+    if chosen:
+        lines = [
+            AccessLine(
+                principal=row.principal,
+                server=c.server,
+                allowed=c.allowed,
+                tools=c.total,
+                unused=c.idle,
+            )
+            for row in rows
+            for c in row.cells
+        ]
+        return as_file(lines, chosen, "access")
+    return page(
+        "access.html",
+        place,
+        "access",
+        rows=rows,
+        unknown=unknown,
+        servers=[server.alias for server in then.here.servers.values()],
+        people=len(people),
+        asked=asked,
+        at=at,
+        days=days,
+        day=days.day_of(then.at),
+        moment=rfc3339(then.at),
+        gov=then.view.gov,
+        past=then.past,
+        next=part.next,
+    )
+
+
+@get("/access/{principal:str}", opt={"act": ("access.read", "access.own")})
+async def tools_of(
+    place: Here, principal: Named, at: Asks = "", server: Asks = "", form: Asks = ""
+) -> Response[Any]:
+    """Each tool that there is for one principal, with the rule that decides; of one server only."""
+    chosen = parse_form(form)
+    then = await moment_of(place, at)
+    who = then.principal_or_self(principal)
+    full = place.caller.may("access.read")
+    grants = {str(row.id): row for row in then.view.state.grants if row.workspace == place.id}
+    lines = [each for each in _tool_lines(then, who, server) if full or each[1]]
+    shown = [line for line, _ in lines]
+    if chosen:
+        return as_file(shown, chosen, "tools")
+    return page(
+        "tools.html",
+        place,
+        "access",
+        who=then.names().get(who.id, who.id),
+        kind=who.kind,
+        server=server,
+        lines=shown,
+        why=_reasons(then, shown, grants) if full else {},
+        at=at,
+        moment=rfc3339(then.at),
+        gov=then.view.gov,
+        past=then.past,
+    )
+
+
+def _found_principals(then: AccessMoment, names: dict[str, str], q: str) -> list[PrincipalEntry]:
+    wanted = q.strip().casefold()
+    found = [
+        each
+        for each in then.view.principals.values()
+        if each.workspace == then.place.id and wanted in names.get(each.id, each.id).casefold()
+    ]
+    return sorted(found, key=lambda each: names.get(each.id, each.id))
+
+
+async def _used_lately(
+    place: WorkspaceContext, days: str, members: list[str]
+) -> dict[tuple[str, str], str] | None:
+    """Who used which server in the last days; None when nobody asked, or it is not known.
+
+    Raises Forbidden, Invalid.
+    """
+    if not days:
+        return None
+    if not days.isdecimal() or len(days) > 4 or not 0 < int(days) <= MOST_DAYS:
+        raise Invalid(f"unused: {days!r} is no number of days", remedy="Say 90.")
+    if not place.caller.may("audit.read"):
+        raise Forbidden("this role may not see who called")
+    # It tells who called, so it is written down before it is read.
+    await written_down(place, RecordsLook(calls_log(place.id), "unused"), len(members))
+    found = await recent_use(place, int(days))
+    # Of a log that was read in part nothing can be called unused.
+    return await servers_used(place, found, members) if found.whole else None
+
+
+async def _heat_rows(
+    then: AccessMoment,
+    names: dict[str, str],
+    people: list[PrincipalEntry],
+    used: dict[tuple[str, str], str] | None,
+) -> list[HeatRow]:
+    reach = AccessReach(then.view, then.here, then.at)
+    # Of a large workspace this is a million decisions: beside the loop nobody waits for it.
+    gate = then.place.gate
+    return await to_thread.run_sync(
+        lambda: [_heat_row(then, names, who, reach.of(who), used) for who in people],
+        limiter=gate.writing,
+    )
+
+
+def _heat_row(
+    then: AccessMoment,
+    names: dict[str, str],
+    who: PrincipalEntry,
+    allowed: AllowedTools,
+    used: dict[tuple[str, str], str] | None,
+) -> HeatRow:
+    cells = []
+    for server in then.here.servers.values():
+        count = len(allowed.get(server.id, ()))
+        # An agent's calls stand under its owner's key: of an agent alone the log says nothing here.
+        idle = used is not None and count > 0 and who.kind == "member"
+        cells.append(
+            HeatCell(
+                server=server.alias,
+                allowed=count,
+                total=len(server.tools),
+                reach=_reach(count, len(server.tools)),
+                idle=idle and (str(who.id), str(server.id)) not in (used or {}),
+            )
+        )
+    return HeatRow(
+        principal=names.get(who.id, who.id), kind=who.kind, role=who.role, cells=tuple(cells)
+    )
+
+
+def _reach(allowed: int, total: int) -> str:
+    if not allowed:
+        return "none"
+    return "all" if allowed == total else "some"
+
+
+def _reasons(
+    then: AccessMoment, lines: list[ToolLine], grants: dict[str, Grant]
+) -> dict[str, GrantReason]:
+    """The grant behind each rule that is one: for whom, since when, by whom, until when."""
+    names, found = then.names(), {}
+    for rule in {line.rule for line in lines} & grants.keys():
+        row = grants[rule]
+        found[rule] = GrantReason(
+            to=names.get(row.grantee, row.grantee),
+            since=rfc3339(row.created_at),
+            by=names.get(row.created_by, operator_name(row.created_by)),
+            ends="" if row.expires_at is None else rfc3339(row.expires_at),
+        )
+    return found
+
+
+def _tool_lines(
+    then: AccessMoment, who: PrincipalEntry, server: str
+) -> Iterator[tuple[ToolLine, bool]]:
+    """Each tool, and whether one who may see their own access only is told of it."""
+    aliases = {str(server.id): server.alias for server in then.here.servers.values()}
+    on = {ServerId(each) for each, alias in aliases.items() if server in ("", alias)}
+    told = matrix(then.view, then.here, then.at, principals={PrincipalId(who.id)}, servers=on)
+    for cell in told:
+        word, rule, reason, _ = decision_fields(cell.decision)
+        line = ToolLine(
+            tool=f"{aliases[cell.server]}/{cell.tool}",
+            decision=word,
+            rule=rule,
+            reason=reason,
+            conditional=cell.conditional,
+        )
+        yield line, not getattr(cell.decision, "hidden", False)
+
+
+ROUTES = (heat_map, tools_of)

@@ -1,0 +1,94 @@
+"""How access came and went: somebody's timeline, and what differs between two moments."""
+
+from typing import Any
+
+from litestar import Response, get
+from msgspec import Struct
+
+from gatelodge.core.instant import parse_rfc3339
+from gatelodge.web.api.parameters import Asks, Here, Named
+from gatelodge.web.api.rules import past
+from gatelodge.web.api.rules.past import AccessIntervalShape
+from gatelodge.web.console.pictures import WIDTH, TimelineBar, timeline_bar
+from gatelodge.web.console.rendering import page
+from gatelodge.web.console.tables import as_file, parse_form
+
+MOST = 500
+"""Intervals on one page: what is beyond is in the file."""
+
+
+class TimelineRow(Struct, frozen=True, kw_only=True):
+    """One interval and its bar."""
+
+    interval: AccessIntervalShape
+    bar: TimelineBar
+
+
+class TimelineLine(Struct, frozen=True, kw_only=True):
+    """One interval as a row of a file."""
+
+    tool: str
+    rule: str
+    began_at: str
+    began_by: str
+    ended_at: str
+    ended_by: str
+
+
+@get("/access/{principal:str}/history", opt={"act": ("access.read", "access.own")})
+async def history(place: Here, principal: Named, tool: Asks = "", form: Asks = "") -> Response[Any]:
+    """Each tool that somebody could use, as bars over time."""
+    chosen = parse_form(form)
+    told = await past.history.fn(place, principal, tool)
+    if chosen:
+        return as_file([_line(each) for each in told.intervals], chosen, "history")
+    last = parse_rfc3339(told.at)
+    first = min((parse_rfc3339(each.began.at) for each in told.intervals), default=last)
+    rows = [
+        TimelineRow(
+            interval=each,
+            bar=timeline_bar(
+                parse_rfc3339(each.began.at),
+                None if each.ended is None else parse_rfc3339(each.ended.at),
+                first,
+                last,
+            ),
+        )
+        for each in told.intervals[-MOST:]
+    ]
+    return page(
+        "history.html",
+        place,
+        "access",
+        told=told,
+        rows=rows,
+        width=WIDTH,
+        tool=tool,
+        left_out=len(told.intervals) - len(rows),
+    )
+
+
+@get("/diff", opt={"act": "access.read"})
+async def diff(place: Here, earlier: Asks = "", later: Asks = "", form: Asks = "") -> Response[Any]:
+    """Who gained and who lost what between two moments."""
+    chosen = parse_form(form)
+    told = await past.diff.fn(place, earlier, later)
+    if chosen:
+        return as_file(told.differences, chosen, "differences")
+    asked = {"earlier": earlier, "later": later}
+    rows, left_out = told.differences[:MOST], max(0, len(told.differences) - MOST)
+    return page("diff.html", place, "diff", told=told, rows=rows, left_out=left_out, asked=asked)
+
+
+def _line(each: AccessIntervalShape) -> TimelineLine:
+    return TimelineLine(
+        tool=each.tool,
+        rule=each.rule,
+        began_at=each.began.at,
+        began_by=f"{each.began.kind} {each.began.by}".strip(),
+        ended_at="" if each.ended is None else each.ended.at,
+        ended_by="" if each.ended is None else f"{each.ended.kind} {each.ended.by}".strip(),
+    )
+
+
+ROUTES = (history, diff)

@@ -1,0 +1,161 @@
+"""Servers: how they are doing, their tools with what is approved of each, and what is said of it.
+
+What is approved is what was shown: each form bears the digests of the page that it stands on, and
+the gate refuses what has changed since.
+"""
+
+from typing import Any, Final
+
+from anyio import to_thread
+from litestar import Response, get, post
+
+from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.errors import Invalid
+from gatelodge.flows.admin import pins
+from gatelodge.flows.admin.definitions.shapes import ToolDetail, tool_detail
+from gatelodge.flows.admin.pins import tool
+from gatelodge.flows.admin.servers import server
+from gatelodge.flows.nouns import lookup
+from gatelodge.ports.store import StoreTx
+from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.nouns import shown_rows
+from gatelodge.web.api.parameters import Asks, Here, Named
+from gatelodge.web.api.rules import servers as api
+from gatelodge.web.console.forms import (
+    NOTHING,
+    Asked,
+    FormOutcome,
+    SentForm,
+    answered,
+    done,
+    forms_of_row,
+    home_of,
+    sent_form,
+)
+from gatelodge.web.console.rendering import page, segment
+from gatelodge.web.console.screens.rows import verb_post
+from gatelodge.web.console.screens.rules.definitions import MOST_WHOLE, text_runs, views_of
+from gatelodge.web.console.tables import as_file, parse_form
+
+DONE: Final = {
+    "approve": "What was shown is approved.",
+    "observe": "Its tools were read again.",
+    "enable": "It serves again.",
+    "block": "The tool is blocked.",
+    "unblock": "The block is lifted.",
+    "review": "The finding is written down.",
+}
+
+
+@get("/servers", opt={"act": "server.read"})
+async def listed(place: Here, form: Asks = "") -> Response[Any]:
+    """Every server with its health and how far it is kept apart."""
+    chosen = parse_form(form)
+
+    rows = await shown_rows(server, place)
+    return (
+        as_file(rows, chosen, "servers")
+        if chosen
+        else page("servers.html", place, "servers", rows=rows)
+    )
+
+
+async def server_page(
+    place: WorkspaceContext, alias: str, outcome: FormOutcome, finished: str = ""
+) -> Response[Any]:
+    """One server, its tools, and in full those that wait for a word."""
+
+    def look(tx: StoreTx) -> tuple[Server, Any, list[Any], list[ToolDetail]]:
+        row = lookup.server(tx, place.id, alias)
+        here = tx.find(Tool, workspace=place.id, server=row.id)
+        shown = list(tool.show(tx, here, place.showing)) if here else []
+        length = place.showing.name_length
+        due = [each for each in here if each.present and each.observed != each.approved]
+        details = [tool_detail(each, row.alias, length) for each in due[:MOST_WHOLE]]
+        return row, server.show(tx, [row], place.showing)[0], shown, details
+
+    row, shape, tools, details = await place.gate.read(look)
+    views = await to_thread.run_sync(views_of, details)
+    said = await to_thread.run_sync(pins.instructions, row)
+    told = await to_thread.run_sync(text_runs, row.approved_instructions, row.instructions)
+    due = [each for each in tools if each.digest != each.approved and _can_be_approved(each)]
+    return page(
+        "server.html",
+        place,
+        "servers",
+        row=shape,
+        tools=tools,
+        views=views,
+        due=due,
+        left_out=len(due) - len(views),
+        instructions=said,
+        told=told,
+        forms=forms_of_row(server, place, shape.alias, outcome, shape.status),
+        outcome=outcome,
+        done=DONE.get(finished, ""),
+        status=outcome.status,
+    )
+
+
+@get("/servers/{alias:str}", opt={"act": "server.read"})
+async def show(place: Here, alias: Named, done: Asks = "") -> Response[Any]:
+    """One server, with its tools."""
+    return await server_page(place, alias, NOTHING, done)
+
+
+@post("/servers/{alias:str}/approve", opt={"act": "server.approve"}, status_code=200)
+async def approve(place: Here, alias: Named, request: Asked) -> Response[Any]:
+    """Approve the server, and of its tools and instructions what was shown and chosen."""
+    sent = await sent_form(request)
+
+    async def work() -> Response[Any]:
+        shown = api.ServerApproval(
+            description=sent.text("description"),
+            tools=_shown_digests(sent),
+            instructions=sent.text("instructions"),
+        )
+        await api.approve.fn(place, alias, shown)
+        return done(f"{home_of(place)}/servers/{segment(alias)}", "approve")
+
+    return await answered("approve", sent, work, lambda told: server_page(place, alias, told))
+
+
+@post("/servers/{alias:str}/observe", opt={"act": "tool.observe"}, status_code=200)
+async def look_again(place: Here, alias: Named, request: Asked) -> Response[Any]:
+    """Reach the server and read its tools; approves nothing."""
+    sent = await sent_form(request)
+
+    async def work() -> Response[Any]:
+        await api.look_again.fn(place, alias)
+        return done(f"{home_of(place)}/servers/{segment(alias)}", "observe")
+
+    return await answered("observe", sent, work, lambda told: server_page(place, alias, told))
+
+
+def _shown_digests(sent: SentForm) -> dict[str, str]:
+    """The tools that were chosen, each with the digest that the page showed. Raises Invalid."""
+    chosen = sent.every("only") or sent.every("tool")
+    found = {}
+    for each in chosen:
+        digest, space, name = each.partition(" ")
+        if not space or not digest:
+            raise Invalid("the form names a tool without its digest", remedy="Load the page again.")
+        found[name] = digest
+    return found
+
+
+def _can_be_approved(shape: Any) -> bool:
+    return shape.standing in ("new", "changed", "pinned")
+
+
+async def _shown_server(place: WorkspaceContext, name: str, outcome: FormOutcome) -> Response[Any]:
+    return await server_page(place, name, outcome)
+
+
+ROUTES = (
+    listed,
+    show,
+    approve,
+    look_again,
+    *(verb_post(server, verb, _shown_server) for verb in server.verbs),
+)

@@ -1,0 +1,37 @@
+"""Grants that nobody used lately: what could be revoked without anybody missing it."""
+
+from typing import Any
+
+from litestar import Response, get
+
+from gatelodge.web.api.parameters import Asks, Flag, Here
+from gatelodge.web.api.rules import unused
+from gatelodge.web.api.rules.unused import Days
+from gatelodge.web.console.rendering import page
+from gatelodge.web.console.tables import as_file, parse_form
+
+MOST = 500
+"""Grants on one page: what is beyond is in the file."""
+
+
+@get("/unused", opt={"act": "audit.read"})
+async def listed(
+    place: Here, days: Days = 90, form: Asks = "", *, used: Flag = False
+) -> Response[Any]:
+    """The grants that allowed no call for so many days."""
+    chosen = parse_form(form)
+    told = await unused.unused.fn(place, days, used=used)
+    if chosen:
+        return as_file(told.grants, chosen, "unused")
+    return page(
+        "unused.html",
+        place,
+        "unused",
+        told=told,
+        rows=told.grants[:MOST],
+        left_out=max(0, len(told.grants) - MOST),
+        used=used,
+    )
+
+
+ROUTES = (listed,)

@@ -1,0 +1,3 @@
+from tests.unit.admin.conftest import empty, house, portal
+
+__all__ = ["empty", "house", "portal"]

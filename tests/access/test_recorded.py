@@ -1,0 +1,79 @@
+"""A member without a role learns what was recorded about them, and nothing of anybody else."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.gate import Gate
+from tests.integration.admin_house import House, W, stub
+
+__all__ = ["stub"]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with Gate(tmp_path_factory.mktemp("own") / "data").prepared().running() as gate:
+        yield House(gate)
+
+
+@pytest.fixture(scope="module")
+def calls(house: House, stub: str) -> list[dict[str, Any]]:
+    """What the member sees after they and the owner called, allowed and not."""
+    member = house.gate.client(house.tokens["member"])
+    member.call("stub__echo", {"text": "x"})
+    member.call("stub__nothing", {})
+    grant = {"member": "member@example.test", "server": stub, "tool": "count", "level": "all"}
+    house.ok("POST", f"{W}/grants", grant)
+    member.call("stub__count", {})
+    house.gate.client(house.gate.token).call("stub__count", {})
+    told = house.ok("GET", f"{W}/recorded/calls", by="member")["items"]
+    return [each for each in told if each["method"] == "tools/call"]
+
+
+def test_a_member_sees_their_own_calls_alone(calls: list[dict[str, Any]]) -> None:
+    assert {each["who"] for each in calls} == {"member@example.test"}
+    assert calls[0]["server"] == "stub"
+    assert calls[0]["tool"] == "count"
+    assert len(calls) == 3
+
+
+def test_what_was_hidden_from_a_call_is_hidden_in_its_record(calls: list[dict[str, Any]]) -> None:
+    hidden, nothing = ({**each, "index": 0, "call": "", "at": ""} for each in calls[1:])
+    # One tool is there, the other is not: the records are alike.
+    for each in (hidden, nothing):
+        each.pop("ms", None)
+    assert hidden == nothing
+    assert hidden["outcome"] == "denied"
+
+
+def test_the_changes_that_name_somebody_name_nobody_else(
+    house: House, calls: list[dict[str, Any]]
+) -> None:
+    house.ok("POST", f"{W}/groups", {"name": "night"})
+    house.ok("POST", f"{W}/groups/night/add-member", {"principal": "member@example.test"})
+    house.ok("GET", f"{W}/audit/records?member=member@example.test", by="auditor")
+    told = house.ok("GET", f"{W}/recorded/changes", by="member")["items"]
+    kinds = {each["type"] for each in told}
+    assert {"member.added", "group.member_added", "grant.created", "audit.read"} <= kinds, kinds
+    assert {each["by"] for each in told} == {"you", "somebody else"}
+    assert any(each["group"] == "night" for each in told)
+    # Their own look is the only one that they know who it was.
+    looks = [each for each in told if each["type"] == "audit.read"]
+    assert [each["by"] for each in looks[:2]] == ["somebody else", "you"]
+    text = str(told)
+    for other in ("owner", "auditor@", "mem_"):
+        assert other not in text, text
+
+
+def test_a_look_at_ones_own_records_is_recorded(house: House, calls: list[dict[str, Any]]) -> None:
+    looks = house.ok("GET", f"{W}/audit/changes?type=audit.read")["items"]
+    own = [each for each in looks if each["subject"]["what"] == "own"]
+    assert own
+    assert own[0]["by_name"] == "member@example.test"
+
+
+def test_an_operator_is_told_where_to_look_instead(house: House, stub: str) -> None:
+    for what in ("calls", "changes"):
+        done = house.gate.command("recorded", what)
+        assert done.returncode == 2, done
+        assert "gatelodge audit search" in done.stderr, done

@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+
+import pytest
+from tests.gate import Gate
+from tests.integration.admin_house import House, stub
+
+__all__ = ["house", "stub"]
+
+
+@pytest.fixture(scope="session")
+def console_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A gate of these files' own: pages show all that there is, and some of it is a crowd."""
+    made = Gate(tmp_path_factory.mktemp("console") / "data", "limits.body_bytes=65536")
+    with made.prepared().running() as gate:
+        yield House(gate)
+
+
+@pytest.fixture(scope="module")
+def house(console_house: House) -> House:
+    return console_house
