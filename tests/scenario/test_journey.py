@@ -33,14 +33,26 @@ def _run(gate: Gate, known: dict[str, str], words: list[str]) -> str:
         given = gate.client(known[who]).call(tool, json.loads(" ".join(rest[2:])))
         return answer(given.json) if given.status in {200, 400} else f"HTTP {given.status}"
     if program == "wait":
-        # What is met and what is called are recorded in the order of their happening.
-        until(lambda: gate.cli("server", "show", rest[0])["health"] == "ready" or None)
+        # What is met and what is called are recorded in the order of their happening, and the end
+        # of a server's process soon after the answer that it may run no more.
+        asked = {"ready": _is_ready, "stopped": _has_stopped}[rest[0]]
+        until(lambda: asked(gate, rest[1]) or None)
         return ""
     # In this process: each would spend most of its time on starting Python.
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = run(gate.arguments(*rest)[3:])
     return out.getvalue() + err.getvalue() + (f"exit {code}\n" if code else "")
+
+
+def _is_ready(gate: Gate, server: str) -> bool:
+    return bool(gate.cli("server", "show", server)["health"] == "ready")
+
+
+def _has_stopped(gate: Gate, server: str) -> bool:
+    """Whether no start of the server is without its recorded end."""
+    found = gate.cli("audit", "search", "--server", server)["items"]
+    return all(record["outcome"] != "open" for record in found)
 
 
 @pytest.mark.parametrize(
