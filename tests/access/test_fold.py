@@ -24,6 +24,7 @@ def folded(leaves, until=None):
     return fold
 
 
+@pytest.mark.slow
 @pytest.mark.guarantee("access:point-in-time")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_fold_decides_as_the_store_did_at_any_moment(house, seed):

@@ -28,6 +28,7 @@ def asking(ledger, kept=None):
     return PastAccess(ledger, anyio.Lock(), anyio.CapacityLimiter(1), 64, kept)
 
 
+@pytest.mark.slow
 @pytest.mark.guarantee("access:point-in-time")
 @pytest.mark.parametrize("seed", [21, 22])
 def test_kept_folds_answer_as_the_whole_log_does(house, portal, ledger, seed):
@@ -67,6 +68,7 @@ def test_a_question_reads_only_what_lies_behind_the_last_kept_fold(house, portal
     assert sum(seen) < first.gov / 4, (seen, first.gov)
 
 
+@pytest.mark.slow
 def test_of_a_long_log_no_more_folds_are_kept_than_of_a_short_one(house, portal, ledger):
     Year(house, 24).live(400)
     kept, now = KeptFolds(spacing=1), house.clock.now()

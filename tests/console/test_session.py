@@ -114,6 +114,7 @@ def test_a_bearer_token_is_no_session(house: House, visitor: Visitor) -> None:
     assert answer.status == 401
 
 
+@pytest.mark.slow
 def test_while_nothing_serves_no_link_is_made(tmp_path: Path) -> None:
     stopped = Gate(tmp_path / "data")
     stopped.cli("init")

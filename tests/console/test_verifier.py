@@ -36,6 +36,7 @@ def test_every_leaf_of_every_small_tree_is_verified_by_both(tmp_path: Path) -> N
         assert verify_proof(each["text"].encode(), [each["vkey"]]).verdict == "VERIFIED"
 
 
+@pytest.mark.slow
 def test_whatever_single_thing_is_changed_nothing_is_verified(tmp_path: Path) -> None:
     good = MadeLog(11).case(3, 9)
     cases = list(spoiled_cases(good))

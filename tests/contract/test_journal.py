@@ -220,6 +220,7 @@ async def test_segments_come_and_go_and_nothing_is_lost(house):
     assert found == sent
 
 
+@pytest.mark.slow
 async def test_a_lost_database_fails_who_waits_and_is_found_again(postgres_url):
     house = PostgresHouse(fresh_database(postgres_url))
     journal = await house.open()

@@ -64,6 +64,7 @@ async def a_suspended_member(gate, upstream):
     await bystander.close()
 
 
+@pytest.mark.slow
 @pytest.mark.guarantee("revoke:under-a-second")
 def test_what_runs_for_the_agent_of_a_suspended_member_is_cut(gate, upstream):
     asyncio.run(a_suspended_member(gate, upstream))

@@ -361,6 +361,7 @@ def test_from_far_away_a_token_decides(gate: Gate, tmp_path: Path) -> None:
     assert gate.command("--url", far[1], "token", "list").returncode == 3
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_what_is_wrong(gate: Gate, stub: str) -> None:
     well = gate.command("doctor")
     assert well.returncode == 0, well.stdout

@@ -18,6 +18,8 @@ from gatelodge.app.demonstration.moving import beside
 from gatelodge.app.demonstration.story import DAYS
 from gatelodge.config.schema import Settings
 
+pytestmark = pytest.mark.slow
+
 DAN, FATIMA = "dan@example.test", "fatima@example.test"
 
 

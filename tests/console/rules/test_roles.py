@@ -47,6 +47,7 @@ def test_the_page_names_every_route() -> None:
                 assert named, f"{method} {shown} is not in {PAGE.name}: run `make docs`"
 
 
+@pytest.mark.slow
 def test_each_route_answers_each_role_as_the_page_says(
     house: House, visitors: dict[str, Visitor]
 ) -> None:

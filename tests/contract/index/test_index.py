@@ -60,6 +60,7 @@ async def test_whatever_is_asked_of_a_log_of_many_chunks_index_and_log_agree(hou
         await asked(gate, house, 15)
 
 
+@pytest.mark.slow
 async def test_a_search_goes_on_while_the_index_is_filled_dropped_and_made_anew(house):
     gate = gate_of(house)
     await gate.happen(CHUNK * 2 + 200)
@@ -79,6 +80,7 @@ async def test_a_search_goes_on_while_the_index_is_filled_dropped_and_made_anew(
     assert anew.id != reach.id
 
 
+@pytest.mark.slow
 async def test_a_crash_between_two_rows_leaves_the_index_as_it_was(house, monkeypatch):
     gate = gate_of(house)
     await gate.happen(CHUNK * 2 + 400)
@@ -91,6 +93,7 @@ async def test_a_crash_between_two_rows_leaves_the_index_as_it_was(house, monkey
     await asked(gate, house, 5)
 
 
+@pytest.mark.slow
 async def test_what_the_index_names_wrongly_is_not_shown_and_is_noticed(house):
     gate = gate_of(house)
     await gate.happen(CHUNK + 400)
@@ -107,6 +110,7 @@ async def test_what_the_index_names_wrongly_is_not_shown_and_is_noticed(house):
     assert await house.filler.check(anew, 0)
 
 
+@pytest.mark.slow
 async def test_an_index_of_another_history_is_not_asked_and_is_made_anew(house):
     gate = gate_of(house)
     await gate.happen(CHUNK + 400)
@@ -121,6 +125,7 @@ async def test_an_index_of_another_history_is_not_asked_and_is_made_anew(house):
         await house.agree(AuditQuery(log=LOG, tool="seldom"))
 
 
+@pytest.mark.slow
 async def test_a_question_reads_little_of_a_long_log(house, monkeypatch):
     gate = gate_of(house)
     await gate.happen(CHUNK * 3 + 600)

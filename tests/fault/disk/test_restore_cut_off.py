@@ -100,6 +100,7 @@ def test_a_restore_that_fails_leaves_everything_as_it_was(house: Path, monkeypat
     assert {each.name for each in house.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_restore_that_cannot_be_put_in_its_place_leaves_the_empty_one_there(
     house: Path, tmp_path: Path, monkeypatch
 ) -> None:

@@ -126,6 +126,7 @@ def _change(house: House, client: Journey, email: str, grant: str) -> None:
     assert sum(name.startswith("git__") for name in client.step("changed")["names"]) == 12
 
 
+@pytest.mark.slow
 def test_the_example_of_the_manual_lists_the_tools(small_house):
     (example,) = re.findall("```ts\n(.*?)```", CLIENTS.read_text(), re.DOTALL)
     done = subprocess.run(

@@ -23,6 +23,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield House(gate)
 
 
+@pytest.mark.slow
 def test_a_gate_fills_its_index_and_makes_it_anew(house: House) -> None:
     def filled() -> bool:
         (state,) = house.gate.cli("audit", "index")
@@ -56,6 +57,7 @@ def test_more_records_than_a_page_are_written_as_they_are_found(house: House, fo
     assert places == sorted(set(places), reverse=True)
 
 
+@pytest.mark.slow
 def test_a_long_table_is_asked_for_with_a_format(house: House) -> None:
     done = house.gate.command("audit", "search", "--limit", "501")
     assert done.returncode == 2

@@ -13,6 +13,8 @@ from tests.upstreams.pools import alive
 
 NOISY = f"""
 import os, runpy, sys
+
+pytestmark = pytest.mark.slow
 print("key is", os.environ["KEY"], "\\x1b[31mred", file=sys.stderr, flush=True)
 sys.argv = [{str(STUB)!r}]
 runpy.run_path({str(STUB)!r}, run_name="__main__")

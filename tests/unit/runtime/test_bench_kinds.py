@@ -3,6 +3,8 @@
 import pytest
 from bench.hosting.kinds import KINDS, HostedKind, image_of_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_way_of_the_benchmark_can_be_made(kind: HostedKind, tmp_path):

@@ -149,6 +149,7 @@ async def test_a_tool_that_wants_all_memory_does_not_get_it(hostile: Hostile, tm
     assert await told(tmp_path) < (4 << 30) // (64 << 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "says"),
     [("many files", "more than 8 MiB"), ("one file", "one file became larger|more than 8 MiB")],
@@ -162,6 +163,7 @@ async def test_a_tool_that_fills_the_disk_is_ended_and_its_error_says_why(
     assert "hosting.build_bytes" in failed.value.remedy
 
 
+@pytest.mark.slow
 async def test_a_tool_that_hangs_is_ended(hostile: Hostile, tmp_path: Path):
     hostile("hang")
     with pytest.raises(LimitReached, match="npm took longer than 1 s"):
