@@ -25,11 +25,13 @@ MODERN = "2026-07-28"
 WAIT = 40.0
 CACHES = f"/tmp/gatelodge-test-caches-{os.getuid()}"
 ROOT = Path(__file__).parent.parent
+_KEPT = frozenset(("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH"))
+"""`PYTHONPATH` is set where the code that is tested is not the one that is installed."""
 
 
 def environment(**more: str) -> dict[str, str]:
     """What a gate in a test may see of our environment."""
-    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG", "TMPDIR"}}
+    kept = {k: v for k, v in os.environ.items() if k in _KEPT}
     # Most tests are about other things than a sandbox, and start many servers.
     plain = {"GATELODGE_HOSTING__PLAIN_COMMANDS": "process"}
     return {**kept, **plain, "GATELODGE_HOSTING__CACHE_DIR": CACHES, **more}

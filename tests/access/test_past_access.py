@@ -148,6 +148,8 @@ def test_the_commands_of_the_past_are_read_by_people(house: House, moments: dict
         (("access", "at", at), "lea@example.test"),
         (("access", "who-can", "stub/echo", "--at", at), "lea@example.test"),
         (("access", "history", "lea@example.test"), "grant.revoked by owner@localhost"),
+        (("access", "history", "lea@example.test", "--svg"), "<title>stub/echo: from "),
+        (("access", "matrix", "--at", at, "--svg"), "lea@example.test, stub/echo: 1 of 1"),
         (("access", "diff", moments["before"], at), "gained"),
         (("access", "diff", at, at), "Nothing differs."),
     ):

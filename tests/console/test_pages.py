@@ -216,6 +216,8 @@ def test_a_page_of_the_past_shows_who_could_use_what_then(
     # Whichever came first: what others were granted may reach them from their first moment on.
     timeline = owner.page("/access/later@example.test/history")
     assert "grant.created" in timeline or "member.added" in timeline
+    assert '<svg xmlns="http://www.w3.org/2000/svg" class="timeline"' in timeline
+    assert "<title>stub/echo: from " in timeline
     assert visitors["member"].ask("GET", f"{HOME}/diff?earlier={then}").status == 403
     page = owner.page(f"/access?q=later&at={then}")
     assert "later@example.test" not in page

@@ -8,6 +8,8 @@ from gatelodge.cli import lazy, output
 from gatelodge.cli.lazy import group
 from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
+from gatelodge.core.pictures.heat_map import heat_map
+from gatelodge.core.pictures.timeline import TimelineSpan, access_timeline
 
 _AT = click.option(
     "--at",
@@ -56,6 +58,7 @@ def explain(
 @click.option("--tool", metavar="SERVER/TOOL", default="", help="On one tool only.")
 @_AT
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for spreadsheets.")
+@click.option("--svg", is_flag=True, help="Print a heat map of it.")
 @click.pass_obj
 def matrix(
     terminal: CommandRun,
@@ -64,6 +67,7 @@ def matrix(
     prompts: bool,
     resources: bool,
     as_csv: bool,
+    svg: bool,
     **only: str,
 ) -> None:
     """Show who can use what, now or at a past moment, each cell with the rule that says so."""
@@ -74,6 +78,9 @@ def matrix(
     if as_csv and not terminal.json:
         cells = [cell for cell in found["cells"] if everything or cell["allowed"]]
         click.echo(output.as_csv(_CELL, cells))
+        return
+    if svg and not terminal.json:
+        click.echo(_matrix_picture(found))
         return
     terminal.show(found, lambda it: _format_matrix(it, everything=everything))
 
@@ -120,11 +127,15 @@ def who_can(terminal: CommandRun, tool: str, at: str) -> None:
 @access.command("history")
 @click.argument("principal")
 @click.option("--tool", metavar="SERVER[/TOOL]", default="", help="Of one server or tool only.")
+@click.option("--svg", is_flag=True, help="Print a timeline of it.")
 @click.pass_obj
-def history(terminal: CommandRun, principal: str, tool: str) -> None:
+def history(terminal: CommandRun, principal: str, tool: str, *, svg: bool) -> None:
     """Show what somebody could use, from when until when, and which change said so."""
     gate = terminal.gate
     found = gate.get(gate.here("access", "history"), principal=principal, tool=tool)
+    if svg and not terminal.json:
+        click.echo(_history_picture(found))
+        return
     terminal.show(found, _format_history)
 
 
@@ -182,6 +193,18 @@ def _format_history(found: dict[str, Any]) -> str:
     return f"{output.listing(list(rows[0]), rows)}\nAs of {found['at']}."
 
 
+def _history_picture(found: dict[str, Any]) -> str:
+    spans = [
+        TimelineSpan(
+            row=each["tool"],
+            began=each["began"]["at"],
+            ended=each["ended"]["at"] if each.get("ended") else "",
+        )
+        for each in found["intervals"]
+    ]
+    return access_timeline(spans, found["at"], found["principal"])
+
+
 def _edge_in_words(edge: dict[str, Any]) -> str:
     words = [edge["kind"], edge["by"] and f"by {edge['by']}", edge["why"] and f"({edge['why']})"]
     return " ".join(filter(None, words))
@@ -222,6 +245,24 @@ def _format_matrix(found: dict[str, Any], *, everything: bool) -> str:
         return f"Nobody may use anything. {tail}"
     head = ("principal", _column_heading(found.get("kind", "tools")), *_CELL[2:])
     return f"{output.listing(_CELL, shown, *head)}\n{tail}"
+
+
+def _matrix_picture(found: dict[str, Any]) -> str:
+    """Principals by servers, or by the tools of the one server that there is."""
+    cells, kind = found["cells"], found.get("kind", "tools")
+    servers = {cell["tool"].partition("/")[0] for cell in cells}
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    for cell in cells:
+        column = cell["tool"] if len(servers) == 1 else cell["tool"].partition("/")[0]
+        allowed, total = counts.get((cell["principal"], column), (0, 0))
+        counts[cell["principal"], column] = (allowed + cell["allowed"], total + 1)
+    about = (
+        "A figure says how many of the tools may be used"
+        if kind == "tools"
+        else f"1/1 says that the {kind} of a server may be read"
+    )
+    title = f"Who can use what as of {found['at'][:19].replace('T', ' ')} UTC (gov={found['gov']})"
+    return heat_map(counts, title, f"{about}; where none stands, nothing.")
 
 
 def _column_heading(kind: str) -> str:

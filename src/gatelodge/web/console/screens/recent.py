@@ -7,6 +7,7 @@ from gatelodge.core.pictures.recent import calls_title, health_cell, share
 from gatelodge.core.pictures.sparkline import sparkline
 from gatelodge.core.pictures.strip import strip
 from gatelodge.web.api.record.activity import RecentActivity, ServerHours
+from gatelodge.web.console.rendering import picture
 
 
 class ServerStrip(Struct, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ def recent_panel(told: RecentActivity) -> RecentPanel:
     values = [each.ok + each.denied + each.failed if each.counted else None for each in told.hours]
     return RecentPanel(
         since=told.hours[0].at if told.hours else "",
-        picture=_picture(sparkline(values, calls_title(values))),
+        picture=picture(sparkline(values, calls_title(values))),
         calls=told.ok + told.denied + told.failed,
         denied=told.denied,
         failed=told.failed,
@@ -59,12 +60,7 @@ def _strip(server: ServerHours, told: RecentActivity) -> ServerStrip:
     title = f"{server.server}, hour by hour: {failed} calls failed"
     return ServerStrip(
         server=server.server,
-        picture=_picture(strip(cells, title)),
+        picture=picture(strip(cells, title)),
         calls=sum(server.ok) + failed,
         failed=failed,
     )
-
-
-def _picture(svg: str) -> Markup:
-    # Made by functions of ours, which escape every word that they are given.
-    return Markup(svg)  # noqa: S704

@@ -5,23 +5,15 @@ from typing import Any
 from litestar import Response, get
 from msgspec import Struct
 
-from gatelodge.core.instant import parse_rfc3339
+from gatelodge.core.pictures.timeline import TimelineSpan, access_timeline
 from gatelodge.web.api.parameters import Asks, Here, Named
 from gatelodge.web.api.rules import past
 from gatelodge.web.api.rules.past import AccessIntervalShape
-from gatelodge.web.console.pictures import WIDTH, TimelineBar, timeline_bar
-from gatelodge.web.console.rendering import page
+from gatelodge.web.console.rendering import page, picture
 from gatelodge.web.console.tables import as_file, parse_form
 
 MOST = 500
 """Intervals on one page: what is beyond is in the file."""
-
-
-class TimelineRow(Struct, frozen=True, kw_only=True):
-    """One interval and its bar."""
-
-    interval: AccessIntervalShape
-    bar: TimelineBar
 
 
 class TimelineLine(Struct, frozen=True, kw_only=True):
@@ -37,24 +29,19 @@ class TimelineLine(Struct, frozen=True, kw_only=True):
 
 @get("/access/{principal:str}/history", opt={"act": ("access.read", "access.own")})
 async def history(place: Here, principal: Named, tool: Asks = "", form: Asks = "") -> Response[Any]:
-    """Each tool that somebody could use, as bars over time."""
+    """Each tool that somebody could use, as bars over time and as a table."""
     chosen = parse_form(form)
     told = await past.history.fn(place, principal, tool)
     if chosen:
         return as_file([_line(each) for each in told.intervals], chosen, "history")
-    last = parse_rfc3339(told.at)
-    first = min((parse_rfc3339(each.began.at) for each in told.intervals), default=last)
-    rows = [
-        TimelineRow(
-            interval=each,
-            bar=timeline_bar(
-                parse_rfc3339(each.began.at),
-                None if each.ended is None else parse_rfc3339(each.ended.at),
-                first,
-                last,
-            ),
+    rows = told.intervals[-MOST:]
+    spans = [
+        TimelineSpan(
+            row=each.tool,
+            began=each.began.at,
+            ended="" if each.ended is None else each.ended.at,
         )
-        for each in told.intervals[-MOST:]
+        for each in told.intervals
     ]
     return page(
         "history.html",
@@ -62,7 +49,7 @@ async def history(place: Here, principal: Named, tool: Asks = "", form: Asks = "
         "access",
         told=told,
         rows=rows,
-        width=WIDTH,
+        timeline=picture(access_timeline(spans, told.at, told.principal)),
         tool=tool,
         left_out=len(told.intervals) - len(rows),
     )
