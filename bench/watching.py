@@ -1,8 +1,8 @@
-"""What it costs the call path that people watch calls as they come.
+"""What it costs the call path that people watch calls as they come, and read pages of the console.
 
-One running gate is loaded in turns: with nobody watching, and with streams of the console open, all
-of them read. Both stand next to each other in time, so what else runs on the machine counts for
-both; what a call costs is processor time of the gate.
+One running gate is loaded in turns: with nobody there, with streams of the console open, all of
+them read, and with people who open its pages. They stand next to each other in time, so what else
+runs on the machine counts for all; what a call costs is processor time of the gate.
 """
 
 import argparse
@@ -23,22 +23,23 @@ from pathlib import Path
 from msgspec import Struct
 
 from bench import BUILD, LOAD_CORE, ROOT, proc
+from bench.reading import PageReader
 from bench.run import Plan, Stretch, Stub, load, load_command
 from bench.sections import write_section
 from bench.targets.gatelodge import Gatelodge
 from bench.targets.target import Place
 from bench.wire import Refused, Shape
 
-TITLE = "## Calls while people watch them"
+TITLE = "## Calls while people use the console"
 OF_PERSON = 4
 """Streams that one person may have open."""
 _ENOUGH = 65536
 
 
 class Turn(Struct, frozen=True):
-    """One stretch of load: with how many streams, calls a second, ms, and µs of the gate a call."""
+    """One stretch of load: who else was there, calls a second, ms, and µs of the gate a call."""
 
-    streams: int
+    beside: str
     rps: float
     p50: float
     p99: float
@@ -116,10 +117,22 @@ def _watched(port: int, cookies: list[str]) -> Iterator[Watchers]:
         watchers.close()
 
 
-def _turn(gate: WatchedGate, shape: Shape, how: Stretch, streams: int, folder: Path) -> Turn:
+@contextmanager
+def _read(port: int, cookies: list[str], pause: float) -> Iterator[list[PageReader]]:
+    readers = [PageReader(port, cookie, pause) for cookie in cookies]
+    for each in readers:
+        each.start()
+    try:
+        yield readers
+    finally:
+        for each in readers:
+            each.stop()
+
+
+def _turn(gate: WatchedGate, shape: Shape, how: Stretch, beside: str, folder: Path) -> Turn:
     report, cpu = load(load_command(shape, how, folder), gate.pids())
     return Turn(
-        streams,
+        beside,
         report["rps"],
         report["p50"] / 1000,
         report["p99"] / 1000,
@@ -127,11 +140,18 @@ def _turn(gate: WatchedGate, shape: Shape, how: Stretch, streams: int, folder: P
     )
 
 
-def _measure(given: argparse.Namespace, folder: Path) -> tuple[list[Turn], int]:
+class Measured(Struct):
+    """Every turn, the bytes of events that came, and how long each page took, in ms."""
+
+    turns: list[Turn]
+    heard: int
+    pages: list[float]
+
+
+def _measure(given: argparse.Namespace, folder: Path) -> Measured:
     stub = Stub(folder, Plan())
     gate = WatchedGate("strict", "every record synced")
-    turns: list[Turn] = []
-    heard = 0
+    found = Measured([], 0, [])
     with ExitStack() as stack:
         stack.callback(proc.stop, stub.process)
         gate.prepare(Place(folder, stub.port, "modern"))
@@ -140,12 +160,24 @@ def _measure(given: argparse.Namespace, folder: Path) -> tuple[list[Turn], int]:
         cookies = gate.sessions(given.streams // OF_PERSON)
         how = Stretch(given.connections, 0.5, given.seconds)
         for _ in range(given.rounds):
-            turns.append(_turn(gate, shape, how, 0, folder))
+            found.turns.append(_turn(gate, shape, how, "nobody", folder))
             with _watched(shape.port, cookies) as watchers:
-                turns.append(_turn(gate, shape, how, given.streams, folder))
-                heard += watchers.bytes
-            print(*turns[-2:], sep="\n", flush=True)
-    return turns, heard
+                found.turns.append(_turn(gate, shape, how, "streams", folder))
+                found.heard += watchers.bytes
+            with _read(shape.port, cookies, given.pause) as readers:
+                found.turns.append(_turn(gate, shape, how, "pages", folder))
+            found.pages += [took for each in readers for took in each.times]
+            print(*found.turns[-3:], sep="\n", flush=True)
+    return found
+
+
+def _beyond(found: Measured, beside: str) -> str:
+    """What the gate spent beyond the calls, a second: the calls cost what they cost alone."""
+    alone = [each for each in found.turns if each.beside == "nobody"]
+    busy = [each for each in found.turns if each.beside == beside]
+    shares = [(b.cpu_us - a.cpu_us) * b.rps / 1e6 * 100 for a, b in zip(alone, busy, strict=True)]
+    middle = statistics.median(shares)
+    return f"{middle:+.1f} % of a core ({min(shares):+.1f} to {max(shares):+.1f} by round)"
 
 
 def _row(name: str, turns: list[Turn]) -> str:
@@ -156,6 +188,34 @@ def _row(name: str, turns: list[Turn]) -> str:
     return f"| {name} | {figures} | {middle('cpu_us'):.0f} |"
 
 
+def _section(given: argparse.Namespace, found: Measured) -> str:
+    people = given.streams // OF_PERSON
+    told = (
+        f"{given.connections} connections call one tool for {given.seconds:g} s at a time, in "
+        f"{given.rounds} rounds: alone; with {given.streams} streams of the console open and read "
+        f"({found.heard / 1024:,.0f} KiB of events); and with {people} people who open a page each "
+        f"every {given.pause:g} s: overview, audit, access, members, servers, changes, unused, "
+        f"logs ({len(found.pages):,} pages, median {statistics.median(found.pages):.0f} ms, "
+        f"longest {max(found.pages):.0f} ms beside that load). Medians. Beyond what the calls cost "
+        f"the gate spent {_beyond(found, 'streams')} for the streams and "
+        f"{_beyond(found, 'pages')} for the pages."
+    )
+    written = f"Written by `python -m bench watching --write` on {time.strftime('%Y-%m-%d')}."
+    rows = {
+        "nobody": "nobody",
+        "streams": f"{given.streams} streams",
+        "pages": f"{people} people reading pages",
+    }
+    table = "\n".join(
+        _row(name, [each for each in found.turns if each.beside == beside])
+        for beside, name in rows.items()
+    )
+    head = (
+        "| beside | calls/s | p50 ms | p99 ms | µs of the gate a call |\n|---|---:|---:|---:|---:|"
+    )
+    return "\n\n".join([TITLE, f"{written} Do not edit.", told, f"{head}\n{table}"]) + "\n"
+
+
 def measure_watching(words: list[str]) -> None:
     """Measure, and print the section or write it into the page."""
     parser = argparse.ArgumentParser(prog="bench watching")
@@ -163,37 +223,15 @@ def measure_watching(words: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--pause", type=float, default=1, help="s from page to page of a person")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     given = parser.parse_args(words)
     BUILD.mkdir(parents=True, exist_ok=True)
     os.sched_setaffinity(0, {LOAD_CORE})
     folder = Path(tempfile.mkdtemp(prefix="watching-", dir=BUILD))
-    turns, heard = _measure(given, folder)
+    found = _measure(given, folder)
     shutil.rmtree(folder)
-    quiet = [each for each in turns if not each.streams]
-    busy = [each for each in turns if each.streams]
-    # What the gate spent beyond the calls, a second: the calls cost what they cost unwatched.
-    shares = [(b.cpu_us - q.cpu_us) * b.rps / 1e6 * 100 for q, b in zip(quiet, busy, strict=True)]
-    told = (
-        f"{given.connections} connections call one tool for {given.seconds:g} s at a time, in "
-        f"{given.rounds} rounds: with nobody watching, then with {given.streams} streams of the "
-        f"console open and read ({heard / 1024:,.0f} KiB of events). Medians. Watched, the gate "
-        f"spent {statistics.median(shares):+.1f} % of a core beyond what the calls cost "
-        f"({min(shares):+.1f} to {max(shares):+.1f} by round). The machine was busy with "
-        "other work, so calls a second and milliseconds are noisy."
-    )
-    written = f"Written by `python -m bench watching --write` on {time.strftime('%Y-%m-%d')}."
-    lines = [
-        TITLE,
-        f"{written} Do not edit.",
-        told,
-        "| watching | calls/s | p50 ms | p99 ms | µs of the gate a call |\n"
-        "|---|---:|---:|---:|---:|\n"
-        + _row("nobody", quiet)
-        + "\n"
-        + _row(f"{given.streams} streams", busy),
-    ]
-    section = "\n\n".join(lines) + "\n"
+    section = _section(given, found)
     if given.write:
         write_section(ROOT / "docs" / "performance.md", TITLE, section)
     print(section)
