@@ -1,6 +1,8 @@
 """A member without a role learns what was recorded about them, and nothing of anybody else."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -70,6 +72,25 @@ def test_a_look_at_ones_own_records_is_recorded(house: House, calls: list[dict[s
     own = [each for each in looks if each["subject"]["what"] == "own"]
     assert own
     assert own[0]["by_name"] == "member@example.test"
+
+
+def test_a_record_whose_opening_was_changed_is_shown_as_damaged(
+    house: House, calls: list[dict[str, Any]]
+) -> None:
+    with closing(sqlite3.connect(house.gate.directory / "gatelodge.db", timeout=30)) as database:
+        kept = database.execute("SELECT id, wrapped FROM dek").fetchall()
+        with database:
+            database.execute("UPDATE dek SET wrapped = x'00'")
+        told = house.ok("GET", f"{W}/recorded/calls", by="member")["items"]
+        with database:
+            database.executemany("UPDATE dek SET wrapped = ?2 WHERE id = ?1", kept)
+    found = {each["index"]: each for each in told}
+    for each in calls:
+        here = found[each["index"]]
+        assert (here["outcome"], here["who"], here["at"]) == ("damaged", "(damaged)", each["at"])
+        # Whose it is cannot be shown, so nothing is told of what it says.
+        silent = ("type", "server", "tool", "method", "rule", "call", "agent", "client")
+        assert {here[name] for name in silent} == {""}
 
 
 def test_an_operator_is_told_where_to_look_instead(house: House, stub: str) -> None:

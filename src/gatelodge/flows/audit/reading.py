@@ -142,11 +142,16 @@ async def head_of(ledger: Ledger, log: str) -> LedgerHead:
     raise NotFound("there is no such log")
 
 
+async def shards_of(ledger: Ledger, log: str) -> list[str]:
+    """The ids of a log's shards, the oldest first."""
+    logs = [head.log for head in await ledger.heads() if kind_of(head.log) == log]
+    # Length goes before letters, since gov@10 came after gov@2; the present log is the newest.
+    return sorted(logs, key=lambda each: (each == log, len(each), each))
+
+
 async def gov_logs(ledger: Ledger) -> list[str]:
     """The ids of the gov log's shards, the oldest first."""
-    logs = [head.log for head in await ledger.heads() if kind_of(head.log) == GOV]
-    # Length goes before letters, since gov@10 came after gov@2; the present log is the newest.
-    return sorted(logs, key=lambda each: (each == GOV, len(each), each))
+    return await shards_of(ledger, GOV)
 
 
 async def ever_in_gov(ledger: Ledger, text: str, limit: int, workspace: str | None) -> list[LeafAt]:

@@ -9,19 +9,21 @@ from typing import Any, Final
 
 from litestar import get
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
-from gatelodge.core.errors import Invalid, LimitReached, NotFound
+from gatelodge.core.errors import Invalid, LimitReached
 from gatelodge.core.people import Group
-from gatelodge.core.records.origin import calls_log
+from gatelodge.core.records.origin import GOV, calls_log
 from gatelodge.flows.audit.changes import ChangeQuery, RecordedChange
-from gatelodge.flows.audit.search import AuditQuery, SearchPage
+from gatelodge.flows.audit.reading import FoundRecords
+from gatelodge.flows.audit.search import AuditQuery
 from gatelodge.flows.nouns import lookup
 from gatelodge.web.api.context import WorkspaceContext
-from gatelodge.web.api.pages import PAGE, log_place
+from gatelodge.web.api.pages import LONGEST, PAGE
 from gatelodge.web.api.parameters import Asks, Here, Limits
+from gatelodge.web.api.people.shards import gathered, newest_first
 from gatelodge.web.api.record.audit import RecordsLook, written_down
-from gatelodge.web.api.record.responses import RecordShape, names_of, record_shape
+from gatelodge.web.api.record.responses import RecordNames, RecordShape, names_of, record_shape
 
 _TOLD: Final = frozenset(
     (
@@ -35,21 +37,34 @@ _TOLD: Final = frozenset(
 )
 """Why a call was denied, where the answer to the call said so too."""
 _DENIED: Final = "call.denied"
+_PAGES: Final = 20
+"""Times that the question of a file reads as much of the log as a page's."""
 _SHOWN: Final = ("role", "level", "expires_at", "label", "kind", "reason", "what", "records")
 """Fields of a change that say something of whom it is about, and nothing of anybody else."""
+
+
+class OwnRecord(RecordShape, frozen=True, kw_only=True):
+    """One record of the caller's; `shard` is an earlier shard of the log, 0 the present one.
+
+    Of one whose opening was changed it says that it is "damaged", and when it was: whose it is
+    cannot be shown.
+    """
+
+    shard: int = 0
 
 
 class OwnRecords(Struct, frozen=True, kw_only=True):
     """The caller's own records, newest first, and the cursor of what is left."""
 
-    items: tuple[RecordShape, ...]
+    items: tuple[OwnRecord, ...]
     next: str = ""
 
 
 class OwnChange(Struct, frozen=True, kw_only=True):
     """One change that names the caller; `by` is yourself or somebody else.
 
-    `group` is the group that they came into or left; `told` are fields that concern them.
+    `group` is the group that they came into or left; `told` are fields that concern them; `shard`
+    is an earlier shard of the log, 0 the present one.
     """
 
     index: int
@@ -58,6 +73,7 @@ class OwnChange(Struct, frozen=True, kw_only=True):
     by: str
     group: str = ""
     told: dict[str, Any] = {}
+    shard: int = 0
 
 
 class OwnChanges(Struct, frozen=True, kw_only=True):
@@ -69,40 +85,86 @@ class OwnChanges(Struct, frozen=True, kw_only=True):
 
 @get("/recorded/calls", opt={"act": "access.own"})
 async def own_calls(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> OwnRecords:
-    """What the log of calls says of the caller and their agents. The look is recorded."""
+    """What the log of calls says of the caller and their agents. The look is recorded.
+
+    After the present log those from before restores are read.
+    """
+    return await gathered_calls(place, limit, cursor, pages=1)
+
+
+async def gathered_calls(
+    place: WorkspaceContext, most: int, cursor: str, *, pages: int = _PAGES
+) -> OwnRecords:
+    """The same, of more than a page; it is one look, and recorded as one."""
     me, gate = _myself(place), place.gate
-    query = AuditQuery(
-        log=calls_log(place.id), members=(me,), limit=limit, before=log_place(cursor)
-    )
+    log = calls_log(place.id)
+
+    async def look(
+        each: str, before: int | None, limit: int
+    ) -> tuple[tuple[FoundRecords, ...], int | None]:
+        query = AuditQuery(log=each, members=(me,), limit=limit, before=before)
+        told = await gate.search.search(query)
+        return told.found, told.before
+
     with gate.questions.by(me):
         await gate.sequencer.advance()
-        try:
-            found = await gate.search.search(query)
-        except NotFound:
-            found = SearchPage((), None)  # the log is made with its first record
-        await _write_down(place, me, query.log, len(found.found))
-        rows = await gate.search.naming.with_names(found.found)
-    names = await gate.read(lambda tx: names_of(tx, place))
-    items = (record_shape(each, names) for each in rows)
-    # Under a member's key stand records of theirs alone; whatever else would be somebody else's.
-    own = names.principals.get(me, me)
-    return OwnRecords(
-        items=tuple(_without_hidden(each) for each in items if each.who == own),
-        next="" if found.before is None else str(found.before),
-    )
+        found = await gathered(
+            lambda limit, at: newest_first(gate.ledger, log, (limit, at), look),
+            most,
+            pages,
+            cursor,
+        )
+        await _write_down(place, me, log, len(found.found))
+        names = await gate.read(lambda tx: names_of(tx, place))
+        items: list[OwnRecord] = []
+        # A file holds many of them: a part at a time, so that calls beside it go on.
+        for start in range(0, len(found.found), LONGEST):
+            part = found.found[start : start + LONGEST]
+            named = await gate.search.naming.with_names(each for _, each in part)
+            shards = (shard for shard, _ in part)
+            items += (
+                _own_record(each, shard, names)
+                for shard, each in zip(shards, named, strict=True)
+                # Under a member's key stand records of theirs alone; whatever else would be
+                # somebody else's.
+                if each.gone or (each.who is not None and each.who.member == me)
+            )
+    return OwnRecords(items=tuple(items), next=found.next)
 
 
 @get("/recorded/changes", opt={"act": "access.own"})
 async def own_changes(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> OwnChanges:
-    """What the log of changes says of the caller: roles, groups, grants, tokens, who looked."""
+    """What the log of changes says of the caller: roles, groups, grants, tokens, who looked.
+
+    After the present log those from before restores are read.
+    """
+    return await gathered_changes(place, limit, cursor, pages=1)
+
+
+async def gathered_changes(
+    place: WorkspaceContext, most: int, cursor: str, *, pages: int = _PAGES
+) -> OwnChanges:
+    """The same, of more than a page."""
     me, gate = _myself(place), place.gate
-    query = ChangeQuery(workspace=place.id, about=(me,), limit=limit, before=log_place(cursor))
+
+    async def look(
+        each: str, before: int | None, limit: int
+    ) -> tuple[tuple[RecordedChange, ...], int | None]:
+        query = ChangeQuery(log=each, workspace=place.id, about=(me,), limit=limit, before=before)
+        told = await gate.changes.search(query)
+        return told.found, told.before
+
     with gate.questions.by(me):
-        found = await gate.changes.search(query)
+        found = await gathered(
+            lambda limit, at: newest_first(gate.ledger, GOV, (limit, at), look),
+            most,
+            pages,
+            cursor,
+        )
     groups = await gate.read(lambda tx: lookup.names(tx, place.id, Group))
     return OwnChanges(
-        items=tuple(_own_change(each, me, groups) for each in found.found),
-        next="" if found.before is None else str(found.before),
+        items=tuple(_own_change(each, shard, me, groups) for shard, each in found.found),
+        next=found.next,
     )
 
 
@@ -129,6 +191,21 @@ async def _write_down(place: WorkspaceContext, me: str, log: str, records: int) 
     await written_down(place, RecordsLook(log, "own", (me,)), records)
 
 
+def _own_record(found: FoundRecords, shard: int, names: RecordNames) -> OwnRecord:
+    each = record_shape(found, names)
+    if found.gone:
+        # It may be somebody else's that was put under this key: nothing is told of what it says.
+        return OwnRecord(
+            index=each.index,
+            at=each.at,
+            type="",
+            outcome=found.gone,
+            who=each.who,
+            shard=shard,
+        )
+    return OwnRecord(**asdict(_without_hidden(each)), shard=shard)
+
+
 def _without_hidden(each: RecordShape) -> RecordShape:
     reason = each.outcome.partition(":")[2].strip()
     if each.type != _DENIED or reason in _TOLD:
@@ -137,7 +214,7 @@ def _without_hidden(each: RecordShape) -> RecordShape:
     return replace(each, outcome="denied", server="", tool="", rule="")
 
 
-def _own_change(found: RecordedChange, me: str, groups: dict[str, str]) -> OwnChange:
+def _own_change(found: RecordedChange, shard: int, me: str, groups: dict[str, str]) -> OwnChange:
     leaf = found.leaf
     subject = leaf.get("subject")
     told: dict[str, Any] = dict(subject) if isinstance(subject, dict) else {}
@@ -148,6 +225,7 @@ def _own_change(found: RecordedChange, me: str, groups: dict[str, str]) -> OwnCh
         by="you" if leaf.get("by") == me else "somebody else",
         group=groups.get(str(told.get("group", "")), ""),
         told={name: told[name] for name in _SHOWN if told.get(name) not in (None, "")},
+        shard=shard,
     )
 
 

@@ -4,6 +4,8 @@ Whoever reads names, or asks what one person did, leaves an `audit.read` leaf, w
 answer is handed out: who looked at whom is as durable as what they saw.
 """
 
+from typing import Final
+
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
@@ -14,14 +16,22 @@ from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.origin import kind_of
 from gatelodge.core.records.verify import ProofDocument
 from gatelodge.flows.audit.reading import FoundRecords, fields
-from gatelodge.flows.audit.search import AuditQuery, SearchPage
+from gatelodge.flows.audit.search import AuditQuery
 from gatelodge.web.api.context import WorkspaceContext
-from gatelodge.web.api.pages import PAGE
+from gatelodge.web.api.pages import LONGEST, PAGE
 from gatelodge.web.api.parameters import Asks, Flag, Here, Limits, Named, Shard, from_query
-from gatelodge.web.api.record.filters import RecordFilter, aliases_of, log_of, looked_for
+from gatelodge.web.api.record.filters import (
+    RecordFilter,
+    ResolvedQuestion,
+    aliases_of,
+    log_of,
+    looked_for,
+)
 from gatelodge.web.api.record.responses import CallDetail, RecordShape, names_of, record_shape
 
 _READ = {"act": "audit.read"}
+_MOST_STEPS: Final = 20
+"""Times that one file's question reads as much of the log as a page's."""
 
 
 class RecordPage(Struct, frozen=True, kw_only=True):
@@ -76,17 +86,18 @@ async def search(
 ) -> RecordPage:
     """Find records, newest first, with who was behind them."""
     looked = await looked_for(place, sought, limit, cursor)
-    # What was acknowledged may still wait in the journal, and whoever asks at once has to find it.
-    await place.gate.sequencer.advance()
-    found = SearchPage((), None)
-    # The present log is made with its first record; one of an earlier shard is there, or refused.
-    if sought.shard or await _size_of_log(place):
-        found = await place.gate.search.search(looked.query)
-    personal = looked.query.personal
-    look = RecordsLook(looked.query.log, "records", _ids_asked_about(sought, looked.query))
-    items = await _shapes_of_records(place, found.found, look, who=who, personal=personal)
-    cursor = "" if found.before is None else str(found.before)
-    return RecordPage(items=items, next=cursor, notes=looked.notes)
+    return await _found_records(place, sought, looked, 1, who=who)
+
+
+async def gathered(
+    place: WorkspaceContext, sought: RecordFilter, most: int, cursor: str
+) -> RecordPage:
+    """So many records at most, more than one page of them, as one look that is written down once.
+
+    As with a page there is a cursor of what is left, and there may be fewer.
+    """
+    looked = await looked_for(place, sought, most, cursor)
+    return await _found_records(place, sought, looked, _MOST_STEPS, who=True)
 
 
 @get("/audit/tail", opt=_READ)
@@ -161,6 +172,36 @@ async def key(place: Here) -> SigningKey:
     return SigningKey(place.gate.vkey)
 
 
+async def _found_records(
+    place: WorkspaceContext,
+    sought: RecordFilter,
+    looked: ResolvedQuestion,
+    steps: int,
+    *,
+    who: bool,
+) -> RecordPage:
+    """What matches, found in so many steps at most, and named once all of it is written down."""
+    query = looked.query
+    # What was acknowledged may still wait in the journal, and whoever asks at once has to find it.
+    await place.gate.sequencer.advance()
+    found: list[FoundRecords] = []
+    before: int | None = None
+    # The present log is made with its first record; one of an earlier shard is there, or refused.
+    if sought.shard or await _size_of_log(place):
+        for _ in range(steps):
+            left = min(LONGEST, query.limit - len(found))
+            step = await place.gate.search.search(
+                replace(query, limit=left, before=query.before if before is None else before)
+            )
+            found += step.found
+            before = step.before
+            if before is None or len(found) >= query.limit:
+                break
+    look = RecordsLook(query.log, "records", _ids_asked_about(sought, query))
+    items = await _shapes_of_records(place, tuple(found), look, who=who, personal=query.personal)
+    return RecordPage(items=items, next="" if before is None else str(before), notes=looked.notes)
+
+
 async def _completed_records(
     place: WorkspaceContext, start: int, stop: int
 ) -> tuple[FoundRecords, ...]:
@@ -202,22 +243,26 @@ async def _shapes_of_records(
     The answer to a `personal` question does so without names, and when it is that there is nothing.
     """
     gate = place.gate
-    rows = found
     # A record without a commitment has no opening, so showing it tells nothing of a person.
     named = who and any(each.leaf.get("actor_c") for each in found)
     if named or personal:
         # A crash behind this leaves the leaf of a look that nobody had; the other way round it
         # would leave a look without a leaf.
         await written_down(place, look, len(found))
-    if named:
-        rows = await gate.search.naming.with_names(found)
     names = await gate.read(lambda tx: names_of(tx, place))
     # Only where a name is missing: the gov log is looked through for it.
     if any(str(each.leaf.get("server", "")) not in names.servers for each in found):
         ever = await aliases_of(gate.ledger, place.id)
         gone = {each: f"{alias} (removed)" for each, alias in ever.items()}
         names = replace(names, servers={**gone, **names.servers})
-    return tuple(record_shape(each, names) for each in rows)
+    shapes: list[RecordShape] = []
+    # A file holds many of them: a part at a time, so that calls beside it go on.
+    for start in range(0, len(found), LONGEST):
+        rows = found[start : start + LONGEST]
+        if named:
+            rows = await gate.search.naming.with_names(rows)
+        shapes += (record_shape(each, names) for each in rows)
+    return tuple(shapes)
 
 
 def _ids_asked_about(who: RecordFilter, query: AuditQuery) -> tuple[str, ...]:

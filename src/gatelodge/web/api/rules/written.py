@@ -11,7 +11,8 @@ import msgspec
 
 PART = 500
 """Lines that are written together: some milliseconds."""
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+_encode = _encoder.encode
 
 
 def in_parts(whole: msgspec.Struct, name: str, lines: Iterable[Any]) -> bytes:
@@ -20,9 +21,18 @@ def in_parts(whole: msgspec.Struct, name: str, lines: Iterable[Any]) -> bytes:
     assert opening.endswith(b'"%b":[]}' % name.encode())
     # Whole before the first byte is sent: a line that cannot be written is an error and no half of
     # an answer.
-    return b"".join((opening[:-2], b",".join(_encoded_parts(iter(lines))), b"]}"))
+    return b"".join((opening[:-2], b",".join(parts_in_json(lines)), b"]}"))
 
 
-def _encoded_parts(lines: Iterator[Any]) -> Iterator[bytes]:
-    while part := list(islice(lines, PART)):
+def parts_in_json(lines: Iterable[Any]) -> Iterator[bytes]:
+    """The lines as the inside of a JSON list, so many at a time."""
+    left = iter(lines)
+    while part := list(islice(left, PART)):
         yield _encode(part)[1:-1]
+
+
+def parts_as_lines(lines: Iterable[Any]) -> Iterator[bytes]:
+    """The lines as JSON, each on a line of its own, so many at a time."""
+    left = iter(lines)
+    while part := list(islice(left, PART)):
+        yield _encoder.encode_lines(part)

@@ -58,12 +58,22 @@ def _screen_of_noun(noun: Noun[Any]) -> ListScreen:
     )
 
 
+async def _every_page(asks: Callable[[str], Awaitable[Any]]) -> list[Any]:
+    """What stands on all pages of a list: a file of it leaves nothing out."""
+    told = await asks("")
+    rows = [*told.items]
+    while told.next:
+        told = await asks(told.next)
+        rows += told.items
+    return rows
+
+
 async def _instances(place: WorkspaceContext) -> Sequence[Any]:
-    return (await instances.listed.fn(place, "", LONGEST, "")).items  # type: ignore[no-any-return]
+    return await _every_page(lambda cursor: instances.listed.fn(place, "", LONGEST, cursor))
 
 
 async def _guardrails(place: WorkspaceContext) -> Sequence[Any]:
-    return (await guardrails.listed.fn(place, limit=LONGEST, cursor="")).items  # type: ignore[no-any-return]
+    return await _every_page(lambda cursor: guardrails.listed.fn(place, LONGEST, cursor))
 
 
 LISTS: Final = (
@@ -153,7 +163,7 @@ def _route(screen: ListScreen) -> HTTPRouteHandler:
         """List what there is, of which a part is shown, and all of it as a file."""
         chosen = parse_form(form)
         if chosen:
-            return as_file(await _found_rows(screen, place, q), chosen, screen.path)
+            return await as_file(place, await _found_rows(screen, place, q), chosen, screen.path)
         return await list_page(screen, place, q=q, cursor=cursor, done=bool(done))
 
     return get(f"/{screen.path}", opt={"act": screen.act}, name=screen.path)(listed)

@@ -18,7 +18,7 @@ async def listed(place: Here, q: Asks = "", form: Asks = "") -> Response[Any]:
     told = await settings.listed.fn(place.gate)
     rows = [each for each in told if wanted in f"{each.key} {each.value} {each.origin}".casefold()]
     if chosen:
-        return as_file(rows, chosen, "settings")
+        return await as_file(place, rows, chosen, "settings")
     rows.sort(key=lambda each: not each.changed)
     return page("settings.html", place, "settings", rows=rows, q=q)
 

@@ -27,7 +27,7 @@ async def listed(place: Here, q: Asks = "", cursor: Asks = "", form: Asks = "") 
     rows = await shown_rows(member, place)
     rows = [each for each in rows if wanted in each.email or wanted in each.name.casefold()]
     if chosen:
-        return as_file(rows, chosen, "members")
+        return await as_file(place, rows, chosen, "members")
     part = page_of(rows, lambda row: str(row.id), lambda row: row, PageRequest(ROWS, cursor))
     return page("members.html", place, "members", rows=part.items, q=q, next=part.next)
 

@@ -5,13 +5,16 @@ from typing import Any
 from litestar import Response, get
 
 from gatelodge.core.errors import Invalid
-from gatelodge.web.api.pages import LONGEST
+from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Asks, Here
 from gatelodge.web.api.people import recorded
+from gatelodge.web.console.forms import home_of
 from gatelodge.web.console.rendering import page
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import FILE_ROWS, FilePart, Form, as_file, parse_form
 
 ROWS = 50
+_CURSORS = {"calls": "cursor", "changes": "older"}
+"""Where each of the lists goes on, by the names of the query."""
 
 
 @get("/recorded", opt={"act": "access.own"})
@@ -20,17 +23,34 @@ async def shown(
 ) -> Response[Any]:
     """The reader's own records; nobody else's are there to be asked for."""
     chosen = parse_form(form)
-    if of not in ("calls", "changes"):
+    if of not in _CURSORS:
         raise Invalid(f"of: there is no list {of!r}", remedy="Say calls or changes.")
-    if chosen and of == "calls":
-        return as_file((await recorded.own_calls.fn(place, LONGEST, cursor)).items, chosen, of)
     if chosen:
-        return as_file((await recorded.own_changes.fn(place, LONGEST, older)).items, chosen, of)
+        return await _file(place, of, cursor if of == "calls" else older, chosen)
     calls = await recorded.own_calls.fn(place, ROWS, cursor)
     changes = await recorded.own_changes.fn(place, ROWS, older)
     return page(
-        "recorded.html", place, "recorded", calls=calls, changes=changes, cursor=cursor, older=older
+        "recorded.html",
+        place,
+        "recorded",
+        calls=calls,
+        changes=changes,
+        cursor=cursor,
+        older=older,
+        most=FILE_ROWS,
     )
+
+
+async def _file(place: WorkspaceContext, of: str, begins: str, form: Form) -> Response[Any]:
+    """One of the lists as a file: of calls it is one look."""
+    told: recorded.OwnRecords | recorded.OwnChanges
+    if of == "calls":
+        told = await recorded.gathered_calls(place, FILE_ROWS, begins)
+    else:
+        told = await recorded.gathered_changes(place, FILE_ROWS, begins)
+    address = f"{home_of(place)}/recorded?form={form}&of={of}&{_CURSORS[of]}={told.next}"
+    part = FilePart(begins=begins, next=told.next, address=address)
+    return await as_file(place, told.items, form, of, part)
 
 
 ROUTES = (shown,)

@@ -1,8 +1,7 @@
 """What happened, and when: the records of calls, and one call whole."""
 
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 from msgspec.structs import replace
@@ -10,20 +9,17 @@ from msgspec.structs import replace
 from gatelodge.core.errors import HouseError, Invalid, NotFound
 from gatelodge.web import problems
 from gatelodge.web.api.context import WorkspaceContext
-from gatelodge.web.api.pages import LONGEST
 from gatelodge.web.api.parameters import Asks, Here, Named, Shard, from_query
 from gatelodge.web.api.record import audit, replay
 from gatelodge.web.api.record.audit import RecordPage
 from gatelodge.web.api.record.filters import RecordFilter
+from gatelodge.web.console.forms import home_of
 from gatelodge.web.console.rendering import page
 from gatelodge.web.console.screens.record.proofs import proof_panel
 from gatelodge.web.console.screens.record.question import SPANS, AskedQuestion, names_to_choose
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import FILE_ROWS, FilePart, Form, as_file, parse_form
 
 ROWS = 50
-FILE_ROWS: Final = 5_000
-"""Records in one file; what is left is asked for with the cursor, or on the command line."""
-_MOST_STEPS: Final = 20
 
 
 @get("/audit", opt={"act": "audit.read"}, dependencies={"sought": from_query(RecordFilter)})
@@ -31,14 +27,9 @@ async def search(
     place: Here, sought: NamedDependency[RecordFilter], cursor: Asks = "", form: Asks = ""
 ) -> Response[Any]:
     """Records by whom, what, when and how they ended, newest first; the look is written down."""
-    chosen = form if form == "jsonl" else parse_form(form)
+    chosen = parse_form(form)
     if chosen:
-        with place.gate.questions.by(place.caller.by):
-            rows = await _gathered(place, sought, cursor, FILE_ROWS)
-        if chosen == "jsonl":
-            lines = b"".join(msgspec.json.encode(each) + b"\n" for each in rows.items)
-            return Response(lines, media_type="application/x-ndjson")
-        return as_file(rows.items, parse_form(form), "records")
+        return await _file(place, sought, cursor, chosen)
     names = await place.gate.read(lambda tx: names_to_choose(tx, place))
     problem, status = "", 200
     try:
@@ -59,6 +50,7 @@ async def search(
         spans=SPANS,
         cursor=cursor,
         problem=problem,
+        most=FILE_ROWS,
     )
     shown.status_code = status
     return shown
@@ -68,18 +60,18 @@ def _told(fault: HouseError) -> str:
     return f"{fault.detail}. What to do: {fault.remedy or 'change the filter'}"
 
 
-async def _gathered(
-    place: WorkspaceContext, sought: RecordFilter, cursor: str, most: int
-) -> RecordPage:
-    """So many records at most, over several pages; each page is a look that is written down."""
-    found = RecordPage(items=(), next=cursor)
-    for _ in range(_MOST_STEPS):
-        wanted = min(LONGEST, most - len(found.items))
-        step = await audit.search.fn(place, sought, wanted, found.next)
-        found = replace(step, items=(*found.items, *step.items))
-        if not step.next or len(found.items) >= most:
-            break
-    return found
+async def _file(
+    place: WorkspaceContext, sought: RecordFilter, cursor: str, form: Form
+) -> Response[Any]:
+    """The records as a file: one look, of as many as a file holds."""
+    since, until = sought.span(place.gate.clock.now())
+    # The next part asks for the same times: `7d` would be other days by then.
+    asked = replace(sought, since=since, until=until)
+    with place.gate.questions.by(place.caller.by):
+        rows = await audit.gathered(place, asked, FILE_ROWS, cursor)
+    query = AskedQuestion(asked).link(form=form, cursor=rows.next)
+    part = FilePart(begins=cursor, next=rows.next, address=f"{home_of(place)}/audit?{query}")
+    return await as_file(place, rows.items, form, "records", part)
 
 
 @get("/audit/calls/{call:str}", opt={"act": "audit.read"})

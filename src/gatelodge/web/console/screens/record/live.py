@@ -5,11 +5,14 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.params import FromQuery
 
+from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Asks, Here
 from gatelodge.web.api.record import audit
 from gatelodge.web.api.record.live import watched
+from gatelodge.web.api.record.responses import RecordShape
+from gatelodge.web.console.forms import home_of
 from gatelodge.web.console.rendering import page
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import FilePart, Form, as_file, parse_form
 
 ROWS = 40
 _READ = {"act": "audit.read"}
@@ -23,8 +26,17 @@ async def live(place: Here, form: Asks = "") -> Response[Any]:
     found = await audit.tail.fn(place, ROWS)
     rows = found.items[::-1]
     if chosen:
-        return as_file(rows, chosen, "live")
+        return await as_file(place, rows, chosen, "live", _part(place, chosen, found.items))
     return page("live.html", place, "live", rows=rows, next=found.next)
+
+
+def _part(place: WorkspaceContext, form: Form, shown: tuple[RecordShape, ...]) -> FilePart:
+    """What is older than the newest records stands in the files of the search."""
+    oldest = shown[0].index if len(shown) == ROWS else 0
+    if not oldest:
+        return FilePart()
+    address = f"{home_of(place)}/audit?form={form}&cursor={oldest}"
+    return FilePart(next=str(oldest), address=address)
 
 
 @get("/live/events", opt=_READ)

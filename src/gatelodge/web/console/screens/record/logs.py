@@ -17,7 +17,7 @@ async def logs(place: Here, gate: TheGate, caller: TheCaller, form: Asks = "") -
     chosen = parse_form(form)
     told = await keeping.keeping.fn(place, gate)
     if chosen:
-        return as_file(told.logs, chosen, "logs")
+        return await as_file(place, told.logs, chosen, "logs")
     return page(
         "logs.html",
         place,

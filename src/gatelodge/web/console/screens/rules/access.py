@@ -113,18 +113,7 @@ async def heat_map(place: Here, asked: NamedDependency[HeatAsked]) -> Response[A
     if chosen and unknown:
         raise LimitReached(_READ_IN_PART, remedy="Ask again: it reads on.", retry_after=1.0)
     if chosen:
-        lines = [
-            AccessLine(
-                principal=row.principal,
-                server=c.server,
-                allowed=c.allowed,
-                tools=c.total,
-                unused=c.idle,
-            )
-            for row in rows
-            for c in row.cells
-        ]
-        return as_file(lines, chosen, "access")
+        return await as_file(place, _access_lines(rows), chosen, "access")
     return page(
         "access.html",
         place,
@@ -157,7 +146,7 @@ async def tools_of(
     lines = [each for each in _tool_lines(then, who, server) if full or each[1]]
     shown = [line for line, _ in lines]
     if chosen:
-        return as_file(shown, chosen, "tools")
+        return await as_file(place, shown, chosen, "tools")
     return page(
         "tools.html",
         place,
@@ -172,6 +161,18 @@ async def tools_of(
         gov=then.view.gov,
         past=then.past,
     )
+
+
+def _access_lines(rows: list[HeatRow]) -> Iterator[AccessLine]:
+    for row in rows:
+        for each in row.cells:
+            yield AccessLine(
+                principal=row.principal,
+                server=each.server,
+                allowed=each.allowed,
+                tools=each.total,
+                unused=each.idle,
+            )
 
 
 def _found_principals(then: AccessMoment, names: dict[str, str], q: str) -> list[PrincipalEntry]:

@@ -33,7 +33,7 @@ async def history(place: Here, principal: Named, tool: Asks = "", form: Asks = "
     chosen = parse_form(form)
     told = await past.history.fn(place, principal, tool)
     if chosen:
-        return as_file([_line(each) for each in told.intervals], chosen, "history")
+        return await as_file(place, map(_line, told.intervals), chosen, "history")
     rows = told.intervals[-MOST:]
     spans = [
         TimelineSpan(
@@ -61,7 +61,7 @@ async def diff(place: Here, earlier: Asks = "", later: Asks = "", form: Asks = "
     chosen = parse_form(form)
     told = await past.diff.fn(place, earlier, later)
     if chosen:
-        return as_file(told.differences, chosen, "differences")
+        return await as_file(place, told.differences, chosen, "differences")
     asked = {"earlier": earlier, "later": later}
     rows, left_out = told.differences[:MOST], max(0, len(told.differences) - MOST)
     return page("diff.html", place, "diff", told=told, rows=rows, left_out=left_out, asked=asked)

@@ -51,13 +51,10 @@ DONE: Final = {
 async def listed(place: Here, form: Asks = "") -> Response[Any]:
     """Every server with its health and how far it is kept apart."""
     chosen = parse_form(form)
-
     rows = await shown_rows(server, place)
-    return (
-        as_file(rows, chosen, "servers")
-        if chosen
-        else page("servers.html", place, "servers", rows=rows)
-    )
+    if chosen:
+        return await as_file(place, rows, chosen, "servers")
+    return page("servers.html", place, "servers", rows=rows)
 
 
 async def server_page(

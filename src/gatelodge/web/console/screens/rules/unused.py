@@ -22,7 +22,9 @@ async def listed(
     chosen = parse_form(form)
     told = await unused.unused.fn(place, days, used=used)
     if chosen:
-        return as_file(told.grants, chosen, "unused")
+        # Where the log was read in part, the file says since when it knows.
+        name = "unused" if told.whole else f"unused-since-{told.since[:10]}"
+        return await as_file(place, told.grants, chosen, name)
     return page(
         "unused.html",
         place,
