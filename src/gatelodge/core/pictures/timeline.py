@@ -17,6 +17,7 @@ _RIGHT = 60
 _TOP = 52
 _TALL = 20
 _STEPS = 4
+_MINUTE_US = 60_000_000
 _DAY_US = 86_400_000_000
 _SHADE = "#2a8f86"
 
@@ -74,16 +75,17 @@ def timeline(spans: Sequence[TimelineSpan], now: str, title: str) -> str:
 
 def _grid(axis: _Axis, below: int) -> str:
     """A line and a date for each part of the time."""
-    # Within a few days the day alone would stand there several times.
-    length = 10 if axis.last - axis.first > 2 * _STEPS * _DAY_US else 16
+    # Of what lasts shorter the same words would stand there several times.
+    span = axis.last - axis.first
+    length = 10 if span > 2 * _STEPS * _DAY_US else 16 if span > 2 * _STEPS * _MINUTE_US else 19
     parts = []
     for step in range(_STEPS + 1):
         at = Instant(axis.first + (axis.last - axis.first) * step // _STEPS)
-        x, text = axis.x(at), _minute(rfc3339(at))[:length]
+        x, text = axis.x(at), rfc3339(at)[:length].replace("T", " ")
         parts.append(
             f'<rect x="{x:g}" y="{_TOP - 8}" width="1" height="{below - _TOP + 10}" opacity="0.2"/>'
         )
-        parts.append(words(x, _TOP - 14, text, 16, ' text-anchor="middle" font-size="11"'))
+        parts.append(words(x, _TOP - 14, text, 19, ' text-anchor="middle" font-size="11"'))
         if axis.first == axis.last:
             break
     return "".join(parts)

@@ -21,6 +21,7 @@ from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.nouns import answer_of_verb, route_options, row_for_caller
 from gatelodge.web.api.parameters import Asks, Here, Named
+from gatelodge.web.api.record.filters import RecordFilter
 from gatelodge.web.console.forms import (
     NOTHING,
     Asked,
@@ -36,6 +37,7 @@ from gatelodge.web.console.forms import (
 from gatelodge.web.console.rendering import page, segment
 from gatelodge.web.console.screens.lists import LISTS, list_page
 from gatelodge.web.console.screens.people.holdings import holdings
+from gatelodge.web.console.screens.people.latest import LatestRecords, latest_records
 
 Shows = Callable[[WorkspaceContext, str, FormOutcome], Awaitable[Response[Any]]]
 NOUNS: Final[tuple[Noun[Any], ...]] = (agents.agent, groups.group, grants.grant, token)
@@ -145,9 +147,19 @@ def _row_page(noun: Noun[Any]) -> Shows:
             done=finished if any(each.name == finished for each in noun.verbs) else "",
             status=outcome.status,
             holds=await holdings(place, row.id) if noun is agents.agent else None,
+            latest=await _latest_of_agent(noun, place, called, outcome),
         )
 
     return shows
+
+
+async def _latest_of_agent(
+    noun: Noun[Any], place: WorkspaceContext, name: str, outcome: FormOutcome
+) -> LatestRecords | None:
+    # A form that is shown again is no second look at who called.
+    if noun is not agents.agent or outcome.form:
+        return None
+    return await latest_records(place, RecordFilter(agent=name))
 
 
 def _row_get(noun: Noun[Any], shows: Any) -> HTTPRouteHandler:

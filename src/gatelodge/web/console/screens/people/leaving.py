@@ -112,7 +112,7 @@ async def end_access(place: Here, who: Named, request: Asked) -> Response[Any]:
         return shown, names.get(receipt.by, receipt.by)
 
     shown, by = await place.gate.read(look)
-    return page("member.html", place, "members", row=shown, receipt=receipt, by=by)
+    return page("member.html", place, "members", row=shown, receipt=receipt, by=by, latest=None)
 
 
 ROUTES = (end_access,)

@@ -11,8 +11,10 @@ from gatelodge.web.api.nouns import shown_rows
 from gatelodge.web.api.pages import PageRequest
 from gatelodge.web.api.pages import page as page_of
 from gatelodge.web.api.parameters import Asks, Here, Named
+from gatelodge.web.api.record.filters import RecordFilter
 from gatelodge.web.console.rendering import page
 from gatelodge.web.console.screens.people.holdings import holdings
+from gatelodge.web.console.screens.people.latest import latest_records
 from gatelodge.web.console.tables import as_file, parse_form
 
 ROWS = 100
@@ -42,7 +44,8 @@ async def show(place: Here, who: Named) -> Response[Any]:
 
     row = await place.gate.read(look)
     holds = await holdings(place, row.id)
-    return page("member.html", place, "members", row=row, receipt=None, holds=holds)
+    latest = await latest_records(place, RecordFilter(member=row.email))
+    return page("member.html", place, "members", row=row, receipt=None, holds=holds, latest=latest)
 
 
 ROUTES = (listed, show)
