@@ -4,7 +4,7 @@ A form works without JavaScript: it is sent to its own path, and answered with t
 stands on, or with another place where the change is done.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Literal, get_args, get_origin
 from urllib.parse import parse_qsl
 
@@ -125,6 +125,20 @@ async def answered(
         return await shows(FormOutcome(form=form, typed=sent.typed, problem=told))
 
 
+async def answered_with_place(
+    form: str, sent: SentForm, work: Callable[[], Awaitable[Any]], path: str, shows: Shows
+) -> Response[Any]:
+    """Lead to `path` when `work` did what a form says; what it would change is told at the form."""
+
+    async def told() -> Response[Any]:
+        found = await work()
+        if isinstance(found, DryRun):
+            return await shows(FormOutcome(form=form, typed=sent.typed, foreseen=found))
+        return done(path, form)
+
+    return await answered(form, sent, told, shows)
+
+
 def done(path: str, what: str) -> Redirect:
     """Lead to a page that says that something is done: loaded again, it does nothing twice."""
     mark = "&" if "?" in path else "?"
@@ -132,20 +146,28 @@ def done(path: str, what: str) -> Redirect:
 
 
 class FormField(Struct, frozen=True, kw_only=True):
-    """One field of a form: how it is named, typed and explained."""
+    """One field of a form: how it is named, typed and explained.
+
+    A `line` is a long text, and a `secret` is never written into a page again. `was` is what stands
+    there now, where only what is another one by then is to be changed.
+    """
 
     name: str
     label: str
-    kind: Literal["text", "choice", "check"]
+    kind: Literal["text", "line", "choice", "check", "lines", "secret"]
     says: str = ""
     hint: str = ""
     choices: tuple[str, ...] = ()
     needed: bool = False
     value: str = ""
+    was: str | None = None
 
 
 class VerbForm(Struct, frozen=True, kw_only=True):
-    """A form for one verb of a noun: where it is sent, and what came of it when it was."""
+    """A form for one verb of a noun: where it is sent, and what came of it when it was.
+
+    `more` are fields that few need; `elsewhere` is the command for what the form cannot do.
+    """
 
     name: str
     title: str
@@ -155,6 +177,8 @@ class VerbForm(Struct, frozen=True, kw_only=True):
     tries: bool
     grave: bool
     outcome: FormOutcome
+    more: tuple[FormField, ...] = ()
+    elsewhere: str = ""
 
 
 def form_of_verb(verb: NounVerb, path: str, outcome: FormOutcome, title: str = "") -> VerbForm:
@@ -183,6 +207,14 @@ def form_of_verb(verb: NounVerb, path: str, outcome: FormOutcome, title: str = "
         grave=verb.removes or bool(verb.ends),
         outcome=mine,
     )
+
+
+def untold_problem(
+    outcome: FormOutcome, forms: Sequence[VerbForm]
+) -> problems.ProblemDocument | None:
+    """The problem of a form that stands nowhere on the page: it is told above all others."""
+    told = any(each.outcome.problem for each in forms)
+    return None if told else outcome.problem
 
 
 def home_of(place: WorkspaceContext) -> str:

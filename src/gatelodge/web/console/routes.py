@@ -36,10 +36,9 @@ from gatelodge.web.console.screens.rules import (
     guardrails,
     instances,
     past,
-    servers,
-    tools,
     unused,
 )
+from gatelodge.web.console.screens.serving import adding, editing, ending, servers, tools
 from gatelodge.web.endpoint.origins import origins
 
 _TYPES: Final = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -74,6 +73,9 @@ SCREENS: Final = (
     *leaving.ROUTES,
     *recorded.ROUTES,
     *servers.ROUTES,
+    *adding.ROUTES,
+    *editing.ROUTES,
+    *ending.ROUTES,
     *tools.ROUTES,
     *guardrails.ROUTES,
     *audit.ROUTES,

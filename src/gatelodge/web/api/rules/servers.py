@@ -135,7 +135,7 @@ async def edit(
         return servers.shape_of(act.tx, changed, place.showing)
 
     if dry_run:
-        return await place.gate.rehearse(place.caller, work, "")
+        return await place.gate.rehearse(place.caller, work, "", place.id)
     return await place.gate.change(place.caller, work)
 
 

@@ -113,6 +113,7 @@ LISTS: Final = (
         act="server.read",
         rows=_instances,
         link="id",
+        template="instances.html",
     ),
 )
 

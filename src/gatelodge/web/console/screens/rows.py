@@ -22,6 +22,7 @@ from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.nouns import answer_of_verb, route_options, row_for_caller
 from gatelodge.web.api.parameters import Asks, Here, Named
 from gatelodge.web.api.record.filters import RecordFilter
+from gatelodge.web.api.rules.instances import EndedInstances
 from gatelodge.web.console.forms import (
     NOTHING,
     Asked,
@@ -45,15 +46,20 @@ _TEMPLATES: Final = {"group": "group.html"}
 
 
 async def ended_page(
-    place: WorkspaceContext, path: str, name: str, receipt: RevocationReceipt
+    place: WorkspaceContext,
+    path: str,
+    name: str,
+    receipt: RevocationReceipt,
+    *,
+    killed: EndedInstances | None = None,
 ) -> Response[Any]:
-    """The page that tells what ended, and when it was certain."""
+    """The page that tells what ended, and when it was certain; what was killed here with it."""
 
     def look(tx: StoreTx) -> str:
         return lookup.names(tx, place.id, Member).get(receipt.by, receipt.by)
 
     by = await place.gate.read(look)
-    return page("ended.html", place, path, name=name, told=receipt, by=by)
+    return page("ended.html", place, path, name=name, told=receipt, by=by, killed=killed)
 
 
 def verb_post(noun: Noun[Any], verb: NounVerb, shows: Shows) -> HTTPRouteHandler:

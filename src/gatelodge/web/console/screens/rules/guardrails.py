@@ -19,6 +19,7 @@ from gatelodge.web.console.forms import (
     FormOutcome,
     SentForm,
     answered,
+    answered_with_place,
     done,
     home_of,
     sent_form,
@@ -140,11 +141,13 @@ async def retire(place: Here, name: Named, request: Asked) -> Response[Any]:
     """End a guardrail; what it forbade is up to the grants again."""
     sent = await sent_form(request)
 
-    async def work() -> Response[Any]:
+    async def work() -> None:
         await api.retire.fn(place, name, api.ActReason(sent.text("why")))
-        return done(f"{home_of(place)}/guardrails", "retire")
 
-    return await answered("retire", sent, work, lambda told: _shown(place, name, told))
+    path = f"{home_of(place)}/guardrails"
+    return await answered_with_place(
+        "retire", sent, work, path, lambda told: _shown(place, name, told)
+    )
 
 
 ROUTES = (check, simulate, publish, show, retire)

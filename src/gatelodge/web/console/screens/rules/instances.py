@@ -1,6 +1,6 @@
 """One instance: what was found of it, and how it is paused, attested and ended."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from litestar import Response, get, post
@@ -8,9 +8,15 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec.structs import asdict
 
 from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.pages import PAGE
 from gatelodge.web.api.parameters import Here, Named
 from gatelodge.web.api.rules import instances as api
-from gatelodge.web.api.rules.instances import AttestedInstance, EndedInstances, PausedInstance
+from gatelodge.web.api.rules.instances import (
+    AttestedInstance,
+    EndedInstances,
+    PausedInstance,
+    RunningInstance,
+)
 from gatelodge.web.console.forms import NOTHING, Asked, FormOutcome, answered, sent_form
 from gatelodge.web.console.rendering import page
 
@@ -24,6 +30,11 @@ _ACTS: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
     "stop": api.stop.fn,
     "kill": api.kill.fn,
 }
+
+
+async def running(place: WorkspaceContext, server: str) -> Sequence[RunningInstance]:
+    """What runs of a server on this node, oldest first; as many as a page of the list has."""
+    return (await api.listed.fn(place, server, PAGE, "")).items  # type: ignore[no-any-return]
 
 
 async def _instance_page(

@@ -30,7 +30,7 @@ from gatelodge.web.console.forms import (
 from gatelodge.web.console.rendering import page, segment
 from gatelodge.web.console.screens.rows import ended_page
 from gatelodge.web.console.screens.rules.definitions import views_of
-from gatelodge.web.console.screens.rules.servers import DONE
+from gatelodge.web.console.screens.serving.servers import DONE
 
 _ANSWERS: Mapping[str, bool | None] = {"yes": True, "no": False}
 

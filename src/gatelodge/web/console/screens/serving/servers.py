@@ -4,6 +4,7 @@ What is approved is what was shown: each form bears the digests of the page that
 the gate refuses what has changed since.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from anyio import to_thread
@@ -26,18 +27,29 @@ from gatelodge.web.console.forms import (
     Asked,
     FormOutcome,
     SentForm,
-    answered,
-    done,
-    forms_of_row,
+    answered_with_place,
     home_of,
     sent_form,
+    untold_problem,
 )
 from gatelodge.web.console.rendering import page, segment
 from gatelodge.web.console.screens.rows import verb_post
 from gatelodge.web.console.screens.rules.definitions import MOST_WHOLE, text_runs, views_of
+from gatelodge.web.console.screens.rules.instances import running
+from gatelodge.web.console.screens.serving.offered import (
+    commands_to_add,
+    forms_of_server,
+    forms_to_add,
+)
 from gatelodge.web.console.tables import as_file, parse_form
 
 DONE: Final = {
+    "url": "It is described. Read its tools next, then approve what they are.",
+    "command": "It is described. Read its tools next, then approve what they are.",
+    "artifact": "It is described. Read its tools next, then approve what they are.",
+    "edit": "It is changed.",
+    "secret": "The secret is in the vault, and named in the definition.",
+    "restart": "It begins anew.",
     "approve": "What was shown is approved.",
     "observe": "Its tools were read again.",
     "enable": "It serves again.",
@@ -48,13 +60,30 @@ DONE: Final = {
 
 
 @get("/servers", opt={"act": "server.read"})
-async def listed(place: Here, form: Asks = "") -> Response[Any]:
+async def listed(place: Here, form: Asks = "", done: Asks = "") -> Response[Any]:
     """Every server with its health and how far it is kept apart."""
     chosen = parse_form(form)
-    rows = await shown_rows(server, place)
     if chosen:
-        return await as_file(place, rows, chosen, "servers")
-    return page("servers.html", place, "servers", rows=rows)
+        return await as_file(place, await shown_rows(server, place), chosen, "servers")
+    return await servers_page(place, NOTHING, finished=bool(done))
+
+
+async def servers_page(
+    place: WorkspaceContext, outcome: FormOutcome, *, finished: bool = False
+) -> Response[Any]:
+    """The list of servers, with the forms that add one."""
+    forms = forms_to_add(place, outcome)
+    return page(
+        "servers.html",
+        place,
+        "servers",
+        rows=await shown_rows(server, place),
+        forms=forms,
+        problem_above=untold_problem(outcome, forms),
+        commands=commands_to_add(place),
+        done=finished,
+        status=outcome.status,
+    )
 
 
 async def server_page(
@@ -76,6 +105,8 @@ async def server_page(
     said = await to_thread.run_sync(pins.instructions, row)
     told = await to_thread.run_sync(text_runs, row.approved_instructions, row.instructions)
     due = [each for each in tools if each.digest != each.approved and _can_be_approved(each)]
+    instances = () if shape.kind == "http" else await running(place, alias)
+    forms = forms_of_server(place, row, outcome)
     return page(
         "server.html",
         place,
@@ -87,8 +118,9 @@ async def server_page(
         left_out=len(due) - len(views),
         instructions=said,
         told=told,
-        forms=forms_of_row(server, place, shape.alias, outcome, shape.status),
-        outcome=outcome,
+        forms=forms,
+        problem_above=untold_problem(outcome, forms),
+        instances=instances,
         done=DONE.get(finished, ""),
         status=outcome.status,
     )
@@ -105,16 +137,15 @@ async def approve(place: Here, alias: Named, request: Asked) -> Response[Any]:
     """Approve the server, and of its tools and instructions what was shown and chosen."""
     sent = await sent_form(request)
 
-    async def work() -> Response[Any]:
+    async def work() -> None:
         shown = api.ServerApproval(
             description=sent.text("description"),
             tools=_shown_digests(sent),
             instructions=sent.text("instructions"),
         )
         await api.approve.fn(place, alias, shown)
-        return done(f"{home_of(place)}/servers/{segment(alias)}", "approve")
 
-    return await answered("approve", sent, work, lambda told: server_page(place, alias, told))
+    return await answered_of_server(place, alias, sent, "approve", work)
 
 
 @post("/servers/{alias:str}/observe", opt={"act": "tool.observe"}, status_code=200)
@@ -122,11 +153,26 @@ async def look_again(place: Here, alias: Named, request: Asked) -> Response[Any]
     """Reach the server and read its tools; approves nothing."""
     sent = await sent_form(request)
 
-    async def work() -> Response[Any]:
+    async def work() -> None:
         await api.look_again.fn(place, alias)
-        return done(f"{home_of(place)}/servers/{segment(alias)}", "observe")
 
-    return await answered("observe", sent, work, lambda told: server_page(place, alias, told))
+    return await answered_of_server(place, alias, sent, "observe", work)
+
+
+async def answered_of_server(
+    place: WorkspaceContext,
+    alias: str,
+    sent: SentForm,
+    form: str,
+    work: Callable[[], Awaitable[Any]],
+) -> Response[Any]:
+    """Do what a form on a server's page says; the page tells what came of it."""
+
+    async def shows(told: FormOutcome) -> Response[Any]:
+        return await server_page(place, alias, told)
+
+    path = f"{home_of(place)}/servers/{segment(alias)}"
+    return await answered_with_place(form, sent, work, path, shows)
 
 
 def _shown_digests(sent: SentForm) -> dict[str, str]:

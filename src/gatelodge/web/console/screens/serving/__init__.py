@@ -1,0 +1,1 @@
+"""Servers: their pages, and the forms by which they are added, changed and ended."""
