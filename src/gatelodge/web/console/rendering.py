@@ -2,13 +2,14 @@
 
 import math
 import re
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import quote
 
 import rfc8785
+from anyio import to_thread
 from litestar import Response
 from markupsafe import Markup
 from msgspec import Struct
@@ -170,3 +171,11 @@ def page(template: str, place: WorkspaceContext, path: str, **told: Any) -> Resp
         "path": path,
     }
     return rendered(template, navigation=entries, **here, **told)
+
+
+async def page_beside(
+    template: str, place: WorkspaceContext, path: str, **told: Any
+) -> Response[str]:
+    """The same page, made beside the loop, one at a time: for what grows with the house."""
+    made = partial(page, template, place, path, **told)
+    return await to_thread.run_sync(made, limiter=place.gate.writing)

@@ -1,14 +1,16 @@
 """What somebody holds now: servers with how many tools, and the grants that give them."""
 
+from anyio import to_thread
 from msgspec import Struct
 
 from gatelodge.core.access.reach import AccessReach
 from gatelodge.core.ids import PrincipalId
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.policy.compile import subjects
+from gatelodge.core.view_entry import PrincipalEntry
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.operators import operator_name
-from gatelodge.web.api.rules.asked import moment_of
+from gatelodge.web.api.rules.asked import AccessMoment, moment_of
 
 
 class HeldServer(Struct, frozen=True, kw_only=True):
@@ -47,6 +49,11 @@ async def holdings(place: WorkspaceContext, ident: str) -> HeldAccess | None:
     who = now.view.principals.get(PrincipalId(ident))
     if who is None or who.workspace != place.id:
         return None
+    # A grant and a tool of the house at a time: beside the loop.
+    return await to_thread.run_sync(_held, now, who, limiter=place.gate.writing)
+
+
+def _held(now: AccessMoment, who: PrincipalEntry) -> HeldAccess:
     names, servers = now.names(), now.here.servers.values()
     aliases = {str(server.id): server.alias for server in servers}
     allowed = AccessReach(now.view, now.here, now.at).of(who)
@@ -63,7 +70,7 @@ async def holdings(place: WorkspaceContext, ident: str) -> HeldAccess | None:
             ends="" if row.expires_at is None else rfc3339(row.expires_at),
         )
         for row in now.view.state.grants
-        if row.workspace == place.id
+        if row.workspace == now.place.id
         and (row.grantee_kind, "" if row.grantee_kind == "everyone" else row.grantee) in mine
         and (row.expires_at is None or row.expires_at > now.at)
     ]

@@ -24,14 +24,16 @@ from gatelodge.web.api.parameters import Asks, Here, Named, from_query
 from gatelodge.web.api.record.audit import RecordsLook, written_down
 from gatelodge.web.api.rules.asked import AccessMoment, decision_fields, moment_of
 from gatelodge.web.api.rules.unused import recent_use, servers_used
-from gatelodge.web.console.rendering import page
+from gatelodge.web.console.rendering import page_beside
 from gatelodge.web.console.screens.rules.days import days_of_log
 from gatelodge.web.console.tables import as_file, parse_form
 
 MOST_DAYS = 3_650
 ROWS = 200
+"""Principals on one page at most: what is beyond is paged or searched."""
+CELLS: Final = 10_000
+"""Cells on one page: of many servers fewer principals are shown at once."""
 _READ_IN_PART: Final = "the log of calls goes further back than was read so far"
-"""Principals on one page: what is beyond is paged or searched."""
 
 
 class HeatCell(Struct, frozen=True, kw_only=True):
@@ -105,7 +107,8 @@ async def heat_map(place: Here, asked: NamedDependency[HeatAsked]) -> Response[A
     then = await moment_of(place, at)
     names = then.names()
     people = _found_principals(then, names, asked.q)
-    part = page_of(people, lambda who: who.id, lambda who: who, PageRequest(ROWS, asked.cursor))
+    size = max(1, min(ROWS, CELLS // max(1, len(then.here.servers))))
+    part = page_of(people, lambda who: who.id, lambda who: who, PageRequest(size, asked.cursor))
     shown = people if chosen else list(part.items)
     used = await _used_lately(place, asked.unused, [str(who.id) for who in shown])
     rows = await _heat_rows(then, names, shown, used)
@@ -114,7 +117,7 @@ async def heat_map(place: Here, asked: NamedDependency[HeatAsked]) -> Response[A
         raise LimitReached(_READ_IN_PART, remedy="Ask again: it reads on.", retry_after=1.0)
     if chosen:
         return await as_file(place, _access_lines(rows), chosen, "access")
-    return page(
+    return await page_beside(
         "access.html",
         place,
         "access",
@@ -143,11 +146,15 @@ async def tools_of(
     who = then.principal_or_self(principal)
     full = place.caller.may("access.read")
     grants = {str(row.id): row for row in then.view.state.grants if row.workspace == place.id}
-    lines = [each for each in _tool_lines(then, who, server) if full or each[1]]
-    shown = [line for line, _ in lines]
+
+    def decided() -> list[ToolLine]:
+        return [line for line, told in _tool_lines(then, who, server) if full or told]
+
+    # As many decisions as the house has tools: beside the loop.
+    shown = await to_thread.run_sync(decided, limiter=place.gate.writing)
     if chosen:
         return await as_file(place, shown, chosen, "tools")
-    return page(
+    return await page_beside(
         "tools.html",
         place,
         "access",

@@ -32,7 +32,7 @@ from gatelodge.web.console.forms import (
     sent_form,
     untold_problem,
 )
-from gatelodge.web.console.rendering import page, segment
+from gatelodge.web.console.rendering import page_beside, segment
 from gatelodge.web.console.screens.rows import verb_post
 from gatelodge.web.console.screens.rules.definitions import MOST_WHOLE, text_runs, views_of
 from gatelodge.web.console.screens.rules.instances import running
@@ -73,7 +73,7 @@ async def servers_page(
 ) -> Response[Any]:
     """The list of servers, with the forms that add one."""
     forms = forms_to_add(place, outcome)
-    return page(
+    return await page_beside(
         "servers.html",
         place,
         "servers",
@@ -107,7 +107,7 @@ async def server_page(
     due = [each for each in tools if each.digest != each.approved and _can_be_approved(each)]
     instances = () if shape.kind == "http" else await running(place, alias)
     forms = forms_of_server(place, row, outcome)
-    return page(
+    return await page_beside(
         "server.html",
         place,
         "servers",
