@@ -49,7 +49,7 @@ TOGETHER := tests/unit tests/access tests/console tests/property tests/fuzz test
 	tests/integration/jobs/test_job_commands.py tests/kubernetes/test_manifests.py \
 	$(wildcard tests/integration/test_upstream_*.py tests/integration/test_cli*.py) \
 	tests/fault/disk tests/fault/test_canary.py tests/fault/test_kill.py \
-	tests/fault/test_start_refused.py $(wildcard tests/fault/test_sequencer_*.py)
+	tests/fault/test_start_refused.py tests/scenario/test_demo_history.py $(wildcard tests/fault/test_sequencer_*.py)
 
 # Counts what is left on the machine, so nothing else may leave something meanwhile.
 ENDURANCE := tests/contract/runtimes/test_endurance.py
@@ -78,8 +78,9 @@ slow: prepare $(TEST_NODE) $(SLOW_NODE) $(DEMO_NODE) $(SLOW_CLIENTS)  ## Run the
 	$(BIN)/pytest -m "slow and not weekly" -n $(WORKERS) --ignore=$(ENDURANCE) $(TOGETHER)
 	$(BIN)/pytest -m hypothesis -n $(WORKERS) --hypothesis-profile=many
 
-weekly: prepare $(TEST_NODE) $(SLOW_NODE)  ## Run what slow leaves out: all clients with all servers, images on both loops
-	$(BIN)/pytest -m weekly -n $(WORKERS) tests/integration/bridges tests/contract
+weekly: prepare $(TEST_NODE) $(SLOW_NODE)  ## Run what slow leaves out: all clients with all servers, images on both loops, more damage and odd requests
+	GATELODGE_FUZZ_SECONDS=120 $(BIN)/pytest -m weekly -n $(WORKERS)
+	GATELODGE_FUZZ_SECONDS=120 $(BIN)/pytest -m slow -n $(WORKERS) tests/fuzz
 
 engines: prepare  ## Run servers in containers of Docker and of Podman (root, docker.io, podman)
 	@$(BIN)/python -m tests.contract.runtimes.engines.started

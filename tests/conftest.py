@@ -11,12 +11,17 @@ from hypothesis import settings
 from tests.integration.admin_house import admin_house
 from tests.postgres import own_postgres_url, postgres_url
 from tests.stage import stage
-from tests.workers import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
+from tests.workers import (
+    pytest_collection_modifyitems,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 
 __all__ = [
     "admin_house",
     "own_postgres_url",
     "postgres_url",
+    "pytest_collection_modifyitems",
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
     "stage",

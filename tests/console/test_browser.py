@@ -239,7 +239,9 @@ def test_every_page_fits_and_is_readable(
     visit = Watched(
         browser, f"http://127.0.0.1:{told.gate.port}", kept, viewport=size, color_scheme=scheme
     )
-    axe = AXE.read_text("utf-8") if AXE.is_file() else ""
+    # Colours differ by scheme and sizes by width: two of the four shapes show axe all of both.
+    is_judged = AXE.is_file() and (scheme, width) in (("light", 390), ("dark", 1280))
+    axe = AXE.read_text("utf-8") if is_judged else ""
     for at, path in enumerate(every_page(told)):
         page = visit.open(HOME + path)
         wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")

@@ -104,7 +104,7 @@ async def finds(
     return found
 
 
-def seconds_to_fuzz(default: float = 20.0) -> float:
+def seconds_to_fuzz(default: float = 10.0) -> float:
     """How long a fuzzer runs: `GATELODGE_FUZZ_SECONDS`, or a bounded time."""
     return float(os.environ.get("GATELODGE_FUZZ_SECONDS", default))
 

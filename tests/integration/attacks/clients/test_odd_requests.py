@@ -183,7 +183,6 @@ def check_answer(line: Line, drawn: Any) -> None:
 
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-long = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def test_an_odd_request_is_answered(line: Line):
@@ -195,6 +194,8 @@ def test_an_odd_answer_is_handed_on_or_told(line: Line):
 
 
 @pytest.mark.timeout(900)
-def test_nothing_of_thousands_is_an_incident(line: Line):
+@pytest.mark.parametrize("examples", [300, pytest.param(2000, marks=pytest.mark.weekly)])
+def test_nothing_of_thousands_is_an_incident(line: Line, examples: int):
+    long = settings(quick, max_examples=examples)
     long(given(asked())(lambda drawn: check_request(line, drawn)))()
     long(given(answered())(lambda drawn: check_answer(line, drawn)))()

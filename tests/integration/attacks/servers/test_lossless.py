@@ -161,7 +161,6 @@ def check_request(line: Line, drawn: Any) -> None:
 
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-long = settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.slow
@@ -177,7 +176,9 @@ def test_a_request_reaches_its_server_as_its_client_wrote_it(line: Line):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("examples", [300, pytest.param(2000, marks=pytest.mark.weekly)])
 @pytest.mark.guarantee("protocol:lossless")
-def test_no_result_and_no_request_of_thousands_loses_a_byte(line: Line):
+def test_no_result_and_no_request_of_thousands_loses_a_byte(line: Line, examples: int):
+    long = settings(quick, max_examples=examples)
     long(given(answered())(lambda drawn: check_answer(line, drawn)))()
     long(given(requested())(lambda drawn: check_request(line, drawn)))()
