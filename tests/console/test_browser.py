@@ -41,6 +41,8 @@ SAMPLES = {
     "/guardrails/{name:str}": ("/guardrails/calmer",),
     "/groups/{name:str}": ("/groups/pilots",),
     "/changes/{index:int}": ("/changes/3",),
+    # A build takes a gate that may build: tests/integration/packages/test_added_on_pages.py.
+    "/builds/{job:str}": (),
 }
 """For a route with a part that stands for something: what is there."""
 LISTED = {

@@ -103,6 +103,7 @@ def test_the_table_of_pages_is_whole() -> None:
         "/servers/{alias:str}",
         "/servers/{alias:str}/tool",
         "/access/{principal:str}",
+        "/builds/{job:str}",
     }
     known |= {"/access/{principal:str}/history", "/diff", "/changes/{index:int}"}
     known |= {"/audit/calls/{call:str}/proof", "/changes/{index:int}/proof", "/audit/consistency"}

@@ -115,9 +115,15 @@ def test_a_command_is_said_to_be_the_operators_and_is_refused(admin: Visitor) ->
     page = admin.page("/servers")
     assert "gatelodge server add ALIAS -- CMD ARGS" in page
     assert "gatelodge server add pypi:NAME@VERSION" in page
-    assert "/servers/commands" not in page
-    told = admin.send("/servers/commands", alias="mine", command="/bin/sh\n-c\nid")
+    assert "Add a server by a command" not in page
+    told = admin.send("/servers", do="command", alias="mine", command="/bin/sh\n-c\nid")
     assert (told.status, "only the operator" in told.body.decode()) == (403, True)
+
+
+def test_a_package_that_only_the_operator_may_have_built_is_refused(admin: Visitor) -> None:
+    told = admin.send("/builds", source="pypi:mcp-server-time@1.0")
+    assert (told.status, "only the operator" in told.body.decode()) == (403, True)
+    assert admin.ask("GET", f"{HOME}/builds/job_nothing").status == 404
 
 
 def test_an_edit_is_foreseen_and_names_only_what_was_changed(
@@ -207,7 +213,7 @@ def test_what_is_lost_is_shown_before_a_server_is_killed_or_removed(
     assert visitors["admin"].send(f"{mail}/restart").status == 303
     ended = visitors["security"].send(f"{mail}/kill").body.decode()
     assert "after it was committed" in ended
-    assert "0 of its instances on this node were killed" in ended
+    assert "Instances killed on this node: 0" in ended
     assert shown(house)["status"] == "disabled"
     assert visitors["admin"].send(f"{mail}/restart").status == 409
 

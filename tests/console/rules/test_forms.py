@@ -27,7 +27,6 @@ FORMS: dict[str, frozenset[str]] = {
     "/guardrails/simulate": frozenset({"owner", "security", "auditor"}),
     "/guardrails/{name}/retire": frozenset({"owner", "security"}),
     "/servers": ADMINS,
-    "/servers/commands": ADMINS,
     "/servers/{name}/edit": ADMINS,
     "/servers/{name}/secret": ADMINS,
     "/servers/{name}/restart": ADMINS,
@@ -45,6 +44,10 @@ FORMS: dict[str, frozenset[str]] = {
         f"/instances/{{name}}/{act}": ENDERS
         for act in ("pause", "resume", "attest", "stop", "kill")
     },
+    "/builds": ADMINS,
+    "/builds/{name}/cancel": ADMINS,
+    "/builds/{name}/add": ADMINS,
+    "/builds/{name}/move": ADMINS,
     "/tokens": frozenset(ROLES),
     "/tokens/{name}/revoke": frozenset(ROLES),
 }

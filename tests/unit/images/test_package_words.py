@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from gatelodge.adapters.runtime.packages.tools import ToolOutcome
-from gatelodge.cli.rules.hosting import alias_of_source, package_words
+from gatelodge.cli.rules.hosting import package_words
 from gatelodge.core.errors import Invalid
+from gatelodge.core.hosting.naming import alias_of_source
 from gatelodge.core.hosting.source import read_source
 
 

@@ -1,6 +1,5 @@
 """Servers that the gate hosts: built from a package, upgraded, rolled back."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,10 @@ from gatelodge.cli.lazy import JsonCommand, dry_run
 from gatelodge.cli.rules.serving import hosted_parts, pairs
 from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Conflict, Invalid, NotFound
+from gatelodge.core.hosting.naming import alias_of_source
 from gatelodge.core.hosting.source import ArtifactSource, is_source, read_source
-from gatelodge.core.protocol.shown.names import alias_for
 
 _LIMITS = ("memory_mib", "cpus", "processes", "tmp_mib")
-_AFFIXES = re.compile(
-    r"^(?:mcp[-_.]server|server|mcp)[-_.]|(?:[-_.]mcp[-_.]server|[-_.]mcp|[-_.]server)$",
-    re.IGNORECASE,
-)
 _MIB = 1 << 20
 
 
@@ -29,7 +24,7 @@ def package_words(alias: str, words: tuple[str, ...]) -> tuple[str, str, tuple[s
     The alias may be left out: then it follows from the package. Raises Invalid.
     """
     if is_source(alias):
-        return alias_of_source(alias), _whole_source(alias), words
+        return alias_of_source(_whole_source(alias)), _whole_source(alias), words
     if words and is_source(words[0]):
         return alias, _whole_source(words[0]), words[1:]
     return None
@@ -43,15 +38,6 @@ def _whole_source(source: str) -> str:
         return f"{kind}:{path.absolute()}"
     read_source(source)
     return source
-
-
-def alias_of_source(source: str) -> str:
-    """A short alias for what a package holds: `time` for mcp-server-time. Raises Invalid."""
-    found = read_source(_whole_source(source))
-    name = re.split(r"[/\\]", found.name.rstrip("/"))[-1]
-    if found.kind in ("mcpb", "url", "oci"):
-        name = re.sub(r"(?:-[0-9][^-]*)?\.(?:mcpb|dxt|whl|tgz|tar|tar\.gz|zip)$|:.*$", "", name)
-    return alias_for(_AFFIXES.sub("", name) or name)
 
 
 def build_artifact(terminal: CommandRun, wish: dict[str, Any]) -> dict[str, Any]:

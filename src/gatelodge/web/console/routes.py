@@ -38,7 +38,7 @@ from gatelodge.web.console.screens.rules import (
     past,
     unused,
 )
-from gatelodge.web.console.screens.serving import adding, editing, ending, servers, tools
+from gatelodge.web.console.screens.serving import adding, builds, editing, ending, servers, tools
 from gatelodge.web.endpoint.origins import origins
 
 _TYPES: Final = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -74,6 +74,7 @@ SCREENS: Final = (
     *recorded.ROUTES,
     *servers.ROUTES,
     *adding.ROUTES,
+    *builds.ROUTES,
     *editing.ROUTES,
     *ending.ROUTES,
     *tools.ROUTES,

@@ -1,6 +1,6 @@
 """A server is added on a page: described, so that somebody can look at it and approve it."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Response, post
 
@@ -21,6 +21,11 @@ from gatelodge.web.console.screens.serving import fields
 from gatelodge.web.console.screens.serving.fields import PartField
 from gatelodge.web.console.screens.serving.servers import servers_page
 
+_PARTS: Final[dict[str, tuple[PartField, ...]]] = {
+    "url": (*fields.URL, *fields.MORE_OF_URL),
+    "command": (*fields.COMMAND, *fields.MORE_OF_COMMAND),
+}
+
 
 async def describe(place: WorkspaceContext, alias: str, given: dict[str, Any]) -> None:
     """Propose a server of what a form says of it. Raises as the API's own route does."""
@@ -39,14 +44,15 @@ async def describe(place: WorkspaceContext, alias: str, given: dict[str, Any]) -
     )
 
 
-async def _added(
-    place: WorkspaceContext, request: Asked, form: str, parts: tuple[PartField, ...]
-) -> Response[Any]:
+@post("/servers", opt={"act": "server.register"}, status_code=200)
+async def add(place: Here, request: Asked) -> Response[Any]:
+    """Describe a server that is reached by a URL, or that is a command, by what the form says."""
     sent = await sent_form(request)
+    form = "command" if sent.text("do") == "command" else "url"
     alias = sent.text("alias")
 
     async def work() -> None:
-        await describe(place, alias, fields.said_parts((*parts, *fields.OF_EVERY), sent))
+        await describe(place, alias, fields.said_parts((*_PARTS[form], *fields.OF_EVERY), sent))
 
     async def shows(told: FormOutcome) -> Response[Any]:
         return await servers_page(place, told)
@@ -55,16 +61,4 @@ async def _added(
     return await answered_with_place(form, sent, work, path, shows)
 
 
-@post("/servers", opt={"act": "server.register"}, status_code=200)
-async def add_by_url(place: Here, request: Asked) -> Response[Any]:
-    """Describe a server that is reached by a URL."""
-    return await _added(place, request, "url", (*fields.URL, *fields.MORE_OF_URL))
-
-
-@post("/servers/commands", opt={"act": "server.register"}, status_code=200)
-async def add_by_command(place: Here, request: Asked) -> Response[Any]:
-    """Describe a server that is a command, where `hosting.api_commands` lets members say one."""
-    return await _added(place, request, "command", (*fields.COMMAND, *fields.MORE_OF_COMMAND))
-
-
-ROUTES = (add_by_url, add_by_command)
+ROUTES = (add,)

@@ -21,10 +21,8 @@ S = TypeVar("S", bound=Struct)
 
 _PAIRS: Final = frozenset(("headers", "env", "files"))
 _HIDDEN: Final = {f"hide_{each}": each for each in get_args(HidableCapability)}
-_VALUE: Final = (
-    f"NAME=VALUE, one a line; a value may be vault:NAME, or a word and it. {STARS} is a value that "
-    "stays as it is, and is not shown."
-)
+_VALUE: Final = "NAME=VALUE, one a line; a value may be vault:NAME, or a word and it."
+_KEPT: Final = f" {STARS} is a value that is not shown, and stays as it is."
 
 
 class PartField(Struct, frozen=True, kw_only=True):
@@ -185,7 +183,7 @@ def fields(
             name=each.name,
             label=each.label,
             kind=each.kind,
-            says=each.says,
+            says=each.says + (_KEPT if changes and each.name in _PAIRS else ""),
             hint=each.hint,
             choices=each.choices,
             needed=each.needed,
@@ -216,7 +214,7 @@ def said_parts(parts: tuple[PartField, ...], sent: SentForm) -> dict[str, Any]:
         elif each.name in _PAIRS:
             found[each.name] = _changed_pairs(each.label, _pairs(typed), _pairs(was))
         elif each.kind == "lines":
-            found[each.name] = tuple(_lines(typed))
+            found[each.name] = tuple(lines(typed))
         elif each.kind == "check":
             found[each.name] = bool(typed)
         else:
@@ -236,12 +234,13 @@ def _hidden(sent: SentForm) -> tuple[str, ...]:
     return tuple(each for name, each in _HIDDEN.items() if sent.text(name))
 
 
-def _lines(text: str) -> list[str]:
+def lines(text: str) -> list[str]:
+    """What was typed one a line, without what is empty and without space around it."""
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def _pairs(text: str) -> dict[str, str]:
-    split = [line.partition("=") for line in _lines(text)]
+    split = [line.partition("=") for line in lines(text)]
     for name, equals, value in split:
         if not (name.strip() and equals and value.strip()):
             # The text that was given is not told: it may be a secret that lacks its name.

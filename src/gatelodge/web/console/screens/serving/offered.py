@@ -1,5 +1,6 @@
 """Which forms the pages of servers have for their reader, each where the API would take it."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from gatelodge.core.catalog.server import (
     Server,
     StdioTransport,
 )
+from gatelodge.core.hosting.naming import alias_of_source
 from gatelodge.flows.admin.definitions.proposals import ServerWords
 from gatelodge.flows.admin.definitions.stars import starred
 from gatelodge.flows.admin.servers import server
@@ -61,13 +63,15 @@ def forms_to_add(place: WorkspaceContext, outcome: FormOutcome) -> list[VerbForm
     if bounds.commands:
         found.append(
             _adding(
-                ("command", "Add a server by a command", f"{base}/commands"),
+                ("command", "Add a server by a command", base),
                 "Only a command that fits hosting.api_commands is taken. It is started when "
                 "somebody looks at its tools, not before.",
                 (fields.COMMAND, (*fields.MORE_OF_COMMAND, *fields.OF_EVERY)),
                 outcome,
             )
         )
+    if bounds.sources:
+        found.append(_building(place, outcome))
     return found
 
 
@@ -82,6 +86,44 @@ def commands_to_add(place: WorkspaceContext) -> list[tuple[str, str]]:
     if not bounds.commands:
         found.append(("a command", "gatelodge server add ALIAS -- CMD ARGS"))
     return found
+
+
+def form_to_host(job: str, source: str, place: WorkspaceContext, outcome: FormOutcome) -> VerbForm:
+    """The form that makes a server of what was built of a source."""
+    return _adding(
+        ("artifact", "Add it as a server", f"{home_of(place)}/builds/{segment(job)}/add"),
+        "It is described with this image, and nothing of it runs yet; nobody can use it before it "
+        "is approved. A secret is given to it on its own page.",
+        (fields.ARTIFACT, (*fields.MORE_OF_ARTIFACT, *fields.OF_EVERY)),
+        outcome,
+        alias=alias_of_source(source),
+    )
+
+
+def form_to_move(
+    job: str, aliases: Sequence[str], place: WorkspaceContext, outcome: FormOutcome
+) -> VerbForm:
+    """The form that gives what was built to a server that has another image of the package."""
+    mine = outcome if outcome.form == "move" else NOTHING
+    return VerbForm(
+        name="move",
+        title="Give it to a server",
+        path=f"{home_of(place)}/builds/{segment(job)}/move",
+        about="A server of the same package starts from this image from now on; its grants and "
+        "pins stay. It waits for its approval again, and no call reaches it until then.",
+        fields=(
+            FormField(
+                name="alias",
+                label="Server",
+                kind="choice",
+                choices=tuple(aliases),
+                value=mine.typed.get("alias", ""),
+            ),
+        ),
+        tries=True,
+        grave=False,
+        outcome=mine,
+    )
 
 
 def forms_of_server(place: WorkspaceContext, row: Server, outcome: FormOutcome) -> list[VerbForm]:
@@ -191,6 +233,8 @@ def _adding(
     about: str,
     parts: tuple[tuple[PartField, ...], tuple[PartField, ...]],
     outcome: FormOutcome,
+    *,
+    alias: str = "",
 ) -> VerbForm:
     name, title, path = said
     mine = outcome if outcome.form == name else NOTHING
@@ -200,10 +244,63 @@ def _adding(
         path=path,
         about=about,
         fields=(
-            replace(ALIAS, value=mine.typed.get("alias", "")),
+            replace(ALIAS, value=mine.typed.get("alias", alias)),
             *fields.fields(parts[0], fields.BLANK, mine.typed),
         ),
         more=fields.fields(parts[1], fields.BLANK, mine.typed),
+        tries=False,
+        grave=False,
+        outcome=mine,
+    )
+
+
+def _building(place: WorkspaceContext, outcome: FormOutcome) -> VerbForm:
+    mine = outcome if outcome.form == "package" else NOTHING
+    taken = ", ".join(bounds_of(place.gate.settings).sources)
+    may = place.caller.may("settings.read")
+    return VerbForm(
+        name="package",
+        title="Add a server from a package or an image",
+        path=f"{home_of(place)}/builds",
+        about="It is fetched and laid out into an image, and nothing of it runs; the next page "
+        "shows how far that is, and makes a server of it. Only what fits hosting.api_sources is "
+        f"taken{f': {taken}' if may else ''}.",
+        fields=(
+            FormField(
+                name="source",
+                label="Package or image",
+                kind="line",
+                says="pypi:NAME@VERSION, npm:NAME@VERSION, oci:REGISTRY/REPOSITORY:TAG (or "
+                "@sha256:DIGEST), url:https://HOST/NAME.mcpb#sha256=HEX, mcpb:FILE of the gate's "
+                "own machine.",
+                hint="pypi:mcp-server-time@2026.10.19",
+                needed=True,
+                value=mine.typed.get("source", ""),
+            ),
+        ),
+        more=(
+            FormField(
+                name="script",
+                label="Its program",
+                kind="text",
+                says="Which of its programs is the server, where it has several.",
+                value=mine.typed.get("script", ""),
+            ),
+            FormField(
+                name="programs",
+                label="Programs beside it",
+                kind="lines",
+                says="Of this machine, one a line.",
+                hint="git",
+                value=mine.typed.get("programs", ""),
+            ),
+            FormField(
+                name="rebuild",
+                label="Fetch it again, whatever was built before",
+                kind="check",
+                value=mine.typed.get("rebuild", ""),
+            ),
+        ),
         tries=False,
         grave=False,
         outcome=mine,

@@ -16,10 +16,14 @@ from gatelodge.flows.admin import pins
 from gatelodge.flows.admin.definitions.shapes import ToolDetail, tool_detail
 from gatelodge.flows.admin.pins import tool
 from gatelodge.flows.admin.servers import server
+from gatelodge.flows.jobs.kinds import ARTIFACT
 from gatelodge.flows.nouns import lookup
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.house import jobs
+from gatelodge.web.api.house.jobs import JobShape
 from gatelodge.web.api.nouns import shown_rows
+from gatelodge.web.api.pages import LONGEST
 from gatelodge.web.api.parameters import Asks, Here, Named
 from gatelodge.web.api.rules import servers as api
 from gatelodge.web.console.forms import (
@@ -43,10 +47,12 @@ from gatelodge.web.console.screens.serving.offered import (
 )
 from gatelodge.web.console.tables import as_file, parse_form
 
+_BUILDS: Final = 5
 DONE: Final = {
     "url": "It is described. Read its tools next, then approve what they are.",
     "command": "It is described. Read its tools next, then approve what they are.",
     "artifact": "It is described. Read its tools next, then approve what they are.",
+    "move": "It has the other image. Look at its tools, then approve it.",
     "edit": "It is changed.",
     "secret": "The secret is in the vault, and named in the definition.",
     "restart": "It begins anew.",
@@ -81,9 +87,19 @@ async def servers_page(
         forms=forms,
         problem_above=untold_problem(outcome, forms),
         commands=commands_to_add(place),
+        builds=await _latest_builds(place),
         done=finished,
         status=outcome.status,
     )
+
+
+async def _latest_builds(place: WorkspaceContext) -> list[tuple[JobShape, str]]:
+    """The builds that the reader may follow, newest first, each with what is built."""
+    if not place.caller.may(ARTIFACT.act):
+        return []
+    found = (await jobs.listed.fn(place.gate, place.caller, LONGEST, "")).items
+    named = ((each, each.kind.partition(" ")) for each in found)
+    return [(each, what) for each, (kind, _, what) in named if kind == ARTIFACT.name][:_BUILDS]
 
 
 async def server_page(
