@@ -49,6 +49,7 @@ LISTED = {
     "/agents/{name:str}": ("agents", "name"),
     "/grants/{name:str}": ("grants", "id"),
     "/tokens/{name:str}": ("tokens", "id"),
+    "/secrets/{name:str}": ("secrets", "name"),
     "/instances/{name:str}": ("instances", "id"),
     "/audit/calls/{call:str}": ("audit/records?type=call.intent", "call"),
 }
@@ -75,6 +76,7 @@ def told(house: House, stub: str) -> House:
     rule = '@reason("No.") forbid (principal, action, resource) when { resource.destructive };'
     house.ok("POST", f"{W}/guardrails", {"name": "calmer", "text": rule, "mode": "observe"})
     house.ok("POST", f"{W}/groups", {"name": "pilots"})
+    house.ok("POST", f"{W}/secrets", {"name": "told", "mode": "member"})
     house.ok("POST", f"{W}/agents", {"name": "pilot", "owner": "owner@localhost"})
     house.ok("POST", f"{W}/groups/pilots/add-member", {"principal": "ada@example.test"})
     token = house.ok("POST", f"{W}/tokens", {"member": "ada@example.test"})["token"]

@@ -109,7 +109,7 @@ def test_the_table_of_pages_is_whole() -> None:
     known |= {"/audit/calls/{call:str}/proof", "/changes/{index:int}/proof", "/audit/consistency"}
     known |= {
         f"/{noun}/{{name:str}}"
-        for noun in ("agents", "groups", "grants", "guardrails", "instances", "tokens")
+        for noun in ("agents", "groups", "grants", "guardrails", "instances", "secrets", "tokens")
     }
     known |= {"/live/events"}  # an answer without an end: see test_live
     for route in SCREENS:

@@ -48,6 +48,10 @@ FORMS: dict[str, frozenset[str]] = {
     "/builds/{name}/cancel": ADMINS,
     "/builds/{name}/add": ADMINS,
     "/builds/{name}/move": ADMINS,
+    "/secrets": ADMINS,
+    "/secrets/{name}/remove": frozenset(ROLES),
+    "/secrets/{name}/value": frozenset(ROLES),
+    "/secrets/{name}/erase": frozenset(ROLES),
     "/tokens": frozenset(ROLES),
     "/tokens/{name}/revoke": frozenset(ROLES),
 }

@@ -28,7 +28,7 @@ from gatelodge.web.console.rendering import (
     static_names,
     static_path,
 )
-from gatelodge.web.console.screens import lists, overview, rows, settings
+from gatelodge.web.console.screens import lists, overview, rows, secrets, settings
 from gatelodge.web.console.screens.people import leaving, members, recorded, tokens
 from gatelodge.web.console.screens.record import audit, changes, live, logs, proofs
 from gatelodge.web.console.screens.rules import (
@@ -85,6 +85,7 @@ SCREENS: Final = (
     *proofs.ROUTES,
     *lists.ROUTES,
     *rows.ROUTES,
+    *secrets.ROUTES,
     *tokens.ROUTES,
     *instances.ROUTES,
     *logs.ROUTES,

@@ -54,7 +54,7 @@ def _screen_of_noun(noun: Noun[Any]) -> ListScreen:
         act=f"{noun.name}.read",
         rows=partial(shown_rows, noun),
         noun=noun,
-        link="" if noun is secret else "id" if noun in (token, grants.grant) else "name",
+        link="id" if noun in (token, grants.grant) else "name",
         template="tokens.html" if noun is token else "list.html",
     )
 

@@ -17,6 +17,7 @@ from gatelodge.flows.identity.revocation import RevocationReceipt
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.foreseen import DryRun
 from gatelodge.flows.nouns.noun import Noun, NounVerb
+from gatelodge.flows.vault.secrets import secret
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.nouns import answer_of_verb, route_options, row_for_caller
@@ -34,14 +35,17 @@ from gatelodge.web.console.forms import (
     forms_of_row,
     home_of,
     sent_form,
+    untold_problem,
 )
 from gatelodge.web.console.rendering import page, segment
 from gatelodge.web.console.screens.lists import LISTS, list_page
 from gatelodge.web.console.screens.people.holdings import holdings
 from gatelodge.web.console.screens.people.latest import LatestRecords, latest_records
+from gatelodge.web.console.screens.values import forms_of_values
 
 Shows = Callable[[WorkspaceContext, str, FormOutcome], Awaitable[Response[Any]]]
-NOUNS: Final[tuple[Noun[Any], ...]] = (agents.agent, groups.group, grants.grant, token)
+NOUNS: Final[tuple[Noun[Any], ...]] = (agents.agent, groups.group, grants.grant, token, secret)
+_OF_VALUES: Final = ("set", "unset")
 _TEMPLATES: Final = {"group": "group.html"}
 
 
@@ -126,7 +130,9 @@ async def _told(
     )
 
 
-def _row_page(noun: Noun[Any]) -> Shows:
+def row_page(noun: Noun[Any]) -> Shows:
+    """The page of a row of that noun, by its name."""
+
     async def shows(
         place: WorkspaceContext, name: str, outcome: FormOutcome, finished: str = ""
     ) -> Response[Any]:
@@ -137,6 +143,10 @@ def _row_page(noun: Noun[Any]) -> Shows:
 
         row = await place.gate.read(look)
         called = str(getattr(row, "name", row.id))
+        forms = forms_of_row(noun, place, called, outcome, getattr(row, "status", ""))
+        if noun is secret:
+            forms = [*forms_of_values(place, row, outcome), *forms]
+        known = {*(each.name for each in noun.verbs), *_OF_VALUES}
         return page(
             _TEMPLATES.get(noun.name, "row.html"),
             place,
@@ -149,8 +159,9 @@ def _row_page(noun: Noun[Any]) -> Shows:
                 for key, value in asdict(row).items()
                 if key not in ("name", "principals")
             ],
-            forms=forms_of_row(noun, place, called, outcome, getattr(row, "status", "")),
-            done=finished if any(each.name == finished for each in noun.verbs) else "",
+            forms=forms,
+            problem_above=untold_problem(outcome, forms),
+            done=finished if finished in known else "",
             status=outcome.status,
             holds=await holdings(place, row.id) if noun is agents.agent else None,
             latest=await _latest_of_agent(noun, place, called, outcome),
@@ -178,7 +189,7 @@ def _row_get(noun: Noun[Any], shows: Any) -> HTTPRouteHandler:
 
 
 def _routes(noun: Noun[Any]) -> list[HTTPRouteHandler]:
-    shows = _row_page(noun)
+    shows = row_page(noun)
     changes = (
         _maker_post(noun, verb) if verb.makes else verb_post(noun, verb, shows)
         for verb in noun.verbs

@@ -180,16 +180,18 @@ def _editing(place: WorkspaceContext, row: Server, outcome: FormOutcome) -> Verb
     mine = outcome if outcome.form == "edit" else NOTHING
     shown = fields.spelled(ServerWords.of(row, starred(row.transport)))
     main, more = parts_of_server(place, row)
+    ours = reach_is_ours(place, row)
+    reach = "" if ours else " How it is reached is changed on the gate's own machine alone."
     return VerbForm(
         name="edit",
         title="Edit it",
         path=f"{_base(place, row)}/edit",
         about="What is left as it stands here stays; its grants and pins stay too. Changed in "
         "anything but its times, it waits for its approval again, and no call reaches it until "
-        "then.",
+        f"then.{reach}",
         fields=fields.fields(main, shown, mine.typed, changes=True),
         more=fields.fields(more, shown, mine.typed, changes=True),
-        elsewhere="" if reach_is_ours(place, row) else f"gatelodge server edit {row.alias} --help",
+        elsewhere="" if ours else f"gatelodge server edit {row.alias} --help",
         tries=True,
         grave=False,
         outcome=mine,
