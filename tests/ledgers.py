@@ -125,7 +125,7 @@ def grow_gov_log(directory: Path, leaves: int, url: str = "") -> None:
         database.close()
 
 
-def grow_calls_log(directory: Path, log: str, leaves: int) -> None:
+def grow_calls_log(directory: Path, log: str, leaves: int, url: str = "") -> None:
     """Append so many records of requests of nobody to a workspace's log, as the gate would have."""
     seal = HeadSeal(open_keys(f"file:{directory}/keys", create=False).journal)
     leaf = RequestAnswered(
@@ -139,7 +139,7 @@ def grow_calls_log(directory: Path, log: str, leaves: int) -> None:
         outcome="ok",
         proto="2025-06-18",
     )
-    database = open_database("", directory)
+    database = open_database(url, directory)
     try:
         with database.write() as connection:
             origin = LogOrigins("", logs.shard(connection))(log)

@@ -126,6 +126,40 @@ async def test_an_index_of_another_history_is_not_asked_and_is_made_anew(house):
 
 
 @pytest.mark.slow
+async def test_who_was_erased_stands_in_the_index_by_a_key_that_opens_nothing(house):
+    gate, book = gate_of(house), house.book
+    await gate.happen(CHUNK + 400)
+    await house.fill()
+    hers, agents = (
+        AuditQuery(log=LOG, members=("mem_1",)),
+        AuditQuery(log=LOG, principals=("agt_1",), owners=("mem_1",)),
+    )
+    found, by_agent = await house.agree(hers), await house.agree(agents)
+    assert found
+    assert by_agent
+    with book.sessions.read() as connection:
+        terms = connection.execute(text("SELECT term FROM index_term")).scalars().all()
+    # The id of a token that nobody was let in with stands in the leaf itself.
+    others = [each for each in terms if not each.startswith("credential:")]
+    assert not [each for each in others if any(w in each for w in ("mem_", "agt_", "claude"))]
+    keys = await book.deks.ids_of("mem_1")
+    assert {f"key:{each}" for each in keys} <= {*terms}
+    await book.deks.destroy("mem_1")
+    await book.governed(t="member.erased", subject={"member": "mem_1", "keys": sorted(keys)})
+    # That the key was hers is known until its row goes too; who called, and by whom, is not.
+    for _ in range(2):
+        assert await house.agree(hers) == found
+        assert await house.agree(agents) == 0
+        page = await house.indexed.search(hers)
+        rows = await house.indexed.naming.with_names(page.found)
+        assert {(each.who, each.gone) for each in rows} == {(None, "erased")}
+        # An index that is made after the erasure holds no less and no more.
+        (reach,) = await house.index.reaches()
+        await house.index.drop(reach)
+        assert await house.fill() == CHUNK
+
+
+@pytest.mark.slow
 async def test_a_question_reads_little_of_a_long_log(house, monkeypatch):
     gate = gate_of(house)
     await gate.happen(CHUNK * 3 + 600)
