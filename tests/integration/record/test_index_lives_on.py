@@ -17,7 +17,7 @@ from gatelodge.core.searching.places import CHUNK
 ANN = "ann@example.test"
 MANY = CHUNK * 2 + 500
 """Records in a log of which the index holds two chunks."""
-LEAVES = CHUNK * 16
+LEAVES = CHUNK * 10
 """Of so many records the index takes long enough that its node can be killed in the middle."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -91,17 +91,22 @@ async def history(place: Here, principal: Asks, tool: Asks = "") -> PrincipalHis
 
     with place.gate.questions.by(place.caller.by):
         intervals = await place.gate.past.history(ident, now)
-    found = [
-        AccessIntervalShape(
-            tool=f"{each.alias}/{each.tool}",
-            rule=each.rule,
-            began=edge(each.began),
-            ended=None if each.ended is None else edge(each.ended),
+
+    def shapes() -> tuple[AccessIntervalShape, ...]:
+        return tuple(
+            AccessIntervalShape(
+                tool=f"{each.alias}/{each.tool}",
+                rule=each.rule,
+                began=edge(each.began),
+                ended=None if each.ended is None else edge(each.ended),
+            )
+            for each in intervals
+            if tool in {"", each.alias, f"{each.alias}/{each.tool}"}
         )
-        for each in intervals
-        if tool in {"", each.alias, f"{each.alias}/{each.tool}"}
-    ]
-    return PrincipalHistory(principal=name, at=rfc3339(now), intervals=tuple(found))
+
+    # Years of a person with many tools are tens of thousands of these.
+    found = await to_thread.run_sync(shapes, limiter=place.gate.writing)
+    return PrincipalHistory(principal=name, at=rfc3339(now), intervals=found)
 
 
 @get("/access/diff", opt={"act": "access.read"})

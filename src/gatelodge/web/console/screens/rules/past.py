@@ -2,14 +2,15 @@
 
 from typing import Any
 
+from anyio import to_thread
 from litestar import Response, get
 from msgspec import Struct
 
 from gatelodge.core.pictures.timeline import TimelineSpan, access_timeline
 from gatelodge.web.api.parameters import Asks, Here, Named
 from gatelodge.web.api.rules import past
-from gatelodge.web.api.rules.past import AccessIntervalShape
-from gatelodge.web.console.rendering import page, picture
+from gatelodge.web.api.rules.past import AccessIntervalShape, PrincipalHistory
+from gatelodge.web.console.rendering import page, page_beside, picture
 from gatelodge.web.console.tables import as_file, parse_form
 
 MOST = 500
@@ -35,21 +36,15 @@ async def history(place: Here, principal: Named, tool: Asks = "", form: Asks = "
     if chosen:
         return await as_file(place, map(_line, told.intervals), chosen, "history")
     rows = told.intervals[-MOST:]
-    spans = [
-        TimelineSpan(
-            row=each.tool,
-            began=each.began.at,
-            ended="" if each.ended is None else each.ended.at,
-        )
-        for each in told.intervals
-    ]
-    return page(
+    # Of years there are tens of thousands of intervals: beside the loop.
+    timeline = await to_thread.run_sync(_timeline, told, limiter=place.gate.writing)
+    return await page_beside(
         "history.html",
         place,
         "access",
         told=told,
         rows=rows,
-        timeline=picture(access_timeline(spans, told.at, told.principal)),
+        timeline=timeline,
         tool=tool,
         left_out=len(told.intervals) - len(rows),
     )
@@ -65,6 +60,19 @@ async def diff(place: Here, earlier: Asks = "", later: Asks = "", form: Asks = "
     asked = {"earlier": earlier, "later": later}
     rows, left_out = told.differences[:MOST], max(0, len(told.differences) - MOST)
     return page("diff.html", place, "diff", told=told, rows=rows, left_out=left_out, asked=asked)
+
+
+def _timeline(told: PrincipalHistory) -> Any:
+    """The picture of all intervals, of which it draws the newest."""
+    spans = [
+        TimelineSpan(
+            row=each.tool,
+            began=each.began.at,
+            ended="" if each.ended is None else each.ended.at,
+        )
+        for each in told.intervals
+    ]
+    return picture(access_timeline(spans, told.at, told.principal))
 
 
 def _line(each: AccessIntervalShape) -> TimelineLine:
