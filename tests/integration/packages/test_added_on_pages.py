@@ -96,6 +96,7 @@ def test_a_server_moves_to_what_was_built_and_that_is_foreseen(
     before = house.ok("GET", f"{W}/servers/moved")["transport"]
     tried = owner.send(f"{path}/move", alias="moved", do="preview").body.decode()
     assert "server.registered" in tried
+    assert re.search(r"mcp-server-tiny</th><td>1\.0</td><td>1\.1</td>", tried)
     assert house.ok("GET", f"{W}/servers/moved")["transport"] == before
     assert owner.send(f"{path}/move", alias="moved").status == 303
     after = house.ok("GET", f"{W}/servers/moved")["transport"]

@@ -26,6 +26,7 @@ from gatelodge.web.api.house.jobs import JobDetail
 from gatelodge.web.api.parameters import Asks, Here, Named
 from gatelodge.web.api.rules import artifacts
 from gatelodge.web.api.rules import servers as api
+from gatelodge.web.api.rules.artifacts import ImageDifference
 from gatelodge.web.console.forms import (
     NOTHING,
     Asked,
@@ -136,13 +137,15 @@ async def _build_page(
     found = await _found_build(place, job)
     names = await place.gate.read(lambda tx: lookup.names(tx, place.id, Member))
     source = ArtifactWish.of_subject(found.kind.partition(" ")[2]).source
-    forms, built = [], None
+    forms, built, differs = [], None, None
     if found.result is not None:
         built = _built(found)
         forms.append(form_to_host(job, built.source, place, outcome))
         others = await place.gate.read(lambda tx: _others(tx, place, built))
         if others:
             forms.append(form_to_move(job, others, place, outcome))
+        if outcome.form == "move" and outcome.foreseen:
+            differs = await _difference(place, outcome.typed.get("alias", "").strip(), built)
     return page(
         "build.html",
         place,
@@ -154,6 +157,7 @@ async def _build_page(
         built=built,
         again=_seconds_to_next_look(place, found),
         forms=forms,
+        differs=differs,
         problem_above=untold_problem(outcome, forms),
         status=outcome.status,
     )
@@ -198,6 +202,24 @@ def _others(tx: StoreTx, place: WorkspaceContext, built: BuiltArtifact) -> tuple
         and _package_of(row.transport.source) == _package_of(built.source)
         and reach_is_ours(place, row)
     )
+
+
+async def _difference(
+    place: WorkspaceContext, alias: str, built: BuiltArtifact
+) -> ImageDifference | None:
+    """What of the packages differs from the image that a server has; None where it is not kept."""
+
+    def look(tx: StoreTx) -> Server:
+        return lookup.server(tx, place.id, alias)
+
+    before = (await place.gate.read(look)).transport
+    if not isinstance(before, ArtifactTransport):
+        return None
+    try:
+        found: ImageDifference = await artifacts.diff.fn(place, before.image, built.image)
+    except NotFound:
+        return None
+    return found
 
 
 def _package_of(source: str) -> tuple[str, str]:
