@@ -1,12 +1,14 @@
 """What the pages of people and of servers show of what happened lately, and to whom."""
 
 import re
+import sys
 from urllib.parse import quote
 
 import pytest
 from tests.console.pages import HOME, Visitor
 from tests.console.test_pages import HOSTILE
 from tests.integration.admin_house import House, W
+from tests.wire import until
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +48,31 @@ def test_their_own_page_shows_what_somebody_did_last_to_whoever_may_read_it(
         assert (looked["by_name"], looked["subject"]["records"]) == ("auditor@example.test", 10)
         other = visitors["admin"].page(path)
         assert ('id="latest"' in other, f"{HOME}/audit?" in other) == (False, False), path
+
+
+def test_a_servers_page_shows_how_its_last_hours_were_as_far_as_records_tell(
+    house: House, visitors: dict[str, Visitor], stub: str
+) -> None:
+    house.gate.client(house.gate.token).call("stub__echo", {"text": "x"})
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    broken = {"type": "stdio", "command": command, "run_as": "gateway"}
+    house.gate.api("POST", f"{W}/servers", {"alias": "broken", "transport": broken}, local=True)
+    unused = {"type": "http", "url": "https://unused.example.test/mcp"}
+    house.gate.api("POST", f"{W}/servers", {"alias": "unused", "transport": unused}, local=True)
+    assert house.ask("POST", f"{W}/servers/broken/observe").status >= 400
+    path = f"{W}/audit/records?type=instance.started&server=broken&outcome=open"
+    until(lambda: not house.ok("GET", path)["items"])
+    auditor = visitors["auditor"]
+    whole = auditor.page(f"/servers/{stub}")
+    strip = whole[whole.index('class="strip"') :]
+    # Nothing is recorded of the hours before: they are not green. An hour may have begun just now.
+    known = strip.count('fill="#2f8f5b"')
+    assert (known in {1, 2}, strip.count("no record tells how it was")) == (True, 24 - known)
+    assert "an instance ran" in strip
+    failing = auditor.page("/servers/broken")
+    assert re.search(r"[1-9]\d* instances were refused or ended by themselves", failing)
+    assert 'fill="#2f8f5b"' not in failing
+    assert "No record of these hours says how it was." in auditor.page("/servers/unused")
+    assert 'id="lately"' not in visitors["admin"].page(f"/servers/{stub}")
+    for alias in ("broken", "unused"):
+        house.ok("POST", f"{W}/servers/{alias}/remove", {})

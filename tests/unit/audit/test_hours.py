@@ -106,4 +106,15 @@ def test_pictures_say_in_words_what_they_show_and_escape_what_they_are_given():
     assert health_cell("2026-11-30T10:00:00Z", 0, 5, 0).kind == "none"
     assert health_cell("2026-11-30T10:00:00Z", 98, 0, 2).kind == "some"
     assert health_cell("2026-11-30T10:00:00Z", 5, 0, 5).kind == "bad"
+    for told, kind in (
+        ((0, 0, 0, False, 0), "none"),
+        ((0, 0, 0, True, 0), "good"),
+        ((9, 0, 0, True, 1), "some"),
+        ((0, 0, 0, False, 1), "bad"),
+        ((0, 0, 0, True, 2), "bad"),
+    ):
+        ok, denied, failed, ran, troubles = told
+        cell = health_cell("2026-11-30T10:00", ok, denied, failed, ran=ran, troubles=troubles)
+        assert cell.kind == kind, told
+    assert "no record tells" in health_cell("2026-11-30T10:00:00Z", 0, 0, 0).text
     assert (share(0, 0), share(1, 3)) == ("—", "33.3 %")

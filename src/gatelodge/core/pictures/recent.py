@@ -8,16 +8,25 @@ _SOME = 0.05
 """From which share of failures on a server was in trouble, and not only a call."""
 
 
-def health_cell(at: str, ok: int, denied: int, failed: int) -> StripCell:
-    """One hour of a server; a denial says nothing of its health."""
+def health_cell(
+    at: str, ok: int, denied: int, failed: int, *, ran: bool = False, troubles: int = 0
+) -> StripCell:
+    """One hour of a server: its calls, whether an instance of it ran, and how many went wrong.
+
+    A denial says nothing of its health, and where no record says anything, nothing is known.
+    """
     kind: Kind = "none"
-    if failed:
-        kind = "bad" if failed >= _SOME * (ok + failed) and failed > 1 else "some"
-    elif ok:
+    if (failed > 1 and failed >= _SOME * (ok + failed)) or troubles > 1:
+        kind = "bad"
+    elif failed or troubles:
+        kind = "some" if ok or ran or failed else "bad"
+    elif ok or ran:
         kind = "good"
-    return StripCell(
-        kind, f"{at[:13].replace('T', ' ')}h: {ok} ok, {failed} failed, {denied} denied"
-    )
+    told = [f"{ok} ok, {failed} failed, {denied} denied"] if ok or failed or denied else []
+    told += ["an instance ran"] if ran else []
+    told += [f"instances refused or ended by themselves: {troubles}"] if troubles else []
+    said = "; ".join(told) or "no record tells how it was"
+    return StripCell(kind, f"{at[:13].replace('T', ' ')}h: {said}")
 
 
 def share(part: int, whole: int) -> str:

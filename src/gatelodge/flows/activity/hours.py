@@ -13,10 +13,10 @@ from msgspec import Struct, field
 
 from gatelodge.core.ids import Instant
 from gatelodge.core.instant import rfc3339
+from gatelodge.flows.activity.instances import HOUR_US, HourInstances, name_ended
 from gatelodge.flows.audit.reading import PAUSE_SECONDS, SLACK_US, STEP, fields, head_of
 from gatelodge.ports.journal import LeafAt, Ledger
 
-HOUR_US = 3_600_000_000
 MOST_HOURS = 48
 MOST_OF_HOUR = 4096
 """Leaves of one hour that are read: beyond that it is a sample."""
@@ -41,6 +41,7 @@ class HourCounts(Struct):
     """
 
     start: Instant
+    instances: HourInstances
     ends: Counter[tuple[str, End]] = field(default_factory=Counter)
     took: Counter[int] = field(default_factory=Counter)
     next: int = -1
@@ -49,6 +50,11 @@ class HourCounts(Struct):
     done: bool = False
     opened: dict[str, str] = field(default_factory=dict)
     """The servers of calls that are open still, by call."""
+
+    @property
+    def whole(self) -> bool:
+        """True when each of its leaves so far was read."""
+        return self.next >= 0 and self.leaves <= self.read
 
     def count(self, *ends: End) -> int:
         """How many ended in one of these ways."""
@@ -87,10 +93,13 @@ class RecentHours:
         # One at a time: two who ask at once would count the same leaves twice.
         async with self._turn:
             for start in starts:
-                hour = kept.setdefault(start, HourCounts(Instant(start)))
+                at = Instant(start)
+                hour = kept.setdefault(start, HourCounts(at, HourInstances(at)))
                 if not hour.done and budget > 0:
                     budget -= await _count(ledger, log, hour, now)
-        return [kept[each] for each in reversed(starts)]
+            found = [kept[each] for each in reversed(starts)]
+            await name_ended(ledger, log, [each.instances for each in found])
+        return found
 
 
 async def _count(ledger: Ledger, log: str, hour: HourCounts, now: Instant) -> int:
@@ -134,6 +143,8 @@ def _take(hour: HourCounts, leaf: LeafAt, first: str, last: str) -> None:
         ms = here.get("ms")
         if isinstance(ms, int):
             _count_duration(hour.took, ms)
+    else:
+        hour.instances.take(here)
 
 
 def _count_duration(took: Counter[int], ms: int) -> None:

@@ -1,4 +1,4 @@
-"""The last hours on the overview: a picture of the calls, a strip for each server."""
+"""The last hours: a picture of the calls, and a strip for each server, also on its own page."""
 
 from markupsafe import Markup
 from msgspec import Struct
@@ -17,6 +17,15 @@ class ServerStrip(Struct, frozen=True, kw_only=True):
     picture: Markup
     calls: int
     failed: int
+    troubles: int
+
+
+class ServerPanel(Struct, frozen=True, kw_only=True):
+    """What a server's page shows of the last hours; `strip` is None where nothing is recorded."""
+
+    strip: ServerStrip | None
+    since: str
+    sampled: bool
 
 
 class RecentPanel(Struct, frozen=True, kw_only=True):
@@ -46,21 +55,47 @@ def recent_panel(told: RecentActivity) -> RecentPanel:
         errors=share(told.failed, told.ok + told.failed),
         p50_ms=told.p50_ms,
         p95_ms=told.p95_ms,
-        sampled=any(each.read < each.leaves or not each.counted for each in told.hours),
-        servers=tuple(_strip(each, told) for each in told.servers),
+        sampled=_is_sampled(told),
+        servers=tuple(_server_strip(each, told) for each in told.servers),
     )
 
 
-def _strip(server: ServerHours, told: RecentActivity) -> ServerStrip:
+def server_panel(told: RecentActivity, alias: str) -> ServerPanel:
+    """The strip of one server, of which these numbers may say nothing at all."""
+    found = next((each for each in told.servers if each.server == alias), None)
+    return ServerPanel(
+        strip=None if found is None else _server_strip(found, told),
+        since=told.hours[0].at if told.hours else "",
+        sampled=_is_sampled(told),
+    )
+
+
+def _is_sampled(told: RecentActivity) -> bool:
+    return any(each.read < each.leaves or not each.counted for each in told.hours)
+
+
+def _server_strip(server: ServerHours, told: RecentActivity) -> ServerStrip:
     cells = [
-        health_cell(hour.at, *counts)
-        for hour, *counts in zip(told.hours, server.ok, server.denied, server.failed, strict=True)
+        health_cell(
+            hour.at,
+            server.ok[at],
+            server.denied[at],
+            server.failed[at],
+            ran=server.ran[at],
+            troubles=server.troubles[at],
+        )
+        for at, hour in enumerate(told.hours)
     ]
-    failed = sum(server.failed)
-    title = f"{server.server}, hour by hour: {failed} calls failed"
+    failed, troubles = sum(server.failed), sum(server.troubles)
+    known = sum(each.kind != "none" for each in cells)
+    title = (
+        f"{server.server}, hour by hour: known of {known} of {len(cells)} hours, {failed} calls "
+        f"failed, {troubles} instances were refused or ended by themselves"
+    )
     return ServerStrip(
         server=server.server,
         picture=picture(strip(cells, title)),
         calls=sum(server.ok) + failed,
         failed=failed,
+        troubles=troubles,
     )

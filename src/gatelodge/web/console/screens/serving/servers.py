@@ -25,6 +25,7 @@ from gatelodge.web.api.house.jobs import JobShape
 from gatelodge.web.api.nouns import shown_rows
 from gatelodge.web.api.pages import LONGEST
 from gatelodge.web.api.parameters import Asks, Here, Named
+from gatelodge.web.api.record import activity
 from gatelodge.web.api.rules import servers as api
 from gatelodge.web.console.forms import (
     NOTHING,
@@ -37,6 +38,7 @@ from gatelodge.web.console.forms import (
     untold_problem,
 )
 from gatelodge.web.console.rendering import page_beside, segment
+from gatelodge.web.console.screens.recent import ServerPanel, server_panel
 from gatelodge.web.console.screens.rows import verb_post
 from gatelodge.web.console.screens.rules.definitions import MOST_WHOLE, text_runs, views_of
 from gatelodge.web.console.screens.rules.instances import running
@@ -134,6 +136,7 @@ async def server_page(
         left_out=len(due) - len(views),
         instructions=said,
         told=told,
+        lately=await _lately(place, shape.alias),
         forms=forms,
         problem_above=untold_problem(outcome, forms),
         instances=instances,
@@ -189,6 +192,13 @@ async def answered_of_server(
 
     path = f"{home_of(place)}/servers/{segment(alias)}"
     return await answered_with_place(form, sent, work, path, shows)
+
+
+async def _lately(place: WorkspaceContext, alias: str) -> ServerPanel | None:
+    """How it was in the last hours; None for whoever may not read the records that say so."""
+    if not place.caller.may("audit.read"):
+        return None
+    return server_panel(await activity.activity.fn(place), alias)
 
 
 def _shown_digests(sent: SentForm) -> dict[str, str]:
