@@ -21,6 +21,7 @@ from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.nouns import body_type
 from gatelodge.web.console.face import ROOT
 from gatelodge.web.console.rendering import segment
+from gatelodge.web.console.suggestions import NO_NAMES, SuggestedNames
 
 Asked = Request[Any, Any, Any]
 MOST_BYTES: Final = 262_144
@@ -161,6 +162,8 @@ class FormField(Struct, frozen=True, kw_only=True):
     needed: bool = False
     value: str = ""
     was: str | None = None
+    names: tuple[str, ...] = ()
+    """What it suggests; anything else can be written as well."""
 
 
 class VerbForm(Struct, frozen=True, kw_only=True):
@@ -181,10 +184,16 @@ class VerbForm(Struct, frozen=True, kw_only=True):
     elsewhere: str = ""
 
 
-def form_of_verb(verb: NounVerb, path: str, outcome: FormOutcome, title: str = "") -> VerbForm:
+def form_of_verb(
+    verb: NounVerb,
+    path: str,
+    outcome: FormOutcome,
+    title: str = "",
+    suggested: SuggestedNames = NO_NAMES,
+) -> VerbForm:
     """The form of a verb; what came of it stands in `outcome`, if it was this one that was sent."""
     mine = outcome if outcome.form == verb.name else NOTHING
-    fields = [_field(each, mine.typed) for each in verb.inputs]
+    fields = [_field(each, mine.typed, suggested.of(verb, each)) for each in verb.inputs]
     if verb.why:
         fields.append(
             FormField(
@@ -223,12 +232,17 @@ def home_of(place: WorkspaceContext) -> str:
 
 
 def forms_of_row(
-    noun: Noun[Any], place: WorkspaceContext, name: str, outcome: FormOutcome, status: str = ""
+    noun: Noun[Any],
+    place: WorkspaceContext,
+    name: str,
+    outcome: FormOutcome,
+    status: str = "",
+    suggested: SuggestedNames = NO_NAMES,
 ) -> list[VerbForm]:
     """The forms that the reader may use on a row of that status, where it has one."""
     base = f"{home_of(place)}/{noun.plural}/{segment(name)}"
     return [
-        form_of_verb(verb, f"{base}/{verb.name}", outcome)
+        form_of_verb(verb, f"{base}/{verb.name}", outcome, suggested=suggested)
         for verb in noun.verbs
         if not verb.makes
         and place.caller.may(verb.act)
@@ -237,11 +251,16 @@ def forms_of_row(
     ]
 
 
-def forms_of_list(noun: Noun[Any], place: WorkspaceContext, outcome: FormOutcome) -> list[VerbForm]:
+def forms_of_list(
+    noun: Noun[Any],
+    place: WorkspaceContext,
+    outcome: FormOutcome,
+    suggested: SuggestedNames = NO_NAMES,
+) -> list[VerbForm]:
     """The forms that the reader may use to make a row."""
     path = f"{home_of(place)}/{noun.plural}"
     return [
-        form_of_verb(verb, path, outcome, f"{verb.name.capitalize()} {noun.name}")
+        form_of_verb(verb, path, outcome, f"{verb.name.capitalize()} {noun.name}", suggested)
         for verb in noun.verbs
         if verb.makes and place.caller.may(verb.act)
     ]
@@ -265,7 +284,7 @@ def body_of_form(noun: Noun[Any], verb: NounVerb, sent: SentForm) -> Any:
         raise Invalid(f"the form: {fault}", remedy="Correct it, and send it again.") from None
 
 
-def _field(given: VerbInput, typed: Mapping[str, str]) -> FormField:
+def _field(given: VerbInput, typed: Mapping[str, str], names: tuple[str, ...]) -> FormField:
     default = "" if given.needed or given.default is None else str(given.default)
     value = typed.get(given.name, "" if typed and given.type is bool else default)
     says = given.by.says if given.by else given.wording.says
@@ -279,4 +298,5 @@ def _field(given: VerbInput, typed: Mapping[str, str]) -> FormField:
         choices=choices,
         needed=given.needed,
         value="" if value == "False" else value,
+        names=names,
     )

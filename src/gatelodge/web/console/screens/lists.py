@@ -19,8 +19,9 @@ from gatelodge.web.api.pages import LONGEST, PageRequest
 from gatelodge.web.api.pages import page as page_of
 from gatelodge.web.api.parameters import Asks, Here
 from gatelodge.web.api.rules import guardrails, instances
-from gatelodge.web.console.forms import NOTHING, FormOutcome, forms_of_list
+from gatelodge.web.console.forms import NOTHING, FormOutcome, VerbForm, forms_of_list
 from gatelodge.web.console.rendering import cell, page
+from gatelodge.web.console.suggestions import holders_of_tokens, suggested_names
 from gatelodge.web.console.tables import as_file, parse_form
 
 ROWS = 100
@@ -132,7 +133,10 @@ async def list_page(
     """The page of a list, with the forms that make a row of it, and what came of one of them."""
     found = await _found_rows(screen, place, q)
     part = page_of(found, lambda row: str(row.id), lambda row: row, PageRequest(ROWS, cursor))
-    forms = () if screen.noun is None else forms_of_list(screen.noun, place, outcome)
+    forms: Sequence[VerbForm] = ()
+    if screen.noun is not None:
+        names = await suggested_names(place, [verb for verb in screen.noun.verbs if verb.makes])
+        forms = forms_of_list(screen.noun, place, outcome, names)
     return page(
         screen.template,
         place,
@@ -142,6 +146,7 @@ async def list_page(
         q=q,
         next=part.next,
         forms=forms,
+        holders=await holders_of_tokens(place) if screen.noun is token else {},
         outcome=outcome,
         done=done,
         status=outcome.status,

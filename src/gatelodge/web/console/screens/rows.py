@@ -42,6 +42,7 @@ from gatelodge.web.console.screens.lists import LISTS, list_page
 from gatelodge.web.console.screens.people.holdings import holdings
 from gatelodge.web.console.screens.people.latest import LatestRecords, latest_records
 from gatelodge.web.console.screens.values import forms_of_values
+from gatelodge.web.console.suggestions import SuggestedNames, suggested_names
 
 Shows = Callable[[WorkspaceContext, str, FormOutcome], Awaitable[Response[Any]]]
 NOUNS: Final[tuple[Noun[Any], ...]] = (agents.agent, groups.group, grants.grant, token, secret)
@@ -143,7 +144,8 @@ def row_page(noun: Noun[Any]) -> Shows:
 
         row = await place.gate.read(look)
         called = str(getattr(row, "name", row.id))
-        forms = forms_of_row(noun, place, called, outcome, getattr(row, "status", ""))
+        names = await _names(noun, place, row)
+        forms = forms_of_row(noun, place, called, outcome, getattr(row, "status", ""), names)
         if noun is secret:
             forms = [*forms_of_values(place, row, outcome), *forms]
         known = {*(each.name for each in noun.verbs), *_OF_VALUES}
@@ -168,6 +170,13 @@ def row_page(noun: Noun[Any]) -> Shows:
         )
 
     return shows
+
+
+async def _names(noun: Noun[Any], place: WorkspaceContext, row: Any) -> SuggestedNames:
+    """What the forms on a row's page suggest."""
+    # Only who is in a group can be taken out of it.
+    inside = {"remove-member": row.principals} if noun is groups.group else {}
+    return await suggested_names(place, [verb for verb in noun.verbs if not verb.makes], inside)
 
 
 async def _latest_of_agent(
