@@ -142,10 +142,12 @@ def test_every_answer_lets_nothing_run_and_nothing_in(visitors: dict[str, Visito
             "nosniff",
             "no-store",
         )
+        if not answer.headers["content-type"].startswith("text/html"):
+            continue  # a browser takes it for nothing else
         text = answer.body.decode()
-        assert not re.search(
-            r"<script(?! src=\"/console/static/)|<[^>]*\son\w+=|<style|<[^>]* style=", text
-        ), path
+        assert not re.search(r"<script(?! src=\"/console/static/)|<style", text), path
+        # What stands between quotes is a value: a name in it is what somebody wrote.
+        assert not re.search(r"<[^>]*\s(on\w+|style)=", re.sub(r'"[^"]*"', '""', text)), path
         for place in re.findall(r"(?:src|href|action|hx-\w+)=\"([^\"]*)\"", text):
             assert not re.match(r"(?i)\s*(https?:)?//|data:|javascript:", place), (path, place)
 

@@ -36,8 +36,10 @@ def test_a_grants_form_suggests_who_and_what_there_is(
     for email in ("aaron@example.test", "gone@example.test"):
         house.ok("POST", f"{W}/members", {"email": email, "role": "member"})
     house.ok("POST", f"{W}/members/gone@example.test/revoke", {"why": "HR-1"})
-    house.ok("POST", f"{W}/groups", {"name": HOSTILE[1]})
-    house.ok("POST", f"{W}/agents", {"name": HOSTILE[0], "owner": "aaron@example.test"})
+    # First of all, however many others there are.
+    group, agent = f"!{HOSTILE[1]}", f"!{HOSTILE[0]}"
+    house.ok("POST", f"{W}/groups", {"name": group})
+    house.ok("POST", f"{W}/agents", {"name": agent, "owner": "aaron@example.test"})
     for role in ("owner", "admin"):
         page = visitors[role].page("/grants")
         assert HOSTILE[0] not in page
@@ -45,8 +47,8 @@ def test_a_grants_form_suggests_who_and_what_there_is(
         names = {each: suggested(page, "add", each) for each in ("member", "agent", "group")}
         assert "aaron@example.test" in names["member"]
         assert "gone@example.test" not in names["member"]
-        assert HOSTILE[0] in names["agent"]
-        assert HOSTILE[1] in names["group"]
+        assert agent in names["agent"]
+        assert group in names["group"]
         assert stub in suggested(page, "add", "server")
     for role in ("security", "auditor"):
         assert "<datalist" not in visitors[role].page("/grants"), role
