@@ -182,13 +182,13 @@ def test_a_first_start_that_is_killed_at_any_moment_is_made_good_by_the_next(tmp
         is_sound(gate)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(480)
 def test_a_demo_that_is_set_up_twice_is_set_up_once(tmp_path):
     gate = Gate(tmp_path / "data")
     told = []
     for _ in range(2):
         with gate.running("--demo"):
-            gate.event("demonstrated", 60)
+            gate.event("demonstrated", 200)
             told.append(
                 {noun: gate.cli(noun, "list") for noun in ("member", "agent", "grant")}
                 | {"server": [each["alias"] for each in gate.cli("server", "list")]}

@@ -16,7 +16,7 @@ from tests.leaves import Calls, leaves_of
 from tests.postgres import fresh_database
 from tests.upstreams.witnessing import Witness
 
-STARTS = int(os.environ.get("GATELODGE_TEST_STARTS", "24"))
+STARTS = int(os.environ.get("GATELODGE_TEST_STARTS", "16"))
 AT_ONCE = 4
 COMMANDS = (("node", "status"), ("doctor",), ("member", "list"), ("audit", "tail"))
 
