@@ -61,7 +61,13 @@ async def pool(relay, upstream):
     assert made.counts() == NOTHING
 
 
-@pytest.fixture(params=["stdio", "post", pytest.param("sse", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=[
+        pytest.param("stdio", marks=pytest.mark.slow),
+        "post",
+        pytest.param("sse", marks=pytest.mark.slow),
+    ]
+)
 async def at(request, relay):
     """A legacy server that tells what was declared to it, by each way."""
     relay.via = request.param
