@@ -197,7 +197,7 @@ def _section(figures: list[SearchFigures]) -> str:
         "ledger, with the gate's own functions; what is sealed in its openings is random bytes. "
         "Each question asks for a page of 50, seven times, in milliseconds from question to "
         "answer; who called is not opened. `grew by` is what the process took more than it had "
-        "while filling. Wall-clock times on a machine that did much other work at the same time."
+        "while filling. Wall-clock times; the logs were filled while the machine did other work."
     )
     day = time.strftime("%Y-%m-%d")
     lines = [TITLE, "", f"Written by `python -m bench search --write` on {day}. Do not edit.", ""]
