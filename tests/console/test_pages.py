@@ -293,6 +293,7 @@ def test_a_proof_and_that_the_log_grew_are_for_those_who_may_take_them_along(
     proof = visitors["auditor"].ask("GET", f"{HOME}/changes/{last}/proof")
     key = house.ok("GET", f"{W}/audit/key")["key"]
     assert verify_proof(proof.body, [key]).verdict == "VERIFIED"
+    assert f"<code>{key}</code>" in visitors["auditor"].page(f"/changes/{last}")
     for wrong in ("log=gov&old=2&new=1", "log=gov&old=1&new=99999999", "log=x&old=1&new=1"):
         assert visitors["owner"].ask("GET", f"{HOME}/audit/consistency?{wrong}").status == 400
 

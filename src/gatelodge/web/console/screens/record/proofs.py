@@ -1,6 +1,5 @@
 """Proofs as the browser gets them: files of calls and changes, and that a log only grew."""
 
-from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -10,7 +9,6 @@ from msgspec import Struct
 
 from gatelodge.core.records.origin import GOV, kind_of
 from gatelodge.core.records.verify import format_proof
-from gatelodge.tlog.note import VerifierKey
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Asks, FromIndex, Here, Named, Shard
 from gatelodge.web.api.record import audit, changes, growth
@@ -27,7 +25,6 @@ class ProofPanel(Struct, frozen=True, kw_only=True):
     name: str
     consistency: str
     key: str
-    fingerprint: str
     log: str
     pair: str
     command: str
@@ -45,7 +42,6 @@ def proof_panel(place: WorkspaceContext, log: str, what: str, shard: int) -> Pro
         name=f"{what}.proof.json",
         consistency=f"{home}/audit/consistency?shard={shard}&log={GOV if of_gov else 'calls'}",
         key=key,
-        fingerprint=sha256(VerifierKey.parse(key).public).hexdigest(),
         log=log,
         pair="" if of_gov else what,
         command=command,
