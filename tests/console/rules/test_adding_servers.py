@@ -88,9 +88,14 @@ def test_a_server_is_added_by_its_url_looked_at_and_approved_on_pages(
 ) -> None:
     page = admin.page(f"{mail}?done=url")
     assert "Read its tools next" in page
+    assert "Approve the definition of mail alone" in page
+    assert "Read its tools</button>" in page
     assert shown(house)["status"] == "proposed"
     assert admin.send(f"{mail}/observe").status == 303
     page = admin.page(mail)
+    assert "Read its tools again" in page
+    assert "Nobody approved this server yet" in page
+    assert "Approve mail with what is ticked" in page
     assert "Sends a letter." in page
     digest = re.findall(r'name="tool" value="([^"]+)"', page)[0]
     sent = {"description": shown(house)["digest"], "tool": digest}
@@ -141,6 +146,7 @@ def test_an_edit_is_foreseen_and_names_only_what_was_changed(
     tried = admin.send(f"{mail}/edit", **wish, do="preview").body.decode()
     assert "0 gained" in tried
     assert "mail/send" in tried
+    assert "would need approval anew" in tried
     assert re.search("\npost\r?\nslow</textarea>", tried)
     assert shown(house)["status"] == "approved"
     assert admin.send(f"{mail}/edit", **wish).status == 303
@@ -148,7 +154,10 @@ def test_an_edit_is_foreseen_and_names_only_what_was_changed(
     assert (now["status"], now["tags"]) == ("proposed", ["post", "slow"])
     assert now["hidden_capabilities"] == ["roots"]
     assert now["timing"]["call_seconds"] == 7
-    sent = filled(admin.page(mail), "/edit")
+    page = admin.page(mail)
+    assert "Its definition changed, and waits for approval anew" in page
+    assert "Nobody approved" not in page
+    sent = filled(page, "/edit")
     del sent["hide_roots"]
     assert admin.send(f"{mail}/edit", **{**sent, "tags": ""}).status == 303
     assert (shown(house)["tags"], shown(house)["hidden_capabilities"]) == ([], [])
@@ -166,6 +175,7 @@ def test_a_secret_is_typed_once_and_stands_in_no_page(
     kept = house.ok("GET", f"{W}/secrets/mail-X-Key")
     assert (kept["values"], kept["servers"]) == (1, ["mail"])
     assert shown(house)["transport"]["headers"] == {"X-Key": "Bearer vault:mail-X-Key"}
+    assert "<dd>header X-Key, from the vault</dd>" in admin.page(mail)
     again = admin.send(path, **given)
     assert (again.status, "there is a secret" in again.body.decode()) == (409, True)
     for role in ROLES[:-1]:

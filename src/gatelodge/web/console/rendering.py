@@ -25,6 +25,7 @@ CSP: Final = (
 )
 """No inline script or style, no other host: what somebody writes into a name stays text."""
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$")
+_INJECTED: Final = {"env": "variable", "file": "file", "header": "header"}
 HEADERS: Final = {
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
@@ -88,6 +89,7 @@ def _environment() -> Any:
     made.filters["visible"] = visible
     made.filters["leaf_text"] = leaf_text
     made.filters["magnitude"] = magnitude
+    made.filters["injected"] = injected
     return made
 
 
@@ -109,6 +111,13 @@ def leaf_text(value: Any) -> str:
     Any: what JSON holds. The verifier in the page compares this text with the leaf's bytes.
     """
     return value if isinstance(value, str) else rfc8785.dumps(value).decode()
+
+
+def injected(secret: str) -> str:
+    """`NAME:HOW:SOURCE` of a secret in words: as what a server is given it, and where it is."""
+    name, how, source = secret.rsplit(":", 2)
+    kept = {"vault": "the vault", "env": "the gate's environment", "file": "a file of the gate"}
+    return f"{_INJECTED.get(how, how)} {name}, from {kept.get(source, source)}"
 
 
 def magnitude(ms: int) -> float:
