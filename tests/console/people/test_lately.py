@@ -2,7 +2,7 @@
 
 import re
 import sys
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import pytest
 from tests.console.pages import HOME, Visitor
@@ -24,8 +24,8 @@ def test_their_own_page_shows_what_somebody_did_last_to_whoever_may_read_it(
     house: House, visitors: dict[str, Visitor], stub: str
 ) -> None:
     email, bot = "doer@example.test", f"!{HOSTILE[4]}"
-    house.ok("POST", f"{W}/members", {"email": email, "role": "member"})
-    house.ok("POST", f"{W}/agents", {"name": bot, "owner": email})
+    member = house.ok("POST", f"{W}/members", {"email": email, "role": "member"})
+    agent = house.ok("POST", f"{W}/agents", {"name": bot, "owner": email})
     house.ok("POST", f"{W}/grants", {"agent": bot, "server": stub, "level": "all"})
     token = house.ok("POST", f"{W}/tokens", {"agent": bot})["token"]
     for _ in range(11):
@@ -34,8 +34,8 @@ def test_their_own_page_shows_what_somebody_did_last_to_whoever_may_read_it(
     auditor = visitors["auditor"]
     named = quote(bot, safe="")
     for path, query in (
-        (f"/members/{email}", "member=doer%40example.test"),
-        (f"/agents/{named}", urlencode({"agent": bot})),
+        (f"/members/{email}", f"member={member['id']}"),
+        (f"/agents/{named}", f"agent={agent['id']}"),
     ):
         page = auditor.page(path)
         section = page[page.index('id="latest"') :]
@@ -76,3 +76,35 @@ def test_a_servers_page_shows_how_its_last_hours_were_as_far_as_records_tell(
     assert 'id="lately"' not in visitors["admin"].page(f"/servers/{stub}")
     for alias in ("broken", "unused"):
         house.ok("POST", f"{W}/servers/{alias}/remove", {})
+
+
+def test_a_page_shows_nothing_of_a_later_bearer_of_the_same_name(
+    house: House, visitors: dict[str, Visitor], stub: str
+) -> None:
+    again, bot = "again@example.test", "again-bot"
+    bearers: list[str] = []
+    for _ in range(2):
+        member = house.ok("POST", f"{W}/members", {"email": again, "role": "member"})
+        agent = house.ok("POST", f"{W}/agents", {"name": bot, "owner": again})
+        bearers += [member["id"], agent["id"]]
+        if len(bearers) == 2:
+            house.ok("POST", f"{W}/agents/{bot}/revoke", {})
+            house.ok("POST", f"{W}/members/{again}/revoke", {})
+    for who in ({"member": again}, {"agent": bot}):
+        house.ok("POST", f"{W}/grants", {**who, "server": stub, "level": "all"})
+        token = house.ok("POST", f"{W}/tokens", who)["token"]
+        house.gate.client(token).call("stub__echo", {"text": "x"})
+    auditor = visitors["auditor"]
+    for path, calls in zip(("members", "agents", "members", "agents"), (0, 0, 2, 1), strict=True):
+        ident = bearers.pop(0)
+        page = auditor.page(f"/{path}/{ident}")
+        assert page[page.index('id="latest"') :].count(">echo<") == calls, (path, calls)
+        looked = house.ok("GET", f"{W}/audit/changes?type=audit.read&limit=1")["items"][0]
+        assert (ident in str(looked), [each for each in bearers if each in str(looked)]) == (
+            True,
+            [],
+        )
+        # Nor does a link from it lead to whoever else bears the name.
+        main = page[page.index('id="main"') :]
+        targets = re.findall(rf'(?:href|action)="{HOME}/([^"]+)"', main)
+        assert [each for each in targets if "again" in each] == [], (path, targets)

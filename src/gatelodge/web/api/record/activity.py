@@ -50,6 +50,7 @@ class ServerHours(Struct, frozen=True, kw_only=True):
     they do not. `troubles` counts instances that were refused or ended by themselves.
     """
 
+    id: str
     server: str
     ok: tuple[int, ...]
     denied: tuple[int, ...]
@@ -127,6 +128,7 @@ def _shape_of_server(
 ) -> ServerHours:
     here = instances or [HourOfServer()] * len(found)
     return ServerHours(
+        id=ident,
         server=name,
         ok=tuple(each.ends[ident, "ok"] for each in found),
         denied=tuple(each.ends[ident, "denied"] for each in found),

@@ -54,8 +54,12 @@ class PrincipalHistory(Struct, frozen=True, kw_only=True):
 
 
 class DifferentAccess(Struct, frozen=True, kw_only=True):
-    """One principal and one tool: `change` is gained, lost, or rule (allowed by another one)."""
+    """One principal and one tool: `change` is gained, lost, or rule (allowed by another one).
 
+    `id` is the principal's: a name may be borne again.
+    """
+
+    id: str
     principal: str
     tool: str
     change: str
@@ -123,6 +127,7 @@ async def diff(place: Here, earlier: Asks, later: Asks = "") -> AccessDiff:
     def compared() -> tuple[DifferentAccess, ...]:
         return tuple(
             DifferentAccess(
+                id=each.principal,
                 principal=names.get(each.principal, each.principal),
                 tool=f"{each.server}/{each.tool}",
                 change="rule" if each.before and each.after else "gained" if each.after else "lost",

@@ -41,7 +41,7 @@ class ListScreen(Struct, frozen=True, kw_only=True):
     rows: Rows
     noun: Noun[Any] | None = None
     link: str = ""
-    """What of a row names its own page; empty where it has none."""
+    """What of a row names its own page, an id where names are borne again; empty: it has none."""
     template: str = "list.html"
 
 
@@ -55,7 +55,7 @@ def _screen_of_noun(noun: Noun[Any]) -> ListScreen:
         act=f"{noun.name}.read",
         rows=partial(shown_rows, noun),
         noun=noun,
-        link="id" if noun in (token, grants.grant) else "name",
+        link="id" if noun in (token, grants.grant, agents.agent) else "name",
         template="tokens.html" if noun is token else "list.html",
     )
 
@@ -92,7 +92,7 @@ LISTS: Final = (
         empty="No guardrails yet. Write one: gatelodge policy add NAME FILE",
         act="guardrail.read",
         rows=_guardrails,
-        link="name",
+        link="id",
         template="guardrails.html",
     ),
     ListScreen(

@@ -13,6 +13,7 @@ from gatelodge.web.console.rendering import picture
 class ServerStrip(Struct, frozen=True, kw_only=True):
     """One server's strip."""
 
+    id: str
     server: str
     picture: Markup
     calls: int
@@ -93,6 +94,7 @@ def _server_strip(server: ServerHours, told: RecentActivity) -> ServerStrip:
         f"failed, {troubles} instances were refused or ended by themselves"
     )
     return ServerStrip(
+        id=server.id,
         server=server.server,
         picture=picture(strip(cells, title)),
         calls=sum(server.ok) + failed,

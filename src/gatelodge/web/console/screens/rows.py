@@ -137,15 +137,17 @@ def row_page(noun: Noun[Any]) -> Shows:
     async def shows(
         place: WorkspaceContext, name: str, outcome: FormOutcome, finished: str = ""
     ) -> Response[Any]:
-        def look(tx: StoreTx) -> Any:
+        def look(tx: StoreTx) -> tuple[Any, str]:
             # A refused form shows its row again: to whoever may see it.
             row = row_for_caller(noun, place, tx, f"{noun.name}.read", name)
-            return noun.show(tx, [row], place.showing)[0]
+            return noun.show(tx, [row], place.showing)[0], str(getattr(row, "owner", ""))
 
-        row = await place.gate.read(look)
+        row, owner = await place.gate.read(look)
         called = str(getattr(row, "name", row.id))
+        # An agent's name may be borne again: what stands here is of this one.
+        told = row.id if noun is agents.agent else called
         names = await _names(noun, place, row)
-        forms = forms_of_row(noun, place, called, outcome, getattr(row, "status", ""), names)
+        forms = forms_of_row(noun, place, told, outcome, getattr(row, "status", ""), names)
         if noun is secret:
             forms = [*forms_of_values(place, row, outcome), *forms]
         known = {*(each.name for each in noun.verbs), *_OF_VALUES}
@@ -156,6 +158,7 @@ def row_page(noun: Noun[Any]) -> Shows:
             noun=noun.name,
             name=called,
             row=row,
+            owner=owner,
             facts=[
                 (key, value)
                 for key, value in asdict(row).items()
@@ -166,7 +169,7 @@ def row_page(noun: Noun[Any]) -> Shows:
             done=finished if finished in known else "",
             status=outcome.status,
             holds=await holdings(place, row.id) if noun is agents.agent else None,
-            latest=await _latest_of_agent(noun, place, called, outcome),
+            latest=await _latest_of_agent(noun, place, row.id, outcome),
         )
 
     return shows
@@ -180,12 +183,12 @@ async def _names(noun: Noun[Any], place: WorkspaceContext, row: Any) -> Suggeste
 
 
 async def _latest_of_agent(
-    noun: Noun[Any], place: WorkspaceContext, name: str, outcome: FormOutcome
+    noun: Noun[Any], place: WorkspaceContext, ident: str, outcome: FormOutcome
 ) -> LatestRecords | None:
     # A form that is shown again is no second look at who called.
     if noun is not agents.agent or outcome.form:
         return None
-    return await latest_records(place, RecordFilter(agent=name))
+    return await latest_records(place, RecordFilter(agent=ident))
 
 
 def _row_get(noun: Noun[Any], shows: Any) -> HTTPRouteHandler:

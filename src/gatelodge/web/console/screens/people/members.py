@@ -44,7 +44,7 @@ async def show(place: Here, who: Named) -> Response[Any]:
 
     row = await place.gate.read(look)
     holds = await holdings(place, row.id)
-    latest = await latest_records(place, RecordFilter(member=row.email))
+    latest = await latest_records(place, RecordFilter(member=row.id))
     return page("member.html", place, "members", row=row, receipt=None, holds=holds, latest=latest)
 
 

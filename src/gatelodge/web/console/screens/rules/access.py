@@ -159,6 +159,7 @@ async def tools_of(
         place,
         "access",
         who=then.names().get(who.id, who.id),
+        ident=who.id,
         kind=who.kind,
         server=server,
         lines=shown,

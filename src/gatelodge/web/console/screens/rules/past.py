@@ -43,6 +43,8 @@ async def history(place: Here, principal: Named, tool: Asks = "", form: Asks = "
         place,
         "access",
         told=told,
+        # As it was asked for: a name may be borne by somebody else now.
+        asked=principal,
         rows=rows,
         timeline=timeline,
         tool=tool,

@@ -7,6 +7,7 @@ from anyio import to_thread
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from gatelodge.core.catalog.server import Server
 from gatelodge.flows.admin.definitions.shapes import ToolDetail, tool_detail
 from gatelodge.flows.admin.pins import ToolFinding, tool
 from gatelodge.flows.identity.revocation import RevocationReceipt
@@ -40,18 +41,19 @@ async def tool_page(
 ) -> Response[Any]:
     """One tool of a server, with the forms that say something of it."""
 
-    def look(tx: StoreTx) -> tuple[str, ToolDetail]:
+    def look(tx: StoreTx) -> tuple[Server, ToolDetail]:
         row = lookup.server(tx, place.id, alias)
         found = lookup.tool_of(tx, row, name)
-        return row.alias, tool_detail(found, row.alias, place.showing.name_length)
+        return row, tool_detail(found, row.alias, place.showing.name_length)
 
-    called, detail = await place.gate.read(look)
+    server, detail = await place.gate.read(look)
     (view,) = await to_thread.run_sync(views_of, [detail])
     return page(
         "tool.html",
         place,
         "servers",
-        alias=called,
+        alias=server.alias,
+        server=server.id,
         view=view,
         tool=detail.tool,
         outcome=outcome,
