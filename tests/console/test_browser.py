@@ -271,6 +271,10 @@ def test_a_page_on_paper_is_its_content(visit: Watched) -> None:
         expect(page.locator("h1")).to_be_visible()
         expect(page.locator("nav")).to_be_hidden()
         expect(page.locator("main form").first).to_be_hidden()
+    for path, asked in (("/changes?by=local", "by local"), ("/members?q=ada", "who ada")):
+        page = visit.open(HOME + path)
+        expect(page.locator(".printed")).to_contain_text(f"Asked for: {asked}")
+        expect(page.locator(".printed")).to_be_visible()
     page.emulate_media(media="screen")
 
 

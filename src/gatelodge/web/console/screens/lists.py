@@ -22,7 +22,7 @@ from gatelodge.web.api.rules import guardrails, instances
 from gatelodge.web.console.forms import NOTHING, FormOutcome, VerbForm, forms_of_list
 from gatelodge.web.console.rendering import cell, page
 from gatelodge.web.console.suggestions import holders_of_tokens, suggested_names
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import as_file, parse_form, table_file
 
 ROWS = 100
 
@@ -39,6 +39,8 @@ class ListScreen(Struct, frozen=True, kw_only=True):
     empty: str
     act: str
     rows: Rows
+    row: type[Struct]
+    """What a row is."""
     noun: Noun[Any] | None = None
     link: str = ""
     """What of a row names its own page, an id where names are borne again; empty: it has none."""
@@ -54,6 +56,7 @@ def _screen_of_noun(noun: Noun[Any]) -> ListScreen:
         empty=noun.empty,
         act=f"{noun.name}.read",
         rows=partial(shown_rows, noun),
+        row=noun.shape,
         noun=noun,
         link="id" if noun in (token, grants.grant, agents.agent) else "name",
         template="tokens.html" if noun is token else "list.html",
@@ -92,6 +95,7 @@ LISTS: Final = (
         empty="No guardrails yet. Write one: gatelodge policy add NAME FILE",
         act="guardrail.read",
         rows=_guardrails,
+        row=guardrails.GuardrailShape,
         link="id",
         template="guardrails.html",
     ),
@@ -114,6 +118,7 @@ LISTS: Final = (
         empty="Nothing runs now. A server starts with its first call.",
         act="server.read",
         rows=_instances,
+        row=instances.RunningInstance,
         link="id",
         template="instances.html",
     ),
@@ -175,7 +180,8 @@ def _route(screen: ListScreen) -> HTTPRouteHandler:
         """List what there is, of which a part is shown, and all of it as a file."""
         chosen = parse_form(form)
         if chosen:
-            return await as_file(place, await _found_rows(screen, place, q), chosen, screen.path)
+            found = await _found_rows(screen, place, q)
+            return await as_file(place, found, chosen, table_file(screen.row, screen.path, q))
         return await list_page(screen, place, q=q, cursor=cursor, done=bool(done))
 
     return get(f"/{screen.path}", opt={"act": screen.act}, name=screen.path)(listed)

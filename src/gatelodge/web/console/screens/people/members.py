@@ -15,7 +15,7 @@ from gatelodge.web.api.record.filters import RecordFilter
 from gatelodge.web.console.rendering import page
 from gatelodge.web.console.screens.people.holdings import holdings
 from gatelodge.web.console.screens.people.latest import latest_records
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import as_file, parse_form, table_file
 
 ROWS = 100
 
@@ -29,7 +29,7 @@ async def listed(place: Here, q: Asks = "", cursor: Asks = "", form: Asks = "") 
     rows = await shown_rows(member, place)
     rows = [each for each in rows if wanted in each.email or wanted in each.name.casefold()]
     if chosen:
-        return await as_file(place, rows, chosen, "members")
+        return await as_file(place, rows, chosen, table_file(member.shape, "members", q))
     part = page_of(rows, lambda row: str(row.id), lambda row: row, PageRequest(ROWS, cursor))
     return page("members.html", place, "members", rows=part.items, q=q, next=part.next)
 

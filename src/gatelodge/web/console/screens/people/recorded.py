@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Response, get
+from msgspec import Struct
 
 from gatelodge.core.errors import Invalid
 from gatelodge.web.api.context import WorkspaceContext
@@ -10,7 +11,7 @@ from gatelodge.web.api.parameters import Asks, Here
 from gatelodge.web.api.people import recorded
 from gatelodge.web.console.forms import home_of
 from gatelodge.web.console.rendering import page
-from gatelodge.web.console.tables import FILE_ROWS, FilePart, Form, as_file, parse_form
+from gatelodge.web.console.tables import FILE_ROWS, FilePart, Form, as_file, parse_form, table_file
 
 ROWS = 50
 _CURSORS = {"calls": "cursor", "changes": "older"}
@@ -44,13 +45,14 @@ async def shown(
 async def _file(place: WorkspaceContext, of: str, begins: str, form: Form) -> Response[Any]:
     """One of the lists as a file: of calls it is one look."""
     told: recorded.OwnRecords | recorded.OwnChanges
+    row: type[Struct]
     if of == "calls":
-        told = await recorded.gathered_calls(place, FILE_ROWS, begins)
+        told, row = await recorded.gathered_calls(place, FILE_ROWS, begins), recorded.OwnRecord
     else:
-        told = await recorded.gathered_changes(place, FILE_ROWS, begins)
+        told, row = await recorded.gathered_changes(place, FILE_ROWS, begins), recorded.OwnChange
     address = f"{home_of(place)}/recorded?form={form}&of={of}&{_CURSORS[of]}={told.next}"
     part = FilePart(begins=begins, next=told.next, address=address)
-    return await as_file(place, told.items, form, of, part)
+    return await as_file(place, told.items, form, table_file(row, of), part)
 
 
 ROUTES = (shown,)

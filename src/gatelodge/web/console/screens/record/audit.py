@@ -13,11 +13,12 @@ from gatelodge.web.api.parameters import Asks, Here, Named, Shard, from_query
 from gatelodge.web.api.record import audit, replay
 from gatelodge.web.api.record.audit import RecordPage
 from gatelodge.web.api.record.filters import RecordFilter
+from gatelodge.web.api.record.responses import RecordShape
 from gatelodge.web.console.forms import home_of
 from gatelodge.web.console.rendering import page
 from gatelodge.web.console.screens.record.proofs import proof_panel
 from gatelodge.web.console.screens.record.question import SPANS, AskedQuestion, names_to_choose
-from gatelodge.web.console.tables import FILE_ROWS, FilePart, Form, as_file, parse_form
+from gatelodge.web.console.tables import FILE_ROWS, FilePart, Form, as_file, parse_form, table_file
 
 ROWS = 50
 
@@ -71,7 +72,7 @@ async def _file(
         rows = await audit.gathered(place, asked, FILE_ROWS, cursor)
     query = AskedQuestion(asked).link(form=form, cursor=rows.next)
     part = FilePart(begins=cursor, next=rows.next, address=f"{home_of(place)}/audit?{query}")
-    return await as_file(place, rows.items, form, "records", part)
+    return await as_file(place, rows.items, form, table_file(RecordShape, "records"), part)
 
 
 @get("/audit/calls/{call:str}", opt={"act": "audit.read"})

@@ -12,7 +12,7 @@ from gatelodge.web.api.record.live import watched
 from gatelodge.web.api.record.responses import RecordShape
 from gatelodge.web.console.forms import home_of
 from gatelodge.web.console.rendering import page
-from gatelodge.web.console.tables import FilePart, Form, as_file, parse_form
+from gatelodge.web.console.tables import FilePart, Form, as_file, parse_form, table_file
 
 ROWS = 40
 _READ = {"act": "audit.read"}
@@ -26,7 +26,8 @@ async def live(place: Here, form: Asks = "") -> Response[Any]:
     found = await audit.tail.fn(place, ROWS)
     rows = found.items[::-1]
     if chosen:
-        return await as_file(place, rows, chosen, "live", _part(place, chosen, found.items))
+        of = table_file(RecordShape, "live")
+        return await as_file(place, rows, chosen, of, _part(place, chosen, found.items))
     return page("live.html", place, "live", rows=rows, next=found.next)
 
 

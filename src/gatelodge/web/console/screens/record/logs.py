@@ -8,7 +8,7 @@ from gatelodge.web.api.house import health
 from gatelodge.web.api.parameters import Asks, Here, TheCaller, TheGate
 from gatelodge.web.api.record import keeping
 from gatelodge.web.console.rendering import page
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import as_file, parse_form, table_file
 
 
 @get("/logs", opt={"act": "audit.read"})
@@ -17,7 +17,7 @@ async def logs(place: Here, gate: TheGate, caller: TheCaller, form: Asks = "") -
     chosen = parse_form(form)
     told = await keeping.keeping.fn(place, gate)
     if chosen:
-        return await as_file(place, told.logs, chosen, "logs")
+        return await as_file(place, told.logs, chosen, table_file(keeping.KeptLog, "logs"))
     return page(
         "logs.html",
         place,

@@ -26,7 +26,7 @@ from gatelodge.web.api.rules.asked import AccessMoment, decision_fields, moment_
 from gatelodge.web.api.rules.unused import recent_use, servers_used
 from gatelodge.web.console.rendering import page_beside
 from gatelodge.web.console.screens.rules.days import days_of_log
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import as_file, moment_word, parse_form, table_file
 
 MOST_DAYS = 3_650
 ROWS = 200
@@ -116,7 +116,8 @@ async def heat_map(place: Here, asked: NamedDependency[HeatAsked]) -> Response[A
     if chosen and unknown:
         raise LimitReached(_READ_IN_PART, remedy="Ask again: it reads on.", retry_after=1.0)
     if chosen:
-        return await as_file(place, _access_lines(rows), chosen, "access")
+        of = table_file(AccessLine, "access", asked.q, moment_word(rfc3339(then.at)))
+        return await as_file(place, _access_lines(rows), chosen, of)
     return await page_beside(
         "access.html",
         place,
@@ -152,20 +153,22 @@ async def tools_of(
 
     # As many decisions as the house has tools: beside the loop.
     shown = await to_thread.run_sync(decided, limiter=place.gate.writing)
+    name, moment = then.names().get(who.id, who.id), rfc3339(then.at)
     if chosen:
-        return await as_file(place, shown, chosen, "tools")
+        of = table_file(ToolLine, "tools", name, server, moment_word(moment))
+        return await as_file(place, shown, chosen, of)
     return await page_beside(
         "tools.html",
         place,
         "access",
-        who=then.names().get(who.id, who.id),
+        who=name,
         ident=who.id,
         kind=who.kind,
         server=server,
         lines=shown,
         why=_reasons(then, shown, grants) if full else {},
         at=at,
-        moment=rfc3339(then.at),
+        moment=moment,
         gov=then.view.gov,
         past=then.past,
     )

@@ -9,9 +9,9 @@ from msgspec import Struct
 from gatelodge.core.pictures.timeline import TimelineSpan, access_timeline
 from gatelodge.web.api.parameters import Asks, Here, Named
 from gatelodge.web.api.rules import past
-from gatelodge.web.api.rules.past import AccessIntervalShape, PrincipalHistory
+from gatelodge.web.api.rules.past import AccessIntervalShape, DifferentAccess, PrincipalHistory
 from gatelodge.web.console.rendering import page, page_beside, picture
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import as_file, moment_word, parse_form, table_file
 
 MOST = 500
 """Intervals on one page: what is beyond is in the file."""
@@ -34,7 +34,8 @@ async def history(place: Here, principal: Named, tool: Asks = "", form: Asks = "
     chosen = parse_form(form)
     told = await past.history.fn(place, principal, tool)
     if chosen:
-        return await as_file(place, map(_line, told.intervals), chosen, "history")
+        of = table_file(TimelineLine, "history", told.principal, tool, moment_word(told.at))
+        return await as_file(place, map(_line, told.intervals), chosen, of)
     rows = told.intervals[-MOST:]
     # Of years there are tens of thousands of intervals: beside the loop.
     timeline = await to_thread.run_sync(_timeline, told, limiter=place.gate.writing)
@@ -58,7 +59,10 @@ async def diff(place: Here, earlier: Asks = "", later: Asks = "", form: Asks = "
     chosen = parse_form(form)
     told = await past.diff.fn(place, earlier, later)
     if chosen:
-        return await as_file(place, told.differences, chosen, "differences")
+        began = moment_word(told.earlier) if earlier else "beginning"
+        words = (began, "to", moment_word(told.later))
+        of = table_file(DifferentAccess, "differences", *words)
+        return await as_file(place, told.differences, chosen, of)
     asked = {"earlier": earlier, "later": later}
     rows, left_out = told.differences[:MOST], max(0, len(told.differences) - MOST)
     return page("diff.html", place, "diff", told=told, rows=rows, left_out=left_out, asked=asked)

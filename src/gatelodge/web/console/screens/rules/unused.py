@@ -6,9 +6,9 @@ from litestar import Response, get
 
 from gatelodge.web.api.parameters import Asks, Flag, Here
 from gatelodge.web.api.rules import unused
-from gatelodge.web.api.rules.unused import Days
+from gatelodge.web.api.rules.unused import Days, GrantUse
 from gatelodge.web.console.rendering import page
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import as_file, parse_form, table_file
 
 MOST = 500
 """Grants on one page: what is beyond is in the file."""
@@ -22,9 +22,10 @@ async def listed(
     chosen = parse_form(form)
     told = await unused.unused.fn(place, days, used=used)
     if chosen:
-        # Where the log was read in part, the file says since when it knows.
-        name = "unused" if told.whole else f"unused-since-{told.since[:10]}"
-        return await as_file(place, told.grants, chosen, name)
+        # Where the log was read in part, it is later than was asked for.
+        words = ("grants", "with-used") if used else ("unused",)
+        of = table_file(GrantUse, *words, f"since-{told.since[:10]}")
+        return await as_file(place, told.grants, chosen, of)
     return page(
         "unused.html",
         place,

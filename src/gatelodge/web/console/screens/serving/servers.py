@@ -47,7 +47,7 @@ from gatelodge.web.console.screens.serving.offered import (
     forms_of_server,
     forms_to_add,
 )
-from gatelodge.web.console.tables import as_file, parse_form
+from gatelodge.web.console.tables import as_file, parse_form, table_file
 
 _BUILDS: Final = 5
 DONE: Final = {
@@ -72,7 +72,8 @@ async def listed(place: Here, form: Asks = "", done: Asks = "") -> Response[Any]
     """Every server with its health and how far it is kept apart."""
     chosen = parse_form(form)
     if chosen:
-        return await as_file(place, await shown_rows(server, place), chosen, "servers")
+        rows = await shown_rows(server, place)
+        return await as_file(place, rows, chosen, table_file(server.shape, "servers"))
     return await servers_page(place, NOTHING, finished=bool(done))
 
 
