@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from tests.console.pages import HOME, Visitor
 from tests.gate import Gate
 from tests.integration.admin_house import House, W, stub
 
@@ -91,6 +92,24 @@ def test_a_record_whose_opening_was_changed_is_shown_as_damaged(
         # Whose it is cannot be shown, so nothing is told of what it says.
         silent = ("type", "server", "tool", "method", "rule", "call", "agent", "client")
         assert {here[name] for name in silent} == {""}
+
+
+def test_whoever_looked_too_often_can_still_end_their_token_and_come_in(house: House) -> None:
+    email = "curious@example.test"
+    house.ok("POST", f"{W}/members", {"email": email, "role": "member"})
+    issued = house.ok("POST", f"{W}/tokens", {"member": email})
+    visitor = Visitor(house)
+    assert visitor.enter(issued["token"]).status == 204
+    # Two lists as files and one for a program: all of them are looks, and counted together.
+    looks = [f"{HOME}/recorded?form=csv&of={each}" for each in ("changes", "calls")] * 15
+    assert [visitor.ask("GET", each).status for each in looks] == [200] * 30
+    for each in looks[:2]:
+        assert visitor.ask("GET", each).status == 429
+    house.refused(429, "limit", "GET", f"{W}/recorded/calls", by=issued["token"])
+    assert house.ok("GET", f"{W}/recorded/changes", by=issued["token"])["items"]
+    assert Visitor(house).enter(issued["token"]).status == 204
+    house.ok("POST", f"{W}/tokens/{issued['id']}/revoke", {}, by=issued["token"])
+    assert visitor.ask("GET", f"{HOME}/").status == 401
 
 
 def test_an_operator_is_told_where_to_look_instead(house: House, stub: str) -> None:

@@ -229,6 +229,7 @@ def _admin_context(
         inside=inside,
         turn=ground.turn,
         own_changes=RateLimit(ground.settings.limits.own_changes_per_minute),
+        own_looks=RateLimit(ground.settings.limits.own_changes_per_minute),
     )
 
 

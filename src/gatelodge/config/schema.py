@@ -125,7 +125,8 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The same of requests that the gate answers itself: lists, handshakes, pings, streams."""
     own_changes_per_minute: Count = 30
     """How often one person may ask for what every member may change, their own tokens, in a minute;
-    beyond it the answer is 429. Whoever may do it for others, and the operator, are not counted."""
+    beyond it the answer is 429. Whoever may do it for others, and the operator, are not counted. As
+    often, and counted apart, they may look at what was recorded about them."""
     question_seconds: Seconds = 300.0
     """How long a client may take to answer what a server asks during a call."""
     parked_per_principal: Count = 32

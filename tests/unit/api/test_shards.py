@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from gatelodge.core.errors import Invalid
+from gatelodge.flows.audit.reading import MOST_READ
 from gatelodge.web.api.people.shards import gathered, newest_first
 
 pytestmark = pytest.mark.anyio
@@ -14,8 +15,8 @@ HELD = {LOG: 3, f"{LOG}@10": 0, f"{LOG}@9": 4, f"{LOG}@1": 2}
 
 
 class Shards:
-    def __init__(self, held):
-        self.held, self.reads = held, 0
+    def __init__(self, held, cost=3):
+        self.held, self.cost, self.reads = held, cost, 0
 
     async def heads(self):
         others = [SimpleNamespace(log="calls:wsp_2@3"), SimpleNamespace(log="gov@2")]
@@ -27,7 +28,7 @@ class Shards:
         top = self.held[log] if before is None else before
         bottom = max(0, top - min(3, limit))
         places = range(top - 1, bottom - 1, -1)
-        return tuple(f"{log} {each}" for each in places), bottom or None
+        return tuple(f"{log} {each}" for each in places), bottom or None, self.cost
 
     async def page(self, limit, cursor):
         return await newest_first(self, LOG, (limit, cursor), self.look)
@@ -71,6 +72,16 @@ async def test_gathering_ends_after_so_many_pages():
     shards = Shards({LOG: 60})
     told = await gathered(shards.page, 50, 2, "")
     assert (len(told.found), told.next, shards.reads) == (6, "54", 2)
+
+
+async def test_many_shards_are_not_read_for_one_page_nor_for_one_file():
+    # Each restore makes one, and in each of them as much may be read as one search reads.
+    shards = Shards({LOG: 1, **{f"{LOG}@{each}": 1 for each in range(1, 12)}}, MOST_READ)
+    told = await shards.page(50, "")
+    assert (len(told.found), told.next, shards.reads, told.read) == (1, "@11", 1, MOST_READ)
+    told = await gathered(shards.page, 50, 20, "")
+    assert (len(told.found), told.next, shards.reads, told.read) == (4, "@8", 5, 4 * MOST_READ)
+    assert (await shards.page(50, told.next)).found[0][1] == f"{LOG}@8 0"
 
 
 @pytest.mark.parametrize("cursor", ["x", "1@", "@0", "17@2", "-1", "1@1@1"])

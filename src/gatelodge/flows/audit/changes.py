@@ -42,10 +42,14 @@ class RecordedChange(Struct, frozen=True):
 
 
 class ChangePage(Struct, frozen=True):
-    """What was found, newest first, and the cursor of what was not looked at yet."""
+    """What was found, newest first, and the cursor of what was not looked at yet.
+
+    `read` is how many leaves were read for it.
+    """
 
     found: tuple[RecordedChange, ...]
     before: int | None
+    read: int = 0
 
 
 class GovernanceChanges:
@@ -59,7 +63,7 @@ class GovernanceChanges:
     async def search(self, query: ChangeQuery) -> ChangePage:
         """What matches, newest first; fewer than `limit` with a cursor when much was read."""
         low, high = await self._reading.span(query.log, query.since, query.until, query.before)
-        stop = max(low, high - reading.MOST_READ)
+        top, stop = high, max(low, high - reading.MOST_READ)
         found: list[RecordedChange] = []
         while high > stop:
             start = max(stop, high - reading.STEP)
@@ -71,10 +75,11 @@ class GovernanceChanges:
                 if matches(query, here):
                     found.append(RecordedChange(leaf.index, here))
                 if len(found) == query.limit:
-                    return ChangePage(tuple(found), leaf.index if leaf.index > low else None)
+                    left = leaf.index if leaf.index > low else None
+                    return ChangePage(tuple(found), left, top - start)
             high = start
             await anyio.sleep(reading.PAUSE_SECONDS)
-        return ChangePage(tuple(found), stop if stop > low else None)
+        return ChangePage(tuple(found), stop if stop > low else None, top - stop)
 
     async def at(self, log: str, index: int, workspace: str | None) -> LeafAt:
         """The change at this place. Raises NotFound, also for what the reader may not see."""

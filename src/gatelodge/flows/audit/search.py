@@ -78,10 +78,14 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
 
 
 class SearchPage(Struct, frozen=True):
-    """What was found, newest first, and the cursor of what was not looked at yet."""
+    """What was found, newest first, and the cursor of what was not looked at yet.
+
+    `read` is how many leaves were read for it.
+    """
 
     found: tuple[FoundRecords, ...]
     before: int | None
+    read: int = 0
 
 
 class AuditSearch:
@@ -121,8 +125,9 @@ class AuditSearch:
         if reach is None or page.before is not None:
             return page
         if len(page.found) == query.limit:
-            return SearchPage(page.found, known if known > low else None)
-        return await self._look_up(query, sift, reach, (low, known), list(page.found))
+            return SearchPage(page.found, known if known > low else None, page.read)
+        told = await self._look_up(query, sift, reach, (low, known), list(page.found))
+        return replace(told, read=page.read + told.read)
 
     async def _look_up(
         self,
@@ -147,10 +152,10 @@ class AuditSearch:
                 # It was dropped a moment ago: what is left is read, as if there had been none.
                 left = replace(query, limit=query.limit - len(found))
                 rest = await self._read(left, sift, (low, high))
-                return SearchPage((*found, *rest.found), rest.before)
+                return SearchPage((*found, *rest.found), rest.before, leaves.read + rest.read)
             for some in portions_of(window.places, query.limit - len(found)):
                 if leaves.read >= reading.MOST_READ:
-                    return SearchPage(tuple(found), some[0] + 1)
+                    return SearchPage(tuple(found), some[0] + 1, leaves.read)
                 async with self._turn:
                     matching = await sift.wanted(await leaves.at(some), {})
                 wanted = [(index, here) for index, here, _ in matching]
@@ -160,11 +165,12 @@ class AuditSearch:
                         continue
                     found.append(each)
                     if len(found) == query.limit:
-                        return SearchPage(tuple(found), opener[0] if opener[0] > low else None)
+                        below = opener[0] if opener[0] > low else None
+                        return SearchPage(tuple(found), below, leaves.read)
                 await anyio.sleep(reading.PAUSE_SECONDS)
             high = window.bottom
             await anyio.sleep(reading.PAUSE_SECONDS)
-        return SearchPage(tuple(found), high if high > low else None)
+        return SearchPage(tuple(found), high if high > low else None, leaves.read)
 
     async def _reach(self, log: str, groups: "tuple[Terms, ...]") -> IndexReach | None:
         """How far the index of this log has got, None where it is of no use for the question."""
@@ -179,7 +185,7 @@ class AuditSearch:
     async def _read(self, query: AuditQuery, sift: "_Sift", span: tuple[int, int]) -> SearchPage:
         """What matches between two places, by reading all of it."""
         low, high = span
-        stop = max(low, high - reading.MOST_READ)
+        top, stop = high, max(low, high - reading.MOST_READ)
         ends = _FarCloser(self.reading, query.log, high)
         closers: _Ends = {}
         found: list[FoundRecords] = []
@@ -190,16 +196,17 @@ class AuditSearch:
                 wanted = await sift.wanted(leaves, closers)
             for index, here, closer in wanted:
                 if found and ends.read >= reading.MOST_READ:
-                    return SearchPage(tuple(found), index + 1)
+                    return SearchPage(tuple(found), index + 1, top - start + ends.read)
                 each = await ends.record((index, here), closer)
                 if query.outcome and not ends_as(each.outcome, query.outcome):
                     continue
                 found.append(each)
                 if len(found) == query.limit:
-                    return SearchPage(tuple(found), index if index > low else None)
+                    below = index if index > low else None
+                    return SearchPage(tuple(found), below, top - start + ends.read)
             high = start
             await anyio.sleep(reading.PAUSE_SECONDS)
-        return SearchPage(tuple(found), stop if stop > low else None)
+        return SearchPage(tuple(found), stop if stop > low else None, top - stop + ends.read)
 
     async def tail(self, log: str, count: int) -> tuple[FoundRecords, ...]:
         """The newest records, oldest of them first."""

@@ -138,6 +138,8 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     """Held while a step of a large question to the logs is read: they take turns."""
     own_changes: RateLimit
     """How often each person changed what is their own, on whatever face."""
+    own_looks: RateLimit
+    """How often each person looked at what was recorded about them."""
     questions: PastQuestions = field(default_factory=PastQuestions)
     kept_folds: KeptFolds = field(default_factory=KeptFolds)
     last_uses: LastUses = field(default_factory=LastUses)

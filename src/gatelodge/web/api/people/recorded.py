@@ -38,7 +38,7 @@ _TOLD: Final = frozenset(
 """Why a call was denied, where the answer to the call said so too."""
 _DENIED: Final = "call.denied"
 _PAGES: Final = 20
-"""Times that the question of a file reads as much of the log as a page's."""
+"""Pages of the longest kind that the question of a file is answered with."""
 _SHOWN: Final = ("role", "level", "expires_at", "label", "kind", "reason", "what", "records")
 """Fields of a change that say something of whom it is about, and nothing of anybody else."""
 
@@ -101,12 +101,13 @@ async def gathered_calls(
 
     async def look(
         each: str, before: int | None, limit: int
-    ) -> tuple[tuple[FoundRecords, ...], int | None]:
+    ) -> tuple[tuple[FoundRecords, ...], int | None, int]:
         query = AuditQuery(log=each, members=(me,), limit=limit, before=before)
         told = await gate.search.search(query)
-        return told.found, told.before
+        return told.found, told.before, told.read
 
     with gate.questions.by(me):
+        _count_look(place, me)
         await gate.sequencer.advance()
         found = await gathered(
             lambda limit, at: newest_first(gate.ledger, log, (limit, at), look),
@@ -114,7 +115,7 @@ async def gathered_calls(
             pages,
             cursor,
         )
-        await _write_down(place, me, log, len(found.found))
+        await written_down(place, RecordsLook(log, "own", (me,)), len(found.found))
         names = await gate.read(lambda tx: names_of(tx, place))
         items: list[OwnRecord] = []
         # A file holds many of them: a part at a time, so that calls beside it go on.
@@ -144,17 +145,19 @@ async def own_changes(place: Here, limit: Limits = PAGE, cursor: Asks = "") -> O
 async def gathered_changes(
     place: WorkspaceContext, most: int, cursor: str, *, pages: int = _PAGES
 ) -> OwnChanges:
-    """The same, of more than a page."""
+    """The same, of more than a page, which counts as a look: it is as much reading."""
     me, gate = _myself(place), place.gate
 
     async def look(
         each: str, before: int | None, limit: int
-    ) -> tuple[tuple[RecordedChange, ...], int | None]:
+    ) -> tuple[tuple[RecordedChange, ...], int | None, int]:
         query = ChangeQuery(log=each, workspace=place.id, about=(me,), limit=limit, before=before)
         told = await gate.changes.search(query)
-        return told.found, told.before
+        return told.found, told.before, told.read
 
     with gate.questions.by(me):
+        if pages > 1:
+            _count_look(place, me)
         found = await gathered(
             lambda limit, at: newest_first(gate.ledger, GOV, (limit, at), look),
             most,
@@ -177,18 +180,21 @@ def _myself(place: WorkspaceContext) -> str:
     return place.caller.by
 
 
-async def _write_down(place: WorkspaceContext, me: str, log: str, records: int) -> None:
-    """Record the look as every other; as it costs a leaf, it is counted with one's own changes."""
+def _count_look(place: WorkspaceContext, me: str) -> None:
+    """Raise LimitReached for a look that comes too early.
+
+    It costs a leaf or much reading. Changes of one's own are counted apart: whoever looked too
+    often can still end their token.
+    """
     now = place.gate.clock.boottime()
-    early = place.gate.own_changes.too_early(me, now)
+    early = place.gate.own_looks.too_early(me, now)
     if early:
         raise LimitReached(
             "you asked for your own records too often within a minute",
             remedy="Try again later; limits.own_changes_per_minute says how often.",
             retry_after=early,
         )
-    place.gate.own_changes.count(me, now)
-    await written_down(place, RecordsLook(log, "own", (me,)), records)
+    place.gate.own_looks.count(me, now)
 
 
 def _own_record(found: FoundRecords, shard: int, names: RecordNames) -> OwnRecord:
