@@ -34,8 +34,12 @@ def test_a_tool_for_tasks_only_is_left_out_and_no_fault_for_the_doctor(
     gate.cli("server", "add", "tasks", *RUN, str(script))
     gate.cli("server", "approve", "tasks", "--yes")
     told = gate.command("doctor")
+    given = gate.command(
+        "grant", "add", "--everyone", "--server", "tasks", "--tool", "count"
+    ).stdout
     gate.cli("server", "remove", "tasks", "--yes")
-    assert "for tasks only" in told.stdout
+    assert "Left out: it is for tasks only" in given
+    assert "The tool tasks/count is left out: it is for tasks only" in told.stdout
     assert (told.returncode, "Mend or remove" in told.stdout) == (0, False), told.stdout
 
 

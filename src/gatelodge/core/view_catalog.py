@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from gatelodge.core.catalog.server import Server, Tool
+from gatelodge.core.catalog.visible import visible
 from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import ServerId, WorkspaceId
 from gatelodge.core.policy.schema import plain, tool_id
@@ -96,14 +97,14 @@ def _server_view(
     clashing: set[str] = set()
     for shown, originals in colliding.items():
         clashing.update(originals)
-        faults.append(f"Tools of server {server.id} are left out: {shown} names several.")
+        faults.append(f"Tools of {server.alias} are left out: {shown} names several.")
     tools: dict[str, ToolEntry] = {}
     for row in rows:
         if row.name in clashing:
             continue
         # A task of 2025-11-25 is not relayed, and this tool could be called as nothing else.
         if needs_task(Raw((row.approved_definition or row.definition).encode())):
-            faults.append(f"A tool of server {server.id} is left out: {TASKS_ONLY}")
+            faults.append(f"{_told_tool(server, row)} is left out: {TASKS_ONLY}")
             continue
         if last is not None and known.get(row.name) == row and row.name in last.tools:
             tools[row.name] = last.tools[row.name]
@@ -112,7 +113,7 @@ def _server_view(
             tools[row.name] = _tool_entry(server, row, longest)
         # A bad definition takes its own tool out, and not the server's whole list.
         except msgspec.DecodeError:
-            faults.append(f"A tool of server {server.id} is left out: its definition is not JSON.")
+            faults.append(f"{_told_tool(server, row)} is left out: its definition is not JSON.")
     return ServerView(
         server=server,
         tools=tools,
@@ -121,6 +122,10 @@ def _server_view(
         rows=rows,
         faults=tuple(faults),
     )
+
+
+def _told_tool(server: Server, row: Tool) -> str:
+    return f"The tool {server.alias}/{visible(row.name)}"
 
 
 def _server_fields_in_entries(server: Server) -> tuple[object, ...]:

@@ -135,7 +135,9 @@ def test_an_edit_is_foreseen_and_names_only_what_was_changed(
     house: House, admin: Visitor, mail: str, upstream: HttpUpstream
 ) -> None:
     approve(house)
-    house.ok("POST", f"{W}/grants", {"everyone": True, "server": "mail", "level": "all"})
+    given = {"everyone": True, "server": "mail", "level": "all"}
+    grant = house.ok("POST", f"{W}/grants", given)
+    assert (grant["reaches"], grant["reaches_nothing"]) == (grant["of"], "")
     sent = filled(admin.page(mail), "/edit")
     assert sent["url"] == upstream.url.partition("?")[0] + "?***"
     told = admin.send(f"{mail}/edit", **sent)
@@ -157,6 +159,8 @@ def test_an_edit_is_foreseen_and_names_only_what_was_changed(
     page = admin.page(mail)
     assert "Its definition changed, and waits for approval anew" in page
     assert "Nobody approved" not in page
+    told = admin.page(f"/grants/{grant['id']}?done=add")
+    assert "It reaches nothing yet. mail waits for its approval" in told
     sent = filled(page, "/edit")
     del sent["hide_roots"]
     assert admin.send(f"{mail}/edit", **{**sent, "tags": ""}).status == 303

@@ -132,7 +132,7 @@ def test_two_names_that_differ_in_what_a_vendor_refuses_are_both_there():
 def test_a_definition_that_is_not_json_leaves_its_tool_out():
     made = view(server(), tool("bad", definition="{"), tool("log"))
     assert set(made.workspaces["home"].tools) == {"git__log"}
-    assert made.faults == ("A tool of server srv_git is left out: its definition is not JSON.",)
+    assert made.faults == ("The tool git/bad is left out: its definition is not JSON.",)
 
 
 def test_a_listed_definition_keeps_every_byte_but_the_name():

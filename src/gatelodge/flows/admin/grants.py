@@ -12,8 +12,10 @@ from gatelodge.core.ids import GrantId, Instant, WorkspaceId
 from gatelodge.core.instant import parse_rfc3339, rfc3339
 from gatelodge.core.people import Agent, Group, Member
 from gatelodge.core.policy.rules import Grant, GranteeKind, Level
+from gatelodge.core.protocol.bridge.tasks import TASKS_ONLY
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.act import ticket as reason
+from gatelodge.flows.admin.definitions.standing import for_tasks
 from gatelodge.flows.identity.ending import EndedAccess
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, RowByName, ShowContext, Wording
@@ -52,7 +54,8 @@ grant = Noun(
 class GrantShape(Struct, frozen=True, kw_only=True):
     """A grant, by the names of grantee and server; an empty `tool` means each of the server.
 
-    `reaches` of the `of` approved tools that it is about are within its level now.
+    `reaches` of the `of` approved tools that it is about are within its level now;
+    `reaches_nothing` says why none is reached, where none is.
     """
 
     id: str
@@ -65,6 +68,7 @@ class GrantShape(Struct, frozen=True, kw_only=True):
     expired: bool
     reaches: int
     of: int
+    reaches_nothing: str
     ticket: str
     created_by: str
     created_at: str
@@ -75,24 +79,31 @@ def shapes(tx: StoreTx, rows: Sequence[Grant], context: ShowContext) -> list[Gra
     """Grants, expired ones too, with the names of whom and what they are about."""
     here = rows[0].workspace
     names = lookup.names(tx, here, Member, Agent, Group) | {"": "everyone"}
-    aliases = lookup.names(tx, here, Server)
+    servers = {each.id: each for each in tx.find(Server, workspace=here)}
     tools: dict[str, list[Tool]] = {}
     for tool in tx.find(Tool, workspace=here):
         tools.setdefault(tool.server, []).append(tool)
     made = []
     for row in rows:
-        of_server = tools.get(row.server, ())
-        # No grant reaches a tool that is not as approved, so it is not counted as reached.
-        about = [each for each in of_server if each.pinned and row.tool in {"", each.name}]
+        server = servers[row.server]
+        of_server = [each for each in tools.get(row.server, ()) if row.tool in {"", each.name}]
+        # No grant reaches a tool that is not as approved, or that the gate leaves out, so it is
+        # not counted as reached.
+        about = [each for each in of_server if each.pinned and not for_tasks(each)]
+        reached = sum(_within(each, row.level) for each in about)
+        reached = reached if server.status == "approved" else 0
+        expired = row.expires_at is not None and row.expires_at <= context.at
+        why = "" if reached else _why_nothing(row, server, of_server)
         made.append(
             shown_as(
                 GrantShape,
                 row,
                 grantee=names.get(row.grantee, row.grantee),
-                server=aliases.get(row.server, row.server),
-                expired=row.expires_at is not None and row.expires_at <= context.at,
-                reaches=sum(_within(each, row.level) for each in about),
+                server=server.alias,
+                expired=expired,
+                reaches=reached,
                 of=len(about),
+                reaches_nothing=why,
             )
         )
     return made
@@ -102,7 +113,9 @@ def seconds(text: str) -> int:
     """How long `8h` is: a number and m, h, d or w. Raises Invalid."""
     found = re.fullmatch(r"([1-9]\d{0,6})([mhdw])", text.strip())
     if found is None:
-        raise Invalid("--for wants a number and m, h, d or w, such as 8h")
+        raise Invalid(
+            "for: not a number and m, h, d or w", remedy="Say how long it lasts, such as 8h or 30d."
+        )
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -110,13 +123,13 @@ def _told(made: dict[str, Any]) -> str:
     what = f"{made['server']}/{made['tool'] or '*'}"
     reaches, of = made["reaches"], made["of"]
     lines = [f"{made['grantee']} may use {what}: {reaches} of {of} approved tools now."]
-    if reaches < of:
+    if not reaches:
+        lines.append(made["reaches_nothing"])
+    elif reaches < of:
         lines.append(
             f"Level {made['level']} reaches what is {_REVIEWED[made['level']]}: "
             f"gatelodge tool review {made['server']} TOOL; or grant --level all."
         )
-    elif not of:
-        lines.append(f"It has no approved tool yet: gatelodge server approve {made['server']}")
     lines.append(f"Take it back: gatelodge grant revoke {made['id']}")
     return "\n".join(lines)
 
@@ -267,6 +280,26 @@ def _must_be_new(act: GovernanceAct, wanted: Grant) -> None:
                 f"this is granted already ({same.id})",
                 remedy="Revoke that grant first, if it should end at another time.",
             )
+
+
+def _why_nothing(row: Grant, server: Server, tools: Sequence[Tool]) -> str:
+    """Why the grant reaches no tool now, and what to do."""
+    alias, here = server.alias, [each for each in tools if each.present]
+    if server.status == "disabled":
+        return f"{alias} is disabled: gatelodge server enable {alias}"
+    if not here:
+        return f"No tool of it was read yet: gatelodge server observe {alias}"
+    if server.status == "proposed":
+        return f"{alias} waits for its approval: gatelodge server approve {alias}"
+    pinned = [each for each in here if each.pinned]
+    if not pinned:
+        return f"No tool of it stands approved now: gatelodge server approve {alias}"
+    if all(map(for_tasks, pinned)):
+        return f"Left out: {TASKS_ONLY}"
+    return (
+        f"Level {row.level} reaches what is {_REVIEWED[row.level]}, and nothing of it is: "
+        f"gatelodge tool review {alias} TOOL; or grant --level all."
+    )
 
 
 def _within(tool: Tool, level: Level) -> bool:

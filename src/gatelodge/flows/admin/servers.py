@@ -33,7 +33,12 @@ from gatelodge.flows.admin.definitions.proposals import (
     fingerprint,
     tags_of,
 )
-from gatelodge.flows.admin.definitions.standing import instructions_standing, standing, unfit
+from gatelodge.flows.admin.definitions.standing import (
+    for_tasks,
+    instructions_standing,
+    standing,
+    unfit,
+)
 from gatelodge.flows.admin.definitions.stars import starred
 from gatelodge.flows.identity.ending import EndedAccess
 from gatelodge.flows.nouns import lookup
@@ -72,7 +77,8 @@ class ServerShape(Struct, frozen=True, kw_only=True):
 
     `digest` is that of its description, by which it is approved. `changed` counts the approved
     tools that are not as they were approved, `new` those that nobody approved, `unfit` the pinned
-    ones that stand in no list of some clients; `instructions` is none, approved, changed or new.
+    ones that stand in no list of some clients, `for_tasks` those of its tools that the gate leaves
+    out, since they can be called as tasks only; `instructions` is none, approved, changed or new.
 
     `secrets` names those that it is given (`NAME:HOW:SOURCE`), `exposure` says who else can read
     them.
@@ -95,6 +101,7 @@ class ServerShape(Struct, frozen=True, kw_only=True):
     changed: int
     new: int
     unfit: int
+    for_tasks: int
     instructions: str
     health: str
     detail: str
@@ -136,6 +143,7 @@ def shape_of(tx: StoreTx, row: Server, context: ShowContext) -> ServerShape:
         changed=sum(standing(each) == "changed" for each in tools),
         new=sum(standing(each) == "new" for each in tools),
         unfit=sum(each.pinned and bool(unfit(each)) for each in tools),
+        for_tasks=sum(map(for_tasks, tools)),
         instructions=instructions_standing(row),
         health=health.state,
         detail=health.detail,

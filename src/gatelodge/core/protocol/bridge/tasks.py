@@ -58,7 +58,7 @@ def shown_task(raw: Raw, members: Members, sealed: str, prefix: UriPrefix) -> tu
     return (raw, members) if new is members else (Raw(join_members(new)), new)
 
 
-TASKS_ONLY = "it is for tasks only."
+TASKS_ONLY = "it is for tasks only, which the gate does not relay; nothing needs to be done."
 """Why such a tool is left out: it is as its server wants it, and nothing can be mended here."""
 
 

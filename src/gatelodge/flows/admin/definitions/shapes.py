@@ -7,8 +7,9 @@ from msgspec import Raw, Struct
 
 from gatelodge.core.catalog.compare import DefinitionComparison, compare_definitions
 from gatelodge.core.catalog.server import Tool
+from gatelodge.core.protocol.bridge.tasks import TASKS_ONLY
 from gatelodge.core.protocol.shown.names import shown_name
-from gatelodge.flows.admin.definitions.standing import standing, unfit
+from gatelodge.flows.admin.definitions.standing import for_tasks, standing, unfit
 from gatelodge.flows.nouns.shown import shown_as
 
 _TITLE = 100
@@ -86,7 +87,7 @@ def tool_shape(row: Tool, alias: str, longest: int) -> ToolShape:
         open_world=open_world,
         reviewed=row.review_holds,
         hints=hints(row.definition),
-        unfit=unfit(row),
+        unfit=(*unfit(row), TASKS_ONLY) if for_tasks(row) else unfit(row),
     )
 
 

@@ -1,7 +1,7 @@
 """Is it fine now? What needs a person, what there is, what happened last."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from litestar import Response, get
 from msgspec import Struct
@@ -15,6 +15,7 @@ from gatelodge.web.console.rendering import page
 from gatelodge.web.console.screens.recent import recent_panel
 
 LATEST = 12
+_WELL: Final = ("ready", "idle", "starting", "")
 
 
 class NeedLine(Struct, frozen=True, kw_only=True):
@@ -35,11 +36,14 @@ async def overview(place: Here) -> Response[Any]:
         latest = tuple(reversed((await audit.tail.fn(place, LATEST)).items))
         recent = recent_panel(await activity.activity.fn(place))
     servers = await shown_rows(server, place) if caller.may("server.read") else ()
+    approved = len(then.here.servers)
     kinds = [each.kind for each in then.view.principals.values() if each.workspace == place.id]
     counts = {
         "people": kinds.count("member"),
         "agents": kinds.count("agent"),
-        "servers": len(then.here.servers),
+        "servers": sum(map(_serves, servers)) if servers else approved,
+        "approved": approved,
+        "for_tasks": sum(each.for_tasks for each in servers if each.status == "approved"),
         "tools": len(then.here.tools),
     }
     return page(
@@ -53,6 +57,11 @@ async def overview(place: Here) -> Response[Any]:
         gov=then.view.gov,
         faults=then.view.left_out.get(place.id, ()) if caller.may("server.read") else (),
     )
+
+
+def _serves(server: Any) -> bool:
+    """True for an approved server that is well, or would be started by a call."""
+    return server.status == "approved" and server.health in _WELL
 
 
 def _needs(servers: Sequence[Any]) -> list[NeedLine]:
@@ -79,7 +88,7 @@ def _needs(servers: Sequence[Any]) -> list[NeedLine]:
                     command=f"gatelodge server approve {each.alias}",
                 )
             )
-        if each.status == "approved" and each.health not in ("ready", "idle", "starting", ""):
+        if each.status == "approved" and not _serves(each):
             found.append(
                 NeedLine(
                     what=f"{each.alias} is {each.health}: {each.detail}",
