@@ -92,13 +92,19 @@ def test_a_server_moves_to_what_was_built_and_that_is_foreseen(
     ended(owner, first)
     assert owner.send(f"{first}/add", alias="moved").status == 303
     path = begun(owner, "pypi:mcp-server-tiny@1.1")
-    assert "<option>moved</option>" in ended(owner, path)
+    page = ended(owner, path)
+    assert "<option>moved</option>" in page
+    digest = house.ok("GET", f"{W}/servers/moved")["digest"]
+    assert f'name="description.moved" value="{digest}"' in page
+    chosen = {"alias": "moved", "description.moved": digest}
+    stale = {**chosen, "description.moved": "0" * 64}
+    assert owner.send(f"{path}/move", **stale).status == 409
     before = house.ok("GET", f"{W}/servers/moved")["transport"]
-    tried = owner.send(f"{path}/move", alias="moved", do="preview").body.decode()
+    tried = owner.send(f"{path}/move", **chosen, do="preview").body.decode()
     assert "server.registered" in tried
     assert re.search(r"mcp-server-tiny</th><td>1\.0</td><td>1\.1</td>", tried)
     assert house.ok("GET", f"{W}/servers/moved")["transport"] == before
-    assert owner.send(f"{path}/move", alias="moved").status == 303
+    assert owner.send(f"{path}/move", **chosen).status == 303
     after = house.ok("GET", f"{W}/servers/moved")["transport"]
     assert (after["source"], after["image"] != before["image"]) == (
         "pypi:mcp-server-tiny@1.1",

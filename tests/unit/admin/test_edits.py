@@ -4,10 +4,10 @@ import pytest
 
 from gatelodge.core.catalog.bounds import DefinitionBounds
 from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
-from gatelodge.core.errors import Invalid
+from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.flows.admin import grants, servers
 from gatelodge.flows.admin.definitions.edits import ServerEdit, edited
-from gatelodge.flows.admin.definitions.proposals import ServerProposal
+from gatelodge.flows.admin.definitions.proposals import ServerProposal, description_digest
 
 URL = "https://git.example.com/mcp"
 WEB = HttpTransport(url=URL, headers={"Authorization": "Bearer s3cret", "X-Team": "blue"})
@@ -55,6 +55,20 @@ def test_times_change_at_once_and_want_no_new_approval(house):
     assert house.leaves() == [("server.time_limits_changed", told)]
     house.do(edit, house.workspace, made.id, ServerEdit(call_seconds=90))
     assert house.leaves() == []
+
+
+def test_what_is_not_what_was_shown_any_more_is_not_changed(house):
+    made = stands(house, WEB)
+    shown = description_digest(made)
+    house.do(edit, house.workspace, made.id, ServerEdit(tags=("a",), description=shown))
+    for meanwhile in (ServerEdit(call_seconds=90), ServerEdit(headers={"X-Team": "red"})):
+        now = house.do(edit, house.workspace, made.id, ServerEdit(era="modern"))
+        shown = description_digest(now)
+        house.do(edit, house.workspace, made.id, meanwhile)
+        house.leaves()
+        with pytest.raises(Conflict, match="not what was shown"):
+            house.do(edit, house.workspace, made.id, ServerEdit(era="auto", description=shown))
+        assert house.leaves() == []
 
 
 def test_a_command_makes_it_a_process_and_a_url_an_endpoint(house):

@@ -80,6 +80,15 @@ def check_place(sealed_for: ValuePlace, now: ValuePlace) -> None:
         raise Conflict(f"{now.name} was set by somebody else just now", remedy="Try again.")
 
 
+def check_new(tx: StoreTx, workspace: WorkspaceId, name: str) -> None:
+    """Raise Conflict for a secret that is there: replaced, it would change under every user."""
+    if tx.find(VaultSecret, workspace=workspace, name=name):
+        raise Conflict(
+            f"there is a secret {name!r} already",
+            remedy=f"Write vault:{name} in the definition, or take another name for this one.",
+        )
+
+
 def put_value(
     act: GovernanceAct, place: ValuePlace, parts: SealedParts, size: int, *, known: bool = False
 ) -> VaultSecret:

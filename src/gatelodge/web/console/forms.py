@@ -46,6 +46,10 @@ class SentForm(Struct, frozen=True):
 
     fields: dict[str, tuple[str, ...]]
 
+    def __repr__(self) -> str:
+        """Nothing of it, wherever it is shown."""
+        return "SentForm()"
+
     def text(self, name: str) -> str:
         """The first value of a field, without space around it; empty when it was not sent."""
         return self.fields.get(name, ("",))[0].strip()
@@ -76,6 +80,10 @@ class FormOutcome(Struct, frozen=True, kw_only=True):
     typed: Mapping[str, str] = {}
     problem: problems.ProblemDocument | None = None
     foreseen: DryRun | None = None
+
+    def __repr__(self) -> str:
+        """Nothing of what was typed, wherever it is shown."""
+        return f"FormOutcome(form={self.form!r})"
 
     @property
     def status(self) -> int:
@@ -149,8 +157,7 @@ def done(path: str, what: str) -> Redirect:
 class FormField(Struct, frozen=True, kw_only=True):
     """One field of a form: how it is named, typed and explained.
 
-    A `line` is a long text, and a `secret` is never written into a page again. `was` is what stands
-    there now, where only what is another one by then is to be changed.
+    A `line` is a long text, and a `secret` is never written into a page again.
     """
 
     name: str
@@ -161,7 +168,6 @@ class FormField(Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
     needed: bool = False
     value: str = ""
-    was: str | None = None
     names: tuple[str, ...] = ()
     """What it suggests; anything else can be written as well."""
 
@@ -169,7 +175,8 @@ class FormField(Struct, frozen=True, kw_only=True):
 class VerbForm(Struct, frozen=True, kw_only=True):
     """A form for one verb of a noun: where it is sent, and what came of it when it was.
 
-    `more` are fields that few need; `elsewhere` is the command for what the form cannot do.
+    `more` are fields that few need; `elsewhere` is the command for what the form cannot do. `shown`
+    are digests of what the page shows, by the fields that bear them.
     """
 
     name: str
@@ -182,6 +189,7 @@ class VerbForm(Struct, frozen=True, kw_only=True):
     outcome: FormOutcome
     more: tuple[FormField, ...] = ()
     elsewhere: str = ""
+    shown: Mapping[str, str] = {}
 
 
 def form_of_verb(

@@ -21,7 +21,11 @@ from gatelodge.core.catalog.transport import PARTS, check_parts, check_transport
 from gatelodge.core.errors import Invalid
 from gatelodge.core.hosting.facts import IsolationTier
 from gatelodge.flows.act import GovernanceAct
-from gatelodge.flows.admin.definitions.proposals import ServerProposal, ServerWords
+from gatelodge.flows.admin.definitions.proposals import (
+    ServerProposal,
+    ServerWords,
+    check_description,
+)
 
 Changes = dict[str, str | None]
 """Values by name; None takes a name away."""
@@ -30,8 +34,11 @@ Changes = dict[str, str | None]
 class ServerEdit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What shall be otherwise; whatever is None stays as it is.
 
-    `env`, `files` and `headers` change the names that they hold.
+    `env`, `files` and `headers` change the names that they hold. `description` is the digest of
+    what was shown: with it only a server that is still the same is changed.
     """
+
+    description: str = ""
 
     command: tuple[str, ...] | None = None
     env: Changes = {}
@@ -71,7 +78,9 @@ _WAYS: dict[type, str] = {
 
 
 def edited(act: GovernanceAct, row: Server, wish: ServerEdit) -> ServerProposal:
-    """How the server would be reached with that wish. Raises Invalid."""
+    """How the server would be reached with that wish. Raises Invalid, Conflict (not as shown)."""
+    if wish.description:
+        check_description(row, wish.description)
     proposal = _edited_words(row, wish).proposal
     check_transport(proposal.transport)  # before its parts are looked at
     # The operator can read every value on this machine; others would learn one by moving it.
@@ -98,6 +107,7 @@ def _edited_words(row: Server, wish: ServerEdit) -> ServerWords:
         blank = ServerWords(alias=row.alias)
         words = replace(words, **{part: getattr(blank, part) for part in PARTS})
     wished = {name: value for name, value in asdict(wish).items() if value is not None}
+    del wished["description"]
     for name in ("env", "files", "headers"):
         whole = getattr(words, name) | wished[name]
         wished[name] = {key: value for key, value in whole.items() if value is not None}

@@ -21,7 +21,7 @@ from gatelodge.core.catalog.server import (
     Transport,
     Wait,
 )
-from gatelodge.core.errors import Forbidden, Invalid
+from gatelodge.core.errors import Conflict, Forbidden, Invalid
 from gatelodge.core.hosting.facts import IsolationTier
 from gatelodge.core.hosting.limits import InstanceLimits
 from gatelodge.core.ids import WorkspaceId
@@ -163,7 +163,7 @@ def fingerprint(transport: Transport) -> str:
 
 
 def description_digest(row: Server) -> str:
-    """The digest by which a server is approved: of all that its description shows.
+    """The digest by which a server is approved and edited: of all that its description shows.
 
     Values that may be secret are not in it; its revision is, which no change leaves as it was.
     """
@@ -173,10 +173,21 @@ def description_digest(row: Server) -> str:
         # An edit and its reversal give the old words: an approval read before them must not fit.
         "revision": row.revision,
         "tags": list(row.tags),
+        # Canonical JSON writes numbers with a fraction in the form of another language.
+        "timing": {name: str(float(value)) for name, value in asdict(row.timing).items()},
         "transport": fingerprint(row.transport),
         "hidden_capabilities": list(row.hidden_capabilities),
     }
     return sha256(rfc8785.dumps(words)).hexdigest()  # type: ignore[arg-type]
+
+
+def check_description(row: Server, shown: str) -> None:
+    """Raise Conflict when a server is another one than that whose digest was shown."""
+    if shown != description_digest(row):
+        raise Conflict(
+            f"not what was shown any more: the description of {row.alias}",
+            remedy=f"Load the page again, or look at it again: gatelodge server show {row.alias}",
+        )
 
 
 def allowed(act: GovernanceAct, workspace: WorkspaceId, transport: Transport) -> Transport:

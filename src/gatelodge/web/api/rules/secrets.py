@@ -1,20 +1,23 @@
 """Values of secrets: set, replaced, erased, put under another root. None is ever answered."""
 
+from collections.abc import Callable
 from functools import partial
 
 from litestar import Response, delete, get, post
 from msgspec import Struct
 
 from gatelodge.core.errors import Invalid
-from gatelodge.core.vault.secret import LARGEST_VALUE, SealedValue
+from gatelodge.core.vault.secret import LARGEST_VALUE, SealedValue, VaultSecret
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin.definitions import adoption
+from gatelodge.flows.admin.definitions.edits import ServerEdit
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.vault import rewrap, secrets, values
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.authentication import LOCAL_ONLY
 from gatelodge.web.api.context import AdminCaller, WorkspaceContext
 from gatelodge.web.api.parameters import Asks, Flag, Here, JSONBody, Named
+from gatelodge.web.api.rules.servers import change_server
 
 _SETS = ("secret.set", "secret.own")
 
@@ -23,7 +26,7 @@ class NewValue(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value, and whose: a `member`'s (e-mail), an `agent`'s (name), one's `own`, or everybody's.
 
     `looks` = the one with which the gate looks at servers, where each has a value of their own.
-    With `rotate` only in place of another one.
+    With `rotate` only in place of another one, with `new` only where there is no such secret.
     """
 
     value: str
@@ -32,6 +35,7 @@ class NewValue(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     own: bool = False
     looks: bool = False
     rotate: bool = False
+    new: bool = False
 
     def __repr__(self) -> str:
         """Nothing of it, wherever it is shown."""
@@ -90,26 +94,26 @@ async def set_value(
     place: Here, name: Named, data: JSONBody[NewValue]
 ) -> Response[secrets.SecretShape]:
     """Set or replace a value of a secret; one that is not there yet is made with it."""
-    _check_value(data.value)
-    gate, caller = place.gate, _caller_of_secrets(place.caller)
-    whose = values.ValueHolder(member=data.member, agent=data.agent, own=data.own, looks=data.looks)
-
-    def find_place(tx: StoreTx) -> values.ValuePlace:
-        return values.place_of(tx, place.id, name, whose, caller)
-
-    # Sealed before the transaction begins: the root may be a service that takes its time.
-    where = await gate.read(find_place)
-    parts = await gate.vault.seal(data.value, where.context)
-    size = len(data.value.encode())
+    put = await _sealed(place, name, data)
 
     def work(act: GovernanceAct) -> secrets.SecretShape:
-        # Found anew: whose it is, and whether they may, could have changed since.
-        values.check_place(where, find_place(act.tx))
-        row = values.put_value(act, where, parts, size, known=data.rotate)
-        return _shape_of_secret(act.tx, row.name, place)
+        return _shape_of_secret(act.tx, put(act).name, place)
 
-    made = await gate.change(place.caller, work)
+    made = await place.gate.change(place.caller, work)
     return Response(made, headers={"cache-control": "no-store"}, status_code=200)
+
+
+async def set_for_server(
+    place: WorkspaceContext, name: str, data: NewValue, alias: str, wish: ServerEdit
+) -> None:
+    """Set a value, and change the server that is to name it: both in one change, or neither."""
+    put = await _sealed(place, name, data)
+
+    def work(act: GovernanceAct) -> None:
+        put(act)
+        change_server(act, place, alias, wish)
+
+    await place.gate.change(place.caller, work)
 
 
 @delete(
@@ -192,6 +196,32 @@ async def vault_state(place: Here) -> VaultState:
         values=len(values),
         elsewhere=sum(each.root != gate.vault.root for each in values),
     )
+
+
+async def _sealed(
+    place: WorkspaceContext, name: str, data: NewValue
+) -> Callable[[GovernanceAct], VaultSecret]:
+    """What puts a value into the vault within a change. Raises as the change would."""
+    _check_value(data.value)
+    gate, caller = place.gate, _caller_of_secrets(place.caller)
+    whose = values.ValueHolder(member=data.member, agent=data.agent, own=data.own, looks=data.looks)
+
+    def find_place(tx: StoreTx) -> values.ValuePlace:
+        if data.new:
+            values.check_new(tx, place.id, name)
+        return values.place_of(tx, place.id, name, whose, caller)
+
+    # Sealed before the transaction begins: the root may be a service that takes its time.
+    where = await gate.read(find_place)
+    parts = await gate.vault.seal(data.value, where.context)
+    size = len(data.value.encode())
+
+    def put(act: GovernanceAct) -> VaultSecret:
+        # Found anew: whose it is, and whether they may, could have changed since.
+        values.check_place(where, find_place(act.tx))
+        return values.put_value(act, where, parts, size, known=data.rotate)
+
+    return put
 
 
 def _shape_of_secret(tx: StoreTx, name: str, place: WorkspaceContext) -> secrets.SecretShape:

@@ -15,11 +15,14 @@ from gatelodge.core.catalog.server import (
     Tool,
     Transport,
 )
-from gatelodge.core.errors import Conflict
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.admin import pins, servers, tools
 from gatelodge.flows.admin.definitions import edits
-from gatelodge.flows.admin.definitions.proposals import ServerProposal, description_digest
+from gatelodge.flows.admin.definitions.proposals import (
+    ServerProposal,
+    check_description,
+    description_digest,
+)
 from gatelodge.flows.admin.definitions.shapes import (
     ToolDifference,
     ToolShape,
@@ -124,19 +127,27 @@ async def health(place: Here, name: Named) -> ServerHealth:
 async def edit(
     place: Here, name: Named, data: JSONBody[edits.ServerEdit], *, dry_run: Flag = False
 ) -> servers.ServerShape | DryRun:
-    """Change a server in place; one that is reached in another way waits for approval again."""
+    """Change a server in place; one that is reached in another way waits for approval again.
+
+    409 when it is not what was shown, where `description` says what that was.
+    """
     if data.image is not None:
         await check_transport_image(place.gate, await _edited_transport(place, name, data))
 
     def work(act: GovernanceAct) -> servers.ServerShape:
-        row = lookup.server(act.tx, place.id, name)
-        wanted = edits.edited(act, row, data)
-        changed = servers.revise(act, place.id, row.id, wanted)
-        return servers.shape_of(act.tx, changed, place.showing)
+        return servers.shape_of(act.tx, change_server(act, place, name, data), place.showing)
 
     if dry_run:
         return await place.gate.rehearse(place.caller, work, "", place.id)
     return await place.gate.change(place.caller, work)
+
+
+def change_server(
+    act: GovernanceAct, place: WorkspaceContext, name: str, wish: edits.ServerEdit
+) -> Server:
+    """Change a server within a transaction, as that wish says. Raises as an edit does."""
+    row = lookup.server(act.tx, place.id, name)
+    return servers.revise(act, place.id, row.id, edits.edited(act, row, wish))
 
 
 @post("/servers/{name:str}/observe", opt={"act": "tool.observe"}, status_code=200)
@@ -186,11 +197,7 @@ async def approve(place: Here, name: Named, data: JSONBody[ServerApproval]) -> A
         row = lookup.server(act.tx, place.id, name)
         # Within the transaction: an edit behind the look would else have another command approved
         # than the one that was shown.
-        if data.description != description_digest(row):
-            raise Conflict(
-                f"not what was shown any more: the description of {name}",
-                remedy=f"Look at it again: gatelodge server show {name}",
-            )
+        check_description(row, data.description)
         pinned = pins.approve(act, row, data.tools)
         # An empty digest approves none: sessions go on hearing what was approved.
         if data.instructions:

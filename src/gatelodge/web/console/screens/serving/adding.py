@@ -52,7 +52,8 @@ async def add(place: Here, request: Asked) -> Response[Any]:
     alias = sent.text("alias")
 
     async def work() -> None:
-        await describe(place, alias, fields.said_parts((*_PARTS[form], *fields.OF_EVERY), sent))
+        parts = (*_PARTS[form], *fields.OF_EVERY)
+        await describe(place, alias, fields.said_parts(parts, sent, fields.BLANK))
 
     async def shows(told: FormOutcome) -> Response[Any]:
         return await servers_page(place, told)

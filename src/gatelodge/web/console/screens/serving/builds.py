@@ -16,6 +16,7 @@ from gatelodge.core.hosting.source import read_source
 from gatelodge.core.instant import parse_rfc3339
 from gatelodge.core.people import Member
 from gatelodge.flows.admin.definitions.edits import ServerEdit
+from gatelodge.flows.admin.definitions.proposals import description_digest
 from gatelodge.flows.hosting.artifacts import ArtifactWish, BuiltArtifact
 from gatelodge.flows.jobs.kinds import ARTIFACT, name_of_kind
 from gatelodge.flows.nouns import lookup
@@ -99,7 +100,7 @@ async def add(place: Here, job: Named, request: Asked) -> Response[Any]:
 
     async def work() -> None:
         parts = (*fields.ARTIFACT, *fields.MORE_OF_ARTIFACT, *fields.OF_EVERY)
-        said = fields.said_parts(parts, sent)
+        said = fields.said_parts(parts, sent, fields.BLANK)
         await describe(place, alias, {**said, **_image_words(built)})
 
     path = f"{home_of(place)}/servers/{segment(alias)}"
@@ -114,7 +115,8 @@ async def move(place: Here, job: Named, request: Asked) -> Response[Any]:
     alias = sent.text("alias")
 
     async def work() -> Any:
-        wish = fields.read_form(_image_words(built), ServerEdit)
+        digest = fields.shown_digest(sent, f"description.{alias}")
+        wish = fields.read_form({**_image_words(built), "description": digest}, ServerEdit)
         return await api.edit.fn(place, alias, wish, dry_run=sent.asks)
 
     path = f"{home_of(place)}/servers/{segment(alias)}"
@@ -192,16 +194,16 @@ def _image_words(built: BuiltArtifact) -> Mapping[str, Any]:
     return {"source": built.source, "image": built.image, "run_scripts": built.run_scripts}
 
 
-def _others(tx: StoreTx, place: WorkspaceContext, built: BuiltArtifact) -> tuple[str, ...]:
-    """The servers of the same package that start from another image, by alias."""
-    return tuple(
-        row.alias
+def _others(tx: StoreTx, place: WorkspaceContext, built: BuiltArtifact) -> dict[str, str]:
+    """The digests of the servers of the same package that start from another image, by alias."""
+    return {
+        row.alias: description_digest(row)
         for row in tx.find(Server, workspace=place.id)
         if isinstance(row.transport, ArtifactTransport)
         and row.transport.image != built.image
         and _package_of(row.transport.source) == _package_of(built.source)
         and reach_is_ours(place, row)
-    )
+    }
 
 
 async def _difference(

@@ -6,11 +6,10 @@ from typing import Any, Final
 from litestar import Response, post
 
 from gatelodge.core.catalog.server import Server
-from gatelodge.core.errors import Conflict, Invalid
-from gatelodge.core.vault.secret import VaultSecret
+from gatelodge.core.errors import Invalid
 from gatelodge.flows.admin.definitions.edits import ServerEdit
+from gatelodge.flows.admin.definitions.proposals import check_description
 from gatelodge.flows.nouns import lookup
-from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Here, Named
 from gatelodge.web.api.rules import secrets
@@ -31,11 +30,14 @@ async def edit(place: Here, alias: Named, request: Asked) -> Response[Any]:
 
     async def work() -> Any:
         row = await _found_server(place, alias)
+        digest = fields.shown_digest(sent, "description")
+        # What differs can be told only from what was shown.
+        check_description(row, digest)
         main, more = parts_of_server(place, row)
-        given = fields.said_parts((*main, *more), sent)
+        given = fields.said_parts((*main, *more), sent, fields.spelled_server(row))
         if not given:
             raise Invalid("nothing is changed", remedy="Change a field, and send it again.")
-        wish = fields.read_form(given, ServerEdit)
+        wish = fields.read_form({**given, "description": digest}, ServerEdit)
         return await api.edit.fn(place, alias, wish, dry_run=sent.asks)
 
     return await answered_of_server(place, alias, sent, "edit", work)
@@ -53,28 +55,17 @@ async def give_secret(place: Here, alias: Named, request: Asked) -> Response[Any
         if part is None or not called:
             raise Invalid("the secret has no place", remedy="Say as what it is given, and a name.")
         name = sent.text("secret") or _UNNAMED.sub("-", f"{row.alias}-{called}")[:_LONGEST_NAME]
-        await place.gate.read(lambda tx: _must_be_new(tx, place, name))
-        wish = fields.read_form({part: {called: f"{before} vault:{name}".strip()}}, ServerEdit)
-        # Tried first: what the definition cannot name would stay in the vault for nothing.
-        await api.edit.fn(place, alias, wish, dry_run=True)
-        value = secrets.NewValue(value=sent.whole("value"))
-        await secrets.set_value.fn(place, name, value)
-        await api.edit.fn(place, alias, wish)
+        named = {part: {called: f"{before} vault:{name}".strip()}}
+        digest = fields.shown_digest(sent, "description")
+        wish = fields.read_form({**named, "description": digest}, ServerEdit)
+        value = secrets.NewValue(value=sent.whole("value"), new=True)
+        await secrets.set_for_server(place, name, value, alias, wish)
 
     return await answered_of_server(place, alias, sent, "secret", work)
 
 
 async def _found_server(place: WorkspaceContext, alias: str) -> Server:
     return await place.gate.read(lambda tx: lookup.server(tx, place.id, alias))
-
-
-def _must_be_new(tx: StoreTx, place: WorkspaceContext, name: str) -> None:
-    # Replaced here, it would change under every server that names it.
-    if tx.find(VaultSecret, workspace=place.id, name=name):
-        raise Conflict(
-            f"there is a secret {name!r} already",
-            remedy=f"Write vault:{name} in the definition, or take another name for this one.",
-        )
 
 
 ROUTES = (edit, give_secret)

@@ -1,20 +1,23 @@
 """The parts of a server's definition as fields of a form, and what a form says of them.
 
-A field that is shown filled bears what it was filled with, and only what is another text by then is
-named to the gate: whatever somebody else changed meanwhile stays as they left it.
+A form bears the digest of the definition that it was filled from, and only what is another text by
+then is named to the gate; a definition that somebody else changed meanwhile is not changed at all.
+What may be secret in what was typed is not written into a page again.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
 
-from gatelodge.core.catalog.server import EraWish, HidableCapability, InstanceScope
+from gatelodge.core.catalog.references import reference
+from gatelodge.core.catalog.server import EraWish, HidableCapability, InstanceScope, Server
 from gatelodge.core.errors import Invalid
 from gatelodge.core.hosting.facts import IsolationTier
 from gatelodge.flows.admin.definitions.proposals import ServerWords
-from gatelodge.flows.admin.definitions.stars import STARS
+from gatelodge.flows.admin.definitions.stars import STARS, starred
 from gatelodge.web.console.forms import FormField, SentForm
 
 S = TypeVar("S", bound=Struct)
@@ -23,6 +26,9 @@ _PAIRS: Final = frozenset(("headers", "env", "files"))
 _HIDDEN: Final = {f"hide_{each}": each for each in get_args(HidableCapability)}
 _VALUE: Final = "NAME=VALUE, one a line; a value may be vault:NAME, or a word and it."
 _KEPT: Final = f" {STARS} is a value that is not shown, and stays as it is."
+_ANEW: Final = " What may be secret is not shown again: it has to be typed anew."
+_USER: Final = re.compile(r"^([^/?#]*//|)[^/?#]*@")
+_QUERY_PART: Final = re.compile(r"[^&]+")
 
 
 class PartField(Struct, frozen=True, kw_only=True):
@@ -158,7 +164,7 @@ def spelled(words: ServerWords) -> dict[str, str]:
             value = tuple(f"{key}={text}" for key, text in value.items())
         if isinstance(value, tuple):
             # A word with a line break or space at its ends would come back as another one.
-            if any(each != each.strip() or "\n" in each or not each for each in value):
+            if any(len(each.splitlines()) != 1 or each != each.strip() for each in value):
                 continue
             value = "\n".join(value)
         if isinstance(value, bool):
@@ -178,36 +184,59 @@ def fields(
 
     With `changes` only what differs from what stands there is to be changed.
     """
-    return tuple(
-        FormField(
-            name=each.name,
-            label=each.label,
-            kind=each.kind,
-            says=each.says + (_KEPT if changes and each.name in _PAIRS else ""),
-            hint=each.hint,
-            choices=each.choices,
-            needed=each.needed,
-            value=typed.get(each.name, "" if typed else shown[each.name]),
-            was=typed.get(f"was.{each.name}", shown[each.name]) if changes else None,
+    found = []
+    for each in parts:
+        if each.name not in shown:
+            continue
+        # A box without a tick is not sent.
+        left = "" if typed and each.kind == "check" else shown[each.name]
+        given = typed.get(each.name, left)
+        value, hidden = _shown_again(each.name, given)
+        kept = _KEPT if changes and each.name in _PAIRS else ""
+        found.append(
+            FormField(
+                name=each.name,
+                label=each.label,
+                kind=each.kind,
+                says=f"{each.says}{kept}{_ANEW if hidden else ''}",
+                hint=each.hint,
+                choices=each.choices,
+                needed=each.needed,
+                value=value,
+            )
         )
-        for each in parts
-        if each.name in shown
-    )
+    return tuple(found)
+
+
+def spelled_server(row: Server) -> dict[str, str]:
+    """Each part of a server's definition as its field shows it."""
+    return spelled(ServerWords.of(row, starred(row.transport)))
 
 
 BLANK: Final = spelled(ServerWords(alias=""))
 """What stands in a form before anything is typed."""
 
 
-def said_parts(parts: tuple[PartField, ...], sent: SentForm) -> dict[str, Any]:
+def shown_digest(sent: SentForm, name: str) -> str:
+    """The digest of what a page showed, as its form bears it. Raises Invalid for a form of none."""
+    digest = sent.text(name)
+    if not digest:
+        raise Invalid("the form does not say what was shown", remedy="Load the page again.")
+    return digest
+
+
+def said_parts(
+    parts: tuple[PartField, ...], sent: SentForm, shown: Mapping[str, str]
+) -> dict[str, Any]:
     """What a form says otherwise than it was shown, by the names of the API.
 
     A value that is to go is None. Raises Invalid.
     """
     found: dict[str, Any] = {}
     for each in parts:
-        typed, was = sent.whole(each.name).strip(), sent.whole(f"was.{each.name}").strip()
-        if typed == was:
+        sends = each.name in sent.fields or each.kind == "check"
+        typed, was = sent.whole(each.name).strip(), shown.get(each.name, "").strip()
+        if typed == was or not sends or each.name not in shown:
             continue
         if each.name in _HIDDEN:
             found["hidden_capabilities"] = _hidden(sent)
@@ -249,6 +278,37 @@ def _pairs(text: str) -> dict[str, str]:
     if len(found) < len(split):
         raise Invalid("a name has two lines", remedy="Leave one of them.")
     return found
+
+
+def _shown_again(name: str, typed: str) -> tuple[str, bool]:
+    """What was typed as a page may show it, and whether something of it is left out there."""
+    if name in _PAIRS:
+        given = lines(typed)
+        # A line without a name may be a secret as well, or a part of one.
+        again = [_without_secret(line) for line in given if "=" in line]
+        return "\n".join(again), again != given
+    if name == "url":
+        again_url = _without_secrets_of_url(typed.strip())
+        return again_url, again_url != typed.strip()
+    return typed, False
+
+
+def _without_secret(line: str) -> str:
+    name, _, value = line.partition("=")
+    return line if value.strip() == STARS or reference(value.strip()) else f"{name.strip()}="
+
+
+def _without_secrets_of_url(url: str) -> str:
+    """A URL with stars that are refused when they are sent: none stands for what is there."""
+    whole, fragment, _ = _USER.sub(rf"\1{STARS}@", url).partition("#")
+    where, mark, query = whole.partition("?")
+    told = _QUERY_PART.sub(_without_value, query)
+    return f"{where}{mark}{told}{f'#{STARS}' if fragment else ''}"
+
+
+def _without_value(part: re.Match[str]) -> str:
+    name, equals, _ = part[0].partition("=")
+    return part[0] if part[0] == STARS else f"{name if equals else ''}={STARS}"
 
 
 def _changed_pairs(label: str, typed: dict[str, str], was: dict[str, str]) -> dict[str, str | None]:

@@ -1,6 +1,6 @@
 """Which forms the pages of servers have for their reader, each where the API would take it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -12,8 +12,7 @@ from gatelodge.core.catalog.server import (
     StdioTransport,
 )
 from gatelodge.core.hosting.naming import alias_of_source
-from gatelodge.flows.admin.definitions.proposals import ServerWords
-from gatelodge.flows.admin.definitions.stars import starred
+from gatelodge.flows.admin.definitions.proposals import description_digest
 from gatelodge.flows.admin.servers import server
 from gatelodge.web.api.context import WorkspaceContext, bounds_of
 from gatelodge.web.console.forms import (
@@ -101,9 +100,12 @@ def form_to_host(job: str, source: str, place: WorkspaceContext, outcome: FormOu
 
 
 def form_to_move(
-    job: str, aliases: Sequence[str], place: WorkspaceContext, outcome: FormOutcome
+    job: str, digests: Mapping[str, str], place: WorkspaceContext, outcome: FormOutcome
 ) -> VerbForm:
-    """The form that gives what was built to a server that has another image of the package."""
+    """The form that gives what was built to a server that has another image of the package.
+
+    `digests` are those of the servers that can be chosen, by alias.
+    """
     mine = outcome if outcome.form == "move" else NOTHING
     return VerbForm(
         name="move",
@@ -116,10 +118,11 @@ def form_to_move(
                 name="alias",
                 label="Server",
                 kind="choice",
-                choices=tuple(aliases),
+                choices=tuple(digests),
                 value=mine.typed.get("alias", ""),
             ),
         ),
+        shown=_shown(mine, {f"description.{alias}": each for alias, each in digests.items()}),
         tries=True,
         grave=False,
         outcome=mine,
@@ -178,7 +181,7 @@ def parts_of_server(
 
 def _editing(place: WorkspaceContext, row: Server, outcome: FormOutcome) -> VerbForm:
     mine = outcome if outcome.form == "edit" else NOTHING
-    shown = fields.spelled(ServerWords.of(row, starred(row.transport)))
+    stands = fields.spelled_server(row)
     main, more = parts_of_server(place, row)
     ours = reach_is_ours(place, row)
     reach = "" if ours else " How it is reached is changed on the gate's own machine alone."
@@ -189,8 +192,9 @@ def _editing(place: WorkspaceContext, row: Server, outcome: FormOutcome) -> Verb
         about="What is left as it stands here stays; its grants and pins stay too. Changed in "
         "anything but its times, it waits for its approval again, and no call reaches it until "
         f"then.{reach}",
-        fields=fields.fields(main, shown, mine.typed, changes=True),
-        more=fields.fields(more, shown, mine.typed, changes=True),
+        fields=fields.fields(main, stands, mine.typed, changes=True),
+        more=fields.fields(more, stands, mine.typed, changes=True),
+        shown=_shown(mine, {"description": description_digest(row)}),
         elsewhere="" if ours else f"gatelodge server edit {row.alias} --help",
         tries=True,
         grave=False,
@@ -224,6 +228,7 @@ def _giving(place: WorkspaceContext, row: Server, outcome: FormOutcome) -> VerbF
             text("before", "Word before it", "Where the server wants one.", "Bearer"),
             text("secret", "Its name in the vault", "Else it is made of both names.", ""),
         ),
+        shown=_shown(mine, {"description": description_digest(row)}),
         tries=False,
         grave=False,
         outcome=mine,
@@ -325,6 +330,12 @@ def _plain(
         grave=ends,
         outcome=mine,
     )
+
+
+def _shown(outcome: FormOutcome, now: Mapping[str, str]) -> dict[str, str]:
+    """The digests that a form bears: those under which it was typed, else those of now."""
+    # With that of now, what was typed about another definition would be taken for this one.
+    return {name: outcome.typed.get(name, digest) for name, digest in now.items()}
 
 
 def _base(place: WorkspaceContext, row: Server) -> str:
