@@ -1,6 +1,7 @@
 """Questions to the gov log: who changed what, when, and for which ticket."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import anyio
 from msgspec import Struct
@@ -11,6 +12,7 @@ from gatelodge.flows.audit import reading
 from gatelodge.flows.audit.reading import Fields, LogReading, fields, seen_from
 from gatelodge.ports.journal import LeafAt, Ledger
 
+LOOK: Final = "audit.read"
 MOST_LEAVES = 2**62
 """No log is as long; what is kept counts to 2**63."""
 
@@ -19,7 +21,8 @@ class ChangeQuery(Struct, frozen=True, kw_only=True):
     """What to look for; empty fields match everything, times are as leaves spell them.
 
     `workspace` None sees the whole house. `by` are those who changed something (`local` finds every
-    operator); `about` are ids, one of which the change names. `before` is the cursor.
+    operator); `about` are ids, one of which the change names. `looks` false leaves out what says
+    only that somebody read records. `before` is the cursor.
     """
 
     log: str = GOV
@@ -30,6 +33,7 @@ class ChangeQuery(Struct, frozen=True, kw_only=True):
     why: str = ""
     since: str = ""
     until: str = ""
+    looks: bool = True
     limit: int = 50
     before: int | None = None
 
@@ -98,6 +102,7 @@ def matches(query: ChangeQuery, here: Fields) -> bool:
     asked = (
         seen_from(query.workspace, here),
         not query.type or here.get("t") == query.type,
+        query.looks or here.get("t") != LOOK,
         not query.why or here.get("why") == query.why,
         not query.since or at >= query.since,
         not query.until or at < query.until,

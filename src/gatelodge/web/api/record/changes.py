@@ -5,11 +5,12 @@ whose access was revoked. A workspace's auditor sees the changes of that workspa
 the whole house is seen on the gate's own machine.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatelodge.core.catalog.server import Server
 from gatelodge.core.errors import NotFound
@@ -24,12 +25,15 @@ from gatelodge.flows.nouns import lookup
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import LOCAL, WorkspaceContext
 from gatelodge.web.api.operators import operator_name
-from gatelodge.web.api.pages import PAGE, log_place
+from gatelodge.web.api.pages import LONGEST, PAGE, log_place
 from gatelodge.web.api.parameters import Asks, FromIndex, Here, Limits, Shard, from_query
+from gatelodge.web.api.record.audit import RecordsLook, written_down
 from gatelodge.web.api.record.filters import RecordTimes, aliases_of
 
 _READ = {"act": "audit.read"}
 _SYSTEM = "system"
+_MOST_STEPS: Final = 20
+"""Times that the question of a file reads as much of the log as a page's."""
 
 
 class ChangeFilter(RecordTimes, frozen=True, kw_only=True):
@@ -73,11 +77,27 @@ async def changes(
     cursor: Asks = "",
 ) -> ChangesPage:
     """Find changes of who may do what, newest first."""
-    query = await _change_query(place, wanted, limit, cursor)
-    page = await place.gate.changes.search(query)
-    names = await _names_by_id(place)
-    items = tuple(_shape_of_change(each, names) for each in page.found)
-    return ChangesPage(items=items, next="" if page.before is None else str(page.before))
+    return await found_changes(place, wanted, limit, cursor)
+
+
+async def found_changes(
+    place: WorkspaceContext, wanted: ChangeFilter, limit: int, cursor: str, *, looks: bool = True
+) -> ChangesPage:
+    """The same; without `looks` those are left out that say only that somebody read records."""
+    query = replace(await _change_query(place, wanted, limit, cursor), looks=looks)
+    return await _page_of_changes(place, query, 1)
+
+
+async def gathered_changes(
+    place: WorkspaceContext, wanted: ChangeFilter, most: int, cursor: str, *, looks: bool = True
+) -> ChangesPage:
+    """So many changes at most, more than one page of them; that they were taken is written down."""
+    query = replace(await _change_query(place, wanted, most, cursor), looks=looks)
+    with place.gate.questions.by(place.caller.by):
+        page = await _page_of_changes(place, query, _MOST_STEPS)
+    look = RecordsLook(query.log, "changes", (*(query.by or ()), *(query.about or ())))
+    await written_down(place, look, len(page.items))
+    return page
 
 
 @get("/audit/changes/{index:int}", opt=_READ)
@@ -93,6 +113,22 @@ async def change_proof(place: Here, index: FromIndex, shard: Shard = 0) -> Proof
     """The proof file of one change; it verifies without this gate, and holds ids, no names."""
     leaf = await place.gate.changes.at(_gov_log_of_shard(shard), index, _seen_by(place))
     return await place.gate.prover.prove_leaves(_gov_log_of_shard(shard), [leaf])
+
+
+async def _page_of_changes(place: WorkspaceContext, query: ChangeQuery, steps: int) -> ChangesPage:
+    """What matches, found in so many steps at most."""
+    found: list[RecordedChange] = []
+    before = query.before
+    for _ in range(steps):
+        left = min(LONGEST, query.limit - len(found))
+        step = await place.gate.changes.search(replace(query, limit=left, before=before))
+        found += step.found
+        before = step.before
+        if before is None or len(found) >= query.limit:
+            break
+    names = await _names_by_id(place)
+    items = tuple(_shape_of_change(each, names) for each in found)
+    return ChangesPage(items=items, next="" if before is None else str(before))
 
 
 async def _change_query(
@@ -169,6 +205,9 @@ def _shape_of_change(found: RecordedChange, names: dict[str, str]) -> ChangeShap
     leaf = found.leaf
     by = str(leaf.get("by", ""))
     subject = leaf.get("subject")
+    told = dict(subject) if isinstance(subject, dict) else {}
+    # A secret may be gone, so its name is the one that the leaf says.
+    secret = {str(told["secret"]): str(told["name"])} if {"secret", "name"} <= told.keys() else {}
     return ChangeShape(
         index=found.index,
         at=str(leaf.get("at", "")),
@@ -177,8 +216,8 @@ def _shape_of_change(found: RecordedChange, names: dict[str, str]) -> ChangeShap
         by_name=names.get(by) or operator_name(by),
         why=str(leaf.get("why", "")),
         workspace=str(leaf.get("workspace", "")),
-        subject=dict(subject) if isinstance(subject, dict) else {},
-        names={each: names[each] for each in sorted(named_in(leaf)) if each in names},
+        subject=told,
+        names=secret | {each: names[each] for each in sorted(named_in(leaf)) if each in names},
     )
 
 

@@ -15,7 +15,7 @@ from gatelodge.flows.audit.outcome import OUTCOMES
 from gatelodge.flows.nouns import lookup
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
-from gatelodge.web.api.record.filters import RecordFilter
+from gatelodge.web.api.record.filters import RecordTimes
 
 SPANS: Final = (("1h", "Hour"), ("1d", "Day"), ("7d", "Week"), ("30d", "Month"), ("", "Ever"))
 """How far back, in the words of the filter and of the page."""
@@ -37,7 +37,7 @@ class NamesToChoose(Struct, frozen=True, kw_only=True):
 class AskedQuestion:
     """One question of a page, which it names in links."""
 
-    def __init__(self, sought: RecordFilter) -> None:
+    def __init__(self, sought: RecordTimes) -> None:
         self._sought = sought
 
     def link(self, **changed: object) -> str:
