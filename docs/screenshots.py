@@ -131,7 +131,7 @@ def photograph(gate: Commands, browser: Browser, told: dict[str, str]) -> None:
         page.goto(f"{HOME}/audit?agent=ci&outcome=denied")
         page.screenshot(path=HOWTO / "2-happened.png")
         page.goto(f"{HOME}/members/chen@example.test")
-        page.get_by_label("Why").fill("HR-20")
+        page.locator("#revoke").get_by_label("Why").fill("HR-20")
         page.get_by_role("button", name="Revoke chen@example.test").click()
         page.get_by_text("Access has ended").first.wait_for()
         page.wait_for_timeout(500)  # the last of the receipt's lines

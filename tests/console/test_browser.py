@@ -156,11 +156,16 @@ def test_what_happened_and_when(visit: Watched) -> None:
 
 
 def test_how_access_is_removed_when_someone_leaves(visit: Watched, told: House) -> None:
+    told.ok("POST", f"{W}/tokens", {"member": "bob@example.test"})
     page = visit.open(f"{HOME}/members/bob@example.test")
-    page.get_by_label("Why").fill("HR-7")
+    page.locator("#revoke").get_by_label("Why").fill("HR-7")
     page.get_by_role("button", name="Revoke bob@example.test").click()
     expect(page.get_by_role("status")).to_contain_text("Access has ended", timeout=WAIT_MS)
     expect(page.get_by_role("status")).to_contain_text("for HR-7")
+    expect(page.get_by_role("status")).to_contain_text("tokens that ended")
+    expect(page.get_by_role("definition").get_by_text("revoked")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".facts")).to_contain_text("Good tokens0")
+    expect(page.locator("main")).not_to_contain_text("What they may use")
     assert told.ok("GET", f"{W}/members/bob@example.test")["status"] == "revoked"
 
 
@@ -171,7 +176,7 @@ def test_access_is_removed_by_a_browser_without_scripts_too(
     told.ok("POST", f"{W}/members", {"email": "eli@example.test", "role": "member"})
     made = Watched(browser, f"http://127.0.0.1:{told.gate.port}", kept, java_script_enabled=False)
     page = made.open(f"{HOME}/members/eli@example.test")
-    page.get_by_label("Why").fill("HR-8")
+    page.locator("#revoke").get_by_label("Why").fill("HR-8")
     page.get_by_role("button", name="Revoke eli@example.test").click()
     page.get_by_role("heading", name="Access has ended").wait_for()
     made.close()

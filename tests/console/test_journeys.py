@@ -109,7 +109,7 @@ def test_how_access_ended_when_somebody_left_and_ends_for_the_next(page: Page, d
 
     page.get_by_role("link", name="Members", exact=True).click()
     page.get_by_role("link", name="chen@example.test").click()
-    page.get_by_label("Why").fill("HR-20")
+    page.locator("#revoke").get_by_label("Why").fill("HR-20")
     page.get_by_role("button", name="Revoke chen@example.test").click()
     told = page.get_by_role("status").filter(has_text="Access has ended")
     expect(told.first).to_be_visible(timeout=WAIT_MS)

@@ -2,12 +2,10 @@
 
 import json
 import re
-from contextlib import closing
 from urllib.parse import quote
 
 import pytest
 from tests.console.pages import HOME, Visitor
-from tests.console.streams import Events
 from tests.integration.admin_house import ROLES, House, W
 
 from gatelodge.core.records.verify import verify_proof
@@ -268,19 +266,6 @@ def test_a_member_and_an_agent_have_a_page_of_what_they_hold(
     assert f'href="{HOME}/members/{owner["id"]}"' in page
 
 
-def test_revoking_on_a_page_shows_the_receipt(house: House, visitors: dict[str, Visitor]) -> None:
-    house.ok("POST", f"{W}/members", {"email": "leaver@example.test", "role": "member"})
-    path = "/members/leaver@example.test/revoke"
-    assert visitors["auditor"].send(path, why="HR-7").status == 403
-    assert visitors["security"].send(path, why="for Bob, who asked").status == 400
-    page = visitors["security"].send(path, why="HR-7")
-    assert page.status == 200
-    told = page.body.decode()
-    assert "Access has ended" in told
-    assert "by security@example.test, for HR-7" in told
-    assert house.ok("GET", f"{W}/members/leaver@example.test")["status"] == "revoked"
-
-
 def test_a_proof_and_that_the_log_grew_are_for_those_who_may_take_them_along(
     house: House, visitors: dict[str, Visitor]
 ) -> None:
@@ -351,28 +336,6 @@ def test_a_change_is_shown_as_it_stands_in_the_log(
     assert "group.created" in told
     assert "gatelodge audit changes prove" in told
     assert visitors["auditor"].ask("GET", f"{HOME}/changes/99999999").status == 404
-
-
-def test_an_end_of_access_is_told_node_by_node_and_its_receipt_stays_to_be_found(
-    house: House, visitors: dict[str, Visitor]
-) -> None:
-    house.ok("POST", f"{W}/members", {"email": "watched@example.test", "role": "member"})
-    boss = visitors["security"]
-    path = "/members/watched@example.test/revoke"
-    form = {"content-type": "application/x-www-form-urlencoded", "accept": "text/event-stream"}
-    assert visitors["auditor"].send(path, why="HR-7").status == 403
-    with closing(Events(boss, path, "POST", b"why=HR-9", origin=boss.origin, **form)) as stream:
-        told = list(iter(stream.next, None))
-    assert house.ok("GET", f"{W}/members/watched@example.test")["status"] == "revoked"
-    receipt = told[-1]["receipt"]
-    assert receipt["nodes"][0]["how"] == "acknowledged"
-    assert receipt["completed_ms"] <= receipt["bound_ms"] <= 1000
-    page = boss.page(f"/changes/{receipt['leaf']}")
-    assert "The receipt of an end of access" in page
-    assert f"{receipt['completed_ms']} ms" in page
-    assert f"/changes/{receipt['leaf']}" in boss.page("/changes?type=revocation.receipt")
-    with closing(Events(boss, path, "POST", b"why=HR-9", origin=boss.origin, **form)) as again:
-        assert "problem" in (again.next() or {"problem": again.status})
 
 
 def test_what_is_not_there_is_told_with_what_to_do(visitors: dict[str, Visitor]) -> None:

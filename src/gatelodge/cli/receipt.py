@@ -4,13 +4,7 @@ from typing import Any
 
 from gatelodge.cli import output
 from gatelodge.cli.terminal import CommandRun
-
-_KINDS = {
-    "agt_": "agents, who rest or have another owner now",
-    "crd_": "tokens that ended",
-    "grp_": "groups left",
-    "grn_": "grants that ended",
-}
+from gatelodge.flows.identity.revocation import ended_kinds
 
 
 def show_receipt(terminal: CommandRun, receipt: dict[str, Any], name: str) -> None:
@@ -42,16 +36,12 @@ def _format_receipt(receipt: dict[str, Any], name: str) -> str:
 
 def _cascade_lines(cascade: list[str], named: dict[str, str]) -> list[str]:
     """What ended with it, kind by kind: by name, and by id where it has none."""
-    lines = []
-    for prefix, kind in _KINDS.items():
-        found = [each for each in cascade if each.startswith(prefix)]
-        if found:
-            names = (f"{named[each]} ({each})" if each in named else each for each in found)
-            lines.append(f"  {kind}: {output.clean(list(names))}")
-    # A newer gate may end what this command has no word for: it is told all the same.
-    known = tuple(_KINDS)
-    rest = [each for each in cascade if not each.startswith(known)]
-    return [*lines, f"  {output.clean(rest)}"] if rest else lines
+    return [
+        f"  {each.kind}: {output.clean(list(each.names))}"
+        if each.kind
+        else f"  {output.clean(list(each.names))}"
+        for each in ended_kinds(cascade, named)
+    ]
 
 
 def _format_changes(rehearsal: dict[str, Any]) -> str:

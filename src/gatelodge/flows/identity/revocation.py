@@ -8,7 +8,7 @@ Source: decision 0007 (guarantee revoke:under-a-second).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -22,6 +22,12 @@ from gatelodge.ports.world import Clock
 T = TypeVar("T")
 
 _LOOK_SECONDS = 0.01
+_KINDS = {
+    "agt_": "agents, who rest or have another owner now",
+    "crd_": "tokens that ended",
+    "grp_": "groups left",
+    "grn_": "grants that ended",
+}
 
 
 class NodeCut(Struct, frozen=True, kw_only=True):
@@ -55,6 +61,29 @@ class RevocationReceipt(Struct, frozen=True, kw_only=True):
     """Where the receipt itself stands in the gov log."""
     named: dict[str, str] = {}
     """What people call those of them that have a name, and what became of an agent."""
+
+
+class EndedKind(Struct, frozen=True, kw_only=True):
+    """What of one kind ended with something: each by its name and its id; `kind` may be empty."""
+
+    kind: str
+    names: tuple[str, ...]
+
+
+def ended_kinds(cascade: Sequence[str], named: Mapping[str, str]) -> list[EndedKind]:
+    """The cascade of a receipt, kind by kind, as commands and pages tell it."""
+
+    def kind_of(says: str, idents: list[str]) -> EndedKind:
+        names = (f"{named[each]} ({each})" if each in named else each for each in idents)
+        return EndedKind(kind=says, names=tuple(names))
+
+    found = [
+        kind_of(says, [each for each in cascade if each.startswith(prefix)])
+        for prefix, says in _KINDS.items()
+    ]
+    # A newer gate may end what an older command has no word for: it is told all the same.
+    found.append(kind_of("", [each for each in cascade if not each.startswith(tuple(_KINDS))]))
+    return [each for each in found if each.names]
 
 
 class AccessEnd(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from gatelodge.core.catalog.visible import visible
 from gatelodge.core.roles import Verb
+from gatelodge.flows.identity.revocation import EndedKind, RevocationReceipt, ended_kinds
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.console.face import ROOT
 
@@ -90,6 +91,7 @@ def _environment() -> Any:
     made.filters["leaf_text"] = leaf_text
     made.filters["magnitude"] = magnitude
     made.filters["injected"] = injected
+    made.filters["ended_with_it"] = _ended_with_it
     return made
 
 
@@ -123,6 +125,10 @@ def injected(secret: str) -> str:
 def magnitude(ms: int) -> float:
     """A duration as the length of a bar: each power of ten is as much longer, up to ten seconds."""
     return round(math.log10(1 + ms), 2)
+
+
+def _ended_with_it(receipt: RevocationReceipt) -> list[EndedKind]:
+    return ended_kinds(receipt.cascade, receipt.named)
 
 
 def tone(outcome: str) -> str:

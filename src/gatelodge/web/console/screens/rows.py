@@ -3,132 +3,38 @@
 Grants, groups, agents, tokens and servers are changed by the very functions that answer the API.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from litestar import Response, get, post
+from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from msgspec.structs import asdict
 
-from gatelodge.core.people import Member
 from gatelodge.flows.admin import agents, grants, groups
 from gatelodge.flows.admin.tokens import token
-from gatelodge.flows.identity.revocation import RevocationReceipt
-from gatelodge.flows.nouns import lookup
-from gatelodge.flows.nouns.foreseen import DryRun
-from gatelodge.flows.nouns.noun import Noun, NounVerb
+from gatelodge.flows.nouns.noun import Noun
 from gatelodge.flows.vault.secrets import secret
 from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
-from gatelodge.web.api.nouns import answer_of_verb, route_options, row_for_caller
+from gatelodge.web.api.nouns import row_for_caller
 from gatelodge.web.api.parameters import Asks, Here, Named
 from gatelodge.web.api.record.filters import RecordFilter
-from gatelodge.web.api.rules.instances import EndedInstances
 from gatelodge.web.console.forms import (
     NOTHING,
-    Asked,
     FormOutcome,
-    SentForm,
-    answered,
-    body_of_form,
-    done,
     forms_of_row,
-    home_of,
-    sent_form,
     untold_problem,
 )
-from gatelodge.web.console.rendering import page, segment
+from gatelodge.web.console.rendering import page
 from gatelodge.web.console.screens.lists import LISTS, list_page
 from gatelodge.web.console.screens.people.holdings import holdings
 from gatelodge.web.console.screens.people.latest import LatestRecords, latest_records
 from gatelodge.web.console.screens.values import forms_of_values
+from gatelodge.web.console.screens.verbs import Shows, maker_post, verb_post
 from gatelodge.web.console.suggestions import SuggestedNames, suggested_names
 
-Shows = Callable[[WorkspaceContext, str, FormOutcome], Awaitable[Response[Any]]]
 NOUNS: Final[tuple[Noun[Any], ...]] = (agents.agent, groups.group, grants.grant, token, secret)
 _OF_VALUES: Final = ("set", "unset")
 _TEMPLATES: Final = {"group": "group.html"}
-
-
-async def ended_page(
-    place: WorkspaceContext,
-    path: str,
-    name: str,
-    receipt: RevocationReceipt,
-    *,
-    killed: EndedInstances | None = None,
-) -> Response[Any]:
-    """The page that tells what ended, and when it was certain; what was killed here with it."""
-
-    def look(tx: StoreTx) -> str:
-        return lookup.names(tx, place.id, Member).get(receipt.by, receipt.by)
-
-    by = await place.gate.read(look)
-    return page("ended.html", place, path, name=name, told=receipt, by=by, killed=killed)
-
-
-def verb_post(noun: Noun[Any], verb: NounVerb, shows: Shows) -> HTTPRouteHandler:
-    """The route of a verb's form on a row; `shows` is the page that it stands on."""
-    answer = answer_of_verb(noun, verb)
-
-    async def change(place: Here, name: Named, request: Asked) -> Response[Any]:
-        """Do what the form says, or tell what it would change."""
-        sent = await sent_form(request)
-
-        async def work() -> Response[Any]:
-            given = await _told(answer, verb, place, name, body_of_form(noun, verb, sent), sent)
-            if isinstance(given, DryRun):
-                told = FormOutcome(form=verb.name, typed=sent.typed, foreseen=given)
-                return await shows(place, name, told)
-            if isinstance(given, RevocationReceipt):
-                return await ended_page(place, noun.plural, name, given)
-            gone = f"/{segment(name)}" if not verb.removes else ""
-            return done(f"{home_of(place)}/{noun.plural}{gone}", verb.name)
-
-        return await answered(verb.name, sent, work, lambda told: shows(place, name, told))
-
-    change.__name__ = f"{noun.name}_{verb.run.__name__}"
-    opt = {"act": route_options(noun, verb.act, "", owned=not verb.makes)["act"]}
-    return post(f"/{noun.plural}/{{name:str}}/{verb.name}", opt=opt, status_code=200)(change)
-
-
-def _maker_post(noun: Noun[Any], verb: NounVerb) -> HTTPRouteHandler:
-    answer = answer_of_verb(noun, verb)
-    screen = next(each for each in LISTS if each.path == noun.plural)
-
-    async def make(place: Here, request: Asked) -> Response[Any]:
-        """Make a row, or tell what that would change."""
-        sent = await sent_form(request)
-
-        async def shows(told: FormOutcome) -> Response[Any]:
-            return await list_page(screen, place, outcome=told)
-
-        async def work() -> Response[Any]:
-            given = await _told(answer, verb, place, "", body_of_form(noun, verb, sent), sent)
-            if isinstance(given, DryRun):
-                told = FormOutcome(form=verb.name, typed=sent.typed, foreseen=given)
-                return await shows(told)
-            called = getattr(given, "name", given.id)
-            return done(f"{home_of(place)}/{noun.plural}/{segment(called)}", verb.name)
-
-        return await answered(verb.name, sent, work, shows)
-
-    make.__name__ = f"{noun.name}_{verb.run.__name__}"
-    return post(f"/{noun.plural}", opt={"act": verb.act}, status_code=200)(make)
-
-
-async def _told(
-    answer: Callable[..., Awaitable[Any]],
-    verb: NounVerb,
-    place: WorkspaceContext,
-    name: str,
-    data: Any,
-    sent: SentForm,
-) -> Any:
-    named = {} if verb.makes else {"name": name}
-    return await answer(
-        place=place, data=data, dry_run=verb.tries and sent.asks, why=sent.text("why"), **named
-    )
 
 
 def row_page(noun: Noun[Any]) -> Shows:
@@ -202,8 +108,13 @@ def _row_get(noun: Noun[Any], shows: Any) -> HTTPRouteHandler:
 
 def _routes(noun: Noun[Any]) -> list[HTTPRouteHandler]:
     shows = row_page(noun)
+    screen = next(each for each in LISTS if each.path == noun.plural)
+
+    async def lists(place: WorkspaceContext, told: FormOutcome) -> Response[Any]:
+        return await list_page(screen, place, outcome=told)
+
     changes = (
-        _maker_post(noun, verb) if verb.makes else verb_post(noun, verb, shows)
+        maker_post(noun, verb, lists) if verb.makes else verb_post(noun, verb, shows)
         for verb in noun.verbs
     )
     return [_row_get(noun, shows), *changes]

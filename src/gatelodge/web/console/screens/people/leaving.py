@@ -1,7 +1,7 @@
 """The end of somebody's access: the receipt, and each node's word of it as it comes."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response, post
@@ -10,19 +10,26 @@ from msgspec import Struct
 from gatelodge.core.errors import HouseError
 from gatelodge.core.people import Member
 from gatelodge.flows.act import GovernanceAct
-from gatelodge.flows.admin.members import revoke, whole
-from gatelodge.flows.identity.revocation import NodeCut, RevocationReceipt, Told
+from gatelodge.flows.admin.members import RevokedMember, member
+from gatelodge.flows.identity.revocation import (
+    EndedKind,
+    NodeCut,
+    RevocationReceipt,
+    Told,
+    ended_kinds,
+)
 from gatelodge.flows.nouns import lookup
-from gatelodge.ports.store import StoreTx
 from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.nouns import answer_of_verb
 from gatelodge.web.api.parameters import Here, Named
-from gatelodge.web.console.forms import sent_form
-from gatelodge.web.console.rendering import page
+from gatelodge.web.console.forms import NOTHING, FormOutcome, answered, body_of_form, sent_form
+from gatelodge.web.console.screens.people.members import REVOKE, member_page
 
 _EVENTS = "text/event-stream"
 _UNDER_WAY: set["asyncio.Task[RevocationReceipt]"] = set()
 """Ends of access that somebody watches: they go on when the watcher leaves."""
 Asked = Request[Any, Any, Any]
+_FORESEE: Final = answer_of_verb(member, REVOKE)
 
 
 class EndProgress(Struct, frozen=True, kw_only=True):
@@ -32,17 +39,18 @@ class EndProgress(Struct, frozen=True, kw_only=True):
     bound_ms: int = 0
     nodes: tuple[NodeCut, ...] = ()
     receipt: RevocationReceipt | None = None
+    with_it: tuple[EndedKind, ...] = ()
     problem: str = ""
 
 
 class EndWatch:
     """Tells the page what each node did, as it comes, and the receipt at the end."""
 
-    def __init__(self, place: WorkspaceContext, member: Member, why: str) -> None:
+    def __init__(self, place: WorkspaceContext, row: Member, given: Any) -> None:
         self.ended = False
         self._told: asyncio.Queue[EndProgress] = asyncio.Queue()
         self._last = EndProgress()
-        self._task = asyncio.get_running_loop().create_task(end(place, member, why, self._tell))
+        self._task = asyncio.get_running_loop().create_task(end(place, row, given, self._tell))
         # Kept here: nobody else holds it, and whoever closes the page must not stop it.
         _UNDER_WAY.add(self._task)
         self._task.add_done_callback(_UNDER_WAY.discard)
@@ -79,40 +87,54 @@ class EndWatch:
             receipt = self._task.result()
         except HouseError as fault:
             return EndProgress(problem=f"{fault.detail} {fault.remedy}".strip())
-        return EndProgress(bound_ms=receipt.bound_ms, nodes=receipt.nodes, receipt=receipt)
+        return EndProgress(
+            bound_ms=receipt.bound_ms,
+            nodes=receipt.nodes,
+            receipt=receipt,
+            with_it=tuple(ended_kinds(receipt.cascade, receipt.named)),
+        )
 
 
 async def end(
-    place: WorkspaceContext, member: Member, why: str, told: Told | None = None
+    place: WorkspaceContext, row: Member, given: Any, told: Told | None = None
 ) -> RevocationReceipt:
-    """End a member's access for good. Raises what a change raises."""
+    """End a member's access for good, as the form says. Raises what a change raises."""
 
     def work(act: GovernanceAct) -> tuple[str, ...]:
-        return revoke(act, lookup.member(act.tx, place.id, member.id)).ids
+        leaver = lookup.member(act.tx, place.id, row.id)
+        ended: RevokedMember = REVOKE.run(act, leaver, **REVOKE.words(act.tx, place.id, given))
+        return ended.ids
 
-    return await place.gate.end(place.caller, ("member", member.id, place.id), why, work, told)
+    ending = ("member", row.id, place.id)
+    return await place.gate.end(place.caller, ending, given.why, work, told)
 
 
 @post("/members/{who:str}/revoke", opt={"act": "member.revoke"}, status_code=200)
 async def end_access(place: Here, who: Named, request: Asked) -> Response[Any]:
     """End a member's access for good; the answer is the receipt, once it holds on every node.
 
-    A page that takes events is told of each node before that.
+    A page that takes events is told of each node before that. A form that only asks is told who
+    would lose what, and what becomes of their agents.
     """
-    why = (await sent_form(request)).text("why")
+    sent = await sent_form(request)
     row = await place.gate.read(lambda tx: lookup.member(tx, place.id, who))
     if request.headers.get("accept") == _EVENTS:
-        request.scope["state"]["source"] = EndWatch(place, row, why)
+        given = body_of_form(member, REVOKE, sent)
+        request.scope["state"]["source"] = EndWatch(place, row, given)
         return Response(b"", media_type=_EVENTS)
-    receipt = await end(place, row, why)
 
-    def look(tx: StoreTx) -> tuple[Any, str]:
-        names = lookup.names(tx, place.id, Member)
-        shown = whole(tx, lookup.member(tx, place.id, row.id), place.showing)
-        return shown, names.get(receipt.by, receipt.by)
+    async def shows(told: FormOutcome) -> Response[Any]:
+        return await member_page(place, row.id, told)
 
-    shown, by = await place.gate.read(look)
-    return page("member.html", place, "members", row=shown, receipt=receipt, by=by, latest=None)
+    async def work() -> Response[Any]:
+        given = body_of_form(member, REVOKE, sent)
+        if sent.asks:
+            found = await _FORESEE(place=place, name=row.id, data=given, dry_run=True)
+            return await shows(FormOutcome(form=REVOKE.name, typed=sent.typed, foreseen=found))
+        receipt = await end(place, row, given)
+        return await member_page(place, row.id, NOTHING, receipt=receipt)
+
+    return await answered(REVOKE.name, sent, work, shows)
 
 
 ROUTES = (end_access,)

@@ -26,6 +26,7 @@ from gatelodge.web.api.rules.asked import AccessMoment, decision_fields, moment_
 from gatelodge.web.api.rules.unused import recent_use, servers_used
 from gatelodge.web.console.rendering import page_beside
 from gatelodge.web.console.screens.rules.days import days_of_log
+from gatelodge.web.console.screens.rules.past import ends_after
 from gatelodge.web.console.tables import as_file, moment_word, parse_form, table_file
 
 MOST_DAYS = 3_650
@@ -90,12 +91,18 @@ class HeatAsked(Struct, frozen=True, kw_only=True):
 
 
 class GrantReason(Struct, frozen=True, kw_only=True):
-    """A grant as the reason of what is allowed; `ends` is empty when only a revocation ends it."""
+    """A grant as the reason of what is allowed; `ends` is empty when only a revocation ends it.
+
+    `kind` is of whom it is for: of one, a group, or everyone.
+    """
 
     to: str
+    kind: str
     since: str
     by: str
     ends: str
+    there: bool
+    """True while the grant is there today."""
 
 
 @get("/access", opt={"act": "access.read"}, dependencies={"asked": from_query(HeatAsked)})
@@ -167,6 +174,7 @@ async def tools_of(
         server=server,
         lines=shown,
         why=_reasons(then, shown, grants) if full else {},
+        ended=await ends_after(place, who.id, then.at) if then.past and full else {},
         at=at,
         moment=moment,
         gov=then.view.gov,
@@ -268,10 +276,13 @@ def _reasons(
 ) -> dict[str, GrantReason]:
     """The grant behind each rule that is one: for whom, since when, by whom, until when."""
     names, found = then.names(), {}
+    today = {str(row.id) for row in then.present.grants}
     for rule in {line.rule for line in lines} & grants.keys():
         row = grants[rule]
         found[rule] = GrantReason(
             to=names.get(row.grantee, row.grantee),
+            kind=row.grantee_kind,
+            there=rule in today,
             since=rfc3339(row.created_at),
             by=names.get(row.created_by, operator_name(row.created_by)),
             ends="" if row.expires_at is None else rfc3339(row.expires_at),

@@ -6,10 +6,18 @@ from anyio import to_thread
 from litestar import Response, get
 from msgspec import Struct
 
+from gatelodge.core.ids import Instant
+from gatelodge.core.instant import parse_rfc3339
 from gatelodge.core.pictures.timeline import TimelineSpan, access_timeline
+from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Asks, Here, Named
 from gatelodge.web.api.rules import past
-from gatelodge.web.api.rules.past import AccessIntervalShape, DifferentAccess, PrincipalHistory
+from gatelodge.web.api.rules.past import (
+    AccessIntervalShape,
+    DifferentAccess,
+    HistoryEdgeShape,
+    PrincipalHistory,
+)
 from gatelodge.web.console.rendering import page, page_beside, picture
 from gatelodge.web.console.tables import as_file, moment_word, parse_form, table_file
 
@@ -66,6 +74,23 @@ async def diff(place: Here, earlier: Asks = "", later: Asks = "", form: Asks = "
     asked = {"earlier": earlier, "later": later}
     rows, left_out = told.differences[:MOST], max(0, len(told.differences) - MOST)
     return page("diff.html", place, "diff", told=told, rows=rows, left_out=left_out, asked=asked)
+
+
+async def ends_after(
+    place: WorkspaceContext, ident: str, at: Instant
+) -> dict[str, HistoryEdgeShape | None]:
+    """How each tool that somebody could use at a moment ended for them; None while it has not."""
+    told = await past.history.fn(place, ident)
+
+    def found() -> dict[str, HistoryEdgeShape | None]:
+        return {
+            each.tool: each.ended
+            for each in told.intervals
+            if parse_rfc3339(each.began.at) <= at
+            and (each.ended is None or at < parse_rfc3339(each.ended.at))
+        }
+
+    return await to_thread.run_sync(found, limiter=place.gate.writing)
 
 
 def _timeline(told: PrincipalHistory) -> Any:

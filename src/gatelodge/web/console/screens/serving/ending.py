@@ -15,8 +15,8 @@ from gatelodge.web.console.forms import (
     answered,
     sent_form,
 )
-from gatelodge.web.console.screens.rows import ended_page
 from gatelodge.web.console.screens.serving.servers import answered_of_server, server_page
+from gatelodge.web.console.screens.verbs import ended_page
 
 _DISABLE: Final = next(verb for verb in server.verbs if verb.name == "disable")
 

@@ -39,7 +39,6 @@ from gatelodge.web.console.forms import (
 )
 from gatelodge.web.console.rendering import page_beside, segment
 from gatelodge.web.console.screens.recent import ServerPanel, server_panel
-from gatelodge.web.console.screens.rows import verb_post
 from gatelodge.web.console.screens.rules.definitions import MOST_WHOLE, text_runs, views_of
 from gatelodge.web.console.screens.rules.instances import running
 from gatelodge.web.console.screens.serving.offered import (
@@ -47,6 +46,7 @@ from gatelodge.web.console.screens.serving.offered import (
     forms_of_server,
     forms_to_add,
 )
+from gatelodge.web.console.screens.verbs import verb_post
 from gatelodge.web.console.tables import as_file, parse_form, table_file
 
 _BUILDS: Final = 5

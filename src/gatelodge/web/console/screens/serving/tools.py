@@ -29,9 +29,9 @@ from gatelodge.web.console.forms import (
     sent_form,
 )
 from gatelodge.web.console.rendering import page, segment
-from gatelodge.web.console.screens.rows import ended_page
 from gatelodge.web.console.screens.rules.definitions import views_of
 from gatelodge.web.console.screens.serving.servers import DONE
+from gatelodge.web.console.screens.verbs import ended_page
 
 _ANSWERS: Mapping[str, bool | None] = {"yes": True, "no": False}
 
