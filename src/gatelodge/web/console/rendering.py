@@ -14,7 +14,6 @@ from litestar import Response
 from markupsafe import Markup
 from msgspec import Struct
 
-from gatelodge.core.catalog.visible import visible
 from gatelodge.core.roles import Verb
 from gatelodge.flows.identity.revocation import EndedKind, RevocationReceipt, ended_kinds
 from gatelodge.web.api.context import WorkspaceContext
@@ -75,19 +74,22 @@ def _environment() -> Any:
     # Any: the library's types stay in this file.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from gatelodge.web.console.visible_text import FILTER, VisibleText, shown
+
     made = Environment(
         loader=PackageLoader("gatelodge.web.console"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=[VisibleText],
     )
     made.globals["static"] = static_path
     made.globals["root"] = ROOT
     made.globals["cell"] = cell
     made.filters["segment"] = segment
     made.filters["tone"] = tone
-    made.filters["visible"] = visible
+    made.filters[FILTER] = shown
     made.filters["leaf_text"] = leaf_text
     made.filters["magnitude"] = magnitude
     made.filters["injected"] = injected

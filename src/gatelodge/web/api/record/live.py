@@ -10,6 +10,7 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
+from gatelodge.core.catalog.visible import visible
 from gatelodge.core.errors import NotFound
 from gatelodge.core.records.leaves import CLOSES, OPENS
 from gatelodge.core.records.origin import calls_log
@@ -125,7 +126,9 @@ class LiveLook:
             seen = await naming.open(leaves, origin, await naming.erased())
         names = await self._known_names()
         return tuple(
-            record_shape(msgspec.structs.replace(record, who=each.who, gone=each.gone), names)
+            _visible(
+                record_shape(msgspec.structs.replace(record, who=each.who, gone=each.gone), names)
+            )
             for (record, _), each in zip(found, seen, strict=True)
         )
 
@@ -196,3 +199,9 @@ async def watched(place: WorkspaceContext, after: int | None) -> LiveRecords:
         first = await look(start)
     watcher = gate.watch.add(log, place.caller.by, first, look)
     return LiveRecords(place, log, watcher)
+
+
+def _visible(shape: RecordShape) -> RecordShape:
+    """A record as a page writes it: the script that shows it writes texts as they are."""
+    told = ("who", "agent", "client", "server", "tool", "method", "rule")
+    return msgspec.structs.replace(shape, **{each: visible(getattr(shape, each)) for each in told})
