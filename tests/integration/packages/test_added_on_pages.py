@@ -91,6 +91,11 @@ def test_a_server_moves_to_what_was_built_and_that_is_foreseen(
     first = begun(owner, "pypi:mcp-server-tiny@1.0")
     ended(owner, first)
     assert owner.send(f"{first}/add", alias="moved").status == 303
+    # Secrets of the vault are given one after the other, and stay when the image is another.
+    for name in ("FIRST", "SECOND"):
+        shown = house.ok("GET", f"{W}/servers/moved")["digest"]
+        given = {"place": "variable", "name": name, "value": "s3cret", "description": shown}
+        assert owner.send("/servers/moved/secret", **given).status == 303
     path = begun(owner, "pypi:mcp-server-tiny@1.1")
     page = ended(owner, path)
     assert "<option>moved</option>" in page
@@ -110,6 +115,7 @@ def test_a_server_moves_to_what_was_built_and_that_is_foreseen(
         "pypi:mcp-server-tiny@1.1",
         True,
     )
+    assert after["env"] == {"FIRST": "vault:moved-FIRST", "SECOND": "vault:moved-SECOND"}
 
 
 def test_what_is_not_built_says_why(house: House, visitors: dict[str, Visitor]) -> None:

@@ -1,9 +1,10 @@
 """A server changed in place: what is not named stays, and nothing is carried elsewhere unseen."""
 
 import pytest
+from msgspec.structs import replace
 
 from gatelodge.core.catalog.bounds import DefinitionBounds
-from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport
+from gatelodge.core.catalog.server import ArtifactTransport, HttpTransport, Server, StdioTransport
 from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.flows.admin import grants, servers
 from gatelodge.flows.admin.definitions.edits import ServerEdit, edited
@@ -11,6 +12,10 @@ from gatelodge.flows.admin.definitions.proposals import ServerProposal, descript
 
 URL = "https://git.example.com/mcp"
 WEB = HttpTransport(url=URL, headers={"Authorization": "Bearer s3cret", "X-Team": "blue"})
+THEIRS = {"KEY": "vault:theirs"}
+RUN = StdioTransport(command=("/opt/a",), env={"KEY": "s3cret"})
+IMAGE = f"sha256:{'a' * 64}"
+HELD = ArtifactTransport(source="npm:one@1.0.0", image=IMAGE, env={"KEY": "s3cret"})
 PIPE = StdioTransport(command=("/bin/cat", "-u"), env={"TOKEN": "env:TOKEN", "A": "1"}, cwd="/srv")
 
 
@@ -19,8 +24,14 @@ def edit(act, workspace, server, wish):
     return servers.revise(act, workspace, server, edited(act, row, wish))
 
 
-def stands(house, transport):
-    made = house.do(servers.register, house.workspace, "git", ServerProposal(transport=transport))
+def widely(act, workspace, server, wish):
+    """Edit where the settings allow some commands and packages to whoever edits."""
+    bounds = DefinitionBounds(commands=("/opt/*",), sources=("npm:**",))
+    return edit(replace(act, bounds=bounds), workspace, server, wish)
+
+
+def stands(house, transport, alias="git"):
+    made = house.do(servers.register, house.workspace, alias, ServerProposal(transport=transport))
     house.do(servers.approve, house.workspace, made.id)
     house.leaves()
     return made
@@ -118,13 +129,42 @@ def test_values_that_an_admin_never_saw_go_to_no_other_place(house):
 
 def test_a_command_that_the_settings_allow_gets_no_value_given_for_another(house):
     admin = house.member("ada", "admin")
-    made = stands(house, StdioTransport(command=("/opt/a",), env={"KEY": "s3cret"}))
+    for made, wish in (
+        (stands(house, RUN), ServerEdit(command=("/opt/b",))),
+        (stands(house, replace(RUN, cwd="/srv"), "git2"), ServerEdit(cwd="")),
+    ):
+        with pytest.raises(Invalid, match="another place"):
+            house.do(widely, house.workspace, made.id, wish, by=admin)
 
-    def allowed(act):
-        from msgspec.structs import replace
 
-        wide = replace(act, bounds=DefinitionBounds(commands=("/opt/*",)))
-        return edit(wide, house.workspace, made.id, ServerEdit(command=("/opt/b",)))
+@pytest.mark.parametrize(
+    ("more", "wish"),
+    [
+        # A file, as a variable, may say where the others are sent; the same name in both is two.
+        ({}, ServerEdit(files={"CONF": "vault:mine"})),
+        ({}, ServerEdit(files={"KEY": "vault:mine"})),
+        ({"files": {"CONF": "vault:theirs"}}, ServerEdit(files={"CONF": "vault:mine"})),
+        ({}, ServerEdit(env={"API_BASE": "vault:mine"})),
+        ({"env": {"KEY": "s3cret", "A": "1"}}, ServerEdit(env={"A": ""})),
+        ({}, ServerEdit(port=8080)),
+        ({"port": 8080}, ServerEdit(path="/debug")),
+    ],
+)
+def test_what_may_steer_values_that_were_typed_is_refused_while_they_stay(house, more, wish):
+    admin, made = house.member("ada", "admin"), stands(house, replace(HELD, **more))
+    with pytest.raises(Invalid, match="KEY was given for another place"):
+        house.do(widely, house.workspace, made.id, wish, by=admin)
 
-    with pytest.raises(Invalid, match="another place"):
-        house.do(allowed, by=admin)
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        ServerEdit(env={"SECOND": "vault:mine"}),
+        ServerEdit(files={"CONF": "vault:mine"}),
+        ServerEdit(image=f"sha256:{'b' * 64}"),
+    ],
+)
+def test_a_secret_of_the_vault_may_go_where_whoever_may_name_it_says(house, wish):
+    admin, made = house.member("ada", "admin"), stands(house, replace(HELD, env=THEIRS))
+    changed = house.do(widely, house.workspace, made.id, wish, by=admin)
+    assert changed.transport.env["KEY"] == "vault:theirs"

@@ -1,10 +1,12 @@
 """A server changed in place: what is not named stays, with its id, its grants and its pins."""
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from gatelodge.core.catalog.references import reference
 from gatelodge.core.catalog.server import (
     ArtifactTransport,
     EraWish,
@@ -118,18 +120,18 @@ def _must_not_carry(before: Transport, after: Transport, wish: ServerEdit) -> No
     """Raise Invalid when values that the caller never saw would go where the caller says."""
     if isinstance(before, StdioTransport) and isinstance(after, StdioTransport):
         # A variable may say where the others are sent, so a new value of one moves them all.
-        anew = any(before.env.get(name) != value for name, value in wish.env.items() if value)
-        moved = before.command != after.command or anew
-        kept = before.env.keys() - wish.env.keys()
+        anew = bool(after.env.items() - before.env.items())
+        moved = anew or (before.command, before.cwd) != (after.command, after.cwd)
+        kept = _unnameable(before.env, wish.env)
     elif isinstance(before, ArtifactTransport) and isinstance(after, ArtifactTransport):
-        # Code, arguments, places and variables decide where a value ends up.
-        anew = any(before.env.get(name) != value for name, value in wish.env.items() if value)
-        way = ("source", "image", "args", "egress")
-        moved = anew or any(getattr(before, each) != getattr(after, each) for each in way)
-        held = before.env.keys() | before.files.keys()
-        kept = held - wish.env.keys() - wish.files.keys()
+        # Code, arguments, places, what listens, variables and files decide where a value ends up.
+        given = after.env.items() - before.env.items() | after.files.items() - before.files.items()
+        way = ("source", "image", "args", "egress", "port", "path")
+        moved = bool(given) or any(getattr(before, each) != getattr(after, each) for each in way)
+        kept = _unnameable(before.env, wish.env) | _unnameable(before.files, wish.files)
     elif isinstance(before, HttpTransport) and isinstance(after, HttpTransport):
-        # Another path of one origin is taken for the same party, who is sent the values already.
+        # Another path of one origin is taken for the same party, who is sent the values already. To
+        # another one a reference goes only when it is said anew: a URL is changed by one slip.
         moved = _origin_of_url(before.url) != _origin_of_url(after.url)
         kept = before.headers.keys() - wish.headers.keys()
     else:
@@ -137,8 +139,18 @@ def _must_not_carry(before: Transport, after: Transport, wish: ServerEdit) -> No
     if moved and kept:
         raise Invalid(
             f"the value of {min(kept)} was given for another place",
-            remedy="Give each header or variable anew, or take it away, in the same change.",
+            remedy="Give each header, variable or file anew, or take it away, in the same change. "
+            "Or the operator moves what was typed into the vault: gatelodge secret adopt",
         )
+
+
+def _unnameable(held: Mapping[str, str], given: Changes) -> set[str]:
+    """The names whose values stay and could not be given by whoever edits.
+
+    A secret of the vault may be named by everybody who edits a server, wherever it sends it.
+    """
+    left = {name: reference(value) for name, value in held.items() if name not in given}
+    return {name for name, found in left.items() if found is None or found.scheme != "vault"}
 
 
 def _origin_of_url(url: str) -> tuple[str, str]:
