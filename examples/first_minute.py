@@ -111,6 +111,7 @@ def main() -> int:
         _proof(gate, began)
         if not given.once:
             print(snippets(gate.endpoint, gate.command, member=ALICE))
+            print(f"Its pages in a browser: {gate.command} console")
             print("Commands: .venv/bin/gatelodge --help. Ctrl-C stops the gate.", flush=True)
             return gate.serve()
     except KeyboardInterrupt:

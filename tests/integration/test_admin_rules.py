@@ -70,6 +70,8 @@ def test_the_matrix_is_cut_to_what_was_asked_about(house: House, stub: str) -> N
     assert cell["tool"] == tool
     for wrong in ("principal=nobody", "server=nothing", "tool=nothing/at-all"):
         house.refused(404, "not_found", "GET", f"{W}/access/matrix?{wrong}")
+    told = house.ask("GET", f"{W}/access/history?principal=ghost@example.test")
+    assert (told.status, b"no member or agent is called" in told.body) == (404, True)
 
 
 def test_a_grant_says_how_many_tools_it_reaches_and_an_explanation_what_is_missing(

@@ -17,6 +17,26 @@ HELP: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
 the first run of a command found, and a command that runs without its group inherits none."""
 
 
+_ALIKE: Mapping[str, tuple[str, ...]] = {
+    "create": ("add",),
+    "new": ("add", "create"),
+    "issue": ("create",),
+    "add": ("create", "set"),
+    "delete": ("remove", "revoke", "retire"),
+    "rm": ("remove", "revoke", "retire"),
+    "remove": ("revoke", "retire"),
+    "revoke": ("remove", "retire"),
+    "kill": ("disable",),
+    "stop": ("disable", "pause"),
+    "start": ("enable", "restart"),
+    "get": ("show",),
+    "describe": ("show",),
+    "ls": ("list",),
+}
+"""What other programs call a verb of ours."""
+_ELSEWHERE: Mapping[tuple[str | None, str], tuple[str, ...]] = {("server", "kill"): ("instance",)}
+
+
 class LazyCommand(Struct, frozen=True):
     """A command or noun that is not loaded yet: `module:attribute`, and its line in the list."""
 
@@ -72,6 +92,26 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class NounGroup(click.Group):
+    """A group of verbs, which names the verb that somebody may have meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, or a usage error that names the nearest ones, or all."""
+        from difflib import get_close_matches
+
+        name = args[0]
+        if name not in self.commands and not name.startswith("-") and not ctx.resilient_parsing:
+            alike = [each for each in _ALIKE.get(name, ()) if each in self.commands]
+            near = alike or get_close_matches(name, self.commands, 2)
+            there = [f"`gatelodge {each} {name}`" for each in _ELSEWHERE.get((self.name, name), ())]
+            meant = " or ".join([*near, *there])
+            told = f"Did you mean {meant}?" if meant else f"There are: {', '.join(self.commands)}."
+            ctx.fail(f"No such command {name!r}. {told}")
+        return super().resolve_command(ctx, args)
+
+
 class ExactCommand(click.Command):
     """A command that does not show a word too many.
 
@@ -116,7 +156,7 @@ def _ask_for_json(ctx: click.Context, _param: click.Parameter, value: Any) -> An
 
 def group(name: str, says: str) -> click.Group:
     """A group whose commands stand in the same module; they are verbs."""
-    made = click.Group(name=name, help=says, context_settings=dict(HELP))
+    made = NounGroup(name=name, help=says, context_settings=dict(HELP))
     made.command_class = JsonCommand
     return made
 

@@ -69,12 +69,14 @@ _PARAMETERS: list[click.Parameter] = [
     ),
     click.Option(
         ["--workspace"],
+        metavar="NAME",
         default="main",
         envvar="GATELODGE_WORKSPACE",
         help="The team to work on; else GATELODGE_WORKSPACE, else main.",
     ),
     click.Option(
         ["--url"],
+        metavar="URL",
         default="",
         envvar="GATELODGE_URL",
         help="A remote gate's address; else GATELODGE_URL, else the gate of the data directory.",
@@ -132,10 +134,11 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(_abort_message(stop), err=True)
         return output.INTERRUPTED
     except click.ClickException as error:
+        told = _with_place_of_option(error)
         if json:
-            output.tell_error(Invalid(error.format_message()), json=True)
+            output.tell_error(Invalid(told.format_message()), json=True)
         else:
-            error.show()
+            told.show()
         return output.USAGE
     except HouseError as error:
         return output.tell_error(error, json=json)
@@ -146,6 +149,22 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the command line's only one
         return output.tell_unexpected(error)
     return ended if isinstance(ended, int) else output.OK
+
+
+def _with_place_of_option(error: click.ClickException) -> click.ClickException:
+    """The error; of an option that belongs before its command, one that says so."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    ours = [each for each in _PARAMETERS if error.option_name in each.opts]
+    command = error.ctx.command_path.partition(" ")[2]
+    if not ours or not command:
+        return error
+    word = f" {ours[0].metavar}" if ours[0].metavar else ""
+    return click.UsageError(
+        f"{error.option_name} stands before the command: "
+        f"gatelodge {error.option_name}{word} {command} ...",
+        error.ctx,
+    )
 
 
 def _abort_message(stop: click.exceptions.Abort) -> str:

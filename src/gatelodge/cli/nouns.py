@@ -97,7 +97,12 @@ def _verb_command(noun: Noun[Any], verb: NounVerb) -> click.Command:
             return
         if verb.asks:
             remedy = f"Say --yes, or look first: {verb.look.format(**given)}"
-            terminal.sure(verb.asks.format(**given), yes=given["yes"], remedy=remedy)
+
+            def look() -> None:
+                gate.get(gate.here(noun.plural, given["name"]))
+
+            question = verb.asks.format(**given)
+            terminal.sure(question, yes=given["yes"], remedy=remedy, look=look)
         made = ask(dry_run=False)
         if verb.ends:
             show_receipt(terminal, made, given["name"])

@@ -127,8 +127,17 @@ class CommandRun:
         click.echo(made["token"])
         click.echo(told, err=True)
 
-    def sure(self, question: str, *, yes: bool, remedy: str = _LOOK) -> None:
+    def sure(
+        self,
+        question: str,
+        *,
+        yes: bool,
+        remedy: str = _LOOK,
+        look: Callable[[], None] | None = None,
+    ) -> None:
         """Ask before something ends, is approved, or is let in again; Abort on no.
+
+        `look` raises for what is not there: nobody is asked about that.
 
         Raises Invalid where nobody can be asked and `--yes` was not given: a script says that it
         means it.
@@ -141,6 +150,8 @@ class CommandRun:
                 f"{question} Nobody can be asked here, so nothing was changed.",
                 remedy=remedy,
             )
+        if look is not None:
+            look()
         asking.confirm(question)
 
 

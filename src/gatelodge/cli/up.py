@@ -63,7 +63,9 @@ class TerminalAnnouncer:
                 "            this token is shown once; it administers and may call tools"
             )
             _print_or_let_go(snippets(ready.endpoint, command_for(ready.directory)))
-        _print_or_let_go("Ctrl-C stops it. Commands talk to it: gatelodge --help")
+        command = command_for(ready.directory)
+        _print_or_let_go(f"Ctrl-C stops it. Its pages in a browser: {command} console")
+        _print_or_let_go(f"Commands talk to it: {command} --help")
 
     def step(self, text: str) -> None:
         """Print a remark."""

@@ -114,6 +114,10 @@ def test_what_was_typed_of_a_server_stays_beside_what_was_wrong(admin: Visitor) 
     assert (told.status, "NAME=VALUE" in told.body.decode()) == (400, True)
     told = admin.send("/servers", alias="mail")
     assert told.status == 400
+    told = admin.send("/servers", alias="mail", url="not a url").body.decode()
+    assert "A URL begins with https://" in told
+    told = admin.send("/servers", alias="mail", url="http://127.0.0.1/mcp").body.decode()
+    assert "the box of that name on the page" in told
 
 
 def test_a_command_is_said_to_be_the_operators_and_is_refused(admin: Visitor) -> None:

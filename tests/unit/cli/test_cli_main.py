@@ -155,3 +155,20 @@ def test_what_a_client_is_told_to_read_is_not_what_commands_read_their_own_token
     shown = snippets("http://127.0.0.1:1/k/main/mcp", "gatelodge", member="ada@example.test")
     assert re.search(r"GATE_TOKEN=\$\(gatelodge token create --member ada@example.test\)", shown)
     assert TOKEN_VARIABLE not in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("up --data-dir x", "gatelodge --data-dir DIR up"),
+        ("grant create", "Did you mean add?"),
+        ("server kill x", "`gatelodge instance kill`"),
+        ("member frobnicate", "There are: list, show, add"),
+        ("grant add --everyone --server s --for soon", "Say how long it lasts, such as 8h"),
+    ],
+)
+def test_a_command_line_that_is_not_quite_ours_is_told_what_was_meant(
+    line: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(line.split()) == output.USAGE
+    assert told in capsys.readouterr().err

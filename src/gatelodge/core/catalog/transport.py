@@ -64,8 +64,8 @@ _FIRST_PORT: Final = 1024
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]{0,255}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _PRIVATE = (
-    "For a server on this machine or an own network set allow_private "
-    "(`gatelodge server add --allow-private`)."
+    "For a server on this machine or an own network say that its address may be private: the box "
+    "of that name on the page, --allow-private of the command, allow_private in a file."
 )
 
 

@@ -151,6 +151,8 @@ def field_line(name: str, value: str) -> bytes:
 
 def _split_url(url: str) -> tuple[SplitResult, int | None]:
     how = "Write https://HOST/PATH."
+    if "://" not in url:
+        raise Invalid("url: not a URL", remedy=f"A URL begins with https://. {how}")
     if _UNSEEN.search(url):  # a parser would drop some of these without a word
         raise Invalid("url: holds a space or a control character", remedy="Write a space as %20.")
     try:

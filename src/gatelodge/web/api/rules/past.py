@@ -160,10 +160,7 @@ async def _asked_about(place: WorkspaceContext, text: str) -> tuple[PrincipalId,
         if text == "me":
             row: Member | Agent = lookup.member(tx, place.id, place.caller.by)
         else:
-            try:
-                row = lookup.member(tx, place.id, text)
-            except NotFound:
-                row = lookup.agent(tx, place.id, text)
+            row = lookup.principal(tx, place.id, text)
         owner = row.owner if isinstance(row, Agent) else row.id
         return row.id, owner, row.email if isinstance(row, Member) else row.name
 
