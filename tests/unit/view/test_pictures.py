@@ -1,5 +1,6 @@
 """A picture shows what it is given, is bounded, and nothing in it runs."""
 
+from datetime import datetime, timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from gatelodge.core.pictures import heat_map as maps
 from gatelodge.core.pictures import timeline as lines
 from gatelodge.core.pictures.heat_map import heat_map
+from gatelodge.core.pictures.hours import CallsOfHour, calls_chart
 from gatelodge.core.pictures.timeline import TimelineSpan, access_timeline, timeline
 
 HOSTILE = (
@@ -100,3 +102,48 @@ def test_a_time_before_the_first_or_after_now_is_drawn_within_the_picture() -> N
     for each in parts(svg):
         x, wide = float(each.get("x", 0)), float(each.get("width", 0))
         assert 0 <= x <= x + wide <= 940, each.attrib
+
+
+@pytest.mark.parametrize(
+    ("began", "first", "distance"),
+    [
+        ("2026-11-16T10:00:00.000000Z", "2026-11-18", 3),
+        ("2026-11-26T03:20:00.000000Z", "2026-11-27", 1),
+    ],
+)
+def test_a_date_of_a_timeline_stands_at_its_midnight(began: str, first: str, distance: int) -> None:
+    svg = timeline([TimelineSpan(row="a", began=began, ended="")], NOW, "Ada")
+    dates = [each for each in parts(svg) if each.text and len(each.text) == 10]
+    assert dates[0].text == first
+    start, end = datetime.fromisoformat(began), datetime.fromisoformat(NOW)
+    for at, each in enumerate(dates):
+        then = datetime.fromisoformat(f"{first}T00:00:00+00:00") + timedelta(days=distance * at)
+        assert each.text == then.date().isoformat()
+        assert float(each.get("x", 0)) == pytest.approx(
+            240 + 640 * ((then - start) / (end - start)), abs=0.1
+        )
+
+
+def test_a_chart_of_calls_tells_hours_scale_and_how_calls_ended() -> None:
+    hours = [
+        CallsOfHour(
+            at=f"2026-11-{29 + at // 24}T{at % 24:02}:00:00.000000Z", ok=ok, denied=2, failed=1
+        )
+        for at, ok in enumerate([40] * 10 + [0] * 26 + [97])
+    ]
+    hours.append(
+        CallsOfHour(at="2026-11-30T13:00:00.000000Z", ok=0, denied=0, failed=0, counted=False)
+    )
+    svg = calls_chart(hours, "Calls <of> the house")
+    told = texts(svg).split("\n")
+    assert "Calls <of> the house" in told
+    assert {"ok", "denied", "failed", "not counted yet"} <= {*told}
+    assert {"0", "20", "40", "60", "80", "100"} <= {*told}
+    assert {"2026-11-29", "2026-11-30", "00:00", "12:00"} <= {*told}
+    assert "2026-11-30 12:00: 97 ok, 2 denied, 1 failed" in told
+    assert "2026-11-30 13:00: not counted yet" in told
+    for each in parts(svg):
+        x, y = float(each.get("x", 0)), float(each.get("y", 0))
+        assert 0 <= x <= x + float(each.get("width", 0)) <= 856, each.attrib
+        assert 0 <= y <= y + float(each.get("height", 0)) <= 344, each.attrib
+    parts(calls_chart([], "Nobody"))

@@ -7,9 +7,10 @@ import click
 from gatelodge.cli import output
 from gatelodge.cli.lazy import JsonCommand
 from gatelodge.cli.terminal import CommandRun
+from gatelodge.core.pictures.hours import CallsOfHour, calls_chart
 from gatelodge.core.pictures.recent import calls_title, share
-from gatelodge.core.pictures.sparkline import sparkline
 
+_SAMPLED = "Not every record of these hours was read; ask again to count on."
 _COLUMNS = ("at", "ok", "denied", "failed", "p50_ms", "p95_ms")
 
 
@@ -25,11 +26,7 @@ def activity(terminal: CommandRun, hours: int, *, svg: bool) -> None:
     gate = terminal.gate
     told = gate.get(gate.here("audit", "activity"), hours=hours)
     if svg:
-        values = [
-            each["ok"] + each["denied"] + each["failed"] if each["counted"] else None
-            for each in told["hours"]
-        ]
-        click.echo(sparkline(values, calls_title(values)))
+        click.echo(_drawn_activity(told))
         return
     terminal.show(told, _format_activity)
 
@@ -57,6 +54,25 @@ def _format_keeping(told: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _drawn_activity(told: dict[str, Any]) -> str:
+    hours = [
+        CallsOfHour(
+            at=str(each["at"]),
+            ok=each["ok"],
+            denied=each["denied"],
+            failed=each["failed"],
+            counted=each["counted"],
+        )
+        for each in told["hours"]
+    ]
+    title = calls_title([each.calls if each.counted else None for each in hours])
+    return calls_chart(hours, title, _SAMPLED if _is_read_in_part(told) else "")
+
+
+def _is_read_in_part(told: dict[str, Any]) -> bool:
+    return any(each["read"] < each["leaves"] or not each["counted"] for each in told["hours"])
+
+
 def _format_activity(told: dict[str, Any]) -> str:
     through = told["ok"] + told["failed"]
     lines = [output.listing(_COLUMNS, told["hours"])]
@@ -64,6 +80,6 @@ def _format_activity(told: dict[str, Any]) -> str:
         f"Together: {through + told['denied']} calls, {told['denied']} denied, "
         f"{share(told['failed'], through)} of the others failed."
     )
-    if any(each["read"] < each["leaves"] or not each["counted"] for each in told["hours"]):
-        lines.append("Not every record of these hours was read; ask again to count on.")
+    if _is_read_in_part(told):
+        lines.append(_SAMPLED)
     return "\n".join(lines)

@@ -16,9 +16,17 @@ _WIDE = 640
 _RIGHT = 60
 _TOP = 52
 _TALL = 20
-_STEPS = 4
+_STEPS = 5
+"""Distances of two dates that fit in."""
+_SECOND_US = 1_000_000
 _MINUTE_US = 60_000_000
 _DAY_US = 86_400_000_000
+_DISTANCES = (
+    *(each * _SECOND_US for each in (1, 2, 5, 15, 30)),
+    *(each * _MINUTE_US for each in (1, 2, 5, 15, 30, 60, 120, 180, 360, 720)),
+    *(each * _DAY_US for each in (1, 2, 3, 7, 14, 28, 91, 182, 365, 730, 1_825, 3_650)),
+)
+"""Between two dates: seconds, minutes, hours, days, all of them whole."""
 _SHADE = "#2a8f86"
 
 
@@ -74,20 +82,19 @@ def timeline(spans: Sequence[TimelineSpan], now: str, title: str) -> str:
 
 
 def _grid(axis: _Axis, below: int) -> str:
-    """A line and a date for each part of the time."""
-    # Of what lasts shorter the same words would stand there several times.
+    """A line and its date: at midnights, or at whole hours, minutes or seconds of what is short."""
     span = axis.last - axis.first
-    length = 10 if span > 2 * _STEPS * _DAY_US else 16 if span > 2 * _STEPS * _MINUTE_US else 19
+    far = next((each for each in _DISTANCES if span <= each * _STEPS), _DISTANCES[-1])
+    # A line stands at the very moment that its words name.
+    length = 10 if far >= _DAY_US else 16 if far >= _MINUTE_US else 19
+    whole = range(-(-axis.first // far) * far, axis.last + 1, far)
     parts = []
-    for step in range(_STEPS + 1):
-        at = Instant(axis.first + (axis.last - axis.first) * step // _STEPS)
+    for at in map(Instant, whole or (axis.last,)):
         x, text = axis.x(at), rfc3339(at)[:length].replace("T", " ")
         parts.append(
             f'<rect x="{x:g}" y="{_TOP - 8}" width="1" height="{below - _TOP + 10}" opacity="0.2"/>'
         )
         parts.append(words(x, _TOP - 14, text, 19, ' text-anchor="middle" font-size="11"'))
-        if axis.first == axis.last:
-            break
     return "".join(parts)
 
 
