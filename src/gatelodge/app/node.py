@@ -225,7 +225,6 @@ def _admin_context(
         revocation=AccessRevocation(ground.store, ground.nodes, ground.clock, follower.here),
         settings=ground.settings,
         origins=ground.origins,
-        writing=CapacityLimiter(1),
         inside=inside,
         turn=ground.turn,
         own_changes=RateLimit(ground.settings.limits.own_changes_per_minute),

@@ -17,6 +17,7 @@ from gatelodge.core.people import Role
 from gatelodge.core.records.leaves import RequestRefused
 from gatelodge.core.records.origin import UNROUTED
 from gatelodge.core.roles import may
+from gatelodge.flows.activity.turns import ASKING
 from gatelodge.flows.audit.recorder import AuditRecorder
 from gatelodge.flows.identity.authenticate import AuthFailure
 from gatelodge.web.api.context import LOCAL, AdminCaller, AdminContext
@@ -63,6 +64,7 @@ class AuthMiddleware(Struct, frozen=True):
             if acts != (OPEN,):
                 # Before anything is refused: a refusal is recorded with its caller.
                 caller = scope["state"]["caller"] = self._authenticate_caller(scope, headers)
+                ASKING.set(caller.by)
                 if not caller.local:
                     self._check_role(caller, acts)
                     self._check_rate(caller, acts, scope)

@@ -25,6 +25,7 @@ from gatelodge.core.state import Row
 from gatelodge.core.view import PolicyView, compile_view
 from gatelodge.flows.act import GovernanceAct, is_operator
 from gatelodge.flows.activity.hours import RecentHours
+from gatelodge.flows.activity.turns import TurnsByPerson
 from gatelodge.flows.activity.watching import LogWatch
 from gatelodge.flows.audit.changes import GovernanceChanges
 from gatelodge.flows.audit.prove import ProofMaker
@@ -130,8 +131,8 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     unready: Callable[[], Unavailable | None]
     revocation: AccessRevocation
     settings: Settings
-    writing: CapacityLimiter
-    """Lets one large answer at a time be made beside the loop."""
+    writing: CapacityLimiter = field(default_factory=TurnsByPerson)
+    """Lets one large answer at a time be made beside the loop, each person's in turn."""
     ephemeral: Ephemeral
     inside: NodeInsides
     turn: Lock

@@ -193,6 +193,6 @@ def page(template: str, place: WorkspaceContext, path: str, **told: Any) -> Resp
 async def page_beside(
     template: str, place: WorkspaceContext, path: str, **told: Any
 ) -> Response[str]:
-    """The same page, made beside the loop, one at a time: for what grows with the house."""
+    """The same page, made beside the loop in one's turn: for what grows with the house."""
     made = partial(page, template, place, path, **told)
     return await to_thread.run_sync(made, limiter=place.gate.writing)
