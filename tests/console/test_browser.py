@@ -57,6 +57,14 @@ LISTED = {
 SHAPES = [(scheme, width) for scheme in ("light", "dark") for width in (1280, 390)]
 
 
+DAYS = (
+    "[...new Set([...document.querySelectorAll('#live tr')].map((row) => row.dataset.day + ' '))]"
+)
+DAYS_TOLD = (
+    "[...document.querySelectorAll('#live .day:not([hidden])')].map((day) => day.textContent)"
+)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as opened:
@@ -207,6 +215,8 @@ def test_calls_are_seen_as_they_come(visit: Watched, told: House) -> None:
     expect(first).to_contain_text("echo", timeout=WAIT_MS)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("status")).to_have_text("Paused")
+    # The row that came has the day, and those below only where it is another one.
+    assert page.evaluate(DAYS_TOLD) == page.evaluate(DAYS)
     first.get_by_role("link").click()
     expect(page.locator("h1")).to_have_text("One call", timeout=WAIT_MS)
 

@@ -22,14 +22,19 @@
   function rowOf(record) {
     const row = document.createElement("tr");
     row.dataset.index = record.index;
+    row.dataset.day = record.at.slice(0, 10);
     const when = cell(row, "", "time");
+    const day = document.createElement("span");
+    day.className = "day";
+    day.textContent = row.dataset.day + " ";
+    when.append(day);
     const time = record.at.slice(11, 19);
     if (record.call.startsWith("c_")) {
       const link = document.createElement("a");
       link.href = table.dataset.call + encodeURIComponent(record.call);
       link.textContent = time;
       when.append(link);
-    } else when.textContent = time;
+    } else when.append(time);
     const who = cell(row, record.who);
     if (record.agent) {
       const by = document.createElement("span");
@@ -60,6 +65,12 @@
     const known = new Set(Array.from(table.rows, (row) => row.dataset.index));
     const rows = told.items.filter((each) => !known.has(String(each.index))).map(rowOf).reverse();
     table.prepend(...rows);
+    // The day stands where it changes; of what stood on top it may stand above by now.
+    let above = "";
+    for (const row of table.rows) {
+      row.querySelector(".day").hidden = row.dataset.day === above;
+      above = row.dataset.day;
+    }
     while (table.rows.length > MOST) table.deleteRow(-1);
     if (table.rows.length) document.getElementById("live-empty").hidden = true;
     passed += told.passed;

@@ -8,6 +8,7 @@ from gatelodge.web.api.parameters import Asks, Flag, Here
 from gatelodge.web.api.rules import unused
 from gatelodge.web.api.rules.unused import Days, GrantUse
 from gatelodge.web.console.rendering import page
+from gatelodge.web.console.screens.rules.days import days_of_log
 from gatelodge.web.console.tables import as_file, parse_form, table_file
 
 MOST = 500
@@ -26,6 +27,7 @@ async def listed(
         words = ("grants", "with-used") if used else ("unused",)
         of = table_file(GrantUse, *words, f"since-{told.since[:10]}")
         return await as_file(place, told.grants, chosen, of)
+    days_there = await days_of_log(place)
     return page(
         "unused.html",
         place,
@@ -34,6 +36,10 @@ async def listed(
         rows=told.grants[:MOST],
         left_out=max(0, len(told.grants) - MOST),
         used=used,
+        days=days_there,
+        # What is older than the log itself is no answer, however short it looks.
+        young=days_there.last < told.days,
+        fewer=max(1, told.days // 3),
     )
 
 
