@@ -95,6 +95,12 @@ def test_a_page_shows_nothing_of_a_later_bearer_of_the_same_name(
         token = house.ok("POST", f"{W}/tokens", who)["token"]
         house.gate.client(token).call("stub__echo", {"text": "x"})
     auditor = visitors["auditor"]
+    # Whoever asks by the name asks of both, and is told so.
+    for query, old, new in (("member=" + again, 0, 2), ("agent=" + bot, 1, 3)):
+        note = f"is, or was: {bearers[old]} (revoked), {bearers[new]}"
+        other = f"is, or was: {bearers[new]}, {bearers[old]} (revoked)"
+        page = auditor.page(f"/audit?{query}")
+        assert note in page or other in page, query
     for path, calls in zip(("members", "agents", "members", "agents"), (0, 0, 2, 1), strict=True):
         ident = bearers.pop(0)
         page = auditor.page(f"/{path}/{ident}")

@@ -34,6 +34,6 @@ def test_a_member_sees_what_is_left_out_of_their_own_workspace_and_of_no_other()
     mine = AdminCaller(by="mem_ann", role="auditor", workspace=HOME)
     theirs = AdminCaller(by="mem_bob", role="auditor", workspace="wsp_other")
     (fault,) = faults_for(made, mine)
-    assert "srv_git " in fault
+    assert "git/log " in fault
     assert len(faults_for(made, theirs)) == 4
     assert set(faults_for(made, AdminCaller(by="local"))) == {fault, *faults_for(made, theirs)}

@@ -5,7 +5,7 @@ says (two servers had that alias) or less (a group is its members of now) is tol
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 import msgspec
@@ -15,7 +15,7 @@ from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import Invalid, NotFound
 from gatelodge.core.ids import Instant, is_agent
 from gatelodge.core.instant import rfc3339
-from gatelodge.core.people import Agent, GroupMember
+from gatelodge.core.people import Agent, GroupMember, Member
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.records.origin import calls_log, past
 from gatelodge.flows.audit.outcome import known_outcome, known_type
@@ -161,10 +161,14 @@ def _resolve_people(tx: StoreTx, place: WorkspaceContext, who: RecordFilter) -> 
     notes: list[str] = []
     bearer = ""
     if who.member:
-        members = tuple(each.id for each in lookup.members(tx, place.id, who.member))
+        persons = lookup.members(tx, place.id, who.member)
+        members = tuple(each.id for each in persons)
+        notes += _bearers_note(who.member, persons)
     if who.agent:
         rows = tx.find(Agent, workspace=place.id)
-        found = {str(each.id) for each in rows if who.agent in (each.id, each.name)}
+        named = [each for each in rows if who.agent in (each.id, each.name)]
+        found = {str(each.id) for each in named}
+        notes += _bearers_note(who.agent, named)
         if not found:
             lookup.agent(tx, place.id, who.agent)  # raises with the words of the other commands
         principals = found
@@ -180,6 +184,14 @@ def _resolve_people(tx: StoreTx, place: WorkspaceContext, who: RecordFilter) -> 
         bearer = str(lookup.credential(tx, place.id, who.credential).principal)
     called = None if principals is None else tuple(principals)
     return _People(members, called, bearer, tuple(notes))
+
+
+def _bearers_note(name: str, bearers: Sequence[Member | Agent]) -> list[str]:
+    """What is said where several bore a name: the records are of all of them."""
+    if len(bearers) < 2:
+        return []
+    told = (f"{each.id} (revoked)" if each.status == "revoked" else each.id for each in bearers)
+    return [f"{name} is, or was: {', '.join(told)}"]
 
 
 async def _owners_of(place: WorkspaceContext, people: _People) -> tuple[str, ...] | None:
