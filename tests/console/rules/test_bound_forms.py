@@ -8,6 +8,8 @@ from tests.console.pages import Visitor
 from tests.console.rules.test_adding_servers import filled, shown
 from tests.integration.admin_house import House, W
 
+from gatelodge.web.console.forms import FormOutcome, SentForm
+
 URL = "https://mail.example.com/mcp"
 VALUE = "canary-5ea1-value"
 
@@ -122,3 +124,8 @@ def test_a_value_that_was_typed_is_shown_in_no_answer(
     for part in ("url", "headers"):
         once_more = {**sent, part: filled(told, "/edit")[part]}
         assert admin.send(f"{mail}/edit", **once_more).status == 400, part
+
+
+def test_what_was_typed_is_not_told_where_a_form_is_told_of() -> None:
+    sent = SentForm({"value": (VALUE,)})
+    assert VALUE not in repr(sent) + repr(FormOutcome(form="secret", typed=sent.typed))

@@ -9,6 +9,7 @@ from gatelodge.core.errors import Conflict, Invalid
 from gatelodge.flows.admin import grants, servers
 from gatelodge.flows.admin.definitions.edits import ServerEdit, edited
 from gatelodge.flows.admin.definitions.proposals import ServerProposal, description_digest
+from gatelodge.flows.admin.definitions.stars import starred, unstarred
 
 URL = "https://git.example.com/mcp"
 WEB = HttpTransport(url=URL, headers={"Authorization": "Bearer s3cret", "X-Team": "blue"})
@@ -168,3 +169,11 @@ def test_a_secret_of_the_vault_may_go_where_whoever_may_name_it_says(house, wish
     admin, made = house.member("ada", "admin"), stands(house, replace(HELD, env=THEIRS))
     changed = house.do(widely, house.workspace, made.id, wish, by=admin)
     assert changed.transport.env["KEY"] == "vault:theirs"
+
+
+def test_stars_of_an_export_stand_for_files_as_for_variables(house):
+    made = stands(house, replace(HELD, env={}, files={"CONF": "s3cret"}))
+    wanted = ServerProposal(transport=starred(made.transport))
+    assert unstarred(wanted, "git", made).transport == made.transport
+    with pytest.raises(Invalid, match="stands for a value that is there"):
+        unstarred(wanted, "git", None)

@@ -3,7 +3,13 @@
 from msgspec.structs import replace
 
 from gatelodge.core.catalog.references import reference
-from gatelodge.core.catalog.server import HttpTransport, Server, StdioTransport, Transport
+from gatelodge.core.catalog.server import (
+    ArtifactTransport,
+    HttpTransport,
+    Server,
+    StdioTransport,
+    Transport,
+)
 from gatelodge.core.errors import Invalid
 from gatelodge.flows.admin.definitions.proposals import ServerProposal
 
@@ -47,7 +53,8 @@ def _has_stars(transport: Transport) -> bool:
     if isinstance(transport, HttpTransport):
         # Also within a longer value, which no export writes: it would be sent with the stars in it.
         return any(STARS in value for value in (transport.url, *transport.headers.values()))
-    return any(STARS in value for value in transport.env.values())
+    files = transport.files if isinstance(transport, ArtifactTransport) else {}
+    return any(STARS in value for value in (*transport.env.values(), *files.values()))
 
 
 def _starred_values(pairs: dict[str, str]) -> dict[str, str]:
