@@ -349,9 +349,12 @@ def test_what_is_not_there_is_told_with_what_to_do(visitors: dict[str, Visitor])
         (f"/audit/calls/c_{'_' * 22}", 400),
         ("/changes/-10000000000000000000000000", 404),
         ("/audit?nonsense=1", 400),
+        ("/access/gone@example.test", 404),
     ):
         answer = visitors["owner"].ask("GET", HOME + path)
         assert answer.status == status, path
         assert b"What to do:" in answer.body, path
+        # Who is signed in is not stranded: the way on stands there, and what to type as such.
+        assert (b'<nav aria-label="Pages">' in answer.body, b"`" in answer.body) == (True, False)
     other = visitors["owner"].ask("GET", "/console/w/elsewhere/")
     assert other.status == 404

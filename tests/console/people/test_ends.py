@@ -1,11 +1,13 @@
 """The end of somebody's access on their page: what would end, what did, and what is left to say."""
 
+import re
 from contextlib import closing
 
 import pytest
-from tests.console.pages import Visitor
+from tests.console.pages import HOME, Visitor
 from tests.console.streams import Events
 from tests.integration.admin_house import House, W
+from tests.wire import until
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +90,49 @@ def test_a_past_day_tells_what_somebody_could_use_until_when_and_offers_no_actio
     assert ("may use" in past, "Revoke it" in past) == (False, False)
     assert "<code>group.member_removed</code> of owner@localhost, for HR-11" in past
     assert f"{who} could use " in owner.page(f"/access?q=goner&at={then}")
+    history = owner.page(f"/access/{who}/history")
+    (last,) = re.findall(r'href="([^"]+)">What they could use last<', history)
+    assert "What holds now" not in history
+    assert f"What {who} could use" in owner.page(last.removeprefix(HOME).replace("&amp;", "&"))
+    assert "What they may use" not in owner.page(f"/members/{who}")
+
+
+def test_a_link_to_what_is_let_in_stands_only_where_something_is(
+    house: House, visitors: dict[str, Visitor]
+) -> None:
+    who, owner = "rester@example.test", visitors["owner"]
+    house.ok("POST", f"{W}/members", {"email": who, "role": "member"})
+    house.ok("POST", f"{W}/agents", {"name": "rester-bot", "owner": who})
+    assert "What it may use" in owner.page("/agents/rester-bot")
+    house.ok("POST", f"{W}/members/{who}/suspend", {})
+    page = owner.page("/agents/rester-bot")
+    assert ("What it may use" in page, "It rests with its owner" in page) == (False, True)
+    page = owner.page(f"/members/{who}")
+    (link,) = re.findall(r'href="([^"]+)">Since when, by whom and why<', page)
+    assert "member.suspended" in owner.page(link.removeprefix(HOME).replace("&amp;", "&"))
+
+
+def test_a_time_that_is_none_is_told_at_the_form_that_it_was_typed_in(
+    visitors: dict[str, Visitor],
+) -> None:
+    for path, field in (
+        ("/access?at=yesterday", 'name="at" value="yesterday"'),
+        ("/access?unused=abc", 'name="unused" value="abc"'),
+        ("/diff?earlier=x", 'name="earlier" value="x"'),
+        ("/unused?days=abc", 'name="days" value="abc"'),
+        ("/unused?days=0", 'name="days" value="0"'),
+    ):
+        answer = visitors["owner"].ask("GET", HOME + path)
+        told = answer.body.decode()
+        assert (answer.status, field in told, 'role="alert"' in told) == (400, True, True), path
+        assert visitors["owner"].ask("GET", f"{HOME}{path}&form=csv").status == 400, path
+
+
+def test_a_grant_that_expired_says_so_in_the_list(
+    house: House, visitors: dict[str, Visitor]
+) -> None:
+    wanted = {"member": "admin@example.test", "server": "stub", "level": "all", "for_seconds": 1}
+    made = house.ok("POST", f"{W}/grants", wanted)
+    until(lambda: house.ok("GET", f"{W}/grants/{made['id']}")["expired"])
+    (row,) = re.findall(rf"<tr>.*?{made['id']}.*?</tr>", visitors["owner"].page("/grants"))
+    assert '<span class="chip bad">expired</span>' in row

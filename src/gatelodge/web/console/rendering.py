@@ -11,12 +11,13 @@ from urllib.parse import quote
 import rfc8785
 from anyio import to_thread
 from litestar import Response
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from msgspec import Struct
 
+from gatelodge.core.people import Workspace
 from gatelodge.core.roles import Verb
 from gatelodge.flows.identity.revocation import EndedKind, RevocationReceipt, ended_kinds
-from gatelodge.web.api.context import WorkspaceContext
+from gatelodge.web.api.context import AdminCaller, WorkspaceContext
 from gatelodge.web.console.face import ROOT
 
 CSP: Final = (
@@ -24,6 +25,7 @@ CSP: Final = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """No inline script or style, no other host: what somebody writes into a name stays text."""
+_BACKTICKS: Final = re.compile(r"`([^`]+)`")
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$")
 _INJECTED: Final = {"env": "variable", "file": "file", "header": "header"}
 HEADERS: Final = {
@@ -94,6 +96,7 @@ def _environment() -> Any:
     made.filters["magnitude"] = magnitude
     made.filters["injected"] = injected
     made.filters["ended_with_it"] = _ended_with_it
+    made.filters["with_code"] = with_code
     return made
 
 
@@ -127,6 +130,12 @@ def injected(secret: str) -> str:
 def magnitude(ms: int) -> float:
     """A duration as the length of a bar: each power of ten is as much longer, up to ten seconds."""
     return round(math.log10(1 + ms), 2)
+
+
+def with_code(text: str) -> Markup:
+    """What a sentence says, with what stands between backticks shown as what is typed."""
+    # Escaped before: a remedy may hold a name that somebody else wrote.
+    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _ended_with_it(receipt: RevocationReceipt) -> list[EndedKind]:
@@ -177,17 +186,19 @@ def rendered(template: str, status: int = 200, **told: Any) -> Response[str]:
 
 def page(template: str, place: WorkspaceContext, path: str, **told: Any) -> Response[str]:
     """A page of a workspace, with the navigation that its reader's role has."""
-    caller = place.caller
-    entries = [each for each in NAVIGATION if any(map(caller.may, each.acts))]
-    home = f"{ROOT}/w/{place.workspace.slug}"
-    here: dict[str, Any] = {
-        "home": home,
-        "workspace": place.workspace,
+    return rendered(template, **navigated(place.caller, place.workspace, path), **told)
+
+
+def navigated(caller: AdminCaller, workspace: Workspace, path: str) -> dict[str, Any]:
+    """What the frame of a page is told: where it is, and where its reader may go from it."""
+    return {
+        "navigation": [each for each in NAVIGATION if any(map(caller.may, each.acts))],
+        "home": f"{ROOT}/w/{workspace.slug}",
+        "workspace": workspace,
         "role": caller.role,
         "may": caller.may,
         "path": path,
     }
-    return rendered(template, navigation=entries, **here, **told)
 
 
 async def page_beside(

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gatelodge.core.errors import HouseError, Invalid, NotFound, Unauthenticated
 from gatelodge.core.people import Workspace
 from gatelodge.web import problems
-from gatelodge.web.api.authentication import OPEN
+from gatelodge.web.api.authentication import OPEN, identify
 from gatelodge.web.api.context import AdminContext
 from gatelodge.web.api.known_queries import KnownQueries
 from gatelodge.web.api.parameters import Named, TheCaller, TheGate
@@ -23,6 +23,7 @@ from gatelodge.web.console.door import ConsoleDoor
 from gatelodge.web.console.face import ROOT
 from gatelodge.web.console.rendering import (
     HEADERS,
+    navigated,
     rendered,
     static_bytes,
     static_names,
@@ -106,7 +107,13 @@ def assembled(gate: AdminContext) -> Litestar:
         return gate
 
     def unexpected(request: Asked, error: Exception) -> Response[str]:
-        return _told(request, problems.unexpected(error, gate.ids.new("inc")))
+        return _told(gate, request, problems.unexpected(error, gate.ids.new("inc")))
+
+    def refused(request: Asked, error: HouseError) -> Response[str]:
+        return _respond_to_error(gate, request, error)
+
+    def unfit(request: Asked, error: HTTPException) -> Response[str]:
+        return _told_by_framework(gate, request, error)
 
     made = Litestar(
         route_handlers=[
@@ -120,8 +127,8 @@ def assembled(gate: AdminContext) -> Litestar:
             "place": Provide(workspace_of_path),
         },
         exception_handlers={
-            HouseError: _respond_to_error,
-            HTTPException: _told_by_framework,
+            HouseError: refused,
+            HTTPException: unfit,
             Exception: unexpected,
         },
         after_request=_with_headers,
@@ -139,15 +146,15 @@ async def _with_headers(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def _respond_to_error(request: Asked, error: HouseError) -> Response[str]:
+def _respond_to_error(gate: AdminContext, request: Asked, error: HouseError) -> Response[str]:
     if isinstance(error, Unauthenticated) and request.method == "GET":
         # At the place that was asked for: once signed in, the page is loaded again.
         answer = rendered("sign_in.html", status=401)
         return _headed(answer)
-    return _told(request, problems.problem(error))
+    return _told(gate, request, problems.problem(error))
 
 
-def _told_by_framework(request: Asked, error: HTTPException) -> Response[str]:
+def _told_by_framework(gate: AdminContext, request: Asked, error: HTTPException) -> Response[str]:
     told: HouseError = Invalid("the page does not take that", remedy="Go back, and try again.")
     if error.status_code == HTTPStatus.NOT_FOUND:
         told = NotFound("there is no such page", remedy="See the navigation.")
@@ -155,11 +162,33 @@ def _told_by_framework(request: Asked, error: HTTPException) -> Response[str]:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         status = HTTPStatus.METHOD_NOT_ALLOWED
         problem = replace(problem, status=status.value, title=status.phrase)
-    return _told(request, problem)
+    return _told(gate, request, problem)
 
 
-def _told(_request: Asked, told: problems.ProblemDocument) -> Response[str]:
-    return _headed(rendered("problem.html", status=told.status, told=told))
+def _told(gate: AdminContext, request: Asked, told: problems.ProblemDocument) -> Response[str]:
+    """The page of an error, with the way on for whoever is signed in."""
+    frame = _frame_of_reader(gate, request)
+    if frame is None:
+        return _headed(rendered("problem.html", status=told.status, told=told))
+    return _headed(rendered("problem_inside.html", status=told.status, told=told, **frame))
+
+
+def _frame_of_reader(gate: AdminContext, request: Asked) -> dict[str, Any] | None:
+    """The navigation of their own workspace; None for whoever is not signed in, or came from afar.
+
+    For a page that is not there nobody was asked who they are yet.
+    """
+    if request.scope["state"].get("foreign"):
+        return None
+    try:
+        caller = identify(gate, dict(request.scope["headers"]))
+    except HouseError:
+        return None
+    if isinstance(caller, str):
+        return None
+    rows = gate.view().state.workspaces
+    found = next((row for row in rows if row.id == caller.workspace), None)
+    return None if found is None else navigated(caller, found, "-")
 
 
 def _headed(response: Response[str]) -> Response[str]:

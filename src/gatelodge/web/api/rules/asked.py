@@ -55,7 +55,9 @@ class AccessMoment(Struct, frozen=True, kw_only=True):
                 return entry
         raise NotFound(
             f"nobody active {'was' if self.past else 'is'} called {text!r} here",
-            remedy="See `gatelodge member list` and `gatelodge agent list`.",
+            remedy="See `gatelodge member list` and `gatelodge agent list`. Who left, or is "
+            "suspended, has a past: `gatelodge access history NAME`, or `--at` a time when they "
+            "were here.",
         )
 
     def principal_or_self(self, text: str) -> PrincipalEntry:

@@ -22,7 +22,10 @@ from gatelodge.web.api.parameters import Flag, Here
 from gatelodge.web.api.record.audit import RecordsLook, written_down
 
 DAY_US = 86_400_000_000
-Days = Annotated[int, QueryParameter(ge=1, le=3650, description="How many days count as lately.")]
+MOST_DAYS = 3650
+Days = Annotated[
+    int, QueryParameter(ge=1, le=MOST_DAYS, description="How many days count as lately.")
+]
 
 
 class GrantUse(Struct, frozen=True, kw_only=True):

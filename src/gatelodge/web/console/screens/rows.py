@@ -26,7 +26,7 @@ from gatelodge.web.console.forms import (
 )
 from gatelodge.web.console.rendering import page
 from gatelodge.web.console.screens.lists import LISTS, list_page
-from gatelodge.web.console.screens.people.holdings import holdings
+from gatelodge.web.console.screens.people.holdings import holdings, is_let_in
 from gatelodge.web.console.screens.people.latest import LatestRecords, latest_records
 from gatelodge.web.console.screens.values import forms_of_values
 from gatelodge.web.console.screens.verbs import Shows, maker_post, verb_post
@@ -74,6 +74,7 @@ def row_page(noun: Noun[Any]) -> Shows:
             problem_above=untold_problem(outcome, forms),
             done=finished if finished in known else "",
             status=outcome.status,
+            here=noun is not agents.agent or await is_let_in(place, row.id),
             holds=await holdings(place, row.id) if noun is agents.agent else None,
             latest=await _latest_of_agent(noun, place, row.id, outcome),
         )

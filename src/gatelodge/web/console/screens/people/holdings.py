@@ -41,6 +41,11 @@ class HeldAccess(Struct, frozen=True, kw_only=True):
     grants: tuple[HeldGrant, ...]
 
 
+async def is_let_in(place: WorkspaceContext, ident: str) -> bool:
+    """Say whether anything of a member or an agent is let in now, by the view that decides."""
+    return PrincipalId(ident) in (await place.gate.present()).principals
+
+
 async def holdings(place: WorkspaceContext, ident: str) -> HeldAccess | None:
     """What a member or an agent holds; None of whom nothing is let in, or who may not be told."""
     if not (place.caller.may("access.read") and place.caller.may("grant.read")):

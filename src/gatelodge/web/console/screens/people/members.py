@@ -26,7 +26,7 @@ from gatelodge.web.console.forms import (
     untold_problem,
 )
 from gatelodge.web.console.rendering import page
-from gatelodge.web.console.screens.people.holdings import holdings
+from gatelodge.web.console.screens.people.holdings import holdings, is_let_in
 from gatelodge.web.console.screens.people.latest import latest_records
 from gatelodge.web.console.screens.verbs import maker_post, verb_post
 from gatelodge.web.console.suggestions import suggested_names
@@ -105,6 +105,7 @@ async def member_page(
         row=row,
         receipt=receipt,
         by=by,
+        here=await is_let_in(place, row.id),
         holds=await holdings(place, row.id),
         latest=await latest_records(place, RecordFilter(member=row.id)) if looks else None,
         forms=[form for form in forms if form.name != REVOKE.name],

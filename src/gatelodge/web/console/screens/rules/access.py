@@ -10,12 +10,13 @@ from msgspec import Struct
 
 from gatelodge.core.access.matrix import matrix
 from gatelodge.core.access.reach import AccessReach, AllowedTools
-from gatelodge.core.errors import Forbidden, Invalid, LimitReached
+from gatelodge.core.errors import Forbidden, Invalid, LimitReached, NotFound
 from gatelodge.core.ids import PrincipalId, ServerId
 from gatelodge.core.instant import rfc3339
 from gatelodge.core.policy.rules import Grant
 from gatelodge.core.records.origin import calls_log
 from gatelodge.core.view_entry import PrincipalEntry
+from gatelodge.web import problems
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.operators import operator_name
 from gatelodge.web.api.pages import PageRequest
@@ -23,13 +24,12 @@ from gatelodge.web.api.pages import page as page_of
 from gatelodge.web.api.parameters import Asks, Here, Named, from_query
 from gatelodge.web.api.record.audit import RecordsLook, written_down
 from gatelodge.web.api.rules.asked import AccessMoment, decision_fields, moment_of
-from gatelodge.web.api.rules.unused import recent_use, servers_used
-from gatelodge.web.console.rendering import page_beside
-from gatelodge.web.console.screens.rules.days import days_of_log
+from gatelodge.web.api.rules.unused import MOST_DAYS, recent_use, servers_used
+from gatelodge.web.console.rendering import page, page_beside
+from gatelodge.web.console.screens.rules.days import LogDays, days_of_log
 from gatelodge.web.console.screens.rules.past import ends_after
-from gatelodge.web.console.tables import as_file, moment_word, parse_form, table_file
+from gatelodge.web.console.tables import Form, as_file, moment_word, parse_form, table_file
 
-MOST_DAYS = 3_650
 ROWS = 200
 """Principals on one page at most: what is beyond is paged or searched."""
 CELLS: Final = 10_000
@@ -110,6 +110,22 @@ async def heat_map(place: Here, asked: NamedDependency[HeatAsked]) -> Response[A
     """Members and agents by servers; a number says how many tools are allowed."""
     chosen = parse_form(asked.form)
     days = await days_of_log(place)
+    try:
+        return await _heat_page(place, asked, chosen, days)
+    except (Invalid, NotFound) as fault:
+        if chosen:
+            raise
+        # What was typed stays in its field, above what is wrong with it.
+        told = problems.problem(fault)
+        fields = {"asked": asked, "at": asked.at, "days": days}
+        shown = page("access.html", place, "access", **fields, problem=told)
+        shown.status_code = told.status
+        return shown
+
+
+async def _heat_page(
+    place: WorkspaceContext, asked: HeatAsked, chosen: Form | None, days: LogDays
+) -> Response[Any]:
     at = asked.at or days.moment(asked.day)
     then = await moment_of(place, at)
     names = then.names()
@@ -129,6 +145,7 @@ async def heat_map(place: Here, asked: NamedDependency[HeatAsked]) -> Response[A
         "access.html",
         place,
         "access",
+        problem=None,
         rows=rows,
         unknown=unknown,
         servers=[server.alias for server in then.here.servers.values()],

@@ -6,12 +6,15 @@ from anyio import to_thread
 from litestar import Response, get
 from msgspec import Struct
 
+from gatelodge.core.errors import Forbidden, Invalid, NotFound
 from gatelodge.core.ids import Instant
-from gatelodge.core.instant import parse_rfc3339
+from gatelodge.core.instant import parse_rfc3339, rfc3339
 from gatelodge.core.pictures.timeline import TimelineSpan, access_timeline
+from gatelodge.web import problems
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.parameters import Asks, Here, Named
 from gatelodge.web.api.rules import past
+from gatelodge.web.api.rules.asked import moment_of
 from gatelodge.web.api.rules.past import (
     AccessIntervalShape,
     DifferentAccess,
@@ -54,6 +57,8 @@ async def history(place: Here, principal: Named, tool: Asks = "", form: Asks = "
         told=told,
         # As it was asked for: a name may be borne by somebody else now.
         asked=principal,
+        here=await _is_here(place, principal),
+        last=_last_moment(told),
         rows=rows,
         timeline=timeline,
         tool=tool,
@@ -65,15 +70,43 @@ async def history(place: Here, principal: Named, tool: Asks = "", form: Asks = "
 async def diff(place: Here, earlier: Asks = "", later: Asks = "", form: Asks = "") -> Response[Any]:
     """Who gained and who lost what between two moments."""
     chosen = parse_form(form)
-    told = await past.diff.fn(place, earlier, later)
+    asked = {"earlier": earlier, "later": later}
+    try:
+        told = await past.diff.fn(place, earlier, later)
+    except (Invalid, NotFound) as fault:
+        if chosen:
+            raise
+        problem = problems.problem(fault)
+        shown = page("diff.html", place, "diff", problem=problem, asked=asked)
+        shown.status_code = problem.status
+        return shown
     if chosen:
         began = moment_word(told.earlier) if earlier else "beginning"
         words = (began, "to", moment_word(told.later))
         of = table_file(DifferentAccess, "differences", *words)
         return await as_file(place, told.differences, chosen, of)
-    asked = {"earlier": earlier, "later": later}
     rows, left_out = told.differences[:MOST], max(0, len(told.differences) - MOST)
-    return page("diff.html", place, "diff", told=told, rows=rows, left_out=left_out, asked=asked)
+    shows = {"told": told, "rows": rows, "left_out": left_out, "asked": asked, "problem": None}
+    return page("diff.html", place, "diff", **shows)
+
+
+async def _is_here(place: WorkspaceContext, text: str) -> bool:
+    """Say whether somebody is let in now, so that there is something to see of them."""
+    try:
+        (await moment_of(place, "")).principal_or_self(text)
+    except (NotFound, Forbidden):
+        return False
+    return True
+
+
+def _last_moment(told: PrincipalHistory) -> str:
+    """A moment in which somebody who can use nothing any more could use something last."""
+    ended = [each for each in told.intervals if each.ended is not None]
+    if not ended:
+        return ""
+    last = max(ended, key=lambda each: parse_rfc3339(each.ended.at) if each.ended else 0)
+    began, end = parse_rfc3339(last.began.at), parse_rfc3339(last.ended.at if last.ended else "")
+    return rfc3339(Instant(max(began, end - 1_000_000)))
 
 
 async def ends_after(

@@ -4,9 +4,11 @@ from typing import Any
 
 from litestar import Response, get
 
+from gatelodge.core.errors import Invalid
+from gatelodge.web import problems
 from gatelodge.web.api.parameters import Asks, Flag, Here
 from gatelodge.web.api.rules import unused
-from gatelodge.web.api.rules.unused import Days, GrantUse
+from gatelodge.web.api.rules.unused import MOST_DAYS, GrantUse
 from gatelodge.web.console.rendering import page
 from gatelodge.web.console.screens.rules.days import days_of_log
 from gatelodge.web.console.tables import as_file, parse_form, table_file
@@ -17,11 +19,19 @@ MOST = 500
 
 @get("/unused", opt={"act": "audit.read"})
 async def listed(
-    place: Here, days: Days = 90, form: Asks = "", *, used: Flag = False
+    place: Here, days: Asks = "90", form: Asks = "", *, used: Flag = False
 ) -> Response[Any]:
     """The grants that allowed no call for so many days."""
     chosen = parse_form(form)
-    told = await unused.unused.fn(place, days, used=used)
+    if not (days.isascii() and days.isdecimal() and len(days) <= 4 and 0 < int(days) <= MOST_DAYS):
+        fault = Invalid(f"days: {days!r} is no number of days", remedy="Say 90.")
+        if chosen:
+            raise fault
+        problem = problems.problem(fault)
+        shown = page("unused.html", place, "unused", typed=days, used=used, problem=problem)
+        shown.status_code = problem.status
+        return shown
+    told = await unused.unused.fn(place, int(days), used=used)
     if chosen:
         # Where the log was read in part, it is later than was asked for.
         words = ("grants", "with-used") if used else ("unused",)
@@ -33,6 +43,8 @@ async def listed(
         place,
         "unused",
         told=told,
+        typed=days,
+        problem=None,
         rows=told.grants[:MOST],
         left_out=max(0, len(told.grants) - MOST),
         used=used,
