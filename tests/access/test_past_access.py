@@ -140,6 +140,8 @@ def test_a_difference_tells_what_came_and_what_went(house: House, moments: dict[
     since_ever = house.ok("GET", f"{W}/access/diff?earlier=&later={moments['granted']}")
     assert {each["change"] for each in since_ever["differences"]} == {"gained"}
     house.refused(403, "forbidden", "GET", f"{W}/access/diff?earlier=1s", by="member")
+    turned = f"{W}/access/diff?earlier={moments['taken']}&later={moments['granted']}"
+    house.refused(400, "invalid", "GET", turned)
 
 
 def test_the_commands_of_the_past_are_read_by_people(house: House, moments: dict[str, str]) -> None:

@@ -124,9 +124,17 @@ def test_the_navigation_shows_what_the_role_may_open(visitors: dict[str, Visitor
                 assert (f'href="{HOME}{path}"' in page) == (role in roles), (role, path)
 
 
-def test_a_member_sees_their_own_tools_and_no_one_elses(visitors: dict[str, Visitor]) -> None:
+def test_a_member_sees_their_own_tools_and_no_one_elses(
+    house: House, visitors: dict[str, Visitor]
+) -> None:
     member = visitors["member"]
     assert "What member@example.test may use" in member.page("/access/me")
+    house.ok("POST", f"{W}/members", {"email": "new@example.test", "role": "member"})
+    page = visitors["owner"].page("/access/new@example.test")
+    assert "no grant reaches it" in page
+    assert "no_grant" not in page
+    only = visitors["owner"].page("/access/new@example.test?only=allowed")
+    assert "no grant reaches it" not in only
     assert member.ask("GET", f"{HOME}/access/owner@localhost").status == 403
 
 

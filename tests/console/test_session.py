@@ -64,6 +64,18 @@ def test_signing_out_ends_the_session_at_the_gate(house: House, visitor: Visitor
     assert visitor.ask("GET", f"{HOME}/").status == 401
 
 
+def test_without_scripts_a_form_signs_out_and_the_sign_in_says_what_it_needs(
+    house: House, visitor: Visitor
+) -> None:
+    visitor.enter(house.tokens["auditor"])
+    assert '<form method="post" action="/console/sign-out">' in visitor.page()
+    left = visitor.ask("POST", "/console/sign-out", b"do=sign-out")
+    assert (left.status, left.headers["location"]) == (303, "/console/")
+    assert "max-age=0" in left.headers["set-cookie"].lower()
+    told = visitor.ask("GET", f"{HOME}/")
+    assert (told.status, b"<noscript>" in told.body) == (401, True)
+
+
 def test_a_link_of_the_operator_opens_one_session(house: House, visitor: Visitor) -> None:
     told = house.gate.cli("console", "--member", "admin@example.test")
     path, _, code = told["url"].partition("#")

@@ -240,6 +240,7 @@ def _format_explanation(found: dict[str, Any]) -> str:
 def _format_matrix(found: dict[str, Any], *, everything: bool) -> str:
     cells = found["cells"]
     shown = [cell for cell in cells if everything or cell["allowed"]]
+    shown.sort(key=lambda cell: str(cell["principal"]))  # ids stand in no order that people know
     tail = f"As of {found['at']} (gov={found['gov']}): {len(cells)} cells, {len(shown)} shown."
     if not shown:
         return f"Nobody may use anything. {tail}"

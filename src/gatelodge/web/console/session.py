@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import Cookie
+from litestar.response import Redirect
 
 from gatelodge.core.errors import NotFound
 from gatelodge.core.ids import CredentialId, MemberId, WorkspaceId
@@ -14,7 +15,7 @@ from gatelodge.flows.identity.console import SESSION_SECONDS, ConsoleLinks, open
 from gatelodge.web.api.authentication import OPEN
 from gatelodge.web.api.context import AdminCaller
 from gatelodge.web.api.parameters import TheCaller, TheGate
-from gatelodge.web.console.face import COOKIE, SESSION_PATH
+from gatelodge.web.console.face import COOKIE, ROOT, SESSION_PATH
 from gatelodge.web.console.rendering import rendered
 
 _CODE = "x-gatelodge-code"
@@ -51,15 +52,17 @@ async def sign_in(gate: TheGate, caller: TheCaller, request: Asked) -> Response[
     return _signed_in(made.token)
 
 
-@post("/sign-out", opt={"act": "access.own", "ends": True}, status_code=204)
-async def sign_out(gate: TheGate, caller: TheCaller) -> Response[None]:
-    """End the session: its token is revoked."""
+@post("/sign-out", opt={"act": "access.own", "ends": True}, status_code=200)
+async def sign_out(gate: TheGate, caller: TheCaller, request: Asked) -> Response[Any]:
+    """End the session: its token is revoked. A form is led on to the sign-in."""
 
     def end(act: GovernanceAct) -> None:
         own = CredentialId(caller.credential)
         tokens.end(act, act.the(Credential, workspace=WorkspaceId(caller.workspace), id=own))
 
     await gate.change(caller, end)
+    if await request.body():
+        return Redirect(f"{ROOT}/", status_code=303, cookies=[_cookie("", 0)])
     return Response(None, status_code=204, cookies=[_cookie("", 0)])
 
 

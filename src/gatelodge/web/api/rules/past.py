@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gatelodge.core.access.difference import differences
 from gatelodge.core.access.history import HistoryEdge
-from gatelodge.core.errors import NotFound
+from gatelodge.core.errors import Invalid, NotFound
 from gatelodge.core.ids import Instant, PrincipalId
 from gatelodge.core.instant import parse_rfc3339, rfc3339
 from gatelodge.core.people import Agent, Member
@@ -122,10 +122,14 @@ async def diff(place: Here, earlier: Asks, later: Asks = "") -> AccessDiff:
     """
     one = await _view_then(place, earlier)
     other = await moment_of(place, later)
+    if one[1] > other.at:
+        raise Invalid(
+            "earlier: it is later than the other moment", remedy="Name the earlier one first."
+        )
     names = other.names()
 
     def compared() -> tuple[DifferentAccess, ...]:
-        return tuple(
+        found = (
             DifferentAccess(
                 id=each.principal,
                 principal=names.get(each.principal, each.principal),
@@ -136,6 +140,8 @@ async def diff(place: Here, earlier: Asks, later: Asks = "") -> AccessDiff:
             )
             for each in differences(one, (other.view, other.at), place.id)
         )
+        # People look for names, and ids stand in no order that they know.
+        return tuple(sorted(found, key=lambda each: (each.principal, each.tool)))
 
     # Two matrices of a large workspace are two million decisions.
     found = await to_thread.run_sync(compared, limiter=place.gate.writing)

@@ -39,7 +39,9 @@ if (enter) {
 
 const out = document.getElementById("sign-out");
 if (out) {
-  out.addEventListener("click", async () => {
+  // Without this script it is a form, which leads to the sign-in by itself.
+  out.addEventListener("click", async (event) => {
+    event.preventDefault();
     const answer = await fetch("/console/sign-out", keepNothing);
     // 401: the session had ended already. Anything else has ended nothing, and has to be seen.
     if (answer.ok || answer.status === 401) location.assign("/console/");
@@ -59,6 +61,13 @@ for (const button of document.querySelectorAll("[data-copy]")) {
       button.textContent = "Press Ctrl+C";
     }
   });
+}
+
+// On a narrow screen the navigation is one line that scrolls: the page's own name is in view.
+const list = document.querySelector("header nav");
+const current = list?.querySelector("a[aria-current]");
+if (current && list.scrollWidth > list.clientWidth) {
+  list.scrollLeft = current.offsetLeft - list.offsetLeft - list.clientWidth / 3;
 }
 
 let going = false;

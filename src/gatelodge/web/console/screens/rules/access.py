@@ -34,6 +34,15 @@ ROWS = 200
 """Principals on one page at most: what is beyond is paged or searched."""
 CELLS: Final = 10_000
 """Cells on one page: of many servers fewer principals are shown at once."""
+_SAID: Final = {
+    "deny: no_grant": "no grant reaches it",
+    "deny: guardrail": "a guardrail forbids it",
+    "deny: tool_unknown": "there is no such tool",
+    "deny: tool_changed": "it waits for its approval: it is new, or it changed",
+    "deny: server_disabled": "its server is disabled",
+    "deny: policy_error": "a rule could not be judged, and what cannot be judged is denied",
+}
+"""Why a tool is denied, in words, where no rule's author says why."""
 _READ_IN_PART: Final = "the log of calls goes further back than was read so far"
 
 
@@ -163,9 +172,17 @@ async def _heat_page(
 
 @get("/access/{principal:str}", opt={"act": ("access.read", "access.own")})
 async def tools_of(
-    place: Here, principal: Named, at: Asks = "", server: Asks = "", form: Asks = ""
+    place: Here,
+    principal: Named,
+    at: Asks = "",
+    server: Asks = "",
+    only: Asks = "",
+    form: Asks = "",
 ) -> Response[Any]:
-    """Each tool that there is for one principal, with the rule that decides; of one server only."""
+    """Each tool that there is for one principal, with the rule that decides; allowed ones first.
+
+    Of one server, or of what is allowed, only where that is asked.
+    """
     chosen = parse_form(form)
     then = await moment_of(place, at)
     who = then.principal_or_self(principal)
@@ -173,7 +190,10 @@ async def tools_of(
     grants = {str(row.id): row for row in then.view.state.grants if row.workspace == place.id}
 
     def decided() -> list[ToolLine]:
-        return [line for line, told in _tool_lines(then, who, server) if full or told]
+        found = [line for line, told in _tool_lines(then, who, server) if full or told]
+        if only:
+            found = [line for line in found if line.decision == "allow"]
+        return sorted(found, key=lambda line: line.decision != "allow")
 
     # As many decisions as the house has tools: beside the loop.
     shown = await to_thread.run_sync(decided, limiter=place.gate.writing)
@@ -189,6 +209,8 @@ async def tools_of(
         ident=who.id,
         kind=who.kind,
         server=server,
+        only=only,
+        said=_SAID,
         lines=shown,
         why=_reasons(then, shown, grants) if full else {},
         ended=await ends_after(place, who.id, then.at) if then.past and full else {},
