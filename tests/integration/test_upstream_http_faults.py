@@ -12,6 +12,7 @@ from gatelodge.config.schema import UpstreamSettings
 from gatelodge.core.errors import (
     LimitReached,
     UpstreamBrokeProtocol,
+    UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -271,9 +272,10 @@ async def test_a_server_that_comes_back_is_found_by_the_next_call():
     at = http(upstream.url)
     await ready(pool, at)
     await upstream.stop()
-    with pytest.raises(UpstreamUnreachable):
-        await ask(pool, at, call("echo"))
-    await until(lambda: pool.health(at.id).state != "ready", "noticed")
+    # A call may be under way on a connection whose end was not heard yet: it fails all the same.
+    while pool.health(at.id).state == "ready":
+        with pytest.raises(UpstreamError):
+            await ask(pool, at, call("echo"))
     again = await HttpUpstream(port=upstream.port, era="legacy").start()
 
     def asked():
