@@ -1,0 +1,1 @@
+"""What may be installed, and why: evidence about a server, and the score that follows from it."""
