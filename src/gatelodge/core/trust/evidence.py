@@ -197,7 +197,7 @@ class InterfaceEvidence(EvidenceSection, frozen=True, kw_only=True, omit_default
     unapproved_changes: int = 0
 
 
-class Review(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ManualReview(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a person states of it, of their own accord: a signal of its own, no edit of others."""
 
     says: Line
@@ -205,7 +205,9 @@ class Review(Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: Instant
 
 
-class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class TrustEvidence(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """All that is known of one server at one moment (`at`); `subject` is its source as written."""
 
     subject: Line
@@ -220,7 +222,7 @@ class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     manifest: ManifestEvidence | None = None
     start: StartEvidence | None = None
     interface: InterfaceEvidence | None = None
-    reviews: Annotated[tuple[Review, ...], Meta(max_length=20)] = ()
+    reviews: Annotated[tuple[ManualReview, ...], Meta(max_length=20)] = ()
     gaps: dict[str, Line] = {}
     """Why a section is not known, by its name."""
 
@@ -240,7 +242,7 @@ SECTIONS = (
 """The sections of evidence, by name."""
 
 
-def encode_evidence(evidence: Evidence) -> bytes:
+def encode_evidence(evidence: TrustEvidence) -> bytes:
     """The canonical JSON of it: equal evidence gives equal bytes. Raises Invalid when too large."""
     body = msgspec.json.encode(evidence, order="sorted")
     if len(body) > MOST_EVIDENCE:
@@ -256,12 +258,12 @@ def evidence_digest(body: bytes) -> str:
     return sha256(body).hexdigest()
 
 
-def decode_evidence(body: bytes) -> Evidence:
+def decode_evidence(body: bytes) -> TrustEvidence:
     """The inverse of `encode_evidence`. Raises Invalid."""
     if len(body) > MOST_EVIDENCE:
         raise Invalid("the evidence is larger than evidence may be")
     try:
-        return msgspec.json.decode(body, type=Evidence)
+        return msgspec.json.decode(body, type=TrustEvidence)
     except (msgspec.DecodeError, RecursionError) as fault:
         raise Invalid(
             f"this is no evidence that this version reads: {fault}",

@@ -1,0 +1,1 @@
+"""What the trust score needs of the world."""
