@@ -20,6 +20,7 @@ from gatelodge.app.listener import SocketListener
 from gatelodge.app.wiring.calls import NodeUpstreams, upstream_pool, wire_calls
 from gatelodge.app.wiring.index import index_filler, search_index
 from gatelodge.app.wiring.runtimes import artifact_build, image_keeper, recorded_runtime
+from gatelodge.app.wiring.trust import evidence_gathering
 from gatelodge.core.access.rate_limit import RateLimit
 from gatelodge.core.errors import HouseError, name_of_fault
 from gatelodge.core.protocol.result import server_info
@@ -216,8 +217,8 @@ def _admin_context(
         sequencer=ground.sequencer,
         upstreams=upstreams,
         hosted=hosted,
-        images=artifacts.keeper,
         artifacts=artifacts,
+        trust=evidence_gathering(ground, artifacts.keeper),
         ephemeral=ground.ephemeral,
         view=lambda: follower.view,
         fresh=follower.fresh,

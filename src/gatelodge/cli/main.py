@@ -24,6 +24,12 @@ COMMANDS: dict[str, LazyCommand] = {
     "image": LazyCommand(
         "gatelodge.cli.rules.image:image", "What hosted servers are started from."
     ),
+    "catalog": LazyCommand(
+        "gatelodge.cli.rules.catalog:catalog", "What may be installed, and why."
+    ),
+    "card": LazyCommand(
+        "gatelodge.cli.rules.catalog:card", "Trust cards: shown before a package may start."
+    ),
     "tool": LazyCommand("gatelodge.cli.rules.tool:tool", "Their tools: approve, block, review."),
     "member": LazyCommand("gatelodge.flows.admin.members:member", "The people who may come in."),
     "agent": LazyCommand("gatelodge.flows.admin.agents:agent", "Principals that are no person."),

@@ -11,12 +11,13 @@ GrantId = NewType("GrantId", str)
 GuardrailId = NewType("GuardrailId", str)
 CredentialId = NewType("CredentialId", str)
 SecretId = NewType("SecretId", str)
+CardId = NewType("CardId", str)
 
 PrincipalId = NewType("PrincipalId", str)
 """A member's or an agent's id; the prefix tells which."""
 
 Kind = Literal[
-    "wsp", "mem", "agt", "grp", "srv", "grn", "grd", "crd", "nod", "dek", "inc", "job", "sec"
+    "wsp", "mem", "agt", "grp", "srv", "grn", "grd", "crd", "nod", "dek", "inc", "job", "sec", "car"
 ]
 
 Instant = NewType("Instant", int)

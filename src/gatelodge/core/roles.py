@@ -43,6 +43,7 @@ Verb = Literal[
     "tool.approve",
     "tool.block",
     "tool.review",
+    "card.read",
     "secret.read",
     "secret.set",
     "secret.remove",

@@ -5,6 +5,7 @@ from msgspec import Struct
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Workspace
 from gatelodge.core.policy.rules import Grant, Guardrail
+from gatelodge.core.trust.card import TrustCard
 from gatelodge.core.vault.secret import SealedValue, VaultSecret
 
 Row = (
@@ -20,6 +21,7 @@ Row = (
     | Guardrail
     | VaultSecret
     | SealedValue
+    | TrustCard
 )
 """Anything the store keeps as one row of governance state."""
 
@@ -36,6 +38,7 @@ NOUNS: tuple[type[Row], ...] = (
     Guardrail,
     VaultSecret,
     SealedValue,
+    TrustCard,
 )
 
 
@@ -59,3 +62,4 @@ class GovernanceState(Struct, frozen=True, kw_only=True):
     guardrails: tuple[Guardrail, ...] = ()
     secrets: tuple[VaultSecret, ...] = ()
     secret_values: tuple[SealedValue, ...] = ()
+    cards: tuple[TrustCard, ...] = ()

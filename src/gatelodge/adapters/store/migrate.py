@@ -12,7 +12,7 @@ from gatelodge.adapters.store.copying import DATABASE, copy_sqlite
 from gatelodge.adapters.store.database import Database
 from gatelodge.core.errors import Conflict
 
-HEAD = "0012"
+HEAD = "0013"
 VERSION_TABLE = "schema_version"
 SCRIPTS = Path(__file__).parent / "migrations"
 

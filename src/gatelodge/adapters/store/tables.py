@@ -32,6 +32,7 @@ from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.people import Agent, Credential, Group, GroupMember, Member, Workspace
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.state import Row
+from gatelodge.core.trust.card import TrustCard
 from gatelodge.core.vault.secret import SealedValue, VaultSecret
 
 metadata = MetaData()
@@ -128,6 +129,15 @@ _declare_table(
     PrimaryKeyConstraint("workspace", "secret", "holder"),
     _of_workspace("secret", "secrets"),
 )
+_owned_table("cards", TrustCard, Index("cards_image", "workspace", "image"))
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    _text_column("body"),
+)
+"""Evidence of cards under its SHA-256: written once, never changed, no part of that state."""
 
 epoch = Table(
     "epoch",

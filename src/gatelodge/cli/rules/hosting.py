@@ -24,13 +24,13 @@ def package_words(alias: str, words: tuple[str, ...]) -> tuple[str, str, tuple[s
     The alias may be left out: then it follows from the package. Raises Invalid.
     """
     if is_source(alias):
-        return alias_of_source(_whole_source(alias)), _whole_source(alias), words
+        return alias_of_source(whole_source(alias)), whole_source(alias), words
     if words and is_source(words[0]):
-        return alias, _whole_source(words[0]), words[1:]
+        return alias, whole_source(words[0]), words[1:]
     return None
 
 
-def _whole_source(source: str) -> str:
+def whole_source(source: str) -> str:
     """The source; a file by its whole path, since the gate runs in another directory."""
     kind, _, name = source.partition(":")
     path = Path(name)
@@ -125,7 +125,7 @@ def _other_version(before: str, version: str) -> str:
     """What is to be built in the place of a source. Raises Invalid."""
     source, wanted = read_source(before), version.removeprefix("@")
     if is_source(version):
-        return _whole_source(version)
+        return whole_source(version)
     if wanted and (source.file or source.kind == "url"):
         raise Invalid(
             f"{source.kind}: has no versions",

@@ -28,6 +28,7 @@ _READ_AGAIN: dict[str, frozenset[str]] = {
     "instance.": _NOTHING,
     # What was typed into a server moves into the vault with such a leaf.
     "secret.": frozenset(("secrets", "secret_values", "servers")),
+    "card.": frozenset(("cards",)),
     "log.": _NOTHING,
     "key.": _NOTHING,
     "settings.": _NOTHING,

@@ -41,6 +41,9 @@ WITHOUT_ACCESS: Final = frozenset(
         "secret.removed",
         "secret.adopted",
         "secret.rewrapped",
+        "card.made",
+        "card.approved",
+        "card.rejected",
         "audit.read",
     )
 )

@@ -68,6 +68,9 @@ GovKind = Literal[
     "secret.removed",
     "secret.adopted",
     "secret.rewrapped",
+    "card.made",
+    "card.approved",
+    "card.rejected",
     "audit.read",
 ]
 

@@ -12,6 +12,7 @@ from gatelodge.core.ids import WorkspaceId
 from gatelodge.core.people import Agent, Credential, Group, Member, folded
 from gatelodge.core.policy.rules import Grant, Guardrail
 from gatelodge.core.state import Row
+from gatelodge.core.trust.card import TrustCard
 from gatelodge.core.vault.secret import VaultSecret
 from gatelodge.ports.store import StoreTx
 
@@ -129,6 +130,13 @@ def secret(tx: StoreTx, workspace: WorkspaceId, text: str) -> VaultSecret:
     found = tx.find(VaultSecret, workspace=workspace, id=text)
     found = found or tx.find(VaultSecret, workspace=workspace, name=text)
     return _first_or_not_found(found, f"no secret is called {text!r}", "secret list")
+
+
+def card(tx: StoreTx, workspace: WorkspaceId, text: str) -> TrustCard:
+    """The card of that id, or the newest of an image or a source."""
+    every = tx.find(TrustCard, workspace=workspace)
+    found = [each for each in every if text in (each.id, each.image, each.source)]
+    return _first_or_not_found(found[-1:], f"there is no card {text[:80]!r}", "card list")
 
 
 def names(tx: StoreTx, workspace: WorkspaceId | Literal[""], *kinds: type[Row]) -> dict[str, str]:

@@ -54,6 +54,7 @@ from gatelodge.flows.nouns.noun import ShowContext
 from gatelodge.flows.past.kept import KeptFolds
 from gatelodge.flows.past.last_use import LastUses
 from gatelodge.flows.past.past_access import PastAccess, PastQuestions
+from gatelodge.flows.trust.gathering import EvidenceGathering
 from gatelodge.ports.ephemeral import Ephemeral
 from gatelodge.ports.images import ImageKeeper
 from gatelodge.ports.journal import DataKeys, HeadGuard, Ledger
@@ -124,8 +125,8 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     sequencer: LogSequencer
     upstreams: Upstreams
     hosted: RecordedRuntime
-    images: ImageKeeper
     artifacts: ArtifactBuild
+    trust: EvidenceGathering
     view: Callable[[], PolicyView]
     fresh: Callable[[], bool]
     unready: Callable[[], Unavailable | None]
@@ -159,6 +160,11 @@ class AdminContext(Struct, frozen=True, kw_only=True):
     def vkey(self) -> str:
         """The key that signs the logs, as `name+hex+base64` (C2SP signed-note)."""
         return VerifierKey(self.signer.name, ED25519, self.signer.public).format()
+
+    @property
+    def images(self) -> ImageKeeper:
+        """What hosted servers are started from."""
+        return self.artifacts.keeper
 
     @property
     def search(self) -> AuditSearch:

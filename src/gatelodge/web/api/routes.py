@@ -28,6 +28,7 @@ from gatelodge.flows.admin import agents, grants, groups, members
 from gatelodge.flows.admin.pins import tool
 from gatelodge.flows.admin.servers import server
 from gatelodge.flows.admin.tokens import token
+from gatelodge.flows.trust.cards import card
 from gatelodge.flows.vault.secrets import secret
 from gatelodge.ports.store import StoreTx
 from gatelodge.web import problems
@@ -59,6 +60,7 @@ from gatelodge.web.api.record import (
 from gatelodge.web.api.rules import (
     access,
     artifacts,
+    cards,
     guardrails,
     instances,
     past,
@@ -77,6 +79,7 @@ NOUNS: Final = (
     token,
     server,
     secret,
+    card,
     grants.grant,
     tool,
 )
@@ -91,6 +94,7 @@ IN_WORKSPACE: tuple[HTTPRouteHandler, ...] = (
     *servers.ROUTES,
     *instances.ROUTES,
     *artifacts.ROUTES,
+    *cards.ROUTES,
     *secrets.ROUTES,
     *guardrails.ROUTES,
     *simulation.ROUTES,

@@ -205,6 +205,11 @@ async def check_transport_image(gate: AdminContext, transport: object) -> None:
         )
 
 
+async def visible_image(place: WorkspaceContext, wanted: str) -> KeptImage:
+    """The image of this digest, or of its beginning. Raises NotFound, also for one of others."""
+    return (await _visible_image(place, wanted))[0]
+
+
 class _SeenImages(Struct, frozen=True):
     """Which images servers have, by alias, and of which packages they are."""
 

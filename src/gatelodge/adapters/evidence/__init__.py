@@ -1,0 +1,1 @@
+"""What outside sources and packages themselves say of servers, each behind one port."""

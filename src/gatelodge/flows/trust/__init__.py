@@ -1,0 +1,1 @@
+"""Trust before installation: evidence gathered, cards made and decided on."""
