@@ -165,6 +165,9 @@ GOV: dict[str, str] = {
     "secret.removed": "a secret ended with all its values; `servers` named it",
     "secret.adopted": "values that stood in a server's definition are in the vault now",
     "secret.rewrapped": "keys of values are under the root that the settings name",
+    "card.made": "evidence about an image was gathered, and scored by that method",
+    "card.approved": "an image may be started, by the evidence of that digest, until then",
+    "card.rejected": "an image may not be started any more by that card",
     "revocation.receipt": "when an end of access held on every node",
     "audit.read": "somebody read the records of a workspace",
 }

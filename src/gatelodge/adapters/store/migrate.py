@@ -76,6 +76,7 @@ def _run_alembic_upgrade(connection: Connection, found: str | None) -> None:
     settings = Config(attributes={"connection": connection, "version_table": VERSION_TABLE})
     # Alembic's settings give a percent sign a meaning, and an installation's path may hold one.
     settings.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    settings.set_main_option("recursive_version_locations", "true")
     known = {each.revision for each in ScriptDirectory.from_config(settings).walk_revisions()}
     if found is not None and found not in known:
         raise Conflict(
