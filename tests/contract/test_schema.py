@@ -88,6 +88,7 @@ def test_a_database_is_migrated_once(database):
 def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(database):
     settings = Config(attributes={"connection": None, "version_table": VERSION_TABLE})
     settings.set_main_option("script_location", str(SCRIPTS))
+    settings.set_main_option("recursive_version_locations", "true")
     with database.write() as connection:
         settings.attributes["connection"] = connection
         command.upgrade(settings, "0001")
@@ -128,6 +129,7 @@ def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(databa
 def of_first_version(database):
     settings = Config(attributes={"connection": None, "version_table": VERSION_TABLE})
     settings.set_main_option("script_location", str(SCRIPTS))
+    settings.set_main_option("recursive_version_locations", "true")
     with database.write() as connection:
         settings.attributes["connection"] = connection
         command.upgrade(settings, "0001")
@@ -187,6 +189,7 @@ def test_a_copy_that_cannot_be_renewed_stays_whole_and_nothing_is_upgraded(tmp_p
 def test_the_codes_head_is_the_newest_step():
     settings = Config()
     settings.set_main_option("script_location", str(SCRIPTS))
+    settings.set_main_option("recursive_version_locations", "true")
     assert ScriptDirectory.from_config(settings).get_current_head() == HEAD
 
 
