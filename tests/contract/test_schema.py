@@ -17,6 +17,7 @@ from sqlalchemy import MetaData, text
 from tests.postgres import fresh_database
 
 from gatelodge.adapters.ledger import tables as ledger
+from gatelodge.adapters.ledger.search import tables as search
 from gatelodge.adapters.store import copying
 from gatelodge.adapters.store import tables as store
 from gatelodge.adapters.store.copying import copy_sqlite
@@ -46,6 +47,7 @@ def database(request, tmp_path):
 
 def everything() -> MetaData:
     whole = MetaData()
+    assert search.metadata is ledger.metadata
     for part in (store.metadata, ledger.metadata):
         for table in part.tables.values():
             table.to_metadata(whole)
