@@ -262,6 +262,9 @@ def _cross_field_faults(settings: Settings, origins: Mapping[str, str]) -> Itera
         )
     yield from _unreachable_limit_faults(settings.limits, origins)
     yield from _untraceable(settings.telemetry, origins)
+    key = "trust.mcp_registry"
+    if settings.trust.mcp_registry and not _is_address(settings.trust.mcp_registry):
+        yield f"{origins[key]}: {key}: must be an http(s) address without login and query"
     yield from _hosting_faults(settings.hosting, origins)
     if re.search(r"[\s+]", settings.audit.origin):
         yield (

@@ -300,6 +300,23 @@ class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What this gate is called in traces (`service.name`)."""
 
 
+class TrustSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the gate learns about a server before it is installed."""
+
+    advisories_dir: str = ""
+    """Directory of imported advisories in the OSV form: `.json` files and `.zip` archives, also in
+    folders; those of one ecosystem alone may be called `pypi` or `npm`. Empty = none."""
+    mcp_registry: str = ""
+    """Base URL of an MCP registry that is asked (`/v0.1/servers`), such as
+    `https://registry.example.com`; it learns which servers are looked at. Empty = none."""
+    mcp_records_dir: str = ""
+    """Directory of imported records of an MCP registry: `server.json` files, alone or as the
+    registry answers with them. Empty = none."""
+    git_mirrors: str = ""
+    """Directory of bare mirrors of repositories, each at `HOST/OWNER/NAME.git`, which somebody
+    else keeps up to date. Empty = none."""
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All sections."""
 
@@ -313,3 +330,4 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keys: KeySettings = KeySettings()
     hosting: HostingSettings = HostingSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    trust: TrustSettings = TrustSettings()

@@ -7,6 +7,7 @@ from tests.contract.evidence.places import NOW, subject
 from tests.fakes.world import StillClock
 
 from gatelodge.adapters.evidence.npm_index import NpmIndex
+from gatelodge.adapters.evidence.package_indexes import PackageIndexes
 from gatelodge.adapters.evidence.pypi_index import PypiIndex
 from gatelodge.core.instant import parse_rfc3339
 from gatelodge.core.trust.evidence import KnownVulnerability
@@ -184,6 +185,14 @@ async def test_a_registry_that_signs_would_name_an_attestation(place):
 async def test_the_end_of_a_node_package_is_told(place, document, lifecycle):
     place.put("/@acme/server", document)
     assert (await node(place).gather(subject(PACKAGE))).lifecycle == lifecycle
+
+
+async def test_each_package_is_asked_for_at_the_index_of_its_kind(place):
+    place.put("/@acme/server", packument(TIMES))
+    both = PackageIndexes({"pypi": python(place), "npm": node(place)})
+    assert (await both.gather(subject(PACKAGE))).versions == 2
+    image = await both.gather(subject(f"oci:localhost/x@sha256:{'a' * 64}"))
+    assert (both.section, image) == ("index", EvidenceGap("It is no package of an index."))
 
 
 async def test_a_version_that_an_index_does_not_list_is_not_known(place):

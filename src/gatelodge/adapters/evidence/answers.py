@@ -95,7 +95,7 @@ class EvidenceAnswers:
         client: GuardedClient,
         clock: Clock,
         private: frozenset[str] = frozenset(),
-        seconds: float = 15.0,
+        seconds: float = 10.0,
     ) -> None:
         self._client = client
         self._clock = clock

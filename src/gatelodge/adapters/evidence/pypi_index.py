@@ -5,6 +5,7 @@ have, and the JSON API beside it, which tells of owners and vulnerabilities. The
 vulnerabilities speaks of one version, which is the newest unless it was asked of another.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, Literal
 from urllib.parse import quote
@@ -248,11 +249,13 @@ class PypiIndex:
     ):
         """The simple API's, the JSON API's, the vulnerabilities of this version, and the time."""
         name = canonicalize_name(subject.source.name)
-        simple = await self._answers.document(address, f"/{name}/", _SIMPLE_FORM)
         base = SourceAddress(address.url.removesuffix(_SIMPLE), address.login)
-        project = None
+        asking = [self._answers.document(address, f"/{name}/", _SIMPLE_FORM)]
         if base.url != address.url:
-            project = await self._answers.document(base, f"/pypi/{name}/json", _PROJECT_FORM)
+            path = f"/pypi/{name}/json"
+            asking.append(self._answers.document(base, path, _PROJECT_FORM))
+        # Both at once: one that is slow must not use up the time of the other.
+        simple, project = [*await asyncio.gather(*asking), None][:2]
         found = [each for each in (simple, project) if isinstance(each, tuple)]
         if not found:
             gaps = [each for each in (simple, project) if isinstance(each, EvidenceGap)]
