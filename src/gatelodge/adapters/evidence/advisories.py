@@ -220,7 +220,7 @@ def _bodies(paths: list[Path]) -> Iterator[bytes | None]:
 def _archived(path: Path) -> Iterator[bytes | None]:
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+    except _BROKEN:
         yield None
         return
     with archive:
@@ -239,9 +239,8 @@ def _archived(path: Path) -> Iterator[bytes | None]:
 _BROKEN: Final = (
     OSError,
     EOFError,
-    RuntimeError,
+    RuntimeError,  # also an encryption or a compression that is not known here
     ValueError,
-    NotImplementedError,
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     zlib.error,
