@@ -272,6 +272,15 @@ class HostingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     machine, or the user that a rootless engine runs as. Wants the extra: `gatelodge[docker]`."""
 
 
+class TrustSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What has to be known of a package before it may start."""
+
+    require_card: bool = False
+    """Start no image before somebody approved a trust card of it in its workspace
+    (`gatelodge card approve`), and none whose card was rejected or whose approval ended. It is
+    asked at each start."""
+
+
 class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the process says of itself."""
 
@@ -329,5 +338,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     upstream: UpstreamSettings = UpstreamSettings()
     keys: KeySettings = KeySettings()
     hosting: HostingSettings = HostingSettings()
+    trust: TrustSettings = TrustSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     trust: TrustSettings = TrustSettings()

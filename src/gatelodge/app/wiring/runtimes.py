@@ -18,8 +18,9 @@ from gatelodge.config.schema import HostingSettings
 from gatelodge.core.catalog.registries import read_login, read_origin
 from gatelodge.flows.hosting.artifacts import ArtifactBuild
 from gatelodge.flows.hosting.recorded_runtime import RecordedRuntime
+from gatelodge.flows.trust.admission import AdmittedRuntimes
 from gatelodge.ports.images import ImageStore
-from gatelodge.ports.runtime import ProbedRuntime
+from gatelodge.ports.runtime import ChosenRuntimes, ProbedRuntime
 
 
 def image_keeper(ground: OpenResources) -> OciImageStore:
@@ -138,8 +139,11 @@ def recorded_runtime(
 ) -> RecordedRuntime:
     """The one gate before all of them."""
     hosting = ground.settings.hosting
+    chosen: ChosenRuntimes = runtime_selector(hosting, ground.directory, images, uids)
+    if ground.settings.trust.require_card:
+        chosen = AdmittedRuntimes(chosen, ground.store, ground.clock)
     return RecordedRuntime(
-        runtime_selector(hosting, ground.directory, images, uids),
+        chosen,
         ground.recorder,
         ground.deks,
         ground.clock,

@@ -95,6 +95,22 @@ def approve(terminal: CommandRun, /, name: str, evidence: str, **said: Any) -> N
     terminal.show(done, lambda it: f"{output.clean(it['source'])} may start{_until(it)}.")
 
 
+def card_before_start(terminal: CommandRun, image: str, *, yes: bool) -> None:
+    """Make the card of an image and show it, before anything of it starts; asks to approve it.
+
+    Where nobody can be asked, and without `yes`, it stays a card: the gate then says whether what
+    it describes may be started (`trust.require_card`). Raises Abort on no.
+    """
+    gate = terminal.gate
+    made = gate.post(gate.here("cards"), {"image": image})
+    terminal.say(f"{format_card(made)}\n")
+    shape = made["card"]
+    if not yes and (terminal.json or not output.on_terminal()):
+        return
+    terminal.sure(f"Let {output.clean(shape['source'])} start, by this evidence?", yes=yes)
+    gate.post(gate.here("cards", shape["id"], "approve"), {"evidence": shape["evidence"]})
+
+
 def _until(shape: dict[str, Any]) -> str:
     return f" until {shape['until'][:10]}" if shape["until"] else ""
 

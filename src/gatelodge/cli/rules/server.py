@@ -9,6 +9,7 @@ from gatelodge.cli import output
 from gatelodge.cli.lazy import dry_run, reviewed, yes
 from gatelodge.cli.nouns import commands
 from gatelodge.cli.rules import definitions
+from gatelodge.cli.rules.catalog import card_before_start
 from gatelodge.cli.rules.hosting import (
     artifact_transport,
     build_artifact,
@@ -89,6 +90,7 @@ _APPROVABLE = ("new", "changed", "pinned")
 )
 @click.option("--rebuild", is_flag=True, help="Fetch it again, whatever was built before.")
 @times
+@yes
 @click.pass_obj
 def add(terminal: CommandRun, /, alias: str, **given: Any) -> None:
     """Describe a server, reach it once, and list its tools; nobody can use them yet.
@@ -104,6 +106,7 @@ def add(terminal: CommandRun, /, alias: str, **given: Any) -> None:
     if named is not None:
         alias, given["source"], given["args"] = named
         del given["command"]
+    said_yes = given.pop("yes")
     own = {"run_as"} if given["run_as"] == "own" else set()  # it says nothing, and is never unsaid
     given |= hosted_parts(given)
     check_parts({part for part in PARTS if given.get(part)} - own)
@@ -120,6 +123,8 @@ def add(terminal: CommandRun, /, alias: str, **given: Any) -> None:
     body = {"alias": alias, "transport": transport, "timing": timing(given), **rest}
     # Two requests: a server that cannot be reached now stays described, and is looked at again.
     made = gate.post(gate.here("servers"), body)
+    if named is not None:
+        card_before_start(terminal, transport["image"], yes=said_yes)
     try:
         made |= _observe_server(terminal, alias)
     except HouseError as fault:

@@ -44,6 +44,7 @@ from gatelodge.flows.identity.ending import EndedAccess
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.nouns.noun import Noun, ShowContext
 from gatelodge.flows.nouns.shown import shown_as
+from gatelodge.flows.trust.cards import approved_evidence
 from gatelodge.flows.vault.usage import check_modes
 from gatelodge.ports.store import StoreTx
 from gatelodge.ports.upstream import ServerHealth
@@ -254,7 +255,11 @@ def approve(act: GovernanceAct, workspace: WorkspaceId, server: ServerId) -> Ser
     changed = replace(row, status="approved")
     act.tx.put(changed)
     act.record(
-        "server.approved", workspace, server=server, transport_sha256=fingerprint(row.transport)
+        "server.approved",
+        workspace,
+        server=server,
+        transport_sha256=fingerprint(row.transport),
+        **approved_evidence(act.tx, row),
     )
     return changed
 

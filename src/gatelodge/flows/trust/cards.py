@@ -73,6 +73,14 @@ def image_of(server: Server) -> str:
     return server.transport.image if isinstance(server.transport, ArtifactTransport) else ""
 
 
+def approved_evidence(tx: StoreTx, server: Server) -> dict[str, str]:
+    """The evidence by which the image of a server was let in, for the leaf of its approval."""
+    image = image_of(server)
+    rows = tx.find(TrustCard, workspace=server.workspace, image=image) if image else []
+    found = [each.evidence for each in rows if each.status == "approved"]
+    return {"evidence_sha256": found[-1]} if found else {}
+
+
 def make_card(
     act: GovernanceAct,
     workspace: WorkspaceId,

@@ -60,6 +60,7 @@ NAVIGATION: Final = (
     NavigationEntry("Guardrails", "guardrails", "r", ("guardrail.read",)),
     NavigationEntry("Tokens", "tokens", "t", ("token.read",)),
     NavigationEntry("Servers", "servers", "s", ("server.read",)),
+    NavigationEntry("Cards", "cards", "", ("card.read",)),
     NavigationEntry("Instances", "instances", "i", ("server.read",)),
     NavigationEntry("Secrets", "secrets", "", ("secret.read",)),
     NavigationEntry("Live", "live", "", ("audit.read",)),

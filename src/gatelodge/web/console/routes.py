@@ -39,7 +39,15 @@ from gatelodge.web.console.screens.rules import (
     past,
     unused,
 )
-from gatelodge.web.console.screens.serving import adding, builds, editing, ending, servers, tools
+from gatelodge.web.console.screens.serving import (
+    adding,
+    builds,
+    cards,
+    editing,
+    ending,
+    servers,
+    tools,
+)
 from gatelodge.web.endpoint.origins import origins
 
 _TYPES: Final = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -79,6 +87,7 @@ SCREENS: Final = (
     *editing.ROUTES,
     *ending.ROUTES,
     *tools.ROUTES,
+    *cards.ROUTES,
     *guardrails.ROUTES,
     *audit.ROUTES,
     *changes.ROUTES,

@@ -12,6 +12,7 @@ from msgspec import Struct
 from gatelodge.flows.admin import agents, grants, groups
 from gatelodge.flows.admin.tokens import token
 from gatelodge.flows.nouns.noun import Noun
+from gatelodge.flows.trust.cards import card
 from gatelodge.flows.vault.secrets import secret
 from gatelodge.web.api.context import WorkspaceContext
 from gatelodge.web.api.nouns import shown_rows
@@ -58,7 +59,7 @@ def _screen_of_noun(noun: Noun[Any]) -> ListScreen:
         rows=partial(shown_rows, noun),
         row=noun.shape,
         noun=noun,
-        link="id" if noun in (token, grants.grant, agents.agent) else "name",
+        link="id" if noun in (token, grants.grant, agents.agent, card) else "name",
         template="tokens.html" if noun is token else "list.html",
     )
 
@@ -87,6 +88,7 @@ LISTS: Final = (
     _screen_of_noun(grants.grant),
     _screen_of_noun(token),
     _screen_of_noun(secret),
+    _screen_of_noun(card),
     ListScreen(
         path="guardrails",
         title="Guardrails",
