@@ -40,6 +40,7 @@ PAGES: dict[str, frozenset[str]] = {
             "/grants",
             "/tokens",
             "/secrets",
+            "/cards",
             "/guardrails",
             "/instances",
             "/grants?form=csv&q=a",
@@ -109,6 +110,7 @@ def test_the_table_of_pages_is_whole() -> None:
         f"/{noun}/{{name:str}}"
         for noun in ("agents", "groups", "grants", "guardrails", "instances", "secrets", "tokens")
     }
+    known |= {"/cards/{name:str}"}
     known |= {"/live/events"}  # an answer without an end: see test_live
     for route in SCREENS:
         # What is sent as a form has a table of its own (`test_forms.py`).

@@ -54,6 +54,8 @@ FORMS: dict[str, frozenset[str]] = {
     "/builds/{name}/cancel": ADMINS,
     "/builds/{name}/add": ADMINS,
     "/builds/{name}/move": ADMINS,
+    "/cards/{name}/approve": ADMINS,
+    "/cards/{name}/reject": ADMINS,
     "/secrets": ADMINS,
     "/secrets/{name}/remove": frozenset(ROLES),
     "/secrets/{name}/value": frozenset(ROLES),
