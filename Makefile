@@ -45,7 +45,7 @@ TOGETHER := tests/unit tests/access tests/console tests/property tests/fuzz test
 	tests/integration/net tests/integration/packages tests/integration/record \
 	tests/integration/servers tests/integration/vault tests/landlock \
 	tests/integration/clients tests/integration/upstream tests/integration/nouns \
-	tests/integration/tracing tests/integration/watching \
+	tests/integration/tracing tests/integration/watching tests/integration/trust \
 	tests/integration/jobs/test_job_commands.py tests/kubernetes/test_manifests.py \
 	$(wildcard tests/integration/test_upstream_*.py tests/integration/test_cli*.py) \
 	tests/fault/disk tests/fault/test_canary.py tests/fault/test_kill.py \

@@ -4,7 +4,7 @@ Nobody waits for a slow source longer than `SECONDS`, and no fault of one takes 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -28,6 +28,26 @@ from gatelodge.ports.world import Clock
 SECONDS: Final = 30.0
 UNSEEN: Final = "It was not started yet: its card comes first."
 _SEEN_LATER: Final = ("start", "interface")
+
+
+class SourcesByKind:
+    """Implements `EvidenceSource`: of several that fill one section, the one for the kind asks."""
+
+    def __init__(self, section: str, sources: Mapping[str, EvidenceSource]) -> None:
+        self._section = section
+        self._sources = sources
+
+    @property
+    def section(self) -> str:
+        """The name of what it fills."""
+        return self._section
+
+    async def gather(self, subject: EvidenceSubject) -> EvidenceSection | EvidenceGap:
+        """What the source for this kind of package says."""
+        source = self._sources.get(subject.source.kind)
+        if source is None:
+            return EvidenceGap("What it was made of comes from no package index.")
+        return await source.gather(subject)
 
 
 class EvidenceGathering(Struct, frozen=True, kw_only=True):
