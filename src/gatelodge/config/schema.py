@@ -272,15 +272,6 @@ class HostingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     machine, or the user that a rootless engine runs as. Wants the extra: `gatelodge[docker]`."""
 
 
-class TrustSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What has to be known of a package before it may start."""
-
-    require_card: bool = False
-    """Start no image before somebody approved a trust card of it in its workspace
-    (`gatelodge card approve`), and none whose card was rejected or whose approval ended. It is
-    asked at each start."""
-
-
 class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the process says of itself."""
 
@@ -310,8 +301,12 @@ class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TrustSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the gate learns about a server before it is installed."""
+    """Where the gate learns about a server before it is installed, and what has to be known."""
 
+    require_card: bool = False
+    """Start no image before somebody approved a trust card of it in its workspace
+    (`gatelodge card approve`), and none whose card was rejected or whose approval ended. It is
+    asked at each start."""
     advisories_dir: str = ""
     """Directory of imported advisories in the OSV form: `.json` files and `.zip` archives, also in
     folders; those of one ecosystem alone may be called `pypi` or `npm`. Empty = none."""
@@ -338,6 +333,5 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     upstream: UpstreamSettings = UpstreamSettings()
     keys: KeySettings = KeySettings()
     hosting: HostingSettings = HostingSettings()
-    trust: TrustSettings = TrustSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     trust: TrustSettings = TrustSettings()

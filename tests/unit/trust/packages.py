@@ -97,6 +97,7 @@ def _interface(tools: int, annotated: int, parameters: int, described: int) -> I
         parameters=parameters,
         described=described,
         bytes=4_000,
+        lint="lint/1",
     )
 
 

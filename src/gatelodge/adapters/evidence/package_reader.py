@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,8 +21,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from gatelodge.core.errors import UpstreamUnreachable
 from gatelodge.core.hosting.materials import ImageMaterial
 from gatelodge.core.hosting.source import ArtifactSource
+from gatelodge.core.ids import Instant
+from gatelodge.core.instant import parse_rfc3339
 from gatelodge.core.trust.evidence import PackageEvidence
 from gatelodge.ports.images import ImageKeeper
+from gatelodge.ports.trust.evidence import PackageReading
 from gatelodge.ports.world import Clock
 
 _MOST_BYTES: Final = 4 << 20
@@ -41,8 +45,8 @@ class ImagePackageReader:
         self._images = images
         self._clock = clock
 
-    async def read_package(self, source: ArtifactSource, image: str) -> tuple[PackageEvidence, str]:
-        """What the image's package says, and the index that it came from (`PackageReader`)."""
+    async def read_package(self, source: ArtifactSource, image: str) -> PackageReading:
+        """What the image's package says, and its lock of it (`PackageReader`)."""
         kept = {each.image: each for each in await self._images.images()}.get(image)
         if kept is None:
             raise UpstreamUnreachable("The image is not here.", remedy="Have it built anew.")
@@ -52,7 +56,7 @@ class ImagePackageReader:
         said = await asyncio.to_thread(_read_said, source, root, lock)
         own = [each for each in materials if _is_own(each, source)]
         ran = tuple(kept.wish.split(" run-scripts=")[1:])
-        return PackageEvidence(
+        package = PackageEvidence(
             source="the package itself",
             at=self._clock.now(),
             image=image,
@@ -62,7 +66,9 @@ class ImagePackageReader:
             # An image holds all that it needs, whoever made it.
             locked=True,
             **said,
-        ), _index_of(source, lock)
+        )
+        index, released = _said_by_lock(source, lock)
+        return PackageReading(package=package, index=index, released_at=released)
 
 
 def _is_own(material: ImageMaterial, source: ArtifactSource) -> bool:
@@ -173,20 +179,29 @@ def _scripts_of_lock(lock: bytes) -> tuple[str, ...]:
     return tuple(sorted(found)[:_MOST_SCRIPTS])
 
 
-def _index_of(source: ArtifactSource, lock: bytes) -> str:
-    """The address of the index that a lock names for the package; empty where it names none."""
+def _said_by_lock(source: ArtifactSource, lock: bytes) -> tuple[str, Instant | None]:
+    """The index of the package, and when it was released; what a lock does not say is left out."""
+    text = lock.decode("utf-8", "replace")
     try:
         if source.kind == "pypi":
-            every = tomllib.loads(lock.decode("utf-8", "replace")).get("packages", [])
+            every = tomllib.loads(text).get("packages", [])
             own = [each for each in every if _plain(str(each.get("name"))) == _plain(source.name)]
-            return _bare(str(own[0].get("index", ""))) if own else ""
+            wheels = [*own[0].get("wheels", ())] if own else []
+            times = [each["upload-time"] for each in wheels if "upload-time" in each]
+            index = _bare(str(own[0].get("index", ""))) if own else ""
+            return index, _instant(min(times)) if times else None
         if source.kind == "npm":
-            packages = _json_object(lock.decode("utf-8", "replace")).get("packages") or {}
+            packages = _json_object(text).get("packages") or {}
             resolved = packages.get(f"node_modules/{source.name}", {}).get("resolved", "")
-            return _bare(str(resolved).partition(f"/{source.name}/-/")[0])
+            return _bare(str(resolved).partition(f"/{source.name}/-/")[0]), None
     except (tomllib.TOMLDecodeError, AttributeError, TypeError):
-        return ""
-    return ""
+        pass
+    return "", None
+
+
+def _instant(said: datetime) -> Instant | None:
+    """A time of a lock. Raises TypeError for what is none."""
+    return parse_rfc3339(said.isoformat())
 
 
 def _bare(url: str) -> str:

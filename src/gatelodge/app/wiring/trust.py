@@ -2,35 +2,41 @@
 
 import shutil
 import ssl
+from pathlib import Path
 
 import gatelodge
 from gatelodge.adapters.net.fetch import GuardedClient
 from gatelodge.adapters.store.shared.evidence import SqlEvidence
 from gatelodge.app.build import OpenResources
 from gatelodge.core.catalog.registries import read_origin
-from gatelodge.flows.trust.gathering import EvidenceGathering, SourcesByKind
+from gatelodge.flows.trust.gathering import EvidenceGathering
 from gatelodge.ports.images import ImageKeeper
-from gatelodge.ports.trust.evidence import EvidenceSource
 
 
 def evidence_gathering(ground: OpenResources, images: ImageKeeper) -> EvidenceGathering:
     """What gathers evidence: from packages themselves, and from the indexes that they came from."""
+    from gatelodge.adapters.evidence.advisories import ImportedAdvisories
     from gatelodge.adapters.evidence.answers import EvidenceAnswers
     from gatelodge.adapters.evidence.npm_index import NpmIndex
+    from gatelodge.adapters.evidence.package_indexes import PackageIndexes
     from gatelodge.adapters.evidence.package_reader import ImagePackageReader
     from gatelodge.adapters.evidence.pypi_index import PypiIndex
 
     client = GuardedClient(ssl.create_default_context, gatelodge.__version__)
     private = frozenset(map(read_origin, ground.settings.hosting.private_origins))
     answers = EvidenceAnswers(client, ground.clock, private)
-    indexes: dict[str, EvidenceSource] = {
-        "pypi": PypiIndex(answers, _python_index),
-        "npm": NpmIndex(answers, _node_registry),
-    }
+    indexes = PackageIndexes(
+        {
+            "pypi": PypiIndex(answers, _python_index),
+            "npm": NpmIndex(answers, _node_registry),
+        }
+    )
+    advisories = ground.settings.trust.advisories_dir
+    imported = ImportedAdvisories(lambda: Path(advisories) if advisories else None, ground.clock)
     return EvidenceGathering(
         kept=SqlEvidence(ground.database),
         reader=ImagePackageReader(images, ground.clock),
-        sources=(SourcesByKind("index", indexes),),
+        sources=(indexes, imported),
         clock=ground.clock,
     )
 

@@ -173,7 +173,8 @@ def _lines_of_unknown(signals: list[dict[str, Any]]) -> Iterator[str]:
     for why, those in reasons.items():
         names = ", ".join(each["id"] for each in those)
         fix = next((each["fix"] for each in those if each["fix"]), "")
-        yield f"  ? {names}: not known. {output.clean(why)} {output.clean(fix)}".rstrip()
+        mend = f" {output.clean(fix)}" if fix else ""
+        yield f"  ? {names}: not known. {output.clean(why)}{mend}"
 
 
 def _lines_of_signal(each: dict[str, Any]) -> Iterator[str]:

@@ -4,7 +4,7 @@ Nobody waits for a slow source longer than `SECONDS`, and no fault of one takes 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from gatelodge.core.errors import HouseError
 from gatelodge.core.hosting.source import ArtifactSource, read_source
 from gatelodge.core.trust.evidence import (
     EvidenceSection,
+    IndexEvidence,
     LaunchEvidence,
     TrustEvidence,
 )
@@ -30,26 +31,6 @@ UNSEEN: Final = "It was not started yet: its card comes first."
 _SEEN_LATER: Final = ("start", "interface")
 
 
-class SourcesByKind:
-    """Implements `EvidenceSource`: of several that fill one section, the one for the kind asks."""
-
-    def __init__(self, section: str, sources: Mapping[str, EvidenceSource]) -> None:
-        self._section = section
-        self._sources = sources
-
-    @property
-    def section(self) -> str:
-        """The name of what it fills."""
-        return self._section
-
-    async def gather(self, subject: EvidenceSubject) -> EvidenceSection | EvidenceGap:
-        """What the source for this kind of package says."""
-        source = self._sources.get(subject.source.kind)
-        if source is None:
-            return EvidenceGap("What it was made of comes from no package index.")
-        return await source.gather(subject)
-
-
 class EvidenceGathering(Struct, frozen=True, kw_only=True):
     """Asks every source about an image; `sources` each fill one section, `kept` keeps the whole."""
 
@@ -62,16 +43,23 @@ class EvidenceGathering(Struct, frozen=True, kw_only=True):
         """All that is known of it now. Raises Invalid, UpstreamUnreachable (no such image)."""
         source = read_source(source_text)
         at = self.clock.now()
-        package, index = await self.reader.read_package(source, image)
-        subject = EvidenceSubject(source=source, image=image, package=package, index=index)
+        read = await self.reader.read_package(source, image)
+        subject = EvidenceSubject(
+            source=source, image=image, package=read.package, index=read.index
+        )
         told = await asyncio.gather(*(self._ask(each, subject) for each in self.sources))
-        found: dict[str, Any] = {"package": package, "launch": _launch(source, image, at)}
+        found: dict[str, Any] = {"package": read.package, "launch": _launch(source, image, at)}
         gaps = dict.fromkeys(_SEEN_LATER, UNSEEN)
         for each, said in zip(self.sources, told, strict=True):
             if isinstance(said, EvidenceGap):
                 gaps.setdefault(each.section, said.why)
             else:
                 found[each.section] = said
+        if "index" not in found and read.released_at is not None:
+            # The index told it when the package was fetched; of all else that it knows, nothing.
+            found["index"] = IndexEvidence(
+                source="the lock of the image", at=at, released_at=read.released_at
+            )
         gaps = {name: why for name, why in gaps.items() if name not in found}
         return TrustEvidence(subject=source_text, at=at, gaps=gaps, **found)
 

@@ -5,6 +5,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gatelodge.core.hosting.source import ArtifactSource
+from gatelodge.core.ids import Instant
 from gatelodge.core.trust.evidence import EvidenceSection, PackageEvidence
 
 
@@ -43,11 +44,22 @@ class EvidenceSource(Protocol):
         ...
 
 
+class PackageReading(Struct, frozen=True, kw_only=True):
+    """What a package says, the address of the index that it came from, when it was released.
+
+    The last two are as its lock has them: empty and None where that does not say.
+    """
+
+    package: PackageEvidence
+    index: str = ""
+    released_at: Instant | None = None
+
+
 class PackageReader(Protocol):
     """Reads what an image says of itself, without running anything of it."""
 
-    async def read_package(self, source: ArtifactSource, image: str) -> tuple[PackageEvidence, str]:
-        """What it says, and the index that it came from. Raises UpstreamUnreachable."""
+    async def read_package(self, source: ArtifactSource, image: str) -> PackageReading:
+        """What it says, and its lock of it. Raises UpstreamUnreachable."""
         ...
 
 

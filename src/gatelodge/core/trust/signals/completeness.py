@@ -95,7 +95,11 @@ def _start(found: TrustEvidence) -> SignalReading:
         section,
         "CC5",
         1.0 if section.started else 0.0,
-        f"{section.milliseconds} ms" if section.started else section.why or "it did not start",
+        f"{section.milliseconds} ms"
+        if section.milliseconds
+        else "it did"
+        if section.started
+        else section.why or "it did not start",
         "It starts from what is declared, without a network."
         if section.started
         else "It does not start from what is declared.",

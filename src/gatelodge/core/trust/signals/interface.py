@@ -68,6 +68,8 @@ def open_findings(found: TrustEvidence) -> tuple[FoundFinding, ...]:
 
 
 def _poisoning(section: InterfaceEvidence) -> SignalReading:
+    if not section.lint:
+        return not_known("IF1", "Its definitions were not looked through for poisoning.")
     left = [each for each in section.findings if not each.cleared]
     high = sum(each.severity == "high" for each in left)
     medium = sum(each.severity == "medium" for each in left)

@@ -119,9 +119,9 @@ def _lifecycle(found: TrustEvidence) -> SignalReading:
 
 def _revision(found: TrustEvidence) -> SignalReading:
     start = found.start
-    if start is None or not start.started:
-        why = found.gaps.get("start", "It was not started yet.")
-        return not_known("UP5", start.why if start and start.why else why)
+    if start is None or not start.started or not start.revision:
+        why = "What it agreed to is not known." if start else "It was not started yet."
+        return not_known("UP5", found.gaps.get("start", start.why if start and start.why else why))
     share = next((share for least, share in _REVISIONS if start.revision >= least), 0.0)
     return read_from(
         start,

@@ -1,22 +1,29 @@
 """Cards: made of an image that is kept, shown with every point, approved by what was shown."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
+from anyio import to_thread
 from litestar import get, post
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from gatelodge.config.trust import trust_method
+from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import NotFound
 from gatelodge.core.ids import Instant
 from gatelodge.core.trust.card import TrustCard
 from gatelodge.core.trust.evidence import (
+    StartEvidence,
     TrustEvidence,
     decode_evidence,
     encode_evidence,
     evidence_digest,
 )
+from gatelodge.core.trust.interface import interface_of
 from gatelodge.core.trust.score import TrustScore, score_evidence
+from gatelodge.core.vault.injections import injections
 from gatelodge.flows.act import GovernanceAct
 from gatelodge.flows.nouns import lookup
 from gatelodge.flows.trust import cards
@@ -56,6 +63,7 @@ async def make(place: Here, data: JSONBody[WantedCard]) -> CardDetail:
     """Gather evidence about an image that was built, and make a card of it; nothing is started."""
     kept = await _image_for_card(place, data.image)
     evidence = await place.gate.trust.gather(kept.source, kept.image)
+    evidence = await _with_what_was_seen(place, evidence, kept.image)
     body = encode_evidence(evidence)
     digest = evidence_digest(body)
     score = score_evidence(evidence, trust_method(), evidence.at)
@@ -104,6 +112,43 @@ async def _image_for_card(place: WorkspaceContext, wanted: str) -> KeptImage:
             if each.image == wanted and bounds.allows_source(each.source):
                 return each
         raise
+
+
+async def _with_what_was_seen(
+    place: WorkspaceContext, evidence: TrustEvidence, image: str
+) -> TrustEvidence:
+    """The same with what servers of this image were seen to offer, once one was looked at."""
+
+    def look(tx: StoreTx) -> tuple[Server, list[Tool]] | None:
+        for server in tx.find(Server, workspace=place.id):
+            if cards.image_of(server) == image:
+                tools = tx.find(Tool, workspace=place.id, server=server.id, present=True)
+                if tools:
+                    return server, tools
+        return None
+
+    found = await place.gate.read(look)
+    if found is None:
+        return evidence
+    server, tools = found
+    changed = sum(bool(each.approved) and not each.as_approved for each in tools)
+    seen = await to_thread.run_sync(
+        partial(
+            interface_of,
+            [each.definition for each in tools],
+            evidence.at,
+            changed=changed,
+            secrets=bool(injections(server.transport)),
+        )
+    )
+    start = StartEvidence(
+        source="its start in the sandbox",
+        at=evidence.at,
+        started=True,
+        revision=place.showing.health(server.id).version,
+    )
+    gaps = {name: why for name, why in evidence.gaps.items() if name not in ("start", "interface")}
+    return replace(evidence, start=start, interface=seen, gaps=gaps)
 
 
 def _score_of(evidence: TrustEvidence) -> TrustScore:
