@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core.hosting.source import read_source
-from gatelodge.core.trust.manifest import names_package, read_manifest
+from gatelodge.core.trust.sources.manifest import names_package, read_manifest
 
 SCHEMA = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
 STDIO = {"type": "stdio"}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core.hosting.source import read_source
-from gatelodge.core.trust.repository import (
+from gatelodge.core.trust.sources.repository import (
     AuthoredCommit,
     count_commits,
     is_policy,

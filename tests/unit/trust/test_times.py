@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core.instant import parse_rfc3339
-from gatelodge.core.trust.times import doubt_of_time
+from gatelodge.core.trust.sources.times import doubt_of_time
 
 DAY = 86_400 * 1_000_000
 NOW = parse_rfc3339("2026-11-22T12:00:00Z")

@@ -21,9 +21,9 @@ from msgspec import Struct
 
 from gatelodge.adapters.evidence.fields import instant
 from gatelodge.core.ids import Instant
-from gatelodge.core.trust.advisories import MOST_ADVISORY, match_advisory, read_advisory
 from gatelodge.core.trust.evidence import AdvisoryEvidence, KnownVulnerability
-from gatelodge.core.trust.versions import Ecosystem
+from gatelodge.core.trust.sources.advisories import MOST_ADVISORY, match_advisory, read_advisory
+from gatelodge.core.trust.sources.versions import Ecosystem
 from gatelodge.ports.trust.evidence import EvidenceGap, EvidenceSubject
 from gatelodge.ports.world import Clock
 

@@ -19,7 +19,7 @@ from gatelodge.core.errors import HouseError
 from gatelodge.core.hosting.source import ArtifactSource
 from gatelodge.core.ids import Instant
 from gatelodge.core.trust.evidence import RepositoryEvidence
-from gatelodge.core.trust.repository import (
+from gatelodge.core.trust.sources.repository import (
     DAY_SECONDS,
     MANIFESTS,
     YEAR_DAYS,

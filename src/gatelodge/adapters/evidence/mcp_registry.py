@@ -20,7 +20,7 @@ from gatelodge.adapters.evidence.fields import FAULTS, UNSTATED, instant, one_li
 from gatelodge.core.hosting.source import ArtifactSource
 from gatelodge.core.ids import Instant
 from gatelodge.core.trust.evidence import Lifecycle, ManifestEvidence, RegistryEvidence
-from gatelodge.core.trust.manifest import MOST_MANIFEST, names_package, read_manifest
+from gatelodge.core.trust.sources.manifest import MOST_MANIFEST, names_package, read_manifest
 from gatelodge.ports.trust.evidence import EvidenceGap, EvidenceSubject
 from gatelodge.ports.world import Clock
 

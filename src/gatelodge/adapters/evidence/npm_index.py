@@ -21,7 +21,7 @@ from gatelodge.adapters.evidence.fields import (
 )
 from gatelodge.core.ids import Instant
 from gatelodge.core.trust.evidence import IndexEvidence, Lifecycle
-from gatelodge.core.trust.times import doubt_of_time
+from gatelodge.core.trust.sources.times import doubt_of_time
 from gatelodge.ports.trust.evidence import EvidenceGap, EvidenceSubject
 
 _MOST_BYTES: Final = 32 << 20

@@ -31,8 +31,8 @@ from gatelodge.adapters.evidence.fields import (
 )
 from gatelodge.core.ids import Instant
 from gatelodge.core.trust.evidence import IndexEvidence, KnownVulnerability, Lifecycle
-from gatelodge.core.trust.times import doubt_of_time
-from gatelodge.core.trust.versions import is_preview, same_version, version_order
+from gatelodge.core.trust.sources.times import doubt_of_time
+from gatelodge.core.trust.sources.versions import is_preview, same_version, version_order
 from gatelodge.ports.trust.evidence import EvidenceGap, EvidenceSubject
 
 _SIMPLE: Final = "/simple"

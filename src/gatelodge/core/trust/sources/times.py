@@ -10,7 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gatelodge.core.ids import Instant
-from gatelodge.core.trust.versions import Ecosystem, is_preview, release_numbers, version_order
+from gatelodge.core.trust.sources.versions import (
+    Ecosystem,
+    is_preview,
+    release_numbers,
+    version_order,
+)
 
 _DAY: Final = 86_400 * 1_000_000
 _SLACK: Final = _DAY

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from packaging.utils import canonicalize_name
 
 from gatelodge.core.trust.evidence import KnownVulnerability, Severity
-from gatelodge.core.trust.versions import Ecosystem, same_version, version_order
+from gatelodge.core.trust.sources.versions import Ecosystem, same_version, version_order
 
 MOST_ADVISORY: Final = 1 << 20
 """Bytes of one advisory."""

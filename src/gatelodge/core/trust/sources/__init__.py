@@ -1,0 +1,1 @@
+"""What documents of sources say, judged as values: times, versions, advisories, declarations."""
