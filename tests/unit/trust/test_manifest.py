@@ -35,6 +35,7 @@ def read(package=None, **more):
         ({"packages": [{**PACKAGE, "registryType": "mcpb"}]}, "fileSha256"),
         ({"packages": [{**PACKAGE, "transport": {"type": "sse"}}]}, "no URL"),
         ({"remotes": [STDIO]}, "stdio"),
+        ({"packages": [{**PACKAGE, "packageArguments": [{"type": "positional"}]}]}, "valueHint"),
         ({"remotes": [{"type": "sse", "url": "ftp://x"}]}, "url"),
         ({}, ""),
         ({"remotes": [{"type": "sse", "url": "https://{host}/mcp"}], "title": "T"}, ""),

@@ -168,17 +168,42 @@ def _fault(found: dict[str, Any]) -> str:
         read = msgspec.convert(found, _ManifestFile)
     except (msgspec.ValidationError, RecursionError) as fault:
         return str(fault)
-    for version in (read.version, *(each.version for each in read.packages)):
-        if version == "latest" or _RANGE.search(version):
-            return "a version in it is none: a range, or `latest`"
+    return next((words for broken, words in _rules(read) if broken), "")
+
+
+def _rules(read: _ManifestFile) -> Iterator[tuple[bool, str]]:
+    """What the shape alone does not say."""
+    versions = (read.version, *(each.version for each in read.packages))
+    yield (
+        any(each == "latest" or _RANGE.search(each) for each in versions),
+        "a version in it is none: a range, or `latest`",
+    )
     ways = (*(each.transport for each in read.packages), *read.remotes)
-    if any(each.type != "stdio" and not each.url for each in ways):
-        return "a transport over HTTP has no URL"
-    if any(each.type == "stdio" for each in read.remotes):
-        return "a remote server cannot be reached over stdio"
-    if any(each.registry_type == "mcpb" and not each.file_sha256 for each in read.packages):
-        return "a bundle (mcpb) has no fileSha256"
-    return ""
+    yield (
+        any(each.type != "stdio" and not each.url for each in ways),
+        "a transport over HTTP has no URL",
+    )
+    yield (
+        any(each.type == "stdio" for each in read.remotes),
+        "a remote server cannot be reached over stdio",
+    )
+    every = [word for each in read.packages for word in _arguments(each)]
+    yield (
+        any(isinstance(each, _PositionalArgument) and not _is_told(each) for each in every),
+        "a positional argument has neither valueHint nor value",
+    )
+    yield (
+        any(each.registry_type == "mcpb" and not each.file_sha256 for each in read.packages),
+        "a bundle (mcpb) has no fileSha256",
+    )
+
+
+def _arguments(package: _ManifestPackage) -> tuple[_NamedArgument | _PositionalArgument, ...]:
+    return (*package.package_arguments, *package.runtime_arguments)
+
+
+def _is_told(argument: _PositionalArgument) -> bool:
+    return bool(argument.value_hint or argument.value)
 
 
 def _inputs(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]]:

@@ -39,23 +39,26 @@ def doubt_of_time(
     if _all_together(at, times):
         return "The index gives one time for most versions: when it took them."
     own = version_order(ecosystem, version)
-    if own is None:
-        return ""
-    numbers = release_numbers(own)
-    if _far_from_calendar(numbers, at):
+    if own is not None and _far_from_calendar(release_numbers(own), at):
         return "The version names a date that is far from the time that the index gives."
-    line = _line(numbers)
+    # Where a version names its day, two agree: then the times of the others are the odd ones.
+    if own is None or _names_day(release_numbers(own)):
+        return ""
+    return _reversed(ecosystem, own, at, times)
+
+
+def _reversed(ecosystem: Ecosystem, own: Any, at: Instant, times: Mapping[str, Instant]) -> str:
+    """Which version came in reverse order, in words; empty for none."""
+    line = _line(release_numbers(own))
     for text, other_at in times.items():
         other = version_order(ecosystem, text)
-        if other is None or is_preview(other) or not _comparable(line, _line(_numbers(other))):
+        if other is None or is_preview(other):
+            continue
+        if not _comparable(line, _line(release_numbers(other))):
             continue
         if (other < own and other_at > at + _SLACK) or (other > own and other_at < at - _SLACK):
             return f"By the times of the index {text[:60]} and this version came in reverse order."
     return ""
-
-
-def _numbers(order: Any) -> tuple[int, ...]:
-    return release_numbers(order)
 
 
 def _all_together(at: Instant, times: Mapping[str, Instant]) -> bool:
@@ -77,13 +80,18 @@ def _is_calendar(numbers: tuple[int, ...]) -> bool:
     return bool(numbers) and 2000 <= numbers[0] < 2100
 
 
+def _names_day(numbers: tuple[int, ...]) -> bool:
+    named = _is_calendar(numbers) and len(numbers) > 2
+    return named and 1 <= numbers[1] <= 12 and 1 <= numbers[2] <= 31
+
+
 def _far_from_calendar(numbers: tuple[int, ...], at: Instant) -> bool:
     if not _is_calendar(numbers):
         return False
     month = numbers[1] if len(numbers) > 2 and 1 <= numbers[1] <= 12 else None
     first = datetime(numbers[0], month or 1, 1, tzinfo=UTC)
     last = first + timedelta(days=31 if month else 366)
-    if month and 1 <= numbers[2] <= 31:
+    if _names_day(numbers):
         first = last = first + timedelta(days=numbers[2] - 1)
     slack = timedelta(days=_CALENDAR_DAYS)
     return not _instant(first - slack) <= at <= _instant(last + slack)
