@@ -49,8 +49,14 @@ COMMANDS: dict[str, LazyCommand] = {
     "policy": LazyCommand("gatelodge.cli.rules.policy:policy", "Guardrails: what nobody may do."),
     "access": LazyCommand("gatelodge.cli.rules.access:access", "Who can use what, and why."),
     "audit": LazyCommand("gatelodge.cli.record.audit:audit", "What happened, and its proof."),
-    "apply": LazyCommand("gatelodge.cli.house.apply:apply", "Add and change what a file says."),
-    "export": LazyCommand("gatelodge.cli.house.apply:export", "Write the file that apply reads."),
+    "apply": LazyCommand("gatelodge.cli.declared.apply:apply", "Add and change what a file says."),
+    "export": LazyCommand(
+        "gatelodge.cli.declared.apply:export", "Write the file that apply reads."
+    ),
+    "import": LazyCommand(
+        "gatelodge.cli.fleet.fleet_import:import_fleet",
+        "What runs on laptops: a list, a proposal.",
+    ),
     "config": LazyCommand("gatelodge.cli.house.config:config", "The settings and their origins."),
     "console": LazyCommand("gatelodge.cli.house.console:console", "A link into the console."),
     "job": LazyCommand("gatelodge.cli.house.job:job", "Work that is longer than a request."),

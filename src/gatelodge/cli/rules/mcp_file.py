@@ -10,6 +10,7 @@ from msgspec import Struct
 from gatelodge.core.catalog.server import Transport
 from gatelodge.core.catalog.transport import check_parts, check_transport
 from gatelodge.core.errors import HouseError, Invalid
+from gatelodge.core.fleet.launcher import EXACT, program_name, split_version
 from gatelodge.core.hosting.source import read_source
 from gatelodge.core.protocol.shown.names import alias_for, is_alias
 
@@ -20,10 +21,6 @@ _VARIABLE = re.compile(r"(?P<before>(?:[A-Za-z][\w-]* )?)\$\{(?:env:)?(?P<name>[
 _SILENT = {"npx": ("-y", "--yes", "-q", "--quiet"), "uvx": ("-q", "--quiet", "--no-progress")}
 _NAMING = {"npx": ("-p", "--package"), "uvx": ("--from",)}
 _KINDS = {"npx": "npm", "uvx": "pypi"}
-_EXACT = {
-    "npm": re.compile(r"\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?"),
-    "pypi": re.compile(r"\d[0-9A-Za-z.+!_-]*"),
-}
 _NO_IMAGE: Final = f"sha256:{'0' * 64}"
 """Stands for the image that is not built yet, while the rest is judged."""
 
@@ -173,7 +170,7 @@ def package_of_command(alias: str, words: Sequence[str]) -> PackageCommand | Non
 
     Raises Invalid where it names no exact version, or has options that mean nothing to an image.
     """
-    runner = words[0].replace("\\", "/").rpartition("/")[2].removesuffix(".cmd")
+    runner = program_name(words[0])
     rest = list(words[1:])
     if runner == "uv" and rest[:2] == ["tool", "run"]:
         runner, rest = "uvx", rest[2:]
@@ -210,14 +207,10 @@ def _take_options(alias: str, runner: str, words: list[str]) -> str:
 
 def _exact_source(alias: str, runner: str, package: str) -> str:
     kind = _KINDS[runner]
-    # A scope of npm begins with the sign that stands before a version.
-    at = package.find("@", 1)
-    name, version = (package[:at], package[at + 1 :]) if at > 0 else (package, "")
-    if kind == "pypi" and "==" in package:
-        name, _, version = package.partition("==")
-    if not _EXACT[kind].fullmatch(version):
+    name, version = split_version(kind, package)
+    if not EXACT[kind].fullmatch(version):
         raise Invalid(f"{package} names no exact version", remedy=_how(alias, runner, name))
-    source = f"{kind}:{name.strip()}@{version}"
+    source = f"{kind}:{name}@{version}"
     read_source(source)
     return source
 

@@ -33,14 +33,14 @@ def exported(present: WorkspaceRows, slug: str) -> str:
     for section, entries in wanted_of(present, slug).entries.items():
         parts[section] = [_without_defaults(each) for each in entries]
     plain, lines = (
-        _escaped_for_terminal(tomli_w.dumps(parts, multiline_strings=way)) for way in (False, True)
+        escaped_for_terminal(tomli_w.dumps(parts, multiline_strings=way)) for way in (False, True)
     )
     # On several lines a CR is lost.
     text = lines if tomllib.loads(lines) == tomllib.loads(plain) else plain
     return _HEAD.format(slug=slug) + text
 
 
-def _escaped_for_terminal(toml: str) -> str:
+def escaped_for_terminal(toml: str) -> str:
     """The same TOML, with an escape for what would change how a terminal shows the rest of it.
 
     Only basic strings hold what is not ASCII: bare keys, numbers and times have none of it.

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from gatelodge.cli import lazy, output
+from gatelodge.cli.declared.built_sources import with_images
 from gatelodge.cli.files import write_new_file
 from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
@@ -21,12 +22,14 @@ from gatelodge.core.errors import Invalid
 def apply(terminal: CommandRun, file: Path, prune: bool, dry_run: bool, yes: bool) -> None:
     """Add and change what FILE (TOML; - = standard input) says, in one transaction.
 
-    A second run changes nothing. What FILE does not name stays; --prune ends grants, places in
-    groups and guardrails that it lacks. Members, agents, groups and servers stay even so: they are
-    ended by their own commands, as approvals and reviews of tools are given by theirs.
+    A package (`source`) without an `image` is built first. A second run changes nothing. What FILE
+    does not name stays; --prune ends grants, places in groups and guardrails that it lacks.
+    Members, agents, groups and servers stay even so: they are ended by their own commands, as
+    approvals and reviews of tools are given by theirs.
     """
     gate = terminal.gate
-    body = {"text": _read_file_or_stdin(file), "prune": prune}
+    text = with_images(terminal, _read_file_or_stdin(file), dry_run=dry_run)
+    body = {"text": text, "prune": prune}
     # Only what ends something is asked about; the trial before it refuses whatever the change
     # would.
     if prune and not dry_run and not yes:

@@ -1,0 +1,1 @@
+"""A workspace as a file: applied and exported by commands."""

@@ -1,0 +1,1 @@
+"""Configurations of many clients, read into one list of servers: values and rules, nothing else."""
