@@ -164,3 +164,30 @@ def test_a_file_that_names_an_image_which_is_not_here_says_how_it_comes(
         seen = other.cli("server", "observe", "tiny")
         assert [each["name"] for each in seen["tools"]] == ["echo", "count"]
         assert other.cli("apply", str(file), "--dry-run")["lacks"] == []
+
+
+def test_apply_builds_a_package_that_has_no_image_once(gate: Gate, tiny: str, tmp_path: Path):
+    file = tmp_path / "proposal.toml"
+    table = 'alias = "fresh"\nsource = "pypi:mcp-server-tiny@1.1"\n'
+    file.write_text(f'workspace = "main"\n[[servers]]\n{table}')
+    before = gate.cli("image", "list")
+    tried = gate.command("apply", str(file), "--dry-run")
+    assert tried.returncode == 0, tried.stderr
+    assert "+ server fresh" in tried.stdout
+    assert gate.cli("image", "list") == before
+    applied = gate.command("apply", str(file))
+    assert applied.returncode == 0, applied.stderr
+    shown = gate.cli("server", "show", "fresh")
+    assert (shown["status"], shown["kind"]) == ("proposed", "artifact")
+    assert shown["transport"]["image"] not in ("", tiny)
+    assert "Nothing differs." in gate.command("apply", str(file)).stdout
+
+
+def test_a_table_of_a_file_that_is_no_server_is_refused_and_nothing_is_built(
+    gate: Gate, tmp_path: Path
+):
+    file = tmp_path / "odd.toml"
+    file.write_text('workspace = "main"\n[[servers]]\nalias = []\nsource = "pypi:x@1"\n')
+    refused = gate.command("apply", str(file), "--dry-run")
+    assert refused.returncode not in (0, 70), refused.stderr
+    assert "alias" in refused.stderr

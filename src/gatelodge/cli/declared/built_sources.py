@@ -32,7 +32,7 @@ def with_images(terminal: CommandRun, text: str, *, dry_run: bool) -> str:
     there = {row["alias"]: row.get("transport") or {} for row in gate.every(gate.here("servers"))}
     for row in lacking:
         script = str(row.pop("script", ""))
-        known: dict[str, Any] = there.get(row.get("alias"), {})
+        known: dict[str, Any] = there.get(str(row.get("alias")), {})
         if known.get("source") == row["source"] and known.get("image"):
             row["image"] = known["image"]
             row.setdefault("run_scripts", list(known.get("run_scripts") or ()))
