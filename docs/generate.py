@@ -19,7 +19,7 @@ import msgspec
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from docs import facts, prose, roles, trust  # noqa: E402
+from docs import facts, lint, prose, roles, trust  # noqa: E402
 from tests.guarantees import GUARANTEES  # noqa: E402
 from tests.test_guarantees import cited  # noqa: E402
 
@@ -205,6 +205,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/records.md": records,
     "docs/reference/records.schema.json": records_schema,
     "docs/reference/settings.md": settings,
+    "docs/reference/lint.md": lint.lint_page,
     "docs/reference/trust.md": trust.trust_page,
 }
 

@@ -131,7 +131,13 @@ def _image_named(terminal: CommandRun, text: str) -> str:
 
 def format_card(found: dict[str, Any]) -> str:
     """A card as a terminal shows it: the worst first, then each point, then what is not known."""
-    return "\n".join(_lines_of_card(found["card"], found["score"]))
+    seen = found["evidence"].get("interface") or {}
+    lines = [*_lines_of_card(found["card"], found["score"])]
+    for each in seen.get("findings", ()):
+        where = f"{each.get('tool') or 'instructions'}: {each.get('field', '')}"
+        told = f"{each['severity']} {each['rule']} ({output.clean(where)}): {each.get('why', '')}"
+        lines.insert(-2, f"Finding: {told}: {output.clean(each.get('quote', ''))}")
+    return "\n".join(lines)
 
 
 def _lines_of_card(shape: dict[str, Any], score: dict[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from gatelodge.core.ids import Instant
-from gatelodge.core.trust.evidence import InterfaceEvidence
+from gatelodge.core.trust.evidence import FoundFinding, InterfaceEvidence
 
 _MOST_PARAMETERS: Final = 10_000
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -17,12 +17,18 @@ _BROWSES: Final = frozenset(("browser", "navigate", "screenshot"))
 
 
 def interface_of(
-    definitions: Sequence[str], at: Instant, *, changed: int = 0, secrets: bool = False
+    definitions: Sequence[str],
+    at: Instant,
+    *,
+    changed: int = 0,
+    secrets: bool = False,
+    lint: str = "",
+    findings: tuple[FoundFinding, ...] = (),
 ) -> InterfaceEvidence:
     """What these definitions (JSON texts of tools, as sent) come to.
 
     A text that is none counts as a tool that says nothing. `changed` is how many differ from what
-    was approved, `secrets` whether the server is given any.
+    was approved, `secrets` whether the server is given any, `findings` what that `lint` found.
     """
     tools = [_tool_of(each) for each in definitions]
     described = parameters = 0
@@ -42,6 +48,8 @@ def interface_of(
         bytes=sum(len(each.encode("utf-8", "surrogatepass")) for each in definitions),
         exposure=_exposure_of(tools, secrets=secrets),
         unapproved_changes=changed,
+        lint=lint,
+        findings=findings,
     )
 
 

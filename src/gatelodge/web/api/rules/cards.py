@@ -1,7 +1,6 @@
 """Cards: made of an image that is kept, shown with every point, approved by what was shown."""
 
 from datetime import timedelta
-from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -10,11 +9,13 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from gatelodge.config.trust import trust_method
+from gatelodge.core.catalog.lint import LINT, lint_definitions
 from gatelodge.core.catalog.server import Server, Tool
 from gatelodge.core.errors import NotFound
 from gatelodge.core.ids import Instant
 from gatelodge.core.trust.card import TrustCard
 from gatelodge.core.trust.evidence import (
+    InterfaceEvidence,
     StartEvidence,
     TrustEvidence,
     decode_evidence,
@@ -119,28 +120,33 @@ async def _with_what_was_seen(
 ) -> TrustEvidence:
     """The same with what servers of this image were seen to offer, once one was looked at."""
 
-    def look(tx: StoreTx) -> tuple[Server, list[Tool]] | None:
+    def look(tx: StoreTx) -> tuple[Server, list[Tool], set[str]] | None:
+        every = tx.find(Tool, workspace=place.id, present=True)
         for server in tx.find(Server, workspace=place.id):
-            if cards.image_of(server) == image:
-                tools = tx.find(Tool, workspace=place.id, server=server.id, present=True)
-                if tools:
-                    return server, tools
+            tools = [each for each in every if each.server == server.id]
+            if tools and cards.image_of(server) == image:
+                return server, tools, {each.name for each in every if each.server != server.id}
         return None
 
     found = await place.gate.read(look)
     if found is None:
         return evidence
-    server, tools = found
+    server, tools, others = found
     changed = sum(bool(each.approved) and not each.as_approved for each in tools)
-    seen = await to_thread.run_sync(
-        partial(
-            interface_of,
-            [each.definition for each in tools],
+
+    def read() -> InterfaceEvidence:
+        texts = [each.definition for each in tools]
+        return interface_of(
+            texts,
             evidence.at,
             changed=changed,
             secrets=bool(injections(server.transport)),
+            lint=LINT,
+            findings=lint_definitions(texts, server.instructions, others),
         )
-    )
+
+    # How much work that is, the server decides.
+    seen = await to_thread.run_sync(read, limiter=place.gate.writing)
     start = StartEvidence(
         source="its start in the sandbox",
         at=evidence.at,

@@ -40,7 +40,7 @@ async def card_page(
         row=found.card,
         score=found.score,
         families=_families(found.score),
-        at=found.evidence.at,
+        findings=found.evidence.interface.findings if found.evidence.interface else (),
         outcome=outcome,
         done=_DONE.get(finished, ""),
         status=outcome.status,
