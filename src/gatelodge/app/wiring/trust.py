@@ -17,10 +17,13 @@ def evidence_gathering(ground: OpenResources, images: ImageKeeper) -> EvidenceGa
     """What gathers evidence: from packages themselves, and from the indexes that they came from."""
     from gatelodge.adapters.evidence.advisories import ImportedAdvisories
     from gatelodge.adapters.evidence.answers import EvidenceAnswers
+    from gatelodge.adapters.evidence.git_mirrors import GitMirrors
+    from gatelodge.adapters.evidence.mcp_registry import McpManifest, McpRegistry, RegistryRecords
     from gatelodge.adapters.evidence.npm_index import NpmIndex
     from gatelodge.adapters.evidence.package_indexes import PackageIndexes
     from gatelodge.adapters.evidence.package_reader import ImagePackageReader
     from gatelodge.adapters.evidence.pypi_index import PypiIndex
+    from gatelodge.adapters.runtime.packages.tools import run_tool
 
     client = GuardedClient(ssl.create_default_context, gatelodge.__version__)
     private = frozenset(map(read_origin, ground.settings.hosting.private_origins))
@@ -31,14 +34,26 @@ def evidence_gathering(ground: OpenResources, images: ImageKeeper) -> EvidenceGa
             "npm": NpmIndex(answers, _node_registry),
         }
     )
-    advisories = ground.settings.trust.advisories_dir
-    imported = ImportedAdvisories(lambda: Path(advisories) if advisories else None, ground.clock)
+    said, clock = ground.settings.trust, ground.clock
+    records = RegistryRecords(
+        answers, clock, lambda: said.mcp_registry, lambda: _folder(said.mcp_records_dir)
+    )
+    others = (
+        ImportedAdvisories(lambda: _folder(said.advisories_dir), clock),
+        McpRegistry(records),
+        McpManifest(records),
+        GitMirrors(lambda: _folder(said.git_mirrors), run_tool, clock),
+    )
     return EvidenceGathering(
         kept=SqlEvidence(ground.database),
         reader=ImagePackageReader(images, ground.clock),
-        sources=(indexes, imported),
+        sources=(indexes, *others),
         clock=ground.clock,
     )
+
+
+def _folder(said: str) -> Path | None:
+    return Path(said) if said else None
 
 
 def _python_index(_package: str) -> str:
