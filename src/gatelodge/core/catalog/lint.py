@@ -270,12 +270,18 @@ def _strings_of(
             where, value = stack.pop()
             if isinstance(value, str):
                 yield name, where, value
-            elif isinstance(value, dict):
-                for key, each in reversed(list(value.items())):
-                    at = f"{where}.{key}" if where else str(key)
-                    stack.append((at, each))
-                    # The name of a parameter is read by a model like any other word.
-                    if len(str(key)) > 1 and where.endswith("properties"):
-                        stack.append((f"{at} (its name)", str(key)))
-            elif isinstance(value, list):
-                stack += [(f"{where}[{at}]", each) for at, each in enumerate(value)][::-1]
+            else:
+                stack += reversed(list(_members_of(where, value)))
+
+
+def _members_of(where: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What stands in a value, each with its path; of a schema the names of parameters too."""
+    if isinstance(value, list):
+        yield from ((f"{where}[{at}]", each) for at, each in enumerate(value))
+    if isinstance(value, dict):
+        for key, each in value.items():
+            at = f"{where}.{key}" if where else str(key)
+            # The name of a parameter is read by a model like any other word.
+            if where.endswith("properties"):
+                yield f"{at} (its name)", str(key)
+            yield at, each
