@@ -13,7 +13,7 @@ from msgspec import Struct
 
 SECRET_WORD: Final = re.compile(
     r"TOKEN|KEY|SECRET|PASS|PWD|AUTH|CREDENTIAL|COOKIE|DSN|PRIVATE|CONNECTION|SIGNATURE|SESSION"
-    r"|BEARER|WEBHOOK|\bPAT\b|_PAT\b|\bSIG\b|\bPIN\b",
+    r"|BEARER|WEBHOOK|(?:\b|_)PW\b|\bPAT\b|_PAT\b|\bSIG\b|\bPIN\b",
     re.IGNORECASE,
 )
 """A name of a variable, a header or an option whose value is taken for a secret."""
@@ -133,12 +133,12 @@ def hidden_in_url(url: str) -> list[tuple[str, str]]:
     if login:
         found.append(("login", login))
     for what in (parts.query, parts.fragment):
-        pairs = parse_qsl(what, keep_blank_values=True, max_num_fields=256) if what else []
+        pairs = _pairs(what)
         found += [(k, v) for k, v in pairs if v and secret_literal(k, v)]
         if what and not pairs:
             found += [("query", what)] if key_shaped(unquote(what)) else []
     # Some services take their key as a folder of the path.
-    found += [("path", each) for each in parts.path.split("/") if key_shaped(unquote(each))]
+    found += [("path", each) for each in parts.path.split("/") if _hides_secret(each)]
     return found
 
 
@@ -147,7 +147,7 @@ def url_without_secrets(url: str) -> str:
     parts = _split(url)
     if parts is None:
         return "***"
-    path = "/".join("***" if key_shaped(unquote(each)) else each for each in parts.path.split("/"))
+    path = "/".join("***" if _hides_secret(each) else each for each in parts.path.split("/"))
     host = parts.netloc.rpartition("@")[2]
     login = "***@" if "@" in parts.netloc else ""
     query = "?***" if parts.query else ""
@@ -159,6 +159,20 @@ def _url_shows_secret(text: str) -> bool:
     return "://" in text and bool(hidden_in_url(text))
 
 
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Names and values of a query; some services part them by semicolons. Raises ValueError."""
+    plain = text.replace(";", "&")
+    return parse_qsl(plain, keep_blank_values=True, max_num_fields=256) if plain else []
+
+
+def _hides_secret(folder: str) -> bool:
+    """True for a folder of a path that looks like a key, or that names one (`mcp;token=...`)."""
+    if key_shaped(unquote(folder)):
+        return True
+    named = [each.partition("=") for each in folder.split(";")]
+    return any(sign and secret_literal(name, value) for name, sign, value in named)
+
+
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
@@ -166,8 +180,8 @@ def _split(url: str) -> SplitResult | None:
         return None
     try:
         # Too many fields raise; a port that is no number is for whoever connects.
-        parse_qsl(parts.query, max_num_fields=256)
-        parse_qsl(parts.fragment, max_num_fields=256)
+        _pairs(parts.query)
+        _pairs(parts.fragment)
     except ValueError:
         return None
     return parts
