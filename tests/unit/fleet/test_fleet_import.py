@@ -59,10 +59,9 @@ def test_each_folder_is_one_persons_and_who_had_the_same_is_a_group(fleet, capfd
     assert made["groups"] == [
         {"name": "had-git", "members": [f"member:{each}" for each in addresses]}
     ]
-    assert made["grants"] == [
-        {"to": "group:had-git", "server": "git"},
-        {"to": "member:eve@example.org", "server": "t", "tool": "now"},
-    ]
+    assert made["grants"] == [{"to": "group:had-git", "server": "git"}]
+    later = tomllib.loads((fleet.parent / "proposal-tools.toml").read_text())
+    assert later["grants"] == [{"to": "member:eve@example.org", "server": "t", "tool": "now"}]
     assert [s["source"] for s in made["servers"]] == ["npm:git-mcp@1.2.3", "npm:time@1.0.0"]
 
 
@@ -186,7 +185,8 @@ def test_filters_never_give_more_than_they_let_through(fleet, capfd):
     some = package("a@1.0.0", enabled_tools=["x", "rm"], disabled_tools=["rm"])
     write(fleet, "eve/.mcp.json", servers(a=some))
     made, told = proposal(fleet, capfd, "--domain", "example.com")
-    assert made["grants"] == [{"to": "member:eve@example.com", "server": "a", "tool": "x"}]
+    assert "grants" not in made
+    assert told["granted_later"] == [{"to": "member:eve@example.com", "server": "a", "tool": "x"}]
     assert sorted(each["owner"] for each in told["not_granted"]) == ["ada", "bob"]
 
 

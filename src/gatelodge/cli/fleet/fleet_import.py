@@ -11,17 +11,17 @@ from gatelodge.cli.fleet.finding import FleetSearch
 from gatelodge.cli.fleet.gate_facts import GateFacts, gate_facts
 from gatelodge.cli.fleet.known_files import CLIENTS
 from gatelodge.cli.fleet.owners import addresses, read_owners
-from gatelodge.cli.fleet.proposal_file import proposal_text
+from gatelodge.cli.fleet.proposal_file import later_file, later_text, proposal_text
 from gatelodge.cli.fleet.reading import ReadFleet, SecretMarks, read_fleet
 from gatelodge.cli.fleet.telling import inventory_json, shadow_text, told_fleet
 from gatelodge.cli.fleet.vault_values import send_values
 from gatelodge.cli.lazy import JsonCommand
 from gatelodge.cli.terminal import CommandRun
 from gatelodge.core.errors import Invalid
-from gatelodge.core.fleet.inventory import inventory
+from gatelodge.core.fleet.inventory import FleetInventory, inventory
 from gatelodge.core.fleet.judge import TakingRules
 from gatelodge.core.fleet.merge import merged
-from gatelodge.core.fleet.proposal import ProposalWishes, proposed
+from gatelodge.core.fleet.proposal import FleetProposal, ProposalWishes, proposed
 from gatelodge.core.hosting.source import read_source
 
 _FILE: Any = click.Path(path_type=Path)
@@ -68,7 +68,7 @@ def import_fleet(ctx: click.Context, /, paths: tuple[Path, ...], **given: Any) -
     )
     proposal = proposed(fleet, _wishes(read, known, given))
     if given["out"]:
-        write_new_file(given["out"], proposal_text(proposal, found, terminal.options.workspace))
+        _write_proposal(given["out"], proposal, found, terminal.options.workspace)
     if given["list_file"]:
         text = output.as_json(inventory_json(found, proposal, read, known))
         write_new_file(given["list_file"], text + "\n")
@@ -80,6 +80,12 @@ def import_fleet(ctx: click.Context, /, paths: tuple[Path, ...], **given: Any) -
         ctx.exit(output.NEGATIVE if found.shadow else output.OK)
     told = inventory_json(found, proposal, read, known)
     terminal.show(told, lambda _: told_fleet(found, proposal, read, given["out"]))
+
+
+def _write_proposal(out: Path, proposal: FleetProposal, found: FleetInventory, slug: str) -> None:
+    if proposal.later:
+        write_new_file(later_file(out), later_text(proposal, slug))
+    write_new_file(out, proposal_text(proposal, found, slug))
 
 
 def _paths(paths: tuple[Path, ...], *, discover: bool) -> list[Path]:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from gatelodge.cli.terminal import CommandRun
+from gatelodge.core.catalog.references import reference
 from gatelodge.core.fleet.merge import GovernedServer
 
 
@@ -51,8 +52,15 @@ def _governed(row: dict[str, Any]) -> GovernedServer:
         alias=str(row["alias"]),
         source=str(transport.get("source") or ""),
         args=tuple(str(each) for each in transport.get("args") or ()),
+        vault=_vault_names(transport),
         url=_bare(str(transport.get("url") or "")),
     )
+
+
+def _vault_names(transport: dict[str, Any]) -> dict[str, str]:
+    given = {**(transport.get("env") or {}), **(transport.get("headers") or {})}
+    found = ((name, reference(str(value))) for name, value in given.items())
+    return {name: each.place for name, each in found if each and each.scheme == "vault"}
 
 
 def _bare(url: str) -> str:

@@ -1,5 +1,7 @@
 """The proposal as a file for `gatelodge apply`: tables, and what is left as remarks behind them."""
 
+from pathlib import Path
+
 import tomli_w
 
 from gatelodge.core.catalog.visible import visible_line
@@ -15,12 +17,29 @@ _HEAD = """\
 
 """
 
+_LATER = """\
+# Grants of single tools, as people's own filters named them. Apply it when the gate has seen the
+# tools: gatelodge server observe ALIAS. A name that no tool has any more is to be taken out.
+
+"""
+
 
 def proposal_text(proposal: FleetProposal, found: FleetInventory, slug: str) -> str:
     """The text of the file. Whatever came from laptops is escaped: no line of theirs is ours."""
     parts: dict[str, object] = {"workspace": slug, **proposal.tables}
     head = _HEAD.format(owners=found.owners, files=found.files, found=found.found)
     return head + escaped_for_terminal(tomli_w.dumps(parts)) + "\n".join(_remarks(proposal, found))
+
+
+def later_file(out: Path) -> Path:
+    """Where the grants of single tools are written, beside the proposal."""
+    return out.with_name(f"{out.stem}-tools{out.suffix}")
+
+
+def later_text(proposal: FleetProposal, slug: str) -> str:
+    """The file of the grants of single tools."""
+    parts = {"workspace": slug, "grants": list(proposal.later)}
+    return _LATER + escaped_for_terminal(tomli_w.dumps(parts))
 
 
 def _remarks(proposal: FleetProposal, found: FleetInventory) -> list[str]:

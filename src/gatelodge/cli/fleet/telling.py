@@ -7,6 +7,7 @@ import msgspec
 
 from gatelodge.cli import output
 from gatelodge.cli.fleet.gate_facts import GateFacts
+from gatelodge.cli.fleet.proposal_file import later_file
 from gatelodge.cli.fleet.reading import ReadFleet
 from gatelodge.core.fleet.entry import FleetEntry
 from gatelodge.core.fleet.inventory import SHADOW_LABEL, FleetInventory, told_server
@@ -34,6 +35,7 @@ def inventory_json(
         },
         "findings": msgspec.to_builtins(found.findings),
         "entries": [_entry_json(end) for end in found.ends],
+        "granted_later": list(proposal.later),
         "not_granted": msgspec.to_builtins(proposal.ungranted),
         "to_set": [
             {"name": s.name, "mode": s.mode, "server": s.alias, "variable": s.variable}
@@ -90,6 +92,8 @@ def told_fleet(
     passed = [f"  {output.clean(f'{s.file}: {s.reason}')}" for s in read.skipped]
     lines += _section("Not read:", passed)
     written = f"Written: {out}\nNext: gatelodge apply --dry-run {out}" if out else ""
+    if out and proposal.later:
+        written += f"\nWhen its tools were seen: gatelodge apply {later_file(out)}"
     lines += ["", written or "Nothing was written: --out FILE writes the proposal."]
     return "\n".join(lines)
 

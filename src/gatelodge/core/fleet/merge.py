@@ -37,24 +37,28 @@ class EntryEnd(Struct, frozen=True, kw_only=True):
 
 
 class GovernedServer(Struct, frozen=True, kw_only=True):
-    """A server that the gate has: its alias, and where it leads (`source` and `args`, or `url`)."""
+    """A server that the gate has: its alias, and where it leads (`source` and `args`, or `url`).
+
+    `vault` are the secrets of the vault that it is given, by the variable or the header.
+    """
 
     alias: str
     source: str = ""
     args: tuple[str, ...] = ()
     url: str = ""
+    vault: dict[str, str] = {}
 
 
 class FleetServer(Struct, frozen=True, kw_only=True):
     """One distinct server of the fleet, and the entries that name it, in order.
 
-    `launched` is how it is to be reached. `there` when the gate has it already.
+    `launched` is how it is to be reached. `there` is the gate's own, where it has it already.
     """
 
     alias: str
     launched: LaunchedCommand
     entries: tuple[FleetEntry, ...]
-    there: bool = False
+    there: GovernedServer | None = None
 
 
 class MergedFleet(Struct, frozen=True, kw_only=True):
@@ -86,10 +90,10 @@ def merged(
         members = [entries[at] for at in places]
         launched = _at_version(members[0].launched, versions)
         there = _governed_by(launched, governed)
-        alias = there or _free_alias(members, launched, aliases)
+        alias = there.alias if there else _free_alias(members, launched, aliases)
         aliases.add(alias)
         servers.append(
-            FleetServer(alias=alias, launched=launched, entries=tuple(members), there=bool(there))
+            FleetServer(alias=alias, launched=launched, entries=tuple(members), there=there)
         )
         for nth, at in enumerate(places):
             ends[at] = _end(entries[at], servers[-1], first=nth == 0)
@@ -173,11 +177,10 @@ def _at_version(found: LaunchedCommand, versions: dict[str, str]) -> LaunchedCom
     return replace(found, version=version) if version else found
 
 
-def _governed_by(found: LaunchedCommand, governed: Sequence[GovernedServer]) -> str:
-    for each in governed:
-        if same_server(found, each):
-            return each.alias
-    return ""
+def _governed_by(
+    found: LaunchedCommand, governed: Sequence[GovernedServer]
+) -> GovernedServer | None:
+    return next((each for each in governed if same_server(found, each)), None)
 
 
 def same_server(found: LaunchedCommand, known: GovernedServer) -> bool:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatelodge.core.catalog.references import half_reference, reference
 from gatelodge.core.fleet.entry import FleetEntry, FoundSecret
 from gatelodge.core.fleet.judge import address_kind
 from gatelodge.core.fleet.looks import AskedValue
-from gatelodge.core.fleet.merge import FleetServer, MergedFleet
+from gatelodge.core.fleet.merge import FleetServer, GovernedServer, MergedFleet
 from gatelodge.core.policy.rules import Level
 
 _LONGEST_SECRET: Final = 64
@@ -48,10 +49,16 @@ class UngrantedAccess(Struct, frozen=True, kw_only=True):
 
 
 class FleetProposal(Struct, frozen=True, kw_only=True):
-    """The tables of a file for `gatelodge apply`, the secrets to set, and what is not granted."""
+    """The tables of a file for `gatelodge apply`, the secrets to set, and what is not granted.
+
+    `secrets_there` are those that a server of the gate is given already, by the gate's names.
+    `later` are the grants of single tools: nobody can be granted a tool that the gate has not seen.
+    """
 
     tables: dict[str, list[dict[str, object]]]
+    later: tuple[dict[str, object], ...] = ()
     secrets: tuple[SecretWanted, ...] = ()
+    secrets_there: tuple[SecretWanted, ...] = ()
     ungranted: tuple[UngrantedAccess, ...] = ()
 
 
@@ -71,9 +78,12 @@ class ProposalWishes(Struct, frozen=True, kw_only=True):
 def proposed(fleet: MergedFleet, wishes: ProposalWishes) -> FleetProposal:
     """The proposal for a merged fleet. Each list is in the order of its names."""
     servers, secrets = list[dict[str, object]](), list[SecretWanted]()
+    there = list[SecretWanted]()
     for server in sorted(fleet.servers, key=lambda each: each.alias):
-        if not server.there:
-            wanted = _secrets_of(server)
+        wanted = _secrets_of(server)
+        if server.there is not None:
+            there += _kept_there(server.there, wanted)
+        else:
             secrets += wanted
             servers.append(_server_table(server, wanted, wishes))
     held, ungranted = _held(fleet.servers, wishes.addresses)
@@ -84,11 +94,13 @@ def proposed(fleet: MergedFleet, wishes: ProposalWishes) -> FleetProposal:
         "groups": groups,
         "secrets": [_secret_table(each) for each in secrets],
         "servers": servers,
-        "grants": grants,
+        "grants": [each for each in grants if "tool" not in each],
     }
     return FleetProposal(
         tables={name: rows for name, rows in tables.items() if rows},
+        later=tuple(each for each in grants if "tool" in each),
         secrets=tuple(secrets),
+        secrets_there=tuple(there),
         ungranted=tuple(ungranted),
     )
 
@@ -128,6 +140,15 @@ def _secrets_of(server: FleetServer) -> list[SecretWanted]:
             )
         )
     return wanted
+
+
+def _kept_there(there: GovernedServer, wanted: Sequence[SecretWanted]) -> list[SecretWanted]:
+    """Of these what the gate's server is given from the vault, by the name that it has there."""
+    return [
+        replace(each, name=there.vault[each.variable])
+        for each in wanted
+        if each.variable in there.vault
+    ]
 
 
 def _secret_name(alias: str, name: str, taken: set[str]) -> str:
