@@ -251,10 +251,21 @@ def _lies(tool: dict[str, Any]) -> bool:
 
 def _tool_of(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_with_doubles)
     except (ValueError, RecursionError):
         return {"name": "", "description": text}
     return found if isinstance(found, dict) else {"name": "", "description": text}
+
+
+def _with_doubles(members: list[tuple[str, Any]]) -> dict[Any, Any]:
+    """The members by name; one whose name stands again is kept, since a client may read either."""
+    found: dict[Any, Any] = {}
+    for key, each in members:
+        if key in found:
+            # By a number, which no name in JSON can be.
+            found[len(found)] = {key: found[key]}
+        found[key] = each
+    return found
 
 
 def _strings_of(
