@@ -11,6 +11,7 @@ from gatelodge.core.errors import Invalid
 from gatelodge.core.ids import Instant
 from gatelodge.core.trust.evidence import (
     SECTIONS,
+    AdvisoryEvidence,
     IndexEvidence,
     KnownVulnerability,
     RegistryEvidence,
@@ -89,6 +90,15 @@ def test_a_gate_caps_the_grade(section: dict[str, object], grade: str, blocked: 
     index = replace(TEN["mcp-server-time"][0].index, **section)
     found = scored("mcp-server-time", index=index)
     assert (found.grade, found.blocked) == (grade, blocked)
+
+
+@pytest.mark.parametrize(("days", "status"), [(1, "pass"), (29, "pass"), (31, "unknown")])
+def test_old_advisories_that_say_nothing_are_no_clean_bill(days: int, status: str) -> None:
+    as_of = Instant(NOW - days * DAY)
+    imported = AdvisoryEvidence(source="imported", at=NOW, as_of=as_of)
+    index = replace(TEN["mcp-server-time"][0].index, vulnerabilities=None)
+    found = scored("mcp-server-time", advisories=imported, index=index)
+    assert next(each.status for each in found.signals if each.id == "KP1") == status
 
 
 def test_two_names_that_disagree_are_a_d() -> None:

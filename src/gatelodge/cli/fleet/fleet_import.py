@@ -50,7 +50,8 @@ def import_fleet(ctx: click.Context, /, paths: tuple[Path, ...], **given: Any) -
     """Read the configurations of MCP clients, and propose what the gate should have.
 
     PATH is a file, a home folder, a repository, or a folder of many homes, of which each folder is
-    one person's. Nothing is started or fetched, and no secret is shown, written or sent.
+    one person's. Nothing is started or fetched. No secret is shown or written, and none is sent but
+    by --secrets-to-vault.
     """
     terminal: CommandRun = ctx.obj
     marks = SecretMarks(kept=given["secrets_to_vault"])

@@ -107,7 +107,7 @@ class RegistryEvidence(EvidenceSection, frozen=True, kw_only=True, omit_defaults
 
 
 class RepositoryEvidence(EvidenceSection, frozen=True, kw_only=True, omit_defaults=True):
-    """What the history of the source says, as of its newest commit (`head_at`).
+    """What the history of the source says, as of when the mirror was fetched (`at`).
 
     Commits are people's, without bots, on the server's own folder. `half_of_year` is how many
     people made half of a year's. `names_package` is whether the manifest at the release names this

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from gatelodge.core.ids import Instant
+from gatelodge.core.instant import rfc3339
 from gatelodge.core.trust.evidence import (
     EvidenceSection,
     KnownVulnerability,
@@ -12,12 +13,13 @@ from gatelodge.core.trust.evidence import (
 from gatelodge.core.trust.signals.reading import DAY, SignalReading, not_known, read_from
 from gatelodge.core.trust.signals.upkeep import COOLDOWN_DAYS, released_at
 
+_OLD_DAYS: Final = 30
 _COST: Final = {"critical": 1.0, "high": 1.0, "medium": 0.5, "low": 0.2, "unknown": 0.5}
 
 
 def read_problems(found: TrustEvidence, now: Instant) -> Iterable[SignalReading]:
     """KP1 to KP3."""
-    yield _vulnerabilities(found)
+    yield _vulnerabilities(found, now)
     yield _policy(found)
     yield _cooldown(found, now)
 
@@ -39,13 +41,19 @@ def cooldown_ends(found: TrustEvidence, now: Instant) -> Instant | None:
     return ends if ends is not None and ends > now else None
 
 
-def _vulnerabilities(found: TrustEvidence) -> SignalReading:
+def _vulnerabilities(found: TrustEvidence, now: Instant) -> SignalReading:
     every = vulnerabilities(found)
     if every is None:
         why = found.gaps.get("advisories", "No source of advisories speaks of this version.")
         return not_known("KP1", why, "Import advisories: trust.advisories_dir.")
-    section: EvidenceSection | None = found.advisories or found.index
+    imported, index = found.advisories, found.index
+    of_index = index is not None and index.vulnerabilities is not None
+    section = imported if imported and not (of_index and not imported.vulnerabilities) else index
     assert section is not None
+    if not every and not of_index and imported and imported.as_of < now - _OLD_DAYS * DAY:
+        # What came to light since they were taken is not in them: silence of theirs is no news.
+        why = f"The advisories that were imported are of {rfc3339(imported.as_of)[:10]}."
+        return not_known("KP1", why, "Import newer ones into trust.advisories_dir.")
     if not every:
         return read_from(section, "KP1", 1.0, "none", "No advisory names this version.")
     share = max(0.0, 1 - sum(_COST[each.severity] for each in every))
