@@ -14,7 +14,7 @@ from tests.console.browser import CHROMIUM, WAIT_MS, SignedIn, Watched, chromium
 from tests.console.pages import HOME
 from tests.console.test_pages import HOSTILE
 from tests.integration.admin_house import STUB, House, W
-from tests.integration.hosting.gates import build_image
+from tests.integration.hosting.gates import empty_image
 
 from gatelodge.web.console.routes import SCREENS
 
@@ -93,7 +93,7 @@ def told(house: House, stub: str) -> House:
     client = house.gate.client(token)
     client.call("stub__echo", {"text": "x"})
     client.call("stub__nothing", {})
-    image = build_image(house.gate)
+    image = empty_image(house.gate)
     house.gate.api("POST", f"{W}/cards", {"image": image}, local=True)
     for at, text in enumerate(HOSTILE):
         member = {"email": f"h{at}@example.test", "name": text, "role": "member"}

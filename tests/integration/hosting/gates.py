@@ -24,6 +24,14 @@ def hosting_gate(directory: Path, *sets: str) -> Gate:
     return Gate(directory, "audit.sequence_ms=50", "hosting.stop_seconds=4", *sets)
 
 
+def empty_image(gate: Gate) -> str:
+    """Keep an image with nothing to start in it, which costs next to nothing; its digest."""
+    folder = gate.directory / "nothing"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "README").write_text("nothing")
+    return _kept_image(gate, folder, (), ("/app/nothing",), "empty")
+
+
 KEEPING = str(Path(__file__).parent / "keeping_server.py")
 
 
@@ -32,6 +40,13 @@ def build_image(gate: Gate, mode: str = "modern", program: str = STDIO) -> str:
     folder = gate.directory / "app"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(program, folder / "server.py")
+    command = ("/opt/python/bin/python3", "/app/server.py", mode)
+    return _kept_image(gate, folder, ("python",), command, f"{Path(program).name} {mode}")
+
+
+def _kept_image(
+    gate: Gate, folder: Path, runtimes: tuple[str, ...], command: tuple[str, ...], wish: str
+) -> str:
     store = image_store(gate.directory, CACHES, SystemClock())
 
     async def compile_nothing(_folder: Path, _place: str) -> None:
@@ -39,10 +54,10 @@ def build_image(gate: Gate, mode: str = "modern", program: str = STDIO) -> str:
 
     recipe = ImageRecipe(
         source=SOURCE,
-        wish=f"{SOURCE} {Path(program).name} {mode}",
-        runtimes=("python",),
+        wish=f"{SOURCE} {wish}",
+        runtimes=runtimes,
         folder=folder,
-        command=("/opt/python/bin/python3", "/app/server.py", mode),
+        command=command,
         env={},
         lock=b"",
         materials=(),

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from tests.gate import ROOT
 from tests.integration.admin_house import ROLES, STUB, House, W, house
+from tests.integration.hosting.gates import empty_image
 
 from gatelodge.cli.main import root
 from gatelodge.core.roles import VERBS, may
@@ -42,8 +43,8 @@ def new(house: House, noun: str) -> str:
         transport = {"type": "http", "url": f"https://{name}.example.com/mcp"}
         body = {"alias": name, "transport": transport}
         return house.gate.api("POST", f"{W}/servers", body, local=True)["alias"]
-    if noun == "tool":
-        return tool_of(house)
+    if noun in ("tool", "card"):
+        return tool_of(house) if noun == "tool" else card_of(house)
     if noun == "secret":
         # One that each member has their own of, beside one that is an admin's to set.
         house.ok("POST", f"{W}/secrets", {"name": f"{name}-own", "mode": "member"})
@@ -51,6 +52,12 @@ def new(house: House, noun: str) -> str:
         return house.ok("POST", f"{W}/grants", given(house, "grant", "add"))["id"]
     more = {"owner": new(house, "member")} if noun == "agent" else {}
     return house.ok("POST", f"{W}/{noun}s", {"name": name, **more})["name"]
+
+
+def card_of(house: House) -> str:
+    """A card that nobody decided on."""
+    made = {"image": empty_image(house.gate)}
+    return house.gate.api("POST", f"{W}/cards", made, local=True)["card"]["id"]
 
 
 def tool_of(house: House) -> str:
