@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.gate import CACHES, Gate
@@ -62,7 +63,9 @@ def _kept_image(
         lock=b"",
         materials=(),
     )
-    kept = asyncio.run(store.build(recipe, compile_nothing))
+    # A test with a browser has a loop of its own on this thread.
+    with ThreadPoolExecutor(1) as aside:
+        kept = aside.submit(asyncio.run, store.build(recipe, compile_nothing)).result()
     shutil.rmtree(folder)
     return kept.image
 
