@@ -74,7 +74,7 @@ def test_a_rejected_card_stops_its_image_whatever_was_approved(gate: Gate, refus
     newer = gate.cli("catalog", "card", TINY)["card"]
     assert gate.cli("card", "reject", newer["id"])["status"] == "rejected"
     observed = gate.command("server", "observe", "tiny")
-    gone = "a card of it was rejected" in observed.stderr
+    gone = "its card was rejected" in observed.stderr
     running = [each["server"] for each in gate.cli("instance", "list")]
     # An instance that runs goes on until it ends: what is refused is the next start.
     assert gone or "tiny" in running

@@ -63,14 +63,16 @@ class AdmittedRuntimes:
         """Raise UpstreamUnreachable for an image that no approved card admits."""
         place, image = WorkspaceId(spec.workspace), spec.image
         rows = await self._store.read(lambda tx: tx.find(TrustCard, workspace=place, image=image))
-        decided = [each for each in rows if each.status != "made"]
-        # A rejection takes back what another card of the same image admitted.
-        if any(each.status == "rejected" for each in decided):
-            why = "a card of it was rejected"
-        elif any(each.admits(self._clock.now()) for each in decided):
+        # The newest card that somebody decided on counts: what was found later is known better.
+        last = next((each for each in reversed(rows) if each.status != "made"), None)
+        if last is None:
+            why = "nobody approved a card of it"
+        elif last.status == "rejected":
+            why = "its card was rejected"
+        elif last.admits(self._clock.now()):
             return
         else:
-            why = "its approval has ended" if decided else "nobody approved a card of it"
+            why = "its approval has ended"
         raise UpstreamUnreachable(
             f"The image may not be started: {why}.",
             remedy="See what is known of it: gatelodge catalog card ALIAS, then card approve.",

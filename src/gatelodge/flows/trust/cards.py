@@ -29,6 +29,10 @@ card = Noun(
 )
 
 
+_MOST_UNDECIDED = 20
+"""Cards of one image that nobody decided on; a further one takes the place of the oldest."""
+
+
 class CardShape(Struct, frozen=True, kw_only=True):
     """A card as it was made; `score` is of 100, `coverage` per cent. `servers` start its image."""
 
@@ -90,6 +94,9 @@ def make_card(
 ) -> TrustCard:
     """Write down what the score said of an image (source, digest); nothing may start by it yet."""
     source, image = subject
+    same = act.tx.find(TrustCard, workspace=workspace, image=image)
+    for old in [each for each in same if each.status == "made"][: 1 - _MOST_UNDECIDED]:
+        act.tx.remove(old)  # that it was made stands in the log, with its evidence
     made = TrustCard(
         id=CardId(act.ids.new("car")),
         workspace=workspace,
