@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.corpus.planted import FIVE, OTHERS, PLANTED, tool
+from tests.corpus.planted import FIVE, OTHERS, PLANTED, properties, tool
 
 from gatelodge.core.catalog.lint import MOST_FINDINGS, RULES, lint_definitions
 
@@ -47,6 +47,14 @@ def test_each_rule_has_something_planted_and_five_kinds_are_among_them() -> None
     planted = {rule for rule, _ in PLANTED}
     assert {each.name for each in RULES} == planted
     assert set(FIVE) <= planted
+
+
+def test_a_finding_about_a_secret_does_not_show_it() -> None:
+    key = "AKIA" + "Q2" * 8
+    texts = [tool("add", f"Takes {key}."), tool("b", **properties(token={"default": "hunter2"}))]
+    found = lint_definitions(texts)
+    assert {each.rule for each in found} == {"key_literal", "secret_default"}
+    assert not any(word in repr(found) for word in (key, "hunter2"))
 
 
 def test_instructions_of_a_server_are_looked_through_as_well() -> None:

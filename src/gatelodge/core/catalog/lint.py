@@ -131,8 +131,36 @@ RULES: Final = (
     LintRule(
         name="annotation_lie",
         severity="medium",
-        why="it says that it only reads, and its name says otherwise",
+        why="it says that it only reads or destroys nothing, and its name says otherwise",
         owasp="MCP02",
+    ),
+    LintRule(
+        name="key_literal",
+        severity="medium",
+        why="it holds what looks like a key, for everybody to read",
+        owasp="MCP01",
+        forms=_forms(
+            r"\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,100}|\bxox[abpr]-[A-Za-z0-9-]{10,100}",
+            r"\bsk-[A-Za-z0-9_-]{24,200}|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----",
+        ),
+    ),
+    LintRule(
+        name="secret_default",
+        severity="medium",
+        why="a parameter that is a secret by its name has a value of its own",
+        owasp="MCP01",
+    ),
+    LintRule(
+        name="same_name",
+        severity="low",
+        why="a tool of another server has the same name, or one that reads alike",
+        owasp="MCP03",
+    ),
+    LintRule(
+        name="unreadable",
+        severity="medium",
+        why="it is no definition of a tool",
+        owasp="MCP03",
     ),
     LintRule(
         name="encoded_text",
@@ -149,6 +177,15 @@ RULES: Final = (
     ),
 )
 _BY_NAME: Final = {each.name: each for each in RULES}
+_RAW: Final = ("encoded_text", "key_literal")
+"""Rules that look at the text as it stands."""
+_MASKED: Final = ("key_literal", "secret_default")
+"""Rules whose quote would show a secret."""
+_SECRET_DEFAULT: Final = re.compile(
+    r"(?:^|\.)[\w-]{0,60}(?:password|passwd|secret|token|api[_-]?key)[\w-]{0,60}\.default$",
+    re.IGNORECASE,
+)
+_ENDS: Final = frozenset(("delete", "remove", "drop", "kill", "purge", "destroy", "wipe"))
 _ACTS: Final = frozenset(
     (
         "write", "delete", "remove", "send", "exec", "execute", "run", "create", "update", "drop",
@@ -179,10 +216,13 @@ def lint_definitions(
             break
         found += _findings_of(tool, where, text, foreign)
     found += [
-        _finding("annotation_lie", str(each.get("name", "")), "annotations.readOnlyHint", "true")
+        _finding("annotation_lie", str(each.get("name", "")), "annotations", str(each["name"]))
         for each in parsed
         if _lies(each)
     ]
+    found += [_finding("unreadable", "", "the whole", text) for text in tools if _is_no_tool(text)]
+    alike = {_alike(each) for each in others}
+    found += [_finding("same_name", each, "name", each) for each in own if _alike(each) in alike]
     order = ("high", "medium", "low")
     once = {(each.rule, each.tool, each.field): each for each in found}
     most = sorted(once.values(), key=lambda each: order.index(each.severity))
@@ -210,13 +250,15 @@ def _findings_of(
         )
         if hit is not None:
             yield _finding(rule.name, tool, where, hit[0])
+    if text and _SECRET_DEFAULT.search(where[-200:]):
+        yield _finding("secret_default", tool, where, text)
     named = next((each for each in _SYMBOL.findall(text) if each in foreign), "") if foreign else ""
     if named and where != "name":
         yield _finding("names_other_tool", tool, where, named)
 
 
 def _subject(rule: LintRule, plain: str, text: str) -> str:
-    return text if rule.name == "encoded_text" else plain
+    return text if rule.name in _RAW else plain
 
 
 def _is_read(letter: str) -> bool:
@@ -236,7 +278,7 @@ def _finding(rule: str, tool: str, where: str, quote: str) -> FoundFinding:
         severity=about.severity,
         tool=visible_line(tool[:_QUOTE]),
         field=visible_line(where[:_QUOTE]),
-        quote=visible_line(quote[:_QUOTE]),
+        quote=f"{len(quote)} characters" if rule in _MASKED else visible_line(quote[:_QUOTE]),
         why=about.why,
         owasp=about.owasp,
     )
@@ -244,9 +286,16 @@ def _finding(rule: str, tool: str, where: str, quote: str) -> FoundFinding:
 
 def _lies(tool: dict[str, Any]) -> bool:
     hints = tool.get("annotations")
-    reads = isinstance(hints, dict) and hints.get("readOnlyHint") is True
-    words = [each.lower() for each in _NAME.findall(str(tool.get("name", ""))[:_QUOTE])]
-    return reads and any(each in _ACTS for each in words[:1])
+    if not isinstance(hints, dict):
+        return False
+    words = [each.lower() for each in _NAME.findall(str(tool.get("name", ""))[:_QUOTE])][:1]
+    reads = hints.get("readOnlyHint") is True and any(each in _ACTS for each in words)
+    return reads or (hints.get("destructiveHint") is False and any(each in _ENDS for each in words))
+
+
+def _alike(name: str) -> str:
+    """A name without what a reader passes over."""
+    return re.sub(r"[-_. ]", "", _folded(name[:_QUOTE]))
 
 
 def _tool_of(text: str) -> dict[str, Any]:
@@ -255,6 +304,14 @@ def _tool_of(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {"name": "", "description": text}
     return found if isinstance(found, dict) else {"name": "", "description": text}
+
+
+def _is_no_tool(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return True
+    return not isinstance(found, dict) or not isinstance(found.get("name"), str)
 
 
 def _with_doubles(members: list[tuple[str, Any]]) -> dict[Any, Any]:
