@@ -86,3 +86,14 @@ def test_a_rejected_card_stops_its_image_whatever_was_approved(gate: Gate, refus
 def test_a_pipeline_fails_below_a_grade(gate: Gate, refused: str) -> None:
     done = gate.command("catalog", "card", TINY, "--fail-below", "A")
     assert (done.returncode != 0, "its grade is" in done.stderr) == (True, True)
+
+
+def test_tools_of_an_earlier_definition_are_no_evidence_about_a_later_one(
+    gate: Gate, refused: str
+) -> None:
+    before = gate.cli("catalog", "card", TINY)["evidence"]
+    assert (before["start"]["started"], before["interface"]["tools"]) == (True, 2)
+    gate.cli("server", "edit", "tiny", "--hide-capability", "roots")
+    after = gate.cli("catalog", "card", TINY)["evidence"]
+    assert not after.get("start")
+    assert not after.get("interface")

@@ -157,7 +157,7 @@ class ManifestEvidence(EvidenceSection, frozen=True, kw_only=True, omit_defaults
 
 
 class StartEvidence(EvidenceSection, frozen=True, kw_only=True, omit_defaults=True):
-    """Whether it started and shook hands, in a sandbox without a network."""
+    """Whether it started and shook hands in its sandbox, with what its definition allows it."""
 
     started: bool
     revision: Line = ""

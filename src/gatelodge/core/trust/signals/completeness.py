@@ -100,7 +100,7 @@ def _start(found: TrustEvidence) -> SignalReading:
         else "it did"
         if section.started
         else section.why or "it did not start",
-        "It starts from what is declared, without a network."
+        "It started from what is declared."
         if section.started
         else "It does not start from what is declared.",
         "" if section.started else "Take another version, or complete its configuration.",

@@ -124,7 +124,9 @@ async def _with_what_was_seen(
         every = tx.find(Tool, workspace=place.id, present=True)
         for server in tx.find(Server, workspace=place.id):
             tools = [each for each in every if each.server == server.id]
-            if tools and cards.image_of(server) == image:
+            # Tools of a server that moved to another image stay until it is looked at again: of
+            # its first definition alone it is certain that this image has them.
+            if tools and server.revision == 1 and cards.image_of(server) == image:
                 return server, tools, {each.name for each in every if each.server != server.id}
         return None
 
